@@ -1,0 +1,5 @@
+"""`python -m artscraper_gateway`."""
+
+from artscraper_gateway.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,101 @@
+"""The command line: `serve` (the default) and `worker`, with every setting as an option."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from artscraper_gateway.config import GatewayConfig
+
+_COMMANDS = ("serve", "worker")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns 0, or 2 when a setting is not valid."""
+    from pydantic import ValidationError
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
+    options = _parser(command).parse_args(given)
+    try:
+        config = _config(options)
+    except ValidationError as error:
+        for found in error.errors():
+            name = ".".join(str(part) for part in found["loc"])
+            print(f"error: {name}: {found['msg']}, found {found['input']!r}", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if command == "worker":
+        return _work(config, options.slot)
+    return _serve(config)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    from artscraper_gateway.config import GatewayConfig
+
+    parser = argparse.ArgumentParser(
+        prog="python -m artscraper_gateway",
+        usage=f"%(prog)s [{' | '.join(_COMMANDS)}] [options]",
+        description="Protect pictures over HTTP. serve (the default) answers requests and looks"
+        " after the workers; worker works the queue of an existing gateway.",
+        argument_default=argparse.SUPPRESS,
+    )
+    if command == "worker":
+        parser.add_argument("--slot", type=int, required=True, help="number that only it uses")
+    for name, field in GatewayConfig.model_fields.items():
+        default = field.default
+        shown = ",".join(str(part) for part in default) if isinstance(default, tuple) else default
+        parser.add_argument(
+            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
+            dest=name,
+            metavar="VALUE",
+            help=f"{field.description} (default: {shown if shown != '' else 'none'})",
+        )
+    return parser
+
+
+def _config(options: argparse.Namespace) -> GatewayConfig:
+    from artscraper_gateway.config import GatewayConfig
+
+    fields: dict[str, Any] = {
+        name: value for name, value in vars(options).items() if name in GatewayConfig.model_fields
+    }
+    return GatewayConfig(**fields)
+
+
+def _serve(config: GatewayConfig) -> int:
+    import uvicorn
+
+    from artscraper_gateway.app import create_app
+
+    if config.host not in _LOOPBACK:
+        logging.getLogger(__name__).warning(
+            "LISTENING ON %s WITHOUT API KEYS: everybody who reaches this address can submit,"
+            " read and delete jobs; put a proxy with authentication in front",
+            config.host,
+        )
+    print(f"Artscraper Gateway listens on http://{config.host}:{config.port}", flush=True)
+    uvicorn.run(
+        create_app(config),
+        host=config.host,
+        port=config.port,
+        log_level=config.log_level,
+        log_config=None,
+        access_log=config.log_level == "debug",
+        timeout_graceful_shutdown=int(config.drain_timeout),
+    )
+    return 0
+
+
+def _work(config: GatewayConfig, slot: int) -> int:
+    from artscraper_gateway.worker import run_worker
+
+    run_worker(config, slot=slot, supervised=True)
+    return 0

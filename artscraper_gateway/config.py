@@ -1,0 +1,110 @@
+"""Every setting of the gateway: a constructor argument, an environment variable, a CLI option.
+
+`ARTSCRAPER_GATEWAY_<FIELD>` in the environment and `--<field>` on the command line; the command
+line beats the environment, which beats the default. Lists are comma-separated in both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from artscraper_runner import PictureLimits
+
+ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
+
+
+class GatewayConfig(BaseSettings):
+    """Settings of one gateway. Relative folders are taken from the working directory, once.
+
+    Raises:
+        pydantic.ValidationError: a value is out of its range, or a name is unknown.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 = any free one")
+    base_dir: Path = Field(
+        Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
+    )
+    output_parent: Path = Field(Path("outputs"), description="each job's results go in a folder here")
+    worker_concurrency: int = Field(
+        1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
+    )
+    request_timeout: float = Field(
+        30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"
+    )
+    local_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (Path("input"),), description="folders that local_path may name files in"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts that image_url may name (.example.org = all below); none = all"
+    )
+    allow_private_addresses: bool = Field(
+        False, description="let image_url reach private addresses (closed installations only)"
+    )
+    max_upload_bytes: int = Field(50 * 1024**2, ge=1, description="bytes of a picture")
+    max_pixels: int = Field(50_000_000, ge=1, description="pixels of a picture, over all frames")
+    max_side: int = Field(16_384, ge=1, le=65_535, description="px of a picture's longer side")
+    max_frames: int = Field(2_000, ge=1, description="frames of an animated picture")
+    max_wait: float = Field(
+        60.0, ge=0, le=600, description="seconds that Prefer: wait=N may hold a request"
+    )
+    drain_timeout: float = Field(
+        30.0, ge=0, le=600, description="seconds that running jobs get to finish at shutdown"
+    )
+    poll_interval: float = Field(
+        0.05, ge=0.01, le=10, description="seconds between a worker's looks at the queue"
+    )
+    max_stage_attempts: int = Field(
+        3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
+
+    @field_validator("local_roots", "allowed_hosts", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("base_dir", "output_parent")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.absolute()
+
+    @field_validator("local_roots")
+    @classmethod
+    def _all_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.absolute() for path in value)
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file that holds jobs and queue."""
+        return self.base_dir / "gateway.sqlite3"
+
+    @property
+    def picture_limits(self) -> PictureLimits:
+        """What a picture may measure, as the runner takes it."""
+        return PictureLimits(
+            max_bytes=self.max_upload_bytes,
+            max_pixels=self.max_pixels,
+            max_side=self.max_side,
+            max_frames=self.max_frames,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Returns the variables that make another process build this same configuration."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                value = ",".join(str(part) for part in value)
+            values[ENVIRONMENT_PREFIX + name.upper()] = str(value)
+        return values

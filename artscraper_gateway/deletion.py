@@ -1,0 +1,60 @@
+"""Delete a job: stop it, wait for its worker to let go, remove every file, forget it.
+
+A deletion that is interrupted goes on at the next start: the row says so until the files are gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.folders import JobFolders, is_job_id
+from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.store import JobStore
+
+_log = logging.getLogger(__name__)
+_LET_GO_TIMEOUT_S = 15.0  # longer than any stage takes between two looks at should_stop
+_LOOK_EVERY_S = 0.02
+_STAGING_S = 3600.0  # a folder without a row may belong to an upload that is still coming in
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Removes jobs and what interrupted ones left behind."""
+
+    config: GatewayConfig
+    store: JobStore
+    queue: JobQueue
+
+    def delete(self, job_id: str) -> bool:
+        """Deletes the job; False when there was none. Blocks while its worker lets go."""
+        if not self.store.mark_deleting(job_id):
+            return False
+        self._complete(job_id)
+        return True
+
+    def finish_interrupted(self) -> None:
+        """Completes deletions that an earlier process began, and removes abandoned uploads."""
+        for job_id in self.store.deleting_ids():
+            self._complete(job_id)
+        now = time.time()
+        for folder in self.config.base_dir.iterdir():
+            abandoned = is_job_id(folder.name) and not self.store.exists(folder.name)
+            if abandoned and now - folder.stat().st_mtime > _STAGING_S:
+                JobFolders.of(folder.name, self.config).remove()
+
+    def _complete(self, job_id: str) -> None:
+        self.queue.cancel(job_id)
+        deadline = time.monotonic() + _LET_GO_TIMEOUT_S
+        while self.store.holder(job_id) is not None and time.monotonic() < deadline:
+            # Another process holds the job; the database is the only place that both can see.
+            time.sleep(_LOOK_EVERY_S)
+        try:
+            JobFolders.of(job_id, self.config).remove()
+        except OSError:
+            _log.exception("files of job %s could not be removed; trying at the next start", job_id)
+            return
+        self.queue.forget(job_id)
+        self.store.remove(job_id)

@@ -1,0 +1,70 @@
+"""Where a job's files stand: its intake under base_dir, its results under output_parent."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from artscraper_gateway.config import GatewayConfig
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+_REMOVE_TRIES = 20
+
+
+@dataclass(frozen=True)
+class JobFolders:
+    """The two folders of one job. Both are named by the job's id, never by what a caller sent."""
+
+    intake: Path
+    output: Path
+
+    @classmethod
+    def of(cls, job_id: str, config: GatewayConfig) -> JobFolders:
+        """Returns the folders of the job `job_id`, whether they exist or not.
+
+        Raises:
+            ValueError: not an id that this gateway makes.
+        """
+        if not is_job_id(job_id):
+            raise ValueError(f"expected 32 hexadecimal digits, got {job_id!r}")
+        return cls(config.base_dir / job_id, config.output_parent / job_id)
+
+    @property
+    def input(self) -> Path:
+        """Where the upload stays until the job is deleted."""
+        return self.intake / "input"
+
+    @property
+    def work(self) -> Path:
+        """What only the running job needs."""
+        return self.intake / "work"
+
+    def remove(self) -> None:
+        """Removes both folders, also while a worker that was told to stop still writes into them.
+
+        Raises:
+            OSError: something else keeps a file there.
+        """
+        for folder in (self.intake, self.output):
+            _remove_tree(folder)
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` has the form of this gateway's job ids: 32 hexadecimal digits."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def _remove_tree(folder: Path) -> None:
+    for attempt in range(_REMOVE_TRIES):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            if not folder.exists():
+                return
+        except OSError:  # a file appeared between the listing and the removal
+            if attempt == _REMOVE_TRIES - 1:
+                raise
+        else:
+            return

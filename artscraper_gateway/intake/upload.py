@@ -1,0 +1,97 @@
+"""Read a multipart upload: bounded while it streams, one picture, a few short fields."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from artscraper_gateway.errors import InvalidRequest, TooLarge
+from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, bounded_file
+
+_MAX_FIELDS = 32
+_MAX_FIELD_BYTES = 64 * 1024
+_FORM_OVERHEAD_BYTES = 1024 * 1024  # what a body may have beside its picture
+_DRAIN_BYTES = 64 * 1024 * 1024
+_DRAIN_S = 5.0
+
+
+@asynccontextmanager
+async def uploaded_form(request: Request, *, max_bytes: int) -> AsyncIterator[FormData]:
+    """Yields the form of a request; pictures over 1 MiB lie in a temporary file meanwhile.
+
+    Raises:
+        TooLarge: the body has more than `max_bytes` and a little for the fields.
+        InvalidRequest: not a well-formed form, or too many parts.
+    """
+    bounded = bounded_request(request, max_bytes + _FORM_OVERHEAD_BYTES)
+    try:
+        async with bounded.form(
+            max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+        ) as form:
+            yield form
+    except HTTPException as error:  # how Starlette reports a malformed form
+        raise InvalidRequest(f"the form cannot be read: {error.detail}") from error
+
+
+def bounded_request(request: Request, max_bytes: int) -> Request:
+    """Returns the request with a body that raises TooLarge beyond `max_bytes`.
+
+    A stated Content-Length is believed when it is too large, and not when it is small.
+
+    Raises:
+        TooLarge: the stated length alone is too much.
+    """
+    stated = request.headers.get("content-length", "")
+    if stated.isascii() and stated.isdigit() and int(stated[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise _too_large(max_bytes)
+        return message
+
+    return Request(request.scope, receive)
+
+
+async def drain(request: Request) -> None:
+    """Reads on past an upload that was refused, for a while, so that the sender sees the answer.
+
+    A sender that is still sending when the connection closes gets a reset instead of a reason.
+    """
+    read = 0
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            while read < _DRAIN_BYTES:
+                message = await request.receive()
+                read += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+    except (TimeoutError, ClientDisconnect):
+        return
+
+
+async def save_upload(upload: UploadFile, destination: Path, *, max_bytes: int) -> None:
+    """Copies an uploaded picture to `destination`.
+
+    Raises:
+        TooLarge: it has more than `max_bytes`.
+        StorageFailed: the disk would not take it.
+    """
+    with bounded_file(destination, max_bytes=max_bytes) as file:
+        while chunk := await upload.read(CHUNK_BYTES):
+            await file.write(chunk)
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"The request has more than {max_bytes} bytes, which is the limit.")

@@ -1,0 +1,69 @@
+"""The durable queue as the web process sees it: put a job in, take one out.
+
+Two queues, worked by the same processes: `heavy` jobs decode the picture and run one at a time in
+a process, so that a crash is blamed on the job that caused it; `light` jobs only file the picture
+away and run several at a time, because a queue that is looked at 20 times a second would otherwise
+finish at most 20 of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOSClient
+from dbos import DBOSPortableJSONSerializer as JSONSerializer
+
+from artscraper_gateway.store import Job, JobStore
+
+APPLICATION = "artscraper-gateway"
+# Pinned: a changed version would leave the jobs of the old one waiting for an old worker. Raise it
+# only when the order of a workflow's steps changes.
+WORKFLOW_VERSION = "1"
+WORKFLOW = "run_job"
+LIGHT, HEAVY = "light", "heavy"
+_NORMAL_PRIORITY = 100  # lower runs first; unset would be 0, ahead of all
+
+
+class JobQueue:
+    """Enqueues and cancels the workflow of a job; the workflow's id is the job's id."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._client = DBOSClient(
+            system_database_engine=store.engine,
+            application_name=APPLICATION,
+            serializer=JSONSerializer(),
+        )
+
+    def submit(self, job_id: str, *, source: str, request: dict[str, Any], heavy: bool) -> Job:
+        """Adds the job's row and its workflow in one transaction: both exist, or neither."""
+        with self._store.engine.begin() as connection:
+            job = self._store.add(connection, job_id, source=source, request=request)
+            self._enqueue(connection, job_id, HEAVY if heavy else LIGHT)
+        return job
+
+    def cancel(self, job_id: str) -> None:
+        """Stops the job from being run, or run on; harmless when it has ended."""
+        self._client.cancel_workflow(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Removes the queue's own record of the job."""
+        self._client.delete_workflow(job_id)
+
+    def close(self) -> None:
+        """Ends the client's threads; the engine stays open."""
+        self._client.destroy()
+
+    def _enqueue(self, connection: sa.Connection, job_id: str, queue: str) -> None:
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": WORKFLOW,
+                "queue_name": queue,
+                "workflow_id": job_id,
+                "app_version": WORKFLOW_VERSION,
+                "priority": _NORMAL_PRIORITY,
+            },
+            job_id,
+        )

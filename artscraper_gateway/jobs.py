@@ -1,0 +1,152 @@
+"""The durable workflow of a job, on the worker's side: one step a stage.
+
+A step's result is recorded when it ends. A worker that dies is started again, takes its jobs up
+and goes on behind the last recorded step; the step it died in runs again from its beginning, and
+writes the same files under the same names.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from dbos import DBOS
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.job_queue import WORKFLOW
+from artscraper_gateway.store import Job, JobStore
+from artscraper_runner import (
+    AnalysisOptions,
+    Cancelled,
+    Controls,
+    PictureRun,
+    ProtectionOptions,
+    RunnerError,
+    StageFailed,
+    Workspace,
+)
+
+_log = logging.getLogger(__name__)
+_LOOK_AGAIN_S = 0.2  # how old the answer to "is this job still wanted" may be
+Record = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass
+class JobRunner:
+    """Runs jobs in this worker process, whose slot is `worker`."""
+
+    config: GatewayConfig
+    store: JobStore
+    worker: str
+
+    def register(self) -> None:
+        """Makes the workflow known to DBOS; must come before its launch."""
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._run_job)
+
+    def _run_job(self, job_id: str) -> None:
+        """The workflow. Which steps it takes depends on the job's request alone."""
+        job = self.store.find(job_id)
+        if job is None:
+            return
+        try:
+            self._take_steps(job)
+        except Cancelled:
+            _log.info("job %s was cancelled", job_id)
+        except Exception as error:
+            self._fail(job, error)
+        finally:
+            self.store.let_go(job_id)
+
+    def _take_steps(self, job: Job) -> None:
+        request = job.request
+        step = _Steps(self, job)
+        run = step.picture_run()
+        if not request["include_protection"] and not request["include_hash_analysis"]:
+            step.take("original", lambda: self._file_away(run))
+        else:
+            layers = [step.take("original", lambda: _keep_original(run))]
+            analysis = None
+            if request["include_hash_analysis"]:
+                analysis = step.take("analysis", lambda: run.analyse(_analysis_options(request)))
+            stages = request["stages"] if request["include_protection"] else []
+            for index, name in enumerate(stages, start=1):
+                layers.append(step.take(name, lambda n=name, i=index: run.protect(n, i)))
+            step.take("summary", lambda: _write_summary(run, layers, analysis))
+        self.store.finish(job.id)
+
+    @staticmethod
+    def _file_away(run: PictureRun) -> Record:
+        """The whole of a job that asks for neither analysis nor protection, in one step."""
+        return _write_summary(run, [_keep_original(run)], None)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        """Ends the job as error. The caller sees readable reasons only, the log the rest."""
+        reason = str(error) if isinstance(error, RunnerError) else f"internal error: {error}"
+        _log.warning("job %s failed: %s", job.id, reason, exc_info=error)
+        self.store.finish(job.id, error=reason)
+
+
+@dataclass
+class _Steps:
+    """The steps of one execution of a job."""
+
+    runner: JobRunner
+    job: Job
+    _wanted: bool = field(default=True, init=False)
+    _asked_at: float = field(default=0.0, init=False)
+
+    def picture_run(self) -> PictureRun:
+        config = self.runner.config
+        folders = JobFolders.of(self.job.id, config)
+        return PictureRun(
+            source=folders.input / self.job.source,
+            workspace=Workspace(output=folders.output, work=folders.work),
+            limits=config.picture_limits,
+            options=ProtectionOptions(**self.job.request.get("protection", {})),
+            controls=Controls(should_stop=self._should_stop),
+        )
+
+    def take(self, stage: str, work: Callable[[], T]) -> T:
+        """Runs `work` as the durable step `stage`, or returns what it returned before a crash."""
+        return DBOS.run_step({"name": stage}, self._guarded, stage, work)
+
+    def _guarded(self, stage: str, work: Callable[[], T]) -> T:
+        """Blames a stage that its worker keeps dying in, so that it cannot go on for ever."""
+        runner = self.runner
+        attempts = runner.store.begin_stage(self.job.id, stage, worker=runner.worker)
+        if attempts is None:
+            raise Cancelled("the job was deleted")
+        if attempts > runner.config.max_stage_attempts:
+            raise StageFailed(stage, f"its worker process died {attempts - 1} times in it")
+        return work()
+
+    def _should_stop(self) -> bool:
+        now = time.monotonic()
+        if now - self._asked_at > _LOOK_AGAIN_S:
+            self._asked_at = now
+            self._wanted = self.runner.store.is_wanted(self.job.id)
+        return not self._wanted
+
+
+def _analysis_options(request: Record) -> AnalysisOptions:
+    processors = request["processors"]
+    return AnalysisOptions(
+        processors=None if processors is None else tuple(processors),
+        enable_tineye=request["enable_tineye"],
+    )
+
+
+def _keep_original(run: PictureRun) -> Record:
+    run.workspace.create()
+    return run.keep_original()
+
+
+def _write_summary(run: PictureRun, layers: list[Record], analysis: Record | None) -> Record:
+    """Keeps what is large out of the step's recorded result: it stands in the files."""
+    run.write_summary(layers, analysis)
+    return {}

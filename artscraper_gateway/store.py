@@ -1,0 +1,171 @@
+"""Jobs as rows: the only place that reads and writes the jobs table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from artscraper_gateway.database import jobs
+
+# queued -> running -> done | error; any of them -> deleting -> (no row).
+Status = Literal["queued", "running", "done", "error"]
+_DELETING = "deleting"
+FINISHED = ("done", "error")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as it stands. Times are seconds since 1970, UTC."""
+
+    id: str
+    status: Status
+    request: dict[str, Any]
+    source: str
+    submitted_at: float
+    updated_at: float
+    started_at: float | None
+    finished_at: float | None
+    stage: str | None
+    stage_attempts: int
+    worker: str | None
+    error: str | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in FINISHED
+
+
+class JobStore:
+    """Reads and writes job rows. Every method is one transaction and safe to repeat."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def add(
+        self, connection: sa.Connection, job_id: str, *, source: str, request: dict[str, Any]
+    ) -> Job:
+        """Adds a queued job inside the caller's transaction and returns it."""
+        now = time.time()
+        values: dict[str, Any] = {
+            "id": job_id,
+            "status": "queued",
+            "request": request,
+            "source": source,
+            "submitted_at": now,
+            "updated_at": now,
+            "stage_attempts": 0,
+        }
+        connection.execute(sa.insert(jobs).values(values))
+        empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error"))
+        return Job(**{**values, **empty})
+
+    def find(self, job_id: str) -> Job | None:
+        """Returns the job, or None when there is none or it is being deleted."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
+        if row is None or row.status == _DELETING:
+            return None
+        return Job(**row._mapping)
+
+    def begin_stage(self, job_id: str, stage: str, *, worker: str) -> int | None:
+        """Marks the job running in `stage`; returns how often this stage has been begun, from 1.
+
+        None means that the job is gone or being deleted, so there is nothing to do.
+        """
+        now = time.time()
+        attempts = sa.case((jobs.c.stage == stage, jobs.c.stage_attempts + 1), else_=1)
+        change = (
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
+            .values(
+                status="running",
+                stage=stage,
+                stage_attempts=attempts,
+                worker=worker,
+                started_at=sa.func.coalesce(jobs.c.started_at, now),
+                updated_at=now,
+            )
+            .returning(jobs.c.stage_attempts)
+        )
+        with self.engine.begin() as connection:
+            return cast(int | None, connection.execute(change).scalar_one_or_none())
+
+    def finish(self, job_id: str, *, error: str | None = None) -> bool:
+        """Ends the job as done, or as error with the reason; False when it is being deleted."""
+        now = time.time()
+        change = (
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
+            .values(
+                status="error" if error else "done",
+                error=error,
+                finished_at=now,
+                updated_at=now,
+                worker=None,
+            )
+        )
+        with self.engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def is_wanted(self, job_id: str) -> bool:
+        """Whether the job still exists and nobody has asked to delete it."""
+        return self.find(job_id) is not None
+
+    def mark_deleting(self, job_id: str) -> bool:
+        """Hides the job from callers; False when there was none."""
+        change = (
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.status != _DELETING)
+            .values(status=_DELETING, updated_at=time.time())
+        )
+        with self.engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def holder(self, job_id: str) -> str | None:
+        """Returns the worker that holds the job, deleted or not; None when nobody does."""
+        query = sa.select(jobs.c.worker).where(jobs.c.id == job_id)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def let_go(self, job_id: str) -> None:
+        """The worker is through with the job, whatever became of it."""
+        self._update(jobs.c.id == job_id, worker=None)
+
+    def return_unfinished(self, worker: str) -> None:
+        """A worker that stops on purpose takes back the attempts it had begun."""
+        self._update(
+            sa.and_(jobs.c.worker == worker, jobs.c.status == "running"),
+            worker=None,
+            stage_attempts=sa.func.max(jobs.c.stage_attempts - 1, 0),
+        )
+
+    def release_dead(self, worker: str) -> None:
+        """A worker that starts holds nothing yet, so what its slot held was left by a dead one."""
+        self._update(jobs.c.worker == worker, worker=None)
+
+    def remove(self, job_id: str) -> None:
+        """Forgets a job that is being deleted."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.status == _DELETING)
+            )
+
+    def deleting_ids(self) -> list[str]:
+        """Returns the jobs whose deletion was begun and not finished."""
+        query = sa.select(jobs.c.id).where(jobs.c.status == _DELETING)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def exists(self, job_id: str) -> bool:
+        """Whether there is a row, deleting or not."""
+        query = sa.select(jobs.c.id).where(jobs.c.id == job_id)
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def _update(self, where: sa.ColumnElement[bool], **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(jobs).where(where).values(**values))

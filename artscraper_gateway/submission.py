@@ -1,0 +1,81 @@
+"""Take a picture in: stage it, look at its header, and only then accept a job for it."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.errors import BrokenPicture, StorageFailed, TooLarge, UnsupportedPicture
+from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.schemas import JobOptions
+from artscraper_gateway.store import Job
+from artscraper_runner import BrokenPicture as RunnerBrokenPicture
+from artscraper_runner import PictureTooLarge, default_stages, inspect_picture
+from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
+
+# Writes the picture to the path it is given.
+Receiver = Callable[[Path], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Accepts jobs. A picture that is refused leaves no file behind."""
+
+    config: GatewayConfig
+    queue: JobQueue
+
+    async def accept(self, receive: Receiver, options: JobOptions) -> Job:
+        """Stages the picture that `receive` writes and returns the queued job.
+
+        Raises:
+            GatewayError: the picture was refused or could not be stored; nothing was accepted.
+        """
+        job_id = uuid.uuid4().hex
+        folders = JobFolders.of(job_id, self.config)
+        async with _removed_on_error(folders):
+            incoming = folders.input / "incoming"
+            await receive(incoming)
+            source = await run_sync(self._name_by_content, incoming)
+            return await run_sync(self._enqueue, job_id, source, options)
+
+    def _name_by_content(self, incoming: Path) -> str:
+        """Checks the header and renames the file to what it is; its sent name is never used."""
+        try:
+            header = inspect_picture(incoming, self.config.picture_limits)
+        except RunnerUnsupportedPicture as error:
+            raise UnsupportedPicture(str(error)) from error
+        except PictureTooLarge as error:
+            raise TooLarge(str(error)) from error
+        except RunnerBrokenPicture as error:
+            raise BrokenPicture(str(error)) from error
+        name = f"image{header.suffix}"
+        incoming.rename(incoming.with_name(name))
+        return name
+
+    def _enqueue(self, job_id: str, source: str, options: JobOptions) -> Job:
+        request: dict[str, Any] = options.model_dump()
+        request["stages"] = list(default_stages()) if options.include_protection else []
+        heavy = options.include_protection or options.include_hash_analysis
+        return self.queue.submit(job_id, source=source, request=request, heavy=heavy)
+
+
+@asynccontextmanager
+async def _removed_on_error(folders: JobFolders) -> AsyncIterator[None]:
+    try:
+        try:
+            folders.input.mkdir(parents=True)
+        except OSError as error:
+            raise StorageFailed("The picture could not be stored; try again later.") from error
+        yield
+    except BaseException:
+        shutil.rmtree(folders.intake, ignore_errors=True)
+        raise

@@ -1,0 +1,133 @@
+"""Supervise the local worker processes: one a slot, started again when it dies.
+
+A slot is a locked file under base_dir. The lock is taken by whoever supervises, handed down to the
+worker, and let go by the kernel when the worker's process ends, however it ends. So several web
+processes on one machine share one set of workers, and a worker that outlives its supervisor for a
+moment is never joined by a second one of the same slot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from artscraper_gateway.config import GatewayConfig
+
+_log = logging.getLogger(__name__)
+_LOOK_FOR_FREE_SLOT_S = 0.5
+_BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # by how many deaths there were in a row
+_STABLE_AFTER_S = 30.0  # a worker that lived this long starts a new row
+_KILL_GRACE_S = 5.0
+
+
+class WorkerSupervisor:
+    """Keeps `config.worker_concurrency` workers running between `start` and `stop`."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._slots = [_Slot(config, number) for number in range(config.worker_concurrency)]
+
+    def start(self) -> None:
+        """Starts the workers; those of a slot that another process holds are left to it."""
+        for slot in self._slots:
+            slot.thread.start()
+
+    def stop(self) -> None:
+        """Tells the workers to drain and returns when all have ended."""
+        for slot in self._slots:
+            slot.request_stop()
+        for slot in self._slots:
+            slot.thread.join()
+
+    def pids(self) -> list[int]:
+        """Returns the process ids of the workers that this supervisor started and that live."""
+        return [slot.process.pid for slot in self._slots if slot.process is not None]
+
+
+class _Slot:
+    """One slot and the thread that looks after it."""
+
+    def __init__(self, config: GatewayConfig, number: int) -> None:
+        self.config = config
+        self.number = number
+        self.process: subprocess.Popen[bytes] | None = None
+        self.thread = threading.Thread(target=self._look_after, daemon=True)
+        self._stopping = threading.Event()
+        self._deaths = 0
+
+    def request_stop(self) -> None:
+        self._stopping.set()
+        process = self.process
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+
+    def _look_after(self) -> None:
+        while not self._stopping.is_set():
+            lock = self._try_lock()
+            if lock is None:
+                self._stopping.wait(_LOOK_FOR_FREE_SLOT_S)
+                continue
+            begun = time.monotonic()
+            try:
+                self.process = self._start_worker(lock)
+            finally:
+                os.close(lock)  # the worker holds it now
+            self._wait_for_end(self.process)
+            self.process = None
+            self._back_off(lived_s=time.monotonic() - begun)
+
+    def _try_lock(self) -> int | None:
+        path = self.config.base_dir / "workers" / f"slot-{self.number}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        return lock
+
+    def _start_worker(self, lock: int) -> subprocess.Popen[bytes]:
+        package_root = str(Path(__file__).resolve().parent.parent)
+        search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
+        return subprocess.Popen(
+            [sys.executable, "-m", "artscraper_gateway", "worker", f"--slot={self.number}"],
+            stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
+            pass_fds=(lock,),
+            env={**os.environ, **self.config.environment(), "PYTHONPATH": search_path},
+            start_new_session=True,  # Ctrl-C in a terminal reaches the gateway alone, which drains
+        )
+
+    def _wait_for_end(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None and not self._stopping.is_set():
+            try:
+                process.wait(timeout=_LOOK_FOR_FREE_SLOT_S)
+            except subprocess.TimeoutExpired:
+                continue
+        if process.poll() is None:
+            self._end(process)
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGTERM)  # once more: it may have started after request_stop
+        try:
+            process.wait(timeout=self.config.drain_timeout + _KILL_GRACE_S)
+        except subprocess.TimeoutExpired:
+            _log.warning("worker of slot %d did not stop in time; killing it", self.number)
+            process.kill()
+            process.wait()
+
+    def _back_off(self, *, lived_s: float) -> None:
+        if self._stopping.is_set():
+            return
+        self._deaths = 1 if lived_s > _STABLE_AFTER_S else self._deaths + 1
+        delay = _BACK_OFF_S[min(self._deaths - 1, len(_BACK_OFF_S) - 1)]
+        _log.warning("worker of slot %d died; starting it again in %.1f s", self.number, delay)
+        self._stopping.wait(delay)

@@ -1,0 +1,133 @@
+"""The command line: `protect` one picture or a folder, `analyse` one picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import RunnerError
+from artscraper_runner.types import AnalysisOptions, Controls, Progress, ProtectionOptions
+from artscraper_runner.types import DEFAULT_WATERMARK_TEXT
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status: 0, 1 on failure, 2 on wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except RunnerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    from artscraper_runner.protections import stage_names
+
+    parser = argparse.ArgumentParser(
+        prog="python -m artscraper_runner", description="Analyse and protect pictures."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    protect = commands.add_parser("protect", help="protect a picture, or every one in a folder")
+    protect.add_argument("image", type=Path, metavar="IMAGE", help="a picture or a folder")
+    protect.add_argument("--out", type=Path, help="where results go (default: outputs/<name>)")
+    protect.add_argument(
+        "--stages",
+        type=_names,
+        metavar="A,B",
+        help=f"stages to run, in this order (default: all; known: {', '.join(stage_names())})",
+    )
+    protect.add_argument("--watermark-text", default=DEFAULT_WATERMARK_TEXT, metavar="TEXT")
+    protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
+    protect.set_defaults(run=_protect)
+    analyse = commands.add_parser("analyse", help="print what the processors find")
+    analyse.add_argument("image", type=Path, metavar="IMAGE")
+    analyse.add_argument("--json-out", type=Path, metavar="FILE", help="write there instead")
+    analyse.add_argument("--tineye", action="store_true", help="also ask TinEye (sends the picture)")
+    analyse.set_defaults(run=_analyse)
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _protect(options: argparse.Namespace) -> int:
+    from artscraper_runner.protection_pipeline import (
+        WorkflowConfig,
+        output_folder,
+        protect_picture,
+        run_full_workflow,
+    )
+
+    config = WorkflowConfig(options.stages, ProtectionOptions(options.watermark_text))
+    if options.image.is_dir():
+        result = run_full_workflow(
+            options.image,
+            options.out or "outputs",
+            not options.no_analysis,
+            config,
+            on_picture=_progress,
+        )
+        for row in result["processed"]:
+            print(f"results: {row['output_dir']}")
+        for row in result["failed"]:
+            print(f"error: {row['image']}: {row['error']}", file=sys.stderr)
+        return 1 if result["failed"] else 0
+    output = options.out or output_folder(options.image, Path("outputs"))
+    protect_picture(
+        options.image,
+        output,
+        config=config,
+        include_hash_analysis=not options.no_analysis,
+        controls=_progress(options.image),
+    )
+    print(f"results: {output.absolute()}")
+    return 0
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    from artscraper_runner.analysis import analyse_picture
+    from artscraper_runner.workspace import write_json
+
+    analysis = analyse_picture(options.image, AnalysisOptions(enable_tineye=options.tineye))
+    if options.json_out:
+        write_json(options.json_out, analysis)
+    else:
+        print(json.dumps(analysis, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _progress(image: Path) -> Controls:
+    """A bar on a terminal, one plain line a step elsewhere; both on standard error."""
+    if not sys.stderr.isatty():
+        return Controls(on_progress=_print_line)
+    from tqdm import tqdm
+
+    bar = tqdm(desc=image.name, unit="step", leave=True)
+    return Controls(on_progress=lambda progress: _move_bar(bar, progress))
+
+
+def _print_line(progress: Progress) -> None:
+    print(f"[{progress.done}/{progress.total}] {progress.what}", file=sys.stderr)
+
+
+def _move_bar(bar: tqdm[None], progress: Progress) -> None:
+    bar.total = progress.total
+    bar.n = progress.done
+    bar.set_postfix_str(progress.what)
+    if progress.done >= progress.total:
+        bar.close()

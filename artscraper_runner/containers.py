@@ -1,0 +1,125 @@
+"""Walk over a picture file's parts without decoding them, with a bound on how many there are.
+
+Pillow handles chunks, segments and directories one by one in Python: a 50 MB file made of empty
+ones keeps it busy for minutes, or fills the memory, before the picture's size is even known. These
+walkers only jump from part to part, and stop at `MAX_PARTS`. They count a GIF's frames on the way,
+which Pillow would decode to count.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from artscraper_runner.errors import BrokenPicture
+
+MAX_PARTS = 300_000  # 50 MiB of full GIF sub-blocks are 205,604; real files of the others hold < 1000
+_PNG_PARTS_BEFORE_PIXELS = 10_000
+
+Size = tuple[int, int]  # width, height in px
+
+
+def check_structure(path: Path) -> None:
+    """Raises `BrokenPicture` when a file holds more parts than any real picture does."""
+    if path.stat().st_size < 16:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] == b"GIF8":
+            _count_gif_frames(data)
+        elif data[:8] == b"\x89PNG\r\n\x1a\n":
+            _bound(_png_chunks(data), _PNG_PARTS_BEFORE_PIXELS)
+        elif data[:3] == b"\xff\xd8\xff":
+            _bound(_jpeg_segments(data), MAX_PARTS)
+        elif data[:4] in (b"II*\0", b"MM\0*"):
+            _check_tiff_entries(data)
+
+
+def frame_sizes(image: Image.Image, path: Path) -> Iterator[Size]:
+    """Yields the size of each frame of `image`, opened from `path`, without decoding any.
+
+    An iterator, so that whoever counts can stop early.
+    """
+    if image.format == "GIF":
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            count = _count_gif_frames(data)
+    elif image.format in ("TIFF", "MPO"):
+        yield from _sought_frames(image)
+        return
+    else:  # PNG, WebP and AVIF say in their header how many frames share the canvas
+        count = getattr(image, "n_frames", 1)
+    for _ in range(count):
+        yield image.size
+
+
+def _sought_frames(image: Image.Image) -> Iterator[Size]:
+    index = 0
+    while True:
+        try:
+            image.seek(index)
+        except EOFError:
+            break
+        yield image.size
+        index += 1
+    image.seek(0)
+
+
+def _bound(parts: Iterator[int], limit: int) -> None:
+    for number, _ in enumerate(parts):
+        if number > limit:
+            raise BrokenPicture(f"expected at most {limit} parts in the file, found more")
+
+
+def _png_chunks(data: mmap.mmap) -> Iterator[int]:
+    """PNG (ISO/IEC 15948): length, type, data, CRC; up to the first pixels."""
+    at = 8
+    while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IDAT":
+        yield at
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def _jpeg_segments(data: mmap.mmap) -> Iterator[int]:
+    """JPEG (ITU T.81): 0xFF, marker, length; up to the start of scan."""
+    at = 2
+    while at + 4 <= len(data) and data[at + 1] != 0xDA:
+        yield at
+        # Between segments decoders look for the next 0xFF byte by byte.
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at] == 0xFF else 1
+
+
+def _check_tiff_entries(data: mmap.mmap) -> None:
+    """TIFF 6.0: directories of 12-byte entries, each pointing at the next; loops count up too."""
+    order = "little" if data[:1] == b"I" else "big"
+    at, entries = int.from_bytes(data[4:8], order), 0
+    while 0 < at and at + 2 <= len(data):
+        count = int.from_bytes(data[at : at + 2], order)
+        entries += count + 1
+        if entries > MAX_PARTS:
+            raise BrokenPicture(f"expected at most {MAX_PARTS} TIFF entries, found more")
+        at += 2 + 12 * count
+        at = int.from_bytes(data[at : at + 4], order)
+
+
+def _count_gif_frames(data: mmap.mmap) -> int:
+    """GIF89a (CompuServe 1990): extensions and frames, each followed by sub-blocks."""
+    at = 13 + _colour_table_bytes(data[10])
+    frames = parts = 0
+    while at < len(data) and data[at] in b"!,":
+        if data[at] == ord(","):
+            frames += 1
+            at += 11 + (_colour_table_bytes(data[at + 9]) if at + 9 < len(data) else 0)
+        else:
+            at += 2
+        while at < len(data) and (size := data[at]):
+            parts += 1
+            at += 1 + size
+            if parts > MAX_PARTS:
+                raise BrokenPicture(f"expected at most {MAX_PARTS} GIF sub-blocks, found more")
+        at += 1
+    return frames
+
+
+def _colour_table_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0

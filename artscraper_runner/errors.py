@@ -1,0 +1,81 @@
+"""Everything the runner raises on purpose: one tree under `RunnerError`.
+
+    RunnerError
+      PictureError          the picture itself is the reason
+        UnsupportedPicture  not an accepted format
+        BrokenPicture       an accepted format, damaged
+        PictureTooLarge     more pixels, frames or side than the limits allow
+      InvalidOption         an option has a value that cannot work
+        UnknownName         no stage, processor or encoder of that name
+      MissingDependency     an optional package is not installed
+      StageFailed           a stage broke; names the stage
+      Cancelled             the caller asked to stop
+
+Messages say what was expected, what came and what is valid; the facts are attributes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RunnerError(Exception):
+    """Base of the runner's errors; callers at the edge may catch just this one."""
+
+
+class PictureError(RunnerError):
+    """The picture cannot be worked on."""
+
+
+class UnsupportedPicture(PictureError):
+    """The content is not one of the accepted picture formats."""
+
+
+class BrokenPicture(PictureError):
+    """The content begins like an accepted format but cannot be read."""
+
+
+class PictureTooLarge(PictureError):
+    """More pixels, frames or side length than the limits allow."""
+
+    def __init__(self, measure: str, found: int, limit: int) -> None:
+        super().__init__(f"expected at most {limit} {measure}, found {found}")
+        self.measure = measure
+        self.found = found
+        self.limit = limit
+
+
+class InvalidOption(RunnerError):
+    """An option's value is not valid."""
+
+
+class UnknownName(InvalidOption):
+    """A name that is not in a registry; the message lists the ones that are."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.valid = tuple(valid)
+        super().__init__(f"unknown {kind} {name!r}; valid: {', '.join(self.valid)}")
+
+
+class MissingDependency(RunnerError):
+    """An optional package is not installed; the message names the command that installs it."""
+
+    def __init__(self, package: str, purpose: str, install: str) -> None:
+        super().__init__(f"{purpose} needs the package {package}; install it with: {install}")
+        self.package = package
+        self.install = install
+
+
+class StageFailed(RunnerError):
+    """A stage broke. `stage` names it, `reason` is readable by the person who sent the picture."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(f"stage {stage} failed: {reason}")
+        self.stage = stage
+        self.reason = reason
+
+
+class Cancelled(RunnerError):
+    """Raised by a stage when `should_stop` answered true."""

@@ -1,0 +1,178 @@
+"""One picture's way through analysis and protection, as steps that can be taken one by one.
+
+Each step reads what the step before left on disk and returns a small JSON record, so that a
+killed process goes on with the next step elsewhere. `protection_pipeline` takes the steps in one
+go, the gateway's durable workflow takes each as a step of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
+from artscraper_runner.images import Picture, PictureHeader, inspect_picture, open_picture
+from artscraper_runner.types import (
+    AnalysisOptions,
+    Controls,
+    Json,
+    PictureLimits,
+    ProtectionOptions,
+    StageResult,
+)
+from artscraper_runner.workspace import Workspace, atomic_path, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from artscraper_runner.protections.stage import Stage, StageInput
+
+ORIGINAL = "original"
+MASK_GAIN = 16  # a change of 16 of 255 is white
+MASK_MAX_SIDE = 1024  # px
+
+
+@dataclass(frozen=True)
+class PictureRun:
+    """The steps for the picture at `source`. Every step may be taken again after a crash."""
+
+    source: Path
+    workspace: Workspace
+    limits: PictureLimits = field(default_factory=PictureLimits)
+    options: ProtectionOptions = field(default_factory=ProtectionOptions)
+    controls: Controls = field(default_factory=Controls)
+
+    def keep_original(self) -> Json:
+        """Stores the received bytes untouched as layer 00 and returns the layer's record."""
+        header = self._header
+        path = self.workspace.layer_path(0, ORIGINAL, header.suffix)
+        with atomic_path(path) as temporary:
+            shutil.copyfile(self.source, temporary)
+        return {
+            "stage": ORIGINAL,
+            "description": "The picture as received, byte for byte.",
+            "path": str(path.absolute()),
+            "processing_size": [header.width, header.height],
+            "applied": True,
+            "reason": _what_was_left_out(header),
+        }
+
+    def analyse(self, options: AnalysisOptions) -> Json:
+        """Writes analysis.json and returns what it holds."""
+        from artscraper_runner.analysis import run_processors
+
+        analysis = run_processors(self.source, self._picture, options, self.controls)
+        write_json(self.workspace.analysis_path, analysis)
+        return analysis
+
+    def protect(self, name: str, index: int) -> Json:
+        """Runs stage `name` as layer `index` (from 1) and returns the layer's record.
+
+        Raises:
+            StageFailed: the stage broke; names it.
+            PictureError: the picture cannot be opened.
+            Cancelled: the caller asked to stop.
+        """
+        from artscraper_runner.protections import load_stage
+
+        stage = load_stage(name)
+        given = self._stage_input(index)
+        self.controls.checkpoint()
+        try:
+            result = stage.apply(given)
+            return self._keep_layer(index, stage, given, result)
+        except (Cancelled, StageFailed):
+            raise
+        except RunnerError as error:
+            raise StageFailed(name, str(error)) from error
+        except Exception as error:
+            raise StageFailed(name, f"{type(error).__name__}: {error}") from error
+
+    def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
+        """Writes summary.json, removes the work folder and returns the summary."""
+        from artscraper_runner.projects import project_rows
+
+        summary: Json = {
+            "image": str(self.source.absolute()),
+            "analysis": str(self.workspace.analysis_path.absolute()) if analysis else None,
+            "layers": layers,
+            "projects": project_rows(layers, analysis),
+        }
+        write_json(self.workspace.summary_path, summary)
+        self.workspace.remove_work()
+        return summary
+
+    @cached_property
+    def _header(self) -> PictureHeader:
+        return inspect_picture(self.source, self.limits)
+
+    @cached_property
+    def _picture(self) -> Picture:
+        return open_picture(self.source, self.limits)
+
+    def _stage_input(self, index: int) -> StageInput:
+        from artscraper_runner.protections.stage import StageInput
+
+        picture = self._picture
+        pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
+        return StageInput(pixels, picture.pixels, picture.alpha, self.options, self.controls)
+
+    def _keep_layer(
+        self, index: int, stage: Stage, given: StageInput, result: StageResult
+    ) -> Json:
+        """Saves the layer and its mask, opens it again and measures what a viewer will see."""
+        from artscraper_runner import metrics
+        from artscraper_runner.saving import layer_format, save_layer
+
+        how = layer_format(self._picture, self.source)
+        path = self.workspace.layer_path(index, stage.name, how.suffix)
+        pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
+        self.workspace.save_pixels(index, pixels)
+        save_layer(pixels, self._picture, path, how)
+        saved = open_picture(path, self.limits).pixels
+        mask = metrics.change_mask(given.pixels, pixels, gain=MASK_GAIN, max_side=MASK_MAX_SIDE)
+        measured: Json = {
+            "linf": metrics.linf(given.original, saved),
+            "psnr_db": metrics.psnr(given.original, saved),
+            "ssim": metrics.ssim(given.original, saved),
+        }
+        if result.pixels is not None:
+            measured |= {**result.metrics, **stage.measure(saved, given)}
+        height, width = pixels.shape[:2]
+        return {
+            "stage": stage.name,
+            "description": stage.description,
+            "path": str(path.absolute()),
+            "processing_size": list(result.processing_size or (width, height)),
+            "applied": result.pixels is not None,
+            "reason": result.reason,
+            "mask_path": str(self._save_mask(index, stage.name, mask)),
+            "metrics": measured,
+        }
+
+    def _save_mask(self, index: int, stage: str, mask: NDArray[np.uint8]) -> Path:
+        from PIL import Image
+
+        path = self.workspace.mask_path(index, stage)
+        with atomic_path(path) as temporary:
+            Image.fromarray(mask).save(temporary, format="PNG")
+        return path.absolute()
+
+
+def _restore_hidden(pixels: NDArray[np.uint8], given: StageInput) -> NDArray[np.uint8]:
+    """Nobody sees the pixels under alpha 0, so nothing may be written there."""
+    if given.alpha is None:
+        return pixels
+    import numpy as np
+
+    return np.where((given.alpha == 0)[..., None], given.original, pixels)
+
+
+def _what_was_left_out(header: PictureHeader) -> str | None:
+    if header.frames > 1:
+        return f"the first of {header.frames} frames is used for analysis and protection"
+    return None

@@ -1,0 +1,52 @@
+"""summary.json's `projects`: which published works this run used, and which it did not, and why."""
+
+from __future__ import annotations
+
+from artscraper_runner.processors import default_processors, load_processor
+from artscraper_runner.protections import load_stage, stage_names
+from artscraper_runner.types import Json, Project
+
+# Works that people look for and that no stage or processor of this version stands on.
+_NOT_APPLIED = (
+    Project("Fawkes", "not part of this version"),
+    Project("PhotoGuard", "not part of this version"),
+    Project("Mist v2", "not part of this version"),
+    Project("Nightshade (research code)", "not part of this version"),
+    Project("Tree-Ring", "marks the noise a picture is generated from; no way to apply it to one"),
+    Project("Stegano (embed)", "not part of this version"),
+    Project("Stegano (analysis)", "not part of this version"),
+    Project("c2pa-python", "not part of this version"),
+    Project("pytineye", "not part of this version"),
+    Project("blockhash", "not part of this version"),
+)
+
+
+def project_rows(layers: list[Json], analysis: Json | None) -> list[Json]:
+    """Returns one row a work: `name`, `applied`, `notes`, and `layer_path` or `evidence`."""
+    by_stage = {layer["stage"]: layer for layer in layers}
+    by_processor = {row["name"]: row for row in (analysis or {}).get("processors", [])}
+    rows = [_processor_row(name, by_processor.get(name)) for name in default_processors()]
+    rows += [_stage_row(name, by_stage.get(name)) for name in stage_names()]
+    rows += [_row(project, applied=False) for project in _NOT_APPLIED]
+    return rows
+
+
+def _processor_row(name: str, result: Json | None) -> Json:
+    project = load_processor(name).PROJECT
+    if result is None:
+        return _row(project, applied=False, notes=f"{project.notes}; not asked for")
+    if not result["ok"]:
+        return _row(project, applied=False, notes=f"failed: {result['error']}")
+    return _row(project, applied=True, evidence=f"analysis.json: {name}")
+
+
+def _stage_row(name: str, layer: Json | None) -> Json:
+    project = load_stage(name).project
+    if layer is None:
+        return _row(project, applied=False, notes=f"{project.notes}; not asked for")
+    notes = project.notes if layer["applied"] else f"{project.notes}; {layer['reason']}"
+    return _row(project, applied=layer["applied"], notes=notes, layer_path=layer["path"])
+
+
+def _row(project: Project, *, applied: bool, notes: str | None = None, **where: str) -> Json:
+    return {"name": project.name, "applied": applied, "notes": notes or project.notes, **where}

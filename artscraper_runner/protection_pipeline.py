@@ -1,0 +1,136 @@
+"""Take a picture, or a folder of them, through analysis and protection in this process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
+from artscraper_runner.picture_run import PictureRun
+from artscraper_runner.protections import chosen_stages
+from artscraper_runner.types import (
+    AnalysisOptions,
+    Controls,
+    Json,
+    PictureLimits,
+    Progress,
+    ProtectionOptions,
+)
+from artscraper_runner.workspace import Workspace
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}
+)
+
+
+@dataclass(frozen=True)
+class WorkflowConfig:
+    """How pictures are worked on; `stages` None = the default ones, () = only the original."""
+
+    stages: tuple[str, ...] | None = None
+    protection: ProtectionOptions = field(default_factory=ProtectionOptions)
+    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+    limits: PictureLimits = field(default_factory=PictureLimits)
+
+
+def protect_picture(
+    image: Path,
+    output: Path,
+    *,
+    config: WorkflowConfig | None = None,
+    include_hash_analysis: bool = True,
+    controls: Controls | None = None,
+) -> Json:
+    """Analyses and protects the picture at `image`, writes everything under `output`.
+
+    Returns the summary, as in summary.json.
+
+    Raises:
+        UnknownName: a stage or processor that is not in its registry.
+        PictureError: the picture cannot be opened.
+        StageFailed: a stage broke.
+        Cancelled: the caller asked to stop.
+    """
+    config = config or WorkflowConfig()
+    controls = controls or Controls()
+    stages = chosen_stages(config.stages)
+    workspace = Workspace(output=output, work=output / ".work")
+    run = PictureRun(image, workspace, config.limits, config.protection, controls)
+    total = 1 + include_hash_analysis + len(stages)
+    workspace.clear()
+    workspace.create()
+    try:
+        controls.on_progress(Progress("original", 0, total))
+        layers = [run.keep_original()]
+        analysis = None
+        if include_hash_analysis:
+            controls.on_progress(Progress("analysis", 1, total))
+            analysis = run.analyse(config.analysis)
+        for index, name in enumerate(stages, start=1):
+            controls.on_progress(Progress(name, index + include_hash_analysis, total))
+            layers.append(run.protect(name, index))
+        summary = run.write_summary(layers, analysis)
+        controls.on_progress(Progress("done", total, total))
+        return summary
+    finally:
+        workspace.remove_work()
+
+
+def run_full_workflow(
+    input_dir: str | Path = "input",
+    output_root: str | Path = "outputs",
+    include_hash_analysis: bool = True,
+    config: WorkflowConfig | None = None,
+    *,
+    on_picture: Callable[[Path], Controls] = lambda path: Controls(),
+) -> Json:
+    """Protects every picture in `input_dir`, each into a folder of its own under `output_root`.
+
+    Returns `{"processed": [{"image", "output_dir", "summary"}], "failed": [{"image", "error"}]}`,
+    each in the order of the names: a picture that cannot be worked on does not stop the others.
+    `on_picture` is asked, before each picture, how to show its progress and stop it.
+
+    Raises:
+        InvalidOption: `input_dir` is no folder.
+        Cancelled: the caller asked to stop.
+    """
+    folder = Path(input_dir)
+    if not folder.is_dir():
+        raise InvalidOption(f"expected a folder of pictures, found none at {folder}")
+    result: Json = {"processed": [], "failed": []}
+    for image, output in _targets(folder, Path(output_root)):
+        row: Json = {"image": str(image.absolute())}
+        try:
+            summary = protect_picture(
+                image,
+                output,
+                config=config,
+                include_hash_analysis=include_hash_analysis,
+                controls=on_picture(image),
+            )
+        except (PictureError, StageFailed) as error:
+            result["failed"].append({**row, "error": str(error)})
+        else:
+            row |= {"output_dir": str(output.absolute()), "summary": summary}
+            result["processed"].append(row)
+    return result
+
+
+def output_folder(image: Path, root: Path) -> Path:
+    """Returns a folder under `root` named after the picture, safe on every file system."""
+    return root / (re.sub(r"[^\w.-]+", "-", image.stem).strip(".-")[:80] or "picture")
+
+
+def _targets(folder: Path, root: Path) -> Iterator[tuple[Path, Path]]:
+    """Pictures of one stem (a.jpg, a.png) get folders of their own."""
+    taken: set[Path] = set()
+    for image in sorted(folder.iterdir()):
+        if image.suffix.lower() not in PICTURE_SUFFIXES or not image.is_file():
+            continue
+        output = output_folder(image, root)
+        if output in taken:
+            output = output.with_name(f"{output.name}-{image.suffix[1:].lower()}")
+        taken.add(output)
+        yield image, output

@@ -1,0 +1,56 @@
+"""The protection stages, by name and in the order in which they run.
+
+Adding one = one file with a `Stage` class + one line here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.protections.stage import Stage
+
+# Name -> (module, class). The order is the order of the layers.
+_STAGES: dict[str, tuple[str, str]] = {
+    "invisible-watermark": (
+        "artscraper_runner.protections.invisible_watermark",
+        "InvisibleWatermark",
+    ),
+}
+
+
+def stage_names() -> tuple[str, ...]:
+    """Returns every stage's name, in the order in which they run."""
+    return tuple(_STAGES)
+
+
+def default_stages() -> tuple[str, ...]:
+    """Returns the stages that run when the caller names none."""
+    return stage_names()
+
+
+def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Returns `asked` in its own order without repeats, or the default stages for None.
+
+    Raises:
+        UnknownName: a stage that is not in the registry.
+    """
+    if asked is None:
+        return default_stages()
+    for name in asked:
+        if name not in _STAGES:
+            raise UnknownName("stage", name, _STAGES)
+    return tuple(dict.fromkeys(asked))
+
+
+def load_stage(name: str) -> Stage:
+    """Imports and returns the stage called `name`.
+
+    Raises:
+        UnknownName: no such stage.
+    """
+    if name not in _STAGES:
+        raise UnknownName("stage", name, _STAGES)
+    module, class_name = _STAGES[name]
+    stage: Stage = getattr(import_module(module), class_name)()
+    return stage

@@ -1,0 +1,50 @@
+"""What every protection stage is: a name, a change to the pixels, and a measurement of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from artscraper_runner.types import Controls, Json, Project, ProtectionOptions, StageResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class StageInput:
+    """What a stage works on. Arrays are uint8 sRGB, upright, and must not be written to.
+
+    `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
+    (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
+    original's pixels back after the stage.
+    """
+
+    pixels: NDArray[np.uint8]
+    original: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    options: ProtectionOptions
+    controls: Controls
+
+
+class Stage(ABC):
+    """A protection. The same input and options give the same pixels."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]  # one sentence, for summary.json
+    project: ClassVar[Project]  # the published work it stands on
+
+    @abstractmethod
+    def apply(self, given: StageInput) -> StageResult:
+        """Returns the changed picture, or `pixels=None` and the reason why it cannot apply.
+
+        Raises:
+            Cancelled: `given.controls.should_stop` answered true.
+            RunnerError: the stage broke.
+        """
+
+    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns figures about the layer as saved and opened again, for its `metrics`."""
+        return {}

@@ -1,0 +1,115 @@
+"""Frozen values that the runner's parts hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from artscraper_runner.errors import Cancelled, InvalidOption
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Json = dict[str, Any]
+DEFAULT_WATERMARK_TEXT = "artscraper"
+WATERMARK_TEXT_MAX_BYTES = 64
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """What a picture may measure. All are inclusive upper bounds."""
+
+    max_bytes: int = 50 * 1024 * 1024
+    max_pixels: int = 50_000_000  # summed over all frames
+    max_side: int = 16_384  # px, width or height
+    max_frames: int = 2_000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a piece of work is: `done` of `total` units (0 when unknown) of `what`."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How the caller watches and stops a run; both are called often and must be quick."""
+
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    should_stop: Callable[[], bool] = lambda: False
+
+    def checkpoint(self) -> None:
+        """Raises `Cancelled` when the caller wants the run to stop."""
+        if self.should_stop():
+            raise Cancelled("the run was cancelled")
+
+
+@dataclass(frozen=True)
+class ProtectionOptions:
+    """What a caller may choose about the protection of one picture.
+
+    Raises:
+        InvalidOption: the watermark text is empty or over `WATERMARK_TEXT_MAX_BYTES` of UTF-8.
+    """
+
+    watermark_text: str = DEFAULT_WATERMARK_TEXT
+
+    def __post_init__(self) -> None:
+        try:
+            size = len(self.watermark_text.encode("utf-8"))
+        except UnicodeEncodeError as error:
+            raise InvalidOption("watermark_text: expected text that UTF-8 can hold") from error
+        if not 1 <= size <= WATERMARK_TEXT_MAX_BYTES:
+            raise InvalidOption(
+                f"watermark_text: expected 1 to {WATERMARK_TEXT_MAX_BYTES} bytes of UTF-8,"
+                f" found {size}"
+            )
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Which processors run, and what they may reach. `processors` None = every default one."""
+
+    processors: tuple[str, ...] | None = None
+    enable_tineye: bool = False
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage hands back.
+
+    `pixels` is uint8 (H, W, 3) sRGB of the input's size, or None when the stage could not apply;
+    then `reason` says why and the input is passed through unchanged.
+    """
+
+    pixels: NDArray[np.uint8] | None
+    reason: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    processing_size: tuple[int, int] | None = None  # [w, h] in px; None = the whole picture
+
+
+@dataclass(frozen=True)
+class ProcessorResult:
+    """One processor's answer: `data` when it went well, `error` when it did not."""
+
+    name: str
+    ok: bool
+    data: Json | None
+    error: str | None
+
+    def to_json(self) -> Json:
+        """Returns the row as it stands in analysis.json."""
+        return {"name": self.name, "ok": self.ok, "data": self.data, "error": self.error}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A published work that a stage or a processor stands on, for summary.json's `projects`."""
+
+    name: str
+    notes: str

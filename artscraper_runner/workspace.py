@@ -1,0 +1,101 @@
+"""One picture's folders: where each file of a run stands, and writes that are whole or absent.
+
+    <output>/summary.json  analysis.json  layers/NN-<stage>/image.<suffix>  masks/NN-<stage>.png
+    <work>/NN.npy          the picture between two stages, without loss; removed at the end
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from artscraper_runner.types import Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, renamed to it when the block ends without error."""
+    temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Writes `value` as indented UTF-8 JSON, whole or not at all. NaN is refused: it is no JSON."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+        )
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`output` keeps results for the caller, `work` what only this run needs."""
+
+    output: Path
+    work: Path
+
+    def create(self) -> None:
+        """Makes the folders; what an interrupted run left in them stays."""
+        for folder in (self.output / "layers", self.output / "masks", self.work):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Removes what an earlier run wrote, and nothing else that may stand there."""
+        for folder in (self.output / "layers", self.output / "masks", self.work):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.summary_path.unlink(missing_ok=True)
+        self.analysis_path.unlink(missing_ok=True)
+
+    @property
+    def summary_path(self) -> Path:
+        return self.output / "summary.json"
+
+    @property
+    def analysis_path(self) -> Path:
+        return self.output / "analysis.json"
+
+    def layer_path(self, index: int, stage: str, suffix: str) -> Path:
+        """Returns where a layer stands, and makes its folder; `suffix` with its dot."""
+        folder = self.output / "layers" / f"{index:02d}-{stage}"
+        folder.mkdir(exist_ok=True)  # no parents: a deleted job's folders must not come back
+        return folder / f"image{suffix}"
+
+    def mask_path(self, index: int, stage: str) -> Path:
+        """Returns where a stage's change mask stands."""
+        return self.output / "masks" / f"{index:02d}-{stage}.png"
+
+    def save_pixels(self, index: int, pixels: NDArray[np.uint8]) -> None:
+        """Keeps the picture after stage `index` for the next one."""
+        import numpy as np
+
+        with atomic_path(self._pixels_path(index)) as temporary, temporary.open("wb") as file:
+            np.save(file, pixels, allow_pickle=False)
+
+    def load_pixels(self, index: int) -> NDArray[np.uint8]:
+        """Returns uint8 (H, W, 3) as stage `index` left it."""
+        import numpy as np
+
+        pixels: NDArray[np.uint8] = np.load(self._pixels_path(index), allow_pickle=False)
+        return pixels
+
+    def remove_work(self) -> None:
+        """Removes what only the run needed."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _pixels_path(self, index: int) -> Path:
+        return self.work / f"{index:02d}.npy"
