@@ -5,8 +5,11 @@
         UnsupportedPicture  not an accepted format
         BrokenPicture       an accepted format, damaged
         PictureTooLarge     more pixels, frames or side than the limits allow
+        PictureTooSmall     fewer pixels than a method needs
+        UnsupportedPixels   an array that is no picture in the expected layout
       InvalidOption         an option has a value that cannot work
         UnknownName         no stage, processor or encoder of that name
+        PayloadSizeError    a watermark payload is empty or too long for the picture
       MissingDependency     an optional package is not installed
       StageFailed           a stage broke; names the stage
       Cancelled             the caller asked to stop
@@ -45,6 +48,29 @@ class PictureTooLarge(PictureError):
         self.limit = limit
 
 
+class PictureTooSmall(PictureError):
+    """A picture has too few pixels for what was asked of it."""
+
+    def __init__(self, *, height: int, width: int, min_pixels: int) -> None:
+        super().__init__(
+            f"expected a picture of at least {min_pixels} pixels;"
+            f" got {width} x {height} = {height * width}"
+        )
+        self.height = height
+        self.width = width
+        self.min_pixels = min_pixels
+
+
+class UnsupportedPixels(PictureError):
+    """An array is not a picture in the layout that was asked for."""
+
+    def __init__(self, *, shape: tuple[int, ...], dtype: str, expected: str) -> None:
+        super().__init__(f"expected {expected}; got shape {shape} of {dtype}")
+        self.shape = shape
+        self.dtype = dtype
+        self.expected = expected
+
+
 class InvalidOption(RunnerError):
     """An option's value is not valid."""
 
@@ -57,6 +83,17 @@ class UnknownName(InvalidOption):
         self.name = name
         self.valid = tuple(valid)
         super().__init__(f"unknown {kind} {name!r}; valid: {', '.join(self.valid)}")
+
+
+class PayloadSizeError(InvalidOption):
+    """A watermark payload is empty or longer than the picture holds."""
+
+    def __init__(self, *, payload_bytes: int, max_bytes: int) -> None:
+        super().__init__(
+            f"expected a payload of 1 to {max_bytes} bytes for this picture; got {payload_bytes}"
+        )
+        self.payload_bytes = payload_bytes
+        self.max_bytes = max_bytes
 
 
 class MissingDependency(RunnerError):
