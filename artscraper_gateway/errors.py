@@ -1,0 +1,116 @@
+"""Everything the gateway refuses, as RFC 9457 problems: one class per kind, caught at the edge.
+
+Raise the class that says what happened; `routes` turns it into `application/problem+json`. The
+`detail` is shown to the caller: it says what was expected, what came and what to do, and never
+holds a path of the server or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of all problems. `status` is the HTTP status, `code` a stable machine-readable name."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "The gateway failed"
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+class InvalidRequest(GatewayError):
+    """A field is missing, unknown or has a value that is not valid."""
+
+    status = 422
+    code = "invalid-request"
+    title = "The request is not valid"
+
+
+class RejectedInput(GatewayError):
+    """The picture named by the request is refused: forbidden address, failed download, bad path."""
+
+    status = 422
+    code = "rejected-input"
+    title = "The input was rejected"
+
+
+class ForbiddenAddress(RejectedInput):
+    """A URL leads to an address that is not public."""
+
+    code = "forbidden-address"
+    title = "The address is not allowed"
+
+
+class DownloadFailed(RejectedInput):
+    """The far end did not deliver a picture: name unknown, refused, error status, time-out."""
+
+    code = "download-failed"
+    title = "The picture could not be downloaded"
+
+
+class UnusableLocalPath(RejectedInput):
+    """The same answer for a path that is missing and for one that is outside the roots."""
+
+    code = "unusable-local-path"
+    title = "The local path cannot be used"
+
+
+class BrokenPicture(RejectedInput):
+    """An accepted format by its first bytes, but damaged beyond reading."""
+
+    code = "broken-picture"
+    title = "The picture is damaged"
+
+
+class TooLarge(GatewayError):
+    """More bytes, pixels or frames than the limits allow."""
+
+    status = 413
+    code = "too-large"
+    title = "The picture is too large"
+
+
+class UnsupportedPicture(GatewayError):
+    """The content is not one of the accepted picture formats."""
+
+    status = 415
+    code = "unsupported-picture"
+    title = "Not an accepted picture format"
+
+
+class NotFound(GatewayError):
+    """No such job, or the job has no such layer."""
+
+    status = 404
+    code = "not-found"
+    title = "Not found"
+
+
+class NotReady(GatewayError):
+    """The job has not finished yet; ask again after `Retry-After` seconds."""
+
+    status = 409
+    code = "not-ready"
+    title = "The job has not finished"
+
+
+class JobFailed(GatewayError):
+    """The job ended in error and has no result."""
+
+    status = 409
+    code = "job-failed"
+    title = "The job failed"
+
+
+class StorageFailed(GatewayError):
+    """The disk would not take the picture or the job; nothing was accepted."""
+
+    status = 503
+    code = "storage-failed"
+    title = "The gateway cannot store the picture"
