@@ -64,6 +64,7 @@ def parse_target(url: str | httpx.URL, rules: AddressRules) -> Target:
     try:
         parsed = httpx.URL(url)
         host, port = parsed.raw_host.decode("ascii"), parsed.port
+        _ = parsed.host  # raises for a broken xn-- label, as it would later inside httpx
     except (httpx.InvalidURL, ValueError) as exc:
         raise ForbiddenAddress("The URL is not valid.") from exc
     if parsed.scheme not in _DEFAULT_PORTS:
