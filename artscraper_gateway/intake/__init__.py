@@ -1,0 +1,1 @@
+"""How a picture that somebody else names gets in: address rules, downloads, local paths."""

@@ -1,0 +1,94 @@
+"""A file that takes at most so many bytes and appears whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from artscraper_gateway.errors import StorageFailed, TooLarge
+
+CHUNK_BYTES = 256 * 1024
+
+
+class BoundedFile:
+    """Counts what is written to `path`. Made by `bounded_file`.
+
+    Attributes:
+        written: bytes so far, from 0 to `max_bytes`.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        self.written = 0
+        self._max_bytes = max_bytes
+        with _as_storage_failure():
+            # Buffered on purpose: its lock makes close() wait for a write that still runs in a
+            # thread after its task was cancelled.
+            self._file = path.open("wb")
+
+    def check_size(self, size: int) -> None:
+        """Raise TooLarge if `size`, in bytes and in all, is more than the limit."""
+        if size > self._max_bytes:
+            raise TooLarge(
+                f"The picture has more than {self._max_bytes} bytes, which is the limit; "
+                "send a smaller one."
+            )
+
+    async def write(self, chunk: bytes) -> None:
+        """Append `chunk` without holding up the event loop.
+
+        Raises:
+            TooLarge: with it the file would pass its limit; nothing of it is written.
+            StorageFailed: the disk would not take it.
+        """
+        self.check_size(self.written + len(chunk))
+        with _as_storage_failure():
+            await asyncio.to_thread(self._file.write, chunk)
+        self.written += len(chunk)
+
+    def close(self) -> None:
+        """Close the file. Raises StorageFailed when the disk would not take the rest."""
+        with _as_storage_failure():
+            self._file.close()
+
+
+@contextmanager
+def bounded_file(destination: Path, *, max_bytes: int) -> Iterator[BoundedFile]:
+    """Yield a file that becomes `destination`, replacing it, when the block ends without error.
+
+    Until then the bytes are in `<destination>.part` beside it. After any error, cancellation
+    included, that is gone and `destination` is as it was.
+
+    Args:
+        destination: in a folder that exists and that only the gateway writes to.
+        max_bytes: at least 1; exactly so many are still taken.
+
+    Raises:
+        ValueError: `max_bytes` is less than 1.
+        StorageFailed: the file cannot be made, written or renamed.
+    """
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
+    part = destination.with_name(f"{destination.name}.part")
+    try:
+        file = BoundedFile(part, max_bytes=max_bytes)
+        try:
+            yield file
+        finally:
+            file.close()
+        with _as_storage_failure():
+            os.replace(part, destination)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _as_storage_failure() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StorageFailed("The picture could not be stored; try again later.") from exc
