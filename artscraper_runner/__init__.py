@@ -1,0 +1,1 @@
+"""Pipelines that protect and analyse one picture at a time."""
