@@ -33,7 +33,9 @@ class GatewayConfig(BaseSettings):
     base_dir: Path = Field(
         Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
     )
-    output_parent: Path = Field(Path("outputs"), description="each job's results go in a folder here")
+    output_parent: Path = Field(
+        Path("outputs"), description="each job's results go in a folder here"
+    )
     worker_concurrency: int = Field(
         1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
     )

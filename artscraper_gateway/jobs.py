@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from dbos import DBOS
@@ -75,7 +76,7 @@ class JobRunner:
                 analysis = step.take("analysis", lambda: run.analyse(_analysis_options(request)))
             stages = request["stages"] if request["include_protection"] else []
             for index, name in enumerate(stages, start=1):
-                layers.append(step.take(name, lambda n=name, i=index: run.protect(n, i)))
+                layers.append(step.take(name, partial(run.protect, name, index)))
             step.take("summary", lambda: _write_summary(run, layers, analysis))
         self.store.finish(job.id)
 

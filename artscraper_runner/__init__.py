@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "RunnerError": "errors",
+    "StageFailed": "errors",
     "BrokenPicture": "errors",
     "Cancelled": "errors",
     "InvalidOption": "errors",
@@ -21,6 +22,7 @@ _HOME = {
     "UnknownName": "errors",
     "UnsupportedPicture": "errors",
     "AnalysisOptions": "types",
+    "Controls": "types",
     "PictureLimits": "types",
     "Progress": "types",
     "ProtectionOptions": "types",
@@ -36,31 +38,30 @@ _HOME = {
     "analyse_picture": "analysis",
 }
 
-__all__ = ["__version__", *_HOME]
-
 if TYPE_CHECKING:
-    from artscraper_runner.analysis import analyse_picture
-    from artscraper_runner.errors import (
-        BrokenPicture,
-        Cancelled,
-        InvalidOption,
-        PictureTooLarge,
-        RunnerError,
-        UnknownName,
-        UnsupportedPicture,
-    )
-    from artscraper_runner.images import PictureHeader, inspect_picture
-    from artscraper_runner.picture_run import PictureRun
-    from artscraper_runner.processors import processor_names
-    from artscraper_runner.protection_pipeline import protect_picture, run_full_workflow
-    from artscraper_runner.protections import default_stages, stage_names
-    from artscraper_runner.types import (
-        AnalysisOptions,
-        PictureLimits,
-        Progress,
-        ProtectionOptions,
-    )
-    from artscraper_runner.workspace import Workspace
+    from artscraper_runner.analysis import analyse_picture as analyse_picture
+    from artscraper_runner.errors import BrokenPicture as BrokenPicture
+    from artscraper_runner.errors import Cancelled as Cancelled
+    from artscraper_runner.errors import InvalidOption as InvalidOption
+    from artscraper_runner.errors import PictureTooLarge as PictureTooLarge
+    from artscraper_runner.errors import RunnerError as RunnerError
+    from artscraper_runner.errors import StageFailed as StageFailed
+    from artscraper_runner.errors import UnknownName as UnknownName
+    from artscraper_runner.errors import UnsupportedPicture as UnsupportedPicture
+    from artscraper_runner.images import PictureHeader as PictureHeader
+    from artscraper_runner.images import inspect_picture as inspect_picture
+    from artscraper_runner.picture_run import PictureRun as PictureRun
+    from artscraper_runner.processors import processor_names as processor_names
+    from artscraper_runner.protection_pipeline import protect_picture as protect_picture
+    from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow
+    from artscraper_runner.protections import default_stages as default_stages
+    from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.types import AnalysisOptions as AnalysisOptions
+    from artscraper_runner.types import Controls as Controls
+    from artscraper_runner.types import PictureLimits as PictureLimits
+    from artscraper_runner.types import Progress as Progress
+    from artscraper_runner.types import ProtectionOptions as ProtectionOptions
+    from artscraper_runner.workspace import Workspace as Workspace
 
 
 def __getattr__(name: str) -> object:

@@ -15,8 +15,13 @@ from artscraper_runner.processors import (
     load_processor,
     processor_names,
 )
-from artscraper_runner.types import AnalysisOptions, Controls, Json, PictureLimits
-from artscraper_runner.types import ProcessorResult, Progress
+from artscraper_runner.types import (
+    AnalysisOptions,
+    Controls,
+    Json,
+    PictureLimits,
+    ProcessorResult,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -59,13 +64,10 @@ def run_processors(
         Cancelled: the caller asked to stop between two processors.
     """
     names = chosen_processors(options)
-    decoded = DecodedPicture(
-        path, picture.header, picture.image, picture.exif, _luma(picture)
-    )
+    decoded = DecodedPicture(path, picture.header, picture.image, picture.exif, _luma(picture))
     results = []
-    for index, name in enumerate(names):
+    for name in names:
         controls.checkpoint()
-        controls.on_progress(Progress(name, index, len(names)))
         results.append(_run_one(name, decoded, options).to_json())
     return {"image_path": str(path), "processors": results}
 
@@ -82,7 +84,9 @@ def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> Pr
         # TinEye sends the picture to a third party: naming it is not yet consent to that.
         return ProcessorResult(name, ok=False, data=None, error="not sent: enable_tineye is off")
     try:
-        return ProcessorResult(name, ok=True, data=load_processor(name).process(decoded), error=None)
+        return ProcessorResult(
+            name, ok=True, data=load_processor(name).process(decoded), error=None
+        )
     except RunnerError as error:
         return ProcessorResult(name, ok=False, data=None, error=str(error))
     except Exception as error:  # a processor may not take the job with it, whatever it raises

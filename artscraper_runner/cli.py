@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import RunnerError
-from artscraper_runner.types import AnalysisOptions, Controls, Progress, ProtectionOptions
-from artscraper_runner.types import DEFAULT_WATERMARK_TEXT
+from artscraper_runner.types import (
+    DEFAULT_WATERMARK_TEXT,
+    AnalysisOptions,
+    Controls,
+    Progress,
+    ProtectionOptions,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -56,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     analyse = commands.add_parser("analyse", help="print what the processors find")
     analyse.add_argument("image", type=Path, metavar="IMAGE")
     analyse.add_argument("--json-out", type=Path, metavar="FILE", help="write there instead")
-    analyse.add_argument("--tineye", action="store_true", help="also ask TinEye (sends the picture)")
+    analyse.add_argument(
+        "--tineye", action="store_true", help="also ask TinEye (sends the picture)"
+    )
     analyse.set_defaults(run=_analyse)
     return parser
 

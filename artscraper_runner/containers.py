@@ -11,12 +11,15 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 from artscraper_runner.errors import BrokenPicture
 
-MAX_PARTS = 300_000  # 50 MiB of full GIF sub-blocks are 205,604; real files of the others hold < 1000
+MAX_PARTS = (
+    300_000  # 50 MiB of full GIF sub-blocks are 205,604; real files of the others hold < 1000
+)
 _PNG_PARTS_BEFORE_PIXELS = 10_000
 
 Size = tuple[int, int]  # width, height in px
@@ -91,9 +94,9 @@ def _jpeg_segments(data: mmap.mmap) -> Iterator[int]:
 
 def _check_tiff_entries(data: mmap.mmap) -> None:
     """TIFF 6.0: directories of 12-byte entries, each pointing at the next; loops count up too."""
-    order = "little" if data[:1] == b"I" else "big"
+    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
     at, entries = int.from_bytes(data[4:8], order), 0
-    while 0 < at and at + 2 <= len(data):
+    while at > 0 and at + 2 <= len(data):
         count = int.from_bytes(data[at : at + 2], order)
         entries += count + 1
         if entries > MAX_PARTS:

@@ -87,8 +87,8 @@ class Picture:
 
     `image` is the first frame in its own mode; `pixels` is uint8 (H, W, 3) in the picture's own
     RGB space; `alpha` uint8 (H, W) or None. `orientation` (1..8) is the EXIF value that was
-    applied, `exif` the original's fields (treat as read-only); saving turns the picture back, so that
-    a layer is stored the way the original was.
+    applied, `exif` the original's fields (treat as read-only). Saving turns the picture back, so
+    that a layer is stored the way the original was.
     """
 
     header: PictureHeader
@@ -218,7 +218,7 @@ def _to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def _cmyk_to_srgb(image: Image.Image) -> Image.Image:
-    """Through the picture's own profile, which is the only thing that says what its inks look like."""
+    """Through the picture's own profile, which alone says what its inks look like."""
     from io import BytesIO
 
     from PIL import ImageCms

@@ -29,7 +29,9 @@ def psnr(before: Pixels, after: Pixels) -> float | None:
     for a, b in _bands(before, after):
         change = _absolute_change(a, b)
         squares += float(np.sum(np.square(change, dtype=np.uint16), dtype=np.uint64))
-    return 10 * math.log10(255.0**2 * before.size / squares) if squares else None
+    if not squares:
+        return None
+    return float(10 * math.log10(255.0**2 * before.size / squares))
 
 
 def ssim(before: Pixels, after: Pixels) -> float | None:
@@ -45,7 +47,7 @@ def ssim(before: Pixels, after: Pixels) -> float | None:
     for top in range(0, height - overlap, _BAND_ROWS):
         rows = slice(top, min(top + _BAND_ROWS + overlap, height))
         total += float(_ssim_map(before[rows] @ _LUMA, after[rows] @ _LUMA).sum(dtype=np.float64))
-    return total / ((height - overlap) * (width - overlap))
+    return total / float((height - overlap) * (width - overlap))
 
 
 def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> Pixels:
@@ -81,17 +83,18 @@ def _absolute_change(before: Pixels, after: Pixels) -> Pixels:
 
 def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     count = _SSIM_WINDOW**2
-    sample = count / (count - 1)
+    sample = np.float32(count / (count - 1))
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     var_x = sample * (_window_mean(x * x) - mean_x * mean_x)
     var_y = sample * (_window_mean(y * y) - mean_y * mean_y)
     covariance = sample * (_window_mean(x * y) - mean_x * mean_y)
     c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
-    return (
+    similarity: NDArray[np.float32] = (
         (2 * mean_x * mean_y + c1)
         * (2 * covariance + c2)
         / ((mean_x * mean_x + mean_y * mean_y + c1) * (var_x + var_y + c2))
     )
+    return similarity
 
 
 def _window_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -121,9 +121,7 @@ class PictureRun:
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
         return StageInput(pixels, picture.pixels, picture.alpha, self.options, self.controls)
 
-    def _keep_layer(
-        self, index: int, stage: Stage, given: StageInput, result: StageResult
-    ) -> Json:
+    def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
         from artscraper_runner import metrics
         from artscraper_runner.saving import layer_format, save_layer

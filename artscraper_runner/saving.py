@@ -31,7 +31,9 @@ _XMP_TIFF_TAG = 700
 # EXIF fields that describe the stored pixels; the encoder writes its own.
 _LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
 _PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")
-_XMP_GPS = re.compile(rb"""\s+exif:GPS\w+\s*=\s*("[^"]*"|'[^']*')|<exif:GPS(\w+)\b.*?</exif:GPS\2>""", re.S)
+_XMP_GPS = re.compile(
+    rb"""\s+exif:GPS\w+\s*=\s*("[^"]*"|'[^']*')|<exif:GPS(\w+)\b.*?</exif:GPS\2>""", re.S
+)
 # Pixels upright -> as stored: the transposition that undoes each EXIF orientation.
 _TO_STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -1,13 +1,12 @@
 """One picture's folders: where each file of a run stands, and writes that are whole or absent.
 
-    <output>/summary.json  analysis.json  layers/NN-<stage>/image.<suffix>  masks/NN-<stage>.png
-    <work>/NN.npy          the picture between two stages, without loss; removed at the end
+<output>/summary.json  analysis.json  layers/NN-<stage>/image.<suffix>  masks/NN-<stage>.png
+<work>/NN.npy          the picture between two stages, without loss; removed at the end
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

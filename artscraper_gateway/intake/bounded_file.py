@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,7 +78,7 @@ def bounded_file(destination: Path, *, max_bytes: int) -> Iterator[BoundedFile]:
         finally:
             file.close()
         with _as_storage_failure():
-            os.replace(part, destination)
+            part.replace(destination)
     except BaseException:
         with suppress(OSError):
             part.unlink(missing_ok=True)

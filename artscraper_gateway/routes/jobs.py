@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,29 +111,32 @@ def _form_options(form: FormData) -> JobOptions:
         text = ",".join(str(value) for value in values)
         if text:
             fields[name] = text
-    return _validated(JobOptions.model_validate, fields)
+    options: JobOptions = _validated(JobOptions.model_validate, fields)
+    return options
 
 
 async def _submit_reference(request: Request, used: Gateway) -> Job:
     body = await bounded_request(request, _MAX_JSON_BYTES).body()
     asked: JobByReference = _validated(JobByReference.model_validate_json, body)
     limit = used.config.max_upload_bytes
-    if asked.image_url is not None:
-        receive = partial(
-            download,
-            asked.image_url,
-            max_bytes=limit,
-            timeout_s=used.config.request_timeout,
-            rules=AddressRules(used.config.allow_private_addresses, used.config.allowed_hosts),
-        )
-    else:
-        receive = partial(
-            copy_local,
-            asked.local_path,
+
+    async def receive(destination: Path) -> int:
+        if asked.image_url is not None:
+            return await download(
+                asked.image_url,
+                destination,
+                max_bytes=limit,
+                timeout_s=used.config.request_timeout,
+                rules=AddressRules(used.config.allow_private_addresses, used.config.allowed_hosts),
+            )
+        return await copy_local(
+            asked.local_path or "",
+            destination,
             roots=used.config.local_roots,
             cwd=Path.cwd(),
             max_bytes=limit,
         )
+
     return await used.submission.accept(receive, asked.options())
 
 

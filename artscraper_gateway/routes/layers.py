@@ -31,9 +31,7 @@ _MEDIA_TYPES = {
     response_class=FileResponse,
     responses={**LAYER, **PROBLEMS[404, 409]},
 )
-def get_layer(
-    job_id: str, stage: str, used: Annotated[Gateway, Depends(gateway)]
-) -> FileResponse:
+def get_layer(job_id: str, stage: str, used: Annotated[Gateway, Depends(gateway)]) -> FileResponse:
     """Returns the picture as `stage` left it; `original` is the upload, byte for byte."""
     job = used.finished_job(job_id)
     output = JobFolders.of(job.id, used.config).output

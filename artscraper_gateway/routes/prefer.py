@@ -40,5 +40,6 @@ async def wait_for_end(store: JobStore, job: Job, *, timeout_s: float) -> Job:
     while not job.is_finished and time.monotonic() < deadline:
         # The worker is another process: the database is the only place that both can see.
         await asyncio.sleep(_LOOK_EVERY_S)
-        job = await run_sync(store.find, job.id) or job
+        found: Job | None = await run_sync(store.find, job.id)
+        job = found or job
     return job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -52,7 +53,7 @@ async def _answer_http_exception(_request: Request, error: Exception) -> Respons
 async def _answer_validation_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    problem = InvalidRequest(_sentences(list(error.errors())))
+    problem = InvalidRequest(_sentences(error.errors()))
     return _problem(problem.status, problem.code, problem.title, problem.detail, {})
 
 
@@ -72,12 +73,10 @@ def _problem(
         detail=detail,
         code=code,
     )
-    return JSONResponse(
-        body.model_dump(), status, headers, media_type="application/problem+json"
-    )
+    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
 
 
-def _sentences(errors: list[dict[str, object]] | list[object]) -> str:
+def _sentences(errors: Sequence[object]) -> str:
     parts = []
     for found in errors:
         row = found if isinstance(found, dict) else {}

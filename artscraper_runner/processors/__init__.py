@@ -76,5 +76,5 @@ def load_processor(name: str) -> Processor:
     module = _PROCESSORS[name]
     if module is None:
         raise RunnerError(f"the processor {name} is not part of this version")
-    processor: Processor = import_module(module)  # type: ignore[assignment]
+    processor: Processor = import_module(module)
     return processor

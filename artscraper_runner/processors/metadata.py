@@ -77,6 +77,8 @@ def _profile_name(profile: object) -> str | None:
     if not isinstance(profile, bytes):
         return None
     try:
-        return str(_json_safe(ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))))).strip()
+        return str(
+            _json_safe(ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))))
+        ).strip()
     except (ImageCms.PyCMSError, OSError):
         return "unreadable"

@@ -28,7 +28,8 @@ what it marks, but `embed` makes other, smaller changes:
 Not guaranteed: paintings and photographs kept the mark at JPEG quality 90 and through scaling
 to half and back to the old size; flat colour may lose it at 90, most pictures below 75. A crop,
 a change of size or greyscale ends it. There is no error correction and no checksum: an unmarked
-picture reads as noise. Pure green and magenta take up to 8 dB more noise than other colours.
+picture reads as noise. Flat pure green and magenta come out at 36 and 33 dB PSNR, where the
+other flat colours measured have 41 dB or more.
 """
 
 from collections.abc import Iterator
