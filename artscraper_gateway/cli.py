@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("dbos").setLevel("WARNING")  # its own INFO is of no use to operators
     if command == "worker":
         return _work(config, options.slot)
     return _serve(config)
@@ -81,17 +82,28 @@ def _serve(config: GatewayConfig) -> int:
             " read and delete jobs; put a proxy with authentication in front",
             config.host,
         )
-    print(f"Artscraper Gateway listens on http://{config.host}:{config.port}", flush=True)
-    uvicorn.run(
+    settings = uvicorn.Config(
         create_app(config),
         host=config.host,
         port=config.port,
-        log_level=config.log_level,
         log_config=None,
         access_log=config.log_level == "debug",
         timeout_graceful_shutdown=int(config.drain_timeout),
     )
-    return 0
+
+    class Server(uvicorn.Server):
+        """Says where it listens once it does, in words; the port may have been 0."""
+
+        async def startup(self, sockets: list[Any] | None = None) -> None:
+            await super().startup(sockets)
+            for listener in self.servers[0].sockets if self.started else ():
+                host, port = listener.getsockname()[:2]
+                shown = f"[{host}]" if ":" in host else host
+                print(f"Artscraper Gateway listens on http://{shown}:{port}", flush=True)
+
+    server = Server(settings)
+    server.run()
+    return 0 if server.started else 1
 
 
 def _work(config: GatewayConfig, slot: int) -> int:

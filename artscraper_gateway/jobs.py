@@ -47,9 +47,12 @@ class JobRunner:
 
     def register(self) -> None:
         """Makes the workflow known to DBOS; must come before its launch."""
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._run_job)
 
-    def _run_job(self, job_id: str) -> None:
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
+        def run_job(job_id: str) -> None:
+            self.run(job_id)
+
+    def run(self, job_id: str) -> None:
         """The workflow. Which steps it takes depends on the job's request alone."""
         job = self.store.find(job_id)
         if job is None:
