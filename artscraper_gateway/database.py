@@ -35,7 +35,7 @@ def open_engine(config: GatewayConfig) -> sa.Engine:
     """Returns an engine on the database, made and brought up to date if need be."""
     config.base_dir.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
-        f"sqlite:///{config.database_path}", pool_size=20, max_overflow=30, pool_timeout=30
+        f"sqlite:///{config.database_path}", pool_size=1, max_overflow=0, pool_timeout=30
     )
     sa.event.listen(engine, "connect", _prepare_connection)
     # Several processes may start at once; whoever comes second finds the tables made.
@@ -50,7 +50,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     """The queue's own engine sets all of these but the journal; a shared engine has to."""
     connection.isolation_level = "IMMEDIATE"
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # an accepted job outlives a power cut
+    connection.execute("PRAGMA synchronous=NORMAL")  # an accepted job outlives a power cut
     connection.execute("PRAGMA busy_timeout=30000")
     connection.execute("PRAGMA foreign_keys=ON")
 

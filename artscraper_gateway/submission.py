@@ -44,8 +44,14 @@ class Submission:
         async with _removed_on_error(folders):
             incoming = folders.input / "incoming"
             await receive(incoming)
-            source = await run_sync(self._name_by_content, incoming)
-            return await run_sync(self._enqueue, job_id, source, options)
+            return await run_sync(self._check_and_enqueue, job_id, incoming, options)
+
+    def _check_and_enqueue(self, job_id: str, incoming: Path, options: JobOptions) -> Job:
+        source = self._name_by_content(incoming)
+        request: dict[str, Any] = options.model_dump()
+        request["stages"] = list(default_stages()) if options.include_protection else []
+        heavy = options.include_protection or options.include_hash_analysis
+        return self.queue.submit(job_id, source=source, request=request, heavy=heavy)
 
     def _name_by_content(self, incoming: Path) -> str:
         """Checks the header and renames the file to what it is; its sent name is never used."""
@@ -60,12 +66,6 @@ class Submission:
         name = f"image{header.suffix}"
         incoming.rename(incoming.with_name(name))
         return name
-
-    def _enqueue(self, job_id: str, source: str, options: JobOptions) -> Job:
-        request: dict[str, Any] = options.model_dump()
-        request["stages"] = list(default_stages()) if options.include_protection else []
-        heavy = options.include_protection or options.include_hash_analysis
-        return self.queue.submit(job_id, source=source, request=request, heavy=heavy)
 
 
 @asynccontextmanager

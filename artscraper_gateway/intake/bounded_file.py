@@ -35,8 +35,8 @@ class BoundedFile:
                 "send a smaller one."
             )
 
-    async def write(self, chunk: bytes) -> None:
-        """Append `chunk` without holding up the event loop.
+    def append(self, chunk: bytes) -> None:
+        """Append `chunk`; for callers that may block.
 
         Raises:
             TooLarge: with it the file would pass its limit; nothing of it is written.
@@ -44,8 +44,12 @@ class BoundedFile:
         """
         self.check_size(self.written + len(chunk))
         with _as_storage_failure():
-            await asyncio.to_thread(self._file.write, chunk)
+            self._file.write(chunk)
         self.written += len(chunk)
+
+    async def write(self, chunk: bytes) -> None:
+        """Append `chunk` without holding up the event loop; raises as `append` does."""
+        await asyncio.to_thread(self.append, chunk)
 
     def close(self) -> None:
         """Close the file. Raises StorageFailed when the disk would not take the rest."""

@@ -1,0 +1,241 @@
+"""Submit latency, jobs a second and memory of a running gateway, beside a bare upload server.
+
+    python benchmarks/gateway.py                     # starts a gateway of its own
+    python benchmarks/gateway.py --base-url URL      # measures one that runs on this machine
+
+Jobs ask for neither analysis nor protection: what is measured is the service, not the pictures.
+The floor is the same web framework taking the same form and writing it to disk, without checks,
+jobs or durability.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import psutil
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+SIDE_PX = 443  # noise of this size is a PNG of about 590 kB
+FIELDS = {"include_protection": "false", "include_hash_analysis": "false"}
+FLOOR = """
+import sys, uuid, pathlib, uvicorn
+from fastapi import FastAPI, Request
+app = FastAPI()
+folder = pathlib.Path(sys.argv[2])
+
+@app.post("/v1/jobs")
+async def submit(request: Request):
+    async with request.form() as form:
+        (folder / uuid.uuid4().hex).write_bytes(await form["file"].read())
+    return {"job_id": "0", "status": "done"}
+
+uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
+"""
+
+
+def main() -> None:
+    """Prints the tables."""
+    arguments = _arguments()
+    picture = _picture()
+    print(f"{arguments.jobs} jobs, {arguments.clients} clients, PNG of {len(picture) // 1000} kB")
+    print("| server | submit p50 ms | p99 ms | jobs/s to done | status p99 ms meanwhile |")
+    print("| --- | --- | --- | --- | --- |")
+    with _floor() as url:
+        print(_row("floor: form to disk", asyncio.run(_load(url, picture, arguments, floor=True))))
+    with _gateway(arguments.base_url) as url:
+        idle = _memory(url)
+        asyncio.run(_load(url, picture, arguments, jobs=50))  # warm
+        print(_row("gateway", asyncio.run(_load(url, picture, arguments))))
+        alone = asyncio.run(_one_at_a_time(url, picture))
+        print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
+        loaded = _memory(url)
+        asyncio.run(_load(url, picture, arguments))
+        print(
+            f"memory of all processes (PSS): idle {idle:.0f} MB, after {arguments.jobs} jobs"
+            f" {loaded:.0f} MB, after {2 * arguments.jobs} {_memory(url):.0f} MB"
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base-url", help="a gateway on this machine (default: start one)")
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=8)
+    return parser.parse_args()
+
+
+def _picture() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _row(name: str, figures: dict[str, float]) -> str:
+    status = f"{figures['status_p99']:.1f}" if "status_p99" in figures else "-"
+    return (
+        f"| {name} | {figures['p50']:.1f} | {figures['p99']:.1f}"
+        f" | {figures['rate']:.0f} | {status} |"
+    )
+
+
+async def _load(
+    url: str,
+    picture: bytes,
+    arguments: argparse.Namespace,
+    *,
+    jobs: int | None = None,
+    floor: bool = False,
+) -> dict[str, float]:
+    """Submits all jobs from so many clients, then waits until the last one is done."""
+    submits: list[float] = []
+    statuses: list[float] = []
+    ids: list[str] = []
+    total = jobs or arguments.jobs
+    begun = time.perf_counter()
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+
+        async def submit_some(count: int) -> None:
+            for _ in range(count):
+                started = time.perf_counter()
+                answer = await client.post(
+                    "/v1/jobs", files={"file": ("noise.png", picture)}, data=FIELDS
+                )
+                submits.append(time.perf_counter() - started)
+                answer.raise_for_status()
+                ids.append(answer.json()["job_id"])
+
+        async def ask() -> None:
+            while True:
+                await asyncio.sleep(0.05)
+                if ids:
+                    started = time.perf_counter()
+                    await client.get(f"/v1/jobs/{ids[-1]}")
+                    statuses.append(time.perf_counter() - started)
+
+        asking = None if floor else asyncio.create_task(ask())
+        await asyncio.gather(
+            *(submit_some(total // arguments.clients) for _ in range(arguments.clients))
+        )
+        if asking is not None:
+            await _until_done(client, ids)
+            asking.cancel()
+    figures = {
+        "p50": statistics.median(submits) * 1000,
+        "p99": _percentile(submits, 99),
+        "rate": len(ids) / (time.perf_counter() - begun),
+    }
+    if statuses:
+        figures["status_p99"] = _percentile(statuses, 99)
+    return figures
+
+
+async def _until_done(client: httpx.AsyncClient, ids: list[str]) -> None:
+    for job_id in ids:
+        while (job := (await client.get(f"/v1/jobs/{job_id}")).json())["status"] != "done":
+            if job["status"] == "error":
+                raise SystemExit(f"job {job_id} failed: {job['error']}")
+            await asyncio.sleep(0.02)
+
+
+async def _one_at_a_time(url: str, picture: bytes) -> float:
+    """Median seconds from submitting an empty job to its end, with nothing else to do."""
+    taken = []
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+        for _ in range(20):
+            started = time.perf_counter()
+            answer = await client.post(
+                "/v1/jobs",
+                files={"file": ("noise.png", picture)},
+                data=FIELDS,
+                headers={"Prefer": "wait=20"},
+            )
+            if answer.json()["status"] != "done":
+                raise SystemExit(f"the job did not end: {answer.text}")
+            taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def _percentile(seconds: list[float], percent: int) -> float:
+    return float(np.percentile(np.array(seconds), percent)) * 1000
+
+
+def _memory(url: str) -> float:
+    """MB of the process that listens at `url` and of all below it; shared pages counted once."""
+    port = urlsplit(url).port
+    for process in psutil.process_iter():
+        try:
+            connections = process.net_connections("tcp")
+        except psutil.Error:
+            continue
+        if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
+            family = [process, *process.children(recursive=True)]
+            return sum(member.memory_full_info().pss for member in family) / 1e6
+    raise SystemExit(f"expected a gateway on this machine at {url}, found no process")
+
+
+@contextmanager
+def _gateway(base_url: str | None) -> Iterator[str]:
+    if base_url:
+        yield base_url
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        port = _free_port()
+        command = [sys.executable, "-m", "artscraper_gateway", "--port", str(port)]
+        options = [f"--base-dir={folder}/jobs", f"--output-parent={folder}/outputs"]
+        with _running([*command, *options], port) as url:
+            yield url
+
+
+@contextmanager
+def _floor() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        port = _free_port()
+        with _running([sys.executable, "-c", FLOOR, str(port), folder], port) as url:
+            yield url
+
+
+@contextmanager
+def _running(command: list[str], port: int) -> Iterator[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise SystemExit("the server did not start") from None
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
