@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artscraper_gateway.errors import ForbiddenAddress
@@ -193,6 +193,7 @@ def test_metadata_services_and_multicast_stay_refused_where_private_is_allowed(
         check_address(address, PRIVATE)
 
 
+@settings(deadline=None)
 @given(inner=forbidden_v4)
 def test_refuses_every_disguise_of_a_forbidden_address(inner: IPv4Address) -> None:
     for address in (str(inner), *address_disguises(inner).values()):
@@ -201,6 +202,7 @@ def test_refuses_every_disguise_of_a_forbidden_address(inner: IPv4Address) -> No
         assert is_refused(parse_target, f"http://{host}/"), host
 
 
+@settings(deadline=None)
 @given(address=st.ip_addresses(v=4))
 def test_whatever_passes_of_ipv4_is_global_unicast(address: IPv4Address) -> None:
     try:
@@ -212,6 +214,7 @@ def test_whatever_passes_of_ipv4_is_global_unicast(address: IPv4Address) -> None
     assert not address.is_reserved
 
 
+@settings(deadline=None)
 @given(address=st.ip_addresses(v=6))
 def test_whatever_passes_of_ipv6_is_global_unicast_or_leads_to_it(address: IPv6Address) -> None:
     try:
