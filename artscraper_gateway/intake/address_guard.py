@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 
 from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.intake.address_ranges import IPAddress, Reach, parse_address, reach, unwrap
 from artscraper_gateway.intake.host_names import plain_host
+
+MAX_LOOKUPS = 16
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Resolves (host, port) to IP addresses as text; raises OSError when the name is not known."""
@@ -84,13 +88,14 @@ def check_host(host: str, rules: AddressRules) -> str:
 async def system_lookup(host: str, port: int) -> list[str]:
     """Return the addresses that the system's resolver gives for `host`, each once, in its order.
 
-    The look-up runs in a thread of the event loop. A caller who stops waiting does not stop it.
+    A caller who stops waiting does not stop the look-up; at most `MAX_LOOKUPS` run at a time.
 
     Raises:
         OSError: the name is not known, or the resolver failed.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(_lookup_threads(), ask)
     addresses: list[str] = []
     for family, _, _, _, place in found:
         if family not in (socket.AF_INET, socket.AF_INET6):
@@ -121,6 +126,13 @@ async def resolve(
     for address in addresses:
         check_address(address, rules)
     return addresses
+
+
+@cache
+def _lookup_threads() -> ThreadPoolExecutor:
+    # Not the loop's own threads: a few names whose servers never answer would take them all, and
+    # with them every file that is read or written.
+    return ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="lookup")
 
 
 def _plain_entry(entry: str) -> str:

@@ -102,10 +102,6 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
     The addresses are tried in the resolver's order, at most 4, until one takes the connection.
     Redirects are not followed here; each one is a new request and checked like the first.
-
-    Raises (from a request):
-        ForbiddenAddress: see `parse_target` and `resolve`.
-        httpx.TransportError: the name is not known, or the request failed.
     """
 
     def __init__(
@@ -120,6 +116,12 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         self._connections = connector()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` to a checked address and return the answer, its body still unread.
+
+        Raises:
+            ForbiddenAddress: see `parse_target` and `resolve`.
+            httpx.TransportError: the name is not known, or the request failed.
+        """
         target = parse_target(request.url, self._rules)
         failure: httpx.TransportError | None = None
         for address in await self._addresses(target, request):
@@ -150,6 +152,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         await self._connections.__aexit__(exc_type, exc_value, traceback)
 
     async def aclose(self) -> None:
+        """Close all connections."""
         await self._connections.aclose()
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artscraper_gateway.errors import ForbiddenAddress
@@ -113,6 +114,7 @@ async def never_asked(host: str, port: int) -> Sequence[str]:
         "fe80::1%eth0",
         "fe80::1%1",
         f"{PUBLIC_V6}%eth0",
+        "::ffff:8.8.8.8%eth0",
         "0x7f.1",
         "2130706433",
         "0177.0.0.1",
@@ -142,6 +144,7 @@ def test_refuses_every_address_that_is_not_public(address: str) -> None:
         "172.32.0.0",
         "223.255.255.255",
         "::ffff:8.8.8.8",
+        "::ffff:0:8.8.8.8",
         "64:ff9b::808:808",
         "2002:808:808::1",
         "2001:0:808:808::f7f7:f7f7",
@@ -190,6 +193,7 @@ def test_metadata_services_and_multicast_stay_refused_where_private_is_allowed(
         check_address(address, PRIVATE)
 
 
+@settings(deadline=None)
 @given(inner=forbidden_v4)
 def test_refuses_every_disguise_of_a_forbidden_address(inner: IPv4Address) -> None:
     for address in (str(inner), *address_disguises(inner).values()):
@@ -198,6 +202,7 @@ def test_refuses_every_disguise_of_a_forbidden_address(inner: IPv4Address) -> No
         assert is_refused(parse_target, f"http://{host}/"), host
 
 
+@settings(deadline=None)
 @given(address=st.ip_addresses(v=4))
 def test_whatever_passes_of_ipv4_is_global_unicast(address: IPv4Address) -> None:
     try:
@@ -209,6 +214,7 @@ def test_whatever_passes_of_ipv4_is_global_unicast(address: IPv4Address) -> None
     assert not address.is_reserved
 
 
+@settings(deadline=None)
 @given(address=st.ip_addresses(v=6))
 def test_whatever_passes_of_ipv6_is_global_unicast_or_leads_to_it(address: IPv6Address) -> None:
     try:
@@ -270,7 +276,7 @@ async def test_localhost_is_looked_up_where_private_is_allowed() -> None:
 async def test_the_system_resolver_gives_each_address_once_and_names_the_zone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def getaddrinfo(host: str, port: int, **options: object) -> list[object]:
+    def getaddrinfo(host: str, port: int, **options: object) -> list[object]:
         assert (host, port, options) == ("example.org", 80, {"type": socket.SOCK_STREAM})
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (PUBLIC_V4, 80)),
@@ -280,7 +286,7 @@ async def test_the_system_resolver_gives_each_address_once_and_names_the_zone(
             (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/run/socket"),
         ]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     assert await system_lookup("example.org", 80) == [PUBLIC_V4, PUBLIC_V6, "fe80::1%2"]
 
 
@@ -292,3 +298,23 @@ async def test_a_listed_host_still_needs_a_public_address() -> None:
     private = AddressRules(allow_private=True, allowed_hosts=rules.allowed_hosts)
     found = await resolve("intranet.example", 80, private, lookup=answers("10.0.0.1"))
     assert found == ("10.0.0.1",)
+
+
+async def test_names_that_never_answer_leave_the_loops_own_threads_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
+        answered.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    waiting = [asyncio.create_task(system_lookup("slow.example", 80)) for _ in range(40)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        answered.set()
+        await asyncio.gather(*waiting)

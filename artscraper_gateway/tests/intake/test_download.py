@@ -244,10 +244,10 @@ async def test_a_port_where_nobody_listens_is_a_failure(tmp_path: Path) -> None:
 async def test_a_name_that_nobody_knows_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def getaddrinfo(*_: object, **__: object) -> list[object]:
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(DownloadFailed, match="host name of the URL is not known"):
         await fetch("http://no-such-host.example/", tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,12 +135,12 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
         asked.append(host)
         return [PUBLIC_V4] if len(asked) == 1 else ["127.0.0.1"]
 
-    async def getaddrinfo(*_: object, **__: object) -> None:
+    def getaddrinfo(*_: object, **__: object) -> None:
         raise AssertionError("a second look-up")
 
     internet = PublicOnLoopback()
     async with serve(reply(b"picture")) as server:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         url = server.url(host="Public.example.")
         assert await fetch(url, tmp_path, internet=internet, lookup=rebind) == b"picture"
     assert (asked, internet.reached) == (["public.example"], [PUBLIC_V4])

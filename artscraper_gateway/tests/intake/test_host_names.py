@@ -67,6 +67,12 @@ async def test_refuses_hosts_without_one_plain_reading_before_any_look_up(host: 
         await resolve(host, 80, STRICT, lookup=never_asked)
 
 
+@pytest.mark.parametrize("host", ["fe80::1%eth0", "[2606:4700::1111%25eth0]", "::1%1"])
+def test_an_address_with_a_zone_is_no_host(host: str) -> None:
+    with pytest.raises(ForbiddenAddress):
+        plain_host(host)
+
+
 @pytest.mark.parametrize("name", sorted(host_disguises(IPv4Address("127.0.0.1"))))
 async def test_refuses_disguised_hosts_before_any_look_up(name: str) -> None:
     host = host_disguises(IPv4Address("127.0.0.1"))[name]

@@ -29,6 +29,7 @@ def home(tmp_path: Path) -> Path:
     (home / "secret.png").write_bytes(b"secret")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret.png").write_bytes(b"secret")
+    (tmp_path / "outside" / "b.png").write_bytes(b"secret")
     return home
 
 
@@ -189,6 +190,22 @@ def test_pipes_sockets_and_devices_are_refused_without_waiting(home: Path) -> No
         for name in ("pipe.png", "socket.png", "device.png"):
             assert detail(f"input/{name}", home) == detail("input/missing.png", home)
     detail("/dev/zero", home, roots=(Path("/dev"),))
+
+
+def test_what_is_not_a_regular_file_is_not_even_opened(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, opened = os.open, []
+
+    def note(path: Any, *args: Any, **options: Any) -> int:
+        opened.append(path)
+        return usual(path, *args, **options)
+
+    os.mkfifo(home / "input" / "pipe.png")
+    monkeypatch.setattr(os, "open", note)
+    detail("input/pipe.png", home)
+    read("input/a.png", home)
+    assert opened == [str(home / "input"), str(home / "input"), "a.png"]
 
 
 def test_an_unreadable_file_gets_the_same_answer(

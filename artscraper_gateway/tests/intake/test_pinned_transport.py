@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Sequence
 from functools import partial
@@ -130,6 +132,43 @@ async def test_a_second_name_on_the_same_address_gets_its_own_tls_session(
         with pytest.raises(DownloadFailed, match="certificate"):
             await fetch(server.url(host="pictures.example"), tmp_path, context=trusting)
     assert len(server.requests) == 1
+
+
+async def test_a_client_does_not_find_the_connection_of_another_name(
+    authority: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    async def keep_open(path: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(b"picture"))
+        await asyncio.Event().wait()
+
+    context = server_context(authority, "pictures.example")
+    transport = PinnedTransport(
+        LOOPBACK, lookup=Names(**NAMES), connector=partial(direct_transport, trusting)
+    )
+    async with (
+        serve(keep_open, ssl_context=context) as server,
+        httpx.AsyncClient(transport=transport, trust_env=False, timeout=5) as browser,
+    ):
+        answer = await browser.get(server.url(host="pictures.example"))
+        assert answer.content == b"picture"
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            await browser.get(server.url(host="other.example"))
+
+
+async def test_garbage_inside_the_tls_stream_is_a_failure(
+    tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    async def derail(path: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(b"picture")[:-1])
+        await writer.drain()
+        peer: socket.socket = writer.get_extra_info("socket")
+        os.write(peer.fileno(), b"no TLS record at all")
+        await asyncio.Event().wait()
+
+    context = server_context(authority, "pictures.example")
+    async with serve(derail, ssl_context=context) as server:
+        with pytest.raises(DownloadFailed, match="connection broke"):
+            await fetch(server.url(host="pictures.example"), tmp_path, context=trusting)
 
 
 async def test_a_redirect_from_https_to_http_is_refused_and_the_other_way_followed(
