@@ -62,7 +62,7 @@ class GatewayConfig(BaseSettings):
         30.0, ge=0, le=600, description="seconds that running jobs get to finish at shutdown"
     )
     poll_interval: float = Field(
-        0.05, ge=0.01, le=10, description="seconds between a worker's looks at the queue"
+        0.1, ge=0.01, le=10, description="seconds between a worker's looks at the queue"
     )
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"

@@ -25,6 +25,11 @@ LIGHT, HEAVY = "light", "heavy"
 _NORMAL_PRIORITY = 100  # lower runs first; unset would be 0, ahead of all
 
 
+def is_heavy(request: dict[str, Any]) -> bool:
+    """Whether a job of this request decodes its picture."""
+    return bool(request["include_protection"] or request["include_hash_analysis"])
+
+
 class JobQueue:
     """Enqueues and cancels the workflow of a job; the workflow's id is the job's id."""
 
@@ -36,11 +41,11 @@ class JobQueue:
             serializer=JSONSerializer(),
         )
 
-    def submit(self, job_id: str, *, source: str, request: dict[str, Any], heavy: bool) -> Job:
+    def submit(self, job_id: str, *, source: str, request: dict[str, Any]) -> Job:
         """Adds the job's row and its workflow in one transaction: both exist, or neither."""
         with self._store.engine.begin() as connection:
             job = self._store.add(connection, job_id, source=source, request=request)
-            self._enqueue(connection, job_id, HEAVY if heavy else LIGHT)
+            self._enqueue(connection, job_id, HEAVY if is_heavy(request) else LIGHT)
         return job
 
     def cancel(self, job_id: str) -> None:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from dbos import DBOS
+from dbos import DBOS, PortableWorkflowError
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.job_queue import WORKFLOW
+from artscraper_gateway.job_queue import WORKFLOW, is_heavy
 from artscraper_gateway.store import Job, JobStore
 from artscraper_runner import (
     AnalysisOptions,
@@ -55,44 +55,30 @@ class JobRunner:
     def run(self, job_id: str) -> None:
         """The workflow. Which steps it takes depends on the job's request alone."""
         job = self.store.find(job_id)
-        if job is None:
+        if job is None or job.is_finished:
             return
+        ended = False
         try:
-            self._take_steps(job)
+            steps = _Steps(self, job)
+            if is_heavy(job.request):
+                steps.take_all()
+            else:
+                steps.file_away()
+            ended = self.store.finish(job_id)
         except Cancelled:
             _log.info("job %s was cancelled", job_id)
         except Exception as error:
-            self._fail(job, error)
+            ended = self._fail(job, error)
         finally:
-            self.store.let_go(job_id)
+            if not ended:
+                self.store.let_go(job_id)
 
-    def _take_steps(self, job: Job) -> None:
-        request = job.request
-        step = _Steps(self, job)
-        run = step.picture_run()
-        if not request["include_protection"] and not request["include_hash_analysis"]:
-            step.take("original", lambda: self._file_away(run))
-        else:
-            layers = [step.take("original", lambda: _keep_original(run))]
-            analysis = None
-            if request["include_hash_analysis"]:
-                analysis = step.take("analysis", lambda: run.analyse(_analysis_options(request)))
-            stages = request["stages"] if request["include_protection"] else []
-            for index, name in enumerate(stages, start=1):
-                layers.append(step.take(name, partial(run.protect, name, index)))
-            step.take("summary", lambda: _write_summary(run, layers, analysis))
-        self.store.finish(job.id)
-
-    @staticmethod
-    def _file_away(run: PictureRun) -> Record:
-        """The whole of a job that asks for neither analysis nor protection, in one step."""
-        return _write_summary(run, [_keep_original(run)], None)
-
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _fail(self, job: Job, error: Exception) -> bool:
         """Ends the job as error. The caller sees readable reasons only, the log the rest."""
-        reason = str(error) if isinstance(error, RunnerError) else f"internal error: {error}"
-        _log.warning("job %s failed: %s", job.id, reason, exc_info=error)
-        self.store.finish(job.id, error=reason)
+        _log.warning("job %s failed: %s", job.id, error, exc_info=error)
+        known = isinstance(error, RunnerError | PortableWorkflowError)
+        reason = str(error) if known else "internal error; the gateway's log has the reason"
+        return self.store.finish(job.id, error=reason)
 
 
 @dataclass
@@ -104,7 +90,24 @@ class _Steps:
     _wanted: bool = field(default=True, init=False)
     _asked_at: float = field(default=0.0, init=False)
 
-    def picture_run(self) -> PictureRun:
+    def take_all(self) -> None:
+        """Runs analysis and protection as the job asks for them, one durable step after another."""
+        request, run = self.job.request, self._picture_run()
+        layers = [self._take("original", partial(_keep_original, run))]
+        analysis = None
+        if request["include_hash_analysis"]:
+            options = _analysis_options(request)
+            analysis = self._take("analysis", partial(run.analyse, options))
+        for index, name in enumerate(request["stages"], start=1):
+            layers.append(self._take(name, partial(run.protect, name, index)))
+        self._take("summary", partial(_write_summary, run, layers, analysis))
+
+    def file_away(self) -> None:
+        """The whole of a job that asks for neither; too little to be worth a durable step."""
+        run = self._picture_run()
+        self._guarded("original", lambda: _write_summary(run, [_keep_original(run)], None))
+
+    def _picture_run(self) -> PictureRun:
         config = self.runner.config
         folders = JobFolders.of(self.job.id, config)
         return PictureRun(
@@ -115,7 +118,7 @@ class _Steps:
             controls=Controls(should_stop=self._should_stop),
         )
 
-    def take(self, stage: str, work: Callable[[], T]) -> T:
+    def _take(self, stage: str, work: Callable[[], T]) -> T:
         """Runs `work` as the durable step `stage`, or returns what it returned before a crash."""
         return DBOS.run_step({"name": stage}, self._guarded, stage, work)
 

@@ -16,6 +16,38 @@ _DELETING = "deleting"
 FINISHED = ("done", "error")
 
 
+# Built once: building a statement costs more than running it on SQLite.
+_IS_OPEN = sa.and_(jobs.c.id == sa.bindparam("job_id"), jobs.c.status.in_(("queued", "running")))
+_FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"))
+_ADD = sa.insert(jobs)
+_BEGIN_STAGE = (
+    sa.update(jobs)
+    .where(_IS_OPEN)
+    .values(
+        status="running",
+        stage=sa.bindparam("new_stage"),
+        stage_attempts=sa.case(
+            (jobs.c.stage == sa.bindparam("new_stage"), jobs.c.stage_attempts + 1), else_=1
+        ),
+        worker=sa.bindparam("new_worker"),
+        started_at=sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
+        updated_at=sa.bindparam("now"),
+    )
+    .returning(jobs.c.stage_attempts)
+)
+_FINISH = (
+    sa.update(jobs)
+    .where(_IS_OPEN)
+    .values(
+        status=sa.bindparam("new_status"),
+        error=sa.bindparam("reason"),
+        finished_at=sa.bindparam("now"),
+        updated_at=sa.bindparam("now"),
+        worker=None,
+    )
+)
+
+
 @dataclass(frozen=True)
 class Job:
     """One job as it stands. Times are seconds since 1970, UTC."""
@@ -59,14 +91,14 @@ class JobStore:
             "updated_at": now,
             "stage_attempts": 0,
         }
-        connection.execute(sa.insert(jobs).values(values))
+        connection.execute(_ADD, values)
         empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error"))
         return Job(**{**values, **empty})
 
     def find(self, job_id: str) -> Job | None:
         """Returns the job, or None when there is none or it is being deleted."""
         with self.engine.connect() as connection:
-            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
+            row = connection.execute(_FIND, {"job_id": job_id}).one_or_none()
         if row is None or row.status == _DELETING:
             return None
         return Job(**row._mapping)
@@ -76,40 +108,23 @@ class JobStore:
 
         None means that the job is gone or being deleted, so there is nothing to do.
         """
-        now = time.time()
-        attempts = sa.case((jobs.c.stage == stage, jobs.c.stage_attempts + 1), else_=1)
-        change = (
-            sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
-            .values(
-                status="running",
-                stage=stage,
-                stage_attempts=attempts,
-                worker=worker,
-                started_at=sa.func.coalesce(jobs.c.started_at, now),
-                updated_at=now,
-            )
-            .returning(jobs.c.stage_attempts)
-        )
         with self.engine.begin() as connection:
-            return cast(int | None, connection.execute(change).scalar_one_or_none())
+            result = connection.execute(
+                _BEGIN_STAGE,
+                {"job_id": job_id, "new_stage": stage, "new_worker": worker, "now": time.time()},
+            )
+            return cast(int | None, result.scalar_one_or_none())
 
     def finish(self, job_id: str, *, error: str | None = None) -> bool:
         """Ends the job as done, or as error with the reason; False when it is being deleted."""
-        now = time.time()
-        change = (
-            sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
-            .values(
-                status="error" if error else "done",
-                error=error,
-                finished_at=now,
-                updated_at=now,
-                worker=None,
-            )
-        )
+        values = {
+            "job_id": job_id,
+            "new_status": "error" if error else "done",
+            "reason": error,
+            "now": time.time(),
+        }
         with self.engine.begin() as connection:
-            return connection.execute(change).rowcount == 1
+            return connection.execute(_FINISH, values).rowcount == 1
 
     def is_wanted(self, job_id: str) -> bool:
         """Whether the job still exists and nobody has asked to delete it."""

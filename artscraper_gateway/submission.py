@@ -50,8 +50,7 @@ class Submission:
         source = self._name_by_content(incoming)
         request: dict[str, Any] = options.model_dump()
         request["stages"] = list(default_stages()) if options.include_protection else []
-        heavy = options.include_protection or options.include_hash_analysis
-        return self.queue.submit(job_id, source=source, request=request, heavy=heavy)
+        return self.queue.submit(job_id, source=source, request=request)
 
     def _name_by_content(self, incoming: Path) -> str:
         """Checks the header and renames the file to what it is; its sent name is never used."""

@@ -24,7 +24,6 @@ from artscraper_gateway.store import JobStore
 
 _log = logging.getLogger(__name__)
 _LIGHT_JOBS_AT_ONCE = 16
-_HEAVY_POLL_FACTOR = 2  # a heavy job takes long enough for a slower look at its queue
 
 
 def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
@@ -72,14 +71,10 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
         }
     )
     DBOS.launch()
-    DBOS.register_queue(
-        LIGHT, worker_concurrency=_LIGHT_JOBS_AT_ONCE, polling_interval_sec=config.poll_interval
-    )
-    DBOS.register_queue(
-        HEAVY,
-        worker_concurrency=1,
-        polling_interval_sec=config.poll_interval * _HEAVY_POLL_FACTOR,
-    )
+    for queue, at_once in ((LIGHT, _LIGHT_JOBS_AT_ONCE), (HEAVY, 1)):
+        DBOS.register_queue(
+            queue, worker_concurrency=at_once, polling_interval_sec=config.poll_interval
+        )
 
 
 def _drain(config: GatewayConfig, store: JobStore, worker: str) -> None:

@@ -83,7 +83,7 @@ async def _read(source: BinaryIO) -> bytes:
 def _place(path: str, *, roots: Sequence[Path], cwd: Path) -> tuple[str, tuple[str, ...]]:
     if not path or len(path.encode("utf-8")) > MAX_PATH_BYTES:
         raise ValueError("empty or too long")
-    os.stat(cwd / path)  # the kernel gives up after 40 links; realpath would follow thousands
+    (cwd / path).stat()  # the kernel gives up after 40 links; realpath would follow thousands
     resolved = PurePath(os.path.realpath(cwd / path, strict=True))
     for root in roots:
         real_root = os.path.realpath(cwd / root)
