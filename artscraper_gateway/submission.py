@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from artscraper_gateway.config import GatewayConfig
@@ -22,8 +24,10 @@ from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureTooLarge, default_stages, inspect_picture
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
 
+# More threads would not be faster, only fight over the interpreter and make the slowest slower.
+_THREADS = 4
 # Writes the picture to the path it is given.
-Receiver = Callable[[Path], Awaitable[object]]
+Receiver = Callable[[Path], Awaitable[object]] | Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,35 @@ class Submission:
 
     config: GatewayConfig
     queue: JobQueue
+    _threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
     async def accept(self, receive: Receiver, options: JobOptions) -> Job:
         """Stages the picture that `receive` writes and returns the queued job.
+
+        A plain function is called in the thread that also checks and enqueues: every hop between
+        threads is paid for by each submission.
 
         Raises:
             GatewayError: the picture was refused or could not be stored; nothing was accepted.
         """
         job_id = uuid.uuid4().hex
         folders = JobFolders.of(job_id, self.config)
+        incoming = folders.input / "incoming"
         async with _removed_on_error(folders):
-            incoming = folders.input / "incoming"
-            await receive(incoming)
-            return await run_sync(self._check_and_enqueue, job_id, incoming, options)
+            if inspect.iscoroutinefunction(receive):
+                await receive(incoming)
+                return await run_sync(self._enqueue, job_id, incoming, options)
+            return await run_sync(
+                self._receive_and_enqueue, job_id, incoming, options, receive, limiter=self._threads
+            )
 
-    def _check_and_enqueue(self, job_id: str, incoming: Path, options: JobOptions) -> Job:
+    def _receive_and_enqueue(
+        self, job_id: str, incoming: Path, options: JobOptions, receive: Receiver
+    ) -> Job:
+        receive(incoming)
+        return self._enqueue(job_id, incoming, options)
+
+    def _enqueue(self, job_id: str, incoming: Path, options: JobOptions) -> Job:
         source = self._name_by_content(incoming)
         request: dict[str, Any] = options.model_dump()
         request["stages"] = list(default_stages()) if options.include_protection else []

@@ -24,6 +24,7 @@ from artscraper_gateway.store import JobStore
 
 _log = logging.getLogger(__name__)
 _LIGHT_JOBS_AT_ONCE = 16
+_NICENESS = 10  # the web process answers at once while workers use every core
 
 
 def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
@@ -31,6 +32,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
 
     No two processes may run with one slot at a time: they would take each other's jobs.
     """
+    os.nice(_NICENESS)
     stop = _stop_event(supervised)
     worker = f"slot-{slot}"
     store = JobStore(open_engine(config))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import json
 import os
 import socket
 import statistics
@@ -32,6 +33,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE_PX = 443  # noise of this size is a PNG of about 590 kB
+OFFERED = 80  # jobs/s
 FIELDS = {"include_protection": "false", "include_hash_analysis": "false"}
 FLOOR = """
 import sys, uuid, pathlib, uvicorn
@@ -59,16 +61,19 @@ def main() -> None:
     with _floor() as url:
         print(_row("floor: form to disk", asyncio.run(_load(url, picture, arguments, floor=True))))
     with _gateway(arguments.base_url) as url:
+        asyncio.run(_one_at_a_time(url, picture))  # its end says that the worker is ready
         idle = _memory(url)
-        asyncio.run(_load(url, picture, arguments, jobs=50))  # warm
-        print(_row("gateway", asyncio.run(_load(url, picture, arguments))))
+        asyncio.run(_load(url, picture, arguments, jobs=10 * arguments.clients))
+        full = asyncio.run(_load(url, picture, arguments))
+        print(_row("gateway, as fast as the clients can", full))
+        warm = _memory(url)
+        paced = asyncio.run(_load(url, picture, arguments, offered=OFFERED))
+        print(_row(f"gateway, {OFFERED} jobs/s offered", paced))
         alone = asyncio.run(_one_at_a_time(url, picture))
         print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
-        loaded = _memory(url)
-        asyncio.run(_load(url, picture, arguments))
         print(
             f"memory of all processes (PSS): idle {idle:.0f} MB, after {arguments.jobs} jobs"
-            f" {loaded:.0f} MB, after {2 * arguments.jobs} {_memory(url):.0f} MB"
+            f" {warm:.0f} MB, after {2 * arguments.jobs} {_memory(url):.0f} MB"
         )
 
 
@@ -102,37 +107,33 @@ async def _load(
     *,
     jobs: int | None = None,
     floor: bool = False,
+    offered: float | None = None,
 ) -> dict[str, float]:
-    """Submits all jobs from so many clients, then waits until the last one is done."""
-    form = httpx.Request("POST", url, files={"file": ("noise.png", picture)}, data=FIELDS)
-    body, headers = form.read(), {"Content-Type": form.headers["Content-Type"]}
+    """Submits all jobs from so many clients, then waits until the last one is done.
+
+    `offered` jobs a second in all; None = each client submits again as soon as it has its answer.
+    """
+    request = _request(url, picture)
     submits: list[float] = []
     statuses: list[float] = []
     ids: list[str] = []
     total = jobs or arguments.jobs
     begun, cpu = time.perf_counter(), _cpu(url)
+
+    async def submit_some(client: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        for number in range(client, total, arguments.clients):
+            if offered:
+                await asyncio.sleep(begun + number / offered - time.perf_counter())
+            started = time.perf_counter()
+            writer.write(request)
+            ids.append(await _answer(reader))
+            submits.append(time.perf_counter() - started)
+        writer.close()
+
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
-
-        async def submit_some(count: int) -> None:
-            for _ in range(count):
-                started = time.perf_counter()
-                answer = await client.post("/v1/jobs", content=body, headers=headers)
-                submits.append(time.perf_counter() - started)
-                answer.raise_for_status()
-                ids.append(answer.json()["job_id"])
-
-        async def ask() -> None:
-            while True:
-                await asyncio.sleep(0.05)
-                if ids:
-                    started = time.perf_counter()
-                    await client.get(f"/v1/jobs/{ids[-1]}")
-                    statuses.append(time.perf_counter() - started)
-
-        asking = None if floor else asyncio.create_task(ask())
-        await asyncio.gather(
-            *(submit_some(total // arguments.clients) for _ in range(arguments.clients))
-        )
+        asking = None if floor else asyncio.create_task(_ask(client, ids, statuses))
+        await asyncio.gather(*(submit_some(number) for number in range(arguments.clients)))
         if asking is not None:
             await _until_done(client, ids)
             asking.cancel()
@@ -145,6 +146,36 @@ async def _load(
     if statuses:
         figures["status_p99"] = _percentile(statuses, 99)
     return figures
+
+
+def _request(url: str, picture: bytes) -> bytes:
+    """The whole HTTP request, made once: what is measured is the server, not this client."""
+    form = httpx.Request("POST", url, files={"file": ("noise.png", picture)}, data=FIELDS)
+    body = form.read()
+    head = (
+        f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: {form.headers['Content-Type']}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = int(head.split("content-length:")[1].split("\r\n")[0])
+    body = await reader.readexactly(length)
+    if " 200 " not in head.split("\r\n")[0]:
+        raise SystemExit(f"submission refused: {body.decode()}")
+    return str(json.loads(body)["job_id"])
+
+
+async def _ask(client: httpx.AsyncClient, ids: list[str], taken: list[float]) -> None:
+    """Asks for the newest job's status 20 times a second."""
+    while True:
+        await asyncio.sleep(0.05)
+        if ids:
+            started = time.perf_counter()
+            await client.get(f"/v1/jobs/{ids[-1]}")
+            taken.append(time.perf_counter() - started)
 
 
 async def _until_done(client: httpx.AsyncClient, ids: list[str]) -> None:

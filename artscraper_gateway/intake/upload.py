@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-from anyio.to_thread import run_sync
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -83,19 +81,15 @@ async def drain(request: Request) -> None:
         return
 
 
-async def save_upload(upload: UploadFile, destination: Path, *, max_bytes: int) -> None:
-    """Copies an uploaded picture to `destination`.
+def save_upload(upload: UploadFile, destination: Path, *, max_bytes: int) -> None:
+    """Copies an uploaded picture to `destination`. Blocks.
 
     Raises:
         TooLarge: it has more than `max_bytes`.
         StorageFailed: the disk would not take it.
     """
-    await run_sync(_copy, upload.file, destination, max_bytes)
-
-
-def _copy(source: BinaryIO, destination: Path, max_bytes: int) -> None:
     with bounded_file(destination, max_bytes=max_bytes) as file:
-        while chunk := source.read(CHUNK_BYTES):
+        while chunk := upload.file.read(CHUNK_BYTES):
             file.append(chunk)
 
 

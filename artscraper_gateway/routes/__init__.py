@@ -47,7 +47,10 @@ class Gateway:
         return job
 
 
-def gateway(request: Request) -> Gateway:
-    """Returns the gateway of the app that the request came to; a FastAPI dependency."""
+async def gateway(request: Request) -> Gateway:
+    """Returns the gateway of the app that the request came to; a FastAPI dependency.
+
+    A coroutine, because FastAPI would call a plain function in a thread.
+    """
     found: Gateway = request.app.state.gateway
     return found

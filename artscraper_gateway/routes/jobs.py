@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,9 +97,8 @@ async def _submit_form(request: Request, used: Gateway) -> Job:
         if not isinstance(upload, UploadFile):
             raise InvalidRequest("file: expected a picture in this form field, found none")
         options = _form_options(form)
-        return await used.submission.accept(
-            lambda path: save_upload(upload, path, max_bytes=limit), options
-        )
+        receive = partial(save_upload, upload, max_bytes=limit)
+        return await used.submission.accept(receive, options)
 
 
 def _form_options(form: FormData) -> JobOptions:
