@@ -23,7 +23,7 @@ from artscraper_gateway.jobs import JobRunner
 from artscraper_gateway.store import JobStore
 
 _log = logging.getLogger(__name__)
-_LIGHT_JOBS_AT_ONCE = 16
+_LIGHT_JOBS_AT_ONCE = 32
 _NICENESS = 10  # the web process answers at once while workers use every core
 
 

@@ -1,0 +1,67 @@
+"""A live gateway for the whole session, and pictures to send."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+
+SAMPLES = sorted(
+    path for path in (REPOSITORY / "input").iterdir() if path.suffix in (".jpg", ".jpeg", ".png")
+)
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One gateway that tests share; its local root holds the samples."""
+    options = {"local_roots": str(REPOSITORY / "input"), "max_wait": 120}
+    process = GatewayProcess(tmp_path_factory.mktemp("gateway"), options).start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
+    with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
+    """Starts gateways of a test's own; they are stopped at its end."""
+    started: list[GatewayProcess] = []
+
+    def start(
+        home: Path = tmp_path, *, with_stages_for_tests: bool = False, **options: Any
+    ) -> GatewayProcess:
+        process = GatewayProcess(home, options, with_stages_for_tests).start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def picture() -> Callable[..., bytes]:
+    """Makes the bytes of a noisy picture."""
+
+    def make(
+        width: int = 320, height: int = 280, *, format: str = "PNG", mode: str = "RGB", **save: Any
+    ) -> bytes:
+        rng = np.random.default_rng(width * 10_000 + height)
+        noise = rng.integers(40, 216, (height, width, 3), np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noise).convert(mode).save(buffer, format, **save)
+        return buffer.getvalue()
+
+    return make

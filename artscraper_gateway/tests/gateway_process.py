@@ -1,0 +1,124 @@
+"""A real gateway in processes of its own, which tests may kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STAGES_FOR_TESTS = Path(__file__).parent / "stages_for_tests"
+START_TIMEOUT_S = 60.0
+
+
+@dataclass
+class GatewayProcess:
+    """Starts `python -m artscraper_gateway` on a free port, over the folders below `home`."""
+
+    home: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    with_stages_for_tests: bool = False
+    _process: subprocess.Popen[str] | None = None
+    base_url: str = ""
+
+    def start(self) -> GatewayProcess:
+        self.home.mkdir(parents=True, exist_ok=True)
+        options = {"base_dir": "gateway_jobs", "output_parent": "outputs", "port": 0}
+        search_path = [str(REPOSITORY)]
+        if self.with_stages_for_tests:
+            search_path.append(str(STAGES_FOR_TESTS))
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "artscraper_gateway",
+                *(f"--{name}={value}" for name, value in {**options, **self.options}.items()),
+            ],
+            cwd=self.home,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
+            stdout=subprocess.PIPE,
+            stderr=(self.home / "gateway.log").open("a"),
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert "listens on" in line, f"did not start: {line} {self.log()}"
+        self.base_url = line.split()[-1]
+        return self
+
+    @property
+    def base_dir(self) -> Path:
+        return self.home / "gateway_jobs"
+
+    @property
+    def outputs(self) -> Path:
+        return self.home / "outputs"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        return (self.home / "gateway.log").read_text()
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.base_url, timeout=60, trust_env=False, **options)
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children()
+
+    def kill_worker(self) -> None:
+        """kill -9 of every worker; the gateway starts them again."""
+        for worker in self.workers():
+            worker.send_signal(signal.SIGKILL)
+            worker.wait(timeout=10)
+
+    def kill(self, *, workers: bool = True) -> None:
+        """kill -9 of the web process, and of its workers if asked."""
+        assert self._process is not None
+        found = self.workers()
+        self._process.kill()
+        self._process.wait()
+        self._close()
+        if workers:
+            for worker in found:
+                worker.kill()
+        for worker in found:
+            worker.wait(timeout=40)
+
+    def stop(self) -> float:
+        """SIGTERM; returns how many seconds the gateway took to end with all its workers."""
+        if self._process is None or self._process.poll() is not None:
+            return 0.0
+        found = self.workers()
+        begun = time.monotonic()
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        for worker in found:
+            worker.wait(timeout=1)
+        self._close()
+        return time.monotonic() - begun
+
+    def _close(self) -> None:
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def until(condition: Callable[[], Any], *, what: str, timeout_s: float = 60.0) -> Any:
+    """Returns the first truthy answer of `condition`, which another process will make true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"not within {timeout_s} s: {what}")

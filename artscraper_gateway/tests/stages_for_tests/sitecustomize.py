@@ -1,0 +1,10 @@
+"""Registers the stages that tests need in a gateway that was started with this folder on its path.
+
+`gate` waits where a test can find it and kill its process; `deadly` kills its process itself when
+the picture is 301 px wide, as a broken decoder would; `broken` raises.
+"""
+
+from artscraper_runner import protections
+
+for name, class_name in (("gate", "Gate"), ("deadly", "Deadly"), ("broken", "Broken")):
+    protections._STAGES[name] = ("stages_that_misbehave", class_name)
