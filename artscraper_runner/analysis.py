@@ -91,4 +91,5 @@ def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> Pr
         return ProcessorResult(name, ok=False, data=None, error=str(error))
     except Exception as error:  # a processor may not take the job with it, whatever it raises
         _log.exception("processor %s failed", name)
-        return ProcessorResult(name, ok=False, data=None, error=f"{type(error).__name__}: {error}")
+        reason = f"internal error ({type(error).__name__}); the log has more"
+        return ProcessorResult(name, ok=False, data=None, error=reason)

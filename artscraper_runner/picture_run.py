@@ -89,8 +89,10 @@ class PictureRun:
             raise
         except RunnerError as error:
             raise StageFailed(name, str(error)) from error
-        except Exception as error:
-            raise StageFailed(name, f"{type(error).__name__}: {error}") from error
+        except OSError as error:
+            raise StageFailed(name, error.strerror or type(error).__name__) from error
+        except Exception as error:  # its message may hold what callers should not see: paths, keys
+            raise StageFailed(name, f"internal error ({type(error).__name__})") from error
 
     def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
         """Writes summary.json, removes the work folder and returns the summary."""

@@ -56,12 +56,12 @@ def picture() -> Callable[..., bytes]:
     """Makes the bytes of a noisy picture."""
 
     def make(
-        width: int = 320, height: int = 280, *, format: str = "PNG", mode: str = "RGB", **save: Any
+        width: int = 320, height: int = 280, *, kind: str = "PNG", mode: str = "RGB", **save: Any
     ) -> bytes:
         rng = np.random.default_rng(width * 10_000 + height)
         noise = rng.integers(40, 216, (height, width, 3), np.uint8)
         buffer = io.BytesIO()
-        Image.fromarray(noise).convert(mode).save(buffer, format, **save)
+        Image.fromarray(noise).convert(mode).save(buffer, kind, **save)
         return buffer.getvalue()
 
     return make

@@ -36,19 +36,16 @@ class GatewayProcess:
         search_path = [str(REPOSITORY)]
         if self.with_stages_for_tests:
             search_path.append(str(STAGES_FOR_TESTS))
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "artscraper_gateway",
-                *(f"--{name}={value}" for name, value in {**options, **self.options}.items()),
-            ],
-            cwd=self.home,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
-            stdout=subprocess.PIPE,
-            stderr=(self.home / "gateway.log").open("a"),
-            text=True,
-        )
+        arguments = [f"--{name}={value}" for name, value in {**options, **self.options}.items()]
+        with (self.home / "gateway.log").open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "artscraper_gateway", *arguments],
+                cwd=self.home,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert "listens on" in line, f"did not start: {line} {self.log()}"

@@ -1,0 +1,282 @@
+"""The five calls, as clients exist for them, on every picture in input/."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from artscraper_gateway.tests.conftest import SAMPLES
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+
+WAIT = {"Prefer": "wait=100"}
+JOB_FIELDS = {"job_id", "status", "submitted_at", "updated_at", "error"}
+LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
+
+
+def submit(client: httpx.Client, content: bytes, **fields: Any) -> dict[str, Any]:
+    """Submits an upload and returns the job when it has ended."""
+    answer = client.post("/v1/jobs", files={"file": content}, data=fields, headers=WAIT)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_a_painting_goes_in_and_comes_out_protected(client: httpx.Client, sample: Path) -> None:
+    answer = client.post("/v1/jobs", files={"file": (sample.name, sample.read_bytes())})
+    assert answer.status_code == 200
+    job = answer.json()
+    assert job["status"] == "queued"
+    assert job.keys() >= JOB_FIELDS
+    assert answer.headers["location"] == f"/v1/jobs/{job['job_id']}"
+    seen = []
+
+    def ended() -> bool:
+        state = client.get(answer.headers["location"]).json()
+        seen.append(state["status"])
+        return state["status"] in ("done", "error")
+
+    until(ended, what="the job ends")
+    assert seen[-1] == "done"
+    assert seen == sorted(seen, key=["queued", "running", "done"].index)
+
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    assert result["job_id"] == job["job_id"]
+    assert {"image", "analysis", "layers", "projects"} <= result["summary"].keys()
+    names = {row["name"]: row["ok"] for row in result["analysis"]["processors"]}
+    assert all(names.values()) and {"metadata", "imagehash", "dhash"} <= names.keys()
+    output = Path(result["output_dir"])
+    assert output.is_absolute() and output.name == job["job_id"]
+    assert json.loads((output / "summary.json").read_text()) == result["summary"]
+    for index, layer in enumerate(result["summary"]["layers"]):
+        path = Path(layer["path"])
+        assert path.parent == output / "layers" / f"{index:02d}-{layer['stage']}"
+        served = client.get(f"/v1/jobs/{job['job_id']}/layers/{layer['stage']}")
+        assert served.status_code == 200
+        assert served.headers["content-type"] == "image/jpeg"
+        assert served.headers["x-content-type-options"] == "nosniff"
+        assert served.content == path.read_bytes()
+        with Image.open(path) as layer_image, Image.open(sample) as sent:
+            assert layer_image.size == sent.size
+        if index:
+            with Image.open(layer["mask_path"]) as mask:
+                assert mask.mode == "L" and max(mask.size) <= 1024
+    assert Path(result["summary"]["layers"][0]["path"]).read_bytes() == sample.read_bytes()
+
+    deleted = client.delete(f"/v1/jobs/{job['job_id']}")
+    assert deleted.json() == {"job_id": job["job_id"], "status": "deleted"}
+    assert not output.exists()
+    for path in ("", "/result", "/layers/original"):
+        assert client.get(f"/v1/jobs/{job['job_id']}{path}").status_code == 404
+    assert client.delete(f"/v1/jobs/{job['job_id']}").status_code == 404
+
+
+def test_local_path_relative_to_the_working_directory(
+    client: httpx.Client, gateway: GatewayProcess
+) -> None:
+    sample = SAMPLES[0]
+    answer = client.post("/v1/jobs", json={"local_path": str(sample), **_off()}, headers=WAIT)
+    assert answer.json()["status"] == "done"
+    served = client.get(f"/v1/jobs/{answer.json()['job_id']}/layers/original")
+    assert served.content == sample.read_bytes()
+
+
+def test_image_url_from_a_server_on_a_private_network(
+    start_gateway: Callable[..., GatewayProcess], gateway: GatewayProcess, client: httpx.Client
+) -> None:
+    content = SAMPLES[0].read_bytes()
+    job = submit(client, content, **LIGHT)
+    url = f"{gateway.base_url}/v1/jobs/{job['job_id']}/layers/original"
+    private = start_gateway(allow_private_addresses="true")
+    with private.client() as other:
+        answer = other.post("/v1/jobs", json={"image_url": url, **_off()}, headers=WAIT)
+        assert answer.json()["status"] == "done", answer.text
+        served = other.get(f"/v1/jobs/{answer.json()['job_id']}/layers/original")
+    assert served.content == content
+
+
+def test_analysis_and_protection_are_left_out_when_asked(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
+    job = submit(client, picture(), **LIGHT)
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    assert result["analysis"] is None and result["summary"]["analysis"] is None
+    assert [layer["stage"] for layer in result["summary"]["layers"]] == ["original"]
+    assert not (Path(result["output_dir"]) / "analysis.json").exists()
+
+
+@pytest.mark.parametrize("text", ["true", "1", "yes", "on", "True", "ON"])
+def test_form_booleans_as_people_write_them(
+    client: httpx.Client, picture: Callable[..., bytes], text: str
+) -> None:
+    fields = {"include_hash_analysis": text, "include_protection": "no", "enable_tineye": "off"}
+    job = submit(client, picture(64, 64), **fields)
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    assert result["analysis"] is not None
+    assert len(result["summary"]["layers"]) == 1
+
+
+def test_empty_form_fields_mean_the_default(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
+    job = submit(client, picture(64, 64), processors="", include_protection="", enable_tineye="")
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    assert len(result["analysis"]["processors"]) >= 3
+    assert len(result["summary"]["layers"]) > 1
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_processors_are_chosen_by_name(client: httpx.Client, as_form: bool) -> None:
+    if as_form:
+        files = {"file": SAMPLES[0].read_bytes()}
+        data = {"processors": "dhash, metadata", "include_protection": "0"}
+        answer = client.post("/v1/jobs", files=files, data=data, headers=WAIT)
+    else:
+        body = {"local_path": str(SAMPLES[0]), "processors": ["dhash", "metadata"]}
+        answer = client.post("/v1/jobs", json={**body, "include_protection": False}, headers=WAIT)
+    result = client.get(f"/v1/jobs/{answer.json()['job_id']}/result").json()
+    assert [row["name"] for row in result["analysis"]["processors"]] == ["metadata", "dhash"]
+
+
+def test_tineye_is_not_asked_unless_the_caller_says_so(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
+    job = submit(client, picture(64, 64), processors="tineye", include_protection="0")
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    (row,) = result["analysis"]["processors"]
+    assert row["name"] == "tineye" and not row["ok"] and "enable_tineye" in row["error"]
+
+
+def test_prefer_respond_async_answers_202(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
+    answer = client.post("/v1/jobs", files={"file": picture()}, headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert client.get(answer.headers["location"]).status_code == 200
+
+
+def test_eight_clients_at_once(client: httpx.Client, picture: Callable[..., bytes]) -> None:
+    content = picture(64, 64)
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda _: submit(client, content, **LIGHT), range(32)))
+    assert {job["status"] for job in jobs} == {"done"}
+    assert len({job["job_id"] for job in jobs}) == 32
+
+
+def test_the_layer_of_a_png_is_a_png_without_loss(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
+    content = picture()
+    job = submit(client, content)
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    last = result["summary"]["layers"][-1]
+    served = client.get(f"/v1/jobs/{job['job_id']}/layers/{last['stage']}")
+    assert served.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(served.content)).size == (320, 280)
+    assert last["metrics"]["linf"] > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "image_url"),
+        ({"image_url": "https://example.org/a.png", "local_path": "a"}, "exactly one"),
+        ({"local_path": "a", "processors": ["phash"]}, "imagehash"),
+        ({"local_path": "a", "colour": "red"}, "colour"),
+        ({"local_path": "a", "include_protection": "perhaps"}, "include_protection"),
+        ({"local_path": 7}, "local_path"),
+        ([1, 2], "object"),
+        ("text", "object"),
+    ],
+)
+def test_a_wrong_json_request_is_explained(client: httpx.Client, body: Any, named: str) -> None:
+    answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == 422 and problem["code"] == "invalid-request"
+    assert named in problem["detail"]
+
+
+def test_a_wrong_form_is_explained(client: httpx.Client, picture: Callable[..., bytes]) -> None:
+    content = picture(64, 64)
+    cases: list[tuple[dict[str, Any], dict[str, str], str]] = [
+        ({"file": content}, {"processors": "metadata,nothing"}, "nothing"),
+        ({"file": content}, {"colour": "red"}, "colour"),
+        ({"other": content}, {}, "file"),
+        ({"file": content}, {"include_protection": "maybe"}, "include_protection"),
+    ]
+    for files, data, named in cases:
+        answer = client.post("/v1/jobs", files=files, data=data)
+        assert answer.status_code == 422
+        assert named in answer.json()["detail"]
+
+
+def test_other_bodies_are_unsupported(client: httpx.Client) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
+        headers = {"Content-Type": content_type}
+        answer = client.post("/v1/jobs", content=b"file=a", headers=headers)
+        assert answer.status_code == 415
+        assert answer.json()["code"] == "unsupported-request-body"
+
+
+def test_unknown_jobs_and_stages_are_404(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
+    for job_id in ("0" * 32, "x", "%2e%2e%2fetc", "a" * 5000):
+        for path in ("", "/result", "/layers/original"):
+            assert client.get(f"/v1/jobs/{job_id}{path}").status_code == 404
+    job = submit(client, picture(64, 64), **LIGHT)
+    for stage in ("unknown", "..%2foriginal", "summary.json", "original%00"):
+        answer = client.get(f"/v1/jobs/{job['job_id']}/layers/{stage}")
+        assert answer.status_code == 404
+
+
+def test_a_job_that_waits_is_409_with_retry_after(
+    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+) -> None:
+    idle = start_gateway(worker_concurrency=0)
+    with idle.client() as client:
+        job_id = client.post("/v1/jobs", files={"file": picture()}).json()["job_id"]
+        for path in ("result", "layers/original"):
+            answer = client.get(f"/v1/jobs/{job_id}/{path}")
+            assert answer.status_code == 409
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["code"] == "not-ready"
+        waited = client.post(
+            "/v1/jobs", files={"file": picture()}, headers={"Prefer": "respond-async, wait=1"}
+        )
+        assert waited.status_code == 202 and waited.json()["status"] == "queued"
+        assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
+        assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+        assert not (idle.base_dir / job_id).exists()
+
+
+def test_the_upload_stays_until_the_job_is_deleted(
+    client: httpx.Client, gateway: GatewayProcess, picture: Callable[..., bytes]
+) -> None:
+    content = picture(64, 64)
+    job = submit(client, content, **LIGHT)
+    (staged,) = (gateway.base_dir / job["job_id"] / "input").iterdir()
+    assert staged.read_bytes() == content
+    client.delete(f"/v1/jobs/{job['job_id']}")
+    assert not (gateway.base_dir / job["job_id"]).exists()
+
+
+def test_methods_and_paths_that_do_not_exist_are_problems(client: httpx.Client) -> None:
+    for method, path, status in (("PUT", "/v1/jobs", 405), ("GET", "/v2", 404)):
+        answer = client.request(method, path)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def _off() -> dict[str, bool]:
+    return {"include_protection": False, "include_hash_analysis": False}

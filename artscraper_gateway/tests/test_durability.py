@@ -1,0 +1,222 @@
+"""kill -9 at any stage: no accepted job is lost, finished stages are not run again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import (
+    BROKEN_WIDTH,
+    DEADLY_WIDTH,
+    GATE_WIDTH,
+)
+
+Start = Callable[..., GatewayProcess]
+Picture = Callable[..., bytes]
+
+
+@pytest.fixture
+def gated(start_gateway: Start) -> GatewayProcess:
+    """A gateway whose `gate` stage holds pictures of GATE_WIDTH until the test opens it."""
+    return start_gateway(with_stages_for_tests=True, max_wait=120, drain_timeout=2)
+
+
+def send(client: httpx.Client, content: bytes, **fields: str) -> str:
+    answer = client.post("/v1/jobs", files={"file": content}, data=fields)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["job_id"])
+
+
+def ended(gateway: GatewayProcess, job_id: str) -> dict[str, Any]:
+    with gateway.client() as client:
+
+        def state() -> dict[str, Any] | None:
+            job = client.get(f"/v1/jobs/{job_id}").json()
+            return job if job["status"] in ("done", "error") else None
+
+        return until(state, what=f"job {job_id} ends")
+
+
+def entered(gateway: GatewayProcess, times: int = 1) -> None:
+    mark = gateway.home / "gate-entered"
+    until(lambda: mark.exists() and len(mark.read_text()) >= times, what="the gate is entered")
+
+
+def open_gate(gateway: GatewayProcess) -> None:
+    (gateway.home / "gate-open").touch()
+
+
+def assert_whole(gateway: GatewayProcess, job_id: str) -> None:
+    output = gateway.outputs / job_id
+    summary = json.loads((output / "summary.json").read_text())
+    assert [layer["stage"] for layer in summary["layers"]][:2] == [
+        "original",
+        "invisible-watermark",
+    ]
+    for layer in summary["layers"]:
+        assert Path(layer["path"]).stat().st_size > 0
+    assert not [path for path in output.rglob("*") if path.name.startswith(".")], "half a file"
+    assert not (gateway.base_dir / job_id / "work").exists()
+
+
+@pytest.mark.parametrize("victim", ["worker", "web", "both"])
+def test_kill_in_a_stage_and_go_on_behind_the_last_finished_one(
+    gated: GatewayProcess, picture: Picture, victim: str
+) -> None:
+    with gated.client() as client:
+        job_id = send(client, picture(GATE_WIDTH))
+        waiting = [send(client, picture(64 + n, 64)) for n in range(3)]
+    entered(gated)
+    finished = [
+        gated.outputs / job_id / "layers" / "00-original" / "image.png",
+        gated.outputs / job_id / "analysis.json",
+        next((gated.outputs / job_id / "layers" / "01-invisible-watermark").iterdir()),
+    ]
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in finished]
+    if victim == "worker":
+        gated.kill_worker()
+    else:
+        gated.kill(workers=victim == "both")
+        gated.start()
+    entered(gated, times=2)
+    open_gate(gated)
+    for each in [job_id, *waiting]:
+        assert ended(gated, each)["status"] == "done"
+        assert_whole(gated, each)
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in finished] == before
+
+
+def test_a_job_accepted_without_a_worker_runs_at_the_next_start(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    with gateway.client() as client:
+        ids = [send(client, picture(64, 64)) for _ in range(5)]
+    gateway.kill()
+    gateway.options["worker_concurrency"] = 2
+    gateway.start()
+    assert [ended(gateway, job_id)["status"] for job_id in ids] == ["done"] * 5
+
+
+def test_a_job_that_kills_its_worker_three_times_ends_in_error_and_the_others_go_on(
+    gated: GatewayProcess, picture: Picture
+) -> None:
+    with gated.client() as client:
+        before = send(client, picture(64, 64))
+        deadly = send(client, picture(DEADLY_WIDTH))
+        after = send(client, picture(65, 64))
+        light = send(client, picture(66), include_protection="0", include_hash_analysis="0")
+    job = ended(gated, deadly)
+    assert job["status"] == "error"
+    assert "deadly" in job["error"] and "3 times" in job["error"]
+    assert {ended(gated, each)["status"] for each in (before, after, light)} == {"done"}
+    with gated.client() as client:
+        answer = client.get(f"/v1/jobs/{deadly}/result")
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "job-failed"
+        assert "deadly" in answer.json()["detail"]
+
+
+def test_a_stage_that_raises_ends_the_job_with_the_stage_named_and_no_server_path(
+    gated: GatewayProcess, picture: Picture
+) -> None:
+    with gated.client() as client:
+        job_id = send(client, picture(BROKEN_WIDTH))
+    job = ended(gated, job_id)
+    assert job["status"] == "error"
+    assert "broken" in job["error"]
+    assert "secret" not in job["error"]
+
+
+def test_sigterm_leaves_what_cannot_drain_for_the_next_start(
+    gated: GatewayProcess, picture: Picture
+) -> None:
+    with gated.client() as client:
+        job_id = send(client, picture(GATE_WIDTH))
+        entered(gated)
+        # As often as would be blamed on the job if its worker had died.
+        for times in range(2, 6):
+            assert gated.stop() < 15  # drain_timeout is 2 s here
+            gated.start()
+            entered(gated, times=times)
+    open_gate(gated)
+    assert ended(gated, job_id)["status"] == "done"
+
+
+def test_sigterm_lets_a_running_job_finish(start_gateway: Start, picture: Picture) -> None:
+    gateway = start_gateway(with_stages_for_tests=True)
+    with gateway.client() as client:
+        job_id = send(client, picture(GATE_WIDTH))
+        entered(gateway)
+        open_gate(gateway)
+    gateway.stop()
+    with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as database:
+        query = "select status from jobs where id = ?"
+        (status,) = database.execute(query, (job_id,)).fetchone()
+    database.close()
+    assert status == "done"
+
+
+def test_deleting_a_running_job_cancels_it_and_leaves_no_file(
+    gated: GatewayProcess, picture: Picture
+) -> None:
+    with gated.client() as client:
+        job_id = send(client, picture(GATE_WIDTH))
+        entered(gated)
+        assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
+        assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+        assert not (gated.outputs / job_id).exists()
+        assert not (gated.base_dir / job_id).exists()
+        follower = send(client, picture(64, 64))
+    assert ended(gated, follower)["status"] == "done"
+    assert not (gated.outputs / job_id).exists()
+
+
+def test_an_interrupted_deletion_is_finished_at_the_next_start(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    with gateway.client() as client:
+        job_id = send(client, picture(64, 64))
+    gateway.kill()
+    with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as database:
+        database.execute("update jobs set status = 'deleting' where id = ?", (job_id,))
+    database.close()
+    gateway.start()
+    until(lambda: not (gateway.base_dir / job_id).exists(), what="its folder is removed")
+    with gateway.client() as client:
+        assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+
+
+def test_the_database_uses_a_write_ahead_log(gateway: GatewayProcess) -> None:
+    with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as database:
+        (mode,) = database.execute("pragma journal_mode").fetchone()
+    database.close()
+    assert mode == "wal"
+
+
+def test_workers_end_when_the_web_process_is_killed(start_gateway: Start, picture: Picture) -> None:
+    gateway = start_gateway(worker_concurrency=2)
+    until(lambda: "slot-0 is ready" in gateway.log(), what="a worker is ready")
+    workers = gateway.workers()
+    assert len(workers) == 2
+    gateway.kill(workers=False)  # waits for the workers to end by themselves
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_two_gateways_on_one_folder_share_one_set_of_workers(
+    start_gateway: Start, picture: Picture
+) -> None:
+    first, second = start_gateway(), start_gateway()
+    until(lambda: first.workers() or second.workers(), what="a worker is started")
+    with second.client() as client:
+        job_id = send(client, picture(64, 64))
+    assert ended(first, job_id)["status"] == "done"
+    assert len(first.workers()) + len(second.workers()) == 1
