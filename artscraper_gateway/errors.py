@@ -76,6 +76,13 @@ class TooLarge(GatewayError):
     title = "The picture is too large"
 
 
+class BodyTooLarge(TooLarge):
+    """The request's body passed the limit while it was read; its rest is still on the way."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Connection": "close"})
+
+
 class UnsupportedPicture(GatewayError):
     """The content is not one of the accepted picture formats."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from artscraper_runner.containers import check_structure, frame_sizes
 from artscraper_runner.errors import BrokenPicture, PictureTooLarge, UnsupportedPicture
@@ -121,9 +121,9 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
     with _open(path) as image:
         header = _checked_header(image, path, limits)
         try:
-            image.load()
             exif = _readable_exif(image)
-            orientation = _orientation(exif)
+            orientation = _orientation(exif)  # asked before load(), which applies a TIFF's itself
+            image.load()
             upright = ImageOps.exif_transpose(image) if orientation != 1 else image
         except _DECODER_ERRORS as error:
             raise BrokenPicture(f"this {header.format} cannot be decoded: {error}") from error
@@ -183,9 +183,12 @@ def _check_frames(image: Image.Image, path: Path, limits: PictureLimits) -> int:
 def _readable_exif(image: Image.Image) -> Image.Exif:
     """Damaged camera fields are no reason to refuse a picture: it is treated as having none."""
     try:
-        return image.getexif()
+        exif = image.getexif()
+        for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            exif.get_ifd(directory)  # read while the file is open, kept by the object
     except _DECODER_ERRORS:
         return Image.Exif()
+    return exif
 
 
 def _orientation(exif: Image.Exif) -> int:

@@ -8,7 +8,6 @@ camera and author fields are kept; GPS is dropped wherever it stands.
 
 from __future__ import annotations
 
-import copy
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOSSY_QUALITY = 95
+_EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
 _XMP_TIFF_TAG = 700
@@ -134,9 +134,12 @@ def _rgb_profile(profile: object) -> bytes | None:
 
 
 def _cleaned_exif(picture: Picture) -> bytes | None:
-    exif = copy.deepcopy(picture.exif)
-    for tag in (_GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS):
-        exif.pop(tag, None)
+    exif = Image.Exif()
+    for tag, value in picture.exif.items():
+        if tag not in (_EXIF_IFD, _GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS):
+            exif[tag] = value
+    if camera := picture.exif.get_ifd(_EXIF_IFD):
+        exif[_EXIF_IFD] = dict(camera)
     if picture.orientation != 1:
         exif[_ORIENTATION] = picture.orientation
     elif _ORIENTATION in exif:

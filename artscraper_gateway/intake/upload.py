@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from artscraper_gateway.errors import InvalidRequest, TooLarge
+from artscraper_gateway.errors import BodyTooLarge, InvalidRequest
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, bounded_file
 
 _MAX_FIELDS = 32
@@ -27,7 +27,7 @@ async def uploaded_form(request: Request, *, max_bytes: int) -> AsyncIterator[Fo
     """Yields the form of a request; pictures over 1 MiB lie in a temporary file meanwhile.
 
     Raises:
-        TooLarge: the body has more than `max_bytes` and a little for the fields.
+        BodyTooLarge: the body has more than `max_bytes` and a little for the fields.
         InvalidRequest: not a well-formed form, or too many parts.
     """
     bounded = bounded_request(request, max_bytes + _FORM_OVERHEAD_BYTES)
@@ -41,12 +41,12 @@ async def uploaded_form(request: Request, *, max_bytes: int) -> AsyncIterator[Fo
 
 
 def bounded_request(request: Request, max_bytes: int) -> Request:
-    """Returns the request with a body that raises TooLarge beyond `max_bytes`.
+    """Returns the request with a body that raises BodyTooLarge beyond `max_bytes`.
 
     A stated Content-Length is believed when it is too large, and not when it is small.
 
     Raises:
-        TooLarge: the stated length alone is too much.
+        BodyTooLarge: the stated length alone is too much.
     """
     stated = request.headers.get("content-length", "")
     if stated.isascii() and stated.isdigit() and int(stated[:20]) > max_bytes:
@@ -93,5 +93,5 @@ def save_upload(upload: UploadFile, destination: Path, *, max_bytes: int) -> Non
             file.append(chunk)
 
 
-def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(f"The request has more than {max_bytes} bytes, which is the limit.")
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request has more than {max_bytes} bytes, which is the limit.")

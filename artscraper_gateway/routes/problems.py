@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from artscraper_gateway.errors import GatewayError, InvalidRequest, TooLarge
+from artscraper_gateway.errors import BodyTooLarge, GatewayError, InvalidRequest
 from artscraper_gateway.intake.upload import drain
 from artscraper_gateway.schemas import ProblemDetails
 
@@ -36,7 +36,7 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, GatewayError):
         raise error
-    if isinstance(error, TooLarge):
+    if isinstance(error, BodyTooLarge):
         await drain(request)
     return _problem(error.status, error.code, error.title, error.detail, error.headers)
 

@@ -1,0 +1,160 @@
+"""Layers keep what their original had: format, size, profile, alpha, orientation, author."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
+from artscraper_runner.images import open_picture
+from artscraper_runner.saving import layer_format, save_layer
+from artscraper_runner.types import PictureLimits
+
+LIMITS = PictureLimits()
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/"'
+    b' exif:GPSLatitude="52,31N" dcCreator="Ada"><exif:GPSLongitude>13,22E</exif:GPSLongitude>'
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def noise(mode: str = "RGB", size: tuple[int, int] = (60, 40)) -> Image.Image:
+    rng = np.random.default_rng(1)
+    shape = (size[1], size[0], len(mode))
+    return Image.fromarray(rng.integers(0, 256, shape, np.uint8), mode)
+
+
+def camera_fields() -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Ada"
+    exif[ExifTags.Base.Make] = "Camera"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.ISOSpeedRatings: 200}
+    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N", ExifTags.GPS.GPSLatitude: 5.0}
+    return exif
+
+
+def layer_of(tmp_path: Path, source: Path, change: int = 0) -> Path:
+    picture = open_picture(source, LIMITS)
+    how = layer_format(picture, source)
+    path = tmp_path / f"layer{how.suffix}"
+    pixels = np.clip(picture.pixels.astype(np.int16) + change, 0, 255).astype(np.uint8)
+    save_layer(pixels, picture, path, how)
+    return path
+
+
+def saved(tmp_path: Path, image: Image.Image, kind: str, **options: Any) -> Path:
+    path = tmp_path / "source"
+    image.save(path, kind, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options", "becomes"),
+    [
+        ("PNG", "RGB", {}, "PNG"),
+        ("PNG", "RGBA", {}, "PNG"),
+        ("WEBP", "RGB", {"lossless": True}, "WEBP"),
+        ("WEBP", "RGBA", {"lossless": True, "exact": True}, "WEBP"),
+        ("TIFF", "RGB", {}, "TIFF"),
+        ("TIFF", "RGBA", {}, "TIFF"),
+        ("BMP", "RGB", {}, "BMP"),
+    ],
+)
+def test_lossless_formats_stay_and_keep_every_pixel(
+    tmp_path: Path, kind: str, mode: str, options: dict[str, Any], becomes: str
+) -> None:
+    original = noise(mode)
+    path = layer_of(tmp_path, saved(tmp_path, original, kind, **options))
+    with Image.open(path) as image:
+        assert image.format == becomes
+        assert np.array_equal(np.asarray(image.convert(mode)), np.asarray(original))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "BMP"])
+def test_palette_pictures_become_png(tmp_path: Path, kind: str) -> None:
+    path = layer_of(tmp_path, saved(tmp_path, noise().quantize(32), kind))
+    with Image.open(path) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+
+
+def test_a_jpeg_is_saved_again_at_quality_95_with_full_colour(tmp_path: Path) -> None:
+    source = saved(tmp_path, noise(), "JPEG", quality=60)
+    with Image.open(layer_of(tmp_path, source)) as image:
+        tables = image.quantization
+        assert [component[1:3] for component in image.layer] == [(1, 1)] * 3
+    reference = io.BytesIO()
+    noise().save(reference, "JPEG", quality=95)
+    with Image.open(reference) as image:
+        assert image.quantization == tables
+
+
+def test_a_lossy_webp_stays_lossy_webp(tmp_path: Path) -> None:
+    source = saved(tmp_path, noise(), "WEBP", quality=50)
+    assert not layer_format(open_picture(source, LIMITS), source).lossless
+    with Image.open(layer_of(tmp_path, source)) as image:
+        assert image.format == "WEBP"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_profile_author_and_camera_stay_and_gps_goes(tmp_path: Path, kind: str) -> None:
+    source = saved(
+        tmp_path, noise(), kind, icc_profile=SRGB, exif=camera_fields().tobytes(), dpi=(300, 300)
+    )
+    with Image.open(source) as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo), "the test's own input has GPS"
+    with Image.open(layer_of(tmp_path, source)) as image:
+        exif = image.getexif()
+        assert image.info["icc_profile"] == SRGB
+        assert exif[ExifTags.Base.Artist] == "Ada"
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 200
+        assert not exif.get_ifd(ExifTags.IFD.GPSInfo)
+        assert ExifTags.IFD.GPSInfo not in exif
+        if kind != "WEBP":
+            assert round(image.info["dpi"][0]) == 300
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_xmp_stays_without_its_gps(tmp_path: Path, kind: str) -> None:
+    path = layer_of(tmp_path, saved(tmp_path, noise(), kind, xmp=XMP))
+    with Image.open(path) as image:
+        assert b'dcCreator="Ada"' in image.info["xmp"]
+        assert b"GPS" not in image.info["xmp"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_is_kept_and_pixels_are_stored_as_they_were(
+    tmp_path: Path, kind: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    original = Image.linear_gradient("L").resize((64, 32)).convert("RGB")
+    source = saved(tmp_path, original, kind, exif=exif, **_lossless(kind))
+    upright = open_picture(source, LIMITS)
+    with Image.open(source) as image:
+        stored_size = image.size  # Pillow turns a TIFF itself
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        assert np.array_equal(upright.pixels, expected)
+    with Image.open(layer_of(tmp_path, source)) as image:
+        assert image.size == stored_size
+        assert image.getexif().get(ExifTags.Base.Orientation, 1) == orientation
+        shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
+    assert np.abs(shown - upright.pixels.astype(int)).max() <= 6
+
+
+def test_grey_profiles_are_not_put_on_colour_pictures(tmp_path: Path) -> None:
+    profile = bytearray(SRGB)
+    profile[16:20] = b"GRAY"
+    path = layer_of(tmp_path, saved(tmp_path, noise().convert("L"), "PNG", icc_profile=profile))
+    with Image.open(path) as image:
+        assert "icc_profile" not in image.info
+
+
+def _lossless(kind: str) -> dict[str, Any]:
+    return {"WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}.get(kind, {})
