@@ -99,7 +99,8 @@ def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
         options |= {"quality": LOSSY_QUALITY, "subsampling": "4:4:4", "speed": 8}
     elif how.name == "PNG":
         options |= {"compress_level": 3}
-    elif how.name == "TIFF":
+    elif how.name == "TIFF" and not picture.exif.get_ifd(_EXIF_IFD):
+        # Pillow compresses through libtiff, which drops the camera's directory.
         options |= {"compression": "tiff_adobe_deflate"}
     return options
 

@@ -1,0 +1,156 @@
+"""Every way to start the gateway: module, custom launcher under uvicorn and gunicorn, alias."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
+
+LAUNCHER = """
+from artorize_gateway import GatewayConfig, create_app
+
+config = GatewayConfig(worker_concurrency=2, base_dir="jobs", output_parent="results")
+app = create_app(config)
+"""
+
+
+def run(*command: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environment, cwd=cwd
+    )
+
+
+def test_help_names_every_setting_and_imports_nothing_heavy() -> None:
+    probe = (
+        "import sys; from artscraper_gateway.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'fastapi', 'sqlalchemy', 'dbos', 'PIL', 'uvicorn'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = run(sys.executable, "-c", probe)
+    assert done.stderr.strip() == "[]"
+    for option in ("--host", "--port", "--base-dir", "--request-timeout", "--local-roots"):
+        assert option in done.stdout
+
+
+def test_a_wrong_setting_is_explained(tmp_path: Path) -> None:
+    done = run(sys.executable, "-m", "artscraper_gateway", "--port=none", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "port" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_both_package_names_give_the_same_objects() -> None:
+    import artorize_gateway
+    import artscraper_gateway
+
+    assert artorize_gateway.GatewayConfig is artscraper_gateway.GatewayConfig
+    assert artorize_gateway.create_app is artscraper_gateway.create_app
+
+
+def test_importing_the_packages_loads_nothing_heavy_and_makes_nothing(tmp_path: Path) -> None:
+    probe = (
+        "import sys, artscraper_gateway, artscraper_runner, artorize_gateway\n"
+        "from artorize_gateway import create_app; create_app()\n"
+        "print(sorted({'torch', 'scipy', 'imagehash'} & sys.modules.keys()))"
+    )
+    assert run(sys.executable, "-c", probe, cwd=tmp_path).stdout.strip() == "[]"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        ["uvicorn", "launcher:app", "--port", "{port}"],
+        ["uvicorn", "launcher:app", "--port", "{port}", "--workers", "2"],
+        [
+            "gunicorn",
+            "launcher:app",
+            "--bind=127.0.0.1:{port}",
+            "--workers=2",
+            "--worker-class=uvicorn.workers.UvicornWorker",
+        ],
+    ],
+    ids=["uvicorn", "uvicorn-2", "gunicorn-2"],
+)
+def test_a_launcher_of_ones_own(
+    tmp_path: Path, picture: Callable[..., bytes], server: list[str]
+) -> None:
+    (tmp_path / "launcher.py").write_text(LAUNCHER)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", *(part.format(port=port) for part in server)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: _answers(url), what=f"{server[0]} answers: {(tmp_path / 'log').read_text()}")
+        answer = httpx.post(
+            f"{url}/v1/jobs",
+            files={"file": picture(64, 64)},
+            headers={"Prefer": "wait=60"},
+            timeout=90,
+            trust_env=False,
+        )
+        assert answer.json()["status"] == "done", answer.text
+        assert (tmp_path / "results" / answer.json()["job_id"] / "summary.json").exists()
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+    # Two web processes or one: two workers in all, and none is left.
+    locks = sorted(path.name for path in (tmp_path / "jobs" / "workers").iterdir())
+    assert locks == ["slot-0.lock", "slot-1.lock"]
+    until(lambda: not _processes_in(tmp_path), what="all processes end")
+
+
+def test_listening_beyond_loopback_without_a_key_is_warned_about_loudly(
+    start_gateway: Callable[..., GatewayProcess],
+) -> None:
+    gateway = start_gateway(host="0.0.0.0", worker_concurrency=0)
+    assert "WITHOUT API KEYS" in gateway.log()
+
+
+def test_the_web_process_answers_while_workers_use_every_core(
+    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+) -> None:
+    gateway = start_gateway(worker_concurrency=4)
+    content = picture(1500, 1400)
+    with gateway.client() as client:
+        ids = [client.post("/v1/jobs", files={"file": content}).json()["job_id"] for _ in range(8)]
+        taken = []
+        while any(client.get(f"/v1/jobs/{job_id}").json()["status"] != "done" for job_id in ids):
+            begun = time.monotonic()
+            assert client.get(f"/v1/jobs/{ids[0]}").status_code == 200
+            taken.append(time.monotonic() - begun)
+    # No timing is asserted on a shared machine; that it never waits for a job's end is.
+    assert len(taken) > 20
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/v1/jobs/none", trust_env=False).status_code == 404
+    except httpx.TransportError:
+        return False
+
+
+def _processes_in(folder: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
