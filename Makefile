@@ -1,0 +1,54 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Marks of what is installed; they are older than pyproject.toml when it has changed.
+INSTALLED := $(VENV)/.installed
+INSTALLED_TESTS := $(VENV)/.installed-tests
+
+.PHONY: run test setup setup-tests lint benchmark clean
+
+## run: start the gateway, or protect one picture with IMAGE=path
+run: setup
+ifdef IMAGE
+	$(BIN)/python -m artscraper_runner protect "$(IMAGE)"
+else
+	$(BIN)/python -m artscraper_gateway
+endif
+
+## test: run the whole suite
+test: setup-tests
+	$(BIN)/python -m pytest -q
+
+## setup: make the virtual environment with all that the default job needs
+setup: $(INSTALLED)
+
+setup-tests: $(INSTALLED_TESTS)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(INSTALLED_TESTS): pyproject.toml $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	# The upstream watermark package is only an oracle; its own needs are in the test extra.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps invisible-watermark==0.2.0
+	touch $@
+
+## lint: ruff and mypy --strict
+lint: setup-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+## benchmark: print every benchmark's tables
+benchmark: setup-tests
+	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/watermark.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info
