@@ -1,0 +1,120 @@
+"""Imports go one way: the gateway uses the runner's public names, files what lies below them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import artscraper_runner
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Rank of each module or folder; a file may import from its own rank downwards.
+RUNNER_RANKS = {
+    "errors": 0,
+    "types": 0,
+    "containers": 1,
+    "images": 1,
+    "metrics": 1,
+    "workspace": 1,
+    "saving": 2,
+    "watermarks": 2,
+    "processors": 4,
+    "protections": 4,
+    "analysis": 5,
+    "projects": 5,
+    "picture_run": 6,
+    "protection_pipeline": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
+}
+GATEWAY_RANKS = {
+    "errors": 0,
+    "config": 0,
+    "database": 1,
+    "folders": 1,
+    "store": 2,
+    "intake": 2,
+    "schemas": 3,
+    "job_queue": 3,
+    "deletion": 4,
+    "submission": 4,
+    "jobs": 4,
+    "worker": 5,
+    "workers": 5,
+    "routes": 6,
+    "app": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
+}
+
+
+def sources(package: str) -> list[Path]:
+    folder = REPOSITORY / package
+    return [path for path in sorted(folder.rglob("*.py")) if "tests" not in path.parts]
+
+
+def imported(path: Path, package: str) -> list[str]:
+    """The modules of `package` that a file imports when it runs, `from x import y` as x.y."""
+    found = []
+    for node in _outside_type_checking(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in found if name.split(".")[0] == package]
+
+
+def _outside_type_checking(tree: ast.AST) -> list[ast.AST]:
+    nodes: list[ast.AST] = []
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        nodes += [child, *_outside_type_checking(child)]
+    return nodes
+
+
+def part_of(path: Path, package: str) -> str:
+    return path.relative_to(REPOSITORY / package).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize(
+    ("package", "ranks"),
+    [("artscraper_runner", RUNNER_RANKS), ("artscraper_gateway", GATEWAY_RANKS)],
+)
+def test_files_import_from_their_rank_downwards(package: str, ranks: dict[str, int]) -> None:
+    for path in sources(package):
+        part = part_of(path, package)
+        assert part in ranks, f"give {part} a rank here"
+        for name in imported(path, package):
+            used = ranks.get(name.split(".")[1], 0)
+            assert used <= ranks[part], f"{path.name} imports {name}, which lies above"
+
+
+def test_the_runner_knows_no_server_and_no_database() -> None:
+    for path in sources("artscraper_runner"):
+        text = path.read_text()
+        for foreign in ("artscraper_gateway", "fastapi", "starlette", "sqlalchemy", "dbos"):
+            assert f"import {foreign}" not in text and f"from {foreign}" not in text, path
+
+
+def test_the_gateway_calls_only_the_runners_public_names() -> None:
+    public = {f"artscraper_runner.{name}" for name in [*artscraper_runner._HOME, "__version__"]}
+    for path in sources("artscraper_gateway"):
+        assert set(imported(path, "artscraper_runner")) <= public, path
+
+
+@pytest.mark.parametrize("name", sorted(artscraper_runner._HOME))
+def test_every_public_name_can_be_had(name: str) -> None:
+    assert getattr(artscraper_runner, name) is not None
+
+
+def test_no_file_names_a_machine_or_is_too_long() -> None:
+    for package in ("artscraper_runner", "artscraper_gateway", "artorize_gateway"):
+        for path in sources(package):
+            text = path.read_text()
+            assert text.count("\n") <= 400, f"split {path}"
+            assert f"/{'work'}/" not in text and "/root/" not in text, path

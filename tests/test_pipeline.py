@@ -1,0 +1,203 @@
+"""A picture's way through the runner: layers, masks, summary, folders, command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner import (
+    Cancelled,
+    Controls,
+    RunnerError,
+    UnknownName,
+    protect_picture,
+    run_full_workflow,
+    stage_names,
+)
+from artscraper_runner.protection_pipeline import WorkflowConfig
+from artscraper_runner.types import ProtectionOptions
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def painting(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(5)
+    path = tmp_path / "a painting.png"
+    smooth = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
+    smooth.resize((400, 320), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def run_cli(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "artscraper_runner", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=cwd, env=environment
+    )
+
+
+def test_the_summary_lists_every_stage_and_project(painting: Path, tmp_path: Path) -> None:
+    config = WorkflowConfig(stages=("invisible-watermark",))
+    summary = protect_picture(painting, tmp_path / "out", config=config)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+    original, mark = summary["layers"]
+    assert original["stage"] == "original" and "mask_path" not in original
+    assert Path(original["path"]).read_bytes() == painting.read_bytes()
+    assert mark["applied"] and mark["reason"] is None
+    assert mark["processing_size"] == [400, 320]
+    assert mark["metrics"]["bit_accuracy"] == 1.0
+    assert mark["metrics"]["psnr_db"] > 40
+    rows = {row["name"]: row for row in summary["projects"]}
+    assert rows["invisible-watermark"]["applied"]
+    assert rows["invisible-watermark"]["layer_path"] == mark["path"]
+    assert rows["imagehash"]["applied"] and rows["imagehash"]["evidence"]
+    assert not rows["Tree-Ring"]["applied"] and rows["Tree-Ring"]["notes"]
+    assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_metrics_are_those_of_the_saved_file(painting: Path, tmp_path: Path) -> None:
+    jpeg = tmp_path / "a.jpg"
+    with Image.open(painting) as image:
+        image.save(jpeg, quality=80)
+    config = WorkflowConfig(stages=("invisible-watermark",))
+    layer = protect_picture(jpeg, tmp_path / "out", config=config)["layers"][1]
+    with Image.open(layer["path"]) as saved, Image.open(jpeg) as original:
+        change = np.asarray(saved).astype(int) - np.asarray(original).astype(int)
+    assert layer["metrics"]["linf"] == np.abs(change).max()
+    assert layer["metrics"]["psnr_db"] == pytest.approx(
+        10 * np.log10(255**2 / np.mean(np.square(change.astype(float))))
+    )
+
+
+def test_the_mask_shows_where_the_change_is(painting: Path, tmp_path: Path) -> None:
+    config = WorkflowConfig(stages=("invisible-watermark",))
+    layer = protect_picture(painting, tmp_path / "out", config=config)["layers"][1]
+    with Image.open(layer["mask_path"]) as mask, Image.open(layer["path"]) as saved:
+        with Image.open(painting) as original:
+            change = np.abs(np.asarray(saved).astype(int) - np.asarray(original)).max(axis=2)
+        assert mask.mode == "L"
+        assert np.array_equal(np.asarray(mask), np.minimum(change * 16, 255))
+
+
+def test_a_picture_too_small_for_a_stage_is_passed_through(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    Image.new("RGB", (255, 255), "olive").save(path)
+    config = WorkflowConfig(stages=("invisible-watermark",))
+    layer = protect_picture(path, tmp_path / "out", config=config)["layers"][1]
+    assert not layer["applied"] and "255" in layer["reason"]
+    assert layer["metrics"] == {"linf": 0, "psnr_db": None, "ssim": 1.0}
+    with Image.open(layer["path"]) as saved, Image.open(path) as original:
+        assert saved.tobytes() == original.tobytes()
+
+
+def test_pixels_under_full_transparency_are_left_alone(painting: Path, tmp_path: Path) -> None:
+    with Image.open(painting) as image:
+        rgba = np.dstack([np.asarray(image), np.full((320, 400), 255, np.uint8)])
+    rgba[:, :200, 3] = 0
+    path = tmp_path / "half.png"
+    Image.fromarray(rgba).save(path)
+    for layer in protect_picture(path, tmp_path / "out")["layers"]:
+        with Image.open(layer["path"]) as saved:
+            result = np.asarray(saved)
+        assert np.array_equal(result[..., 3], rgba[..., 3])
+        assert np.array_equal(result[:, :200], rgba[:, :200])
+
+
+def test_the_same_picture_gives_the_same_bytes(painting: Path, tmp_path: Path) -> None:
+    first = protect_picture(painting, tmp_path / "1")["layers"][-1]["path"]
+    second = protect_picture(painting, tmp_path / "2")["layers"][-1]["path"]
+    assert Path(first).read_bytes() == Path(second).read_bytes()
+
+
+def test_stages_run_in_the_order_asked_for_and_unknown_ones_are_named(
+    painting: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownName, match="invisible-watermark"):
+        protect_picture(painting, tmp_path, config=WorkflowConfig(stages=("blur",)))
+    only_original = protect_picture(painting, tmp_path, config=WorkflowConfig(stages=()))
+    assert [layer["stage"] for layer in only_original["layers"]] == ["original"]
+
+
+def test_a_run_stops_when_told_to(painting: Path, tmp_path: Path) -> None:
+    controls = Controls(should_stop=lambda: True)
+    with pytest.raises(Cancelled):
+        protect_picture(painting, tmp_path / "out", controls=controls)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 65, "\ud800"])
+def test_watermark_texts_that_cannot_be_embedded_are_refused(text: str) -> None:
+    with pytest.raises(RunnerError, match="watermark_text"):
+        ProtectionOptions(watermark_text=text)
+
+
+def test_a_folder_is_worked_through_and_a_broken_picture_stops_nothing(
+    painting: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    painting.rename(folder / "b.png")
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "notes.txt").write_text("no picture")
+    with Image.open(folder / "b.png") as image:
+        image.save(folder / "b.jpg")
+    result = run_full_workflow(folder, tmp_path / "outputs")
+    assert [Path(row["image"]).name for row in result["processed"]] == ["b.jpg", "b.png"]
+    assert [Path(row["image"]).name for row in result["failed"]] == ["a.jpg"]
+    folders = {row["output_dir"] for row in result["processed"]}
+    assert len(folders) == 2
+    for row in result["processed"]:
+        assert row.keys() == {"image", "output_dir", "summary"}
+        assert (Path(row["output_dir"]) / "analysis.json").exists()
+
+
+def test_the_command_line_protects_and_says_where(painting: Path, tmp_path: Path) -> None:
+    done = run_cli("protect", str(painting), "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"results: {tmp_path / 'out'}"
+    assert "original" in done.stderr and "\r" not in done.stderr
+    with pytest.raises(FileNotFoundError):
+        (tmp_path / "outputs").iterdir().__next__()
+
+
+def test_the_command_line_analyses(painting: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    assert run_cli("analyse", str(painting), "--json-out", str(target)).returncode == 0
+    analysis = json.loads(target.read_text())
+    printed = json.loads(run_cli("analyse", str(painting)).stdout)
+    assert printed == analysis
+    rows: dict[str, Any] = {row["name"]: row for row in analysis["processors"]}
+    assert rows["imagehash"]["data"].keys() == {"ahash", "phash", "dhash", "whash-haar"}
+    assert rows["dhash"]["data"].keys() == {"row_hash", "col_hash", "hex"}
+    assert rows["metadata"]["data"]["width"] == 400
+
+
+def test_the_command_line_explains_what_is_wrong(painting: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    for arguments, named in (
+        (["protect", "missing.png"], "missing.png"),
+        (["protect", str(tmp_path / "text.png")], "JPEG"),
+        (["protect", str(painting), "--stages", "blur", "--out", str(tmp_path / "o")], "blur"),
+        (["analyse", "missing.png"], "missing.png"),
+    ):
+        done = run_cli(*arguments, cwd=tmp_path)
+        assert done.returncode == 1
+        assert named in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_registered_stage_keeps_size_and_input(painting: Path, tmp_path: Path) -> None:
+    for name in stage_names():
+        config = WorkflowConfig(stages=(name,))
+        layer = protect_picture(painting, tmp_path / name, config=config)["layers"][1]
+        assert layer["stage"] == name and layer["description"]
+        with Image.open(layer["path"]) as saved:
+            assert saved.size == (400, 320)
+        assert layer["applied"] or layer["reason"]
