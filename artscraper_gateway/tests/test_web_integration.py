@@ -1,0 +1,97 @@
+"""Every command of ARTSCRAPER_WEB_INTEGRATION.md runs against a live gateway, in its order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+
+TEXT = (REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md").read_text()
+DOCUMENTED_BASE = "http://127.0.0.1:8765"
+# What an answer says, for each curl line in the document's order; None = anything.
+EXPECTED = [
+    "queued",
+    None,  # JOB=$(...)
+    "queued",
+    "queued",
+    "forbidden-address",
+    '"status":"',
+    '"status":"done"',
+    "202",
+    None,  # until curl
+    '"summary"',
+    None,  # -o protected.jpg
+    '"status":"deleted"',
+    "unsupported-picture",
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture
+def documented(
+    start_gateway: Callable[..., GatewayProcess], tmp_path: Path
+) -> tuple[GatewayProcess, Path]:
+    """A gateway whose working directory has the files that the document names."""
+    shutil.copytree(REPOSITORY / "input", tmp_path / "input")
+    shutil.copy(REPOSITORY / "README.md", tmp_path)
+    return start_gateway(tmp_path), tmp_path
+
+
+def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
+    gateway, folder = documented
+    lines = [line for block in blocks("bash") for line in block.strip().splitlines()]
+    script = ["set -e"]
+    for line in lines:
+        script += [line.replace(DOCUMENTED_BASE, gateway.base_url), "echo; echo ----"]
+    command = ["bash", "-c", "\n".join(script)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    answers = [part.strip() for part in done.stdout.split("----\n")][:-1]
+    answers = [answer for answer, line in zip(answers, lines, strict=True) if "curl" in line]
+    assert len(answers) == len(EXPECTED)
+    for answer, expected in zip(answers, EXPECTED, strict=True):
+        assert expected is None or expected in answer
+    assert (folder / "protected.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
+    gateway, folder = documented
+    (source,) = blocks("python")
+    assert len(source.strip().splitlines()) <= 11
+    command = [sys.executable, "-c", source.replace(DOCUMENTED_BASE, gateway.base_url)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    assert done.stdout.startswith("done ['original'"), done.stderr
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_javascript_client(documented: tuple[GatewayProcess, Path]) -> None:
+    gateway, folder = documented
+    (source,) = blocks("javascript")
+    command = ["node", "-e", source.replace(DOCUMENTED_BASE, gateway.base_url)]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment
+    )
+    assert done.stdout.startswith("done [ 'original'"), done.stderr
+
+
+def test_the_form_names_fields_that_exist(documented: tuple[GatewayProcess, Path]) -> None:
+    gateway, _ = documented
+    (form,) = blocks("html")
+    with gateway.client() as client:
+        openapi = client.get("/openapi.json").json()
+    body = openapi["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    for name in re.findall(r'name="(\w+)"', form):
+        assert name in body["schema"]["properties"], json.dumps(body)
