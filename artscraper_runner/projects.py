@@ -17,7 +17,6 @@ _NOT_APPLIED = (
     Project("Stegano (analysis)", "not part of this version"),
     Project("c2pa-python", "not part of this version"),
     Project("pytineye", "not part of this version"),
-    Project("blockhash", "not part of this version"),
 )
 
 

@@ -1,20 +1,26 @@
-"""Average, perceptual, difference and wavelet hash, by the ImageHash library."""
+"""Average, perceptual, difference and wavelet hash, as the ImageHash library computes them."""
 
 from __future__ import annotations
 
 from artscraper_runner.processors import DecodedPicture
-from artscraper_runner.types import Json, Project
+from artscraper_runner.types import AnalysisOptions, Json, Project
 
 PROJECT = Project("imagehash", "average, perceptual, difference and wavelet hashes, 64 bits each")
 
 
-def process(picture: DecodedPicture) -> Json:
-    """Returns the four hashes as 16 hexadecimal digits each, of the upright picture's luma."""
-    import imagehash
+def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
+    """Returns the four hashes of the upright picture as 16 hexadecimal digits each."""
+    from artscraper_runner.hashes import hexadecimal
+    from artscraper_runner.hashes.imagehash_family import (
+        average_hash,
+        difference_hash,
+        perceptual_hash,
+    )
+    from artscraper_runner.hashes.wavelet_hash import wavelet_hash
 
     return {
-        "ahash": str(imagehash.average_hash(picture.luma)),
-        "phash": str(imagehash.phash(picture.luma)),
-        "dhash": str(imagehash.dhash(picture.luma)),
-        "whash-haar": str(imagehash.whash(picture.luma, mode="haar")),
+        "ahash": hexadecimal(average_hash(picture.thumbnails)),
+        "phash": hexadecimal(perceptual_hash(picture.thumbnails)),
+        "dhash": hexadecimal(difference_hash(picture.thumbnails)),
+        "whash-haar": hexadecimal(wavelet_hash(picture.thumbnails)),
     }

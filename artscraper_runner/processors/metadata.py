@@ -9,14 +9,14 @@ from typing import Any
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from artscraper_runner.processors import DecodedPicture
-from artscraper_runner.types import Json, Project
+from artscraper_runner.types import AnalysisOptions, Json, Project
 
 PROJECT = Project("Pillow", "opens, decodes and saves the pictures; reads their metadata")
 _TEXT_MAX = 2_000  # characters of any one value
 _SUB_DIRECTORIES = {"Exif": ExifTags.IFD.Exif, "GPS": ExifTags.IFD.GPSInfo}
 
 
-def process(picture: DecodedPicture) -> Json:
+def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Returns the file's own statements, JSON-safe whatever they hold; sizes in px and bytes."""
     header, info = picture.header, picture.image.info
     return {
