@@ -14,7 +14,6 @@ _NOT_APPLIED = (
     Project("Nightshade (research code)", "not part of this version"),
     Project("Tree-Ring", "marks the noise a picture is generated from; no way to apply it to one"),
     Project("Stegano (embed)", "not part of this version"),
-    Project("Stegano (analysis)", "not part of this version"),
     Project("c2pa-python", "not part of this version"),
     Project("pytineye", "not part of this version"),
 )

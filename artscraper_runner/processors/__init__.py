@@ -30,7 +30,7 @@ _PROCESSORS: dict[str, str | None] = {
     "imagehash": "artscraper_runner.processors.imagehashes",
     "dhash": "artscraper_runner.processors.row_column_hash",
     "blockhash": "artscraper_runner.processors.blockhash",
-    "stegano": None,
+    "stegano": "artscraper_runner.processors.stegano",
     "tineye": None,
 }
 
