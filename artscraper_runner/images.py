@@ -9,7 +9,10 @@ before any of them is decoded.
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,10 +124,11 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
     with _open(path) as image:
         header = _checked_header(image, path, limits)
         try:
-            image.load()
-            exif = _readable_exif(image)
-            orientation = _orientation(exif)
-            upright = ImageOps.exif_transpose(image) if orientation != 1 else image
+            with _quiet():
+                image.load()
+                exif = _readable_exif(image)
+                orientation = _orientation(exif)
+                upright = ImageOps.exif_transpose(image) if orientation != 1 else image
         except _DECODER_ERRORS as error:
             raise BrokenPicture(f"this {header.format} cannot be decoded: {error}") from error
     rgb, alpha = _split_alpha(upright)
@@ -134,11 +138,20 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
 def _open(path: Path) -> Image.Image:
     check_structure(path)
     try:
-        return Image.open(path, formats=FORMATS)
+        with _quiet():
+            return Image.open(path, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _why_unreadable(path) from error
     except _DECODER_ERRORS as error:
         raise BrokenPicture(f"the picture's header cannot be read: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow warns of damaged fields, which it then leaves out: so do we, without a word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _why_unreadable(path: Path) -> UnsupportedPicture | BrokenPicture:
@@ -202,6 +215,8 @@ def _split_alpha(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint
         return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return np.repeat(_to_eight_bits(np.asarray(image))[..., None], 3, axis=2), None
+    if image.mode == "RGB":  # converting would copy
+        return np.asarray(image), None
     rgb = _cmyk_to_srgb(image) if image.mode == "CMYK" else image.convert("RGB")
     return np.asarray(rgb), None
 
