@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from artscraper_runner.errors import RunnerError, UnknownName
+from artscraper_runner.errors import UnknownName
 from artscraper_runner.types import AnalysisOptions, Json, Project
 
 if TYPE_CHECKING:
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from artscraper_runner.hashes.luma_thumbnails import LumaThumbnails
     from artscraper_runner.images import Picture, PictureHeader
 
-# Name -> module with `process`; None = the name is reserved, its processor is not built yet.
-_PROCESSORS: dict[str, str | None] = {
+# Name -> module with `process`.
+_PROCESSORS = {
     "metadata": "artscraper_runner.processors.metadata",
     "imagehash": "artscraper_runner.processors.imagehashes",
     "dhash": "artscraper_runner.processors.row_column_hash",
     "blockhash": "artscraper_runner.processors.blockhash",
     "stegano": "artscraper_runner.processors.stegano",
-    "tineye": None,
+    "tineye": "artscraper_runner.processors.tineye",
 }
+_ONLY_WHEN_ENABLED = frozenset({"tineye"})  # sends the picture to a third party
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def processor_names() -> tuple[str, ...]:
 
 def default_processors() -> tuple[str, ...]:
     """Returns the names that run when the caller names none."""
-    return tuple(name for name, module in _PROCESSORS.items() if module is not None)
+    return tuple(name for name in _PROCESSORS if name not in _ONLY_WHEN_ENABLED)
 
 
 def load_processor(name: str) -> Processor:
@@ -94,12 +95,8 @@ def load_processor(name: str) -> Processor:
 
     Raises:
         UnknownName: no such processor.
-        RunnerError: the name is known, but this version has no processor for it.
     """
     if name not in _PROCESSORS:
         raise UnknownName("processor", name, _PROCESSORS)
-    module = _PROCESSORS[name]
-    if module is None:
-        raise RunnerError(f"the processor {name} is not part of this version")
-    processor: Processor = import_module(module)
+    processor: Processor = import_module(_PROCESSORS[name])
     return processor
