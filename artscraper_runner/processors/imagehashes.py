@@ -8,8 +8,13 @@ from artscraper_runner.types import AnalysisOptions, Json, Project
 PROJECT = Project("imagehash", "average, perceptual, difference and wavelet hashes, 64 bits each")
 
 
+_THREADS = 2  # Pillow resizes outside the interpreter's lock
+
+
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Returns the four hashes of the upright picture as 16 hexadecimal digits each."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from artscraper_runner.hashes import hexadecimal
     from artscraper_runner.hashes.imagehash_family import (
         average_hash,
@@ -18,9 +23,14 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     )
     from artscraper_runner.hashes.wavelet_hash import wavelet_hash
 
-    return {
-        "ahash": hexadecimal(average_hash(picture.thumbnails)),
-        "phash": hexadecimal(perceptual_hash(picture.thumbnails)),
-        "dhash": hexadecimal(difference_hash(picture.thumbnails)),
-        "whash-haar": hexadecimal(wavelet_hash(picture.thumbnails)),
-    }
+    thumbnails = picture.thumbnails
+    _ = thumbnails.luma  # made here, so that no thread waits for another
+    with ThreadPoolExecutor(_THREADS) as pool:
+        hashes = {  # the longest first
+            "whash-haar": pool.submit(wavelet_hash, thumbnails),
+            "phash": pool.submit(perceptual_hash, thumbnails),
+            "dhash": pool.submit(difference_hash, thumbnails),
+            "ahash": pool.submit(average_hash, thumbnails),
+        }
+        names = ("ahash", "phash", "dhash", "whash-haar")
+        return {name: hexadecimal(hashes[name].result()) for name in names}
