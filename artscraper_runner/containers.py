@@ -9,6 +9,7 @@ which Pillow would decode to count.
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,9 @@ MAX_PARTS = (
     300_000  # 50 MiB of full GIF sub-blocks are 205,604; real files of the others hold < 1000
 )
 _PNG_PARTS_BEFORE_PIXELS = 10_000
+_JPEG_SCANS = 64  # progressive files hold about ten; 48 megapixels take 50 ms for each
+# In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 Size = tuple[int, int]  # width, height in px
 
@@ -35,7 +39,7 @@ def check_structure(path: Path) -> None:
         elif data[:8] == b"\x89PNG\r\n\x1a\n":
             _check_png_chunks(data)
         elif data[:3] == b"\xff\xd8\xff":
-            _bound(_jpeg_segments(data), MAX_PARTS)
+            walk_jpeg(data)
         elif data[:4] in (b"II*\0", b"MM\0*"):
             _check_tiff_entries(data, first=4, offset_bytes=4, count_bytes=2)
         elif data[:4] in (b"II+\0", b"MM\0+"):
@@ -71,12 +75,6 @@ def _sought_frames(image: Image.Image) -> Iterator[Size]:
     image.seek(0)
 
 
-def _bound(parts: Iterator[int], limit: int) -> None:
-    for number, _ in enumerate(parts):
-        if number > limit:
-            raise BrokenPicture(f"expected at most {limit} parts in the file, found more")
-
-
 def _check_png_chunks(data: mmap.mmap) -> None:
     """PNG (ISO/IEC 15948): length, type, data, CRC; few before the first pixels, more after."""
     at, parts, limit = 8, 0, _PNG_PARTS_BEFORE_PIXELS
@@ -89,13 +87,30 @@ def _check_png_chunks(data: mmap.mmap) -> None:
         at += 12 + int.from_bytes(data[at : at + 4], "big")
 
 
-def _jpeg_segments(data: mmap.mmap) -> Iterator[int]:
-    """JPEG (ITU T.81): 0xFF, marker, length; up to the start of scan."""
-    at = 2
-    while at + 4 <= len(data) and data[at + 1] != 0xDA:
-        yield at
-        # Between segments decoders look for the next 0xFF byte by byte.
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at] == 0xFF else 1
+def walk_jpeg(data: mmap.mmap | bytes) -> int | None:
+    """Returns where the first byte behind the marker EOI lies, None where there is none.
+
+    JPEG (ITU T.81): segments of 0xFF, marker, length; coded data behind each start of scan.
+    Every scan makes a decoder go over all pixels, however little data it has.
+
+    Raises:
+        BrokenPicture: more than `MAX_PARTS` segments or `_JPEG_SCANS` scans.
+    """
+    at, scans = 2, 0
+    for _ in range(MAX_PARTS):
+        # Between segments, as behind coded data, decoders look for the next marker.
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            return None
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            return at
+        scans += marker == 0xDA
+        if scans > _JPEG_SCANS:
+            raise BrokenPicture(f"expected at most {_JPEG_SCANS} JPEG scans, found more")
+        if marker not in (0x01, 0xD8):  # TEM and SOI stand alone, the others have a length
+            at += int.from_bytes(data[at : at + 2], "big")
+    raise BrokenPicture(f"expected at most {MAX_PARTS} JPEG segments, found more")
 
 
 def _check_tiff_entries(

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from artscraper_runner.containers import MAX_PARTS, walk_gif
+from artscraper_runner.containers import MAX_PARTS, walk_gif, walk_jpeg
 from artscraper_runner.errors import BrokenPicture
 
 Data = mmap.mmap | bytes
 
-# ITU T.81: in coded data 0xFF is followed by zero, a restart marker or more 0xFF.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _NOT_ZERO = re.compile(rb"[^\x00]")
 _BOXES = frozenset(
     b"ftyp meta mdat moov moof mfra free skip uuid sidx jumb emsg styp pdin idat wide".split()
@@ -86,19 +84,10 @@ def _png_end(data: Data) -> int | None:
 
 
 def _jpeg_end(data: Data) -> int | None:
-    """JPEG (ITU T.81): segments, with coded data between them, up to the marker EOI."""
-    at = 2
-    for _ in range(MAX_PARTS):
-        found = _JPEG_MARKER.search(data, at)
-        if found is None:
-            return None
-        at = found.end()
-        marker = data[at - 1]
-        if marker == 0xD9:
-            return at
-        if marker not in (0x01, 0xD8):  # TEM and SOI stand alone, the others have a length
-            at += int.from_bytes(data[at : at + 2], "big")
-    return None
+    try:
+        return walk_jpeg(data)
+    except BrokenPicture:
+        return None
 
 
 def _riff_end(data: Data) -> int | None:
