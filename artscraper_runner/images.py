@@ -174,7 +174,8 @@ def _checked_header(image: Image.Image, path: Path, limits: PictureLimits) -> Pi
         raise PictureTooLarge("pixels", width * height, limits.max_pixels)
     mode = image.mode
     try:
-        frames = _check_frames(image, path, limits)
+        with _quiet():
+            frames = _check_frames(image, path, limits)
     except _DECODER_ERRORS as error:
         raise BrokenPicture(f"the picture's frames cannot be read: {error}") from error
     # A JPEG with further pictures behind the first opens as MPO; the first one is a JPEG.

@@ -16,10 +16,11 @@ NOT_CHECKED = "not checked"
 UNREADABLE = "unreadable"
 _XMP_MAX_BYTES = 1 << 20
 # As an attribute, as an element's text, or as an element's rdf:resource; any namespace prefix.
+# Every repetition is bounded, so that no text makes the search slow.
 _DATA_MINING = re.compile(
-    rb"""<?[\w.-]+:DataMining\b(?:\s*=\s*["']([^"'<]{1,300})["']"""
-    rb"""|[^<>]{0,200}?rdf:resource\s*=\s*["']([^"'<]{1,300})["']"""
-    rb"""|[^<>]{0,200}>\s*([^<]{1,300})<)"""
+    rb""":DataMining\b(?:\s{0,9}=\s{0,9}["']([^"'<]{1,300})["']"""
+    rb"""|[^<>]{0,200}?rdf:resource\s{0,9}=\s{0,9}["']([^"'<]{1,300})["']"""
+    rb"""|[^<>]{0,200}>([^<]{1,300})<)"""
 )
 # A JUMBF superbox whose description box has the type of a C2PA manifest store.
 _C2PA_STORE = re.compile(
