@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from PIL import Image
-
 from artscraper_runner.errors import RunnerError, UnknownName
 from artscraper_runner.images import Picture, open_picture
 from artscraper_runner.processors import (
@@ -64,7 +62,7 @@ def run_processors(
         Cancelled: the caller asked to stop between two processors.
     """
     names = chosen_processors(options)
-    decoded = DecodedPicture(path, picture.header, picture.image, picture.exif, _luma(picture))
+    decoded = DecodedPicture.of(path, picture)
     results = []
     for name in names:
         controls.checkpoint()
@@ -72,21 +70,13 @@ def run_processors(
     return {"image_path": str(path), "processors": results}
 
 
-def _luma(picture: Picture) -> Image.Image:
-    """8-bit pictures convert in their own mode, as the hash libraries do; others from their RGB."""
-    if picture.image.mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        return picture.image.convert("L")
-    return Image.fromarray(picture.pixels).convert("L")
-
-
 def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> ProcessorResult:
     if name == "tineye" and not options.enable_tineye:
         # TinEye sends the picture to a third party: naming it is not yet consent to that.
         return ProcessorResult(name, ok=False, data=None, error="not sent: enable_tineye is off")
     try:
-        return ProcessorResult(
-            name, ok=True, data=load_processor(name).process(decoded), error=None
-        )
+        data = load_processor(name).process(decoded, options)
+        return ProcessorResult(name, ok=True, data=data, error=None)
     except RunnerError as error:
         return ProcessorResult(name, ok=False, data=None, error=str(error))
     except Exception as error:  # a processor may not take the job with it, whatever it raises

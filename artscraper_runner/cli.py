@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     analyse.add_argument("image", type=Path, metavar="IMAGE")
     analyse.add_argument("--json-out", type=Path, metavar="FILE", help="write there instead")
     analyse.add_argument(
-        "--tineye", action="store_true", help="also ask TinEye (sends the picture)"
+        "--tineye",
+        action="store_true",
+        help="also ask TinEye (sends the picture; key: TINEYE_API_KEY)",
     )
     analyse.set_defaults(run=_analyse)
     return parser
@@ -110,7 +113,10 @@ def _analyse(options: argparse.Namespace) -> int:
     from artscraper_runner.analysis import analyse_picture
     from artscraper_runner.workspace import write_json
 
-    analysis = analyse_picture(options.image, AnalysisOptions(enable_tineye=options.tineye))
+    asked = AnalysisOptions(
+        enable_tineye=options.tineye, tineye_api_key=os.environ.get("TINEYE_API_KEY")
+    )
+    analysis = analyse_picture(options.image, asked)
     if options.json_out:
         write_json(options.json_out, analysis)
     else:

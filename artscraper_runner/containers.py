@@ -9,6 +9,7 @@ which Pillow would decode to count.
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,9 @@ MAX_PARTS = (
     300_000  # 50 MiB of full GIF sub-blocks are 205,604; real files of the others hold < 1000
 )
 _PNG_PARTS_BEFORE_PIXELS = 10_000
+_JPEG_SCANS = 64  # progressive files hold about ten; 48 megapixels take 50 ms for each
+# In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 Size = tuple[int, int]  # width, height in px
 
@@ -31,13 +35,15 @@ def check_structure(path: Path) -> None:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data[:4] == b"GIF8":
-            _count_gif_frames(data)
+            walk_gif(data)
         elif data[:8] == b"\x89PNG\r\n\x1a\n":
-            _bound(_png_chunks(data), _PNG_PARTS_BEFORE_PIXELS)
+            _check_png_chunks(data)
         elif data[:3] == b"\xff\xd8\xff":
-            _bound(_jpeg_segments(data), MAX_PARTS)
+            walk_jpeg(data)
         elif data[:4] in (b"II*\0", b"MM\0*"):
-            _check_tiff_entries(data)
+            _check_tiff_entries(data, first=4, offset_bytes=4, count_bytes=2)
+        elif data[:4] in (b"II+\0", b"MM\0+"):
+            _check_tiff_entries(data, first=8, offset_bytes=8, count_bytes=8)
 
 
 def frame_sizes(image: Image.Image, path: Path) -> Iterator[Size]:
@@ -47,7 +53,7 @@ def frame_sizes(image: Image.Image, path: Path) -> Iterator[Size]:
     """
     if image.format == "GIF":
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            count = _count_gif_frames(data)
+            count, _ = walk_gif(data)
     elif image.format in ("TIFF", "MPO"):
         yield from _sought_frames(image)
         return
@@ -69,47 +75,75 @@ def _sought_frames(image: Image.Image) -> Iterator[Size]:
     image.seek(0)
 
 
-def _bound(parts: Iterator[int], limit: int) -> None:
-    for number, _ in enumerate(parts):
-        if number > limit:
-            raise BrokenPicture(f"expected at most {limit} parts in the file, found more")
-
-
-def _png_chunks(data: mmap.mmap) -> Iterator[int]:
-    """PNG (ISO/IEC 15948): length, type, data, CRC; up to the first pixels."""
-    at = 8
-    while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IDAT":
-        yield at
+def _check_png_chunks(data: mmap.mmap) -> None:
+    """PNG (ISO/IEC 15948): length, type, data, CRC; few before the first pixels, more after."""
+    at, parts, limit = 8, 0, _PNG_PARTS_BEFORE_PIXELS
+    while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IEND":
+        if kind == b"IDAT":
+            limit = MAX_PARTS
+        parts += 1
+        if parts > limit:
+            raise BrokenPicture(f"expected at most {limit} PNG chunks, found more")
         at += 12 + int.from_bytes(data[at : at + 4], "big")
 
 
-def _jpeg_segments(data: mmap.mmap) -> Iterator[int]:
-    """JPEG (ITU T.81): 0xFF, marker, length; up to the start of scan."""
-    at = 2
-    while at + 4 <= len(data) and data[at + 1] != 0xDA:
-        yield at
-        # Between segments decoders look for the next 0xFF byte by byte.
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at] == 0xFF else 1
+def walk_jpeg(data: mmap.mmap | bytes) -> int | None:
+    """Returns where the first byte behind the marker EOI lies, None where there is none.
+
+    JPEG (ITU T.81): segments of 0xFF, marker, length; coded data behind each start of scan.
+    Every scan makes a decoder go over all pixels, however little data it has.
+
+    Raises:
+        BrokenPicture: more than `MAX_PARTS` segments or `_JPEG_SCANS` scans.
+    """
+    at, scans = 2, 0
+    for _ in range(MAX_PARTS):
+        # Between segments, as behind coded data, decoders look for the next marker.
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            return None
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            return at
+        scans += marker == 0xDA
+        if scans > _JPEG_SCANS:
+            raise BrokenPicture(f"expected at most {_JPEG_SCANS} JPEG scans, found more")
+        if marker not in (0x01, 0xD8):  # TEM and SOI stand alone, the others have a length
+            at += int.from_bytes(data[at : at + 2], "big")
+    raise BrokenPicture(f"expected at most {MAX_PARTS} JPEG segments, found more")
 
 
-def _check_tiff_entries(data: mmap.mmap) -> None:
-    """TIFF 6.0: directories of 12-byte entries, each pointing at the next; loops count up too."""
+def _check_tiff_entries(
+    data: mmap.mmap, *, first: int, offset_bytes: int, count_bytes: int
+) -> None:
+    """TIFF 6.0, BigTIFF: directories of entries, each pointing at the next; loops count up too.
+
+    `first` is where the offset of the first directory stands.
+    """
     order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
-    at, entries = int.from_bytes(data[4:8], order), 0
-    while at > 0 and at + 2 <= len(data):
-        count = int.from_bytes(data[at : at + 2], order)
+    entry_bytes = 4 + 2 * offset_bytes
+    at, entries = int.from_bytes(data[first : first + offset_bytes], order), 0
+    while 0 < at <= len(data) - count_bytes:
+        count = int.from_bytes(data[at : at + count_bytes], order)
         entries += count + 1
         if entries > MAX_PARTS:
             raise BrokenPicture(f"expected at most {MAX_PARTS} TIFF entries, found more")
-        at += 2 + 12 * count
-        at = int.from_bytes(data[at : at + 4], order)
+        at += count_bytes + entry_bytes * count
+        at = int.from_bytes(data[at : at + offset_bytes], order)
 
 
-def _count_gif_frames(data: mmap.mmap) -> int:
-    """GIF89a (CompuServe 1990): extensions and frames, each followed by sub-blocks."""
+def walk_gif(data: mmap.mmap | bytes) -> tuple[int, int]:
+    """Returns the number of frames, and where the first byte that is neither of these lies.
+
+    GIF89a (CompuServe 1990): extensions and frames, each followed by sub-blocks.
+
+    Raises:
+        BrokenPicture: more than `MAX_PARTS` extensions, frames and sub-blocks.
+    """
     at = 13 + _colour_table_bytes(data[10])
     frames = parts = 0
     while at < len(data) and data[at] in b"!,":
+        parts += 1
         if data[at] == ord(","):
             frames += 1
             at += 11 + (_colour_table_bytes(data[at + 9]) if at + 9 < len(data) else 0)
@@ -119,9 +153,11 @@ def _count_gif_frames(data: mmap.mmap) -> int:
             parts += 1
             at += 1 + size
             if parts > MAX_PARTS:
-                raise BrokenPicture(f"expected at most {MAX_PARTS} GIF sub-blocks, found more")
+                break
+        if parts > MAX_PARTS:
+            raise BrokenPicture(f"expected at most {MAX_PARTS} GIF blocks, found more")
         at += 1
-    return frames
+    return frames, at
 
 
 def _colour_table_bytes(flags: int) -> int:

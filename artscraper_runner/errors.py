@@ -11,6 +11,7 @@
         UnknownName         no stage, processor or encoder of that name
         PayloadSizeError    a watermark payload is empty or too long for the picture
       MissingDependency     an optional package is not installed
+      ServiceFailed         a service on the network refused or cannot be reached; names it
       StageFailed           a stage broke; names the stage
       Cancelled             the caller asked to stop
 
@@ -103,6 +104,15 @@ class MissingDependency(RunnerError):
         super().__init__(f"{purpose} needs the package {package}; install it with: {install}")
         self.package = package
         self.install = install
+
+
+class ServiceFailed(RunnerError):
+    """A service on the network did not help. `reason` is readable and holds no secret."""
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(f"{service}: {reason}")
+        self.service = service
+        self.reason = reason
 
 
 class StageFailed(RunnerError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from artscraper_runner.processors import default_processors, load_processor
+from artscraper_runner.processors import load_processor, processor_names
 from artscraper_runner.protections import load_stage, stage_names
 from artscraper_runner.types import Json, Project
 
@@ -14,10 +14,7 @@ _NOT_APPLIED = (
     Project("Nightshade (research code)", "not part of this version"),
     Project("Tree-Ring", "marks the noise a picture is generated from; no way to apply it to one"),
     Project("Stegano (embed)", "not part of this version"),
-    Project("Stegano (analysis)", "not part of this version"),
     Project("c2pa-python", "not part of this version"),
-    Project("pytineye", "not part of this version"),
-    Project("blockhash", "not part of this version"),
 )
 
 
@@ -25,7 +22,7 @@ def project_rows(layers: list[Json], analysis: Json | None) -> list[Json]:
     """Returns one row a work: `name`, `applied`, `notes`, and `layer_path` or `evidence`."""
     by_stage = {layer["stage"]: layer for layer in layers}
     by_processor = {row["name"]: row for row in (analysis or {}).get("processors", [])}
-    rows = [_processor_row(name, by_processor.get(name)) for name in default_processors()]
+    rows = [_processor_row(name, by_processor.get(name)) for name in processor_names()]
     rows += [_stage_row(name, by_stage.get(name)) for name in stage_names()]
     rows += [_row(project, applied=False) for project in _NOT_APPLIED]
     return rows

@@ -31,8 +31,10 @@ _XMP_TIFF_TAG = 700
 # EXIF fields that describe the stored pixels; the encoder writes its own.
 _LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
 _PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")
+# Repetitions that could overlap are bounded: 200 KB of spaces kept the unbounded ones for 75 s.
 _XMP_GPS = re.compile(
-    rb"""\s+exif:GPS\w+\s*=\s*("[^"]*"|'[^']*')|<exif:GPS(\w+)\b.*?</exif:GPS\2>""", re.S
+    rb"""\sexif:GPS\w{1,40}\s{0,9}=\s{0,9}("[^"]*"|'[^']*')"""
+    rb"""|<exif:GPS(\w{1,40})\b[^<]{0,4000}</exif:GPS\2>"""
 )
 # Pixels upright -> as stored: the transposition that undoes each EXIF orientation.
 _TO_STORED = {

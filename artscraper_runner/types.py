@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 DEFAULT_WATERMARK_TEXT = "artscraper"
 WATERMARK_TEXT_MAX_BYTES = 64
+TINEYE_URL = "https://api.tineye.com/rest"
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,15 @@ class ProtectionOptions:
 
 @dataclass(frozen=True)
 class AnalysisOptions:
-    """Which processors run, and what they may reach. `processors` None = every default one."""
+    """Which processors run, and what they may reach. `processors` None = every default one.
+
+    `tineye_url` is the base of TinEye's API; the key is sent there and shown nowhere.
+    """
 
     processors: tuple[str, ...] | None = None
     enable_tineye: bool = False
+    tineye_api_key: str | None = field(default=None, repr=False)
+    tineye_url: str = TINEYE_URL
 
 
 @dataclass(frozen=True)

@@ -8,42 +8,68 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from artscraper_runner.errors import RunnerError, UnknownName
-from artscraper_runner.types import Json, Project
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.types import AnalysisOptions, Json, Project
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
-    from artscraper_runner.images import PictureHeader
+    from artscraper_runner.hashes.luma_thumbnails import LumaThumbnails
+    from artscraper_runner.images import Picture, PictureHeader
 
-# Name -> module with `process`; None = the name is reserved, its processor is not built yet.
-_PROCESSORS: dict[str, str | None] = {
+# Name -> module with `process`.
+_PROCESSORS = {
     "metadata": "artscraper_runner.processors.metadata",
     "imagehash": "artscraper_runner.processors.imagehashes",
     "dhash": "artscraper_runner.processors.row_column_hash",
-    "blockhash": None,
-    "stegano": None,
-    "tineye": None,
+    "blockhash": "artscraper_runner.processors.blockhash",
+    "stegano": "artscraper_runner.processors.stegano",
+    "tineye": "artscraper_runner.processors.tineye",
 }
+_ONLY_WHEN_ENABLED = frozenset({"tineye"})  # sends the picture to a third party
 
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """What processors look at: one decode shared by all.
+    """What processors look at: one decode shared by all, upright; fields as of `images.Picture`.
 
-    `image` is the first frame, upright, in its own mode; `luma` the same in mode L, made once
-    because every perceptual hash begins with it. `path` is the file as it was received.
+    `path` is the file as it was received.
     """
 
     path: Path
     header: PictureHeader
     image: Image.Image
+    pixels: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
     exif: Image.Exif
-    luma: Image.Image
+    orientation: int
+
+    @classmethod
+    def of(cls, path: Path, picture: Picture) -> DecodedPicture:
+        """Returns what processors look at, of a picture opened from `path`."""
+        return cls(
+            path,
+            picture.header,
+            picture.image,
+            picture.pixels,
+            picture.alpha,
+            picture.exif,
+            picture.orientation,
+        )
+
+    @cached_property
+    def thumbnails(self) -> LumaThumbnails:
+        """Made once, because every hash but the block hash begins with them."""
+        from artscraper_runner.hashes.luma_thumbnails import LumaThumbnails
+
+        return LumaThumbnails(self.image, self.pixels)
 
 
 class Processor(Protocol):
@@ -51,7 +77,7 @@ class Processor(Protocol):
 
     PROJECT: Project
 
-    process: Callable[[DecodedPicture], Json]
+    process: Callable[[DecodedPicture, AnalysisOptions], Json]
 
 
 def processor_names() -> tuple[str, ...]:
@@ -61,7 +87,7 @@ def processor_names() -> tuple[str, ...]:
 
 def default_processors() -> tuple[str, ...]:
     """Returns the names that run when the caller names none."""
-    return tuple(name for name, module in _PROCESSORS.items() if module is not None)
+    return tuple(name for name in _PROCESSORS if name not in _ONLY_WHEN_ENABLED)
 
 
 def load_processor(name: str) -> Processor:
@@ -69,12 +95,8 @@ def load_processor(name: str) -> Processor:
 
     Raises:
         UnknownName: no such processor.
-        RunnerError: the name is known, but this version has no processor for it.
     """
     if name not in _PROCESSORS:
         raise UnknownName("processor", name, _PROCESSORS)
-    module = _PROCESSORS[name]
-    if module is None:
-        raise RunnerError(f"the processor {name} is not part of this version")
-    processor: Processor = import_module(module)
+    processor: Processor = import_module(_PROCESSORS[name])
     return processor

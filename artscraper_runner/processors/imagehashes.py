@@ -1,20 +1,36 @@
-"""Average, perceptual, difference and wavelet hash, by the ImageHash library."""
+"""Average, perceptual, difference and wavelet hash, as the ImageHash library computes them."""
 
 from __future__ import annotations
 
 from artscraper_runner.processors import DecodedPicture
-from artscraper_runner.types import Json, Project
+from artscraper_runner.types import AnalysisOptions, Json, Project
 
 PROJECT = Project("imagehash", "average, perceptual, difference and wavelet hashes, 64 bits each")
 
 
-def process(picture: DecodedPicture) -> Json:
-    """Returns the four hashes as 16 hexadecimal digits each, of the upright picture's luma."""
-    import imagehash
+_THREADS = 2  # Pillow resizes outside the interpreter's lock
 
-    return {
-        "ahash": str(imagehash.average_hash(picture.luma)),
-        "phash": str(imagehash.phash(picture.luma)),
-        "dhash": str(imagehash.dhash(picture.luma)),
-        "whash-haar": str(imagehash.whash(picture.luma, mode="haar")),
-    }
+
+def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
+    """Returns the four hashes of the upright picture as 16 hexadecimal digits each."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from artscraper_runner.hashes import hexadecimal
+    from artscraper_runner.hashes.imagehash_family import (
+        average_hash,
+        difference_hash,
+        perceptual_hash,
+    )
+    from artscraper_runner.hashes.wavelet_hash import wavelet_hash
+
+    thumbnails = picture.thumbnails
+    _ = thumbnails.luma  # made here, so that no thread waits for another
+    with ThreadPoolExecutor(_THREADS) as pool:
+        hashes = {  # the longest first
+            "whash-haar": pool.submit(wavelet_hash, thumbnails),
+            "phash": pool.submit(perceptual_hash, thumbnails),
+            "dhash": pool.submit(difference_hash, thumbnails),
+            "ahash": pool.submit(average_hash, thumbnails),
+        }
+        names = ("ahash", "phash", "dhash", "whash-haar")
+        return {name: hexadecimal(hashes[name].result()) for name in names}

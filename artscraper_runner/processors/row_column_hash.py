@@ -1,20 +1,17 @@
-"""Row and column difference hash, by Ben Hoyt's dhash library."""
+"""Row and column difference hash, as Ben Hoyt's dhash library computes it."""
 
 from __future__ import annotations
 
 from artscraper_runner.processors import DecodedPicture
-from artscraper_runner.types import Json, Project
+from artscraper_runner.types import AnalysisOptions, Json, Project
 
 PROJECT = Project("dhash", "row and column difference hash, 64 bits each")
 
 
-def process(picture: DecodedPicture) -> Json:
+def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Returns the row and the column hash, and both in one, as hexadecimal digits."""
-    import dhash
+    from artscraper_runner.hashes import hexadecimal
+    from artscraper_runner.hashes.imagehash_family import row_and_column_hash
 
-    row, column = dhash.dhash_row_col(picture.luma)
-    return {
-        "row_hash": f"{row:016x}",
-        "col_hash": f"{column:016x}",
-        "hex": dhash.format_hex(row, column),
-    }
+    row, column = (hexadecimal(bits) for bits in row_and_column_hash(picture.thumbnails))
+    return {"row_hash": row, "col_hash": column, "hex": row + column}

@@ -1,0 +1,25 @@
+"""Perceptual hashes of one decoded picture, bit for bit those of the libraries people store.
+
+`luma_thumbnails` makes the small grey pictures that all but the block hash begin with, each once.
+A hash is an array of bits; `hexadecimal` writes it down.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def hexadecimal(bits: NDArray[np.bool_]) -> str:
+    """Returns `bits`, row by row and most significant first, as hexadecimal digits.
+
+    >>> import numpy as np
+    >>> hexadecimal(np.array([[True, False, False, False], [False, False, False, True]]))
+    '81'
+    """
+    import numpy as np
+
+    return np.packbits(bits, axis=None).tobytes().hex()

@@ -1,0 +1,1 @@
+"""What a picture file says about itself, in values that JSON can hold."""

@@ -1,0 +1,64 @@
+"""Read a text hidden by the Stegano package's `lsb.hide`, version 3.0, as its output shows it.
+
+The format: the lowest bits of R, G, B of one pixel after the other, in the order of reading, most
+significant bit first, spell the payload's length in bytes as ASCII decimals, a colon, and the
+payload, UTF-8 (the default) or UTF-32LE. Alpha is not used.
+
+Reading takes one look at 88 bits, and as many more as a valid length announces: at most once over
+the picture. Stegano's `generator` and `shift` scatter or move the bits; those are not searched.
+Random bits pass for a message in about one picture of 60,000: the announced length must fit into
+the picture and the payload must be text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PREFIX = re.compile(rb"([1-9][0-9]{0,9}):")
+_PREFIX_MAX_BYTES = 11
+# What UTF-32LE text could not be told from: UTF-8 text has no zero in every fourth byte.
+_ENCODINGS = ("utf-32-le", "utf-8")
+
+
+@dataclass(frozen=True)
+class LsbMessage:
+    """A text found in the lowest bits; `size` is in bytes as hidden, `encoding` as Python says."""
+
+    text: str
+    size: int
+    encoding: str
+
+
+def read_lsb_message(pixels: NDArray[np.uint8]) -> LsbMessage | None:
+    """Returns the message in `pixels`, uint8 (H, W, 3) in the order they are stored, or None."""
+    prefix = _PREFIX.match(_lowest_bits(pixels, 0, _PREFIX_MAX_BYTES))
+    if prefix is None:
+        return None
+    start, size = prefix.end(), int(prefix[1])
+    if 8 * (start + size) > pixels.size:
+        return None
+    payload = _lowest_bits(pixels, start, start + size)
+    for encoding in _ENCODINGS:
+        try:
+            return LsbMessage(payload.decode(encoding), size, encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def _lowest_bits(pixels: NDArray[np.uint8], start: int, stop: int) -> bytes:
+    """Bytes `start` to `stop` of what the lowest bits spell; shorter where the picture ends."""
+    samples_per_row = pixels.shape[1] * pixels.shape[2]
+    first, last = 8 * start // samples_per_row, -(-8 * stop // samples_per_row)
+    samples = pixels[first:last].reshape(-1)
+    offset = 8 * start - first * samples_per_row
+    samples = samples[offset : offset + 8 * (stop - start)]
+    whole = len(samples) // 8 * 8
+    return np.packbits(samples[:whole] & 1).tobytes()

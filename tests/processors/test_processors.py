@@ -1,0 +1,49 @@
+"""What holds for every registered processor."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from artscraper_runner.analysis import analyse_picture
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.processors import default_processors, load_processor, processor_names
+from artscraper_runner.projects import project_rows
+from artscraper_runner.types import AnalysisOptions
+
+NAMES = ("metadata", "imagehash", "dhash", "blockhash", "stegano", "tineye")
+
+
+def test_the_names_of_the_contract_are_registered_and_tineye_is_not_a_default() -> None:
+    assert processor_names() == NAMES
+    assert default_processors() == NAMES[:-1]
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownName, match="metadata, imagehash"):
+        load_processor("nothing")
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "LAB", "YCbCr"]
+)
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (65, 70)])
+def test_every_default_processor_answers_on_every_mode(
+    mode: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "picture"
+    Image.new(mode, size).save(path, "PNG" if mode in ("LA", "P", "RGBA") else "TIFF")
+    analysis = analyse_picture(path, AnalysisOptions())
+    assert [row["name"] for row in analysis["processors"] if row["ok"]] == list(NAMES[:-1])
+    json.dumps(analysis, allow_nan=False)
+
+
+def test_each_processor_has_its_row_among_the_projects(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (9, 9)).save(path)
+    rows = {row["name"]: row for row in project_rows([], analyse_picture(path, AnalysisOptions()))}
+    for name in ("Pillow", "imagehash", "dhash", "blockhash", "Stegano (analysis)"):
+        assert rows[name]["applied"], name
+        assert rows[name]["evidence"].startswith("analysis.json: ")
+    assert not rows["pytineye"]["applied"]
