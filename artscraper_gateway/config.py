@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from artscraper_runner import PictureLimits
+from artscraper_runner import TINEYE_URL, PictureLimits
 
 ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
 
@@ -25,7 +25,11 @@ class GatewayConfig(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        populate_by_name=True,
     )
 
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -67,6 +71,14 @@ class GatewayConfig(BaseSettings):
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
     )
+    tineye_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "tineye_api_key", f"{ENVIRONMENT_PREFIX}TINEYE_API_KEY", "TINEYE_API_KEY"
+        ),
+        description="key for TinEye's reverse image search; TINEYE_API_KEY works too",
+    )
+    tineye_url: str = Field(TINEYE_URL, description="base of TinEye's API")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
 
     @field_validator("local_roots", "allowed_hosts", mode="before")
@@ -108,5 +120,9 @@ class GatewayConfig(BaseSettings):
             value = getattr(self, name)
             if isinstance(value, tuple):
                 value = ",".join(str(part) for part in value)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value is None:
+                continue
             values[ENVIRONMENT_PREFIX + name.upper()] = str(value)
         return values

@@ -96,7 +96,7 @@ class _Steps:
         layers = [self._take("original", partial(_keep_original, run))]
         analysis = None
         if request["include_hash_analysis"]:
-            options = _analysis_options(request)
+            options = self._analysis_options()
             analysis = self._take("analysis", partial(run.analyse, options))
         for index, name in enumerate(request["stages"], start=1):
             layers.append(self._take(name, partial(run.protect, name, index)))
@@ -106,6 +106,16 @@ class _Steps:
         """The whole of a job that asks for neither; too little to be worth a durable step."""
         run = self._picture_run()
         self._guarded("original", lambda: _write_summary(run, [_keep_original(run)], None))
+
+    def _analysis_options(self) -> AnalysisOptions:
+        config, processors = self.runner.config, self.job.request["processors"]
+        key = config.tineye_api_key
+        return AnalysisOptions(
+            processors=None if processors is None else tuple(processors),
+            enable_tineye=self.job.request["enable_tineye"],
+            tineye_api_key=key.get_secret_value() if key else None,
+            tineye_url=config.tineye_url,
+        )
 
     def _picture_run(self) -> PictureRun:
         config = self.runner.config
@@ -138,14 +148,6 @@ class _Steps:
             self._asked_at = now
             self._wanted = self.runner.store.is_wanted(self.job.id)
         return not self._wanted
-
-
-def _analysis_options(request: Record) -> AnalysisOptions:
-    processors = request["processors"]
-    return AnalysisOptions(
-        processors=None if processors is None else tuple(processors),
-        enable_tineye=request["enable_tineye"],
-    )
 
 
 def _keep_original(run: PictureRun) -> Record:

@@ -22,6 +22,7 @@ _HOME = {
     "UnknownName": "errors",
     "UnsupportedPicture": "errors",
     "AnalysisOptions": "types",
+    "TINEYE_URL": "types",
     "Controls": "types",
     "PictureLimits": "types",
     "Progress": "types",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow
     from artscraper_runner.protections import default_stages as default_stages
     from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.types import TINEYE_URL as TINEYE_URL
     from artscraper_runner.types import AnalysisOptions as AnalysisOptions
     from artscraper_runner.types import Controls as Controls
     from artscraper_runner.types import PictureLimits as PictureLimits

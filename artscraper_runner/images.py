@@ -11,11 +11,11 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
@@ -89,18 +89,23 @@ class PictureHeader:
 class Picture:
     """A decoded picture, upright: EXIF orientation has been applied to everything here.
 
-    `image` is the first frame in its own mode; `pixels` is uint8 (H, W, 3) in the picture's own
-    RGB space; `alpha` uint8 (H, W) or None. `orientation` (1..8) is the EXIF value that was
+    `image` is the first frame in its own mode, `info` what Pillow found beside it; `pixels` is
+    uint8 (H, W, 3) in the picture's own RGB space; `alpha` uint8 (H, W) or None. `orientation` (1..8) is the EXIF value that was
     applied, `exif` the original's fields (treat as read-only). Saving turns the picture back, so
     that a layer is stored the way the original was.
     """
 
     header: PictureHeader
     image: Image.Image
+    info: Mapping[Any, Any]
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None
     exif: Image.Exif
     orientation: int
+
+    def without_image(self) -> Picture:
+        """Returns the same but for `image`, which is one pixel: for whoever needs the rest only."""
+        return replace(self, image=Image.new(self.image.mode, (1, 1)))
 
 
 def inspect_picture(path: Path, limits: PictureLimits) -> PictureHeader:
@@ -133,7 +138,7 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
         except _DECODER_ERRORS as error:
             raise BrokenPicture(f"this {header.format} cannot be decoded: {error}") from error
     rgb, alpha = _split_alpha(upright)
-    return Picture(header, upright, rgb, alpha, exif, orientation)
+    return Picture(header, upright, upright.info, rgb, alpha, exif, orientation)
 
 
 def _open(path: Path) -> Image.Image:
@@ -216,8 +221,8 @@ def _split_alpha(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint
     import numpy as np
 
     if image.has_transparency_data:
-        rgba = _array(image if image.mode == "RGBA" else image.convert("RGBA"))
-        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        return _array(rgba), _array(rgba.getchannel("A"))[..., 0]
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return np.repeat(_to_eight_bits(np.asarray(image))[..., None], 3, axis=2), None
     if image.mode == "RGB":  # converting would copy
@@ -227,7 +232,7 @@ def _split_alpha(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:
-    """uint8 (H, W, C) of an RGB or RGBA picture, not writable.
+    """uint8 (H, W, C) of an 8-bit picture, not writable; C is 3 at most: no alpha.
 
     Band by band: `np.asarray` packs the whole picture in small pieces and joins them, which takes
     four times as long on 24 megapixels, and as much memory again.
@@ -235,11 +240,12 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
     import numpy as np
 
     width, height = image.size
-    pixels = np.empty((height, width, len(image.mode)), np.uint8)
+    bands = len(image.getbands())
+    pixels = np.empty((height, width, min(bands, 3)), np.uint8)
     for top in range(0, height, _BAND_ROWS):
         band = image.crop((0, top, width, min(top + _BAND_ROWS, height)))
         rows = pixels[top : top + _BAND_ROWS]
-        rows[:] = np.frombuffer(band.tobytes(), np.uint8).reshape(rows.shape)
+        rows[:] = np.frombuffer(band.tobytes(), np.uint8).reshape(-1, width, bands)[..., :3]
     pixels.flags.writeable = False
     return pixels
 

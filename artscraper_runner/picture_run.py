@@ -65,7 +65,10 @@ class PictureRun:
         """Writes analysis.json and returns what it holds."""
         from artscraper_runner.analysis import run_processors
 
-        analysis = run_processors(self.source, self._picture, options, self.controls)
+        picture = open_picture(self.source, self.limits)
+        analysis = run_processors(self.source, picture, options, self.controls)
+        # The stages need its pixels, and the memory of the rest.
+        self.__dict__["_picture"] = picture.without_image()
         write_json(self.workspace.analysis_path, analysis)
         return analysis
 
@@ -114,7 +117,7 @@ class PictureRun:
 
     @cached_property
     def _picture(self) -> Picture:
-        return open_picture(self.source, self.limits)
+        return open_picture(self.source, self.limits).without_image()
 
     def _stage_input(self, index: int) -> StageInput:
         from artscraper_runner.protections.stage import StageInput
@@ -125,23 +128,14 @@ class PictureRun:
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
-        from artscraper_runner import metrics
         from artscraper_runner.saving import layer_format, save_layer
 
         how = layer_format(self._picture, self.source)
         path = self.workspace.layer_path(index, stage.name, how.suffix)
         pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
         self.workspace.save_pixels(index, pixels)
+        mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
         save_layer(pixels, self._picture, path, how)
-        saved = open_picture(path, self.limits).pixels
-        mask = metrics.change_mask(given.pixels, pixels, gain=MASK_GAIN, max_side=MASK_MAX_SIDE)
-        measured: Json = {
-            "linf": metrics.linf(given.original, saved),
-            "psnr_db": metrics.psnr(given.original, saved),
-            "ssim": metrics.ssim(given.original, saved),
-        }
-        if result.pixels is not None:
-            measured |= {**result.metrics, **stage.measure(saved, given)}
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
@@ -150,17 +144,35 @@ class PictureRun:
             "processing_size": list(result.processing_size or (width, height)),
             "applied": result.pixels is not None,
             "reason": result.reason,
-            "mask_path": str(self._save_mask(index, stage.name, mask)),
-            "metrics": measured,
+            "mask_path": str(mask_path.absolute()),
+            "metrics": self._measure(path, stage, given, result),
         }
 
-    def _save_mask(self, index: int, stage: str, mask: NDArray[np.uint8]) -> Path:
+    def _measure(self, path: Path, stage: Stage, given: StageInput, result: StageResult) -> Json:
+        from artscraper_runner import metrics
+
+        saved = open_picture(path, self.limits).pixels
+        measured: Json = {
+            "linf": metrics.linf(given.original, saved),
+            "psnr_db": metrics.psnr(given.original, saved),
+            "ssim": metrics.ssim(given.original, saved),
+        }
+        if result.pixels is not None:
+            measured |= {**result.metrics, **stage.measure(saved, given)}
+        return measured
+
+    def _save_mask(
+        self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]
+    ) -> Path:
         from PIL import Image
 
+        from artscraper_runner.metrics import change_mask
+
         path = self.workspace.mask_path(index, stage)
+        mask = change_mask(before, after, gain=MASK_GAIN, max_side=MASK_MAX_SIDE)
         with atomic_path(path) as temporary:
             Image.fromarray(mask).save(temporary, format="PNG")
-        return path.absolute()
+        return path
 
 
 def _restore_hidden(pixels: NDArray[np.uint8], given: StageInput) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ camera and author fields are kept; GPS is dropped wherever it stands.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,9 +78,7 @@ def save_layer(pixels: NDArray[np.uint8], picture: Picture, path: Path, how: Lay
     Raises:
         RunnerError: the encoder refused the picture.
     """
-    image = Image.fromarray(pixels)
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha))
+    image = Image.fromarray(_with_alpha(pixels, picture.alpha))
     if picture.orientation in _TO_STORED:
         image = image.transpose(_TO_STORED[picture.orientation])
     with atomic_path(path) as temporary:
@@ -87,6 +86,12 @@ def save_layer(pixels: NDArray[np.uint8], picture: Picture, path: Path, how: Lay
             image.save(temporary, format=how.name, **_encoder_options(picture, how))
         except (OSError, ValueError) as error:
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
+
+
+def _with_alpha(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    import numpy as np
+
+    return pixels if alpha is None else np.dstack([pixels, alpha])
 
 
 def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
 
 def _carried_metadata(picture: Picture, how: LayerFormat) -> dict[str, Any]:
     """ICC profile, EXIF, XMP, resolution and PNG author text, each where the format can hold it."""
-    info = picture.image.info
+    info = picture.info
     options: dict[str, Any] = {}
     if (profile := _rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
         options["icc_profile"] = profile
@@ -150,14 +155,14 @@ def _cleaned_exif(picture: Picture) -> bytes | None:
     return exif.tobytes() if len(exif) else None
 
 
-def _cleaned_xmp(info: dict[Any, Any]) -> bytes | None:
+def _cleaned_xmp(info: Mapping[Any, Any]) -> bytes | None:
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
     return _XMP_GPS.sub(b"", xmp) if isinstance(xmp, bytes) and xmp else None
 
 
-def _png_text(info: dict[Any, Any], xmp: bytes | None) -> PngImagePlugin.PngInfo:
+def _png_text(info: Mapping[Any, Any], xmp: bytes | None) -> PngImagePlugin.PngInfo:
     text = PngImagePlugin.PngInfo()
     for key in _PNG_AUTHOR_TEXT:
         if isinstance(info.get(key), str):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from artscraper_gateway.cli import _config, _parser
 from artscraper_gateway.config import GatewayConfig
@@ -30,6 +30,8 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "drain_timeout": ("4", 4.0),
     "poll_interval": ("0.5", 0.5),
     "max_stage_attempts": ("2", 2),
+    "tineye_api_key": ("secret", SecretStr("secret")),
+    "tineye_url": ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
     "log_level": ("debug", "debug"),
 }
 
@@ -72,7 +74,19 @@ def test_a_setting_comes_three_ways_in_their_order(
     assert getattr(GatewayConfig(), name) == value
     assert getattr(from_command_line(), name) == value
     as_text = {"local_roots": "input", "allowed_hosts": "", "allow_private_addresses": "no"}
-    assert getattr(from_command_line(f"--{name}", as_text.get(name, str(default))), name) == default
+    if default is not None:  # on the command line there is no word for it
+        text = as_text.get(name, str(default))
+        assert getattr(from_command_line(f"--{name}", text), name) == default
+
+
+def test_the_tineye_key_is_read_under_its_own_name_and_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TINEYE_API_KEY", "sesame")
+    config = GatewayConfig()
+    assert config.tineye_api_key is not None
+    assert config.tineye_api_key.get_secret_value() == "sesame"
+    assert "sesame" not in repr(config) + str(config)
 
 
 def test_a_worker_gets_the_same_settings_through_its_environment(
