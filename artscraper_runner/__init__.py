@@ -1,0 +1,1 @@
+"""Artscraper's pipelines: protection and analysis of pictures."""
