@@ -11,6 +11,7 @@
         UnknownName         no stage, processor or encoder of that name
         PayloadSizeError    a watermark payload is empty or too long for the picture
       MissingDependency     an optional package is not installed
+      MissingModel          a file of weights is in none of the folders where it may be
       StageFailed           a stage broke; names the stage
       Cancelled             the caller asked to stop
 
@@ -19,7 +20,8 @@ Messages say what was expected, what came and what is valid; the facts are attri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class RunnerError(Exception):
@@ -103,6 +105,15 @@ class MissingDependency(RunnerError):
         super().__init__(f"{purpose} needs the package {package}; install it with: {install}")
         self.package = package
         self.install = install
+
+
+class MissingModel(RunnerError):
+    """A file of weights is in none of the folders where it may be."""
+
+    def __init__(self, expected: str, *, searched: Sequence[Path], remedy: str) -> None:
+        where = ", ".join(str(folder) for folder in searched) or "no folder: none was given"
+        super().__init__(f"expected {expected}, searched {where}: {remedy}")
+        self.expected, self.searched, self.remedy = expected, tuple(searched), remedy
 
 
 class StageFailed(RunnerError):
