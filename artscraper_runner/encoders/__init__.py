@@ -16,7 +16,14 @@ from artscraper_runner.errors import MissingDependency, UnknownName
 if TYPE_CHECKING:
     from artscraper_runner.encoders.base import Encoder
 
-__all__ = ["DEFAULT_ENCODER", "LoadRequest", "encoder_names", "load_encoder"]
+__all__ = [
+    "DEFAULT_ENCODER",
+    "LoadRequest",
+    "check_encoder_name",
+    "encoder_names",
+    "load_encoder",
+    "standby_encoders",
+]
 
 DEFAULT_ENCODER = "bundled"
 
@@ -31,6 +38,7 @@ _MODULES = {  # name, or kind of a name that takes an argument after ":", to its
     "ensemble:": "ensemble",
 }
 _PATTERNS = {"vae:": "vae:<path or hub id>", "ensemble:": "ensemble:<name>+<name>"}
+_SUFFIXES = (".safetensors", ".pth")
 _INSTALL = {
     "torch": "pip install torch",
     "safetensors": "pip install safetensors",
@@ -41,6 +49,33 @@ _INSTALL = {
 def encoder_names() -> tuple[str, ...]:
     """Answer every name that stands alone; ``vae:`` and ``ensemble:`` names are made by you."""
     return tuple(name for name in _MODULES if name not in _PATTERNS)
+
+
+def check_encoder_name(name: str) -> None:
+    """Raise UnknownName unless ``name``, and every member of an ensemble, is in the registry."""
+    kind, colon, argument = name.partition(":")
+    if kind + colon not in _MODULES or (colon and not argument):
+        raise UnknownName("encoder", name, (*encoder_names(), *_PATTERNS.values()))
+    if kind == "ensemble":
+        for member in argument.split("+"):
+            check_encoder_name(member)
+
+
+def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
+    """Answer the encoders whose weights lie in ``models_dir`` and that ``attacked`` leaves out."""
+    used = set(attacked.removeprefix("ensemble:").split("+"))
+    return tuple(
+        name
+        for name in ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
+        if name not in used and _has_weights(name, models_dir)
+    )
+
+
+def _has_weights(name: str, models_dir: Path | None) -> bool:
+    if models_dir is None:
+        return False
+    stems = [f"{folder}{name}{end}" for folder in (f"{name}/", "") for end in ("_encoder", "")]
+    return any((models_dir / f"{stem}{s}").is_file() for stem in stems for s in _SUFFIXES)
 
 
 def load_encoder(
@@ -81,10 +116,9 @@ def load_encoder(
 
 def load_requested(name: str, request: LoadRequest) -> Encoder:
     """Answer what ``load_encoder`` does, from a request that is already built."""
+    check_encoder_name(name)
     kind, colon, argument = name.partition(":")
-    module = _MODULES.get(kind + colon)
-    if module is None or (colon and not argument):
-        raise UnknownName("encoder", name, (*encoder_names(), *_PATTERNS.values()))
+    module = _MODULES[kind + colon]
     try:
         loader = importlib.import_module(f"{__name__}.{module}")
         encoder: Encoder = loader.load(argument or kind, request)
