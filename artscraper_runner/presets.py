@@ -38,9 +38,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, ssim_loss=0.12),
-    "medium": Strength(budget=8, ssim_loss=0.25),
-    "high": Strength(budget=16, ssim_loss=0.4),
+    "low": Strength(budget=4, ssim_loss=0.10),
+    "medium": Strength(budget=8, ssim_loss=0.18),
+    "high": Strength(budget=16, ssim_loss=0.32),
 }
 
 
@@ -123,14 +123,14 @@ _DEFAULT = AttackPreset(
         plateau_span=4,
         plateau_gain=0.01,
     ),
-    weights=ObjectiveWeights(away=1.0, along=0.5),
+    weights=ObjectiveWeights(away=1.0, along=0.3),
     scales=(1.0, 0.5),
     jpeg_every=2,
 )
 # What a later stage adds to a picture that an earlier one has already moved.
 _DEFAULT_LATER = replace(
     _DEFAULT,
-    rule=replace(_DEFAULT.rule, iterations=4, first_step=0.4),
+    rule=replace(_DEFAULT.rule, iterations=4, first_step=0.5),
 )
 
 _PRESETS: dict[str, dict[str, AttackPreset]] = {
