@@ -23,6 +23,7 @@ class AttackMix:
     budgets: tuple[float, ...] = (4.0, 8.0, 8.0, 16.0)  # Linf, of 255; one for each picture
     towards: float = 0.3  # share of pictures moved to another one's latent; the rest, away
     steps: tuple[int, ...] = (1, 2, 2, 4, 6)
+    late_steps: tuple[int, ...] = (2, 4, 6, 10)  # nearly as many as in use, and as costly
     still: float = 0.1  # share of batches with the uniform start only
     two_sizes: float = 0.3  # share of batches attacked at full and half size together
     by_teacher: float = 0.25  # share of batches attacked through the teacher

@@ -24,7 +24,7 @@ from artscraper_runner.encoders.bundled import StudentShape
 from artscraper_runner.encoders.taesd import TaesdNetwork, network_from
 from training import checkpoint
 from training.attacks import AttackMix
-from training.labels import Labeller, Memory, Sizes
+from training.labels import Curriculum, Labeller, Memory
 from training.objective import HintedStudent, Scores, Weights, score
 from training.pictures import CropSource, training_files
 
@@ -47,7 +47,7 @@ class Recipe:
     memory: int = 48  # batches
     drawn: int = 128  # drawn pictures at hand; each batch replaces one
     shape: StudentShape = field(default_factory=StudentShape)
-    sizes: Sizes = field(default_factory=Sizes)
+    curriculum: Curriculum = field(default_factory=Curriculum)
     mix: AttackMix = field(default_factory=AttackMix)
     weights: Weights = field(default_factory=Weights)
 
@@ -97,7 +97,7 @@ class Run:
             load_teacher(teacher, device),
             self.model.student,
             mix=recipe.mix,
-            sizes=recipe.sizes,
+            curriculum=recipe.curriculum,
             device=device,
             rng=self.rng,
             generator=self.generator,

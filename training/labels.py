@@ -15,16 +15,20 @@ from training.pictures import CropSource
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Crop sizes in pixels; small crops are many pictures, large ones a wider context."""
+class Curriculum:
+    """Crop sizes in pixels and when, in progress from 0 to 1, harder batches begin.
 
+    Small crops are many pictures, large ones a wider context.
+    """
+
+    attack_after: float = 0.04
+    large_after: float = 0.25  # large crops
+    late_after: float = 0.55  # long attacks
     small: int = 128
     small_count: int = 8
     large: int = 256
     large_count: int = 2
-    large_share: float = 0.3  # of the batches, once warm
-    warm_after: float = 0.25  # progress at which large crops begin
-    attack_after: float = 0.04  # progress at which attacks begin
+    large_share: float = 0.3  # of the batches, once they begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +51,24 @@ class Labeller:
         student: StudentNetwork,
         *,
         mix: AttackMix,
-        sizes: Sizes,
+        curriculum: Curriculum,
         device: torch.device,
         rng: np.random.Generator,
         generator: torch.Generator,
     ) -> None:
         self.crops, self.teacher, self.student = crops, teacher, student
-        self.mix, self.sizes = mix, sizes
+        self.mix, self.curriculum = mix, curriculum
         self.device, self.rng, self.generator = device, rng, generator
 
     def label(self, progress: float) -> LabelledBatch:
         """Answer a new batch; ``progress`` in [0, 1] decides its size and its attacks."""
-        is_large = progress > self.sizes.warm_after and self._chance(self.sizes.large_share)
-        size = self.sizes.large if is_large else self.sizes.small
-        count = self.sizes.large_count if is_large else self.sizes.small_count
+        plan = self.curriculum
+        is_large = progress > plan.large_after and self._chance(plan.large_share)
+        size = plan.large if is_large else plan.small
+        count = plan.large_count if is_large else plan.small_count
         clean = torch.from_numpy(self.crops.batch(count, size=size))
         clean = clean.to(self.device).contiguous(memory_format=torch.channels_last)
-        attacked = self._attacked(clean, is_warm=progress > self.sizes.attack_after)
+        attacked = self._attacked(clean, progress)
         pictures = torch.cat([clean, attacked])
         with torch.no_grad(), self.autocast():
             quarter, eighth, latents = self.teacher.stages(pictures)
@@ -75,12 +80,9 @@ class Labeller:
         """Answer the bfloat16 context that both networks run in."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
-    def _attacked(self, clean: torch.Tensor, *, is_warm: bool) -> torch.Tensor:
-        by_teacher = is_warm and self._chance(self.mix.by_teacher)
-        choices = self.mix.teacher_steps if by_teacher else self.mix.steps
-        steps = int(self.rng.choice(choices))
-        if not is_warm or self._chance(self.mix.still):
-            steps = 0
+    def _attacked(self, clean: torch.Tensor, progress: float) -> torch.Tensor:
+        by_teacher = self._chance(self.mix.by_teacher)
+        steps = self._steps(progress, by_teacher=by_teacher)
         towards = torch.from_numpy(self.rng.random(len(clean)) < self.mix.towards)
         network: StudentNetwork | TaesdNetwork = self.teacher if by_teacher else self.student
 
@@ -101,6 +103,12 @@ class Labeller:
             ).detach()
         finally:
             self.student.requires_grad_(True)
+
+    def _steps(self, progress: float, *, by_teacher: bool) -> int:
+        if progress <= self.curriculum.attack_after or self._chance(self.mix.still):
+            return 0
+        own = self.mix.late_steps if progress > self.curriculum.late_after else self.mix.steps
+        return int(self.rng.choice(self.mix.teacher_steps if by_teacher else own))
 
     def _chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)

@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 from artscraper_runner.encoders.bundled import StudentNetwork, StudentShape
 from training import checkpoint, distil, export
 from training.distil import Length, Recipe, Run
-from training.labels import Sizes
+from training.labels import Curriculum
 
 TINY = Recipe(
     shape=StudentShape(quarter_width=8, eighth_width=8, blocks=1),
-    sizes=Sizes(small=32, small_count=2, large=64, large_count=2, warm_after=0, attack_after=0),
+    curriculum=Curriculum(
+        attack_after=0, large_after=0, small=32, small_count=2, large=64, large_count=2
+    ),
     uses_of_a_label=2,
     drawn=2,
     warm_up_steps=2,
