@@ -7,6 +7,8 @@ finds there is enlarged and added to the picture at full size, which itself is n
 from __future__ import annotations
 
 import math
+import weakref
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,7 +20,7 @@ Pixels = NDArray[np.uint8]
 SHORT_SIDE = 512  # px, of the working size
 MAX_PIXELS = 2 * SHORT_SIDE**2
 _MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
-_BAND_ROWS = 256
+_BAND_ROWS = 64  # a band of a large picture stays in the processor's cache
 
 
 def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
@@ -45,6 +47,28 @@ def to_tensor(pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None].contiguous() / 255
 
 
+class ScaledPictures:
+    """Remembers what `to_tensor` answered for the last few pictures, as long as they live.
+
+    A stage looks at the same pictures when it attacks and when it measures; arrays must not be
+    written to in between.
+    """
+
+    def __init__(self, kept: int = 6) -> None:
+        self._rows: deque[tuple[weakref.ref[Pixels], tuple[int, int], torch.Tensor]] = deque(
+            maxlen=kept
+        )
+
+    def get(self, pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
+        """Returns `to_tensor(pixels, size)`."""
+        for alive, known_size, tensor in self._rows:
+            if alive() is pixels and known_size == size:
+                return tensor
+        tensor = to_tensor(pixels, size)
+        self._rows.append((weakref.ref(pixels), size, tensor))
+        return tensor
+
+
 def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int) -> Pixels:
     """Returns `pixels` plus `change`, within `budget` of `original`.
 
@@ -57,25 +81,25 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
     """
     height, width = pixels.shape[:2]
     # As 8 bits: a quarter of the memory, and scaled many times as fast as floats.
-    levels = np.float32(127 / max(1.0, 255 * float(change.abs().max())))
-    coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * (255 * levels)) + 128
+    levels = 127 / max(1.0, 255 * float(change.abs().max()))
+    coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * np.float32(255 * levels)) + 128
     image = Image.fromarray(coded.astype(np.uint8))
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     enlarged = np.asarray(image)
+    steps = np.rint((np.arange(256) - 128) / levels).astype(np.int16)
     result = np.empty_like(pixels)
     for rows in _bands(height):
-        step = np.rint((enlarged[rows].astype(np.float32) - 128) / levels).astype(np.int16)
-        result[rows] = _bounded(pixels[rows], step, original[rows], budget)
+        result[rows] = _bounded(pixels[rows], steps[enlarged[rows]], original[rows], budget)
     return result
 
 
 def _bounded(before: Pixels, step: NDArray[np.int16], original: Pixels, budget: int) -> Pixels:
-    base = original.astype(np.int16)
-    distance = before.astype(np.int16) - base
-    bound = np.maximum(np.abs(distance), budget)
-    moved = base + np.clip(distance + step, -bound, bound)
-    return np.clip(moved, 0, 255).astype(np.uint8)
+    """`before + step`, between the original's bounds widened to where `before` stands."""
+    lowest = np.minimum(np.maximum(original, budget) - np.uint8(budget), before)
+    highest = np.maximum(np.minimum(original, 255 - budget) + np.uint8(budget), before)
+    step += before
+    return np.minimum(np.maximum(step, lowest), highest).astype(np.uint8)
 
 
 def _bands(height: int) -> Iterator[slice]:

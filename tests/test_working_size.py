@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner.working_size import MAX_PIXELS, added, to_tensor, working_size
+from artscraper_runner.working_size import (
+    MAX_PIXELS,
+    ScaledPictures,
+    added,
+    to_tensor,
+    working_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +78,12 @@ def test_black_and_white_do_not_wrap_around():
 def test_no_change_leaves_every_byte(textured):
     change = torch.zeros(1, 3, 10, 10)
     assert np.array_equal(added(textured, change, original=textured, budget=8), textured)
+
+
+def test_a_picture_is_scaled_once_while_it_lives(textured):
+    scaled = ScaledPictures()
+    first = scaled.get(textured, (32, 48))
+    assert torch.equal(first, to_tensor(textured, (32, 48)))
+    assert scaled.get(textured, (32, 48)) is first
+    assert scaled.get(textured.copy(), (32, 48)) is not first
+    assert scaled.get(textured, (16, 24)).shape == (1, 3, 16, 24)

@@ -23,13 +23,14 @@ from artscraper_runner.perceptual_map import budget_map
 from artscraper_runner.presets import AttackPreset, Strength, attack_preset, strength_named
 from artscraper_runner.protections.stage import Stage, StageInput
 from artscraper_runner.types import Json, ProtectionOptions, StageResult
-from artscraper_runner.working_size import SHORT_SIDE, added, to_tensor, working_size
+from artscraper_runner.working_size import SHORT_SIDE, ScaledPictures, added, working_size
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _SMALLER_SHORT_SIDE = SHORT_SIDE // 2  # px, tried once when memory runs out
+_scaled = ScaledPictures()
 
 
 class LatentAttack(Stage):
@@ -196,7 +197,7 @@ def _device() -> str:
 
 
 def _to_device(pixels: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    return to_tensor(pixels, size).to(_device())
+    return _scaled.get(pixels, size).to(_device())
 
 
 def _free_device_memory() -> None:
