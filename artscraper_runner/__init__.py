@@ -32,6 +32,7 @@ _HOME = {
     "processor_names": "processors",
     "stage_names": "protections",
     "default_stages": "protections",
+    "check_options": "protections",
     "PictureRun": "picture_run",
     "Workspace": "workspace",
     "run_full_workflow": "protection_pipeline",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from artscraper_runner.processors import processor_names as processor_names
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture
     from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow
+    from artscraper_runner.protections import check_options as check_options
     from artscraper_runner.protections import default_stages as default_stages
     from artscraper_runner.protections import stage_names as stage_names
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.types import (
     DEFAULT_WATERMARK_TEXT,
+    PRESET_NAMES,
+    STRENGTH_NAMES,
     AnalysisOptions,
     Controls,
     Progress,
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"stages to run, in this order (default: all; known: {', '.join(stage_names())})",
     )
     protect.add_argument("--watermark-text", default=DEFAULT_WATERMARK_TEXT, metavar="TEXT")
+    _add_attack_options(protect)
     protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
     protect.set_defaults(run=_protect)
     analyse = commands.add_parser("analyse", help="print what the processors find")
@@ -71,6 +74,58 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_attack_options(protect: argparse.ArgumentParser) -> None:
+    from artscraper_runner.encoders import DEFAULT_ENCODER, encoder_names
+    from artscraper_runner.target_pictures import concept_names
+
+    protect.add_argument(
+        "--strength",
+        default="medium",
+        metavar="|".join(STRENGTH_NAMES),
+        help="largest change: 4, 8 or 16 of 255, for all attack stages together",
+    )
+    protect.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+    protect.add_argument(
+        "--encoder",
+        default=DEFAULT_ENCODER,
+        metavar="NAME",
+        help=f"what the attacks look through: {', '.join(encoder_names())},"
+        " vae:<path or hub id>, ensemble:<a>+<b>",
+    )
+    protect.add_argument("--preset", default="default", metavar="|".join(PRESET_NAMES))
+    protect.add_argument(
+        "--nightshade-target",
+        default="forest",
+        type=_concept_or_path,
+        metavar="NAME|FILE",
+        help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
+    )
+    protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
+    protect.add_argument(
+        "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
+    )
+
+
+def _concept_or_path(text: str) -> str | Path:
+    from artscraper_runner.target_pictures import concept_names
+
+    path = Path(text)
+    return path if text not in concept_names() and path.is_file() else text
+
+
+def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
+    return ProtectionOptions(
+        watermark_text=options.watermark_text,
+        strength=options.strength,
+        encoder=options.encoder,
+        preset=options.preset,
+        seed=options.seed,
+        nightshade_target=options.nightshade_target,
+        models_dir=options.models_dir,
+        allow_downloads=options.allow_downloads,
+    )
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -83,7 +138,7 @@ def _protect(options: argparse.Namespace) -> int:
         run_full_workflow,
     )
 
-    config = WorkflowConfig(options.stages, ProtectionOptions(options.watermark_text))
+    config = WorkflowConfig(options.stages, _protection_options(options))
     if options.image.is_dir():
         result = run_full_workflow(
             options.image,
@@ -127,15 +182,23 @@ def _analyse(options: argparse.Namespace) -> int:
 def _progress(image: Path) -> Controls:
     """A bar on a terminal, one plain line a step elsewhere; both on standard error."""
     if not sys.stderr.isatty():
-        return Controls(on_progress=_print_line)
+        return Controls(on_progress=_LinePrinter())
     from tqdm import tqdm
 
     bar = tqdm(desc=image.name, unit="step", leave=True)
     return Controls(on_progress=lambda progress: _move_bar(bar, progress))
 
 
-def _print_line(progress: Progress) -> None:
-    print(f"[{progress.done}/{progress.total}] {progress.what}", file=sys.stderr)
+class _LinePrinter:
+    """Prints each step once; what goes on inside a step is for terminals."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.done != self._last:
+            print(f"[{progress.done}/{progress.total}] {progress.what}", file=sys.stderr)
+        self._last = progress.done
 
 
 def _move_bar(bar: tqdm[None], progress: Progress) -> None:

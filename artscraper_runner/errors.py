@@ -12,6 +12,8 @@
         PayloadSizeError    a watermark payload is empty or too long for the picture
       MissingDependency     an optional package is not installed
       ServiceFailed         a service on the network refused or cannot be reached; names it
+      MissingModel          a file of weights is in none of the folders where it may be
+      OutOfMemory           the device has too little memory, also for smaller work
       StageFailed           a stage broke; names the stage
       Cancelled             the caller asked to stop
 
@@ -20,7 +22,8 @@ Messages say what was expected, what came and what is valid; the facts are attri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class RunnerError(Exception):
@@ -113,6 +116,27 @@ class ServiceFailed(RunnerError):
         super().__init__(f"{service}: {reason}")
         self.service = service
         self.reason = reason
+
+
+class MissingModel(RunnerError):
+    """A file of weights is in none of the folders where it may be."""
+
+    def __init__(self, expected: str, *, searched: Sequence[Path], remedy: str) -> None:
+        where = ", ".join(str(folder) for folder in searched) or "no folder: none was given"
+        super().__init__(f"expected {expected}, searched {where}: {remedy}")
+        self.expected, self.searched, self.remedy = expected, tuple(searched), remedy
+
+
+class OutOfMemory(RunnerError):
+    """The device has too little memory; less was tried once."""
+
+    def __init__(self, encoder: str, width: int, height: int) -> None:
+        super().__init__(
+            f"out of memory: the encoder {encoder} does not fit beside a picture of"
+            f" {width}x{height} px, nor at a smaller working size; use a smaller encoder or a"
+            " device with more memory"
+        )
+        self.encoder, self.width, self.height = encoder, width, height
 
 
 class StageFailed(RunnerError):

@@ -91,8 +91,8 @@ class Picture:
 
     `image` is the first frame in its own mode, `info` what Pillow found beside it; `pixels` is
     uint8 (H, W, 3) in the picture's own RGB space; `alpha` uint8 (H, W) or None. `orientation`
-    (1..8) is the EXIF value that was applied, `exif` the original's fields (treat as read-only). Saving turns the picture back, so
-    that a layer is stored the way the original was.
+    (1..8) is the EXIF value that was applied, `exif` the original's fields (treat as read-only).
+    Saving turns the picture back, so that a layer is stored the way the original was.
     """
 
     header: PictureHeader

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-_BAND_ROWS = 256
+_BAND_ROWS = 64  # a band of a large picture stays in the processor's cache
 _SSIM_WINDOW = 7  # px; uniform window and sample covariance, as scikit-image computes it
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -78,7 +78,7 @@ def _bands(before: Pixels, after: Pixels) -> Iterator[tuple[Pixels, Pixels]]:
 
 
 def _absolute_change(before: Pixels, after: Pixels) -> Pixels:
-    return np.where(before > after, before - after, after - before)
+    return np.maximum(before, after) - np.minimum(before, after)
 
 
 def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -99,9 +99,13 @@ def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floa
 
 def _window_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean over the window at every place where it lies wholly inside."""
-    from scipy.ndimage import uniform_filter1d
+    across = _sums_of_seven(_sums_of_seven(values).T).T
+    return across * np.float32(1 / _SSIM_WINDOW**2)
 
-    half = _SSIM_WINDOW // 2
-    columns = uniform_filter1d(values, _SSIM_WINDOW, axis=0)[half:-half]
-    both: NDArray[np.float32] = uniform_filter1d(columns, _SSIM_WINDOW, axis=1)[:, half:-half]
-    return both
+
+def _sums_of_seven(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums of seven rows in a row, by doubling: 1 + 2 + 4, a third of the additions."""
+    twos = values[:-1] + values[1:]
+    fours = twos[:-2] + twos[2:]
+    sevens: NDArray[np.float32] = values[:-6] + twos[1:-4] + fours[3:]
+    return sevens

@@ -101,6 +101,7 @@ class PictureRun:
         """Writes summary.json, removes the work folder and returns the summary."""
         from artscraper_runner.projects import project_rows
 
+        layers = self._with_final_measures(layers)
         summary: Json = {
             "image": str(self.source.absolute()),
             "analysis": str(self.workspace.analysis_path.absolute()) if analysis else None,
@@ -110,6 +111,25 @@ class PictureRun:
         write_json(self.workspace.summary_path, summary)
         self.workspace.remove_work()
         return summary
+
+    def _with_final_measures(self, layers: list[Json]) -> list[Json]:
+        """Adds, where a stage can tell, what is left of it in the last layer."""
+        from artscraper_runner.protections import load_stage
+
+        applied = {
+            layer["stage"]: load_stage(layer["stage"]) for layer in layers[1:] if layer["applied"]
+        }
+        applied = {name: stage for name, stage in applied.items() if stage.measures_final}
+        if not applied:
+            return layers
+        final = open_picture(Path(layers[-1]["path"]), self.limits).pixels
+        given = self._stage_input(1)
+        return [
+            _with_final(layer, applied[layer["stage"]].measure_final(final, given))
+            if layer["stage"] in applied
+            else layer
+            for layer in layers
+        ]
 
     @cached_property
     def _header(self) -> PictureHeader:
@@ -173,6 +193,10 @@ class PictureRun:
         with atomic_path(path) as temporary:
             Image.fromarray(mask).save(temporary, format="PNG")
         return path
+
+
+def _with_final(layer: Json, left: Json) -> Json:
+    return {**layer, "metrics": {**layer["metrics"], "final": left}}
 
 
 def _restore_hidden(pixels: NDArray[np.uint8], given: StageInput) -> NDArray[np.uint8]:

@@ -9,9 +9,6 @@ from artscraper_runner.types import Json, Project
 # Works that people look for and that no stage or processor of this version stands on.
 _NOT_APPLIED = (
     Project("Fawkes", "not part of this version"),
-    Project("PhotoGuard", "not part of this version"),
-    Project("Mist v2", "not part of this version"),
-    Project("Nightshade (research code)", "not part of this version"),
     Project("Tree-Ring", "marks the noise a picture is generated from; no way to apply it to one"),
     Project("Stegano (embed)", "not part of this version"),
     Project("c2pa-python", "not part of this version"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
 from artscraper_runner.picture_run import PictureRun
-from artscraper_runner.protections import chosen_stages
+from artscraper_runner.protections import check_options, chosen_stages
 from artscraper_runner.types import (
     AnalysisOptions,
     Controls,
@@ -48,7 +48,7 @@ def protect_picture(
     Returns the summary, as in summary.json.
 
     Raises:
-        UnknownName: a stage or processor that is not in its registry.
+        UnknownName: a stage, processor, encoder or concept that is not in its registry.
         PictureError: the picture cannot be opened.
         StageFailed: a stage broke.
         Cancelled: the caller asked to stop.
@@ -56,9 +56,11 @@ def protect_picture(
     config = config or WorkflowConfig()
     controls = controls or Controls()
     stages = chosen_stages(config.stages)
+    check_options(config.protection)
     workspace = Workspace(output=output, work=output / ".work")
-    run = PictureRun(image, workspace, config.limits, config.protection, controls)
     total = 1 + include_hash_analysis + len(stages)
+    within = _Within(controls, total)
+    run = PictureRun(image, workspace, config.limits, config.protection, within.controls())
     workspace.clear()
     workspace.create()
     try:
@@ -69,13 +71,31 @@ def protect_picture(
             controls.on_progress(Progress("analysis", 1, total))
             analysis = run.analyse(config.analysis)
         for index, name in enumerate(stages, start=1):
-            controls.on_progress(Progress(name, index + include_hash_analysis, total))
+            within.enter(name, index + include_hash_analysis)
             layers.append(run.protect(name, index))
         summary = run.write_summary(layers, analysis)
         controls.on_progress(Progress("done", total, total))
         return summary
     finally:
         workspace.remove_work()
+
+
+class _Within:
+    """Shows the progress inside a stage as that of the whole run, which stands at one step."""
+
+    def __init__(self, outer: Controls, total: int) -> None:
+        self._outer, self._total, self._done = outer, total, 0
+
+    def enter(self, name: str, done: int) -> None:
+        self._done = done
+        self._outer.on_progress(Progress(name, done, self._total))
+
+    def controls(self) -> Controls:
+        return Controls(self._show, self._outer.should_stop)
+
+    def _show(self, inner: Progress) -> None:
+        what = f"{inner.what} {inner.done}/{inner.total}" if inner.total else inner.what
+        self._outer.on_progress(Progress(what, self._done, self._total))
 
 
 def run_full_workflow(

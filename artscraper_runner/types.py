@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artscraper_runner.errors import Cancelled, InvalidOption
+from artscraper_runner.errors import Cancelled, InvalidOption, UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,9 @@ Json = dict[str, Any]
 DEFAULT_WATERMARK_TEXT = "artscraper"
 WATERMARK_TEXT_MAX_BYTES = 64
 TINEYE_URL = "https://api.tineye.com/rest"
+STRENGTH_NAMES = ("low", "medium", "high")  # Linf 4, 8 and 16 of 255
+PRESET_NAMES = ("default", "published")
+SEED_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,38 @@ class Controls:
 class ProtectionOptions:
     """What a caller may choose about the protection of one picture.
 
+    `strength` bounds the change (STRENGTH_NAMES), `encoder` is what the attacks look through
+    (`artscraper_runner.encoders`), `preset` one of PRESET_NAMES, `seed` 0..SEED_MAX.
+    `nightshade_target` is the name of a built-in concept, or the Path of a picture file.
+    `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
+    missing ones be fetched into it. Names that need a registry are checked by
+    `protections.check_options`.
+
     Raises:
-        InvalidOption: the watermark text is empty or over `WATERMARK_TEXT_MAX_BYTES` of UTF-8.
+        UnknownName: no such strength or preset.
+        InvalidOption: the seed is out of range, or the watermark text is empty or over
+            `WATERMARK_TEXT_MAX_BYTES` of UTF-8.
     """
 
     watermark_text: str = DEFAULT_WATERMARK_TEXT
+    strength: str = "medium"
+    encoder: str = "bundled"
+    preset: str = "default"
+    seed: int = 0
+    nightshade_target: str | Path = "forest"
+    models_dir: Path | None = None
+    allow_downloads: bool = False
 
     def __post_init__(self) -> None:
+        if self.strength not in STRENGTH_NAMES:
+            raise UnknownName("strength", self.strength, STRENGTH_NAMES)
+        if self.preset not in PRESET_NAMES:
+            raise UnknownName("preset", self.preset, PRESET_NAMES)
+        if not 0 <= self.seed <= SEED_MAX:
+            raise InvalidOption(f"seed: expected 0 to {SEED_MAX}, found {self.seed}")
+        self._check_watermark_text()
+
+    def _check_watermark_text(self) -> None:
         try:
             size = len(self.watermark_text.encode("utf-8"))
         except UnicodeEncodeError as error:

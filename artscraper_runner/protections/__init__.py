@@ -9,9 +9,13 @@ from importlib import import_module
 
 from artscraper_runner.errors import UnknownName
 from artscraper_runner.protections.stage import Stage
+from artscraper_runner.types import ProtectionOptions
 
 # Name -> (module, class). The order is the order of the layers.
 _STAGES: dict[str, tuple[str, str]] = {
+    "photoguard": ("artscraper_runner.protections.photoguard", "Photoguard"),
+    "mist": ("artscraper_runner.protections.mist", "Mist"),
+    "nightshade": ("artscraper_runner.protections.nightshade", "Nightshade"),
     "invisible-watermark": (
         "artscraper_runner.protections.invisible_watermark",
         "InvisibleWatermark",
@@ -54,3 +58,18 @@ def load_stage(name: str) -> Stage:
     module, class_name = _STAGES[name]
     stage: Stage = getattr(import_module(module), class_name)()
     return stage
+
+
+def check_options(options: ProtectionOptions) -> None:
+    """Checks the names that only a registry knows; loads no torch.
+
+    Raises:
+        UnknownName: no such encoder or built-in concept; the message lists the valid ones.
+    """
+    from artscraper_runner.encoders import check_encoder_name
+    from artscraper_runner.target_pictures import concept_names
+
+    check_encoder_name(options.encoder)
+    target = options.nightshade_target
+    if isinstance(target, str) and target not in concept_names():
+        raise UnknownName("nightshade target", target, concept_names())

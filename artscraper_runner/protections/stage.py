@@ -35,6 +35,7 @@ class Stage(ABC):
     name: ClassVar[str]
     description: ClassVar[str]  # one sentence, for summary.json
     project: ClassVar[Project]  # the published work it stands on
+    measures_final: ClassVar[bool] = False  # whether `measure_final` has anything to say
 
     @abstractmethod
     def apply(self, given: StageInput) -> StageResult:
@@ -47,4 +48,11 @@ class Stage(ABC):
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns figures about the layer as saved and opened again, for its `metrics`."""
+        return {}
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns what is left of this stage in the last layer, for its `metrics["final"]`.
+
+        `final` is the last layer as saved and opened again; `given.pixels` is the original.
+        """
         return {}

@@ -1,0 +1,133 @@
+"""What a change does to an encoder, beside what noise of the same size would do.
+
+Effect = norm(E(x') - E(x)) / norm(E(x)): the relative displacement of the latent. It is always
+given with that of random signs of the same mean square error, since any noise moves latents: a
+change that does not clearly beat such noise protects nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from artscraper_runner.encoders.base import Encoder
+from artscraper_runner.transforms import scaled, through_jpeg
+from artscraper_runner.types import Json
+
+EFFECTIVE_RATIO = 1.3  # times the effect of noise
+_JPEG_QUALITY = 75
+_NOISE_SEED = 5
+_KEPT_LATENTS = 24
+View = Callable[[torch.Tensor], torch.Tensor]
+
+
+def halved_and_back(pictures: torch.Tensor) -> torch.Tensor:
+    """Returns pictures after halving their size by area and enlarging them bicubically."""
+    size = pictures.shape[-2:]
+    back = functional.interpolate(scaled(pictures, 0.5), size=size, mode="bicubic")
+    return back.clamp(0, 1)
+
+
+VIEWS: dict[str, View] = {
+    "plain": lambda pictures: pictures,
+    "jpeg_75": lambda pictures: through_jpeg(pictures, _JPEG_QUALITY),
+    "halved": halved_and_back,
+}
+
+
+class Observer:
+    """An encoder that remembers the latents of the pictures it saw last.
+
+    A job looks at the same few pictures again and again: the original, the target, each layer.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+
+    @torch.no_grad()
+    def latent(self, picture: torch.Tensor) -> torch.Tensor:
+        """Returns the flat latent (1, D) of float32 (1, 3, H, W) sRGB in [0, 1]."""
+        content = picture.detach().cpu().contiguous().numpy()
+        key = hashlib.sha256(repr(content.shape).encode() + content.tobytes()).digest()
+        if key not in self._kept:
+            self._kept[key] = self.encoder(picture).flatten(1)
+            if len(self._kept) > _KEPT_LATENTS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def displacement(self, original: torch.Tensor, changed: torch.Tensor) -> float:
+        """Returns the effect, from 0; 0 too where the original's latent has no length."""
+        before, after = self.latent(original), self.latent(changed)
+        size = before.norm().item()
+        return (after - before).norm().item() / size if size else 0.0
+
+    def progress(
+        self, original: torch.Tensor, changed: torch.Tensor, target: torch.Tensor
+    ) -> float:
+        """Returns the share of the way to the target's latent that was made along that way.
+
+        The projection of the displacement on the line from the original's latent to the target's:
+        0 = none, 1 = level with the target, below 0 = the other way.
+        """
+        before = self.latent(original)
+        way = self.latent(target) - before
+        length = way.square().sum().item()
+        return ((self.latent(changed) - before) * way).sum().item() / length if length else 0.0
+
+
+def effect_record(
+    observer: Observer,
+    original: torch.Tensor,
+    changed: torch.Tensor,
+    *,
+    views: tuple[str, ...] = tuple(VIEWS),
+) -> Json:
+    """Returns `effect`, `noise_effect` and `times_noise` by view, and the `encoder`'s name.
+
+    Pictures are float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits. `times_noise` is None
+    where noise has no effect, that is, where nothing was changed.
+    """
+    noisy = random_signs(original, like=changed)
+    effect, noise = {}, {}
+    for name in views:
+        view = VIEWS[name]
+        effect[name] = observer.displacement(view(original), view(changed))
+        noise[name] = observer.displacement(view(original), view(noisy))
+    ratios = {name: _ratio(effect[name], noise[name]) for name in views}
+    return {
+        "encoder": observer.encoder.name,
+        "effect": _rounded(effect),
+        "noise_effect": _rounded(noise),
+        "times_noise": ratios,
+    }
+
+
+def random_signs(original: torch.Tensor, *, like: torch.Tensor, rounds: int = 8) -> torch.Tensor:
+    """Returns `original` changed by random signs with the mean square error of `like`.
+
+    Not rounded to 8 bits, which would change the error of so small a change.
+    """
+    generator = torch.Generator().manual_seed(_NOISE_SEED)
+    signs = torch.randn(original.shape, generator=generator).sign().to(original)
+    wanted = (like - original).square().mean().sqrt()
+    if not wanted:
+        return original
+    size = wanted.clone()
+    for _ in range(rounds):  # clipping at black and white takes some of the change away
+        reached = ((original + size * signs).clamp(0, 1) - original).square().mean().sqrt()
+        size = size * wanted / reached.clamp_min(1e-6)
+    return (original + size * signs).clamp(0, 1)
+
+
+def _ratio(effect: float, noise: float) -> float | None:
+    return round(effect / noise, 3) if noise else None
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}

@@ -1,0 +1,50 @@
+"""Files of weights: where they are looked up and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from artscraper_runner.errors import RunnerError
+
+
+class UnusableModel(RunnerError):
+    """A file of weights that cannot be read, or that belongs to another network."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is not usable: {reason}")
+        self.path, self.reason = path, reason
+
+
+def folders_of(name: str, models_dir: Path | None) -> tuple[Path, ...]:
+    """Answer the folders in which the weights of ``name`` are looked up, in order."""
+    return () if models_dir is None else (models_dir / name, models_dir)
+
+
+def first_file(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
+    """Answer the first of the named files in the first folder that has any; None without one."""
+    candidates = (folder / name for folder in folders for name in names)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Answer the tensors of a .safetensors or a .pth file, by key; no code in it is run.
+
+    Raises:
+        UnusableModel: the file is damaged or holds something else than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except ModuleNotFoundError:
+        raise  # the registry names the package to install
+    except Exception as exc:  # the two readers raise a dozen kinds between them
+        raise UnusableModel(path, f"expected tensors, got {exc}") from exc
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise UnusableModel(path, f"expected a dict of tensors, got {type(state).__name__}")
+    return state

@@ -1,0 +1,115 @@
+"""The one optimisation loop behind every attack: projected gradient ascent on a picture.
+
+Sign steps on the accumulated, normalised gradient (MI-FGSM, Dong et al. 2018, arXiv 1710.06081;
+momentum 0 gives the plain projected sign steps of Madry et al. 2018, arXiv 1706.06083). Differs:
+steps and bounds may be smaller where the picture is flat, and the loop ends at a plateau.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from artscraper_runner.presets import StepRule
+from artscraper_runner.types import Controls, Progress
+
+Objective = Callable[[torch.Tensor, int], torch.Tensor]
+_TINY = 1e-20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the loop found: `perturbation` float32 (1, 3, H, W), and how it went.
+
+    `scores` holds the objective at the start of every iteration.
+    """
+
+    perturbation: torch.Tensor
+    scores: tuple[float, ...]
+
+    @property
+    def iterations(self) -> int:
+        """The number of steps taken."""
+        return len(self.scores)
+
+
+def optimise(
+    picture: torch.Tensor,
+    *,
+    start: torch.Tensor,
+    bound: torch.Tensor,
+    objective: Objective,
+    rule: StepRule,
+    seed: int,
+    controls: Controls,
+    what: str = "attack",
+) -> Outcome:
+    """Returns a perturbation of `picture` within `bound` that raises `objective`.
+
+    Args:
+        picture: float32 (1, 3, H, W) sRGB in [0, 1].
+        start: the perturbation so far, like `picture`; zeros when there is none.
+        bound: broadcasts to `picture`, >= 0; no channel of a pixel changes by more.
+        objective: (picture, iteration from 0) -> scalar, differentiable in the picture.
+        rule: steps, momentum and when to end.
+        seed: of the uniform start.
+        controls: asked to stop and told of the progress once an iteration.
+        what: names the work in progress reports.
+
+    Raises:
+        Cancelled: the caller asked to stop.
+    """
+    change = _projected(_started(start, bound, rule.start_noise, seed), picture, bound)
+    momentum = torch.zeros_like(picture)
+    scores: list[float] = []
+    for iteration in range(rule.iterations):
+        controls.checkpoint()
+        gradient, score = _gradient(objective, picture, change, iteration)
+        scores.append(score)
+        momentum = rule.momentum * momentum + gradient / (gradient.abs().mean() + _TINY)
+        step = _step_size(rule, iteration)
+        change = _projected(change + step * bound * momentum.sign(), picture, bound)
+        controls.on_progress(Progress(what, iteration + 1, rule.iterations))
+        if _is_plateau(scores, rule):
+            break
+    return Outcome(change, tuple(scores))
+
+
+def _started(start: torch.Tensor, bound: torch.Tensor, noise: float, seed: int) -> torch.Tensor:
+    """`start`, and uniform noise where it is zero."""
+    if not noise:
+        return start
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(start.shape, generator=generator).to(start) * 2 - 1
+    return torch.where(start == 0, noise * bound * drawn, start)
+
+
+def _projected(change: torch.Tensor, picture: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
+    """The nearest change within the bound that leaves the picture in [0, 1]."""
+    bounded = torch.minimum(torch.maximum(change, -bound), bound)
+    return (picture + bounded).clamp(0, 1) - picture
+
+
+def _gradient(
+    objective: Objective, picture: torch.Tensor, change: torch.Tensor, iteration: int
+) -> tuple[torch.Tensor, float]:
+    moved = (picture + change).requires_grad_(True)
+    score = objective(moved, iteration)
+    (gradient,) = torch.autograd.grad(score, moved)
+    # A black picture or a degenerate view may divide zero by zero: no direction, not a NaN.
+    return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), score.item()
+
+
+def _step_size(rule: StepRule, iteration: int) -> float:
+    done = iteration / max(1, rule.iterations - 1)
+    return rule.first_step + (rule.last_step - rule.first_step) * done
+
+
+def _is_plateau(scores: list[float], rule: StepRule) -> bool:
+    span = rule.plateau_span
+    if not span or len(scores) <= span:
+        return False
+    gain = scores[-1] - scores[-1 - span]
+    return gain < rule.plateau_gain * abs(scores[-1 - span])

@@ -1,0 +1,28 @@
+"""The stage `mist`: move the latent to that of a high-contrast periodic pattern."""
+
+from __future__ import annotations
+
+import torch
+
+from artscraper_runner.protections.latent_attack import LatentAttack
+from artscraper_runner.target_pictures import as_tensor, periodic_pattern
+from artscraper_runner.types import Project, ProtectionOptions
+
+
+class Mist(LatentAttack):
+    """Textural mode of Liang and Wu 2023 (arXiv 2305.12683), re-implemented.
+
+    Differs: the pattern is our own drawing; under the preset `default` few momentum steps start
+    from the layer before, pushed away from the original's latent as well as towards the pattern,
+    at two sizes and through JPEG, and bounded by a perceptual map.
+    """
+
+    name = "mist"
+    description = "Moves what an image model's encoder sees towards a high-contrast pattern."
+    project = Project(
+        "Mist v2", "textural mode (Liang and Wu 2023, arXiv 2305.12683), re-implemented"
+    )
+
+    def target(self, size: tuple[int, int], options: ProtectionOptions) -> torch.Tensor:
+        """Returns the periodic pattern."""
+        return as_tensor(periodic_pattern(*size))

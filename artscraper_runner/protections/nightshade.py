@@ -1,0 +1,41 @@
+"""The stage `nightshade`: move the latent to that of a picture of another concept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from artscraper_runner.images import open_picture
+from artscraper_runner.protections.latent_attack import LatentAttack
+from artscraper_runner.target_pictures import as_tensor, concept
+from artscraper_runner.types import PictureLimits, Project, ProtectionOptions
+from artscraper_runner.working_size import to_tensor
+
+
+class Nightshade(LatentAttack):
+    """The image perturbation of Shan et al. 2024 (arXiv 2310.13828), re-implemented.
+
+    Differs: the target is drawn by code or the caller's own picture (the paper generates it from a
+    text), and Linf bounds the change (the paper bounds LPIPS). Only the picture is changed: which
+    caption it is trained with, and how many such pictures, is out of our hands. Under the preset
+    `default` few momentum steps start from the layer before, as in the other stages.
+    """
+
+    name = "nightshade"
+    description = "Moves what an image model's encoder sees towards a picture of something else."
+    project = Project(
+        "Nightshade (research code)",
+        "image perturbation (Shan et al. 2024, arXiv 2310.13828), re-implemented",
+    )
+
+    def target(self, size: tuple[int, int], options: ProtectionOptions) -> torch.Tensor:
+        """Returns the built-in concept or the caller's picture, stretched to the size.
+
+        Raises:
+            PictureError: the caller's picture cannot be opened, or is too large.
+        """
+        chosen = options.nightshade_target
+        if isinstance(chosen, Path):
+            return to_tensor(open_picture(chosen, PictureLimits()).pixels, size)
+        return as_tensor(concept(chosen, *size))

@@ -1,0 +1,112 @@
+"""Between the picture at full size and the size that attacks are optimised at.
+
+A big picture is looked at as image models see it, scaled to the working size. What the attack
+finds there is enlarged and added to the picture at full size, which itself is never scaled.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+SHORT_SIDE = 512  # px, of the working size
+MAX_PIXELS = 2 * SHORT_SIDE**2
+_MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
+_BAND_ROWS = 64  # a band of a large picture stays in the processor's cache
+
+
+def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
+    """Returns (height, width) to work at: the picture's own when its short side is not longer.
+
+    Longer pictures are scaled to `short_side` px on the short side, or further until they have at
+    most 2 * short_side^2 pixels. Sides are multiples of 16 px then.
+    """
+    max_pixels = MAX_PIXELS * short_side**2 // SHORT_SIDE**2
+    scale = min(1.0, short_side / min(height, width))
+    scale = min(scale, math.sqrt(max_pixels / (height * width)))
+    if scale == 1.0:
+        return height, width
+    return _fitted(height * scale, height), _fitted(width * scale, width)
+
+
+def to_tensor(pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
+    """Returns uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
+    if pixels.shape[:2] != size:
+        image = Image.fromarray(pixels)
+        pixels = np.asarray(
+            image.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        )
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None].contiguous() / 255
+
+
+class ScaledPictures:
+    """Remembers what `to_tensor` answered for the last few pictures, as long as they live.
+
+    A stage looks at the same pictures when it attacks and when it measures; arrays must not be
+    written to in between.
+    """
+
+    def __init__(self, kept: int = 6) -> None:
+        self._rows: deque[tuple[weakref.ref[Pixels], tuple[int, int], torch.Tensor]] = deque(
+            maxlen=kept
+        )
+
+    def get(self, pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
+        """Returns `to_tensor(pixels, size)`."""
+        for alive, known_size, tensor in self._rows:
+            if alive() is pixels and known_size == size:
+                return tensor
+        tensor = to_tensor(pixels, size)
+        self._rows.append((weakref.ref(pixels), size, tensor))
+        return tensor
+
+
+def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int) -> Pixels:
+    """Returns `pixels` plus `change`, within `budget` of `original`.
+
+    Args:
+        pixels: uint8 (H, W, 3), the layer before.
+        change: float32 (1, 3, h, w), of [0, 1], enlarged to (H, W) by bicubic interpolation.
+        original: uint8 (H, W, 3).
+        budget: largest difference from `original`, of 255. Where the layer before differs by
+            more already (a watermark), it is not moved further away.
+    """
+    height, width = pixels.shape[:2]
+    # As 8 bits: a quarter of the memory, and scaled many times as fast as floats.
+    levels = 127 / max(1.0, 255 * float(change.abs().max()))
+    coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * np.float32(255 * levels)) + 128
+    image = Image.fromarray(coded.astype(np.uint8))
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    enlarged = np.asarray(image)
+    steps = np.rint((np.arange(256) - 128) / levels).astype(np.int16)
+    result = np.empty_like(pixels)
+    for rows in _bands(height):
+        result[rows] = _bounded(pixels[rows], steps[enlarged[rows]], original[rows], budget)
+    return result
+
+
+def _bounded(before: Pixels, step: NDArray[np.int16], original: Pixels, budget: int) -> Pixels:
+    """`before + step`, between the original's bounds widened to where `before` stands."""
+    lowest = np.minimum(np.maximum(original, budget) - np.uint8(budget), before)
+    highest = np.maximum(np.minimum(original, 255 - budget) + np.uint8(budget), before)
+    step += before
+    return np.minimum(np.maximum(step, lowest), highest).astype(np.uint8)
+
+
+def _bands(height: int) -> Iterator[slice]:
+    for top in range(0, height, _BAND_ROWS):
+        yield slice(top, top + _BAND_ROWS)
+
+
+def _fitted(side: float, whole: int) -> int:
+    """The nearest multiple, at least one, and never more than the picture has."""
+    return min(whole, max(_MULTIPLE, _MULTIPLE * round(side / _MULTIPLE)))

@@ -1,0 +1,284 @@
+"""Print what the attack stages reach, and how fast, on eight pictures kept out of training.
+
+Run `python benchmarks/protection.py --images DIR --models DIR` from the repository root, on a
+machine with nothing else to do. DIRs hold the sample pictures and taef2's weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from artscraper_runner import metrics, presets  # noqa: E402
+from artscraper_runner.effects import VIEWS, Observer, effect_record  # noqa: E402
+from artscraper_runner.encoders import load_encoder  # noqa: E402
+from artscraper_runner.engine import optimise  # noqa: E402
+from artscraper_runner.objectives import LatentObjective  # noqa: E402
+from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture  # noqa: E402
+from artscraper_runner.protections import load_stage  # noqa: E402
+from artscraper_runner.protections.stage import StageInput  # noqa: E402
+from artscraper_runner.transforms import scaled  # noqa: E402
+from artscraper_runner.types import Controls, ProtectionOptions  # noqa: E402
+from artscraper_runner.working_size import to_tensor  # noqa: E402
+
+PAINTINGS = ("mona_lisa.jpg", "delaunay_portrait.jpg", "vangogh_03.png", "turner_shipwreck.jpg")
+PHOTOS = ("kodak_01.png", "kodak_04.png", "kodak_05.png", "kodak_12.png")
+ATTACKS = ("photoguard", "mist", "nightshade")
+SIDE = 512  # px
+PUBLISHED_ITERATIONS = 200  # the authors' demonstration
+BARS = {"plain": 2.2, "jpeg_75": 1.6, "halved": 2.0}
+Pixels = NDArray[np.uint8]
+
+
+def held_out(images: Path) -> dict[str, Pixels]:
+    """The eight pictures by name, centre-cropped, uint8 (512, 512, 3)."""
+    files = [images / "paintings" / name for name in PAINTINGS]
+    files += [images / "photos" / name for name in PHOTOS]
+    return {path.stem: square(path) for path in files}
+
+
+def square(path: Path) -> Pixels:
+    """A picture centre-cropped and scaled to the benchmark's size."""
+    upright = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    return np.array(ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
+    """The picture after `stages`, each starting from the one before."""
+    layer = pixels
+    for name in stages or ATTACKS:
+        given = StageInput(layer, pixels, None, ProtectionOptions(**options), Controls())
+        result = load_stage(name).apply(given).pixels
+        assert result is not None
+        layer = result
+    return layer
+
+
+def row(name: str, *values: object) -> None:
+    """One line of a table."""
+    cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in values]
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def verdict(value: float, bar: float, *, at_most: bool = False) -> str:
+    """Whether a bar is reached."""
+    return "reached" if (value <= bar if at_most else value >= bar) else "MISSED"
+
+
+def print_transfer(pictures: dict[str, Pixels], judge: Observer, strength: str) -> None:
+    """Effect on an encoder that was not attacked, times that of random signs of the same error."""
+    print(
+        f"\n### Attacked through bundled, {strength}, three stages, seen by {judge.encoder.name}\n"
+    )
+    print(
+        "| picture | times noise | after JPEG 75 | after halving | effect | SSIM | PSNR dB | Linf |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    rows = []
+    for name, pixels in pictures.items():
+        layer = attacked(pixels, strength=strength, seed=1)
+        size = pixels.shape[:2]
+        record = effect_record(judge, to_tensor(pixels, size), to_tensor(layer, size))
+        ratios = [record["times_noise"][view] for view in VIEWS]
+        quality = (metrics.ssim(pixels, layer), metrics.psnr(pixels, layer))
+        rows.append([*ratios, record["effect"]["plain"], *quality])
+        row(name, *rows[-1], metrics.linf(pixels, layer))
+    means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
+    row("mean", *means, "")
+    if strength == "medium":
+        row("at least", *BARS.values(), "", 0.9, "", "")
+        reached = [verdict(mean, bar) for mean, bar in zip(means[:3], BARS.values(), strict=True)]
+        row("", *reached, "", verdict(means[4], 0.9), "", "")
+
+
+def print_published(pictures: dict[str, Pixels], models: Path, judge: Observer) -> None:
+    """The default of photoguard against the published loop, on one encoder and budget."""
+    published = presets.attack_preset("photoguard", "published")
+    demo = replace(published, rule=replace(published.rule, iterations=PUBLISHED_ITERATIONS))
+    rows = presets._PRESETS["photoguard"]
+    print(f"\n### taef2 attacked through itself, {PUBLISHED_ITERATIONS} published iterations\n")
+    print(
+        "| picture | published effect | default effect | share | published s | default s | share |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    results = []
+    for name, pixels in pictures.items():
+        taken, effects = [], []
+        for preset, numbers in (("published", demo), ("default", rows["default"])):
+            kept, rows[preset] = rows[preset], numbers
+            begun = time.perf_counter()
+            layer = attacked(
+                pixels, "photoguard", encoder="taef2", models_dir=models, preset=preset
+            )
+            taken.append(time.perf_counter() - begun)
+            rows[preset] = kept
+            size = pixels.shape[:2]
+            effects.append(judge.displacement(to_tensor(pixels, size), to_tensor(layer, size)))
+        results.append((*effects, effects[1] / effects[0], *taken, taken[1] / taken[0]))
+        row(name, *results[-1])
+    means = [statistics.fmean(column) for column in zip(*results, strict=True)]
+    row("mean", *means)
+    effect, cost = means[1] / means[0], means[4] / means[3]
+    row(
+        "bar",
+        "",
+        "",
+        f"0.95 {verdict(effect, 0.95)}",
+        "",
+        "",
+        f"0.1 {verdict(cost, 0.1, at_most=True)}",
+    )
+
+
+def median_time(work: Callable[[], object], repeats: int = 3) -> float:
+    """The median wall time of `work` in seconds, after one run to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def print_times(pictures: dict[str, Pixels], images: Path) -> None:
+    """Wall times of the stages and of a whole job."""
+    print(f"\n### Times, bundled, {torch.get_num_threads()} threads, {os.cpu_count()} cores\n")
+    print(f"load average before: {os.getloadavg()[0]:.1f}\n")
+    print("| what | seconds | at most | |\n|---|---|---|---|")
+    portrait = Image.open(images / "paintings" / "delaunay_portrait.jpg").convert("RGB")
+    small = next(iter(pictures.values()))
+    middle = np.array(portrait.resize((2000, 3000), Image.Resampling.LANCZOS))
+    for name, pixels, bar in (("512x512", small, 4.0), ("2000x3000", middle, 10.0)):
+        taken = median_time(lambda: attacked(pixels))  # noqa: B023
+        row(f"three stages, {name}", taken, bar, verdict(taken, bar, at_most=True))
+    for name, picture, bar in (
+        ("4000x6000 JPEG", portrait.resize((4000, 6000), Image.Resampling.LANCZOS), 20.0),
+        ("32x32 PNG", portrait.resize((32, 32)), 10.0),
+    ):
+        taken = whole_job_time(picture, name.rpartition(" ")[2].lower())
+        row(f"whole default job, {name}", taken, bar, verdict(taken, bar, at_most=True))
+
+
+def whole_job_time(picture: Image.Image, suffix: str) -> float:
+    """Wall time of one job with every default stage, analysis, metrics and saving."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"artwork.{suffix}"
+        picture.save(path, **({"quality": 92} if suffix == "jpeg" else {}))
+        begun = time.perf_counter()
+        protect_picture(path, Path(folder) / "out", config=WorkflowConfig())
+        return time.perf_counter() - begun
+
+
+def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
+    """One step of the engine against the encoder's bare forward and backward pass.
+
+    Both take turns, and the medians are compared, since other work on the machine moves both.
+    """
+    picture = to_tensor(next(iter(pictures.values())), (SIDE, SIDE))
+    encoder = load_encoder("bundled")
+    observer = Observer(encoder)
+    print("\n### One engine step against the bare forward and backward pass, bundled\n")
+    print("| sizes | engine ms | bare ms | ratio | at most | |\n|---|---|---|---|---|---|")
+    default = presets.attack_preset("photoguard", "default")
+    for scales in ((1.0,), (1.0, 0.5)):
+        preset = replace(default, scales=scales, rule=replace(default.rule, iterations=8))
+        step, bare = [], []
+        for _ in range(repeats):
+            step.append(timed_step(picture, observer, preset))
+            begun = time.perf_counter()
+            for _ in range(8):
+                bare_pass(picture, encoder, scales)
+            bare.append((time.perf_counter() - begun) / 8)
+        ratio = statistics.median(step) / statistics.median(bare)
+        row(
+            " + ".join(str(round(SIDE * scale)) for scale in scales),
+            1000 * statistics.median(step),
+            1000 * statistics.median(bare),
+            ratio,
+            1.15,
+            verdict(ratio, 1.15, at_most=True),
+        )
+
+
+def timed_step(picture: torch.Tensor, observer: Observer, preset: presets.AttackPreset) -> float:
+    """Seconds of one step of the engine, the mean of a short run with the loop's own objective."""
+    target = torch.full_like(picture, 0.5)
+    objective = LatentObjective(
+        observer.encoder,
+        reference=observer.latent,
+        original=picture,
+        before=picture,
+        target=target,
+        preset=preset,
+    )
+    begun = time.perf_counter()
+    outcome = optimise(
+        picture,
+        start=torch.zeros_like(picture),
+        bound=torch.full_like(picture[:, :1], 8 / 255),
+        objective=objective,
+        rule=replace(preset.rule, plateau_span=0),
+        seed=0,
+        controls=Controls(),
+    )
+    return (time.perf_counter() - begun) / outcome.iterations
+
+
+def bare_pass(picture: torch.Tensor, encoder: torch.nn.Module, scales: tuple[float, ...]) -> None:
+    """The encoder's forward and backward pass at each size, with nothing around it."""
+    for scale in scales:
+        view = scaled(picture, scale).detach().clone().requires_grad_(True)
+        torch.autograd.grad(encoder(view).square().sum(), view)
+
+
+def print_repeatable(pictures: dict[str, Pixels]) -> None:
+    """Whether the same seed gives the same bytes, and another seed others."""
+    pixels = next(iter(pictures.values()))
+    same = np.array_equal(attacked(pixels, seed=3), attacked(pixels, seed=3))
+    other = np.array_equal(attacked(pixels, seed=3), attacked(pixels, seed=4))
+    print(f"\nsame seed, same bytes: {same}; another seed, other bytes: {not other}")
+
+
+def main() -> None:
+    """Print every table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images")
+    parser.add_argument("--models", type=Path, default=ROOT.parent / "shared" / "models")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    parser.add_argument("--only", nargs="+", metavar="TABLE", help="tables to print (default: all)")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    pictures = held_out(options.images)
+    judge = Observer(load_encoder("taef2", models_dir=options.models))
+    tables: dict[str, Callable[[], object]] = {
+        "transfer": lambda: print_transfer(pictures, judge, "medium"),
+        "strengths": lambda: [print_transfer(pictures, judge, name) for name in ("low", "high")],
+        "step": lambda: print_step(pictures),
+        "times": lambda: print_times(pictures, options.images),
+        "repeat": lambda: print_repeatable(pictures),
+        "published": lambda: print_published(pictures, options.models, judge),
+    }
+    for name in options.only or tables:
+        tables[name]()
+
+
+if __name__ == "__main__":
+    main()

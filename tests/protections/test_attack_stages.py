@@ -1,0 +1,192 @@
+"""The contract that every registered stage of one attack keeps, and the job's single budget."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from artscraper_runner.effects import Observer, random_signs
+from artscraper_runner.encoders import load_encoder
+from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
+from artscraper_runner.protections import load_stage, stage_names
+from artscraper_runner.protections.latent_attack import LatentAttack
+from artscraper_runner.protections.stage import StageInput
+from artscraper_runner.types import Controls, ProtectionOptions
+from artscraper_runner.working_size import to_tensor
+
+ATTACKS = [name for name in stage_names() if isinstance(load_stage(name), LatentAttack)]
+
+
+def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
+    alpha = options.pop("alpha", None)
+    return StageInput(
+        pixels if before is None else before,
+        pixels,
+        alpha,
+        ProtectionOptions(**options),
+        controls or Controls(),
+    )
+
+
+def applied(name, pixels, **options):
+    return load_stage(name).apply(given_for(pixels, **options)).pixels
+
+
+def reopened(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return np.asarray(Image.open(file))
+
+
+def largest(before, after) -> int:
+    return int(np.abs(before.astype(int) - after.astype(int)).max())
+
+
+def test_the_three_attacks_are_registered_in_order():
+    assert [name for name in ATTACKS if name != "fawkes"] == ["photoguard", "mist", "nightshade"]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("medium", 8), ("high", 16)])
+def test_the_budget_holds_after_saving_and_opening_again(name, strength, budget, textured):
+    saved = reopened(applied(name, textured, strength=strength))
+    assert saved.shape == textured.shape
+    assert saved.dtype == np.uint8
+    assert 0 < largest(textured, saved) <= budget
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_seed_gives_the_same_bytes(name, textured):
+    first = applied(name, textured, seed=7)
+    assert np.array_equal(first, applied(name, textured, seed=7))
+    assert not np.array_equal(first, applied(name, textured, seed=8))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_its_effect_beats_random_signs_of_the_same_error(name, kodak):
+    layer = applied(name, kodak)
+    seen = Observer(load_encoder("bundled"))
+    original, changed = (to_tensor(pixels, kodak.shape[:2]) for pixels in (kodak, layer))
+    noise = seen.displacement(original, random_signs(original, like=changed))
+    assert seen.displacement(original, changed) > 1.5 * noise
+
+
+def test_all_stages_share_one_budget_and_keep_what_was_gained(kodak):
+    layer, effects = kodak, []
+    for name in ATTACKS:
+        stage, given = load_stage(name), given_for(kodak, before=layer)
+        layer = stage.apply(given).pixels
+        measured = stage.measure(layer, given)
+        assert largest(kodak, layer) <= 8
+        assert measured["effective"] is True
+        assert measured["effect"]["plain"] >= 0.95 * measured["effect_before"]
+        effects.append(measured["effect"]["plain"])
+    assert effects[-1] >= 0.95 * max(effects)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_measures_say_what_the_change_does_beside_noise(name, kodak):
+    stage, given = load_stage(name), given_for(kodak)
+    layer = stage.apply(given).pixels
+    measured = stage.measure(layer, given)
+    assert measured["encoder"] == "bundled"
+    assert set(measured["effect"]) == {"plain", "jpeg_75", "halved"}
+    assert measured["unattacked"] is None
+    assert stage.measure(kodak, given)["effective"] is False
+    assert stage.measure_final(layer, given)["effect"] == measured["effect"]
+
+
+def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, models_dir):
+    stage, given = load_stage("photoguard"), given_for(kodak, models_dir=models_dir)
+    measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
+    assert measured["encoder"] == "taef2"
+    assert measured["times_noise"]["plain"] > 1
+
+
+ODD_PICTURES = {
+    "1x1": np.full((1, 1, 3), 200, np.uint8),
+    "flat": np.full((32, 32, 3), 128, np.uint8),
+    "long": np.tile(np.arange(8000, dtype=np.uint16)[None, :, None] % 256, (20, 1, 3)),
+    "black": np.zeros((40, 56, 3), np.uint8),
+    "white": np.full((33, 47, 3), 255, np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("kind", ODD_PICTURES)
+def test_odd_pictures_are_worked_on(name, kind):
+    pixels = ODD_PICTURES[kind].astype(np.uint8)
+    stage, given = load_stage(name), given_for(pixels)
+    layer = stage.apply(given).pixels
+    assert layer.shape == pixels.shape
+    assert largest(pixels, layer) <= 8
+    measured = stage.measure(layer, given)
+    assert np.isfinite(list(measured["effect"].values())).all()
+
+
+def test_a_picture_above_the_working_size_is_changed_at_its_own(kodak):
+    pixels = np.asarray(Image.fromarray(kodak).resize((1500, 1000)))
+    result = load_stage("photoguard").apply(given_for(pixels))
+    assert result.pixels.shape == pixels.shape
+    assert result.processing_size == (768, 512)
+    assert largest(pixels, result.pixels) <= 8
+
+
+def test_nightshade_moves_towards_the_callers_own_picture(kodak, textured, tmp_path):
+    path = tmp_path / "target.png"
+    Image.fromarray(textured).save(path)
+    stage, given = load_stage("nightshade"), given_for(kodak, nightshade_target=path)
+    assert stage.measure(stage.apply(given).pixels, given)["progress_to_target"] > 0.01
+
+
+def test_a_target_that_is_no_picture_is_refused(textured, tmp_path):
+    path = tmp_path / "target.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(PictureError):
+        applied("nightshade", textured, nightshade_target=path)
+
+
+def test_the_published_preset_takes_the_papers_iterations(textured):
+    result = load_stage("mist").apply(given_for(textured[:32, :32], preset="published"))
+    assert result.metrics["iterations"] == 100
+
+
+def test_cancelling_stops_within_one_iteration(textured):
+    seen = []
+    controls = Controls(seen.append, lambda: len(seen) >= 2)
+    with pytest.raises(Cancelled):
+        load_stage("photoguard").apply(given_for(textured, controls=controls))
+    assert len(seen) == 2
+
+
+def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
+    sizes = []
+
+    def fails_first(self, given, size):
+        sizes.append(size)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(LatentAttack, "_attacked", fails_first)
+    with pytest.raises(OutOfMemory, match="smaller encoder"):
+        applied("mist", textured)
+    assert sizes == [(96, 144), (48, 80)] or sizes[1][0] <= 48
+    assert len(sizes) == 2
+
+
+def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypatch):
+    whole = LatentAttack._attacked
+    failed = []
+
+    def fails_once(self, given, size):
+        if not failed:
+            failed.append(size)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, given, size)
+
+    monkeypatch.setattr(LatentAttack, "_attacked", fails_once)
+    layer = applied("mist", textured)
+    assert 0 < largest(textured, layer) <= 8

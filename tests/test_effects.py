@@ -1,0 +1,70 @@
+"""Effects against hand-computed ones, and the noise they are held against."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from artscraper_runner.effects import VIEWS, Observer, effect_record, random_signs
+from artscraper_runner.encoders.base import Encoder
+from artscraper_runner.encoders.request import LoadRequest
+
+
+class Means(nn.Module):
+    """The mean of each channel: latents that can be computed by hand."""
+
+    calls = 0
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return pictures.mean((2, 3), keepdim=True)
+
+
+def observer() -> Observer:
+    request = LoadRequest(bfloat16=False)
+    return Observer(Encoder(Means(), name="means", latent_channels=3, stride=1, request=request))
+
+
+def flat(value: float) -> torch.Tensor:
+    return torch.full((1, 3, 16, 16), value)
+
+
+def test_the_effect_is_the_relative_displacement():
+    assert observer().displacement(flat(0.5), flat(0.6)) == pytest.approx(0.2, abs=1e-5)
+
+
+def test_progress_is_the_share_of_the_way_to_the_target():
+    seen = observer()
+    assert seen.progress(flat(0.2), flat(0.4), flat(0.6)) == pytest.approx(0.5, abs=1e-5)
+    assert seen.progress(flat(0.2), flat(0.1), flat(0.6)) == pytest.approx(-0.25, abs=1e-5)
+    assert seen.progress(flat(0.2), flat(0.3), flat(0.2)) == 0
+
+
+def test_a_black_picture_has_no_relative_displacement():
+    assert observer().displacement(flat(0.0), flat(0.5)) == 0
+
+
+def test_latents_of_a_picture_are_computed_once():
+    seen = observer()
+    for _ in range(3):
+        seen.latent(flat(0.5))
+    assert seen.encoder.network.calls == 1
+
+
+def test_noise_has_the_mean_square_error_asked_for():
+    original = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    changed = (original + 0.03).clamp(0, 1)
+    noisy = random_signs(original, like=changed)
+    wanted = (changed - original).square().mean()
+    assert (noisy - original).square().mean() == pytest.approx(wanted.item(), rel=0.01)
+    assert noisy.min() >= 0
+    assert noisy.max() <= 1
+
+
+def test_a_record_names_every_view_and_nothing_is_claimed_for_no_change():
+    record = effect_record(observer(), flat(0.5), flat(0.5))
+    assert set(record["effect"]) == set(VIEWS)
+    assert record["times_noise"] == dict.fromkeys(VIEWS)
+    assert np.allclose(list(record["effect"].values()), 0)

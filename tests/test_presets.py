@@ -1,0 +1,58 @@
+"""The published rows hold the publications' numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.presets import STRENGTHS, attack_preset, strength_named
+from artscraper_runner.types import PRESET_NAMES, STRENGTH_NAMES
+
+
+@pytest.mark.parametrize(
+    ("stage", "budget", "first_step", "last_step", "iterations"),
+    [
+        ("photoguard", 7.65, 2.55, 0.0255, 1000),
+        ("mist", 16.0, 1.0, 1.0, 100),
+        ("nightshade", 10.2, 10.2, 0.102, 500),
+    ],
+)
+def test_published_rows_are_the_papers(stage, budget, first_step, last_step, iterations):
+    preset = attack_preset(stage, "published")
+    assert preset.published_budget == budget
+    assert preset.rule.first_step * budget == pytest.approx(first_step)
+    assert preset.rule.last_step * budget == pytest.approx(last_step)
+    assert preset.rule.iterations == iterations
+    assert preset.rule.momentum == 0
+    assert preset.weights.towards == 1
+    assert preset.weights.away == preset.weights.along == preset.weights.keep == 0
+    assert preset.scales == (1.0,)
+    assert not preset.has_map
+    assert not preset.jpeg_every
+
+
+def test_the_names_that_options_accept_are_those_of_the_tables():
+    assert tuple(STRENGTHS) == STRENGTH_NAMES
+    for stage in ("photoguard", "mist", "nightshade"):
+        for name in PRESET_NAMES:
+            attack_preset(stage, name)
+
+
+def test_strengths_are_4_8_and_16_of_255():
+    assert [row.budget for row in STRENGTHS.values()] == [4, 8, 16]
+
+
+def test_the_default_is_robust_to_halving_and_jpeg():
+    preset = attack_preset("photoguard", "default")
+    assert preset.scales == (1.0, 0.5)
+    assert preset.jpeg_every > 0
+    assert preset.has_map
+
+
+def test_unknown_names_list_the_valid_ones():
+    with pytest.raises(UnknownName, match="default, published"):
+        attack_preset("mist", "fastest")
+    with pytest.raises(UnknownName, match="photoguard, mist, nightshade"):
+        attack_preset("mists", "default")
+    with pytest.raises(UnknownName, match="low, medium, high"):
+        strength_named("extreme")

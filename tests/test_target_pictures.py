@@ -1,0 +1,40 @@
+"""The drawn targets: shape, range, contrast, and that they differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.target_pictures import concept, concept_names, grey, periodic_pattern
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 300), (64, 48)])
+@pytest.mark.parametrize("name", [None, *concept_names()])
+def test_targets_have_the_size_and_range_asked_for(name, size):
+    for picture in (grey(*size), periodic_pattern(*size), concept(name or "forest", *size)):
+        assert picture.shape == (*size, 3)
+        assert picture.dtype == np.float32
+        assert picture.min() >= 0
+        assert picture.max() <= 1
+
+
+def test_the_pattern_is_periodic_and_of_full_contrast():
+    pattern = periodic_pattern(96, 96)
+    assert set(np.unique(pattern)) == {0.0, 1.0}
+    assert np.array_equal(pattern[:-32], pattern[32:])
+    assert np.array_equal(pattern[:, :-32], pattern[:, 32:])
+
+
+def test_concepts_are_pictures_of_their_own():
+    pictures = [concept(name, 64, 64) for name in concept_names()]
+    assert len(pictures) >= 3
+    for index, picture in enumerate(pictures):
+        assert picture.std() > 0.05
+        for other in pictures[index + 1 :]:
+            assert np.abs(picture - other).mean() > 0.1
+
+
+def test_an_unknown_concept_lists_the_valid_ones():
+    with pytest.raises(UnknownName, match="forest, city, flower"):
+        concept("cat", 8, 8)

@@ -1,0 +1,89 @@
+"""Sizes that attacks work at, and how their change comes back to the full size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from artscraper_runner.working_size import (
+    MAX_PIXELS,
+    ScaledPictures,
+    added,
+    to_tensor,
+    working_size,
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((512, 768), (512, 768)),
+        ((1, 1), (1, 1)),
+        ((20, 8000), (20, 8000)),
+        ((2000, 3000), (512, 768)),
+        ((6000, 4000), (768, 512)),
+    ],
+)
+def test_known_sizes(size, expected):
+    assert working_size(*size) == expected
+
+
+@pytest.mark.parametrize("size", [(600, 16000), (16000, 16), (3, 16384), (5000, 5000)])
+def test_a_working_size_is_bounded_and_no_larger_than_the_picture(size):
+    height, width = working_size(*size)
+    assert height * width <= MAX_PIXELS * 1.1
+    assert height <= size[0]
+    assert width <= size[1]
+
+
+def test_a_change_at_the_pictures_own_size_is_added_exactly(textured):
+    levels = np.random.default_rng(1).integers(-8, 9, textured.shape)
+    change = torch.from_numpy(levels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    middle = np.clip(textured, 8, 247)
+    result = added(middle, change, original=middle, budget=8)
+    assert np.array_equal(result, middle + levels)
+
+
+def test_an_enlarged_change_is_seen_at_the_working_size_and_within_the_budget():
+    original = np.full((300, 450, 3), 100, np.uint8)
+    change = torch.zeros(1, 3, 100, 150)
+    change[..., 40:60, 50:90] = 6 / 255
+    result = added(original, change, original=original, budget=8)
+    seen = to_tensor(result, (100, 150)) - to_tensor(original, (100, 150))
+    assert np.abs(result.astype(int) - 100).max() <= 8
+    assert torch.allclose(seen[..., 44:56, 55:85], torch.tensor(6 / 255), atol=1 / 255)
+    assert seen[..., :30, :].abs().max() == 0
+
+
+def test_the_budget_counts_from_the_original_but_spares_what_came_before():
+    original = np.full((8, 8, 3), 100, np.uint8)
+    before = original.copy()
+    before[0] = 120  # a watermark's, beyond the budget
+    before[1] = 106
+    change = torch.full((1, 3, 8, 8), 6 / 255)
+    result = added(before, change, original=original, budget=8)
+    assert (result[0] == 120).all()
+    assert (result[1] == 108).all()
+    assert (result[2:] == 106).all()
+
+
+def test_black_and_white_do_not_wrap_around():
+    for value, sign in ((0, -1), (255, 1)):
+        flat = np.full((4, 4, 3), value, np.uint8)
+        change = torch.full((1, 3, 4, 4), sign * 8 / 255)
+        assert (added(flat, change, original=flat, budget=8) == value).all()
+
+
+def test_no_change_leaves_every_byte(textured):
+    change = torch.zeros(1, 3, 10, 10)
+    assert np.array_equal(added(textured, change, original=textured, budget=8), textured)
+
+
+def test_a_picture_is_scaled_once_while_it_lives(textured):
+    scaled = ScaledPictures()
+    first = scaled.get(textured, (32, 48))
+    assert torch.equal(first, to_tensor(textured, (32, 48)))
+    assert scaled.get(textured, (32, 48)) is first
+    assert scaled.get(textured.copy(), (32, 48)) is not first
+    assert scaled.get(textured, (16, 24)).shape == (1, 3, 16, 24)

@@ -1,0 +1,118 @@
+"""A whole run, as small as it gets: started, stopped, gone on with, exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from artscraper_runner.encoders.bundled import StudentNetwork, StudentShape
+from training import checkpoint, distil, export
+from training.distil import Length, Recipe, Run
+from training.labels import Curriculum
+
+TINY = Recipe(
+    shape=StudentShape(quarter_width=8, eighth_width=8, blocks=1),
+    curriculum=Curriculum(
+        attack_after=0, large_after=0, small=32, small_count=2, large=64, large_count=2
+    ),
+    uses_of_a_label=2,
+    drawn=2,
+    warm_up_steps=2,
+)
+
+
+def tiny_run(images: Path, teacher: Path, *, steps: int) -> Run:
+    length = Length(steps=steps, minutes=None)
+    return Run(TINY, length, images=images, teacher=teacher, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("length", "progress"),
+    [
+        (Length(steps=10, minutes=None), 0.4),
+        (Length(steps=None, minutes=2), 0.5),
+        (Length(steps=5, minutes=2), 0.8),
+        (Length(steps=2, minutes=None), 1.0),
+    ],
+)
+def test_progress_is_that_of_whichever_ends_first(length: Length, progress: float) -> None:
+    assert length.progress(steps=4, elapsed_s=60) == pytest.approx(progress)
+
+
+def test_a_run_changes_the_student_and_ends(images: Path, teacher: Path, tmp_path: Path) -> None:
+    run = tiny_run(images, teacher, steps=4)
+    before = {key: value.clone() for key, value in run.model.student.state_dict().items()}
+    distil.train(run, folder=tmp_path / "run", checkpoint_every_s=1e9)
+    after = run.model.student.state_dict()
+    assert run.steps == 4
+    assert all(value.isfinite().all() for value in after.values())
+    assert any((after[key] != before[key]).any() for key in before)
+
+
+def test_a_resumed_run_has_the_state_it_was_saved_with(
+    images: Path, teacher: Path, tmp_path: Path
+) -> None:
+    run = tiny_run(images, teacher, steps=4)
+    for _ in range(2):
+        run.step()
+    checkpoint.save(tmp_path / "run", run.state())
+    other = tiny_run(images, teacher, steps=4)
+    state = checkpoint.load(tmp_path / "run")
+    assert state is not None
+    other.resume(state)
+    assert (other.steps, other.progress) == (2, 0.5)
+    for group in ("model", "average"):
+        ours, theirs = other.state()[group], run.state()[group]
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert other.rng.integers(1 << 60) == run.rng.integers(1 << 60)
+    other.step()
+    assert other.steps == 3
+
+
+def test_the_same_seed_takes_the_same_steps(images: Path, teacher: Path) -> None:
+    losses = []
+    for _ in range(2):
+        run = tiny_run(images, teacher, steps=3)
+        losses.append([run.step().total.item() for _ in range(3)])
+    assert losses[0] == losses[1]
+
+
+def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"steps": 1})
+    with pytest.raises(Exception, match="pickle"):
+        checkpoint.save(tmp_path, {"steps": lambda: 2})
+    assert checkpoint.load(tmp_path) == {"steps": 1}
+    assert checkpoint.load(tmp_path / "elsewhere") is None
+
+
+def test_a_run_must_know_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        distil.main(["--images", "x", "--teacher", "y"])
+    assert "expected --steps or --minutes" in capsys.readouterr().err
+
+
+def test_an_export_loads_as_the_bundled_encoder_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    average = StudentNetwork(TINY.shape).state_dict()
+    checkpoint.save(tmp_path / "run", {"average": average, "steps": 9})
+    export.main(["--run", str(tmp_path / "run"), "--to", str(tmp_path / "out.safetensors")])
+    halves = load_file(tmp_path / "out.safetensors")
+    assert {value.dtype for value in halves.values()} == {torch.float16}
+    assert all(torch.equal(value.half(), halves[key]) for key, value in average.items())
+
+
+def test_an_export_refuses_what_float16_cannot_hold(tmp_path: Path) -> None:
+    average = StudentNetwork(TINY.shape).state_dict()
+    average["head.bias"] += 1e6
+    with pytest.raises(ValueError, match=r"head\.bias"):
+        export.export(average, tmp_path / "out.safetensors", steps=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_wants_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        export.main(["--run", str(tmp_path)])
+    assert "expected a checkpoint" in capsys.readouterr().err

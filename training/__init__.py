@@ -1,0 +1,1 @@
+"""Training of the bundled encoder; not part of the installed packages."""

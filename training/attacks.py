@@ -1,0 +1,95 @@
+"""The perturbations that a student is trained on: those that attacks would make.
+
+Momentum on the normalised gradient after Dong et al. 2018 (MI-FGSM, arXiv 1710.06081).
+Differs: every picture has its own budget and its own aim, and the start is uniform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackMix:
+    """What is drawn for a batch, or for each picture of it."""
+
+    budgets: tuple[float, ...] = (4.0, 8.0, 8.0, 16.0)  # Linf, of 255; one for each picture
+    towards: float = 0.3  # share of pictures moved to another one's latent; the rest, away
+    steps: tuple[int, ...] = (1, 2, 2, 4, 6)
+    late_steps: tuple[int, ...] = (2, 4, 6, 10)  # nearly as many as in use, and as costly
+    still: float = 0.1  # share of batches with the uniform start only
+    two_sizes: float = 0.3  # share of batches attacked at full and half size together
+    by_teacher: float = 0.25  # share of batches attacked through the teacher
+    teacher_steps: tuple[int, ...] = (1, 2)
+
+
+def perturbed(
+    network: Network,
+    pictures: torch.Tensor,
+    *,
+    steps: int,
+    budget: torch.Tensor,
+    towards: torch.Tensor,
+    two_sizes: bool,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Answer pictures whose latents were moved within the budget.
+
+    Args:
+        network: float32 (N, 3, H, W) sRGB in [0, 1] to latents float32, differentiable.
+        pictures: float32 (N, 3, H, W) sRGB in [0, 1].
+        steps: sign steps; 0 gives uniform noise of the budget.
+        budget: (N, 1, 1, 1), Linf, in [0, 1].
+        towards: bool (N,); True moves to the next picture's latent, False away from its own.
+        two_sizes: follow the gradient at full and at half size together.
+        generator: makes the uniform start.
+    """
+    views = (as_is, halved) if two_sizes else (as_is,)
+    aims = [_aims(network(view(pictures)).detach(), towards) for view in views] if steps else []
+    sign = torch.where(towards, -1.0, 1.0)
+    change = torch.rand(pictures.shape, generator=generator).to(pictures) * 2 - 1
+    change = (pictures + change * budget).clamp(0, 1) - pictures
+    momentum = torch.zeros_like(pictures)
+    for _ in range(steps):
+        change.requires_grad_(True)
+        moved = torch.zeros((), device=pictures.device)
+        for view, aim in zip(views, aims, strict=True):
+            distance = _relative_distance(network(view(pictures + change)), aim)
+            moved = moved + (sign * distance).sum()
+        (gradient,) = torch.autograd.grad(moved, change)
+        momentum += gradient / gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-12)
+        change = change.detach() + 2 * budget / steps * momentum.sign()
+        change = change.clamp(-budget, budget)
+        change = (pictures + change).clamp(0, 1) - pictures
+    return pictures + change
+
+
+def as_is(pictures: torch.Tensor) -> torch.Tensor:
+    """Answer the pictures themselves."""
+    return pictures
+
+
+def halved(pictures: torch.Tensor) -> torch.Tensor:
+    """Answer pictures (N, 3, H, W) at half their size."""
+    return functional.avg_pool2d(pictures, 2)
+
+
+def _aims(latents: torch.Tensor, towards: torch.Tensor) -> torch.Tensor:
+    return torch.where(towards[:, None, None, None], latents.roll(1, 0), latents)
+
+
+def _relative_distance(latents: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:
+    return (latents - aim).square().mean((1, 2, 3)) / aim.square().mean((1, 2, 3))
+
+
+def draw_budgets(rng: np.random.Generator, mix: AttackMix, count: int) -> torch.Tensor:
+    """Answer one budget for each picture, (count, 1, 1, 1) in [0, 1]."""
+    drawn = rng.choice(mix.budgets, count) / 255
+    return torch.from_numpy(drawn.astype(np.float32)).view(-1, 1, 1, 1)

@@ -1,0 +1,130 @@
+"""Labelled batches: crops, what attacks make of them, and what the teacher sees in both."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from artscraper_runner.encoders.bundled import StudentNetwork
+from artscraper_runner.encoders.taesd import TaesdNetwork
+from training.attacks import AttackMix, draw_budgets, perturbed
+from training.pictures import CropSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curriculum:
+    """Crop sizes in pixels and when, in progress from 0 to 1, harder batches begin.
+
+    Small crops are many pictures, large ones a wider context.
+    """
+
+    attack_after: float = 0.04
+    large_after: float = 0.25  # large crops
+    late_after: float = 0.55  # long attacks
+    small: int = 128
+    small_count: int = 8
+    large: int = 256
+    large_count: int = 2
+    large_share: float = 0.3  # of the batches, once they begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledBatch:
+    """Twice as many pictures as crops: the clean ones, then the attacked ones."""
+
+    pictures: torch.Tensor  # float32 (2n, 3, H, W) sRGB in [0, 1]
+    quarter: torch.Tensor  # teacher's features (2n, 64, H/4, W/4)
+    eighth: torch.Tensor  # teacher's features (2n, 64, H/8, W/8)
+    latents: torch.Tensor  # teacher's latents float32 (2n, C, H/8, W/8)
+
+
+class Labeller:
+    """Draws crops, attacks the student (or the teacher) with them, asks the teacher."""
+
+    def __init__(
+        self,
+        crops: CropSource,
+        teacher: TaesdNetwork,
+        student: StudentNetwork,
+        *,
+        mix: AttackMix,
+        curriculum: Curriculum,
+        device: torch.device,
+        rng: np.random.Generator,
+        generator: torch.Generator,
+    ) -> None:
+        self.crops, self.teacher, self.student = crops, teacher, student
+        self.mix, self.curriculum = mix, curriculum
+        self.device, self.rng, self.generator = device, rng, generator
+
+    def label(self, progress: float) -> LabelledBatch:
+        """Answer a new batch; ``progress`` in [0, 1] decides its size and its attacks."""
+        plan = self.curriculum
+        is_large = progress > plan.large_after and self._chance(plan.large_share)
+        size = plan.large if is_large else plan.small
+        count = plan.large_count if is_large else plan.small_count
+        clean = torch.from_numpy(self.crops.batch(count, size=size))
+        clean = clean.to(self.device).contiguous(memory_format=torch.channels_last)
+        attacked = self._attacked(clean, progress)
+        pictures = torch.cat([clean, attacked])
+        with torch.no_grad(), self.autocast():
+            quarter, eighth, latents = self.teacher.stages(pictures)
+        return LabelledBatch(
+            pictures=pictures, quarter=quarter, eighth=eighth, latents=latents.float()
+        )
+
+    def autocast(self) -> torch.autocast:
+        """Answer the bfloat16 context that both networks run in."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _attacked(self, clean: torch.Tensor, progress: float) -> torch.Tensor:
+        by_teacher = self._chance(self.mix.by_teacher)
+        steps = self._steps(progress, by_teacher=by_teacher)
+        towards = torch.from_numpy(self.rng.random(len(clean)) < self.mix.towards)
+        network: StudentNetwork | TaesdNetwork = self.teacher if by_teacher else self.student
+
+        def latents(pictures: torch.Tensor) -> torch.Tensor:
+            with self.autocast():
+                return network(pictures).float()  # type: ignore[no-any-return]
+
+        self.student.requires_grad_(False)
+        try:
+            return perturbed(
+                latents,
+                clean,
+                steps=steps,
+                budget=draw_budgets(self.rng, self.mix, len(clean)).to(self.device),
+                towards=towards.to(self.device),
+                two_sizes=not by_teacher and self._chance(self.mix.two_sizes),
+                generator=self.generator,
+            ).detach()
+        finally:
+            self.student.requires_grad_(True)
+
+    def _steps(self, progress: float, *, by_teacher: bool) -> int:
+        if progress <= self.curriculum.attack_after or self._chance(self.mix.still):
+            return 0
+        own = self.mix.late_steps if progress > self.curriculum.late_after else self.mix.steps
+        return int(self.rng.choice(self.mix.teacher_steps if by_teacher else own))
+
+    def _chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+
+class Memory:
+    """The last batches; the teacher costs most, so each of its answers is used several times."""
+
+    def __init__(self, *, capacity: int, rng: np.random.Generator) -> None:
+        self.batches: deque[LabelledBatch] = deque(maxlen=capacity)
+        self.rng = rng
+
+    def add(self, batch: LabelledBatch) -> None:
+        """Keep a batch, dropping the oldest one when full."""
+        self.batches.append(batch)
+
+    def draw(self) -> LabelledBatch:
+        """Answer any of the kept batches."""
+        return self.batches[int(self.rng.integers(len(self.batches)))]

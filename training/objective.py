@@ -1,0 +1,78 @@
+"""The distillation loss: latents, their changes under attack, and fading inner hints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from artscraper_runner.encoders.bundled import StudentNetwork, StudentShape
+from artscraper_runner.encoders.taesd import WIDTH as TEACHER_WIDTH
+from training.labels import LabelledBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Weights of the loss' terms; each term is about 1 for a student that answers zero."""
+
+    latent: float = 1.0
+    change: float = 1.0
+    hint: float = 0.3  # at the start; falls linearly to 0 at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One batch's losses (scalars) and the mean cosine between the two changes of latents."""
+
+    total: torch.Tensor
+    latent: torch.Tensor
+    change: torch.Tensor
+    hint: torch.Tensor
+    cosine: torch.Tensor
+
+
+class HintedStudent(nn.Module):
+    """The student with two heads that read the teacher's inner features from its own."""
+
+    def __init__(self, shape: StudentShape) -> None:
+        super().__init__()
+        self.student = StudentNetwork(shape)
+        self.quarter_hint = nn.Conv2d(shape.quarter_width, TEACHER_WIDTH, 1)
+        self.eighth_hint = nn.Conv2d(shape.eighth_width, TEACHER_WIDTH, 1)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Answer both hints and the latents, float32."""
+        quarter, eighth, latents = self.student.stages(pictures)
+        hints = self.quarter_hint(quarter).float(), self.eighth_hint(eighth).float()
+        return *hints, latents.float()
+
+
+def score(
+    answers: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    batch: LabelledBatch,
+    *,
+    weights: Weights,
+    progress: float,
+) -> Scores:
+    """Compare the student's answers with a batch's labels; ``progress`` in [0, 1]."""
+    quarter, eighth, latents = answers
+    latent = _relative(latents, batch.latents)
+    hint = _relative(quarter, batch.quarter.float()) + _relative(eighth, batch.eighth.float())
+    ours, theirs = _changes(latents), _changes(batch.latents)
+    power = theirs.square().sum(1)
+    change = ((ours - theirs).square().sum(1) / (0.5 * (power + power.mean()) + 1e-6)).mean()
+    total = weights.latent * latent + weights.change * change
+    total = total + weights.hint * (1 - progress) * hint
+    cosine = functional.cosine_similarity(ours.detach(), theirs, dim=1).mean()
+    return Scores(total=total, latent=latent, change=change, hint=hint, cosine=cosine)
+
+
+def _relative(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(ours, theirs) / theirs.var()
+
+
+def _changes(latents: torch.Tensor) -> torch.Tensor:
+    clean, attacked = latents.chunk(2)
+    return (attacked - clean).flatten(1)
