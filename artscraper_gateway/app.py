@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
@@ -48,7 +49,9 @@ def _lifespan(config: GatewayConfig) -> Any:
         queue = JobQueue(store)
         deletion = Deletion(config, store, queue)
         supervisor = WorkerSupervisor(config)
-        app.state.gateway = Gateway(config, store, Submission(config, queue), deletion)
+        app.state.gateway = Gateway(
+            config, store, Submission(config, queue, Choices(config)), deletion
+        )
         app.state.workers = supervisor
         supervisor.start()
         await run_sync(deletion.finish_interrupted)

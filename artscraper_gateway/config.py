@@ -71,6 +71,14 @@ class GatewayConfig(BaseSettings):
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
     )
+    strength: str = Field(
+        "medium", pattern="^(low|medium|high)$", description="strength of jobs that name none"
+    )
+    encoder: str = Field("bundled", description="encoder of jobs that name none")
+    models_dir: Path | None = Field(None, description="folder of encoders' weights")
+    allow_downloads: bool = Field(
+        False, description="fetch missing weights of published encoders from their hub"
+    )
     tineye_api_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices(

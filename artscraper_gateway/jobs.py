@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dbos import DBOS, PortableWorkflowError
 
+from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.job_queue import WORKFLOW, is_heavy
@@ -25,7 +26,6 @@ from artscraper_runner import (
     Cancelled,
     Controls,
     PictureRun,
-    ProtectionOptions,
     RunnerError,
     StageFailed,
     Workspace,
@@ -120,11 +120,14 @@ class _Steps:
     def _picture_run(self) -> PictureRun:
         config = self.runner.config
         folders = JobFolders.of(self.job.id, config)
+        target = self.job.request.get("nightshade_target_file")
         return PictureRun(
             source=folders.input / self.job.source,
             workspace=Workspace(output=folders.output, work=folders.work),
             limits=config.picture_limits,
-            options=ProtectionOptions(**self.job.request.get("protection", {})),
+            options=Choices(config).protection(
+                self.job.request, target=folders.input / target if target else None
+            ),
             controls=Controls(should_stop=self._should_stop),
         )
 

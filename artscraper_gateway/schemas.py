@@ -30,6 +30,25 @@ class JobOptions(BaseModel):
     include_protection: bool = Field(True, description="run the protection stages")
     enable_tineye: bool = Field(False, description="send the picture to TinEye's reverse search")
 
+    stages: Annotated[list[str] | None, BeforeValidator(_split_names)] = Field(
+        None, description="protection stages, in this order; none given = all", max_length=32
+    )
+    strength: Literal["low", "medium", "high"] | None = Field(
+        None, description="how far pixels may change: 4, 8 or 16 of 255; none = the gateway's"
+    )
+    encoder: str | None = Field(
+        None, max_length=200, description="what the attacks look through; none = the gateway's"
+    )
+    seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="same seed, same picture: same bytes; none = 0"
+    )
+    nightshade_target: str | None = Field(
+        None, max_length=200, description="concept that nightshade moves towards; none = forest"
+    )
+    watermark_text: str | None = Field(
+        None, max_length=200, description="text of the invisible watermark; none = artscraper"
+    )
+
     @model_validator(mode="after")
     def _known_processors(self) -> Self:
         for name in self.processors or ():

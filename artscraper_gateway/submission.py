@@ -8,12 +8,14 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.errors import BrokenPicture, StorageFailed, TooLarge, UnsupportedPicture
 from artscraper_gateway.folders import JobFolders
@@ -21,13 +23,15 @@ from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.schemas import JobOptions
 from artscraper_gateway.store import Job
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
-from artscraper_runner import PictureTooLarge, default_stages, inspect_picture
+from artscraper_runner import PictureTooLarge, inspect_picture
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
 
 # More threads would not be faster, only fight over the interpreter and make the slowest slower.
 _THREADS = 4
-# Writes the picture to the path it is given.
-Receiver = Callable[[Path], Awaitable[object]] | Callable[[Path], None]
+_INCOMING = "incoming"
+# Write a picture to the path they are given.
+ThreadReceiver = Callable[[Path], None]
+Receiver = Callable[[Path], Awaitable[object]] | ThreadReceiver
 
 
 @dataclass(frozen=True)
@@ -36,42 +40,53 @@ class Submission:
 
     config: GatewayConfig
     queue: JobQueue
+    choices: Choices
     _threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
-    async def accept(self, receive: Receiver, options: JobOptions) -> Job:
+    async def accept(
+        self, receive: Receiver, options: JobOptions, *, target: ThreadReceiver | None = None
+    ) -> Job:
         """Stages the picture that `receive` writes and returns the queued job.
 
         A plain function is called in the thread that also checks and enqueues: every hop between
-        threads is paid for by each submission.
+        threads is paid for by each submission. `target` writes the caller's own picture for
+        nightshade.
 
         Raises:
-            GatewayError: the picture was refused or could not be stored; nothing was accepted.
+            GatewayError: the request or the picture was refused, or could not be stored; nothing
+                was accepted.
         """
         job_id = uuid.uuid4().hex
+        request = self.choices.request(options)
         folders = JobFolders.of(job_id, self.config)
-        incoming = folders.input / "incoming"
         async with _removed_on_error(folders):
             if inspect.iscoroutinefunction(receive):
-                await receive(incoming)
-                return await run_sync(self._enqueue, job_id, incoming, options)
-            return await run_sync(
-                self._receive_and_enqueue, job_id, incoming, options, receive, limiter=self._threads
-            )
+                await receive(folders.input / _INCOMING)
+                received: tuple[ThreadReceiver | None, ...] = (None, target)
+            else:
+                received = (cast(ThreadReceiver, receive), target)
+            enqueue = partial(self._enqueue, job_id, folders.input, request, received)
+            return await run_sync(enqueue, limiter=self._threads)
 
-    def _receive_and_enqueue(
-        self, job_id: str, incoming: Path, options: JobOptions, receive: Receiver
+    def _enqueue(
+        self,
+        job_id: str,
+        folder: Path,
+        request: dict[str, Any],
+        receivers: tuple[ThreadReceiver | None, ...],
     ) -> Job:
-        receive(incoming)
-        return self._enqueue(job_id, incoming, options)
-
-    def _enqueue(self, job_id: str, incoming: Path, options: JobOptions) -> Job:
-        source = self._name_by_content(incoming)
-        request: dict[str, Any] = options.model_dump()
-        request["stages"] = list(default_stages()) if options.include_protection else []
+        receive, receive_target = receivers
+        if receive is not None:
+            receive(folder / _INCOMING)
+        source = self._name_by_content(folder, "image")
+        if receive_target is not None:
+            receive_target(folder / _INCOMING)
+            request["nightshade_target_file"] = self._name_by_content(folder, "nightshade-target")
         return self.queue.submit(job_id, source=source, request=request)
 
-    def _name_by_content(self, incoming: Path) -> str:
-        """Checks the header and renames the file to what it is; its sent name is never used."""
+    def _name_by_content(self, folder: Path, name: str) -> str:
+        """Checks what came in and gives it `name` with its real suffix; a sent name is not used."""
+        incoming = folder / _INCOMING
         try:
             header = inspect_picture(incoming, self.config.picture_limits)
         except RunnerUnsupportedPicture as error:
@@ -80,9 +95,9 @@ class Submission:
             raise TooLarge(str(error)) from error
         except RunnerBrokenPicture as error:
             raise BrokenPicture(str(error)) from error
-        name = f"image{header.suffix}"
-        incoming.rename(incoming.with_name(name))
-        return name
+        target = folder / f"{name}{header.suffix}"
+        incoming.rename(target)
+        return target.name
 
 
 @asynccontextmanager

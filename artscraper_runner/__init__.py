@@ -31,8 +31,10 @@ _HOME = {
     "inspect_picture": "images",
     "processor_names": "processors",
     "stage_names": "protections",
-    "default_stages": "protections",
     "check_options": "protections",
+    "chosen_stages": "protections",
+    "default_stages": "protections",
+    "encoder_names": "encoders",
     "PictureRun": "picture_run",
     "Workspace": "workspace",
     "run_full_workflow": "protection_pipeline",
@@ -42,6 +44,7 @@ _HOME = {
 
 if TYPE_CHECKING:
     from artscraper_runner.analysis import analyse_picture as analyse_picture
+    from artscraper_runner.encoders import encoder_names as encoder_names
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture
     from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow
     from artscraper_runner.protections import check_options as check_options
+    from artscraper_runner.protections import chosen_stages as chosen_stages
     from artscraper_runner.protections import default_stages as default_stages
     from artscraper_runner.protections import stage_names as stage_names
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL

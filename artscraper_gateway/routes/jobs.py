@@ -33,6 +33,7 @@ from artscraper_gateway.store import Job
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 UsedGateway = Annotated[Gateway, Depends(gateway)]
 _MAX_JSON_BYTES = 64 * 1024
+_TARGET = "nightshade_target"  # a concept's name, or a picture
 
 
 @router.post("", openapi_extra=SUBMIT_BODY, responses=PROBLEMS[413, 415, 422, 503])
@@ -97,8 +98,14 @@ async def _submit_form(request: Request, used: Gateway) -> Job:
         if not isinstance(upload, UploadFile):
             raise InvalidRequest("file: expected a picture in this form field, found none")
         options = _form_options(form)
-        receive = partial(save_upload, upload, max_bytes=limit)
-        return await used.submission.accept(receive, options)
+        target = form.get(_TARGET)
+        return await used.submission.accept(
+            partial(save_upload, upload, max_bytes=limit),
+            options,
+            target=partial(save_upload, target, max_bytes=limit)
+            if isinstance(target, UploadFile)
+            else None,
+        )
 
 
 def _form_options(form: FormData) -> JobOptions:
@@ -106,6 +113,8 @@ def _form_options(form: FormData) -> JobOptions:
     fields: dict[str, Any] = {}
     for name in set(form) - {"file"}:
         values = form.getlist(name)
+        if name == _TARGET and isinstance(values[0], UploadFile):
+            continue
         if any(isinstance(value, UploadFile) for value in values):
             raise InvalidRequest(f"{name[:80]}: expected text, found a file")
         text = ",".join(str(value) for value in values)

@@ -35,6 +35,14 @@ def _form_schema() -> dict[str, Any]:
         "type": "string",
         "description": "analysis processors to run, separated by commas; none = all",
     }
+    properties["stages"] = {
+        "type": "string",
+        "description": "protection stages in this order, separated by commas; none = all",
+    }
+    properties["nightshade_target"] = {
+        "type": "string",
+        "description": "concept that nightshade moves towards, or a picture as a file",
+    }
     return {**schema, "title": "JobForm", "properties": properties, "required": ["file"]}
 
 

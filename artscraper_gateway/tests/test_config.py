@@ -30,6 +30,10 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "drain_timeout": ("4", 4.0),
     "poll_interval": ("0.5", 0.5),
     "max_stage_attempts": ("2", 2),
+    "strength": ("low", "low"),
+    "encoder": ("taef2", "taef2"),
+    "models_dir": ("/models", Path("/models")),
+    "allow_downloads": ("yes", True),
     "tineye_api_key": ("secret", SecretStr("secret")),
     "tineye_url": ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
     "log_level": ("debug", "debug"),
@@ -73,7 +77,12 @@ def test_a_setting_comes_three_ways_in_their_order(
     monkeypatch.setenv(f"ARTSCRAPER_GATEWAY_{name.upper()}", text)
     assert getattr(GatewayConfig(), name) == value
     assert getattr(from_command_line(), name) == value
-    as_text = {"local_roots": "input", "allowed_hosts": "", "allow_private_addresses": "no"}
+    as_text = {
+        "local_roots": "input",
+        "allowed_hosts": "",
+        "allow_private_addresses": "no",
+        "allow_downloads": "no",
+    }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))
         assert getattr(from_command_line(f"--{name}", text), name) == default

@@ -1,0 +1,67 @@
+"""What a caller chose, completed by the settings and checked before anything is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.errors import InvalidRequest
+from artscraper_gateway.schemas import JobOptions
+from artscraper_runner import (
+    InvalidOption,
+    ProtectionOptions,
+    check_options,
+    chosen_stages,
+    encoder_names,
+)
+
+_PROTECTION_FIELDS = ("strength", "encoder", "seed", "nightshade_target", "watermark_text")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Turns requests into what the job's row keeps, and that into what the runner takes."""
+
+    config: GatewayConfig
+
+    def request(self, options: JobOptions) -> dict[str, Any]:
+        """Returns the request with every default filled in, as JSON.
+
+        Raises:
+            InvalidRequest: a stage, encoder, concept or text that cannot be used; lists the valid.
+        """
+        request = options.model_dump()
+        asked = {name: request.pop(name) for name in _PROTECTION_FIELDS}
+        given = {name: value for name, value in asked.items() if value is not None}
+        defaults = {"strength": self.config.strength, "encoder": self.config.encoder}
+        request["protection"] = {**defaults, **given}
+        try:
+            self._check_encoder(request["protection"]["encoder"])
+            check_options(self.protection(request))
+            stages = chosen_stages(None if options.stages is None else tuple(options.stages))
+        except InvalidOption as error:
+            raise InvalidRequest(str(error)) from error
+        request["stages"] = list(stages) if options.include_protection else []
+        return request
+
+    def protection(
+        self, request: dict[str, Any], *, target: Path | None = None
+    ) -> ProtectionOptions:
+        """Returns the runner's options; `target` is the caller's own picture for nightshade."""
+        options = dict(request["protection"])
+        if target is not None:
+            options["nightshade_target"] = target
+        return ProtectionOptions(
+            **options,
+            models_dir=self.config.models_dir,
+            allow_downloads=self.config.allow_downloads,
+        )
+
+    def _check_encoder(self, name: str) -> None:
+        """A caller may not make the gateway open a path or load a hub's repository by its name."""
+        members = name.removeprefix("ensemble:").split("+")
+        if name != self.config.encoder and not set(members) <= set(encoder_names()):
+            valid = ", ".join((*encoder_names(), "ensemble:<name>+<name>"))
+            raise InvalidRequest(f"unknown encoder {name[:80]!r}; valid: {valid}")

@@ -1,0 +1,116 @@
+"""What callers may choose about the protection, over HTTP."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_runner import stage_names
+
+Picture = Callable[..., bytes]
+WAIT = {"Prefer": "wait=110"}
+
+
+def protect(client: httpx.Client, content: bytes, **fields: Any) -> list[dict[str, Any]]:
+    """Returns the layers of a job that is done."""
+    data = {"include_hash_analysis": "no", **fields}
+    job = client.post("/v1/jobs", files={"file": content}, data=data, headers=WAIT).json()
+    assert job["status"] == "done", job
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    layers: list[dict[str, Any]] = result["summary"]["layers"]
+    return layers
+
+
+@pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("high", 16)])
+def test_strength_bounds_the_change_of_the_attack_stages(
+    client: httpx.Client, picture: Picture, strength: str, budget: int
+) -> None:
+    layers = protect(client, picture(96, 80), strength=strength, stages="photoguard,mist")
+    assert [layer["stage"] for layer in layers] == ["original", "photoguard", "mist"]
+    for layer in layers[1:]:
+        assert 0 < layer["metrics"]["linf"] <= budget
+        assert layer["metrics"]["strength"] == strength
+
+
+def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Picture) -> None:
+    content = picture(96, 80)
+
+    def last_layer(seed: str) -> bytes:
+        data = {"seed": seed, "stages": "photoguard", "include_hash_analysis": "no"}
+        job = client.post("/v1/jobs", files={"file": content}, data=data, headers=WAIT).json()
+        return client.get(f"/v1/jobs/{job['job_id']}/layers/photoguard").content
+
+    first = last_layer("7")
+    assert first == last_layer("7")
+    assert first != last_layer("8")
+
+
+def test_a_picture_of_ones_own_for_nightshade(
+    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((64, 64, 3), (250, 20, 20), np.uint8)).save(buffer, "PNG")
+    files = {"file": picture(96, 80), "nightshade_target": ("red.gif", buffer.getvalue())}
+    data = {"stages": "nightshade", "include_hash_analysis": "no"}
+    job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
+    assert job["status"] == "done", job
+    staged = sorted(path.name for path in (gateway.base_dir / job["job_id"] / "input").iterdir())
+    assert staged == ["image.png", "nightshade-target.png"]
+
+
+def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Picture) -> None:
+    content = picture(300, 280)
+    layers = protect(
+        client,
+        content,
+        stages="nightshade,invisible-watermark",
+        nightshade_target="city",
+        watermark_text="by Ada",
+    )
+    assert layers[-1]["metrics"]["bit_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"strength": "extreme"}, "medium"),
+        ({"stages": ["blur"]}, "photoguard"),
+        ({"encoder": "clip"}, "bundled"),
+        ({"encoder": "vae:/etc/passwd"}, "bundled"),
+        ({"encoder": "ensemble:bundled+vae:/etc"}, "bundled"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**40}, "seed"),
+        ({"nightshade_target": "/etc/passwd"}, "forest"),
+        ({"watermark_text": ""}, "watermark_text"),
+        ({"watermark_text": "x" * 100}, "watermark_text"),
+    ],
+)
+def test_what_cannot_be_chosen_is_a_422_that_lists_the_valid(
+    client: httpx.Client, fields: dict[str, Any], named: str
+) -> None:
+    answer = client.post("/v1/jobs", json={"local_path": "input/none.png", **fields})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid-request"
+    assert named in answer.json()["detail"]
+
+
+def test_an_encoder_whose_weights_are_missing_fails_the_job_and_says_what_to_do(
+    client: httpx.Client, picture: Picture
+) -> None:
+    data = {"encoder": "taef2", "stages": "photoguard", "include_hash_analysis": "no"}
+    job = client.post("/v1/jobs", files={"file": picture(96, 80)}, data=data, headers=WAIT).json()
+    assert job["status"] == "error"
+    assert "photoguard" in job["error"] and "taef2" in job["error"]
+
+
+def test_every_stage_has_a_layer_by_default(client: httpx.Client, picture: Picture) -> None:
+    layers = protect(client, picture(300, 280))
+    assert {layer["stage"] for layer in layers[1:]} <= set(stage_names())
+    assert [layer["stage"] for layer in layers[1:4]] == ["photoguard", "mist", "nightshade"]
