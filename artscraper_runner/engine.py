@@ -70,7 +70,9 @@ def optimise(
         scores.append(score)
         momentum = rule.momentum * momentum + gradient / (gradient.abs().mean() + _TINY)
         step = _step_size(rule, iteration)
-        change = _projected(change + step * bound * momentum.sign(), picture, bound)
+        change = _projected(
+            change + step * bound * _direction(momentum, rule.softness), picture, bound
+        )
         controls.on_progress(Progress(what, iteration + 1, rule.iterations))
         if _is_plateau(scores, rule):
             break
@@ -100,6 +102,13 @@ def _gradient(
     (gradient,) = torch.autograd.grad(score, moved)
     # A black picture or a degenerate view may divide zero by zero: no direction, not a NaN.
     return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), score.item()
+
+
+def _direction(momentum: torch.Tensor, softness: float) -> torch.Tensor:
+    """Signs, or what lies below `softness` times the mean in proportion; in -1..1."""
+    if not softness:
+        return momentum.sign()
+    return (momentum / (softness * momentum.abs().mean() + _TINY)).clamp(-1, 1)
 
 
 def _step_size(rule: StepRule, iteration: int) -> float:

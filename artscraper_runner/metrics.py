@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def _absolute_change(before: Pixels, after: Pixels) -> Pixels:
     return np.maximum(before, after) - np.minimum(before, after)
 
 
-def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floating]:
+def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
     count = _SSIM_WINDOW**2
     sample = np.float32(count / (count - 1))
     mean_x, mean_y = _window_mean(x), _window_mean(y)
@@ -89,7 +90,7 @@ def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floa
     var_y = sample * (_window_mean(y * y) - mean_y * mean_y)
     covariance = sample * (_window_mean(x * y) - mean_x * mean_y)
     c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
-    similarity: NDArray[np.floating] = (
+    similarity: NDArray[np.floating[Any]] = (
         (2 * mean_x * mean_y + c1)
         * (2 * covariance + c2)
         / ((mean_x * mean_x + mean_y * mean_y + c1) * (var_x + var_y + c2))

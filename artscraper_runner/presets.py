@@ -38,9 +38,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, ssim_loss=0.10),
-    "medium": Strength(budget=8, ssim_loss=0.18),
-    "high": Strength(budget=16, ssim_loss=0.32),
+    "low": Strength(budget=4, ssim_loss=0.2),
+    "medium": Strength(budget=8, ssim_loss=0.4),
+    "high": Strength(budget=16, ssim_loss=0.6),
 }
 
 
@@ -49,7 +49,10 @@ class StepRule:
     """How the loop moves. Steps and noise are shares of the budget of each pixel.
 
     The step falls linearly from `first_step` to `last_step`. `momentum` 0 is the plain sign step;
-    1 adds up normalised gradients (Dong et al. 2018, arXiv 1710.06081). `start_noise` is the
+    1 adds up normalised gradients (Dong et al. 2018, arXiv 1710.06081). With `softness` c > 0 a
+    pixel takes the whole step only where its momentum reaches c times the mean, and a
+    proportional part below; 0 is the sign step. Soft steps spend less of the mean square error
+    where it moves the latent little. `start_noise` is the
     half-width of the uniform start, drawn where the layer before changed nothing. The loop ends
     early when the objective rose by less than `plateau_gain` (relative) over `plateau_span`
     iterations; span 0 never ends early.
@@ -60,6 +63,7 @@ class StepRule:
     last_step: float
     momentum: float
     start_noise: float
+    softness: float = 0.0
     plateau_span: int = 0
     plateau_gain: float = 0.0
 
@@ -120,6 +124,7 @@ _DEFAULT = AttackPreset(
         last_step=0.2,
         momentum=1.0,
         start_noise=0.5,
+        softness=8.0,
         plateau_span=4,
         plateau_gain=0.01,
     ),

@@ -6,15 +6,11 @@ All are float32 (H, W, 3) sRGB in [0, 1], the same for the same size.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.errors import UnknownName
-
-if TYPE_CHECKING:
-    import torch
 
 Pixels = NDArray[np.float32]
 
@@ -35,13 +31,6 @@ def periodic_pattern(height: int, width: int, *, cell: int = 16) -> Pixels:
     radius = np.hypot(rows % cell - cell / 2, columns % cell - cell / 2)
     rings = radius < cell / 4
     return _grey_to_rgb(np.where(rings, 1 - checks, checks))
-
-
-def as_tensor(picture: Pixels) -> torch.Tensor:
-    """Returns (H, W, 3) as float32 (1, 3, H, W)."""
-    import torch
-
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
 
 
 def concept_names() -> tuple[str, ...]:
@@ -121,8 +110,9 @@ def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 def _unit_grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     rows, columns = _grid(height, width)
-    half = np.float32(0.5)
-    return (rows + half) / np.float32(height), (columns + half) / np.float32(width)
+    rows += np.float32(0.5)
+    columns += np.float32(0.5)
+    return rows / np.float32(height), columns / np.float32(width)
 
 
 def _grey_to_rgb(values: NDArray[np.generic]) -> Pixels:
@@ -133,5 +123,5 @@ def _gradient(
     rows: NDArray[np.float32], *, top: tuple[float, ...], bottom: tuple[float, ...]
 ) -> Pixels:
     share = rows[..., None]
-    picture: Pixels = (1 - share) * np.array(top, np.float32) + share * np.array(bottom, np.float32)
-    return picture.astype(np.float32)
+    first, last = np.array(top, np.float32), np.array(bottom, np.float32)
+    return np.asarray((1 - share) * first + share * last, np.float32)

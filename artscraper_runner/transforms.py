@@ -39,10 +39,10 @@ def colour_halved(pictures: torch.Tensor) -> torch.Tensor:
     A linear map, so its gradient tells exactly which colour changes would be averaged away.
     """
     to_ycc = torch.tensor(_RGB_TO_YCC, device=pictures.device, dtype=pictures.dtype)
-    luma, chroma = torch.split(torch.einsum("ij,njhw->nihw", to_ycc, pictures), [1, 2], dim=1)
-    small = functional.avg_pool2d(chroma, 2, ceil_mode=True, count_include_pad=False)
+    planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures)
+    small = functional.avg_pool2d(planes[:, 1:], 2, ceil_mode=True, count_include_pad=False)
     coarse = functional.interpolate(small, size=pictures.shape[-2:], mode="nearest")
-    stored = torch.cat([luma, coarse], dim=1)
+    stored = torch.cat([planes[:, :1], coarse], dim=1)
     return torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), stored)
 
 

@@ -52,6 +52,21 @@ def test_momentum_goes_on_where_a_plain_step_turns_back():
     assert torch.allclose(carried, torch.full_like(PICTURE, 0.6 * 8 / 255), atol=1e-6)
 
 
+def test_a_soft_step_is_in_proportion_below_the_threshold():
+    weights = torch.ones_like(PICTURE)
+    weights[..., 0] = 0.0
+    weights[..., 1] = 7.0  # the mean is 2.25
+
+    def weighted(pictures: torch.Tensor, iteration: int) -> torch.Tensor:
+        return (pictures * weights).sum()
+
+    rule = replace(RULE, iterations=1, first_step=1.0, softness=2.0)
+    moved = run(weighted, rule=rule).perturbation * 255 / 8
+    assert torch.allclose(moved[..., 0], torch.tensor(0.0))
+    assert torch.allclose(moved[..., 1], torch.tensor(1.0))
+    assert torch.allclose(moved[..., 2], torch.tensor(1 / 4.5), atol=1e-4)
+
+
 def test_the_picture_stays_in_range():
     white = torch.ones_like(PICTURE)
     assert run(picture=white).perturbation.abs().max() == 0

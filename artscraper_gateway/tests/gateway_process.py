@@ -69,7 +69,7 @@ class GatewayProcess:
         return (self.home / "gateway.log").read_text()
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.base_url, timeout=60, trust_env=False, **options)
+        return httpx.Client(base_url=self.base_url, timeout=180, trust_env=False, **options)
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children()

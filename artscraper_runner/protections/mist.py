@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from artscraper_runner.protections.latent_attack import LatentAttack
-from artscraper_runner.target_pictures import as_tensor, periodic_pattern
+from artscraper_runner.target_pictures import periodic_pattern
 from artscraper_runner.types import Project, ProtectionOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Mist(LatentAttack):
@@ -23,6 +27,6 @@ class Mist(LatentAttack):
         "Mist v2", "textural mode (Liang and Wu 2023, arXiv 2305.12683), re-implemented"
     )
 
-    def target(self, size: tuple[int, int], options: ProtectionOptions) -> torch.Tensor:
+    def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
         """Returns the periodic pattern."""
-        return as_tensor(periodic_pattern(*size))
+        return periodic_pattern(*size)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from artscraper_runner.images import open_picture
 from artscraper_runner.protections.latent_attack import LatentAttack
-from artscraper_runner.target_pictures import as_tensor, concept
+from artscraper_runner.target_pictures import concept
 from artscraper_runner.types import PictureLimits, Project, ProtectionOptions
-from artscraper_runner.working_size import to_tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Nightshade(LatentAttack):
@@ -29,13 +31,22 @@ class Nightshade(LatentAttack):
         "image perturbation (Shan et al. 2024, arXiv 2310.13828), re-implemented",
     )
 
-    def target(self, size: tuple[int, int], options: ProtectionOptions) -> torch.Tensor:
+    def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
         """Returns the built-in concept or the caller's picture, stretched to the size.
 
         Raises:
             PictureError: the caller's picture cannot be opened, or is too large.
         """
         chosen = options.nightshade_target
-        if isinstance(chosen, Path):
-            return to_tensor(open_picture(chosen, PictureLimits()).pixels, size)
-        return as_tensor(concept(chosen, *size))
+        if isinstance(chosen, str):
+            return concept(chosen, *size)
+        return _stretched(chosen, size)
+
+
+def _stretched(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.fromarray(open_picture(path, PictureLimits()).pixels)
+    pixels = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(pixels, np.float32) / np.float32(255)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from artscraper_runner.protections.latent_attack import LatentAttack
-from artscraper_runner.target_pictures import as_tensor, grey
+from artscraper_runner.target_pictures import grey
 from artscraper_runner.types import Project, ProtectionOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Photoguard(LatentAttack):
@@ -22,6 +26,6 @@ class Photoguard(LatentAttack):
         "PhotoGuard", "encoder attack (Salman et al. 2023, arXiv 2302.06588), re-implemented"
     )
 
-    def target(self, size: tuple[int, int], options: ProtectionOptions) -> torch.Tensor:
+    def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
         """Returns mid grey."""
-        return as_tensor(grey(*size))
+        return grey(*size)

@@ -1,0 +1,205 @@
+"""One attack on one picture of any size: from the working size to the change at full size.
+
+The presets hold the numbers, the engine the loop. One budget holds for all attacks of a job
+together: the Linf distance from the original.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from artscraper_runner.effects import EFFECTIVE_RATIO, VIEWS, Observer, effect_record
+from artscraper_runner.encoders import load_encoder, standby_encoders
+from artscraper_runner.engine import Outcome, optimise
+from artscraper_runner.errors import OutOfMemory
+from artscraper_runner.objectives import LatentObjective
+from artscraper_runner.perceptual_map import budget_map
+from artscraper_runner.presets import AttackPreset, Strength, attack_preset, strength_named
+from artscraper_runner.types import Controls, Json, ProtectionOptions
+from artscraper_runner.working_size import SHORT_SIDE, ScaledPictures, added, working_size
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int]  # height, width in px
+_scaled = ScaledPictures()
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """`pixels` uint8 (H, W, 3), the working `size` they were found at, and the attack's figures."""
+
+    pixels: Pixels
+    size: Size
+    record: Json
+
+
+@dataclass(frozen=True)
+class PictureAttack:
+    """The attack `stage` on `original`, uint8 (H, W, 3).
+
+    `target` draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at the size it is given.
+    """
+
+    stage: str
+    original: Pixels
+    options: ProtectionOptions
+    target: Callable[[Size], NDArray[np.float32]]
+
+    def run(self, before: Pixels, controls: Controls) -> Attacked:
+        """Returns `before` plus the attack's change; memory that runs out is met once with less.
+
+        Raises:
+            Cancelled: the caller asked to stop.
+            OutOfMemory: the device has too little, also for a smaller working size.
+            RunnerError: the encoder or the target cannot be used.
+        """
+        height, width = before.shape[:2]
+        try:
+            return self._run_at(working_size(height, width), before, controls)
+        except torch.OutOfMemoryError:
+            _free_device_memory()
+        short_side = max(1, min(SHORT_SIDE, height, width) // 2)
+        try:
+            size = working_size(height, width, short_side=short_side)
+            return self._run_at(size, before, controls)
+        except torch.OutOfMemoryError as error:
+            _free_device_memory()
+            raise OutOfMemory(self.options.encoder, width, height) from error
+
+    def measured(self, saved: Pixels, before: Pixels) -> Json:
+        """Returns the layer's effects as saved, seen at the working size; see `effects`.
+
+        `unattacked` names what a second encoder sees that no attack looked through, where the
+        folder of models holds one; `effective` is false where noise would do about as well.
+        """
+        original, changed, earlier = (self._seen(each) for each in (self.original, saved, before))
+        observer = _observer_for(self.options)
+        record = effect_record(observer, original, changed)
+        times_noise = record["times_noise"]["plain"]
+        return {
+            **record,
+            "effect_before": round(observer.displacement(original, earlier), 4),
+            "progress_to_target": self._progress(original, changed),
+            "unattacked": self._seen_by_another(original, changed, ("plain",)),
+            "effective": times_noise is not None and times_noise >= EFFECTIVE_RATIO,
+        }
+
+    def measured_final(self, final: Pixels) -> Json:
+        """Returns what is left of the attack in the last layer: effects and progress."""
+        original, changed = self._seen(self.original), self._seen(final)
+        return {
+            **effect_record(_observer_for(self.options), original, changed),
+            "progress_to_target": self._progress(original, changed),
+            "unattacked": self._seen_by_another(original, changed, tuple(VIEWS)),
+        }
+
+    def _run_at(self, size: Size, before: Pixels, controls: Controls) -> Attacked:
+        preset = attack_preset(self.stage, self.options.preset)
+        strength = strength_named(self.options.strength)
+        original, start = _to_device(self.original, size), _to_device(before, size)
+        outcome = self._optimised(original, start, preset, strength, controls)
+        step = outcome.perturbation - (start - original)
+        pixels = added(before, step, original=self.original, budget=strength.budget)
+        return Attacked(
+            pixels,
+            size,
+            {
+                "preset": self.options.preset,
+                "strength": self.options.strength,
+                "budget": strength.budget,
+                "seed": self.options.seed,
+                "iterations": outcome.iterations,
+            },
+        )
+
+    def _optimised(
+        self,
+        original: torch.Tensor,
+        before: torch.Tensor,
+        preset: AttackPreset,
+        strength: Strength,
+        controls: Controls,
+    ) -> Outcome:
+        observer = _observer_for(self.options)
+        objective = LatentObjective(
+            observer.encoder,
+            reference=observer.latent,
+            original=original,
+            before=before,
+            target=self._target_for(original),
+            preset=preset,
+        )
+        return optimise(
+            original,
+            start=before - original,
+            bound=_bound(original, before, preset, strength),
+            objective=objective,
+            rule=preset.rule,
+            seed=zlib.crc32(self.stage.encode(), self.options.seed),
+            controls=controls,
+            what=self.stage,
+        )
+
+    def _target_for(self, picture: torch.Tensor) -> torch.Tensor:
+        drawn = self.target((picture.shape[2], picture.shape[3]))
+        return torch.from_numpy(drawn).permute(2, 0, 1)[None].contiguous().to(picture)
+
+    def _progress(self, original: torch.Tensor, changed: torch.Tensor) -> float:
+        aim = self._target_for(original)
+        return round(_observer_for(self.options).progress(original, changed, aim), 4)
+
+    def _seen(self, pixels: Pixels) -> torch.Tensor:
+        height, width = pixels.shape[:2]
+        return _to_device(pixels, working_size(height, width))
+
+    def _seen_by_another(
+        self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]
+    ) -> Json | None:
+        models_dir = self.options.models_dir
+        name = next(iter(standby_encoders(self.options.encoder, models_dir)), None)
+        if name is None:
+            return None
+        observer = _observer(name, models_dir, allow_downloads=False)
+        return effect_record(observer, original, changed, views=views)
+
+
+def _bound(
+    original: torch.Tensor, before: torch.Tensor, preset: AttackPreset, strength: Strength
+) -> torch.Tensor:
+    """The bound of each pixel; never less than what the layers before have used within budget."""
+    budget = strength.budget / 255
+    if not preset.has_map:
+        return torch.full_like(original[:, :1], budget)
+    shaped = budget_map(original, budget=budget, ssim_loss=strength.ssim_loss)
+    return torch.maximum(shaped, (before - original).abs().clamp(max=budget))
+
+
+def _observer_for(options: ProtectionOptions) -> Observer:
+    return _observer(options.encoder, options.models_dir, allow_downloads=options.allow_downloads)
+
+
+@lru_cache(maxsize=3)
+def _observer(name: str, models_dir: Path | None, *, allow_downloads: bool) -> Observer:
+    return Observer(
+        load_encoder(name, models_dir=models_dir, allow_downloads=allow_downloads, device=_device())
+    )
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _to_device(pixels: Pixels, size: Size) -> torch.Tensor:
+    return _scaled.get(pixels, size).to(_device())
+
+
+def _free_device_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
