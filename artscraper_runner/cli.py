@@ -1,4 +1,4 @@
-"""The command line: `protect` one picture or a folder, `analyse` one picture."""
+"""The command line: `protect` a picture or a folder, `analyse` a picture, `read-watermark`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artscraper_runner.errors import RunnerError
+from artscraper_runner.errors import PictureError, RunnerError
 from artscraper_runner.types import (
-    DEFAULT_WATERMARK_TEXT,
+    WATERMARK_METHODS,
     AnalysisOptions,
     Controls,
+    PictureLimits,
     Progress,
     ProtectionOptions,
 )
@@ -55,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help=f"stages to run, in this order (default: all; known: {', '.join(stage_names())})",
     )
-    protect.add_argument("--watermark-text", default=DEFAULT_WATERMARK_TEXT, metavar="TEXT")
+    protect.add_argument(
+        "--watermark-text",
+        metavar="TEXT",
+        help="what the watermark says, up to 10 bytes (default: 64 random bits, see summary.json)",
+    )
+    protect.add_argument("--watermark-method", choices=WATERMARK_METHODS, default="tiled")
     protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
     protect.set_defaults(run=_protect)
     analyse = commands.add_parser("analyse", help="print what the processors find")
@@ -65,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         "--tineye", action="store_true", help="also ask TinEye (sends the picture)"
     )
     analyse.set_defaults(run=_analyse)
+    read = commands.add_parser("read-watermark", help="print what pictures carry, a line each")
+    read.add_argument("images", type=Path, metavar="IMAGE", nargs="+")
+    read.set_defaults(run=_read_watermark)
     return parser
 
 
@@ -80,7 +89,8 @@ def _protect(options: argparse.Namespace) -> int:
         run_full_workflow,
     )
 
-    config = WorkflowConfig(options.stages, ProtectionOptions(options.watermark_text))
+    protection = ProtectionOptions(options.watermark_text, options.watermark_method)
+    config = WorkflowConfig(options.stages, protection)
     if options.image.is_dir():
         result = run_full_workflow(
             options.image,
@@ -116,6 +126,23 @@ def _analyse(options: argparse.Namespace) -> int:
     else:
         print(json.dumps(analysis, indent=2, ensure_ascii=False))
     return 0
+
+
+def _read_watermark(options: argparse.Namespace) -> int:
+    from artscraper_runner.images import open_picture
+    from artscraper_runner.watermarks import read_watermark
+
+    status = 0
+    for image in options.images:
+        try:
+            pixels = open_picture(image, PictureLimits()).pixels
+        except (PictureError, OSError) as error:
+            print(f"error: {image}: {error}", file=sys.stderr)
+            status = 1
+            continue
+        line = {"image": str(image), **read_watermark(pixels).to_json()}
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+    return status
 
 
 def _progress(image: Path) -> Controls:

@@ -49,7 +49,7 @@ class PictureTooLarge(PictureError):
 
 
 class PictureTooSmall(PictureError):
-    """A picture has too few pixels for what was asked of it."""
+    """A picture has too few pixels, or too short a side, for what was asked of it."""
 
     def __init__(self, *, height: int, width: int, min_pixels: int) -> None:
         super().__init__(

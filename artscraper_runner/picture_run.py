@@ -119,7 +119,8 @@ class PictureRun:
 
         picture = self._picture
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
-        return StageInput(pixels, picture.pixels, picture.alpha, self.options, self.controls)
+        options = self.options.with_payload()
+        return StageInput(pixels, picture.pixels, picture.alpha, options, self.controls)
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from artscraper_runner.errors import Cancelled, InvalidOption
+from artscraper_runner.errors import Cancelled, UnknownName
+from artscraper_runner.payloads import NUMBER_BYTES, payload_of_number, payload_of_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Json = dict[str, Any]
-DEFAULT_WATERMARK_TEXT = "artscraper"
-WATERMARK_TEXT_MAX_BYTES = 64
+WATERMARK_METHODS = ("tiled", "dwtDctSvd")
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,40 @@ class Controls:
 class ProtectionOptions:
     """What a caller may choose about the protection of one picture.
 
+    `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
+    `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture. The layer's
+    metrics record which. `watermark_method` is one of WATERMARK_METHODS.
+
     Raises:
-        InvalidOption: the watermark text is empty or over `WATERMARK_TEXT_MAX_BYTES` of UTF-8.
+        InvalidOption: a text that is empty, too long or no UTF-8, other digits, another method.
     """
 
-    watermark_text: str = DEFAULT_WATERMARK_TEXT
+    watermark_text: str | None = None
+    watermark_method: str = "tiled"
+    watermark_payload: str | None = None
 
     def __post_init__(self) -> None:
-        try:
-            size = len(self.watermark_text.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            raise InvalidOption("watermark_text: expected text that UTF-8 can hold") from error
-        if not 1 <= size <= WATERMARK_TEXT_MAX_BYTES:
-            raise InvalidOption(
-                f"watermark_text: expected 1 to {WATERMARK_TEXT_MAX_BYTES} bytes of UTF-8,"
-                f" found {size}"
-            )
+        if self.watermark_text is not None:
+            payload_of_text(self.watermark_text)
+        if self.watermark_payload is not None:
+            payload_of_number(self.watermark_payload)
+        if self.watermark_method not in WATERMARK_METHODS:
+            raise UnknownName("watermark_method", self.watermark_method, WATERMARK_METHODS)
+
+    @property
+    def payload(self) -> bytes | None:
+        """What the picture is to carry: 10 bytes of text, 8 of a number, None = not said."""
+        if self.watermark_text is not None:
+            return payload_of_text(self.watermark_text)
+        if self.watermark_payload is not None:
+            return payload_of_number(self.watermark_payload)
+        return None
+
+    def with_payload(self) -> ProtectionOptions:
+        """Returns options that say what the picture carries, drawing a number where none does."""
+        if self.payload is not None:
+            return self
+        return replace(self, watermark_payload=secrets.token_hex(NUMBER_BYTES))
 
 
 @dataclass(frozen=True)
