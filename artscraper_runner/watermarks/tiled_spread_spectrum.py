@@ -146,7 +146,7 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
     luma = folding.reference_luma(pixels)
     spectrum = folding.wave_spectrum(folding.split(luma))
     spectrum = folding.whitened(spectrum, folding.highest_kept(*pixels.shape[:2]))
-    bits, _ = decoding.likeliest_frame(spectrum, len(payload))
+    bits = decoding.likeliest_frame(spectrum, len(payload))
     wrong = np.unpackbits(np.frombuffer(payload, np.uint8)) != bits[: 8 * len(payload)]
     return 1.0 - float(wrong.mean())
 
