@@ -62,10 +62,10 @@ class Strength:
 CONTRAST = 4.0  # levels
 LEAST_CONTRAST = 1.5  # levels; smooth areas are marked as if they had that much
 MASKING = 0.4  # the pattern follows contrast ** MASKING within a picture ...
-LOUDNESS = 0.84  # ... and contrast ** LOUDNESS from picture to picture
+LOUDNESS = 0.7  # ... and contrast ** LOUDNESS from picture to picture
 LEAST_RMS = 0.5  # levels; less is lost in the rounding to whole levels
-LOWER = Strength(rms=0.567, slope=0.8, cancelled=0.7)
-UPPER = Strength(rms=0.46, slope=-0.5, cancelled=0.3)
+LOWER = Strength(rms=0.72, slope=0.8, cancelled=0.7)
+UPPER = Strength(rms=0.585, slope=-0.5, cancelled=0.3)
 PILOT_GAIN = 1.2
 QUIETEST, LOUDEST = 0.2, 3.0  # amplitude of a wave over its share before cancelling
 
