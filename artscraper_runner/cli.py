@@ -17,6 +17,7 @@ from artscraper_runner.types import (
     PictureLimits,
     Progress,
     ProtectionOptions,
+    SigningSettings,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from artscraper_runner.protections import stage_names
+    from artscraper_runner.protections import default_stages, stage_names
 
     parser = argparse.ArgumentParser(
         prog="python -m artscraper_runner", description="Analyse and protect pictures."
@@ -54,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "--stages",
         type=_names,
         metavar="A,B",
-        help=f"stages to run, in this order (default: all; known: {', '.join(stage_names())})",
+        help=f"stages to run, in this order (known: {', '.join(stage_names())};"
+        f" default: {', '.join(default_stages())})",
     )
     protect.add_argument(
         "--watermark-text",
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what the watermark says, up to 10 bytes (default: 64 random bits, see summary.json)",
     )
     protect.add_argument("--watermark-method", choices=WATERMARK_METHODS, default="tiled")
+    _add_signing(protect)
     protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
     protect.set_defaults(run=_protect)
     analyse = commands.add_parser("analyse", help="print what the processors find")
@@ -77,6 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_signing(protect: argparse.ArgumentParser) -> None:
+    signing = protect.add_argument_group("signing, for the stage c2pa")
+    signing.add_argument(
+        "--c2pa-folder",
+        type=Path,
+        default=Path("c2pa_credentials"),
+        metavar="FOLDER",
+        help="where a private CA is made once and kept (default: %(default)s)",
+    )
+    signing.add_argument("--c2pa-certificate", type=Path, metavar="PEM", help="your own chain")
+    signing.add_argument("--c2pa-key", type=Path, metavar="PEM", help="and its private key")
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -90,7 +106,8 @@ def _protect(options: argparse.Namespace) -> int:
     )
 
     protection = ProtectionOptions(options.watermark_text, options.watermark_method)
-    config = WorkflowConfig(options.stages, protection)
+    signing = SigningSettings(options.c2pa_folder, options.c2pa_certificate, options.c2pa_key)
+    config = WorkflowConfig(options.stages, protection, signing=signing)
     if options.image.is_dir():
         result = run_full_workflow(
             options.image,

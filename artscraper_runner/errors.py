@@ -10,7 +10,9 @@
       InvalidOption         an option has a value that cannot work
         UnknownName         no stage, processor or encoder of that name
         PayloadSizeError    a watermark payload is empty or too long for the picture
+        CredentialsError    a signing certificate or key that cannot be used
       MissingDependency     an optional package is not installed
+      SigningFailed         a picture file could not be signed
       StageFailed           a stage broke; names the stage
       Cancelled             the caller asked to stop
 
@@ -94,6 +96,14 @@ class PayloadSizeError(InvalidOption):
         )
         self.payload_bytes = payload_bytes
         self.max_bytes = max_bytes
+
+
+class CredentialsError(InvalidOption):
+    """A signing certificate or key is missing, broken, expired or not fit for its use."""
+
+
+class SigningFailed(RunnerError):
+    """A picture file could not be signed."""
 
 
 class MissingDependency(RunnerError):

@@ -12,10 +12,12 @@ _NOT_APPLIED = (
     Project("PhotoGuard", "not part of this version"),
     Project("Mist v2", "not part of this version"),
     Project("Nightshade (research code)", "not part of this version"),
-    Project("Tree-Ring", "marks the noise a picture is generated from; no way to apply it to one"),
-    Project("Stegano (embed)", "not part of this version"),
+    Project(
+        "Tree-Ring",
+        "marks the noise that a diffusion model generates a picture from, so it cannot be applied"
+        " to a picture that exists; fourier-ring marks such pictures in another way",
+    ),
     Project("Stegano (analysis)", "not part of this version"),
-    Project("c2pa-python", "not part of this version"),
     Project("pytineye", "not part of this version"),
     Project("blockhash", "not part of this version"),
 )

@@ -8,8 +8,8 @@ camera and author fields are kept; GPS is dropped wherever it stands.
 
 from __future__ import annotations
 
-import copy
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+EditXmp = Callable[[bytes | None], bytes | None]
+
 LOSSY_QUALITY = 95
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
 _XMP_TIFF_TAG = 700
+_POINTERS = (0x8769, 0xA005)  # to the EXIF and interoperability fields
 # EXIF fields that describe the stored pixels; the encoder writes its own.
 _LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
 _PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")
@@ -67,9 +70,17 @@ def layer_format(picture: Picture, source: Path) -> LayerFormat:
     return LayerFormat(name, picture.header.suffix, lossless)
 
 
-def save_layer(pixels: NDArray[np.uint8], picture: Picture, path: Path, how: LayerFormat) -> None:
+def save_layer(
+    pixels: NDArray[np.uint8],
+    picture: Picture,
+    path: Path,
+    how: LayerFormat,
+    *,
+    edit_xmp: EditXmp = lambda xmp: xmp,
+) -> None:
     """Writes `pixels`, upright uint8 (H, W, 3), with what `picture` carries beside its pixels.
 
+    `edit_xmp` gets the picture's XMP packet, None = none, and returns the one to write.
     The file appears under `path` whole or not at all.
 
     Raises:
@@ -82,13 +93,13 @@ def save_layer(pixels: NDArray[np.uint8], picture: Picture, path: Path, how: Lay
         image = image.transpose(_TO_STORED[picture.orientation])
     with atomic_path(path) as temporary:
         try:
-            image.save(temporary, format=how.name, **_encoder_options(picture, how))
+            image.save(temporary, format=how.name, **_encoder_options(picture, how, edit_xmp))
         except (OSError, ValueError) as error:
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
 
 
-def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
-    options = _carried_metadata(picture, how)
+def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
+    options = _carried_metadata(picture, how, edit_xmp)
     if how.name == "JPEG":
         options |= {"quality": LOSSY_QUALITY, "subsampling": 0}
     elif how.name == "WEBP" and how.lossless:
@@ -104,7 +115,7 @@ def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
     return options
 
 
-def _carried_metadata(picture: Picture, how: LayerFormat) -> dict[str, Any]:
+def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
     """ICC profile, EXIF, XMP, resolution and PNG author text, each where the format can hold it."""
     info = picture.image.info
     options: dict[str, Any] = {}
@@ -114,7 +125,7 @@ def _carried_metadata(picture: Picture, how: LayerFormat) -> dict[str, Any]:
         options["exif"] = exif
     if isinstance(info.get("dpi"), tuple) and how.name in ("JPEG", "PNG", "TIFF", "BMP"):
         options["dpi"] = tuple(float(value) for value in info["dpi"])
-    xmp = _cleaned_xmp(info)
+    xmp = edit_xmp(_cleaned_xmp(info))
     if how.name == "PNG":
         options["pnginfo"] = _png_text(info, xmp)
     elif how.name == "TIFF" and xmp:
@@ -134,8 +145,12 @@ def _rgb_profile(profile: object) -> bytes | None:
 
 
 def _cleaned_exif(picture: Picture) -> bytes | None:
-    exif = copy.deepcopy(picture.exif)
-    for tag in (_GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS):
+    exif = Image.Exif()  # not a deep copy: a TIFF's fields hold on to its open file
+    exif.load(picture.exif.tobytes())
+    dropped = [_GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS]
+    if picture.header.format == "TIFF":
+        dropped += _POINTERS  # libtiff cannot write what they point at
+    for tag in dropped:
         exif.pop(tag, None)
     if picture.orientation != 1:
         exif[_ORIENTATION] = picture.orientation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artscraper_runner.errors import Cancelled, UnknownName
@@ -88,6 +89,18 @@ class ProtectionOptions:
         if self.payload is not None:
             return self
         return replace(self, watermark_payload=secrets.token_hex(NUMBER_BYTES))
+
+
+@dataclass(frozen=True)
+class SigningSettings:
+    """Who signs pictures: a certificate chain and its key (PEM files), else a private CA.
+
+    `folder` is where that CA and its leaf are made once, and kept.
+    """
+
+    folder: Path
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,18 @@ from importlib import import_module
 from artscraper_runner.errors import UnknownName
 from artscraper_runner.protections.stage import Stage
 
-# Name -> (module, class). The order is the order of the layers.
+# Name -> (module, class). The order is the order of the layers: what changes the file comes last.
 _STAGES: dict[str, tuple[str, str]] = {
     "invisible-watermark": (
         "artscraper_runner.protections.invisible_watermark",
         "InvisibleWatermark",
     ),
+    "fourier-ring": ("artscraper_runner.protections.fourier_ring", "FourierRing"),
+    "stegano-embed": ("artscraper_runner.protections.stegano_embed", "SteganoEmbed"),
+    "c2pa": ("artscraper_runner.protections.c2pa", "C2pa"),
 }
+# Run only when they are asked for.
+_OPTIONAL = frozenset({"fourier-ring", "stegano-embed", "c2pa"})
 
 
 def stage_names() -> tuple[str, ...]:
@@ -26,7 +31,7 @@ def stage_names() -> tuple[str, ...]:
 
 def default_stages() -> tuple[str, ...]:
     """Returns the stages that run when the caller names none."""
-    return stage_names()
+    return tuple(name for name in _STAGES if name not in _OPTIONAL)
 
 
 def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:
