@@ -27,6 +27,9 @@ _HOME = {
     "PictureLimits": "types",
     "Progress": "types",
     "ProtectionOptions": "types",
+    "SigningSettings": "types",
+    "Reading": "watermarks.reading",
+    "read_watermark": "watermarks.reading",
     "PictureHeader": "images",
     "inspect_picture": "images",
     "processor_names": "processors",
@@ -69,6 +72,9 @@ if TYPE_CHECKING:
     from artscraper_runner.types import PictureLimits as PictureLimits
     from artscraper_runner.types import Progress as Progress
     from artscraper_runner.types import ProtectionOptions as ProtectionOptions
+    from artscraper_runner.types import SigningSettings as SigningSettings
+    from artscraper_runner.watermarks.reading import Reading as Reading
+    from artscraper_runner.watermarks.reading import read_watermark as read_watermark
     from artscraper_runner.workspace import Workspace as Workspace
 
 

@@ -1,4 +1,4 @@
-"""The command line: `protect` one picture or a folder, `analyse` one picture."""
+"""The command line: `protect` a picture or a folder, `analyse` a picture, `read-watermark`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artscraper_runner.errors import RunnerError
+from artscraper_runner.errors import PictureError, RunnerError
 from artscraper_runner.types import (
-    DEFAULT_WATERMARK_TEXT,
     PRESET_NAMES,
     STRENGTH_NAMES,
+    WATERMARK_METHODS,
     AnalysisOptions,
     Controls,
+    PictureLimits,
     Progress,
     ProtectionOptions,
+    SigningSettings,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from artscraper_runner.protections import stage_names
+    from artscraper_runner.protections import default_stages, stage_names
 
     parser = argparse.ArgumentParser(
         prog="python -m artscraper_runner", description="Analyse and protect pictures."
@@ -56,9 +58,16 @@ def _parser() -> argparse.ArgumentParser:
         "--stages",
         type=_names,
         metavar="A,B",
-        help=f"stages to run, in this order (default: all; known: {', '.join(stage_names())})",
+        help=f"stages to run, in this order (known: {', '.join(stage_names())};"
+        f" default: {', '.join(default_stages())})",
     )
-    protect.add_argument("--watermark-text", default=DEFAULT_WATERMARK_TEXT, metavar="TEXT")
+    protect.add_argument(
+        "--watermark-text",
+        metavar="TEXT",
+        help="what the watermark says, up to 10 bytes (default: 64 random bits, see summary.json)",
+    )
+    protect.add_argument("--watermark-method", choices=WATERMARK_METHODS, default="tiled")
+    _add_signing(protect)
     _add_attack_options(protect)
     protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
     protect.set_defaults(run=_protect)
@@ -71,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         help="also ask TinEye (sends the picture; key: TINEYE_API_KEY)",
     )
     analyse.set_defaults(run=_analyse)
+    read = commands.add_parser("read-watermark", help="print what pictures carry, a line each")
+    read.add_argument("images", type=Path, metavar="IMAGE", nargs="+")
+    read.set_defaults(run=_read_watermark)
     return parser
 
 
@@ -116,6 +128,7 @@ def _concept_or_path(text: str) -> str | Path:
 def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
     return ProtectionOptions(
         watermark_text=options.watermark_text,
+        watermark_method=options.watermark_method,
         strength=options.strength,
         encoder=options.encoder,
         preset=options.preset,
@@ -124,6 +137,19 @@ def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
     )
+
+
+def _add_signing(protect: argparse.ArgumentParser) -> None:
+    signing = protect.add_argument_group("signing, for the stage c2pa")
+    signing.add_argument(
+        "--c2pa-folder",
+        type=Path,
+        default=Path("c2pa_credentials"),
+        metavar="FOLDER",
+        help="where a private CA is made once and kept (default: %(default)s)",
+    )
+    signing.add_argument("--c2pa-certificate", type=Path, metavar="PEM", help="your own chain")
+    signing.add_argument("--c2pa-key", type=Path, metavar="PEM", help="and its private key")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -138,7 +164,8 @@ def _protect(options: argparse.Namespace) -> int:
         run_full_workflow,
     )
 
-    config = WorkflowConfig(options.stages, _protection_options(options))
+    signing = SigningSettings(options.c2pa_folder, options.c2pa_certificate, options.c2pa_key)
+    config = WorkflowConfig(options.stages, _protection_options(options), signing=signing)
     if options.image.is_dir():
         result = run_full_workflow(
             options.image,
@@ -177,6 +204,23 @@ def _analyse(options: argparse.Namespace) -> int:
     else:
         print(json.dumps(analysis, indent=2, ensure_ascii=False))
     return 0
+
+
+def _read_watermark(options: argparse.Namespace) -> int:
+    from artscraper_runner.images import open_picture
+    from artscraper_runner.watermarks import read_watermark
+
+    status = 0
+    for image in options.images:
+        try:
+            pixels = open_picture(image, PictureLimits()).pixels
+        except (PictureError, OSError) as error:
+            print(f"error: {image}: {error}", file=sys.stderr)
+            status = 1
+            continue
+        line = {"image": str(image), **read_watermark(pixels).to_json()}
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+    return status
 
 
 def _progress(image: Path) -> Controls:

@@ -10,10 +10,12 @@
       InvalidOption         an option has a value that cannot work
         UnknownName         no stage, processor or encoder of that name
         PayloadSizeError    a watermark payload is empty or too long for the picture
+        CredentialsError    a signing certificate or key that cannot be used
       MissingDependency     an optional package is not installed
       ServiceFailed         a service on the network refused or cannot be reached; names it
       MissingModel          a file of weights is in none of the folders where it may be
       OutOfMemory           the device has too little memory, also for smaller work
+      SigningFailed         a picture file could not be signed
       StageFailed           a stage broke; names the stage
       Cancelled             the caller asked to stop
 
@@ -53,7 +55,7 @@ class PictureTooLarge(PictureError):
 
 
 class PictureTooSmall(PictureError):
-    """A picture has too few pixels for what was asked of it."""
+    """A picture has too few pixels, or too short a side, for what was asked of it."""
 
     def __init__(self, *, height: int, width: int, min_pixels: int) -> None:
         super().__init__(
@@ -98,6 +100,14 @@ class PayloadSizeError(InvalidOption):
         )
         self.payload_bytes = payload_bytes
         self.max_bytes = max_bytes
+
+
+class CredentialsError(InvalidOption):
+    """A signing certificate or key is missing, broken, expired or not fit for its use."""
+
+
+class SigningFailed(RunnerError):
+    """A picture file could not be signed."""
 
 
 class MissingDependency(RunnerError):

@@ -21,6 +21,7 @@ from artscraper_runner.types import (
     Json,
     PictureLimits,
     ProtectionOptions,
+    SigningSettings,
     StageResult,
 )
 from artscraper_runner.workspace import Workspace, atomic_path, write_json
@@ -45,6 +46,7 @@ class PictureRun:
     limits: PictureLimits = field(default_factory=PictureLimits)
     options: ProtectionOptions = field(default_factory=ProtectionOptions)
     controls: Controls = field(default_factory=Controls)
+    signing: SigningSettings | None = None
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -141,21 +143,29 @@ class PictureRun:
 
     def _stage_input(self, index: int) -> StageInput:
         from artscraper_runner.protections.stage import StageInput
+        from artscraper_runner.saving import layer_format
 
         picture = self._picture
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
-        return StageInput(pixels, picture.pixels, picture.alpha, self.options, self.controls)
+        options = self.options.with_payload()
+        return StageInput(
+            pixels,
+            picture.pixels,
+            picture.alpha,
+            options,
+            self.controls,
+            saved_as=layer_format(picture, self.source),
+            signing=self.signing,
+        )
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
-        from artscraper_runner.saving import layer_format, save_layer
 
-        how = layer_format(self._picture, self.source)
-        path = self.workspace.layer_path(index, stage.name, how.suffix)
+        path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
         pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
         self.workspace.save_pixels(index, pixels)
         mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
-        save_layer(pixels, self._picture, path, how)
+        self._save(path, stage, given, pixels, applied=result.pixels is not None)
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
@@ -180,6 +190,24 @@ class PictureRun:
         if result.pixels is not None:
             measured |= {**result.metrics, **stage.measure(saved, given)}
         return measured
+
+    def _save(
+        self,
+        path: Path,
+        stage: Stage,
+        given: StageInput,
+        pixels: NDArray[np.uint8],
+        *,
+        applied: bool,
+    ) -> None:
+        from artscraper_runner.saving import save_layer
+
+        if not applied:
+            save_layer(pixels, self._picture, path, given.saved_as)
+            return
+        with atomic_path(path) as temporary:
+            save_layer(pixels, self._picture, temporary, given.saved_as, edit_xmp=stage.edit_xmp)
+            stage.finish_file(temporary, given)
 
     def _save_mask(
         self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]

@@ -9,9 +9,11 @@ from artscraper_runner.types import Json, Project
 # Works that people look for and that no stage or processor of this version stands on.
 _NOT_APPLIED = (
     Project("Fawkes", "not part of this version"),
-    Project("Tree-Ring", "marks the noise a picture is generated from; no way to apply it to one"),
-    Project("Stegano (embed)", "not part of this version"),
-    Project("c2pa-python", "not part of this version"),
+    Project(
+        "Tree-Ring",
+        "marks the noise that a diffusion model generates a picture from, so it cannot be applied"
+        " to a picture that exists; fourier-ring marks such pictures in another way",
+    ),
 )
 
 

@@ -17,6 +17,7 @@ from artscraper_runner.types import (
     PictureLimits,
     Progress,
     ProtectionOptions,
+    SigningSettings,
 )
 from artscraper_runner.workspace import Workspace
 
@@ -27,12 +28,16 @@ PICTURE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class WorkflowConfig:
-    """How pictures are worked on; `stages` None = the default ones, () = only the original."""
+    """How pictures are worked on; `stages` None = the default ones, () = only the original.
+
+    `signing` says who signs files for the stage c2pa, None = nobody.
+    """
 
     stages: tuple[str, ...] | None = None
     protection: ProtectionOptions = field(default_factory=ProtectionOptions)
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     limits: PictureLimits = field(default_factory=PictureLimits)
+    signing: SigningSettings | None = None
 
 
 def protect_picture(
@@ -60,7 +65,9 @@ def protect_picture(
     workspace = Workspace(output=output, work=output / ".work")
     total = 1 + include_hash_analysis + len(stages)
     within = _Within(controls, total)
-    run = PictureRun(image, workspace, config.limits, config.protection, within.controls())
+    run = PictureRun(
+        image, workspace, config.limits, config.protection, within.controls(), config.signing
+    )
     workspace.clear()
     workspace.create()
     try:

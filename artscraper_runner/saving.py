@@ -9,7 +9,7 @@ camera and author fields are kept; GPS is dropped wherever it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+EditXmp = Callable[[bytes | None], bytes | None]
+
 LOSSY_QUALITY = 95
 _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
 _XMP_TIFF_TAG = 700
+_POINTERS = (0x8769, 0xA005)  # to the EXIF and interoperability fields
 # EXIF fields that describe the stored pixels; the encoder writes its own.
 _LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
 _PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")
@@ -70,9 +73,17 @@ def layer_format(picture: Picture, source: Path) -> LayerFormat:
     return LayerFormat(name, picture.header.suffix, lossless)
 
 
-def save_layer(pixels: NDArray[np.uint8], picture: Picture, path: Path, how: LayerFormat) -> None:
+def save_layer(
+    pixels: NDArray[np.uint8],
+    picture: Picture,
+    path: Path,
+    how: LayerFormat,
+    *,
+    edit_xmp: EditXmp = lambda xmp: xmp,
+) -> None:
     """Writes `pixels`, upright uint8 (H, W, 3), with what `picture` carries beside its pixels.
 
+    `edit_xmp` gets the picture's XMP packet, None = none, and returns the one to write.
     The file appears under `path` whole or not at all.
 
     Raises:
@@ -83,7 +94,7 @@ def save_layer(pixels: NDArray[np.uint8], picture: Picture, path: Path, how: Lay
         image = image.transpose(_TO_STORED[picture.orientation])
     with atomic_path(path) as temporary:
         try:
-            image.save(temporary, format=how.name, **_encoder_options(picture, how))
+            image.save(temporary, format=how.name, **_encoder_options(picture, how, edit_xmp))
         except (OSError, ValueError) as error:
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
 
@@ -94,8 +105,8 @@ def _with_alpha(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> N
     return pixels if alpha is None else np.dstack([pixels, alpha])
 
 
-def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
-    options = _carried_metadata(picture, how)
+def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
+    options = _carried_metadata(picture, how, edit_xmp)
     if how.name == "JPEG":
         options |= {"quality": LOSSY_QUALITY, "subsampling": 0}
     elif how.name == "WEBP" and how.lossless:
@@ -112,7 +123,7 @@ def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
     return options
 
 
-def _carried_metadata(picture: Picture, how: LayerFormat) -> dict[str, Any]:
+def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
     """ICC profile, EXIF, XMP, resolution and PNG author text, each where the format can hold it."""
     info = picture.info
     options: dict[str, Any] = {}
@@ -122,7 +133,7 @@ def _carried_metadata(picture: Picture, how: LayerFormat) -> dict[str, Any]:
         options["exif"] = exif
     if isinstance(info.get("dpi"), tuple) and how.name in ("JPEG", "PNG", "TIFF", "BMP"):
         options["dpi"] = tuple(float(value) for value in info["dpi"])
-    xmp = _cleaned_xmp(info)
+    xmp = edit_xmp(_cleaned_xmp(info))
     if how.name == "PNG":
         options["pnginfo"] = _png_text(info, xmp)
     elif how.name == "TIFF" and xmp:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artscraper_runner.errors import Cancelled, InvalidOption, UnknownName
+from artscraper_runner.payloads import NUMBER_BYTES, payload_of_number, payload_of_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Json = dict[str, Any]
-DEFAULT_WATERMARK_TEXT = "artscraper"
-WATERMARK_TEXT_MAX_BYTES = 64
 TINEYE_URL = "https://api.tineye.com/rest"
 STRENGTH_NAMES = ("low", "medium", "high")  # Linf 4, 8 and 16 of 255
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1
+WATERMARK_METHODS = ("tiled", "dwtDctSvd")
+DEFAULT_WATERMARK_METHOD = "tiled"
+DEFAULT_WATERMARK_TEXT = "artscraper"  # of dwtDctSvd, which has no numbers
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,20 @@ class ProtectionOptions:
     missing ones be fetched into it. Names that need a registry are checked by
     `protections.check_options`.
 
+    `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
+    `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture; with
+    dwtDctSvd DEFAULT_WATERMARK_TEXT. The layer's metrics record which. `watermark_method` is one
+    of WATERMARK_METHODS.
+
     Raises:
-        UnknownName: no such strength or preset.
-        InvalidOption: the seed is out of range, or the watermark text is empty or over
-            `WATERMARK_TEXT_MAX_BYTES` of UTF-8.
+        UnknownName: no such strength, preset or watermark method.
+        InvalidOption: the seed is out of range; a text that is empty, too long or no UTF-8; other
+            digits.
     """
 
-    watermark_text: str = DEFAULT_WATERMARK_TEXT
+    watermark_text: str | None = None
+    watermark_method: str = DEFAULT_WATERMARK_METHOD
+    watermark_payload: str | None = None
     strength: str = "medium"
     encoder: str = "bundled"
     preset: str = "default"
@@ -81,24 +91,48 @@ class ProtectionOptions:
     allow_downloads: bool = False
 
     def __post_init__(self) -> None:
-        if self.strength not in STRENGTH_NAMES:
-            raise UnknownName("strength", self.strength, STRENGTH_NAMES)
-        if self.preset not in PRESET_NAMES:
-            raise UnknownName("preset", self.preset, PRESET_NAMES)
+        for kind, name, valid in (
+            ("strength", self.strength, STRENGTH_NAMES),
+            ("preset", self.preset, PRESET_NAMES),
+            ("watermark_method", self.watermark_method, WATERMARK_METHODS),
+        ):
+            if name not in valid:
+                raise UnknownName(kind, name, valid)
         if not 0 <= self.seed <= SEED_MAX:
             raise InvalidOption(f"seed: expected 0 to {SEED_MAX}, found {self.seed}")
-        self._check_watermark_text()
+        if self.watermark_text is not None:
+            payload_of_text(self.watermark_text)
+        if self.watermark_payload is not None:
+            payload_of_number(self.watermark_payload)
 
-    def _check_watermark_text(self) -> None:
-        try:
-            size = len(self.watermark_text.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            raise InvalidOption("watermark_text: expected text that UTF-8 can hold") from error
-        if not 1 <= size <= WATERMARK_TEXT_MAX_BYTES:
-            raise InvalidOption(
-                f"watermark_text: expected 1 to {WATERMARK_TEXT_MAX_BYTES} bytes of UTF-8,"
-                f" found {size}"
-            )
+    @property
+    def payload(self) -> bytes | None:
+        """What the picture is to carry: 10 bytes of text, 8 of a number, None = not said."""
+        if self.watermark_text is not None:
+            return payload_of_text(self.watermark_text)
+        if self.watermark_payload is not None:
+            return payload_of_number(self.watermark_payload)
+        return None
+
+    def with_payload(self) -> ProtectionOptions:
+        """Returns options that say what the picture carries, drawing a number where none does."""
+        if self.payload is not None:
+            return self
+        if self.watermark_method == "dwtDctSvd":
+            return replace(self, watermark_text=DEFAULT_WATERMARK_TEXT)
+        return replace(self, watermark_payload=secrets.token_hex(NUMBER_BYTES))
+
+
+@dataclass(frozen=True)
+class SigningSettings:
+    """Who signs pictures: a certificate chain and its key (PEM files), else a private CA.
+
+    `folder` is where that CA and its leaf are made once, and kept.
+    """
+
+    folder: Path
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True)

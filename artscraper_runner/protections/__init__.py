@@ -11,7 +11,7 @@ from artscraper_runner.errors import UnknownName
 from artscraper_runner.protections.stage import Stage
 from artscraper_runner.types import ProtectionOptions
 
-# Name -> (module, class). The order is the order of the layers.
+# Name -> (module, class). The order is the order of the layers: what changes the file comes last.
 _STAGES: dict[str, tuple[str, str]] = {
     "photoguard": ("artscraper_runner.protections.photoguard", "Photoguard"),
     "mist": ("artscraper_runner.protections.mist", "Mist"),
@@ -20,7 +20,12 @@ _STAGES: dict[str, tuple[str, str]] = {
         "artscraper_runner.protections.invisible_watermark",
         "InvisibleWatermark",
     ),
+    "fourier-ring": ("artscraper_runner.protections.fourier_ring", "FourierRing"),
+    "stegano-embed": ("artscraper_runner.protections.stegano_embed", "SteganoEmbed"),
+    "c2pa": ("artscraper_runner.protections.c2pa", "C2pa"),
 }
+# Run only when they are asked for.
+_OPTIONAL = frozenset({"fourier-ring", "stegano-embed", "c2pa"})
 
 
 def stage_names() -> tuple[str, ...]:
@@ -30,7 +35,7 @@ def stage_names() -> tuple[str, ...]:
 
 def default_stages() -> tuple[str, ...]:
     """Returns the stages that run when the caller names none."""
-    return stage_names()
+    return tuple(name for name in _STAGES if name not in _OPTIONAL)
 
 
 def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -1,43 +1,104 @@
-"""The stage `invisible-watermark`: a short text in the picture, readable by invisible-watermark."""
+"""The stage `invisible-watermark`: a number or a short text in the picture, for whoever asks it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.payloads import TEXT_BYTES
 from artscraper_runner.protections.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
-from artscraper_runner.watermarks import dwt_dct_svd
+from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Pixels = NDArray[np.uint8]
+
 
 class InvisibleWatermark(Stage):
-    """DWT-DCT-SVD watermark, compatible both ways with the package invisible-watermark 0.2.0."""
+    """A tiled spread-spectrum mark, or dwtDctSvd as the package invisible-watermark reads it."""
 
     name = "invisible-watermark"
-    description = "Hides a short text that the package invisible-watermark reads (dwtDctSvd)."
+    description = (
+        "Hides 64 bits or a short text that survive JPEG, resizing and cropping;"
+        " read-watermark reads them."
+    )
     project = Project(
-        "invisible-watermark", "method dwtDctSvd, bytes payload, re-implemented and compatible"
+        "invisible-watermark",
+        "a tiled spread-spectrum mark of our own by default; its method dwtDctSvd on request,"
+        " re-implemented and compatible",
     )
 
     def apply(self, given: StageInput) -> StageResult:
-        """Embeds `options.watermark_text`; a picture under the smallest size is passed through."""
+        """Embeds what `options` say; passes a picture on that cannot hold it."""
+        payload = _payload(given)
+        if given.alpha is not None and not given.alpha.any():
+            return StageResult(pixels=None, reason="the picture is fully transparent")
+        try:
+            marked = _embed(given, payload)
+        except PictureTooSmall:
+            return StageResult(pixels=None, reason=_too_small(given))
+        if given.options.watermark_method == "tiled" and not _holds(marked, given, payload):
+            reason = "the mark cannot be read back: too little of the picture can be changed"
+            return StageResult(pixels=None, reason=reason)
+        metrics = {
+            "method": given.options.watermark_method,
+            "payload": payload.hex(),
+            "text": given.options.watermark_text,
+        }
+        return StageResult(pixels=marked, metrics=metrics)
+
+    def measure(self, saved: Pixels, given: StageInput) -> Json:
+        """Returns how the saved file reads.
+
+        `bit_accuracy`, 0..1, is the share of payload bits that are right; for the tiled method
+        also `decoded`, whether the checksum is right too, and `confidence`, 0..1.
+        """
+        payload = _payload(given)
+        if given.options.watermark_method == "dwtDctSvd":
+            return {"bit_accuracy": dwt_dct_svd.bit_accuracy(saved, payload)}
+        found = tiled_spread_spectrum.read(saved, search=False)
+        return {
+            "bit_accuracy": tiled_spread_spectrum.bit_accuracy(saved, payload),
+            "decoded": found is not None and found.payload == payload,
+            "confidence": round(found.confidence, 4) if found else 0.0,
+        }
+
+
+def _payload(given: StageInput) -> bytes:
+    """For dwtDctSvd a text is not filled up: its readers are told the length."""
+    payload = given.options.payload
+    if payload is None:
+        raise StageFailed(InvisibleWatermark.name, "no payload was chosen")
+    if given.options.watermark_method == "dwtDctSvd" and len(payload) == TEXT_BYTES:
+        return payload.rstrip(b"\0")
+    return payload
+
+
+def _embed(given: StageInput, payload: bytes) -> Pixels:
+    if given.options.watermark_method == "dwtDctSvd":
         height, width = given.pixels.shape[:2]
         if min(height, width) < dwt_dct_svd.MIN_SIDE:
-            return StageResult(
-                pixels=None,
-                reason=f"needs at least {dwt_dct_svd.MIN_SIDE}x{dwt_dct_svd.MIN_SIDE} px,"
-                f" the picture has {width}x{height}",
-            )
-        payload = given.options.watermark_text.encode()
-        return StageResult(
-            pixels=dwt_dct_svd.embed(given.pixels, payload),
-            metrics={"method": "dwtDctSvd", "payload_bytes": len(payload)},
-        )
+            raise PictureTooSmall(height=height, width=width, min_pixels=dwt_dct_svd.MIN_SIDE**2)
+        return dwt_dct_svd.embed(given.pixels, payload)
+    return tiled_spread_spectrum.embed(given.pixels, payload)
 
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns `bit_accuracy`, 0..1: the share of payload bits read back from the saved file."""
-        payload = given.options.watermark_text.encode()
-        return {"bit_accuracy": dwt_dct_svd.bit_accuracy(saved, payload)}
+
+def _holds(marked: Pixels, given: StageInput, payload: bytes) -> bool:
+    """Whether the mark reads after the pipeline has put back what alpha hides."""
+    if given.alpha is not None:
+        import numpy as np
+
+        marked = np.where((given.alpha == 0)[..., None], given.original, marked)
+    found = tiled_spread_spectrum.read(marked, search=False)
+    return found is not None and found.payload == payload
+
+
+def _too_small(given: StageInput) -> str:
+    height, width = given.pixels.shape[:2]
+    least = dwt_dct_svd.MIN_SIDE
+    if given.options.watermark_method == "tiled":
+        least = tiled_spread_spectrum.least_side(height, width)
+    return f"needs at least {least} px on the short side, the picture has {width}x{height}"

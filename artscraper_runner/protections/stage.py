@@ -6,11 +6,23 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from artscraper_runner.types import Controls, Json, Project, ProtectionOptions, StageResult
+from artscraper_runner.saving import LayerFormat
+from artscraper_runner.types import (
+    Controls,
+    Json,
+    Project,
+    ProtectionOptions,
+    SigningSettings,
+    StageResult,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
+
+_PNG = LayerFormat("PNG", ".png", lossless=True)
 
 
 @dataclass(frozen=True)
@@ -19,7 +31,8 @@ class StageInput:
 
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
-    original's pixels back after the stage.
+    original's pixels back after the stage. `saved_as` is how the layer will be encoded, `signing`
+    who signs files, None = nobody.
     """
 
     pixels: NDArray[np.uint8]
@@ -27,10 +40,17 @@ class StageInput:
     alpha: NDArray[np.uint8] | None
     options: ProtectionOptions
     controls: Controls
+    saved_as: LayerFormat = _PNG
+    signing: SigningSettings | None = None
 
 
 class Stage(ABC):
-    """A protection. The same input and options give the same pixels."""
+    """A protection. The same input and options give the same pixels.
+
+    Most stages change pixels only. One that changes the file returns its pixels as they came, and
+    overrides `edit_xmp` or `finish_file`, which are called for applied layers only. Later layers
+    are saved anew, so what such a stage did stands in its own layer: let it be the last.
+    """
 
     name: ClassVar[str]
     description: ClassVar[str]  # one sentence, for summary.json
@@ -44,6 +64,17 @@ class Stage(ABC):
         Raises:
             Cancelled: `given.controls.should_stop` answered true.
             RunnerError: the stage broke.
+        """
+
+    def edit_xmp(self, xmp: bytes | None) -> bytes | None:
+        """Returns the XMP packet to save with the layer, from the original's (None = none)."""
+        return xmp
+
+    def finish_file(self, path: Path, given: StageInput) -> None:  # noqa: B027  most have nothing
+        """Changes the saved layer at `path` in place, whole or not at all, but not its pixels.
+
+        Raises:
+            RunnerError: it could not; the stage has failed.
         """
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:

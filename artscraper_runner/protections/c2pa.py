@@ -1,0 +1,57 @@
+"""The stage `c2pa`: a signed statement in the file that the picture is not for training AI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import CredentialsError
+from artscraper_runner.protections.stage import Stage, StageInput
+from artscraper_runner.provenance.credentials import load_credentials
+from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, sign_file
+from artscraper_runner.provenance.xmp import prohibit_training
+from artscraper_runner.types import Json, Project, StageResult
+from artscraper_runner.workspace import atomic_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class C2pa(Stage):
+    """A C2PA manifest with the CAWG training-mining assertion, and XMP plus:DataMining."""
+
+    name = "c2pa"
+    description = (
+        "States in metadata, and signs, that the picture is not for AI training or mining."
+    )
+    project = Project("c2pa-python", "a signed cawg.training-mining assertion: not allowed")
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Leaves the pixels as they are; says why when the file cannot be signed."""
+        if given.saved_as.suffix not in MEDIA_TYPES:
+            known = ", ".join(suffix[1:] for suffix in MEDIA_TYPES)
+            reason = f"only {known} files can be signed, this is {given.saved_as.suffix[1:]}"
+            return StageResult(pixels=None, reason=reason)
+        if given.signing is None:
+            return StageResult(pixels=None, reason="no signing certificate is set up")
+        try:
+            load_credentials(given.signing)
+        except CredentialsError as error:
+            return StageResult(pixels=None, reason=str(error))
+        return StageResult(pixels=given.pixels, metrics={"not_allowed": list(USES)})
+
+    def edit_xmp(self, xmp: bytes | None) -> bytes:
+        """Adds the statement that readers of metadata look for."""
+        return prohibit_training(xmp)
+
+    def finish_file(self, path: Path, given: StageInput) -> None:
+        """Signs the file; whatever changes a byte of it afterwards makes that Invalid."""
+        if given.signing is None:
+            raise CredentialsError("no signing certificate is set up")
+        with atomic_path(path) as signed:
+            sign_file(path, signed, load_credentials(given.signing))
+
+    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns that the file was signed; a failure would have ended the stage."""
+        return {"signed": True}

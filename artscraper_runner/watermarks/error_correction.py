@@ -1,0 +1,105 @@
+"""A checksum and a convolutional code with a soft decoder: short messages over bad channels.
+
+The checksum is CRC-24 of OpenPGP (RFC 4880, section 6.1). The code is the zero-terminated
+convolutional code of constraint length 11 and rate 1/3 with the generators of Larsen, "Short
+convolutional codes with maximal free distance for rates 1/2, 1/3, and 1/4" (IEEE Trans. Inf.
+Theory 19(3), 1973): free distance 22. `decode` is the algorithm of Viterbi (1967) on soft values,
+which gains about 2 dB over hard decisions and takes unsent places as zeros.
+
+Worked example: 11 message bits become (11 + 10) * 3 = 63 code bits; with any 20 of them set to 0
+(erased) and the others right, `decode` still gives the 11 bits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Bits = npt.NDArray[np.uint8]
+Softs = npt.NDArray[np.float32]
+
+CHECKSUM_BITS = 24
+GENERATORS = (0o2353, 0o2671, 0o3175)
+MEMORY = 10  # bits; the constraint length less the newest bit
+_STATES = 1 << MEMORY
+_CRC_POLYNOMIAL = 0x864CFB
+_CRC_START = 0xB704CE
+
+
+def checksum(message: bytes, *, start: int = _CRC_START) -> int:
+    """Returns the CRC-24 of `message`, 0 to 2 ** 24 - 1; other starts make other checksums."""
+    register = start
+    for byte in message:
+        register ^= byte << 16
+        for _ in range(8):
+            register <<= 1
+            if register & 0x1000000:
+                register ^= 0x1000000 | _CRC_POLYNOMIAL
+    return register
+
+
+def code_length(message_bits: int) -> int:
+    """Returns how many code bits `encode` makes of a message."""
+    return (message_bits + MEMORY) * len(GENERATORS)
+
+
+def encode(bits: Bits) -> Bits:
+    """Returns the code bits, uint8 0 or 1 of length `code_length(bits.size)`."""
+    padded = np.concatenate([bits, np.zeros(MEMORY, np.uint8)]).astype(np.int64)
+    code = np.empty((padded.size, len(GENERATORS)), np.uint8)
+    for output, generator in enumerate(GENERATORS):
+        taps = np.array([generator >> shift & 1 for shift in range(MEMORY, -1, -1)])
+        code[:, output] = np.convolve(padded, taps)[: padded.size] & 1
+    return code.reshape(-1)
+
+
+def decode(softs: Softs, message_bits: int) -> Bits:
+    """Returns the most likely message, uint8 of length `message_bits`.
+
+    Args:
+        softs: float32 of length `code_length(message_bits)`; above 0 where a 0 was likely sent,
+            below where a 1; the size says how likely, 0 = unknown. Any scale.
+    """
+    signs, pattern_of_even, pattern_of_odd = _trellis()
+    gains = np.asarray(softs, np.float32).reshape(-1, len(GENERATORS)) @ signs
+    steps = message_bits + MEMORY
+    metric = np.full(_STATES, -np.inf, np.float32)
+    metric[0] = 0
+    from_odd = np.empty((steps, _STATES), np.bool_)
+    for step in range(steps):
+        even = np.tile(metric[0::2], 2) + gains[step][pattern_of_even]
+        odd = np.tile(metric[1::2], 2) + gains[step][pattern_of_odd]
+        np.greater(odd, even, out=from_odd[step])
+        metric = np.maximum(even, odd)
+    return _trace_back(from_odd)[:message_bits]
+
+
+def _trace_back(from_odd: npt.NDArray[np.bool_]) -> Bits:
+    """Returns the bits along the best path that ends in state 0, the tail included."""
+    bits = np.empty(len(from_odd), np.uint8)
+    state = 0
+    for step in range(len(from_odd) - 1, -1, -1):
+        bits[step] = state >> (MEMORY - 1)
+        state = (state << 1 | int(from_odd[step, state])) & (_STATES - 1)
+    return bits
+
+
+@cache
+def _trellis() -> tuple[npt.NDArray[np.float32], Bits, Bits]:
+    """Returns the signs (3, 8) of output patterns, and the patterns by which states are reached.
+
+    A state holds the last bits, the newest highest, so state s is reached from the even state
+    2 s and the odd state 2 s + 1 (mod 2 ** MEMORY); the register before the shift is the same
+    number without the modulus.
+    """
+    patterns = np.arange(1 << len(GENERATORS))
+    places = np.arange(len(GENERATORS))
+    signs = (1 - 2 * (patterns[None, :] >> places[:, None] & 1)).astype(np.float32)
+    registers = np.arange(2 * _STATES)
+    reached_by = np.zeros(registers.size, np.uint8)
+    for place, generator in enumerate(GENERATORS):
+        parity = np.bitwise_count(registers & generator) & 1
+        reached_by |= (parity << place).astype(np.uint8)
+    return signs, reached_by[0::2], reached_by[1::2]

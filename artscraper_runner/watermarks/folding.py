@@ -1,0 +1,185 @@
+"""From a picture to the strength of each wave of the mark's tile.
+
+A picture is brought to a reference size, its luma is split into two bands, each band is divided by
+its local contrast (so that one bold edge does not outvote a sky), and cut into tiles that are laid
+on top of each other. The mark adds up, the picture averages out. The bands are judged apart because
+a picture shrunk to a quarter keeps only the lower one, which must then read as it did before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import fft
+from scipy.ndimage import uniform_filter
+
+from artscraper_runner.watermarks.carriers import TILE_PX, layout
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Complexes = npt.NDArray[np.complex64]
+
+REFERENCE_SIDE = 512  # px of the short side, so that a mark has four tiles across
+REFERENCE_PIXELS = 1 << 20  # at most; longer pictures than 1:4 get fewer tiles across
+SPLIT = 15.0  # cycles a tile; a picture of 128 px shrunk from the reference size holds 16
+_FINE_SCALE = 1.5  # pictures up to that many times the reference size are searched at their own
+_EDGE_PX = 24  # mirrored beyond each edge, so that the filters see no step there
+CONTRAST_FLOOR = 1.0  # levels of the filtered band; flat areas are not blown up beyond it
+
+
+@dataclass(frozen=True)
+class Band:
+    """A range of frequencies: its whitening filter and the window its contrast is taken in.
+
+    The gain at frequency r (cycles a tile) is (r / pivot) ** SLOPE between `low` and `high`, with
+    Butterworth edges of the orders given.
+    """
+
+    pivot: float
+    low: float
+    low_order: int
+    high: float
+    high_order: int
+    window_px: int
+
+    def gain(self, radius: Floats) -> Floats:
+        """Returns the filter's gain at `radius` cycles a tile, any shape."""
+        at = np.maximum(radius, 0.5).astype(np.float64)
+        gain = (at / self.pivot) ** _WHITENING
+        gain /= 1 + (self.low / at) ** self.low_order
+        gain /= 1 + (at / self.high) ** self.high_order
+        return gain.astype(np.float32)
+
+
+_WHITENING = 1.2  # pictures' amplitudes fall about as 1 / frequency ** 1.2
+LOW_BAND = Band(pivot=10, low=3.5, low_order=6, high=SPLIT + 0.8, high_order=40, window_px=15)
+HIGH_BAND = Band(pivot=22, low=SPLIT - 0.8, low_order=40, high=32, high_order=16, window_px=11)
+
+BANDS = (LOW_BAND, HIGH_BAND)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """One band of a picture: `contrast` is its local standard deviation, both float32 (h, w)."""
+
+    values: Floats
+    contrast: Floats
+
+    @property
+    def evened(self) -> Floats:
+        """The band divided by its contrast, about -3 to 3."""
+        return self.values / (self.contrast + np.float32(CONTRAST_FLOOR))
+
+
+def reference_size(height: int, width: int) -> tuple[int, int]:
+    """Returns (height, width) in px at which a picture of that shape is marked and read."""
+    scale = min(REFERENCE_SIDE / min(height, width), (REFERENCE_PIXELS / (height * width)) ** 0.5)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def highest_kept(height: int, width: int) -> float:
+    """Returns the highest frequency, in cycles a tile, that a picture of that size can hold."""
+    scale = height / reference_size(height, width)[0]
+    return min(scale, 1.0) * TILE_PX / 2 * 0.96
+
+
+def reference_luma(pixels: Pixels) -> Floats:
+    """Returns the luma (BT.601, 0..255) of uint8 (H, W, 3) at its reference size."""
+    height, width = reference_size(*pixels.shape[:2])
+    luma = Image.fromarray(pixels).convert("L")
+    if luma.size != (width, height):
+        smaller = width < luma.width
+        how = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
+        luma = luma.resize((width, height), how, reducing_gap=1.1)
+    return np.asarray(luma, np.float32)
+
+
+def fine_luma(pixels: Pixels) -> tuple[Floats, float]:
+    """Returns the luma at the picture's own size, and that size over the reference size.
+
+    For large pictures, which lose nothing by it, both are of the reference size.
+    """
+    scale = pixels.shape[0] / reference_size(*pixels.shape[:2])[0]
+    if scale > _FINE_SCALE:
+        return reference_luma(pixels), 1.0
+    return np.asarray(Image.fromarray(pixels).convert("L"), np.float32), scale
+
+
+def split(luma: Floats) -> list[Filtered]:
+    """Returns the two bands of float32 (h, w), the lower first."""
+    height, width = luma.shape
+    padded = [fft.next_fast_len(side + 2 * _EDGE_PX, real=True) for side in luma.shape]
+    room = [
+        (_EDGE_PX, size - side - _EDGE_PX) for size, side in zip(padded, luma.shape, strict=True)
+    ]
+    fits = min(luma.shape) > max(max(pair) for pair in room)
+    spectrum = fft.rfft2(np.pad(luma, room, mode="reflect" if fits else "edge"))
+    inside = np.s_[_EDGE_PX : _EDGE_PX + height, _EDGE_PX : _EDGE_PX + width]
+    bands = []
+    for band in BANDS:
+        values = fft.irfft2(spectrum * _gains(band, *padded), s=padded)[inside]
+        bands.append(Filtered(values, _local_deviation(values, band.window_px)))
+    return bands
+
+
+def wave_spectrum(bands: list[Filtered], weight: Floats | None = None) -> Complexes:
+    """Returns the folded tile's spectrum, complex64 (TILE_PX, TILE_PX), amplitudes of waves.
+
+    `weight` (h, w) tells which pixels count, None = all alike.
+    """
+    low, high = (_spectrum_of(band.evened, weight) for band in bands)
+    return np.where(_radii() <= SPLIT, low, high)
+
+
+def whitened(spectrum: Complexes, highest: float) -> Complexes:
+    """Returns a tile's spectrum with mean power 1 on every ring, and 0 above `highest`."""
+    ring = np.rint(_radii()).astype(np.intp)
+    power = np.bincount(ring.ravel(), np.square(np.abs(spectrum)).ravel())
+    mean = (power / np.bincount(ring.ravel())).astype(np.float32)
+    keep = _radii() <= highest
+    return np.where(keep, spectrum / np.sqrt(mean[ring] + np.float32(1e-12)), 0).astype(
+        np.complex64
+    )
+
+
+def wave_values(spectrum: Complexes) -> Floats:
+    """Returns each wave's share in its own phase, (n,) in the layout's order."""
+    waves = layout()
+    values: Floats = (spectrum.ravel()[waves.index] * waves.phase.conj()).real
+    return values
+
+
+def _spectrum_of(evened: Floats, weight: Floats | None) -> Complexes:
+    if weight is not None:
+        evened = evened * weight
+    height, width = evened.shape
+    rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
+    whole = np.zeros((rows * TILE_PX, columns * TILE_PX), np.float32)
+    whole[:height, :width] = evened
+    folded = whole.reshape(rows, TILE_PX, columns, TILE_PX).sum(axis=(0, 2))
+    spectrum: Complexes = fft.fft2(folded) * np.float32(2 / (height * width))
+    return spectrum
+
+
+def _local_deviation(values: Floats, window_px: int) -> Floats:
+    """Two passes of a box come close to a smooth window."""
+    power = uniform_filter(uniform_filter(values * values, window_px), window_px)
+    deviation: Floats = np.sqrt(np.maximum(power, 0))
+    return deviation
+
+
+@lru_cache(maxsize=8)
+def _gains(band: Band, height: int, width: int) -> Floats:
+    rows = np.fft.fftfreq(height, 1 / TILE_PX).astype(np.float32)
+    columns = np.fft.rfftfreq(width, 1 / TILE_PX).astype(np.float32)
+    return band.gain(np.hypot(rows[:, None], columns[None, :]))
+
+
+@lru_cache(maxsize=1)
+def _radii() -> Floats:
+    frequency = np.fft.fftfreq(TILE_PX, 1 / TILE_PX).astype(np.float32)
+    return np.hypot(frequency[:, None], frequency[None, :])

@@ -1,0 +1,97 @@
+"""The changes that a watermark is tried with: what happens to pictures on the web."""
+
+import io
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def recompressed(pixels: Pixels, *, kind: str, quality: int) -> Pixels:
+    """Returns `pixels` after Pillow's JPEG or WebP at `quality`, chroma at half size."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def resized(pixels: Pixels, *, scale: float, back: bool = False) -> Pixels:
+    """Returns `pixels` with both sides times `scale` (Lanczos), if asked also `back` again."""
+    height, width, _ = pixels.shape
+    size = (round(width * scale), round(height * scale))
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS) if back else image)
+
+
+def cropped(pixels: Pixels, *, share: float) -> Pixels:
+    """Returns the middle of `pixels`, both sides shorter by `share`."""
+    height, width, _ = pixels.shape
+    top, left = int(height * share / 2), int(width * share / 2)
+    return np.ascontiguousarray(pixels[top : height - top, left : width - left])
+
+
+def brightened(pixels: Pixels, *, factor: float) -> Pixels:
+    """Returns `pixels` times `factor`, clipped."""
+    return np.clip(pixels * factor, 0, 255).round().astype(np.uint8)
+
+
+def grey(pixels: Pixels) -> Pixels:
+    """Returns `pixels` without their colours (BT.601 luma in all three channels)."""
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
+def noisy(pixels: Pixels, *, sigma: float) -> Pixels:
+    """Returns `pixels` plus normal noise of `sigma` levels in every channel."""
+    noise = np.random.default_rng(1).normal(0, sigma, pixels.shape)
+    return np.clip(pixels + noise, 0, 255).round().astype(np.uint8)
+
+
+def blurred(pixels: Pixels, *, radius: float) -> Pixels:
+    """Returns `pixels` after a Gaussian blur of `radius` px."""
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def rotated(pixels: Pixels, *, degrees: float) -> Pixels:
+    """Returns `pixels` turned on their own canvas (bicubic), black in the corners."""
+    return np.asarray(Image.fromarray(pixels).rotate(degrees, Image.Resampling.BICUBIC))
+
+
+def narrowed(pixels: Pixels, *, factor: float) -> Pixels:
+    """Returns `pixels` with only the width times `factor`."""
+    height, width, _ = pixels.shape
+    return np.asarray(Image.fromarray(pixels).resize((round(width * factor), height)))
+
+
+def screenshot(pixels: Pixels) -> Pixels:
+    """Returns `pixels` without their top and left 15 %, at 0.6 of the size, as JPEG 70."""
+    height, width, _ = pixels.shape
+    corner = np.ascontiguousarray(pixels[int(height * 0.15) :, int(width * 0.15) :])
+    return recompressed(resized(corner, scale=0.6), kind="JPEG", quality=70)
+
+
+CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
+    "none": lambda pixels: pixels,
+    "JPEG 90": partial(recompressed, kind="JPEG", quality=90),
+    "JPEG 75": partial(recompressed, kind="JPEG", quality=75),
+    "JPEG 50": partial(recompressed, kind="JPEG", quality=50),
+    "JPEG 30": partial(recompressed, kind="JPEG", quality=30),
+    "WebP 60": partial(recompressed, kind="WEBP", quality=60),
+    "half and back": partial(resized, scale=0.5, back=True),
+    "half": partial(resized, scale=0.5),
+    "quarter (of each side)": partial(resized, scale=0.25),
+    "crop 10 %": partial(cropped, share=0.10),
+    "crop 25 % + JPEG 75": lambda pixels: recompressed(
+        cropped(pixels, share=0.25), kind="JPEG", quality=75
+    ),
+    "brightness x1.1": partial(brightened, factor=1.1),
+    "greyscale": grey,
+    "noise sigma 10": partial(noisy, sigma=10),
+    "blur 1 px": partial(blurred, radius=1),
+    "mirrored": lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
+    "rotated by 2 degrees": partial(rotated, degrees=2),
+    "width x0.9": partial(narrowed, factor=0.9),
+    "corner 85 %, x0.6, JPEG 70": screenshot,
+}

@@ -1,0 +1,101 @@
+"""The stage marks the picture, says in its layer what it wrote, and is read from the saved file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner import ProtectionOptions, protect_picture, read_watermark
+from artscraper_runner.protection_pipeline import WorkflowConfig
+from artscraper_runner.types import Json
+from artscraper_runner.watermarks import dwt_dct_svd
+
+from ..watermarks.pictures import painting
+
+
+def protected(tmp_path: Path, image: Image.Image, name: str, **options: str) -> Json:
+    source = tmp_path / name
+    image.save(source)
+    config = WorkflowConfig(("invisible-watermark",), ProtectionOptions(**options))
+    summary = protect_picture(source, tmp_path / "out", config=config, include_hash_analysis=False)
+    layer: Json = summary["layers"][1]
+    return layer
+
+
+def opened(layer: Json) -> np.ndarray:
+    return np.asarray(Image.open(layer["path"]).convert("RGB"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_the_saved_file_says_the_drawn_number(tmp_path: Path, suffix: str) -> None:
+    layer = protected(tmp_path, Image.fromarray(painting(400, 500)), f"a.{suffix}")
+    metrics = layer["metrics"]
+    assert layer["applied"]
+    assert metrics["method"] == "tiled"
+    assert len(bytes.fromhex(metrics["payload"])) == 8
+    assert (metrics["text"], metrics["bit_accuracy"], metrics["decoded"]) == (None, 1.0, True)
+    assert read_watermark(opened(layer)).payload == metrics["payload"]
+    assert read_watermark(opened(layer)).confidence == metrics["confidence"]
+
+
+def test_every_picture_gets_a_number_of_its_own(tmp_path: Path) -> None:
+    image = Image.fromarray(painting(300, 300))
+    layers = [protected(tmp_path, image, "a.png") for _ in range(2)]
+    assert layers[0]["metrics"]["payload"] != layers[1]["metrics"]["payload"]
+
+
+def test_a_chosen_number_and_a_text_are_written(tmp_path: Path) -> None:
+    image = Image.fromarray(painting(400, 400))
+    layer = protected(tmp_path, image, "a.png", watermark_payload="00112233445566ff")
+    assert read_watermark(opened(layer)).payload == "00112233445566ff"
+    layer = protected(tmp_path, image, "a.png", watermark_text="artist 7")
+    assert layer["metrics"]["text"] == "artist 7"
+    assert read_watermark(opened(layer)).text == "artist 7"
+
+
+def test_the_upstream_method_writes_the_text_unpadded(tmp_path: Path) -> None:
+    image = Image.fromarray(painting(400, 400))
+    layer = protected(
+        tmp_path, image, "a.png", watermark_method="dwtDctSvd", watermark_text="artist 7"
+    )
+    assert layer["metrics"]["bit_accuracy"] == 1
+    assert dwt_dct_svd.read(opened(layer), 8) == b"artist 7"
+
+
+@pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
+def test_a_small_picture_is_passed_through_with_the_size_it_needs(
+    tmp_path: Path, method: str
+) -> None:
+    image = Image.fromarray(painting(200, 300))
+    layer = protected(tmp_path, image, "a.png", watermark_method=method)
+    assert not layer["applied"]
+    assert layer["reason"] == "needs at least 256 px on the short side, the picture has 300x200"
+    assert np.array_equal(opened(layer), np.asarray(image))
+
+
+def test_one_colour_is_marked(tmp_path: Path) -> None:
+    layer = protected(tmp_path, Image.new("RGB", (300, 300), (255, 255, 255)), "a.png")
+    assert layer["applied"]
+    assert layer["metrics"]["decoded"]
+
+
+def test_a_transparent_picture_is_passed_through(tmp_path: Path) -> None:
+    layer = protected(tmp_path, Image.new("RGBA", (300, 300), (9, 9, 9, 0)), "a.png")
+    assert (layer["applied"], layer["reason"]) == (False, "the picture is fully transparent")
+
+
+def test_a_picture_with_too_little_to_see_is_passed_through(tmp_path: Path) -> None:
+    pixels = np.dstack([painting(300, 300), np.zeros((300, 300), np.uint8)])
+    pixels[:30, :30, 3] = 255
+    layer = protected(tmp_path, Image.fromarray(pixels), "a.png")
+    assert not layer["applied"]
+    assert "cannot be read back" in layer["reason"]
+
+
+def test_a_half_transparent_picture_is_marked_where_it_shows(tmp_path: Path) -> None:
+    pixels = np.dstack([painting(512, 512), np.full((512, 512), 255, np.uint8)])
+    pixels[:, 350:, 3] = 0
+    layer = protected(tmp_path, Image.fromarray(pixels), "a.png")
+    assert layer["metrics"]["decoded"]
+    assert np.array_equal(opened(layer)[:, 350:], pixels[:, 350:, :3])

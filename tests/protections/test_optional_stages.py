@@ -1,0 +1,82 @@
+"""The stages that run only when asked for, and the watermark under all of them."""
+
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner import ProtectionOptions, default_stages, protect_picture, read_watermark
+from artscraper_runner.projects import project_rows
+from artscraper_runner.protection_pipeline import WorkflowConfig
+from artscraper_runner.types import Json
+from artscraper_runner.watermarks import fourier_ring, lsb_text
+
+from ..watermarks.pictures import painting
+
+
+def layers_of(tmp_path: Path, image: Image.Image, name: str, *stages: str) -> list[Json]:
+    source = tmp_path / name
+    image.save(source)
+    options = ProtectionOptions(watermark_text="artist 7")
+    config = WorkflowConfig(stages, options)
+    summary = protect_picture(source, tmp_path / "out", config=config, include_hash_analysis=False)
+    layers: list[Json] = summary["layers"]
+    return layers
+
+
+def opened(layer: Json) -> np.ndarray:
+    return np.asarray(Image.open(layer["path"]).convert("RGB"))
+
+
+def test_none_of_them_runs_by_default() -> None:
+    assert not {"stegano-embed", "fourier-ring", "c2pa"} & set(default_stages())
+    assert "invisible-watermark" in default_stages()
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations(["invisible-watermark", "fourier-ring", "stegano-embed"]))
+)
+def test_the_watermark_is_read_whatever_the_order(tmp_path: Path, order: tuple[str, ...]) -> None:
+    layers = layers_of(tmp_path, Image.fromarray(painting(512, 512)), "a.png", *order)
+    assert all(layer["applied"] for layer in layers)
+    assert read_watermark(opened(layers[-1])).text == "artist 7"
+    assert fourier_ring.detect(opened(layers[-1])).is_marked
+
+
+def test_the_hidden_text_is_in_the_saved_file(tmp_path: Path) -> None:
+    layer = layers_of(tmp_path, Image.fromarray(painting(60, 60)), "a.png", "stegano-embed")[1]
+    assert layer["metrics"]["decoded"]
+    assert layer["metrics"]["linf"] <= 1
+    assert lsb_text.holds(opened(layer), "artist 7")
+
+
+def test_the_hidden_text_is_not_put_into_a_lossy_file(tmp_path: Path) -> None:
+    layer = layers_of(tmp_path, Image.fromarray(painting(60, 60)), "a.jpg", "stegano-embed")[1]
+    assert not layer["applied"]
+    assert layer["reason"] == "the layer is saved as JPEG, which would destroy the text"
+
+
+def test_the_hidden_text_needs_visible_pixels_and_room(tmp_path: Path) -> None:
+    pixels = np.dstack([painting(60, 60), np.full((60, 60), 255, np.uint8)])
+    pixels[0, 3, 3] = 0
+    layer = layers_of(tmp_path, Image.fromarray(pixels), "a.png", "stegano-embed")[1]
+    assert layer["reason"] == "the first pixels are transparent"
+    layer = layers_of(tmp_path, Image.fromarray(painting(2, 2)), "a.png", "stegano-embed")[1]
+    assert not layer["applied"]
+    assert "expected a payload" in layer["reason"]
+
+
+def test_the_ring_says_how_sure_it_is(tmp_path: Path) -> None:
+    layer = layers_of(tmp_path, Image.fromarray(painting(300, 400)), "a.jpg", "fourier-ring")[1]
+    assert layer["metrics"]["detected"]
+    assert layer["metrics"]["p_value"] < 0.001
+    layer = layers_of(tmp_path, Image.fromarray(painting(100, 400)), "a.jpg", "fourier-ring")[1]
+    assert layer["reason"] == "needs at least 256 px a side, the picture has 400x100"
+
+
+def test_the_projects_say_why_tree_ring_is_not_applied() -> None:
+    (row,) = (row for row in project_rows([], None) if row["name"] == "Tree-Ring")
+    assert not row["applied"]
+    assert "cannot be applied to a picture that exists" in row["notes"]

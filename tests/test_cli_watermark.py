@@ -1,0 +1,47 @@
+"""`read-watermark` prints one JSON line an image."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from artscraper_runner.cli import main
+from artscraper_runner.watermarks.tiled_spread_spectrum import embed
+
+from .watermarks.pictures import painting
+
+
+def test_every_image_gets_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"marked.png": embed(painting(300, 300), b"artist 7!!"), "clean.png": painting(64, 64)}
+    for name, pixels in names.items():
+        Image.fromarray(pixels).save(tmp_path / name)
+    paths = [str(tmp_path / name) for name in names]
+    assert main(["read-watermark", *paths]) == 0
+    marked, clean = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert list(marked) == ["image", "payload", "text", "confidence"]
+    assert (marked["image"], marked["text"]) == (paths[0], "artist 7!!")
+    assert bytes.fromhex(marked["payload"]) == b"artist 7!!"
+    assert 0.5 < marked["confidence"] <= 1
+    assert clean == {"image": paths[1], "payload": None, "text": None, "confidence": 0.0}
+
+
+def test_a_broken_image_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    Image.fromarray(painting(40, 40)).save(tmp_path / "fine.png")
+    assert main(["read-watermark", str(tmp_path / "broken.png"), str(tmp_path / "fine.png")]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert "broken.png" in captured.err
+
+
+def test_protect_writes_the_text_that_was_asked_for(tmp_path: Path) -> None:
+    Image.fromarray(painting(300, 300)).save(tmp_path / "a.png")
+    arguments = ["protect", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
+    arguments += ["--no-analysis", "--stages", "invisible-watermark", "--watermark-text", "me"]
+    assert main(arguments) == 0
+    layers = json.loads((tmp_path / "out" / "summary.json").read_text())["layers"]
+    assert layers[1]["metrics"]["text"] == "me"
+    assert main([*arguments[:-1], "more than ten"]) == 1

@@ -1,0 +1,74 @@
+"""The CRC against its published check value, the code against its definition and its distance."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artscraper_runner.watermarks.error_correction import (
+    GENERATORS,
+    MEMORY,
+    Bits,
+    checksum,
+    code_length,
+    decode,
+    encode,
+)
+
+
+def bits_of(seed: int, count: int) -> Bits:
+    return np.random.default_rng(seed).integers(0, 2, count).astype(np.uint8)
+
+
+def test_the_checksum_has_the_check_value_of_the_catalogue() -> None:
+    """https://reveng.sourceforge.io/crc-catalogue/ lists it for CRC-24/OPENPGP."""
+    assert checksum(b"123456789") == 0x21CF02
+
+
+def test_a_lone_one_comes_out_as_the_generators() -> None:
+    code = encode(np.array([1], np.uint8)).reshape(-1, len(GENERATORS))
+    for output, generator in enumerate(GENERATORS):
+        assert code[:, output].tolist() == [int(bit) for bit in f"{generator:011b}"]
+
+
+def test_the_code_is_linear() -> None:
+    one, other = bits_of(1, 88), bits_of(2, 88)
+    assert np.array_equal(encode(one) ^ encode(other), encode(one ^ other))
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=104))
+@settings(max_examples=30, deadline=None)
+def test_what_was_sent_without_noise_is_received(message: list[int]) -> None:
+    bits = np.array(message, np.uint8)
+    code = encode(bits)
+    assert code.size == code_length(bits.size)
+    assert np.array_equal(decode(1 - 2 * code.astype(np.float32), bits.size), bits)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_flipped_bits_are_always_mended(seed: int) -> None:
+    """The free distance is 22."""
+    bits = bits_of(seed, 88)
+    softs = 1 - 2 * encode(bits).astype(np.float32)
+    softs[np.random.default_rng(seed).choice(softs.size, 10, replace=False)] *= -1
+    assert np.array_equal(decode(softs, 88), bits)
+
+
+def test_a_third_of_the_bits_may_be_missing() -> None:
+    bits = bits_of(3, 88)
+    softs = 1 - 2 * encode(bits).astype(np.float32)
+    softs[np.random.default_rng(3).random(softs.size) < 0.33] = 0
+    assert np.array_equal(decode(softs, 88), bits)
+
+
+def test_noise_as_loud_as_the_signal_is_survived() -> None:
+    right = 0
+    for seed in range(20):
+        bits = bits_of(seed, 88)
+        noise = np.random.default_rng(seed).normal(0, 1, code_length(88))
+        right += np.array_equal(decode((1 - 2.0 * encode(bits) + noise).astype("f4"), 88), bits)
+    assert right >= 18
+
+
+def test_the_tail_brings_the_code_to_rest() -> None:
+    assert code_length(88) == (88 + MEMORY) * 3 == 294

@@ -1,0 +1,46 @@
+"""The oracle is the package Stegano where it is installed; being GPL, nothing depends on it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner.errors import PayloadSizeError
+from artscraper_runner.watermarks.lsb_text import embed, holds, pixels_needed
+
+from .pictures import painting
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "artscraper", "0123456789abcdef", "dix: é", "日本", "x" * 100]
+)
+def test_stegano_reveals_what_was_written(text: str) -> None:
+    lsb = pytest.importorskip("stegano.lsb")
+    picture = painting(40, 50)
+    marked = embed(picture, text)
+    assert lsb.reveal(Image.fromarray(marked)) == text
+    assert np.array_equal(np.asarray(lsb.hide(Image.fromarray(picture), text)), marked)
+
+
+def test_the_format_is_the_length_a_colon_and_the_text() -> None:
+    lowest = embed(np.zeros((4, 4, 3), np.uint8), "hi").reshape(-1)
+    assert np.packbits(lowest[:32]).tobytes() == b"2:hi"
+    assert not lowest[32:].any()
+    assert pixels_needed("hi") == 11
+
+
+def test_only_the_lowest_bits_change() -> None:
+    picture = painting(30, 30)
+    picture.flags.writeable = False
+    marked = embed(picture, "artist 7")
+    assert np.array_equal(marked & 0xFE, picture & 0xFE)
+    assert holds(marked, "artist 7")
+    assert not holds(picture, "artist 7")
+    assert not holds(marked, "artist 8")
+
+
+def test_texts_that_do_not_fit_are_refused() -> None:
+    for text in ("", "x" * 400):
+        with pytest.raises(PayloadSizeError):
+            embed(painting(30, 30), text)
+    with pytest.raises(PayloadSizeError):
+        embed(np.zeros((1, 1, 3), np.uint8), "a")

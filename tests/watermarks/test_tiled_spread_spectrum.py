@@ -1,0 +1,205 @@
+"""The mark is read after what the web does to pictures, and never from a picture without one."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from artscraper_runner.errors import InvalidOption, PictureTooSmall, UnsupportedPixels
+from artscraper_runner.watermarks.tiled_spread_spectrum import bit_accuracy, embed, least_side, read
+
+from .pictures import (
+    IMAGES,
+    Pixels,
+    cropped,
+    painting,
+    psnr,
+    resized,
+    rotated,
+    saved,
+    shared_picture,
+)
+
+NUMBER = bytes.fromhex("0123456789abcdef")
+TEXT = b"artscraper"
+
+
+@pytest.fixture(scope="module", params=["photos/kodak_04.png", "paintings/vangogh_02.png"])
+def marked(request: pytest.FixtureRequest) -> Pixels:
+    return embed(shared_picture(request.param), NUMBER)
+
+
+def blurred(pixels: Pixels) -> Pixels:
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)))
+
+
+def noisy(pixels: Pixels) -> Pixels:
+    noise = np.random.default_rng(1).normal(0, 10, pixels.shape)
+    return np.clip(pixels + noise, 0, 255).round().astype(np.uint8)
+
+
+QUICK: dict[str, Callable[[Pixels], Pixels]] = {
+    "nothing": lambda pixels: pixels,
+    "JPEG 30": lambda pixels: saved(pixels, "JPEG", 30),
+    "WebP 60": lambda pixels: saved(pixels, "WEBP", 60),
+    "half": lambda pixels: resized(pixels, 0.5),
+    "quarter": lambda pixels: resized(pixels, 0.25),
+    "0.73": lambda pixels: resized(pixels, 0.73),
+    "brighter": lambda pixels: np.clip(pixels * 1.1, 0, 255).round().astype(np.uint8),
+    "grey": lambda pixels: np.repeat(
+        np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None], 3, axis=2
+    ),
+    "noise": noisy,
+    "blur": blurred,
+    "mirrored": lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
+    "upside down": lambda pixels: np.ascontiguousarray(pixels[::-1]),
+    "turned": lambda pixels: np.ascontiguousarray(np.rot90(pixels)),
+}
+SLOW: dict[str, Callable[[Pixels], Pixels]] = {
+    "crop 10 %": lambda pixels: cropped(pixels, 0.1),
+    "crop 25 %": lambda pixels: cropped(pixels, 0.25),
+    "2 degrees": lambda pixels: rotated(pixels, 2),
+    "narrower": lambda pixels: np.asarray(
+        Image.fromarray(pixels).resize((pixels.shape[1] * 9 // 10, pixels.shape[0]))
+    ),
+    "mirrored crop": lambda pixels: np.ascontiguousarray(cropped(pixels, 0.1)[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("change", QUICK)
+def test_the_quick_reader_gets_over(marked: Pixels, change: str) -> None:
+    found = read(QUICK[change](marked), search=False)
+    assert found is not None
+    assert found.payload == NUMBER
+    assert 0.35 <= found.confidence <= 1
+
+
+@pytest.mark.parametrize("change", SLOW)
+def test_the_search_gets_over(marked: Pixels, change: str) -> None:
+    found = read(SLOW[change](marked))
+    assert found is not None
+    assert found.payload == NUMBER
+
+
+def test_the_text_frame_is_read_as_a_text() -> None:
+    found = read(saved(embed(painting(512, 640), TEXT), "JPEG", 50))
+    assert found is not None
+    assert found.payload == TEXT
+
+
+def test_pictures_on_the_way_keep_their_quality() -> None:
+    """Busy pictures are marked more, smooth ones less; the mean is over 42 dB."""
+    names = [f"photos/kodak_{number:02d}.png" for number in range(1, 7)]
+    pictures = [shared_picture(name) for name in names]
+    values = [psnr(picture, embed(picture, NUMBER)) for picture in pictures]
+    assert np.mean(values) >= 42
+    assert min(values) >= 38
+
+
+@pytest.mark.parametrize("name", ["photos/kodak_01.png", "paintings/munch_the_scream.jpg"])
+def test_clean_pictures_and_their_crops_say_nothing(name: str) -> None:
+    picture = shared_picture(name)
+    assert read(picture) is None
+    random = np.random.default_rng(0)
+    for _ in range(10):
+        top, left = (int(random.integers(0, side - 300)) for side in picture.shape[:2])
+        crop = np.ascontiguousarray(picture[top : top + 300, left : left + 300])
+        assert read(crop, search=False) is None
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_one_colour_carries_the_mark(shade: int) -> None:
+    flat = np.full((300, 400, 3), shade, np.uint8)
+    marked = embed(flat, NUMBER)
+    found = read(marked, search=False)
+    assert found is not None
+    assert found.payload == NUMBER
+    assert psnr(flat, marked) > 50
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (257, 1031), (2048, 256), (1500, 2200)])
+def test_all_shapes_are_marked_and_keep_their_layout(height: int, width: int) -> None:
+    picture = painting(height, width)
+    picture.flags.writeable = False
+    marked = embed(picture, NUMBER)
+    assert marked.shape == picture.shape
+    assert marked.dtype == np.uint8
+    assert not np.shares_memory(marked, picture)
+    assert bit_accuracy(marked, NUMBER) == 1
+    found = read(marked, search=False)
+    assert found is not None
+    assert found.payload == NUMBER
+
+
+def test_the_same_arguments_give_the_same_bytes() -> None:
+    picture = painting(300, 400)
+    turned = np.asfortranarray(picture)
+    assert np.array_equal(embed(picture, NUMBER), embed(turned, NUMBER))
+
+
+def test_a_later_mark_replaces_an_earlier_one() -> None:
+    twice = embed(embed(painting(512, 512), NUMBER), b"\x55" * 8)
+    found = read(twice, search=False)
+    assert found is not None
+    assert found.payload == b"\x55" * 8
+
+
+def test_an_unmarked_picture_agrees_by_chance() -> None:
+    assert 0.2 < bit_accuracy(painting(300, 300), NUMBER) < 0.8
+
+
+@pytest.mark.parametrize(("height", "width"), [(255, 600), (600, 255), (256, 4097)])
+def test_too_small_and_too_long_pictures_are_refused(height: int, width: int) -> None:
+    assert min(height, width) < least_side(height, width)
+    with pytest.raises(PictureTooSmall):
+        embed(np.zeros((height, width, 3), np.uint8), NUMBER)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (40, 40), (10, 20_000)])
+def test_pictures_of_any_size_can_be_asked(height: int, width: int) -> None:
+    assert read(np.full((height, width, 3), 200, np.uint8)) is None
+
+
+def test_other_arrays_and_payloads_are_refused() -> None:
+    for pixels in (np.zeros((300, 300), np.uint8), np.zeros((300, 300, 3), np.float32)):
+        with pytest.raises(UnsupportedPixels):
+            embed(pixels, NUMBER)  # type: ignore[arg-type]
+        with pytest.raises(UnsupportedPixels):
+            read(pixels)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption):
+        embed(painting(256, 256), b"")
+
+
+@pytest.mark.slow
+def test_no_false_reading_in_2000_clean_crops() -> None:
+    if not IMAGES.is_dir():
+        pytest.skip("needs shared/images beside the repository")
+    names = sorted(path for path in IMAGES.rglob("*") if path.suffix in {".png", ".jpg"})
+    pictures = [shared_picture(str(path.relative_to(IMAGES))) for path in names]
+    random = np.random.default_rng(11)
+    for _ in range(2000):
+        picture = pictures[int(random.integers(len(pictures)))]
+        height, width = (int(random.integers(200, min(side, 500))) for side in picture.shape[:2])
+        top = int(random.integers(0, picture.shape[0] - height + 1))
+        left = int(random.integers(0, picture.shape[1] - width + 1))
+        crop = np.ascontiguousarray(picture[top : top + height, left : left + width])
+        assert read(crop) is None
+
+
+@pytest.mark.slow
+def test_large_pictures_are_quick() -> None:
+    picture = painting(2000, 3000)
+
+    def median_ms(call: Callable[[], object]) -> float:
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return 1000 * float(np.median(times))
+
+    marked = embed(picture, NUMBER)
+    assert median_ms(lambda: embed(picture, NUMBER)) < 250
+    assert median_ms(lambda: read(marked, search=False)) < 100
