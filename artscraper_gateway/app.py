@@ -15,11 +15,12 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.job_queue import JobQueue
-from artscraper_gateway.routes import Gateway, jobs, layers
+from artscraper_gateway.routes import Gateway, jobs, layers, watermarks
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.submission import Submission
+from artscraper_gateway.watermark_reader import WatermarkReader
 from artscraper_gateway.workers import WorkerSupervisor
 from artscraper_runner import __version__
 
@@ -38,6 +39,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(jobs.router)
     app.include_router(layers.router)
+    app.include_router(watermarks.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -49,9 +51,8 @@ def _lifespan(config: GatewayConfig) -> Any:
         queue = JobQueue(store)
         deletion = Deletion(config, store, queue)
         supervisor = WorkerSupervisor(config)
-        app.state.gateway = Gateway(
-            config, store, Submission(config, queue, Choices(config)), deletion
-        )
+        submission = Submission(config, queue, Choices(config))
+        app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader())
         app.state.workers = supervisor
         supervisor.start()
         await run_sync(deletion.finish_interrupted)

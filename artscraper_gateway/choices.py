@@ -17,7 +17,14 @@ from artscraper_runner import (
     encoder_names,
 )
 
-_PROTECTION_FIELDS = ("strength", "encoder", "seed", "nightshade_target", "watermark_text")
+_PROTECTION_FIELDS = (
+    "strength",
+    "encoder",
+    "seed",
+    "nightshade_target",
+    "watermark_text",
+    "watermark_method",
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,9 @@ class Choices:
         except InvalidOption as error:
             raise InvalidRequest(str(error)) from error
         request["stages"] = list(stages) if options.include_protection else []
+        # Drawn here, so that a job that is taken up again after a crash writes the same number.
+        chosen = self.protection(request).with_payload()
+        request["protection"]["watermark_payload"] = chosen.watermark_payload
         return request
 
     def protection(

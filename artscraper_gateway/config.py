@@ -79,6 +79,10 @@ class GatewayConfig(BaseSettings):
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
     )
+    c2pa_certificate: Path | None = Field(
+        None, description="PEM chain that stage c2pa signs with; none = a private CA in base_dir"
+    )
+    c2pa_key: Path | None = Field(None, description="PEM private key of c2pa_certificate")
     tineye_api_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices(

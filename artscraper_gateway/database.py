@@ -28,6 +28,7 @@ jobs = sa.Table(
     sa.Column("stage_attempts", sa.Integer, nullable=False, default=0),
     sa.Column("worker", sa.String),  # executor id while one holds the job, else null
     sa.Column("error", sa.Text),
+    sa.Column("watermark", sa.String, index=True),  # hex of the number that the picture carries
 )
 
 

@@ -123,6 +123,17 @@ class JobFailed(GatewayError):
     title = "The job failed"
 
 
+class TooBusy(GatewayError):
+    """Too much of the same is going on at once."""
+
+    status = 503
+    code = "too-busy"
+    title = "The gateway is busy"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
+
+
 class StorageFailed(GatewayError):
     """The disk would not take the picture or the job; nothing was accepted."""
 

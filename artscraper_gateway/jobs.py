@@ -27,6 +27,7 @@ from artscraper_runner import (
     Controls,
     PictureRun,
     RunnerError,
+    SigningSettings,
     StageFailed,
     Workspace,
 )
@@ -129,6 +130,9 @@ class _Steps:
                 self.job.request, target=folders.input / target if target else None
             ),
             controls=Controls(should_stop=self._should_stop),
+            signing=SigningSettings(
+                config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
+            ),
         )
 
     def _take(self, stage: str, work: Callable[[], T]) -> T:

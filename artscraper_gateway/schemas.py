@@ -46,7 +46,10 @@ class JobOptions(BaseModel):
         None, max_length=200, description="concept that nightshade moves towards; none = forest"
     )
     watermark_text: str | None = Field(
-        None, max_length=200, description="text of the invisible watermark; none = artscraper"
+        None, max_length=200, description="up to 10 bytes in the watermark; none = a job's number"
+    )
+    watermark_method: Literal["tiled", "dwtDctSvd"] | None = Field(
+        None, description="how the watermark is hidden; none = tiled, which survives the web"
     )
 
     @model_validator(mode="after")
@@ -112,6 +115,15 @@ class JobResult(BaseModel):
     summary: dict[str, Any] = Field(description="summary.json")
     analysis: dict[str, Any] | None = Field(description="analysis.json; null when not asked for")
     output_dir: str = Field(description="absolute folder of the results")
+
+
+class WatermarkReading(BaseModel):
+    """What a picture's watermark says."""
+
+    payload: str | None = Field(description="hex digits; null when no mark was found")
+    text: str | None = Field(description="the payload as text, if it is one")
+    confidence: float = Field(ge=0, le=1)
+    job_id: str | None = Field(description="the job of this gateway that wrote it, if known")
 
 
 class JobDeleted(BaseModel):

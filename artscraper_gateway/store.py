@@ -64,6 +64,7 @@ class Job:
     stage_attempts: int
     worker: str | None
     error: str | None
+    watermark: str | None
 
     @property
     def is_finished(self) -> bool:
@@ -90,6 +91,7 @@ class JobStore:
             "submitted_at": now,
             "updated_at": now,
             "stage_attempts": 0,
+            "watermark": request["protection"]["watermark_payload"],
         }
         connection.execute(_ADD, values)
         empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error"))
@@ -102,6 +104,12 @@ class JobStore:
         if row is None or row.status == _DELETING:
             return None
         return Job(**row._mapping)
+
+    def marked_with(self, number: str) -> str | None:
+        """Returns the job whose picture carries the watermark `number`, 16 hex digits."""
+        query = sa.select(jobs.c.id).where(jobs.c.watermark == number, jobs.c.status != _DELETING)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalars().first()
 
     def begin_stage(self, job_id: str, stage: str, *, worker: str) -> int | None:
         """Marks the job running in `stage`; returns how often this stage has been begun, from 1.

@@ -23,7 +23,7 @@ from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.schemas import JobOptions
 from artscraper_gateway.store import Job
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
-from artscraper_runner import PictureTooLarge, inspect_picture
+from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
 
 # More threads would not be faster, only fight over the interpreter and make the slowest slower.
@@ -86,18 +86,25 @@ class Submission:
 
     def _name_by_content(self, folder: Path, name: str) -> str:
         """Checks what came in and gives it `name` with its real suffix; a sent name is not used."""
-        incoming = folder / _INCOMING
+        header = self.check_header(folder / _INCOMING)
+        target = folder / f"{name}{header.suffix}"
+        (folder / _INCOMING).rename(target)
+        return target.name
+
+    def check_header(self, path: Path) -> PictureHeader:
+        """Returns the header of the picture at `path`.
+
+        Raises:
+            UnsupportedPicture, TooLarge, BrokenPicture: it is refused.
+        """
         try:
-            header = inspect_picture(incoming, self.config.picture_limits)
+            return inspect_picture(path, self.config.picture_limits)
         except RunnerUnsupportedPicture as error:
             raise UnsupportedPicture(str(error)) from error
         except PictureTooLarge as error:
             raise TooLarge(str(error)) from error
         except RunnerBrokenPicture as error:
             raise BrokenPicture(str(error)) from error
-        target = folder / f"{name}{header.suffix}"
-        incoming.rename(target)
-        return target.name
 
 
 @asynccontextmanager

@@ -31,7 +31,6 @@ _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
 _XMP_TIFF_TAG = 700
-_POINTERS = (0x8769, 0xA005)  # to the EXIF and interoperability fields
 # EXIF fields that describe the stored pixels; the encoder writes its own.
 _LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
 _PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")

@@ -51,6 +51,7 @@ GATEWAY_RANKS = {
     "intake": 2,
     "schemas": 3,
     "choices": 4,
+    "watermark_reader": 4,
     "job_queue": 3,
     "deletion": 4,
     "submission": 5,

@@ -11,6 +11,7 @@ from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
 from artscraper_gateway.store import Job, JobStore
 from artscraper_gateway.submission import Submission
+from artscraper_gateway.watermark_reader import WatermarkReader
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Gateway:
     store: JobStore
     submission: Submission
     deletion: Deletion
+    reader: WatermarkReader
 
     def job(self, job_id: str) -> Job:
         """Returns the job. Raises NotFound when there is none."""

@@ -36,12 +36,15 @@ def get_layer(job_id: str, stage: str, used: Annotated[Gateway, Depends(gateway)
     job = used.finished_job(job_id)
     output = JobFolders.of(job.id, used.config).output
     path = _layer_path(output, stage)
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if "c2pa" in job.request["stages"]:  # the caller asked for a do-not-train statement
+        headers["tdm-reservation"] = "1"
     return FileResponse(
         path,
         media_type=_MEDIA_TYPES[path.suffix],
         filename=f"{stage}{path.suffix}",
         content_disposition_type="inline",
-        headers={"X-Content-Type-Options": "nosniff"},
+        headers=headers,
     )
 
 

@@ -56,6 +56,21 @@ SUBMIT_BODY: dict[str, Any] = {
     }
 }
 
+PICTURE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "required": ["file"],
+                }
+            }
+        },
+    }
+}
+
 LAYER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The layer's picture, in the format that it is stored in.",

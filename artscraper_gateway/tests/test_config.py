@@ -34,6 +34,8 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "encoder": ("taef2", "taef2"),
     "models_dir": ("/models", Path("/models")),
     "allow_downloads": ("yes", True),
+    "c2pa_certificate": ("/cert.pem", Path("/cert.pem")),
+    "c2pa_key": ("/key.pem", Path("/key.pem")),
     "tineye_api_key": ("secret", SecretStr("secret")),
     "tineye_url": ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
     "log_level": ("debug", "debug"),

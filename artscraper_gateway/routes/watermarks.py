@@ -1,0 +1,46 @@
+"""Ask what a picture's watermark says, and which job wrote it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import UploadFile
+
+from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
+from artscraper_gateway.intake.upload import save_upload, uploaded_form
+from artscraper_gateway.routes import Gateway, gateway
+from artscraper_gateway.routes.openapi import PICTURE_BODY, PROBLEMS
+from artscraper_gateway.schemas import WatermarkReading
+
+router = APIRouter(prefix="/v1/watermarks", tags=["watermarks"])
+
+
+@router.post("/read", openapi_extra=PICTURE_BODY, responses=PROBLEMS[413, 415, 422, 503])
+async def read_watermark(
+    request: Request, used: Annotated[Gateway, Depends(gateway)]
+) -> WatermarkReading:
+    """Returns what the watermark of an uploaded picture says; the picture is not kept."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        raise UnsupportedRequestBody("expected multipart/form-data")
+    limit = used.config.max_upload_bytes
+    folder = Path(tempfile.mkdtemp(dir=used.config.base_dir, prefix="reading-"))
+    try:
+        async with uploaded_form(request, max_bytes=limit) as form:
+            upload = form.get("file")
+            if not isinstance(upload, UploadFile):
+                raise InvalidRequest("file: expected a picture in this form field, found none")
+            await run_sync(partial(save_upload, upload, folder / "picture", max_bytes=limit))
+        await run_sync(used.submission.check_header, folder / "picture")
+        found = await used.reader.read(folder / "picture")
+    finally:
+        await run_sync(shutil.rmtree, folder, True)
+    payload = found["payload"]
+    job_id = await run_sync(used.store.marked_with, payload) if payload else None
+    return WatermarkReading(**found, job_id=job_id)

@@ -1,0 +1,109 @@
+"""What a picture carries after a job, and asking for it over HTTP."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from artscraper_gateway.tests.conftest import SAMPLES
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+
+WAIT = {"Prefer": "wait=110"}
+MARK_ONLY = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
+
+
+def marked(client: httpx.Client, **fields: Any) -> tuple[str, bytes, dict[str, Any]]:
+    """Returns the id of a job that marks the sample, the marked picture and its layer's record."""
+    files = {"file": SAMPLES[0].read_bytes()}
+    job = client.post("/v1/jobs", files=files, data={**MARK_ONLY, **fields}, headers=WAIT).json()
+    assert job["status"] == "done", job
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    layer = result["summary"]["layers"][-1]
+    content = client.get(f"/v1/jobs/{job['job_id']}/layers/invisible-watermark").content
+    return job["job_id"], content, layer
+
+
+def read(client: httpx.Client, content: bytes) -> dict[str, Any]:
+    answer = client.post("/v1/watermarks/read", files={"file": content})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_picture_names_the_job_that_marked_it_also_after_the_web_had_it(
+    client: httpx.Client,
+) -> None:
+    job_id, content, layer = marked(client)
+    found = read(client, content)
+    assert found["job_id"] == job_id
+    assert found["payload"] == layer["metrics"]["payload"]
+    assert found["confidence"] > 0
+    smaller = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as image:
+        image.resize((image.width * 3 // 4, image.height * 3 // 4)).save(
+            smaller, "JPEG", quality=70
+        )
+    assert read(client, smaller.getvalue())["job_id"] == job_id
+    client.delete(f"/v1/jobs/{job_id}")
+    assert read(client, content)["job_id"] is None
+
+
+def test_a_text_of_ones_own(client: httpx.Client) -> None:
+    _, content, _ = marked(client, watermark_text="by Ada")
+    found = read(client, content)
+    assert found["text"] == "by Ada" and found["job_id"] is None
+
+
+def test_an_unmarked_picture_says_nothing(client: httpx.Client) -> None:
+    found = read(client, SAMPLES[0].read_bytes())
+    assert found == {"payload": None, "text": None, "confidence": 0.0, "job_id": None}
+
+
+def test_the_upstream_method_stays_selectable(client: httpx.Client) -> None:
+    _, _, layer = marked(client, watermark_method="dwtDctSvd")
+    assert layer["metrics"]["method"] == "dwtDctSvd"
+    assert bytes.fromhex(layer["metrics"]["payload"]) == b"artscraper"
+    assert layer["metrics"]["bit_accuracy"] == 1.0
+
+
+def test_pictures_that_cannot_be_read_are_refused_and_nothing_is_kept(
+    client: httpx.Client, gateway: GatewayProcess
+) -> None:
+    for content, status in (
+        (b"", 415),
+        (b"hello", 415),
+        (SAMPLES[0].read_bytes()[:20_000], 422),
+    ):
+        answer = client.post("/v1/watermarks/read", files={"file": content})
+        assert answer.status_code == status, answer.text
+    assert client.post("/v1/watermarks/read", json={}).status_code == 415
+    assert client.post("/v1/watermarks/read", data={"a": "b"}).status_code in (415, 422)
+    assert not list(gateway.base_dir.glob("reading-*"))
+
+
+@pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
+def test_the_mark_is_read_behind_the_other_stages_whatever_their_order(
+    client: httpx.Client, picture: Callable[..., bytes], method: str
+) -> None:
+    for stages in ("invisible-watermark,photoguard", "photoguard,invisible-watermark"):
+        _, _, layer = marked(client, watermark_method=method, stages=stages)
+        assert layer["metrics"]["linf"] > 0
+
+
+def test_downloads_carry_the_reservation_when_the_job_asked_for_c2pa(client: httpx.Client) -> None:
+    pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
+    files = {"file": SAMPLES[0].read_bytes()}
+    data = {"stages": "c2pa", "include_hash_analysis": "no"}
+    job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
+    assert job["status"] == "done", job
+    answer = client.get(f"/v1/jobs/{job['job_id']}/layers/c2pa")
+    assert answer.headers["tdm-reservation"] == "1"
+    assert b"trainingAndDataMining" in answer.content or b"training-mining" in answer.content
+    assert (
+        "tdm-reservation" not in client.get(f"/v1/jobs/{marked(client)[0]}/layers/original").headers
+    )
