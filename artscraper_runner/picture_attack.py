@@ -177,7 +177,7 @@ def _bound(
     budget = strength.budget / 255
     if not preset.has_map:
         return torch.full_like(original[:, :1], budget)
-    shaped = budget_map(original, budget=budget, ssim_loss=strength.ssim_loss)
+    shaped = budget_map(original, budget=budget, floor=strength.flat / 255, slope=strength.texture)
     return torch.maximum(shaped, (before - original).abs().clamp(max=budget))
 
 

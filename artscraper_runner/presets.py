@@ -29,18 +29,19 @@ class Strength:
     """How much a picture may change.
 
     `budget` is the Linf bound against the original, in x/255, for all attack stages together.
-    `ssim_loss` is what the perceptual map lets one 7x7 window lose in structural similarity,
-    0..1: lower hides the change better in flat areas and protects less.
+    The perceptual map allows `flat`, in x/255, where the picture is flat, and adds `texture` times
+    the local deviation, up to the budget.
     """
 
     budget: int
-    ssim_loss: float
+    flat: float
+    texture: float
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, ssim_loss=0.2),
-    "medium": Strength(budget=8, ssim_loss=0.4),
-    "high": Strength(budget=16, ssim_loss=0.6),
+    "low": Strength(budget=4, flat=1.5, texture=0.5),
+    "medium": Strength(budget=8, flat=3.0, texture=1.0),
+    "high": Strength(budget=16, flat=6.0, texture=2.0),
 }
 
 

@@ -1,0 +1,89 @@
+"""A whole job: layers in order, one budget, figures that a person can read, and transparency."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
+from artscraper_runner.types import Controls, ProtectionOptions
+
+ATTACKS = ["photoguard", "mist", "nightshade"]
+
+
+def protected(path, out, **options):
+    seen = []
+    summary = protect_picture(
+        path,
+        out,
+        config=WorkflowConfig(protection=ProtectionOptions(**options)),
+        include_hash_analysis=False,
+        controls=Controls(on_progress=seen.append),
+    )
+    return summary, seen
+
+
+@pytest.fixture(scope="module")
+def job(textured, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("job")
+    Image.fromarray(textured).save(folder / "art.png")
+    return (*protected(folder / "art.png", folder / "out"), folder)
+
+
+def test_every_stage_has_its_layer_within_the_budget(job, textured):
+    summary, _, _ = job
+    stages = [layer["stage"] for layer in summary["layers"]]
+    attacks = [name for name in stages if name in ATTACKS]
+    assert attacks == ATTACKS
+    assert stages[-1] == "invisible-watermark"
+    for layer in summary["layers"]:
+        if layer["stage"] in ATTACKS:
+            saved = np.asarray(Image.open(layer["path"]).convert("RGB")).astype(int)
+            assert layer["metrics"]["linf"] == np.abs(saved - textured).max() <= 8
+
+
+def test_the_figures_say_what_is_left_in_the_final_picture(job):
+    summary, _, folder = job
+    assert json.loads((folder / "out" / "summary.json").read_text("utf-8")) == summary
+    layers = {layer["stage"]: layer for layer in summary["layers"]}
+    finals = [layers[name]["metrics"]["final"] for name in ATTACKS]
+    assert finals[0]["effect"] == finals[1]["effect"] == finals[2]["effect"]
+    for name in ATTACKS:
+        assert layers[name]["metrics"]["effective"] is True
+        assert set(layers[name]["metrics"]["final"]["effect"]) == {"plain", "jpeg_75", "halved"}
+    assert "final" not in layers["invisible-watermark"]["metrics"]
+
+
+def test_projects_name_the_three_works_as_applied(job):
+    applied = {row["name"] for row in job[0]["projects"] if row["applied"]}
+    assert {"PhotoGuard", "Mist v2", "Nightshade (research code)"} <= applied
+
+
+def test_progress_inside_a_stage_stays_at_the_runs_step(job):
+    seen = job[1]
+    inside = [progress for progress in seen if progress.what.startswith("photoguard ")]
+    assert inside
+    assert {progress.done for progress in inside} == {1}
+    assert all(a.done <= b.done for a, b in pairwise(seen))
+
+
+def test_what_is_wholly_transparent_is_left_untouched(textured, tmp_path):
+    alpha = np.full(textured.shape[:2], 255, np.uint8)
+    alpha[:30, :40] = 0
+    Image.fromarray(np.dstack([textured, alpha])).save(tmp_path / "art.png")
+    summary, _ = protected(tmp_path / "art.png", tmp_path / "out")
+    for layer in summary["layers"]:
+        saved = np.asarray(Image.open(layer["path"]))
+        assert np.array_equal(saved[..., 3], alpha)
+        assert np.array_equal(saved[:30, :40, :3], textured[:30, :40])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_small_flat_picture_is_done(mode, tmp_path):
+    Image.new(mode, (32, 32), 128 if mode == "L" else (90, 90, 90)).save(tmp_path / "art.png")
+    summary, _ = protected(tmp_path / "art.png", tmp_path / "out")
+    assert len(summary["layers"]) == len(ATTACKS) + 2
