@@ -26,6 +26,8 @@ from artscraper_runner.types import (
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from artscraper_runner.protection_pipeline import WorkflowConfig
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 0, 1 on failure, 2 on wrong usage."""
@@ -45,13 +47,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from artscraper_runner.protections import default_stages, stage_names
-
     parser = argparse.ArgumentParser(
         prog="python -m artscraper_runner", description="Analyse and protect pictures."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    protect = commands.add_parser("protect", help="protect a picture, or every one in a folder")
+    _add_protect(commands.add_parser("protect", help="protect a picture, or every one in a folder"))
+    analyse = commands.add_parser("analyse", help="print what the processors find")
+    analyse.add_argument("image", type=Path, metavar="IMAGE")
+    analyse.add_argument("--json-out", type=Path, metavar="FILE", help="write there instead")
+    analyse.add_argument(
+        "--tineye", action="store_true", help="also ask TinEye (sends the picture)"
+    )
+    analyse.set_defaults(run=_analyse)
+    read = commands.add_parser("read-watermark", help="print what pictures carry, a line each")
+    read.add_argument("images", type=Path, metavar="IMAGE", nargs="+")
+    read.set_defaults(run=_read_watermark)
+    return parser
+
+
+def _add_protect(protect: argparse.ArgumentParser) -> None:
+    from artscraper_runner.protections import default_stages, stage_names
+
     protect.add_argument("image", type=Path, metavar="IMAGE", help="a picture or a folder")
     protect.add_argument("--out", type=Path, help="where results go (default: outputs/<name>)")
     protect.add_argument(
@@ -71,19 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_attack_options(protect)
     protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
     protect.set_defaults(run=_protect)
-    analyse = commands.add_parser("analyse", help="print what the processors find")
-    analyse.add_argument("image", type=Path, metavar="IMAGE")
-    analyse.add_argument("--json-out", type=Path, metavar="FILE", help="write there instead")
-    analyse.add_argument(
-        "--tineye",
-        action="store_true",
-        help="also ask TinEye (sends the picture; key: TINEYE_API_KEY)",
-    )
-    analyse.set_defaults(run=_analyse)
-    read = commands.add_parser("read-watermark", help="print what pictures carry, a line each")
-    read.add_argument("images", type=Path, metavar="IMAGE", nargs="+")
-    read.set_defaults(run=_read_watermark)
-    return parser
 
 
 def _add_attack_options(protect: argparse.ArgumentParser) -> None:
@@ -161,24 +164,12 @@ def _protect(options: argparse.Namespace) -> int:
         WorkflowConfig,
         output_folder,
         protect_picture,
-        run_full_workflow,
     )
 
     signing = SigningSettings(options.c2pa_folder, options.c2pa_certificate, options.c2pa_key)
     config = WorkflowConfig(options.stages, _protection_options(options), signing=signing)
     if options.image.is_dir():
-        result = run_full_workflow(
-            options.image,
-            options.out or "outputs",
-            not options.no_analysis,
-            config,
-            on_picture=_progress,
-        )
-        for row in result["processed"]:
-            print(f"results: {row['output_dir']}")
-        for row in result["failed"]:
-            print(f"error: {row['image']}: {row['error']}", file=sys.stderr)
-        return 1 if result["failed"] else 0
+        return _protect_folder(options, config)
     output = options.out or output_folder(options.image, Path("outputs"))
     protect_picture(
         options.image,
@@ -189,6 +180,23 @@ def _protect(options: argparse.Namespace) -> int:
     )
     print(f"results: {output.absolute()}")
     return 0
+
+
+def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:
+    from artscraper_runner.protection_pipeline import run_full_workflow
+
+    result = run_full_workflow(
+        options.image,
+        options.out or "outputs",
+        not options.no_analysis,
+        config,
+        on_picture=_progress,
+    )
+    for row in result["processed"]:
+        print(f"results: {row['output_dir']}")
+    for row in result["failed"]:
+        print(f"error: {row['image']}: {row['error']}", file=sys.stderr)
+    return 1 if result["failed"] else 0
 
 
 def _analyse(options: argparse.Namespace) -> int:

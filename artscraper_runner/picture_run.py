@@ -141,18 +141,22 @@ class PictureRun:
     def _picture(self) -> Picture:
         return open_picture(self.source, self.limits).without_image()
 
+    @cached_property
+    def _said(self) -> ProtectionOptions:
+        """The options with a payload: the stages of one run write the same number."""
+        return self.options.with_payload()
+
     def _stage_input(self, index: int) -> StageInput:
         from artscraper_runner.protections.stage import StageInput
         from artscraper_runner.saving import layer_format
 
         picture = self._picture
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
-        options = self.options.with_payload()
         return StageInput(
             pixels,
             picture.pixels,
             picture.alpha,
-            options,
+            self._said,
             self.controls,
             saved_as=layer_format(picture, self.source),
             signing=self.signing,

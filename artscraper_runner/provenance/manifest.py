@@ -40,25 +40,30 @@ def sign_file(source: Path, target: Path, credentials: Credentials) -> None:
     media_type = MEDIA_TYPES.get(target.suffix)
     if media_type is None:
         raise SigningFailed(f"expected one of {', '.join(MEDIA_TYPES)}, found {target.suffix}")
+    try:
+        _sign(source, target, media_type, credentials)
+    except c2pa.C2paError as error:
+        raise SigningFailed(f"the picture could not be signed: {error}") from error
+
+
+def _sign(source: Path, target: Path, media_type: str, credentials: Credentials) -> None:
+    import c2pa
+
     signing = c2pa.C2paSignerInfo(
         alg=c2pa.C2paSigningAlg.ES256,
         sign_cert=credentials.chain,
         private_key=credentials.key,
         ta_url=None,
     )
-    try:
-        settings = c2pa.Settings().update(_SETTINGS)
-        signer = c2pa.Signer.from_info(signing)
-        with (
-            c2pa.Context(settings) as context,
-            c2pa.Builder(json.dumps(_manifest()), context) as builder,
-            source.open("rb") as original,
-            target.open("w+b") as signed,
-        ):
-            builder.set_intent(c2pa.C2paBuilderIntent.EDIT)  # it changes a picture that was there
-            builder.sign(signer, media_type, original, signed)
-    except c2pa.C2paError as error:
-        raise SigningFailed(f"the picture could not be signed: {error}") from error
+    with (
+        c2pa.Signer.from_info(signing) as signer,
+        c2pa.Context(c2pa.Settings().update(_SETTINGS)) as context,
+        c2pa.Builder(json.dumps(_manifest()), context) as builder,
+        source.open("rb") as original,
+        target.open("w+b") as signed,
+    ):
+        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)  # it changes a picture that was there
+        builder.sign(signer, media_type, original, signed)
 
 
 def _manifest() -> Json:

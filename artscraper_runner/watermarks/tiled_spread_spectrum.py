@@ -49,9 +49,8 @@ _BAND_ROWS = 64  # worked on at once, so that they stay in the cache
 class Strength:
     """How a band is marked.
 
-    `rms` is the mark in levels where the band's contrast is `CONTRAST`; `slope` the fall of the
-    amplitudes over the frequency; `cancelled` the share of the picture's own waves that is
-    taken back.
+    `rms` is the mark in levels of luma where the band's contrast is `CONTRAST`; amplitudes go with
+    frequency ** `slope`; `cancelled`, 0..1, is the share of the picture's own waves taken back.
     """
 
     rms: float

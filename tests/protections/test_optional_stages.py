@@ -52,6 +52,15 @@ def test_the_hidden_text_is_in_the_saved_file(tmp_path: Path) -> None:
     assert lsb_text.holds(opened(layer), "artist 7")
 
 
+def test_all_stages_of_a_run_write_the_same_number(tmp_path: Path) -> None:
+    Image.fromarray(painting(300, 300)).save(tmp_path / "a.png")
+    config = WorkflowConfig(("invisible-watermark", "stegano-embed"))
+    layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
+    number = layers[1]["metrics"]["payload"]
+    assert layers[2]["metrics"]["text"] == number
+    assert read_watermark(opened(layers[2])).payload == number
+
+
 def test_the_hidden_text_is_not_put_into_a_lossy_file(tmp_path: Path) -> None:
     layer = layers_of(tmp_path, Image.fromarray(painting(60, 60)), "a.jpg", "stegano-embed")[1]
     assert not layer["applied"]

@@ -1,0 +1,50 @@
+"""Payloads come out of spectra that carry them, at any shift, and out of no others."""
+
+import numpy as np
+import pytest
+
+from artscraper_runner.watermarks.carriers import TILE_PX, layout, signs_of
+from artscraper_runner.watermarks.decoding import decode_anywhere, likeliest_frame
+from artscraper_runner.watermarks.error_correction import encode
+from artscraper_runner.watermarks.folding import Complexes
+from artscraper_runner.watermarks.frames import pack, unpack
+
+PAYLOADS = [b"artist 7", b"artscraper"]
+
+
+def spectrum_of(payload: bytes, *, noise: float) -> Complexes:
+    waves = layout()
+    random = np.random.default_rng(0)
+    shape = (TILE_PX, TILE_PX)
+    spectrum = noise * (random.normal(size=shape) + 1j * random.normal(size=shape))
+    spectrum.reshape(-1)[waves.index] += waves.phase * signs_of(encode(pack(payload)))
+    return spectrum.astype(np.complex64)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_payload_is_found_at_the_origin_and_elsewhere(payload: bytes) -> None:
+    spectrum = spectrum_of(payload, noise=0.5)
+    frequency = np.fft.fftfreq(TILE_PX)
+    turn = np.exp(2j * np.pi * (11 * frequency[:, None] + 77 * frequency[None, :]))
+    for moved in (spectrum, spectrum * turn):
+        found = decode_anywhere(moved.astype(np.complex64), at_origin=True)
+        assert found is not None
+        assert found.payload == payload
+        assert 0.5 < found.confidence < 1
+
+
+def test_lost_frequencies_are_done_without() -> None:
+    spectrum = spectrum_of(PAYLOADS[0], noise=0.3)
+    frequency = np.fft.fftfreq(TILE_PX, 1 / TILE_PX)
+    random = np.random.default_rng(1)
+    lost = np.hypot(frequency[:, None], frequency[None, :]) > 17
+    spectrum[lost] = random.normal(size=int(lost.sum()))
+    found = decode_anywhere(spectrum, at_origin=True)
+    assert found is not None
+    assert found.payload == PAYLOADS[0]
+
+
+def test_noise_decodes_to_a_frame_with_a_wrong_checksum() -> None:
+    noise = np.random.default_rng(0).normal(size=(TILE_PX, TILE_PX)).astype(np.complex64)
+    assert decode_anywhere(noise, at_origin=True) is None
+    assert not unpack(likeliest_frame(noise, 8))[1]
