@@ -49,6 +49,7 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/gateway.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
+	$(BIN)/python benchmarks/protection.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -30,6 +30,7 @@ EXPECTED = [
     None,  # until curl
     '"summary"',
     None,  # -o protected.jpg
+    '"job_id":"',
     '"status":"deleted"',
     "unsupported-picture",
 ]
