@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -55,10 +56,11 @@ def _lifespan(config: GatewayConfig) -> Any:
         app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader())
         app.state.workers = supervisor
         supervisor.start()
-        await run_sync(deletion.finish_interrupted)
+        tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))
         try:
             yield
         finally:
+            await asyncio.gather(tidying, return_exceptions=True)
             await run_sync(supervisor.stop)
             queue.close()
             store.engine.dispose()

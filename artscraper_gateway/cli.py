@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from artscraper_gateway.config import GatewayConfig
 
 _COMMANDS = ("serve", "worker")
+_OPEN_REQUESTS_S = 3  # what open requests get at shutdown, before the workers drain
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("dbos").setLevel("WARNING")  # its own INFO is of no use to operators
     if command == "worker":
-        return _work(config, options.slot)
+        return _work(config, options.slot, supervised="supervised" in options)
     return _serve(config)
 
 
@@ -50,6 +51,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     if command == "worker":
         parser.add_argument("--slot", type=int, required=True, help="number that only it uses")
+        parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     for name, field in GatewayConfig.model_fields.items():
         default = field.default
         shown = ",".join(str(part) for part in default) if isinstance(default, tuple) else default
@@ -88,7 +90,7 @@ def _serve(config: GatewayConfig) -> int:
         port=config.port,
         log_config=None,
         access_log=config.log_level == "debug",
-        timeout_graceful_shutdown=int(config.drain_timeout),
+        timeout_graceful_shutdown=_OPEN_REQUESTS_S,
     )
 
     class Server(uvicorn.Server):
@@ -106,8 +108,12 @@ def _serve(config: GatewayConfig) -> int:
     return 0 if server.started else 1
 
 
-def _work(config: GatewayConfig, slot: int) -> int:
-    from artscraper_gateway.worker import run_worker
+def _work(config: GatewayConfig, slot: int, *, supervised: bool) -> int:
+    from artscraper_gateway.worker import SlotTaken, run_worker
 
-    run_worker(config, slot=slot, supervised=True)
+    try:
+        run_worker(config, slot=slot, supervised=supervised)
+    except SlotTaken as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0

@@ -100,10 +100,10 @@ class GatewayConfig(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("base_dir", "output_parent")
+    @field_validator("base_dir", "output_parent", "models_dir", "c2pa_certificate", "c2pa_key")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.absolute()
 
     @field_validator("local_roots")
     @classmethod

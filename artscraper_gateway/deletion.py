@@ -6,17 +6,22 @@ A deletion that is interrupted goes on at the next start: the row says so until 
 from __future__ import annotations
 
 import logging
+import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anyio import CapacityLimiter
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.folders import JobFolders, is_job_id
+from artscraper_gateway.folders import READING_PREFIX, JobFolders, is_job_id
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.store import JobStore
 
 _log = logging.getLogger(__name__)
 _LET_GO_TIMEOUT_S = 15.0  # longer than any stage takes between two looks at should_stop
 _LOOK_EVERY_S = 0.02
+_AT_ONCE = 16
 _STAGING_S = 3600.0  # a folder without a row may belong to an upload that is still coming in
 
 
@@ -27,6 +32,7 @@ class Deletion:
     config: GatewayConfig
     store: JobStore
     queue: JobQueue
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_AT_ONCE))
 
     def delete(self, job_id: str) -> bool:
         """Deletes the job; False when there was none. Blocks while its worker lets go."""
@@ -39,11 +45,17 @@ class Deletion:
         """Completes deletions that an earlier process began, and removes abandoned uploads."""
         for job_id in self.store.deleting_ids():
             self._complete(job_id)
-        now = time.time()
         for folder in self.config.base_dir.iterdir():
-            abandoned = is_job_id(folder.name) and not self.store.exists(folder.name)
-            if abandoned and now - folder.stat().st_mtime > _STAGING_S:
-                JobFolders.of(folder.name, self.config).remove()
+            try:
+                self._remove_abandoned(folder)
+            except OSError:
+                _log.exception("an abandoned upload could not be removed")
+
+    def _remove_abandoned(self, folder: Path) -> None:
+        upload = is_job_id(folder.name) and not self.store.exists(folder.name)
+        reading = folder.name.startswith(READING_PREFIX)
+        if (upload or reading) and time.time() - folder.stat().st_mtime > _STAGING_S:
+            shutil.rmtree(folder)
 
     def _complete(self, job_id: str) -> None:
         self.queue.cancel(job_id)

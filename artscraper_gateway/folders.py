@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from artscraper_gateway.config import GatewayConfig
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
-_REMOVE_TRIES = 20
+READING_PREFIX = "reading-"  # of the folders that pictures lie in while their watermark is read
+_REMOVE_TRIES = 50
+_REMOVE_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,11 @@ def is_job_id(text: str) -> bool:
 
 def _remove_tree(folder: Path) -> None:
     for attempt in range(_REMOVE_TRIES):
+        if not folder.exists():
+            return
         try:
             shutil.rmtree(folder)
-        except FileNotFoundError:
-            if not folder.exists():
-                return
-        except OSError:  # a file appeared between the listing and the removal
+        except OSError:  # a file came or went between the listing and the removal
             if attempt == _REMOVE_TRIES - 1:
                 raise
-        else:
-            return
+            time.sleep(_REMOVE_PAUSE_S)

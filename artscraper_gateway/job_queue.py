@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from dbos import DBOSClient
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
+from artscraper_gateway.errors import StorageFailed
 from artscraper_gateway.store import Job, JobStore
 
 APPLICATION = "artscraper-gateway"
@@ -42,11 +43,22 @@ class JobQueue:
         )
 
     def submit(self, job_id: str, *, source: str, request: dict[str, Any]) -> Job:
-        """Adds the job's row and its workflow in one transaction: both exist, or neither."""
-        with self._store.engine.begin() as connection:
-            job = self._store.add(connection, job_id, source=source, request=request)
-            self._enqueue(connection, job_id, HEAVY if is_heavy(request) else LIGHT)
+        """Adds the job's row and its workflow in one transaction: both exist, or neither.
+
+        Raises:
+            StorageFailed: the database would not take it.
+        """
+        try:
+            with self._store.engine.begin() as connection:
+                job = self._store.add(connection, job_id, source=source, request=request)
+                self._enqueue(connection, job_id, HEAVY if is_heavy(request) else LIGHT)
+        except sa.exc.OperationalError as error:
+            raise StorageFailed("The job could not be recorded; try again later.") from error
         return job
+
+    def knows(self, job_id: str) -> bool:
+        """Whether the job was accepted."""
+        return self._store.exists(job_id)
 
     def cancel(self, job_id: str) -> None:
         """Stops the job from being run, or run on; harmless when it has ended."""

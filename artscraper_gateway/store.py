@@ -170,6 +170,12 @@ class JobStore:
         """A worker that starts holds nothing yet, so what its slot held was left by a dead one."""
         self._update(jobs.c.worker == worker, worker=None)
 
+    def holds_any(self, worker: str) -> bool:
+        """Whether a job is still held in the name of `worker`."""
+        query = sa.select(jobs.c.id).where(jobs.c.worker == worker)
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
     def remove(self, job_id: str) -> None:
         """Forgets a job that is being deleted."""
         with self.engine.begin() as connection:

@@ -59,7 +59,7 @@ class Submission:
         job_id = uuid.uuid4().hex
         request = self.choices.request(options)
         folders = JobFolders.of(job_id, self.config)
-        async with _removed_on_error(folders):
+        async with self._removed_on_error(job_id, folders):
             if inspect.iscoroutinefunction(receive):
                 await receive(folders.input / _INCOMING)
                 received: tuple[ThreadReceiver | None, ...] = (None, target)
@@ -106,15 +106,16 @@ class Submission:
         except RunnerBrokenPicture as error:
             raise BrokenPicture(str(error)) from error
 
-
-@asynccontextmanager
-async def _removed_on_error(folders: JobFolders) -> AsyncIterator[None]:
-    try:
+    @asynccontextmanager
+    async def _removed_on_error(self, job_id: str, folders: JobFolders) -> AsyncIterator[None]:
         try:
             folders.input.mkdir(parents=True)
         except OSError as error:
             raise StorageFailed("The picture could not be stored; try again later.") from error
-        yield
-    except BaseException:
-        shutil.rmtree(folders.intake, ignore_errors=True)
-        raise
+        try:
+            yield
+        except BaseException:
+            # A request that is cut off at shutdown may have been accepted a moment before.
+            if not self.queue.knows(job_id):
+                shutil.rmtree(folders.intake, ignore_errors=True)
+            raise

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 
 from dbos import DBOS
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
@@ -21,17 +20,33 @@ from artscraper_gateway.database import open_engine
 from artscraper_gateway.job_queue import APPLICATION, HEAVY, LIGHT, WORKFLOW_VERSION
 from artscraper_gateway.jobs import JobRunner
 from artscraper_gateway.store import JobStore
+from artscraper_gateway.workers import known_slots, lock_slot
 
 _log = logging.getLogger(__name__)
+_ADOPT_EVERY_S = 5.0
 _LIGHT_JOBS_AT_ONCE = 32
 _NICENESS = 10  # the web process answers at once while workers use every core
+
+
+class SlotTaken(Exception):
+    """Another worker runs with this slot."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(f"slot {slot} is taken by another worker; choose another number")
 
 
 def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     """Works the queue as executor `slot-<slot>`; returns when told to stop and drained.
 
-    No two processes may run with one slot at a time: they would take each other's jobs.
+    No two processes may run with one slot at a time: they would take each other's jobs. A
+    supervisor has taken the slot's lock for its worker; one that is not supervised takes it here.
+
+    Raises:
+        SlotTaken: another process has the slot.
     """
+    lock = None if supervised else lock_slot(config, slot)
+    if lock is None and not supervised:
+        raise SlotTaken(slot)
     os.nice(_NICENESS)
     stop = _stop_event(supervised)
     worker = f"slot-{slot}"
@@ -40,8 +55,27 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     JobRunner(config, store, worker).register()
     _launch(config, store, worker)
     _log.info("worker %s is ready", worker)
-    stop.wait()
+    while not stop.wait(_ADOPT_EVERY_S):
+        _adopt_abandoned(config, store)
     _drain(config, store, worker)
+
+
+def _adopt_abandoned(config: GatewayConfig, store: JobStore) -> None:
+    """Puts back what a worker left behind whose slot nobody will ever fill again.
+
+    DBOS gives a dead executor's jobs to the next one of the same name only; fewer workers than
+    before would leave some of them waiting for ever.
+    """
+    for slot in known_slots(config):
+        if slot < config.worker_concurrency or not store.holds_any(worker := f"slot-{slot}"):
+            continue
+        lock = lock_slot(config, slot)
+        if lock is None:
+            continue
+        _log.warning("taking over the jobs of %s, which is gone", worker)
+        store.release_dead(worker)
+        DBOS._recover_pending_workflows([worker])
+        os.close(lock)
 
 
 def _stop_event(supervised: bool) -> threading.Event:
@@ -82,10 +116,17 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
 def _drain(config: GatewayConfig, store: JobStore, worker: str) -> None:
     """Finishes what runs, as far as `drain_timeout` allows; the rest waits for the next start."""
     _log.info("worker %s stops", worker)
-    begun = time.monotonic()
-    DBOS.destroy(workflow_completion_timeout_sec=int(config.drain_timeout))
+    # At the deadline the process ends at once, while its jobs still run: were DBOS taken down
+    # first, a stage that ends in that moment could not be recorded, and would look like a failure.
+    deadline = threading.Timer(config.drain_timeout, _end, (store, worker))
+    deadline.start()
+    DBOS.destroy(workflow_completion_timeout_sec=int(config.drain_timeout) + 60)
+    deadline.cancel()
+    _end(store, worker)
+
+
+def _end(store: JobStore, worker: str) -> None:
     store.return_unfinished(worker)
-    _log.info("worker %s stopped after %.1f s", worker, time.monotonic() - begun)
+    _log.info("worker %s stopped", worker)
     logging.shutdown()
-    # A stage that did not finish in time must not keep the process: its job goes on elsewhere.
     os._exit(0)

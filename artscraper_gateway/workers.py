@@ -27,6 +27,25 @@ _STABLE_AFTER_S = 30.0  # a worker that lived this long starts a new row
 _KILL_GRACE_S = 5.0
 
 
+def lock_slot(config: GatewayConfig, number: int) -> int | None:
+    """Takes slot `number`; returns the descriptor that holds it, or None when another has it."""
+    path = config.base_dir / "workers" / f"slot-{number}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def known_slots(config: GatewayConfig) -> list[int]:
+    """Returns the numbers of all slots that were ever taken under this base_dir."""
+    locks = (config.base_dir / "workers").glob("slot-*.lock")
+    return sorted(int(path.stem.removeprefix("slot-")) for path in locks)
+
+
 class WorkerSupervisor:
     """Keeps `config.worker_concurrency` workers running between `start` and `stop`."""
 
@@ -44,10 +63,6 @@ class WorkerSupervisor:
             slot.request_stop()
         for slot in self._slots:
             slot.thread.join()
-
-    def pids(self) -> list[int]:
-        """Returns the process ids of the workers that this supervisor started and that live."""
-        return [slot.process.pid for slot in self._slots if slot.process is not None]
 
 
 class _Slot:
@@ -69,35 +84,36 @@ class _Slot:
 
     def _look_after(self) -> None:
         while not self._stopping.is_set():
-            lock = self._try_lock()
-            if lock is None:
-                self._stopping.wait(_LOOK_FOR_FREE_SLOT_S)
-                continue
             begun = time.monotonic()
             try:
-                self.process = self._start_worker(lock)
-            finally:
-                os.close(lock)  # the worker holds it now
-            self._wait_for_end(self.process)
-            self.process = None
-            self._back_off(lived_s=time.monotonic() - begun)
+                self._run_once()
+            except OSError:  # no memory, descriptors or disk for a worker: they may come back
+                _log.exception("the worker of slot %d cannot be started", self.number)
+                self._back_off(lived_s=time.monotonic() - begun)
 
-    def _try_lock(self) -> int | None:
-        path = self.config.base_dir / "workers" / f"slot-{self.number}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _run_once(self) -> None:
+        """Runs a worker to its end if the slot is free, else waits a moment."""
+        begun = time.monotonic()
+        lock = lock_slot(self.config, self.number)
+        if lock is None:
+            self._stopping.wait(_LOOK_FOR_FREE_SLOT_S)
+            return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        return lock
+            self.process = self._start_worker(lock)
+        finally:
+            os.close(lock)  # the worker holds it now
+        self._wait_for_end(self.process)
+        self.process = None
+        self._back_off(lived_s=time.monotonic() - begun)
 
     def _start_worker(self, lock: int) -> subprocess.Popen[bytes]:
         package_root = str(Path(__file__).resolve().parent.parent)
         search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
         return subprocess.Popen(
-            [sys.executable, "-m", "artscraper_gateway", "worker", f"--slot={self.number}"],
+            [
+                *(sys.executable, "-m", "artscraper_gateway"),
+                *("worker", f"--slot={self.number}", "--supervised"),
+            ],
             stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
             pass_fds=(lock,),
             env={**os.environ, **self.config.environment(), "PYTHONPATH": search_path},

@@ -31,6 +31,11 @@ from pathlib import Path
 class RunnerError(Exception):
     """Base of the runner's errors; callers at the edge may catch just this one."""
 
+    @property
+    def public(self) -> str:
+        """The message for whoever sent the picture: without paths of this machine."""
+        return str(self)
+
 
 class PictureError(RunnerError):
     """The picture cannot be worked on."""
@@ -135,6 +140,11 @@ class MissingModel(RunnerError):
         where = ", ".join(str(folder) for folder in searched) or "no folder: none was given"
         super().__init__(f"expected {expected}, searched {where}: {remedy}")
         self.expected, self.searched, self.remedy = expected, tuple(searched), remedy
+
+    @property
+    def public(self) -> str:
+        """Names the setting instead of its folder."""
+        return f"expected {self.expected} in the folder of models (setting models_dir)"
 
 
 class OutOfMemory(RunnerError):

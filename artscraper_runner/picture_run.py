@@ -93,7 +93,7 @@ class PictureRun:
         except (Cancelled, StageFailed):
             raise
         except RunnerError as error:
-            raise StageFailed(name, str(error)) from error
+            raise StageFailed(name, error.public) from error
         except OSError as error:
             raise StageFailed(name, error.strerror or type(error).__name__) from error
         except Exception as error:  # its message may hold what callers should not see: paths, keys
@@ -111,6 +111,7 @@ class PictureRun:
             "projects": project_rows(layers, analysis),
         }
         write_json(self.workspace.summary_path, summary)
+        self.workspace.remove_halves()
         self.workspace.remove_work()
         return summary
 

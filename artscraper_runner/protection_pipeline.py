@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
+from artscraper_runner.images import inspect_picture
 from artscraper_runner.picture_run import PictureRun
 from artscraper_runner.protections import check_options, chosen_stages
 from artscraper_runner.types import (
@@ -68,6 +69,9 @@ def protect_picture(
     run = PictureRun(
         image, workspace, config.limits, config.protection, within.controls(), config.signing
     )
+    inspect_picture(image, config.limits)  # before anything of an earlier run is removed
+    if image.resolve().is_relative_to(output.resolve() / "layers"):
+        raise InvalidOption(f"expected a picture outside the results, found {image} among them")
     workspace.clear()
     workspace.create()
     try:
@@ -152,12 +156,14 @@ def output_folder(image: Path, root: Path) -> Path:
 
 def _targets(folder: Path, root: Path) -> Iterator[tuple[Path, Path]]:
     """Pictures of one stem (a.jpg, a.png) get folders of their own."""
-    taken: set[Path] = set()
+    taken: set[str] = set()
     for image in sorted(folder.iterdir()):
         if image.suffix.lower() not in PICTURE_SUFFIXES or not image.is_file():
             continue
-        output = output_folder(image, root)
-        if output in taken:
-            output = output.with_name(f"{output.name}-{image.suffix[1:].lower()}")
-        taken.add(output)
+        first = output = output_folder(image, root)
+        number = 1
+        while output.name.casefold() in taken:
+            number += 1
+            output = first.with_name(f"{first.name}-{number}")
+        taken.add(output.name.casefold())
         yield image, output

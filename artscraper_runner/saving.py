@@ -9,6 +9,7 @@ camera and author fields are kept; GPS is dropped wherever it stands.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ LOSSY_QUALITY = 95
 _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
+_EXIF_MAX_BYTES = 65_527  # one JPEG segment
 _XMP_TIFF_TAG = 700
 # EXIF fields that describe the stored pixels; the encoder writes its own.
 _LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
@@ -94,7 +96,10 @@ def save_layer(
     with atomic_path(path) as temporary:
         try:
             image.save(temporary, format=how.name, **_encoder_options(picture, how, edit_xmp))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunnerError(f"the layer cannot be saved as {how.name}: {reason}") from error
+        except (ValueError, TypeError, struct.error) as error:
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
 
 
@@ -154,15 +159,33 @@ def _rgb_profile(profile: object) -> bytes | None:
 def _cleaned_exif(picture: Picture) -> bytes | None:
     exif = Image.Exif()
     for tag, value in picture.exif.items():
-        if tag not in (_EXIF_IFD, _GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS):
+        dropped = (_EXIF_IFD, _GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS)
+        if tag not in dropped and _can_be_written(tag, value):
             exif[tag] = value
-    if camera := picture.exif.get_ifd(_EXIF_IFD):
-        exif[_EXIF_IFD] = dict(camera)
+    camera = {
+        tag: value
+        for tag, value in picture.exif.get_ifd(_EXIF_IFD).items()
+        if _can_be_written(tag, value)
+    }
+    if camera:
+        exif[_EXIF_IFD] = camera
     if picture.orientation != 1:
         exif[_ORIENTATION] = picture.orientation
     elif _ORIENTATION in exif:
         exif[_ORIENTATION] = 1
-    return exif.tobytes() if len(exif) else None
+    written = exif.tobytes() if len(exif) else b""
+    return written if 0 < len(written) <= _EXIF_MAX_BYTES else None
+
+
+def _can_be_written(tag: int, value: object) -> bool:
+    """Cameras write fields of the wrong type, which can be read but not written again."""
+    alone = Image.Exif()
+    try:
+        alone[tag] = value
+        alone.tobytes()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error):
+        return False
+    return True
 
 
 def _cleaned_xmp(info: Mapping[Any, Any]) -> bytes | None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from artscraper_runner.types import Json
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_OWN_NAME = re.compile(r"\d\d-[a-z0-9-]+(\.png)?")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}-")
 
 
 @contextmanager
@@ -55,8 +59,10 @@ class Workspace:
 
     def clear(self) -> None:
         """Removes what an earlier run wrote, and nothing else that may stand there."""
-        for folder in (self.output / "layers", self.output / "masks", self.work):
-            shutil.rmtree(folder, ignore_errors=True)
+        for path in (*(self.output / "layers").glob("*"), *(self.output / "masks").glob("*")):
+            if _OWN_NAME.fullmatch(path.name):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(self.work, ignore_errors=True)
         self.summary_path.unlink(missing_ok=True)
         self.analysis_path.unlink(missing_ok=True)
 
@@ -91,6 +97,12 @@ class Workspace:
 
         pixels: NDArray[np.uint8] = np.load(self._pixels_path(index), allow_pickle=False)
         return pixels
+
+    def remove_halves(self) -> None:
+        """Removes the temporary files that a killed run left beside its results."""
+        for path in self.output.rglob(".*-*"):
+            if _TEMPORARY.match(path.name):
+                path.unlink(missing_ok=True)
 
     def remove_work(self) -> None:
         """Removes what only the run needed."""

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -53,7 +54,7 @@ async def submit_job(request: Request, response: Response, used: UsedGateway) ->
     preference = Preference.parse(request.headers.get("prefer", ""))
     if preference.wait_s is not None:
         timeout_s = min(preference.wait_s, used.config.max_wait)
-        job = await wait_for_end(used.store, job, timeout_s=timeout_s)
+        job = await wait_for_end(used.store, job, request, timeout_s=timeout_s)
         response.headers["Preference-Applied"] = f"wait={preference.wait_s:.0f}"
     if preference.respond_async and not job.is_finished:
         response.status_code = 202
@@ -84,9 +85,10 @@ def get_result(job_id: str, used: UsedGateway) -> JobResult:
 
 
 @router.delete("/{job_id}", responses=PROBLEMS[404,])
-def delete_job(job_id: str, used: UsedGateway) -> JobDeleted:
+async def delete_job(job_id: str, used: UsedGateway) -> JobDeleted:
     """Deletes the job with all its files; one that runs is cancelled first."""
-    if not used.deletion.delete(job_id):
+    # Threads of their own: a deletion may wait for a worker, and must not hold up other calls.
+    if not await run_sync(used.deletion.delete, job_id, limiter=used.deletion.threads):
         raise NotFound("There is no job of this id.")
     return JobDeleted(job_id=job_id, status="deleted")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,15 @@ def get_layer(job_id: str, stage: str, used: Annotated[Gateway, Depends(gateway)
         filename=f"{stage}{path.suffix}",
         content_disposition_type="inline",
         headers=headers,
+        stat_result=_stat(path),
     )
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError as error:
+        raise NotFound("The job is being deleted.") from error
 
 
 def _layer_path(output: Path, stage: str) -> Path:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import UploadFile
 
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
+from artscraper_gateway.folders import READING_PREFIX
 from artscraper_gateway.intake.upload import save_upload, uploaded_form
 from artscraper_gateway.routes import Gateway, gateway
 from artscraper_gateway.routes.openapi import PICTURE_BODY, PROBLEMS
@@ -30,7 +31,7 @@ async def read_watermark(
     if media_type != "multipart/form-data":
         raise UnsupportedRequestBody("expected multipart/form-data")
     limit = used.config.max_upload_bytes
-    folder = Path(tempfile.mkdtemp(dir=used.config.base_dir, prefix="reading-"))
+    folder = Path(tempfile.mkdtemp(dir=used.config.base_dir, prefix=READING_PREFIX))
     try:
         async with uploaded_form(request, max_bytes=limit) as form:
             upload = form.get("file")
