@@ -53,7 +53,7 @@ def test_weights_of_another_network_are_refused(
 def test_its_latents_follow_the_teachers(painting: torch.Tensor, shared_models: Path) -> None:
     teacher = load_encoder("taef2", models_dir=shared_models)
     ours, theirs = load_encoder("bundled")(painting), teacher(painting)
-    assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.8
+    assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.85
 
 
 def test_an_attack_through_it_moves_the_teacher_more_than_noise_does(
@@ -75,4 +75,4 @@ def test_an_attack_through_it_moves_the_teacher_more_than_noise_does(
         return float((seen - teacher(painting)).norm())
 
     same_error = signs * change.square().mean().sqrt()
-    assert effect(change) > 1.4 * effect(same_error)
+    assert effect(change) > 1.7 * effect(same_error)
