@@ -39,9 +39,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, flat=1.5, texture=0.5),
-    "medium": Strength(budget=8, flat=3.0, texture=1.0),
-    "high": Strength(budget=16, flat=6.0, texture=2.0),
+    "low": Strength(budget=4, flat=1.5, texture=0.35),
+    "medium": Strength(budget=8, flat=3.0, texture=0.7),
+    "high": Strength(budget=16, flat=6.0, texture=1.4),
 }
 
 
