@@ -22,6 +22,7 @@ from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 from artscraper_runner.encoders.base import placed
 from artscraper_runner.encoders.bundled import StudentShape
 from artscraper_runner.encoders.taesd import TaesdNetwork, network_from
+from artscraper_runner.encoders.weights import read_state
 from training import checkpoint
 from training.attacks import AttackMix
 from training.labels import Curriculum, Labeller, Memory
@@ -165,9 +166,8 @@ class Run:
 
 
 def load_teacher(path: Path, device: torch.device) -> TaesdNetwork:
-    """Answer a frozen TAESD network from its .pth file."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network = network_from(state).eval().requires_grad_(False)
+    """Answer a frozen TAESD network from its file."""
+    network = network_from(read_state(path)).eval().requires_grad_(False)
     return placed(network, device)
 
 
