@@ -16,8 +16,8 @@ from torch.nn import functional
 
 _WINDOW = 7  # px, that of structural similarity
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_DARK_BELOW = 0.3  # luma under which the bound shrinks, 0..1
-_DARKEST_SHARE = 0.5  # of the bound, at black
+_DARK_BELOW = 0.2  # luma under which the bound shrinks, 0..1
+_DARKEST_SHARE = 0.7  # of the bound, at black
 
 
 def budget_map(picture: torch.Tensor, *, budget: float, floor: float, slope: float) -> torch.Tensor:
