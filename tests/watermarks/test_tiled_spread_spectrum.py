@@ -190,14 +190,16 @@ def test_no_false_reading_in_2000_clean_crops() -> None:
 
 @pytest.mark.slow
 def test_large_pictures_are_quick() -> None:
+    """In processor time, which other load on the machine leaves alone."""
+
     picture = painting(2000, 3000)
 
     def median_ms(call: Callable[[], object]) -> float:
         times = []
         for _ in range(7):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return 1000 * float(np.median(times))
 
     marked = embed(picture, NUMBER)
