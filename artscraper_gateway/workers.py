@@ -116,7 +116,14 @@ class _Slot:
             ],
             stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
             pass_fds=(lock,),
-            env={**os.environ, **self.config.environment(), "PYTHONPATH": search_path},
+            env={
+                # Idle threads of a parallel loop sleep: spinning, they would take the web process'
+                # time, and that of the other workers.
+                "OMP_WAIT_POLICY": "PASSIVE",
+                **os.environ,
+                **self.config.environment(),
+                "PYTHONPATH": search_path,
+            },
             start_new_session=True,  # Ctrl-C in a terminal reaches the gateway alone, which drains
         )
 
