@@ -1,7 +1,8 @@
 """How much each pixel may change before it shows: less where the picture is flat or dark.
 
 Texture masks a change (contrast masking, Legge and Foley 1980): the bound grows with the local
-deviation s of luma as sqrt(floor^2 + (slope * s)^2), up to the budget. The deviation is the
+deviation s of luma as sqrt(floor^2 + (slope * s)^2), up to the budget. Smooth shading, which
+would count as deviation, is taken out first: on it changes show most. The deviation is the
 smallest of the windows around a pixel, so that an edge does not loosen the flat side beside it.
 In the dark a screen shows the same step of sRGB more plainly, so the bound shrinks there.
 
@@ -29,11 +30,17 @@ def budget_map(picture: torch.Tensor, *, budget: float, floor: float, slope: flo
     weights = torch.tensor(_LUMA, device=picture.device).view(1, 3, 1, 1)
     luma = (picture * weights).sum(1, keepdim=True)
     mean = _window_mean(luma)
-    variance = (_window_mean(luma * luma) - mean * mean).clamp_min(0)
+    # A smooth gradient deviates from the mean of its window, but not from its surroundings.
+    variance = torch.minimum(_variance(luma), _variance(luma - _window_mean(mean)))
     calmest = -functional.max_pool2d(-variance, _WINDOW, stride=1, padding=_WINDOW // 2)
     amplitude = (floor**2 + slope**2 * calmest).sqrt()
     lit = _DARKEST_SHARE + (1 - _DARKEST_SHARE) * (mean / _DARK_BELOW).clamp(0, 1)
     return (amplitude * lit).clamp(max=budget)
+
+
+def _variance(values: torch.Tensor) -> torch.Tensor:
+    mean = _window_mean(values)
+    return (_window_mean(values * values) - mean * mean).clamp_min(0)
 
 
 def _window_mean(values: torch.Tensor) -> torch.Tensor:

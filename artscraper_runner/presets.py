@@ -39,9 +39,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, flat=1.75, texture=0.35),
-    "medium": Strength(budget=8, flat=3.5, texture=0.7),
-    "high": Strength(budget=16, flat=7.0, texture=1.4),
+    "low": Strength(budget=4, flat=1.25, texture=0.35),
+    "medium": Strength(budget=8, flat=2.5, texture=0.7),
+    "high": Strength(budget=16, flat=5.0, texture=1.4),
 }
 
 

@@ -29,6 +29,12 @@ def test_the_flat_side_of_an_edge_is_spared():
     assert bounds_of(pixels).max() == pytest.approx(FLOOR, rel=1e-3)
 
 
+def test_smooth_shading_is_no_texture():
+    ramp = np.linspace(60, 250, 48)[None, :, None]  # 4 of 255 a pixel
+    bounds = bounds_of(np.broadcast_to(ramp, (48, 48, 3)).astype(np.uint8))
+    assert bounds[12:-12, 12:-12].max() < 1.1 * FLOOR
+
+
 def test_the_dark_gets_less_than_what_light_gets():
     flat = np.ones((16, 16, 3), np.uint8)
     assert bounds_of(flat * 0).mean() == pytest.approx(0.7 * FLOOR, rel=0.01)
