@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import (
     BROKEN_WIDTH,
     DEADLY_WIDTH,
@@ -22,6 +25,9 @@ Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]
 
 
+QUICK = {"stages": "invisible-watermark"}
+
+
 @pytest.fixture
 def gated(start_gateway: Start) -> GatewayProcess:
     """A gateway whose `gate` stage holds pictures of GATE_WIDTH until the test opens it."""
@@ -29,7 +35,11 @@ def gated(start_gateway: Start) -> GatewayProcess:
 
 
 def send(client: httpx.Client, content: bytes, **fields: str) -> str:
-    answer = client.post("/v1/jobs", files={"file": content}, data=fields)
+    """Submits a job of quick stages; where the stages for tests are registered, of those too."""
+    data = {"stages": "invisible-watermark,gate,deadly,broken", **fields}
+    answer = client.post("/v1/jobs", files={"file": content}, data=data)
+    if answer.status_code == 422:
+        answer = client.post("/v1/jobs", files={"file": content}, data=fields | QUICK)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["job_id"])
 
@@ -220,3 +230,46 @@ def test_two_gateways_on_one_folder_share_one_set_of_workers(
         job_id = send(client, picture(64, 64))
     assert ended(first, job_id)["status"] == "done"
     assert len(first.workers()) + len(second.workers()) == 1
+
+
+def test_fewer_workers_than_before_lose_no_job(start_gateway: Start, picture: Picture) -> None:
+    """The jobs of a slot that nobody fills any more are taken over by the others."""
+    gateway = start_gateway(with_stages_for_tests=True, worker_concurrency=2, drain_timeout=2)
+    with gateway.client() as client:
+        ids = [send(client, picture(GATE_WIDTH)) for _ in range(2)]
+    entered(gateway, times=2)
+    gateway.kill()
+    gateway.options["worker_concurrency"] = 1
+    open_gate(gateway)
+    gateway.start()
+    assert [ended(gateway, job_id)["status"] for job_id in ids] == ["done", "done"]
+
+
+def test_a_worker_of_ones_own_takes_a_free_slot_and_no_other(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway()
+    until(lambda: "slot-0 is ready" in gateway.log(), what="the gateway's worker is ready")
+    command = [sys.executable, "-m", "artscraper_gateway", "worker"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    taken = subprocess.run(
+        [*command, "--slot=0"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=gateway.home,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+    assert taken.returncode == 2 and "taken" in taken.stderr
+    with (gateway.home / "other.log").open("w") as log:
+        other = subprocess.Popen(
+            [*command, "--slot=7"],
+            cwd=gateway.home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
+    until(lambda: "slot-7 is ready" in (gateway.home / "other.log").read_text(), what="it runs")
+    other.terminate()
+    assert other.wait(timeout=60) == 0

@@ -100,6 +100,7 @@ def test_a_launcher_of_ones_own(
         answer = httpx.post(
             f"{url}/v1/jobs",
             files={"file": picture(64, 64)},
+            data={"stages": "invisible-watermark"},
             headers={"Prefer": "wait=60"},
             timeout=90,
             trust_env=False,
@@ -126,9 +127,12 @@ def test_the_web_process_answers_while_workers_use_every_core(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(worker_concurrency=4)
-    content = picture(1500, 1400)
+    content, data = picture(1500, 1400), {"stages": "invisible-watermark"}
     with gateway.client() as client:
-        ids = [client.post("/v1/jobs", files={"file": content}).json()["job_id"] for _ in range(8)]
+        ids = [
+            client.post("/v1/jobs", files={"file": content}, data=data).json()["job_id"]
+            for _ in range(8)
+        ]
         taken = []
         while any(client.get(f"/v1/jobs/{job_id}").json()["status"] != "done" for job_id in ids):
             begun = time.monotonic()
