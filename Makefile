@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 
-.PHONY: run test setup setup-tests lint benchmark clean
+.PHONY: run test test-slow setup setup-tests lint benchmark clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -18,6 +18,10 @@ endif
 ## test: run the whole suite
 test: setup-tests
 	$(BIN)/python -m pytest -q
+
+## test-slow: run the tests that take minutes
+test-slow: setup-tests
+	$(BIN)/python -m pytest -q -m slow
 
 ## setup: make the virtual environment with all that the default job needs
 setup: $(INSTALLED)
