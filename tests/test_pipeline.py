@@ -201,3 +201,27 @@ def test_every_registered_stage_keeps_size_and_input(painting: Path, tmp_path: P
         with Image.open(layer["path"]) as saved:
             assert saved.size == (400, 320)
         assert layer["applied"] or layer["reason"]
+
+
+def test_what_others_keep_in_the_output_folder_stays(painting: Path, tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    (out / "layers" / "mine").mkdir(parents=True)
+    (out / "layers" / "mine" / "drawing.psd").write_bytes(b"art")
+    only_original = WorkflowConfig(stages=())
+    first = protect_picture(painting, out, config=only_original)
+    with pytest.raises(RunnerError):
+        protect_picture(tmp_path / "project" / "layers" / "mine" / "drawing.psd", out)
+    with pytest.raises(RunnerError, match="outside the results"):
+        protect_picture(Path(first["layers"][0]["path"]), out, config=only_original)
+    assert (out / "layers" / "mine" / "drawing.psd").read_bytes() == b"art"
+    assert (out / "summary.json").exists()
+
+
+def test_pictures_of_like_names_get_folders_of_their_own(painting: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    for name in ("a.png", "A.png", "a-2.png", "b!c.png", "b-c.png"):
+        (folder / name).write_bytes(painting.read_bytes())
+    result = run_full_workflow(folder, tmp_path / "out", False, WorkflowConfig(stages=()))
+    folders = {row["output_dir"].casefold() for row in result["processed"]}
+    assert len(folders) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,31 @@ def test_grey_profiles_are_not_put_on_colour_pictures(tmp_path: Path) -> None:
 
 def _lossless(kind: str) -> dict[str, Any]:
     return {"WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}.get(kind, {})
+
+
+def test_camera_fields_of_the_wrong_type_are_left_out_and_the_others_kept(tmp_path: Path) -> None:
+    """Cameras write such fields; Pillow reads them and cannot write them again."""
+    tags = [
+        (ExifTags.Base.Artist, 2, b"Ada\0"),
+        (ExifTags.Base.XResolution, 2, b"72dpi\0"),  # ASCII where a rational belongs
+        (ExifTags.Base.ResolutionUnit, 4, struct.pack("<I", 70_000)),  # LONG for SHORT
+    ]
+    path = tmp_path / "source"
+    noise().save(path, "JPEG", exif=_raw_exif(tags))
+    with Image.open(layer_of(tmp_path, path)) as image:
+        assert image.getexif()[ExifTags.Base.Artist].strip("\0") == "Ada"
+
+
+def _raw_exif(tags: list[tuple[int, int, bytes]]) -> bytes:
+    """An EXIF block with one directory of (tag, type, value) entries."""
+    start = 8 + 2 + 12 * len(tags) + 4
+    entries, values = b"", b""
+    for tag, kind, value in sorted(tags):
+        count = len(value) // {2: 1, 4: 4}[kind]
+        inline = (
+            value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", start + len(values))
+        )
+        values += value if len(value) > 4 else b""
+        entries += struct.pack("<HHI", tag, kind, count) + inline
+    directory = struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    return b"Exif\0\0II*\0\x08\0\0\0" + directory + values
