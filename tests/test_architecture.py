@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RUNNER_RANKS = {
     "errors": 0,
     "types": 0,
+    "payloads": 0,
     "containers": 1,
     "images": 1,
     "metrics": 1,
@@ -32,6 +33,8 @@ RUNNER_RANKS = {
     "effects": 3,
     "target_pictures": 2,
     "working_size": 2,
+    "picture_attack": 3,
+    "provenance": 2,
     "processors": 4,
     "protections": 4,
     "analysis": 5,

@@ -113,8 +113,9 @@ def test_pixels_under_full_transparency_are_left_alone(painting: Path, tmp_path:
 
 
 def test_the_same_picture_gives_the_same_bytes(painting: Path, tmp_path: Path) -> None:
-    first = protect_picture(painting, tmp_path / "1")["layers"][-1]["path"]
-    second = protect_picture(painting, tmp_path / "2")["layers"][-1]["path"]
+    config = WorkflowConfig(protection=ProtectionOptions(watermark_text="by Ada"))
+    first = protect_picture(painting, tmp_path / "1", config=config)["layers"][-1]["path"]
+    second = protect_picture(painting, tmp_path / "2", config=config)["layers"][-1]["path"]
     assert Path(first).read_bytes() == Path(second).read_bytes()
 
 
