@@ -61,8 +61,7 @@ def main() -> None:
     with _floor() as url:
         print(_row("floor: form to disk", asyncio.run(_load(url, picture, arguments, floor=True))))
     with _gateway(arguments.base_url) as url:
-        asyncio.run(_one_at_a_time(url, picture))  # its end says that the worker is ready
-        idle = _memory(url)
+        idle = _settled_memory(url)
         asyncio.run(_load(url, picture, arguments, jobs=10 * arguments.clients))
         full = asyncio.run(_load(url, picture, arguments))
         print(_row("gateway, as fast as the clients can", full))
@@ -211,6 +210,15 @@ def _percentile(seconds: list[float], percent: int) -> float:
 def _memory(url: str) -> float:
     """MB of the server's processes; pages that they share are counted once."""
     return sum(process.memory_full_info().pss for process in _server(url)) / 1e6
+
+
+def _settled_memory(url: str) -> float:
+    """MB once the workers have started and nothing changes any more."""
+    before, now = 0.0, _memory(url)
+    while abs(now - before) > 1:
+        time.sleep(2)
+        before, now = now, _memory(url)
+    return now
 
 
 def _cpu(url: str) -> float:
