@@ -103,6 +103,31 @@ def test_kill_in_a_stage_and_go_on_behind_the_last_finished_one(
     assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in finished] == before
 
 
+@pytest.mark.parametrize("stage", ["photoguard", "mist", "invisible-watermark"])
+def test_a_kill_in_a_real_stage_leaves_a_whole_job(
+    start_gateway: Start, picture: Picture, stage: str
+) -> None:
+    """Wherever in the stage it strikes: nothing holds the worker there."""
+    gateway = start_gateway()
+    with gateway.client() as client:
+        stages = "photoguard,mist,invisible-watermark"
+        job_id = send(client, picture(900, 800), stages=stages)
+
+        def is_there() -> bool:
+            job = client.get(f"/v1/jobs/{job_id}").json()
+            assert job["status"] in ("queued", "running"), "the job ended before it was struck"
+            return bool(job["stage"] == stage)
+
+        until(is_there, what=f"the job is in {stage}")
+    gateway.kill_worker()
+    assert ended(gateway, job_id)["status"] == "done"
+    output = gateway.outputs / job_id
+    layers = json.loads((output / "summary.json").read_text())["layers"]
+    assert [layer["stage"] for layer in layers] == ["original", *stages.split(",")]
+    assert all(Path(layer["path"]).stat().st_size > 0 for layer in layers)
+    assert not [path for path in output.rglob("*") if path.name.startswith(".")], "half a file"
+
+
 def test_a_job_accepted_without_a_worker_runs_at_the_next_start(
     start_gateway: Start, picture: Picture
 ) -> None:
