@@ -79,6 +79,9 @@ class GatewayConfig(BaseSettings):
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
     )
+    mist_model: Path | None = Field(
+        None, description="folder of a diffusion model for mist's fused mode; none = textural"
+    )
     c2pa_certificate: Path | None = Field(
         None, description="PEM chain that stage c2pa signs with; none = a private CA in base_dir"
     )
@@ -100,7 +103,9 @@ class GatewayConfig(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("base_dir", "output_parent", "models_dir", "c2pa_certificate", "c2pa_key")
+    @field_validator(
+        "base_dir", "output_parent", "models_dir", "mist_model", "c2pa_certificate", "c2pa_key"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.absolute()

@@ -115,6 +115,12 @@ def _add_attack_options(protect: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
     )
+    protect.add_argument(
+        "--mist-model",
+        type=Path,
+        metavar="DIR",
+        help="a Stable Diffusion model in diffusers' layout, for mist's fused mode (default: none)",
+    )
     protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
     protect.add_argument(
         "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
@@ -139,6 +145,7 @@ def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
         nightshade_target=options.nightshade_target,
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
+        mist_model=options.mist_model,
     )
 
 
