@@ -17,6 +17,7 @@ from artscraper_runner.types import (
     WATERMARK_METHODS,
     AnalysisOptions,
     Controls,
+    Json,
     PictureLimits,
     Progress,
     ProtectionOptions,
@@ -178,15 +179,22 @@ def _protect(options: argparse.Namespace) -> int:
     if options.image.is_dir():
         return _protect_folder(options, config)
     output = options.out or output_folder(options.image, Path("outputs"))
-    protect_picture(
+    summary = protect_picture(
         options.image,
         output,
         config=config,
         include_hash_analysis=not options.no_analysis,
         controls=_progress(options.image),
     )
-    print(f"results: {output.absolute()}")
+    _print_results(output.absolute(), summary)
     return 0
+
+
+def _print_results(folder: object, summary: Json) -> None:
+    print(f"results: {folder}")
+    for layer in summary["layers"]:
+        if layer.get("metrics", {}).get("effective") is False:
+            print(f"note: {layer['stage']} does hardly more than noise here", file=sys.stderr)
 
 
 def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:
@@ -200,7 +208,7 @@ def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:
         on_picture=_progress,
     )
     for row in result["processed"]:
-        print(f"results: {row['output_dir']}")
+        _print_results(row["output_dir"], row["summary"])
     for row in result["failed"]:
         print(f"error: {row['image']}: {row['error']}", file=sys.stderr)
     return 1 if result["failed"] else 0

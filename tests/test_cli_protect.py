@@ -98,6 +98,15 @@ def test_nightshade_takes_a_concept_or_a_picture(art: Path, textured: Any) -> No
             assert not np.array_equal(first, second)
 
 
+def test_a_stage_that_does_no_more_than_noise_is_noted(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGBA", (40, 40), (9, 9, 9, 0)).save(art)
+    (layer,) = protect(art, "--stages", "mist")
+    assert layer["metrics"]["effective"] is False
+    assert "mist does hardly more than noise" in capsys.readouterr().err
+
+
 def test_weights_that_are_missing_name_where_to_put_them(
     art: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
