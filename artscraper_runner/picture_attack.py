@@ -135,7 +135,7 @@ class PictureAttack:
             start=before - original,
             bound=_bound(original, before, preset, strength),
             objective=self._objective(original, before, preset),
-            rule=preset.rule,
+            rule=preset.rule_for(self.options.encoder),
             seed=zlib.crc32(self.stage.encode(), self.options.seed),
             controls=controls,
             what=self.stage,

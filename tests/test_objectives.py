@@ -93,24 +93,6 @@ def test_the_half_size_sees_what_the_full_size_does_not():
     assert half.item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_only_every_nth_iteration_goes_through_jpeg():
-    noisy = (
-        flat(0.5) + 0.2 * torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    ).clamp(0, 1)
-    noisy = noisy.mean(1, keepdim=True).expand(-1, 3, -1, -1)  # grey: halved colour changes nothing
-
-    def pixels(pictures: torch.Tensor) -> torch.Tensor:
-        return pictures.flatten(1)
-
-    preset = replace(PLAIN, jpeg_every=3, jpeg_quality=30)
-    plain = score(noisy, original=0.5, encode=pixels).item()
-    seen = [
-        score(noisy, original=0.5, encode=pixels, preset=preset, iteration=n).item()
-        for n in range(6)
-    ]
-    assert [abs(value / plain - 1) > 0.01 for value in seen] == [False, False, True] * 2
-
-
 def test_the_gradient_points_where_the_score_rises():
     given = flat(0.3).requires_grad_(True)
     score(given, away=1.0, along=0.5).backward()

@@ -24,7 +24,7 @@ class Mist(LatentAttack):
     The fused mode runs where the option `mist_model` names a diffusion model; see
     `denoising_loss`. Differs: the pattern is our own drawing; under the preset `default` few
     momentum steps start from the layer before, pushed away from the original's latent as well as
-    towards the pattern, at two sizes and through JPEG, and bounded by a perceptual map.
+    towards the pattern, at two sizes, and bounded by a perceptual map.
     """
 
     name = "mist"
