@@ -170,7 +170,7 @@ class PictureRun:
         pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
         self.workspace.save_pixels(index, pixels)
         mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
-        self._save(path, stage, given, pixels, applied=result.pixels is not None)
+        stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
@@ -180,7 +180,7 @@ class PictureRun:
             "applied": result.pixels is not None,
             "reason": result.reason,
             "mask_path": str(mask_path.absolute()),
-            "metrics": self._measure(path, stage, given, result),
+            "metrics": {**self._measure(path, stage, given, result), **stated},
         }
 
     def _measure(self, path: Path, stage: Stage, given: StageInput, result: StageResult) -> Json:
@@ -204,15 +204,15 @@ class PictureRun:
         pixels: NDArray[np.uint8],
         *,
         applied: bool,
-    ) -> None:
+    ) -> Json:
         from artscraper_runner.saving import save_layer
 
         if not applied:
             save_layer(pixels, self._picture, path, given.saved_as)
-            return
+            return {}
         with atomic_path(path) as temporary:
             save_layer(pixels, self._picture, temporary, given.saved_as, edit_xmp=stage.edit_xmp)
-            stage.finish_file(temporary, given)
+            return stage.finish_file(temporary, given)
 
     def _save_mask(
         self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]

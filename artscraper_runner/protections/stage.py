@@ -70,12 +70,15 @@ class Stage(ABC):
         """Returns the XMP packet to save with the layer, from the original's (None = none)."""
         return xmp
 
-    def finish_file(self, path: Path, given: StageInput) -> None:  # noqa: B027  most have nothing
+    def finish_file(self, path: Path, given: StageInput) -> Json:
         """Changes the saved layer at `path` in place, whole or not at all, but not its pixels.
+
+        Returns figures about the file for the layer's `metrics`.
 
         Raises:
             RunnerError: it could not; the stage has failed.
         """
+        return {}
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns figures about the layer as saved and opened again, for its `metrics`."""
