@@ -149,7 +149,7 @@ class PictureRun:
 
     def _stage_input(self, index: int) -> StageInput:
         from artscraper_runner.protections.stage import StageInput
-        from artscraper_runner.saving import layer_format
+        from artscraper_runner.saving import carried_xmp, layer_format
 
         picture = self._picture
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
@@ -160,6 +160,7 @@ class PictureRun:
             self._said,
             self.controls,
             saved_as=layer_format(picture, self.source),
+            xmp=carried_xmp(picture),
             signing=self.signing,
         )
 

@@ -9,9 +9,9 @@ from artscraper_runner.metadata.ai_use import c2pa_statement
 from artscraper_runner.protections.stage import Stage, StageInput
 from artscraper_runner.provenance.credentials import load_credentials
 from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, check_signing, sign_file
-from artscraper_runner.provenance.xmp import prohibit_training
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.workspace import atomic_path
+from artscraper_runner.xmp import prohibit_training
 
 _INTACT = ("Valid", "Trusted")
 
@@ -33,6 +33,11 @@ class C2pa(Stage):
             return StageResult(pixels=None, reason=reason)
         if given.signing is None:
             return StageResult(pixels=None, reason="no signing certificate is set up")
+        length, most = len(prohibit_training(given.xmp)), given.saved_as.max_xmp_bytes
+        if most is not None and length > most:
+            reason = f"with the statement the XMP packet would have {length} bytes, a"
+            reason += f" {given.saved_as.name} holds {most}"
+            return StageResult(pixels=None, reason=reason)
         try:
             check_signing(load_credentials(given.signing))
         except CredentialsError as error:

@@ -31,8 +31,8 @@ class StageInput:
 
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
-    original's pixels back after the stage. `saved_as` is how the layer will be encoded, `signing`
-    who signs files, None = nobody.
+    original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
+    packet that will be saved with it, `signing` who signs files, None = nobody.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,6 +41,7 @@ class StageInput:
     options: ProtectionOptions
     controls: Controls
     saved_as: LayerFormat = _PNG
+    xmp: bytes | None = None
     signing: SigningSettings | None = None
 
 

@@ -13,8 +13,8 @@ from artscraper_runner.protection_pipeline import WorkflowConfig
 from artscraper_runner.protections import c2pa as stage
 from artscraper_runner.provenance import credentials, manifest
 from artscraper_runner.provenance.private_ca import CA_FILE
-from artscraper_runner.provenance.xmp import PROHIBITED
 from artscraper_runner.types import Json, SigningSettings
+from artscraper_runner.xmp import PROHIBITED
 
 from ..watermarks.pictures import painting
 
@@ -192,3 +192,30 @@ def test_a_file_that_does_not_read_as_valid_fails_the_stage(
     monkeypatch.setattr(stage, "sign_file", spoil)
     with pytest.raises(StageFailed, match="reads as Invalid"):
         signed(tmp_path, "png")
+
+
+@pytest.mark.parametrize(
+    ("padding", "content", "reason"),
+    [
+        (60_000, 0, None),
+        (0, 60_000, None),
+        (0, 65_300, "the XMP packet would have 65"),
+    ],
+)
+def test_a_jpeg_that_has_no_room_for_the_statement_is_passed_through(
+    tmp_path: Path, padding: int, content: int, reason: str | None
+) -> None:
+    xmp = (
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description a="'
+        + b"a" * content
+        + b'"/></rdf:RDF>'
+        + b" " * padding
+    )
+    Image.fromarray(painting(40, 50)).save(tmp_path / "a.jpg", xmp=xmp)
+    config = WorkflowConfig(("c2pa",), signing=SigningSettings(tmp_path / "keys"))
+    layer = protect_picture(tmp_path / "a.jpg", tmp_path / "out", config=config)["layers"][1]
+    assert layer["applied"] == (reason is None)
+    assert reason is None or reason in layer["reason"]
+    with Image.open(layer["path"]) as image:
+        assert (PROHIBITED.encode() in image.info["xmp"]) == (reason is None)
+        assert b"a" * content in image.info["xmp"]
