@@ -168,7 +168,7 @@ class PictureRun:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
 
         path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
-        pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
+        pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
         self.workspace.save_pixels(index, pixels)
         mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
         stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
@@ -231,15 +231,6 @@ class PictureRun:
 
 def _with_final(layer: Json, left: Json) -> Json:
     return {**layer, "metrics": {**layer["metrics"], "final": left}}
-
-
-def _restore_hidden(pixels: NDArray[np.uint8], given: StageInput) -> NDArray[np.uint8]:
-    """Nobody sees the pixels under alpha 0, so nothing may be written there."""
-    if given.alpha is None:
-        return pixels
-    import numpy as np
-
-    return np.where((given.alpha == 0)[..., None], given.original, pixels)
 
 
 def _what_was_left_out(header: PictureHeader) -> str | None:

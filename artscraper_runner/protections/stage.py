@@ -44,13 +44,24 @@ class StageInput:
     xmp: bytes | None = None
     signing: SigningSettings | None = None
 
+    def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.
+
+        That is what the pipeline keeps of a stage.
+        """
+        if self.alpha is None:
+            return pixels
+        import numpy as np
+
+        return np.where((self.alpha == 0)[..., None], self.original, pixels)
+
 
 class Stage(ABC):
     """A protection. The same input and options give the same pixels.
 
     Most stages change pixels only. One that changes the file returns its pixels as they came, and
     overrides `edit_xmp` or `finish_file`, which are called for applied layers only. Later layers
-    are saved anew, so what such a stage did stands in its own layer: let it be the last.
+    are saved anew, so what such a stage did stands in its own layer: `chosen_stages` puts it last.
     """
 
     name: ClassVar[str]

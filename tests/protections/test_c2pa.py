@@ -219,3 +219,15 @@ def test_a_jpeg_that_has_no_room_for_the_statement_is_passed_through(
     with Image.open(layer["path"]) as image:
         assert (PROHIBITED.encode() in image.info["xmp"]) == (reason is None)
         assert b"a" * content in image.info["xmp"]
+
+
+def test_it_signs_the_last_layer_whatever_the_order(tmp_path: Path) -> None:
+    Image.fromarray(painting(300, 400)).save(tmp_path / "a.png")
+    config = WorkflowConfig(
+        ("c2pa", "stegano-embed", "fourier-ring"), signing=SigningSettings(tmp_path / "keys")
+    )
+    layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
+    names = ["original", "fourier-ring", "stegano-embed", "c2pa"]
+    assert [layer["stage"] for layer in layers] == names
+    assert reader(Path(layers[-1]["path"])).get_validation_state() == "Valid"
+    assert layers[2]["metrics"]["final"] == {"decoded": True}
