@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from xml.parsers import expat
 
 MAX_BYTES = 1 << 20
@@ -44,6 +45,7 @@ class _Unreadable(Exception):
     """The packet cannot be read, or is not to be."""
 
 
+@lru_cache(maxsize=1)  # every stage of a run asks for the same packet
 def without_places(packet: bytes) -> bytes | None:
     """Returns the packet without GPS fields, None for one that cannot be read safely.
 
