@@ -1,7 +1,5 @@
 """Places go and the statement comes, in packets of every spelling, and hostile ones end quickly."""
 
-import time
-from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -176,21 +174,20 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("edit", [prohibit_training, without_places])
+def check_both_edits(content: bytes) -> None:
+    """Quadratic work on a megabyte would take hours."""
+    assert prohibit_training(content).count(PROHIBITED.encode()) == 1
+    assert b"<e:GPS" not in (without_places(content) or b"")
+
+
 @pytest.mark.parametrize("part", HOSTILE)
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_hostile_packets_take_linear_time(
-    part: str, edit: Callable[[bytes], bytes | None], *, is_closed: bool
-) -> None:
+def test_hostile_packets_take_linear_time(part: str, *, is_closed: bool) -> None:
     room = MAX_BYTES - len(_RDF_OPEN) - 20
     body = HOSTILE[part] * (room // len(HOSTILE[part]))
-    content = (_RDF_OPEN + body + ("</r:RDF>" if is_closed else "")).encode()
-    start = time.process_time()
-    edit(content)
-    assert time.process_time() - start < 3
+    check_both_edits((_RDF_OPEN + body + ("</r:RDF>" if is_closed else "")).encode())
 
 
-@pytest.mark.parametrize("edit", [prohibit_training, without_places])
 @pytest.mark.parametrize(
     "attribute",
     [
@@ -200,19 +197,18 @@ def test_hostile_packets_take_linear_time(
         ' a{n}="&lt;&#32;"',
     ],
 )
-def test_a_tag_of_many_attributes_takes_linear_time(
-    attribute: str, edit: Callable[[bytes], bytes | None]
-) -> None:
-    many = "".join(attribute.format(n=n) for n in range(9_000))
-    start = time.process_time()
-    edit(_RDF_OPEN.encode() + f"<r:Description{many}/></r:RDF>".encode())
-    assert time.process_time() - start < 3
+def test_a_tag_of_many_attributes_takes_linear_time(attribute: str) -> None:
+    many = "".join(attribute.format(n=n) for n in range(20_000))
+    content = f"{_RDF_OPEN}<r:Description{many}/></r:RDF>".encode()
+    check_both_edits(content)
+    assert b"GPS" not in (without_places(content) or b"")
 
 
-@pytest.mark.parametrize("edit", [prohibit_training, without_places])
-def test_deep_packets_take_linear_time(edit: Callable[[bytes], bytes | None]) -> None:
-    for opened, closed in (("<d>", "</d>"), (f'<e:d xmlns:e="{EXIF}">', "</e:d>")):
-        depth = (MAX_BYTES - 400) // len(opened + closed)
-        start = time.process_time()
-        edit((_RDF_OPEN + opened * depth + closed * depth + "</r:RDF>").encode())
-        assert time.process_time() - start < 3
+@pytest.mark.parametrize(
+    ("opened", "closed"), [("<d>", "</d>"), (f'<e:d xmlns:e="{EXIF}">', "</e:d>")]
+)
+def test_deep_packets_take_linear_time(opened: str, closed: str) -> None:
+    depth = (MAX_BYTES - 400) // len(opened + closed)
+    content = (_RDF_OPEN + opened * depth + closed * depth + "</r:RDF>").encode()
+    assert without_places(content) == content
+    check_both_edits(content)
