@@ -16,7 +16,8 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.job_queue import JobQueue
-from artscraper_gateway.routes import Gateway, jobs, layers, watermarks
+from artscraper_gateway.previews import Previews
+from artscraper_gateway.routes import Gateway, archive, jobs, layers, watermarks
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
@@ -40,6 +41,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(jobs.router)
     app.include_router(layers.router)
+    app.include_router(archive.router)
     app.include_router(watermarks.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -53,7 +55,9 @@ def _lifespan(config: GatewayConfig) -> Any:
         deletion = Deletion(config, store, queue)
         supervisor = WorkerSupervisor(config)
         submission = Submission(config, queue, Choices(config))
-        app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader())
+        app.state.gateway = Gateway(
+            config, store, submission, deletion, WatermarkReader(), Previews()
+        )
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))

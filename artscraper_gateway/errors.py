@@ -123,6 +123,14 @@ class JobFailed(GatewayError):
     title = "The job failed"
 
 
+class UnsatisfiableRange(GatewayError):
+    """The Range header asks for bytes behind the file's end."""
+
+    status = 416
+    code = "unsatisfiable-range"
+    title = "The range cannot be served"
+
+
 class TooBusy(GatewayError):
     """Too much of the same is going on at once."""
 

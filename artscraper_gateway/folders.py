@@ -44,6 +44,11 @@ class JobFolders:
         """What only the running job needs."""
         return self.intake / "work"
 
+    @property
+    def previews(self) -> Path:
+        """Small copies of layers, made when they are asked for."""
+        return self.intake / "previews"
+
     def remove(self) -> None:
         """Removes both folders, also while a worker that was told to stop still writes into them.
 

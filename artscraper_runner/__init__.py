@@ -38,6 +38,7 @@ _HOME = {
     "chosen_stages": "protections",
     "default_stages": "protections",
     "encoder_names": "encoders",
+    "PREVIEW_SIDES": "types",
     "PictureRun": "picture_run",
     "Workspace": "workspace",
     "run_full_workflow": "protection_pipeline",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from artscraper_runner.protections import chosen_stages as chosen_stages
     from artscraper_runner.protections import default_stages as default_stages
     from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.types import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL
     from artscraper_runner.types import AnalysisOptions as AnalysisOptions
     from artscraper_runner.types import Controls as Controls

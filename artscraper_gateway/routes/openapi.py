@@ -71,10 +71,22 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 
+_PICTURE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+
 LAYER: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The layer's picture, in the format that it is stored in.",
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The layer's picture, in the format that it is stored in, or a preview.",
+        "content": _PICTURE,
+        "headers": {"ETag": {"schema": {"type": "string"}, "description": "its SHA-256"}},
+    },
+    206: {"description": "The part that the Range header asks for.", "content": _PICTURE},
+    304: {"description": "If-None-Match names what is still there."},
+}
+
+ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A ZIP file, streamed.",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,8 @@ EXPECTED = [
     None,  # until curl
     '"summary"',
     None,  # -o protected.jpg
+    None,  # -o preview.webp
+    None,  # -o job.zip
     '"job_id":"',
     '"status":"deleted"',
     "unsupported-picture",
@@ -65,6 +68,8 @@ def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
     for answer, expected in zip(answers, EXPECTED, strict=True):
         assert expected is None or expected in answer
     assert (folder / "protected.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+    assert (folder / "preview.webp").read_bytes()[8:12] == b"WEBP"
+    assert zipfile.is_zipfile(folder / "job.zip")
 
 
 def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
