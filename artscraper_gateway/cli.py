@@ -34,9 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("dbos").setLevel("WARNING")  # its own INFO is of no use to operators
-    if command == "worker":
-        return _work(config, options.slot, supervised="supervised" in options)
-    return _serve(config)
+    from artscraper_gateway.migrations import DatabaseRefused
+
+    try:
+        if command == "worker":
+            return _work(config, options.slot, supervised="supervised" in options)
+        return _serve(config)
+    except DatabaseRefused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -77,6 +83,10 @@ def _serve(config: GatewayConfig) -> int:
     import uvicorn
 
     from artscraper_gateway.app import create_app
+    from artscraper_gateway.database import open_engine
+
+    # Before the server, which would show a refused database as a traceback.
+    open_engine(config).dispose()
 
     if config.host not in _LOOPBACK:
         logging.getLogger(__name__).warning(

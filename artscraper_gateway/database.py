@@ -1,4 +1,7 @@
-"""The one database of jobs and queue: how it is opened, and its tables."""
+"""The one database of jobs and queue: how it is opened, and its tables.
+
+A change here goes with a file in `migrations/versions/`; a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.migrations import bring_up_to_date
 
 metadata = sa.MetaData()
 
@@ -33,7 +37,11 @@ jobs = sa.Table(
 
 
 def open_engine(config: GatewayConfig) -> sa.Engine:
-    """Returns an engine on the database; makes its file and tables if need be."""
+    """Returns an engine on the database; makes its file and brings its tables up to date.
+
+    Raises:
+        DatabaseRefused: a newer release made it, or another program did.
+    """
     config.base_dir.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
         f"sqlite:///{config.database_path}", pool_size=1, max_overflow=0, pool_timeout=30
@@ -42,8 +50,10 @@ def open_engine(config: GatewayConfig) -> sa.Engine:
     # Several processes may start at once; whoever comes second finds the tables made.
     with (config.base_dir / ".schema.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none before DDL
+            bring_up_to_date(connection)
         _migrate_queue(config)
-        metadata.create_all(engine)
     return engine
 
 

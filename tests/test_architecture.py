@@ -49,6 +49,7 @@ RUNNER_RANKS = {
 GATEWAY_RANKS = {
     "errors": 0,
     "config": 0,
+    "migrations": 0,
     "database": 1,
     "folders": 1,
     "store": 2,
