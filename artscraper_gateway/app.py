@@ -7,17 +7,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from artscraper_gateway.api_keys import Keyring, KeyStore
+from artscraper_gateway.batches import Batches
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.deliveries import DeliveryLog
+from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.previews import Previews
-from artscraper_gateway.routes import Gateway, archive, jobs, layers, watermarks
+from artscraper_gateway.routes import (
+    Gateway,
+    archive,
+    batches,
+    deliveries,
+    events,
+    jobs,
+    layers,
+    watermarks,
+)
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
@@ -39,10 +54,8 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
         lifespan=_lifespan(config or GatewayConfig()),
     )
     add_problem_handlers(app)
-    app.include_router(jobs.router)
-    app.include_router(layers.router)
-    app.include_router(archive.router)
-    app.include_router(watermarks.router)
+    for part in (jobs, events, layers, archive, deliveries, batches, watermarks):
+        app.include_router(part.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -50,26 +63,42 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
 def _lifespan(config: GatewayConfig) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = JobStore(await run_sync(open_engine, config))
-        queue = JobQueue(store)
-        deletion = Deletion(config, store, queue)
+        gateway = _gateway(config, await run_sync(open_engine, config))
         supervisor = WorkerSupervisor(config)
-        submission = Submission(config, queue, Choices(config))
-        app.state.gateway = Gateway(
-            config, store, submission, deletion, WatermarkReader(), Previews()
-        )
+        app.state.gateway = gateway
         app.state.workers = supervisor
         supervisor.start()
-        tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))
+        tidying = asyncio.create_task(run_sync(gateway.deletion.finish_interrupted))
         try:
             yield
         finally:
             await asyncio.gather(tidying, return_exceptions=True)
+            await gateway.watch.close()
             await run_sync(supervisor.stop)
-            queue.close()
-            store.engine.dispose()
+            gateway.queue.close()
+            gateway.store.engine.dispose()
 
     return lifespan
+
+
+def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
+    store, listing = JobStore(engine), JobListing(engine)
+    queue = JobQueue(store)
+    submission = Submission(config, queue, Choices(config), listing)
+    return Gateway(
+        config=config,
+        store=store,
+        queue=queue,
+        listing=listing,
+        watch=JobWatch(engine),
+        submission=submission,
+        batches=Batches(submission),
+        deletion=Deletion(config, store, queue),
+        deliveries=DeliveryLog(engine),
+        keyring=Keyring(KeyStore(engine)),
+        reader=WatermarkReader(),
+        previews=Previews(),
+    )
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

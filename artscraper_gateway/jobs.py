@@ -8,6 +8,7 @@ writes the same files under the same names.
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from artscraper_runner import (
     Cancelled,
     Controls,
     PictureRun,
+    Progress,
     RunnerError,
     SigningSettings,
     StageFailed,
@@ -34,6 +36,7 @@ from artscraper_runner import (
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.2  # how old the answer to "is this job still wanted" may be
+_TELL_EVERY_S = 0.5  # of progress: at most two events a second
 Record = dict[str, Any]
 T = TypeVar("T")
 
@@ -58,28 +61,32 @@ class JobRunner:
         job = self.store.find(job_id)
         if job is None or job.is_finished:
             return
+        folders = JobFolders.of(job_id, self.config)
         ended = False
         try:
-            steps = _Steps(self, job)
+            steps = _Steps(self, job, folders)
             if is_heavy(job.request):
                 steps.take_all()
             else:
                 steps.file_away()
-            ended = self.store.finish(job_id)
+            ended = self.store.finish(job_id, disk_bytes=folders.disk_bytes())
         except Cancelled:
             _log.info("job %s was cancelled", job_id)
         except Exception as error:
-            ended = self._fail(job, error)
+            ended = self._fail(job, folders, error)
         finally:
-            if not ended:
+            if not ended:  # cancelled, deleted, or taken over by another worker
+                if not self.store.is_wanted(job_id):
+                    shutil.rmtree(folders.work, ignore_errors=True)
                 self.store.let_go(job_id)
 
-    def _fail(self, job: Job, error: Exception) -> bool:
+    def _fail(self, job: Job, folders: JobFolders, error: Exception) -> bool:
         """Ends the job as error. The caller sees readable reasons only, the log the rest."""
         _log.warning("job %s failed: %s", job.id, error, exc_info=error)
         known = isinstance(error, RunnerError | PortableWorkflowError)
         reason = str(error) if known else "internal error; the gateway's log has the reason"
-        return self.store.finish(job.id, error=reason)
+        shutil.rmtree(folders.work, ignore_errors=True)
+        return self.store.finish(job.id, error=reason, disk_bytes=folders.disk_bytes())
 
 
 @dataclass
@@ -88,12 +95,17 @@ class _Steps:
 
     runner: JobRunner
     job: Job
+    folders: JobFolders
     _wanted: bool = field(default=True, init=False)
     _asked_at: float = field(default=0.0, init=False)
+    _told_at: float = field(default=0.0, init=False)
+    _behind: int = field(default=-1, init=False)  # steps that lie behind the one that runs
+    _total: int = field(default=1, init=False)
 
     def take_all(self) -> None:
         """Runs analysis and protection as the job asks for them, one durable step after another."""
         request, run = self.job.request, self._picture_run()
+        self._total = 2 + request["include_hash_analysis"] + len(request["stages"])
         layers = [self._take("original", partial(_keep_original, run))]
         analysis = None
         if request["include_hash_analysis"]:
@@ -119,8 +131,7 @@ class _Steps:
         )
 
     def _picture_run(self) -> PictureRun:
-        config = self.runner.config
-        folders = JobFolders.of(self.job.id, config)
+        config, folders = self.runner.config, self.folders
         target = self.job.request.get("nightshade_target_file")
         return PictureRun(
             source=folders.input / self.job.source,
@@ -129,7 +140,7 @@ class _Steps:
             options=Choices(config).protection(
                 self.job.request, target=folders.input / target if target else None
             ),
-            controls=Controls(should_stop=self._should_stop),
+            controls=Controls(self._on_progress, self._should_stop),
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
@@ -137,17 +148,28 @@ class _Steps:
 
     def _take(self, stage: str, work: Callable[[], T]) -> T:
         """Runs `work` as the durable step `stage`, or returns what it returned before a crash."""
+        self._behind += 1
         return DBOS.run_step({"name": stage}, self._guarded, stage, work)
 
     def _guarded(self, stage: str, work: Callable[[], T]) -> T:
         """Blames a stage that its worker keeps dying in, so that it cannot go on for ever."""
         runner = self.runner
-        attempts = runner.store.begin_stage(self.job.id, stage, worker=runner.worker)
+        attempts = runner.store.begin_stage(
+            self.job.id, stage, worker=runner.worker, progress=max(0, self._behind) / self._total
+        )
         if attempts is None:
-            raise Cancelled("the job was deleted")
+            raise Cancelled("the job was cancelled or deleted")
         if attempts > runner.config.max_stage_attempts:
             raise StageFailed(stage, f"its worker process died {attempts - 1} times in it")
         return work()
+
+    def _on_progress(self, inner: Progress) -> None:
+        """Passes on how far the stage is; not more often than anybody wants to know."""
+        now = time.monotonic()
+        if inner.total and now - self._told_at >= _TELL_EVERY_S:
+            self._told_at = now
+            done = (self._behind + min(1.0, inner.done / inner.total)) / self._total
+            self.runner.store.report_progress(self.job.id, done, worker=self.runner.worker)
 
     def _should_stop(self) -> bool:
         now = time.monotonic()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.archive import stream_zip
 from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.routes import Gateway, gateway
+from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import ARCHIVE, PROBLEMS
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
     response_class=StreamingResponse,
     responses={**ARCHIVE, **PROBLEMS[404, 409]},
 )
-def get_archive(job_id: str, used: Annotated[Gateway, Depends(gateway)]) -> StreamingResponse:
+def get_archive(job_id: str, used: Reader) -> StreamingResponse:
     """Returns summary.json, analysis.json, all layers and all masks, streamed."""
     job = used.finished_job(job_id)
     output = JobFolders.of(job.id, used.config).output

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
-from artscraper_gateway.routes import Gateway, gateway
+from artscraper_gateway.routes import Gateway
+from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
 from artscraper_gateway.store import Job
@@ -50,7 +51,7 @@ async def get_layer(
     job_id: str,
     stage: str,
     request: Request,
-    used: Annotated[Gateway, Depends(gateway)],
+    used: Reader,
     size: Size = None,
 ) -> Response:
     """Returns the picture as `stage` left it; `original` is the upload, byte for byte.
