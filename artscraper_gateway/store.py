@@ -8,7 +8,8 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from artscraper_gateway.database import jobs
+from artscraper_gateway.database import jobs, workers
+from artscraper_gateway.heartbeats import WorkerGivenUp
 
 # queued -> running -> done | error; any of them -> deleting -> (no row).
 Status = Literal["queued", "running", "done", "error"]
@@ -20,9 +21,11 @@ FINISHED = ("done", "error")
 _IS_OPEN = sa.and_(jobs.c.id == sa.bindparam("job_id"), jobs.c.status.in_(("queued", "running")))
 _FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"))
 _ADD = sa.insert(jobs)
+# A worker writes about a job that it holds, or takes one that nobody holds.
+_IS_FREE_OR_MINE = sa.or_(jobs.c.worker.is_(None), jobs.c.worker == sa.bindparam("new_worker"))
 _BEGIN_STAGE = (
     sa.update(jobs)
-    .where(_IS_OPEN)
+    .where(_IS_OPEN, _IS_FREE_OR_MINE)
     .values(
         status="running",
         stage=sa.bindparam("new_stage"),
@@ -37,9 +40,10 @@ _BEGIN_STAGE = (
 )
 _FINISH = (
     sa.update(jobs)
-    .where(_IS_OPEN)
+    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("old_worker"))
     .values(
         status=sa.bindparam("new_status"),
+        made_by=sa.bindparam("old_worker"),
         error=sa.bindparam("reason"),
         finished_at=sa.bindparam("now"),
         updated_at=sa.bindparam("now"),
@@ -65,6 +69,7 @@ class Job:
     worker: str | None
     error: str | None
     watermark: str | None
+    made_by: str | None  # the worker whose files are the result, once there is one
 
     @property
     def is_finished(self) -> bool:
@@ -94,7 +99,7 @@ class JobStore:
             "watermark": request["protection"]["watermark_payload"],
         }
         connection.execute(_ADD, values)
-        empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error"))
+        empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error", "made_by"))
         return Job(**{**values, **empty})
 
     def find(self, job_id: str) -> Job | None:
@@ -115,18 +120,26 @@ class JobStore:
         """Marks the job running in `stage`; returns how often this stage has been begun, from 1.
 
         None means that the job is gone or being deleted, so there is nothing to do.
-        """
-        with self.engine.begin() as connection:
-            result = connection.execute(
-                _BEGIN_STAGE,
-                {"job_id": job_id, "new_stage": stage, "new_worker": worker, "now": time.time()},
-            )
-            return cast(int | None, result.scalar_one_or_none())
 
-    def finish(self, job_id: str, *, error: str | None = None) -> bool:
-        """Ends the job as done, or as error with the reason; False when it is being deleted."""
+        Raises:
+            WorkerGivenUp: the worker's jobs have gone to others.
+        """
+        values = {"job_id": job_id, "new_stage": stage, "new_worker": worker, "now": time.time()}
+        try:
+            with self.engine.begin() as connection:
+                result = connection.execute(_BEGIN_STAGE, values)
+                return cast(int | None, result.scalar_one_or_none())
+        except sa.exc.IntegrityError as error:
+            raise WorkerGivenUp(worker) from error
+
+    def finish(self, job_id: str, *, worker: str, error: str | None = None) -> bool:
+        """Ends the job as done, or as error with the reason.
+
+        False when it is being deleted, has ended, or is not held by `worker`.
+        """
         values = {
             "job_id": job_id,
+            "old_worker": worker,
             "new_status": "error" if error else "done",
             "reason": error,
             "now": time.time(),
@@ -134,9 +147,10 @@ class JobStore:
         with self.engine.begin() as connection:
             return connection.execute(_FINISH, values).rowcount == 1
 
-    def is_wanted(self, job_id: str) -> bool:
-        """Whether the job still exists and nobody has asked to delete it."""
-        return self.find(job_id) is not None
+    def is_wanted(self, job_id: str, *, worker: str) -> bool:
+        """Whether the job exists, nobody has asked to delete it, and `worker` holds it."""
+        job = self.find(job_id)
+        return job is not None and job.worker == worker
 
     def mark_deleting(self, job_id: str) -> bool:
         """Hides the job from callers; False when there was none."""
@@ -154,27 +168,23 @@ class JobStore:
         with self.engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def let_go(self, job_id: str) -> None:
+    def is_registered(self, worker: str) -> bool:
+        """Whether the worker may hold jobs; once it may not, it never may again."""
+        query = sa.select(workers.c.id).where(workers.c.id == worker)
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def let_go(self, job_id: str, *, worker: str) -> None:
         """The worker is through with the job, whatever became of it."""
-        self._update(jobs.c.id == job_id, worker=None)
+        self._update(sa.and_(jobs.c.id == job_id, jobs.c.worker == worker), worker=None)
 
     def return_unfinished(self, worker: str) -> None:
         """A worker that stops on purpose takes back the attempts it had begun."""
         self._update(
             sa.and_(jobs.c.worker == worker, jobs.c.status == "running"),
             worker=None,
-            stage_attempts=sa.func.max(jobs.c.stage_attempts - 1, 0),
+            stage_attempts=sa.case((jobs.c.stage_attempts > 0, jobs.c.stage_attempts - 1), else_=0),
         )
-
-    def release_dead(self, worker: str) -> None:
-        """A worker that starts holds nothing yet, so what its slot held was left by a dead one."""
-        self._update(jobs.c.worker == worker, worker=None)
-
-    def holds_any(self, worker: str) -> bool:
-        """Whether a job is still held in the name of `worker`."""
-        query = sa.select(jobs.c.id).where(jobs.c.worker == worker)
-        with self.engine.connect() as connection:
-            return connection.execute(query).first() is not None
 
     def remove(self, job_id: str) -> None:
         """Forgets a job that is being deleted."""
