@@ -14,11 +14,12 @@ from fastapi.openapi.utils import get_openapi
 
 from artscraper_gateway.api_keys import Keyring, KeyStore
 from artscraper_gateway.batches import Batches
-from artscraper_gateway.choices import Choices
+from artscraper_gateway.choices import Choices, address_rules
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.deliveries import DeliveryLog
+from artscraper_gateway.delivery_sender import DeliverySender
 from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.job_watch import JobWatch
@@ -69,10 +70,13 @@ def _lifespan(config: GatewayConfig) -> Any:
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(gateway.deletion.finish_interrupted))
+        sender = DeliverySender(gateway.deliveries, address_rules(config))
+        sending = asyncio.create_task(sender.run())
         try:
             yield
         finally:
-            await asyncio.gather(tidying, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(tidying, sending, return_exceptions=True)
             await gateway.watch.close()
             await run_sync(supervisor.stop)
             gateway.queue.close()

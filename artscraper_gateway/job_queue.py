@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -131,6 +132,19 @@ class JobQueue:
     def forget(self, job_id: str) -> None:
         """Removes the queue's own record of the job."""
         self._client.delete_workflow(job_id)
+
+    def forget_ended(self, *, before: float, at_most: int) -> int:
+        """Removes records of workflows that ended before that moment; returns how many."""
+        moment = datetime.fromtimestamp(before, UTC).isoformat()
+        ended = self._client.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            completed_before=moment,
+            limit=at_most,
+            load_input=False,
+            load_output=False,
+        )
+        self._client.delete_workflows([workflow.workflow_id for workflow in ended])
+        return len(ended)
 
     def close(self) -> None:
         """Ends the client's threads; the engine stays open."""

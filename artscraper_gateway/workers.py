@@ -40,12 +40,6 @@ def lock_slot(config: GatewayConfig, number: int) -> int | None:
     return lock
 
 
-def known_slots(config: GatewayConfig) -> list[int]:
-    """Returns the numbers of all slots that were ever taken under this base_dir."""
-    locks = (config.base_dir / "workers").glob("slot-*.lock")
-    return sorted(int(path.stem.removeprefix("slot-")) for path in locks)
-
-
 class WorkerSupervisor:
     """Keeps `config.worker_concurrency` workers running between `start` and `stop`."""
 
