@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -45,9 +45,9 @@ def checked_key(header: str | None) -> str | None:
     return key
 
 
-def fingerprint(payload: Sequence[dict[str, Any]]) -> str:
+def fingerprint(kind: Literal["job", "batch"], sent: Sequence[dict[str, Any]]) -> str:
     """Returns a digest of what was sent: the options of each picture, and what names or is it."""
-    text = json.dumps(payload, sort_keys=True)
+    text = json.dumps([kind, sent], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -82,7 +82,7 @@ class Submission:
         """
         request = self.choices.request(offer.options)
         if key is not None and offer.name is not None:  # known before anything is fetched
-            asked = IdempotencyClaim(terms.owner, key, fingerprint([payload(offer)]))
+            asked = IdempotencyClaim(terms.owner, key, fingerprint("job", [payload(offer)]))
             answer = await run_sync(find_answer, self.listing.engine, asked)
             if answer is not None:
                 return await run_sync(self._again, answer)
@@ -173,7 +173,9 @@ class Submission:
         new = self.stage(offer, request, job_id, terms)
         asked = None
         if key is not None:
-            asked = IdempotencyClaim(terms.owner, key, fingerprint([self.payload(offer, new)]))
+            asked = IdempotencyClaim(
+                terms.owner, key, fingerprint("job", [self.payload(offer, new)])
+            )
         accepted = self.queue.submit(new, terms, asked=asked)
         if isinstance(accepted, str):
             self.discard(job_id)
