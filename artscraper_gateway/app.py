@@ -49,7 +49,7 @@ def _lifespan(config: GatewayConfig) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = JobStore(await run_sync(open_engine, config))
-        queue = JobQueue(store)
+        queue = JobQueue(store, gpu_queue=config.gpu_queue)
         deletion = Deletion(config, store, queue)
         supervisor = WorkerSupervisor(config)
         submission = Submission(config, queue, Choices(config))

@@ -1,9 +1,10 @@
 """The durable queue as the web process sees it: put a job in, take one out.
 
-Two queues, worked by the same processes: `heavy` jobs decode the picture and run one at a time in
-a process, so that a crash is blamed on the job that caused it; `light` jobs only file the picture
-away and run several at a time, because a queue that is looked at 20 times a second would otherwise
-finish at most 20 of them.
+`heavy` jobs decode the picture and run one at a time in a process, so that a crash is blamed on
+the job that caused it; `light` jobs only file the picture away and run several at a time, because
+a queue that is looked at 20 times a second would otherwise finish at most 20 of them. With
+`gpu_queue` set, jobs with a stage that looks through an encoder have a queue of their own, for
+workers on machines that have a CUDA device. A worker takes one heavy job at a time of each.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ APPLICATION = "artscraper-gateway"
 # only when the order of a workflow's steps changes.
 WORKFLOW_VERSION = "1"
 WORKFLOW = "run_job"
-LIGHT, HEAVY = "light", "heavy"
+LIGHT, HEAVY, GPU = "light", "heavy", "gpu"
+QUEUES = {"cpu": (LIGHT, HEAVY), "gpu": (GPU,)}  # by what workers are told to take
+_THROUGH_AN_ENCODER = {"fawkes", "photoguard", "mist", "nightshade"}
 _NORMAL_PRIORITY = 100  # lower runs first; unset would be 0, ahead of all
 
 
@@ -34,8 +37,9 @@ def is_heavy(request: dict[str, Any]) -> bool:
 class JobQueue:
     """Enqueues and cancels the workflow of a job; the workflow's id is the job's id."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, *, gpu_queue: bool = False) -> None:
         self._store = store
+        self._gpu_queue = gpu_queue
         self._client = DBOSClient(
             system_database_engine=store.engine,
             application_name=APPLICATION,
@@ -51,7 +55,7 @@ class JobQueue:
         try:
             with self._store.engine.begin() as connection:
                 job = self._store.add(connection, job_id, source=source, request=request)
-                self._enqueue(connection, job_id, HEAVY if is_heavy(request) else LIGHT)
+                self._enqueue(connection, job_id, self._queue_for(request))
         except sa.exc.OperationalError as error:
             raise StorageFailed("The job could not be recorded; try again later.") from error
         return job
@@ -71,6 +75,11 @@ class JobQueue:
     def close(self) -> None:
         """Ends the client's threads; the engine stays open."""
         self._client.destroy()
+
+    def _queue_for(self, request: dict[str, Any]) -> str:
+        if self._gpu_queue and _THROUGH_AN_ENCODER & set(request["stages"]):
+            return GPU
+        return HEAVY if is_heavy(request) else LIGHT
 
     def _enqueue(self, connection: sa.Connection, job_id: str, queue: str) -> None:
         self._client.enqueue_in_transaction(
