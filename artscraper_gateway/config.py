@@ -46,6 +46,12 @@ class GatewayConfig(BaseSettings):
     worker_concurrency: int = Field(
         1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
     )
+    queues: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("cpu", "gpu"), description="kinds of jobs that workers started here take: cpu, gpu"
+    )
+    gpu_queue: bool = Field(
+        False, description="give jobs whose stages use an encoder to workers that take gpu"
+    )
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"
     )
@@ -107,11 +113,18 @@ class GatewayConfig(BaseSettings):
     tineye_url: str = Field(TINEYE_URL, description="base of TinEye's API")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
 
-    @field_validator("local_roots", "allowed_hosts", mode="before")
+    @field_validator("local_roots", "allowed_hosts", "queues", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not set(value) <= {"cpu", "gpu"}:
+            raise ValueError("expected cpu, gpu or both, separated by a comma")
         return value
 
     @field_validator("database_url")

@@ -36,9 +36,14 @@ class WorkerGivenUp(BaseException):
         super().__init__(f"worker {worker} was given up; others have its jobs")
 
 
-def worker_name(slot: str) -> str:
+def machine_name() -> str:
+    """Returns the host's name, which no two machines of a fleet may share."""
+    return _NOT_IN_NAMES.sub("-", socket.gethostname())
+
+
+def worker_name(slot: int) -> str:
     """Returns the name of the worker in `slot` of this machine: the same at every start."""
-    return f"{_NOT_IN_NAMES.sub('-', socket.gethostname())}.{slot}"
+    return f"{machine_name()}.slot-{slot}"
 
 
 @dataclass

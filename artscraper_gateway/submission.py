@@ -28,7 +28,7 @@ from artscraper_gateway.errors import (
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, fingerprint
 from artscraper_gateway.job_listing import JobListing, ShownJob
-from artscraper_gateway.job_queue import HEAVY, LIGHT, JobQueue, Terms, is_heavy
+from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
 from artscraper_gateway.schemas import JobOptions
 from artscraper_gateway.store import NewJob
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
@@ -115,7 +115,7 @@ class Submission:
             id=job_id,
             source=source,
             request=request,
-            queue=HEAVY if is_heavy(request) else LIGHT,
+            queue=queue_for(request, gpu_queue=self.config.gpu_queue),
             owner=terms.owner,
             priority=offer.options.priority,
             callback_url=offer.options.callback_url,

@@ -21,7 +21,15 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
-from artscraper_gateway.job_queue import APPLICATION, HEAVY, LIGHT, WORKFLOW_VERSION, JobQueue
+from artscraper_gateway.job_queue import (
+    APPLICATION,
+    GPU,
+    HEAVY,
+    LIGHT,
+    QUEUES,
+    WORKFLOW_VERSION,
+    JobQueue,
+)
 from artscraper_gateway.jobs import JobRunner
 from artscraper_gateway.retention import Retention
 from artscraper_gateway.storage import SharedFolder
@@ -58,7 +66,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     stop = _stop_event(supervised)
     store = JobStore(open_engine(config))
     patience = round(config.worker_timeout / BEAT_EVERY_S)
-    heart = Heartbeats(store.engine, worker_name(f"slot-{slot}"), patience)
+    heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
     JobRunner(config, store, SharedFolder(config), heart.id).register()
     queue = JobQueue(store)
@@ -129,10 +137,12 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
             "log_level": "WARNING",
         }
     )
+    at_once = {LIGHT: _LIGHT_JOBS_AT_ONCE, HEAVY: 1, GPU: 1}
+    DBOS.listen_queues([queue for kind in config.queues for queue in QUEUES[kind]])
     DBOS.launch()
-    for queue, at_once in ((LIGHT, _LIGHT_JOBS_AT_ONCE), (HEAVY, 1)):
+    for queue, limit in at_once.items():
         DBOS.register_queue(
-            queue, worker_concurrency=at_once, polling_interval_sec=config.poll_interval
+            queue, worker_concurrency=limit, polling_interval_sec=config.poll_interval
         )
 
 

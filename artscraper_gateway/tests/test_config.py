@@ -19,6 +19,8 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "database_url": ("postgresql://u:p@h/d", SecretStr("postgresql://u:p@h/d")),
     "output_parent": ("/var/outputs", Path("/var/outputs")),
     "worker_concurrency": ("3", 3),
+    "queues": ("gpu", ("gpu",)),
+    "gpu_queue": ("yes", True),
     "request_timeout": ("2.5", 2.5),
     "local_roots": ("/a, /b", (Path("/a"), Path("/b"))),
     "allowed_hosts": ("example.org,.example.net", ("example.org", ".example.net")),
@@ -86,6 +88,8 @@ def test_a_setting_comes_three_ways_in_their_order(
         "allowed_hosts": "",
         "allow_private_addresses": "no",
         "allow_downloads": "no",
+        "gpu_queue": "no",
+        "queues": "cpu,gpu",
     }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))
