@@ -63,7 +63,7 @@ def claim(connection: sa.Connection, asked: IdempotencyClaim, answer_id: str) ->
     now = time.time()
     _drop_stale(connection, asked, now)
     row = {**vars(asked), "answer_id": answer_id, "created_at": now}
-    if connection.execute(_insert_if_free(connection), row).rowcount == 1:
+    if connection.execute(_insert_if_free(connection), row).first() is not None:
         return None
     return _answer(connection, asked)
 
@@ -109,7 +109,10 @@ def _drop_stale(connection: sa.Connection, asked: IdempotencyClaim, now: float) 
     connection.execute(sa.delete(idempotency_keys).where(_is(asked), stale))
 
 
-def _insert_if_free(connection: sa.Connection) -> sa.Insert:
+def _insert_if_free(connection: sa.Connection) -> sa.Executable:
+    """Returns the statement that adds a row and returns it, or does nothing and returns none."""
     if connection.dialect.name == "postgresql":
-        return postgresql.insert(idempotency_keys).on_conflict_do_nothing()
-    return sqlite.insert(idempotency_keys).on_conflict_do_nothing()
+        theirs = postgresql.insert(idempotency_keys)
+        return theirs.on_conflict_do_nothing().returning(_table.key)
+    ours = sqlite.insert(idempotency_keys)
+    return ours.on_conflict_do_nothing().returning(_table.key)
