@@ -16,6 +16,7 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.routes import Gateway, jobs, layers, watermarks
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.problems import add_problem_handlers
@@ -50,10 +51,11 @@ def _lifespan(config: GatewayConfig) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = JobStore(await run_sync(open_engine, config))
         queue = JobQueue(store, gpu_queue=config.gpu_queue)
-        deletion = Deletion(config, store, queue)
+        storage = open_storage(config)
+        deletion = Deletion(config, store, queue, storage)
         supervisor = WorkerSupervisor(config)
-        submission = Submission(config, queue, Choices(config))
-        app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader())
+        submission = Submission(config, queue, Choices(config), storage)
+        app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader(), storage)
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))

@@ -16,6 +16,7 @@ from artscraper_gateway.migrations import DatabaseRefused, bring_up_to_date
 _SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
 # A process that is frozen inside a transaction may not hold its locks for longer.
 _IDLE_MS = 5_000
+_CONNECT_S = 10
 metadata = sa.MetaData()
 
 # The worker processes that are alive, or were a moment ago: `heartbeats.py`.
@@ -46,7 +47,6 @@ jobs = sa.Table(
     sa.Column("worker", sa.String, sa.ForeignKey("workers.id", ondelete="SET NULL")),
     sa.Column("error", sa.Text),
     sa.Column("watermark", sa.String, index=True),  # hex of the number that the picture carries
-    sa.Column("made_by", sa.String),  # the worker whose files are the result, once there is one
 )
 
 
@@ -88,7 +88,10 @@ def _open_postgresql(given: str) -> sa.Engine:
             pool_size=10,
             max_overflow=10,
             pool_pre_ping=True,  # connections do not outlive a restart of the server
-            connect_args={"options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}"},
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
+            },
         )
         with engine.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))

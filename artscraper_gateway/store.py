@@ -43,7 +43,6 @@ _FINISH = (
     .where(_IS_OPEN, jobs.c.worker == sa.bindparam("old_worker"))
     .values(
         status=sa.bindparam("new_status"),
-        made_by=sa.bindparam("old_worker"),
         error=sa.bindparam("reason"),
         finished_at=sa.bindparam("now"),
         updated_at=sa.bindparam("now"),
@@ -69,7 +68,6 @@ class Job:
     worker: str | None
     error: str | None
     watermark: str | None
-    made_by: str | None  # the worker whose files are the result, once there is one
 
     @property
     def is_finished(self) -> bool:
@@ -99,7 +97,7 @@ class JobStore:
             "watermark": request["protection"]["watermark_payload"],
         }
         connection.execute(_ADD, values)
-        empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error", "made_by"))
+        empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error"))
         return Job(**{**values, **empty})
 
     def find(self, job_id: str) -> Job | None:

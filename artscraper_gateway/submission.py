@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from artscraper_gateway.errors import BrokenPicture, StorageFailed, TooLarge, Un
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.schemas import JobOptions
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
@@ -41,6 +41,7 @@ class Submission:
     config: GatewayConfig
     queue: JobQueue
     choices: Choices
+    storage: Storage
     _threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
     async def accept(
@@ -82,6 +83,10 @@ class Submission:
         if receive_target is not None:
             receive_target(folder / _INCOMING)
             request["nightshade_target_file"] = self._name_by_content(folder, "nightshade-target")
+        try:
+            self.storage.keep_input(job_id)
+        except OSError as error:
+            raise StorageFailed("The picture could not be stored; try again later.") from error
         return self.queue.submit(job_id, source=source, request=request)
 
     def _name_by_content(self, folder: Path, name: str) -> str:
@@ -117,5 +122,6 @@ class Submission:
         except BaseException:
             # A request that is cut off at shutdown may have been accepted a moment before.
             if not self.queue.knows(job_id):
-                shutil.rmtree(folders.intake, ignore_errors=True)
+                with suppress(OSError):
+                    self.storage.remove(job_id)
             raise

@@ -22,7 +22,7 @@ from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
 from artscraper_gateway.job_queue import APPLICATION, GPU, HEAVY, LIGHT, QUEUES, WORKFLOW_VERSION
 from artscraper_gateway.jobs import JobRunner
-from artscraper_gateway.storage import SharedFolder
+from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.workers import lock_slot
 
@@ -54,13 +54,14 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         raise SlotTaken(slot)
     os.nice(_NICENESS)
     stop = _stop_event(supervised)
+    storage = open_storage(config)
     store = JobStore(open_engine(config))
     patience = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
-    JobRunner(config, store, SharedFolder(config), heart.id).register()
+    JobRunner(config, store, storage, heart.id).register()
     _launch(config, store, heart.id)
-    _log.info("worker %s is ready", heart.name)
+    _log.info("worker %s is ready as %s", heart.name, heart.id)
     threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
     while not stop.is_set():
         _put_back_abandoned(heart)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job, JobStore
 from artscraper_gateway.submission import Submission
 from artscraper_gateway.watermark_reader import WatermarkReader
@@ -23,6 +24,7 @@ class Gateway:
     submission: Submission
     deletion: Deletion
     reader: WatermarkReader
+    storage: Storage
 
     def job(self, job_id: str) -> Job:
         """Returns the job. Raises NotFound when there is none."""

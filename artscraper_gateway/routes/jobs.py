@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from artscraper_gateway.errors import InvalidRequest, NotFound, UnsupportedRequestBody
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.intake.address_guard import AddressRules
 from artscraper_gateway.intake.download import download
 from artscraper_gateway.intake.local_path import copy_local
@@ -73,14 +72,14 @@ def get_job(job_id: str, used: UsedGateway) -> JobState:
 def get_result(job_id: str, used: UsedGateway) -> JobResult:
     """Returns what a finished job produced."""
     job = used.finished_job(job_id)
-    output = JobFolders.of(job.id, used.config).output
+    output = used.storage.output(job.id)
     return JobResult(
         job_id=job.id,
         summary=_read_json(output / "summary.json"),
         analysis=_read_json(output / "analysis.json")
         if job.request["include_hash_analysis"]
         else None,
-        output_dir=str(output),
+        output_dir=used.storage.shown_output(job.id),
     )
 
 

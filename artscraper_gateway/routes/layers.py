@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.routes import Gateway, gateway
 from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
 
@@ -35,8 +34,7 @@ _MEDIA_TYPES = {
 def get_layer(job_id: str, stage: str, used: Annotated[Gateway, Depends(gateway)]) -> FileResponse:
     """Returns the picture as `stage` left it; `original` is the upload, byte for byte."""
     job = used.finished_job(job_id)
-    output = JobFolders.of(job.id, used.config).output
-    path = _layer_path(output, stage)
+    path = _layer_path(used.storage.output(job.id), stage)
     headers = {"X-Content-Type-Options": "nosniff"}
     if "c2pa" in job.request["stages"]:  # the caller asked for a do-not-train statement
         headers["tdm-reservation"] = "1"
@@ -64,7 +62,8 @@ def _layer_path(output: Path, stage: str) -> Path:
     except FileNotFoundError as error:
         raise NotFound("The job's results are no longer on the server's disk.") from error
     for layer in summary["layers"]:
-        if layer["stage"] == stage and (path := Path(layer["path"])).is_file():
+        path = output.joinpath(*PurePath(layer["path"]).parts[-3:])
+        if layer["stage"] == stage and path.is_file():
             return path
     known = ", ".join(layer["stage"] for layer in summary["layers"])
     raise NotFound(f"The job has no layer of this name; it has: {known}.")
