@@ -55,7 +55,8 @@ def _lifespan(config: GatewayConfig) -> Any:
         deletion = Deletion(config, store, queue, storage)
         supervisor = WorkerSupervisor(config)
         submission = Submission(config, queue, Choices(config), storage)
-        app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader(), storage)
+        reader = WatermarkReader(config.picture_limits)
+        app.state.gateway = Gateway(config, store, submission, deletion, reader, storage)
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))

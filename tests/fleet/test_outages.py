@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +12,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
+from artscraper_gateway.migrations import DatabaseRefused
 from artscraper_gateway.store import JobStore
+from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.conftest import missing
 from tests.fleet.fleet import Fleet
-from tests.fleet.servers import PostgresServer
+from tests.fleet.servers import PostgresServer, free_port
 
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
@@ -56,7 +60,31 @@ def test_the_password_of_the_database_is_never_logged(
     fleet.ready_worker(0)
     assert fleet.ended(fleet.submit(picture()))["status"] == "done"
     assert "swordfish" not in fleet.logs()
-    assert "fleet:***@" in fleet.logs() or "swordfish" not in fleet.logs()
+
+
+def test_a_database_that_cannot_be_used_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"postgresql://fleet:swordfish@127.0.0.1:{free_port()}/nobody"
+    config = GatewayConfig(base_dir=tmp_path, database_url=SecretStr(url))
+    with pytest.raises(DatabaseRefused, match=r"fleet:\*\*\*@127.0.0.1") as refused:
+        open_engine(config)
+    assert "swordfish" not in str(refused.value)
+    for wrong in (url, url.replace("postgresql", "mysql")):
+        done = subprocess.run(
+            [sys.executable, "-m", "artscraper_gateway", f"--database-url={wrong}", "--port=0"],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 2 and "error: " in done.stderr
+        assert "swordfish" not in done.stderr and "Traceback" not in done.stderr
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(DatabaseRefused, match=r"pip install 'artscraper-gateway\[postgres\]'"):
+        open_engine(config)
 
 
 @pytest.fixture
