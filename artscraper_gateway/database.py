@@ -6,6 +6,8 @@ A change here goes with a file in `migrations/versions/`; a test compares the tw
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,7 +69,7 @@ def _open_sqlite(config: GatewayConfig) -> sa.Engine:
     engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
     sa.event.listen(engine, "connect", _prepare_connection)
     # Several processes may start at once; whoever comes second finds the tables made.
-    with (config.base_dir / ".schema.lock").open("w") as lock:
+    with (config.base_dir / ".schema.lock").open("w") as lock, _disposed_on_error(engine):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with engine.connect() as connection:
             # A table is altered by making it anew, which must not empty those that refer to it.
@@ -93,10 +95,11 @@ def _open_postgresql(given: str) -> sa.Engine:
                 "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
             },
         )
-        with engine.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-            bring_up_to_date(connection)
-        _migrate_queue(given)
+        with _disposed_on_error(engine):
+            with engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                bring_up_to_date(connection)
+            _migrate_queue(given)
     except ModuleNotFoundError as error:
         raise DatabaseRefused(
             "database_url needs the package psycopg: pip install 'artscraper-gateway[postgres]'"
@@ -106,6 +109,15 @@ def _open_postgresql(given: str) -> sa.Engine:
             f"database {url.render_as_string()} cannot be used: {error.orig}"
         ) from None
     return engine
+
+
+@contextmanager
+def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _prepare_connection(connection: Any, _record: object) -> None:
