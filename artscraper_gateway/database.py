@@ -101,6 +101,8 @@ def _open_postgresql(given: str) -> sa.Engine:
                 bring_up_to_date(connection)
             _migrate_queue(given)
     except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
         raise DatabaseRefused(
             "database_url needs the package psycopg: pip install 'artscraper-gateway[postgres]'"
         ) from error
