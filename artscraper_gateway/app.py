@@ -23,6 +23,7 @@ from artscraper_gateway.delivery_sender import DeliverySender
 from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.job_watch import JobWatch
+from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.previews import Previews
 from artscraper_gateway.routes import (
     Gateway,
@@ -87,8 +88,8 @@ def _lifespan(config: GatewayConfig) -> Any:
 
 def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
     store, listing = JobStore(engine), JobListing(engine)
-    queue = JobQueue(store)
-    submission = Submission(config, queue, Choices(config), listing)
+    queue, storage = JobQueue(store), open_storage(config)
+    submission = Submission(config, queue, Choices(config), storage, listing)
     return Gateway(
         config=config,
         store=store,
@@ -97,11 +98,12 @@ def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
         watch=JobWatch(engine),
         submission=submission,
         batches=Batches(submission),
-        deletion=Deletion(config, store, queue),
+        deletion=Deletion(config, store, queue, storage),
         deliveries=DeliveryLog(engine),
         keyring=Keyring(KeyStore(engine)),
-        reader=WatermarkReader(),
-        previews=Previews(),
+        reader=WatermarkReader(config.picture_limits),
+        previews=Previews(config.picture_limits),
+        storage=storage,
     )
 
 

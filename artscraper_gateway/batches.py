@@ -144,6 +144,8 @@ class Batches:
         asked = None
         if key is not None:
             asked = IdempotencyClaim(terms.owner, key, fingerprint("batch", sent))
+        for each in new:
+            self.submission.keep(each)
         batch = NewBatch(batch_id, time.time(), refused)
         return self.submission.queue.submit_batch(batch, new, terms, asked=asked)
 

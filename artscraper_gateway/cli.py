@@ -44,12 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("dbos").setLevel("WARNING")  # its own INFO is of no use to operators
     from artscraper_gateway.migrations import DatabaseRefused
+    from artscraper_gateway.object_storage import open_storage
+    from artscraper_gateway.storage import StorageRefused
 
     try:
+        open_storage(config)
         if command == "worker":
             return _work(config, options)
         return _serve(config)
-    except DatabaseRefused as error:
+    except (DatabaseRefused, StorageRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -6,6 +6,8 @@ A change here goes with a file in `migrations/versions/`; a test compares the tw
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +18,7 @@ from artscraper_gateway.migrations import DatabaseRefused, bring_up_to_date
 _SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
 # A process that is frozen inside a transaction may not hold its locks for longer.
 _IDLE_MS = 5_000
+_CONNECT_S = 10
 metadata = sa.MetaData()
 
 # The worker processes that are alive, or were a moment ago: `heartbeats.py`.
@@ -46,7 +49,6 @@ jobs = sa.Table(
     sa.Column("worker", sa.String, sa.ForeignKey("workers.id", ondelete="SET NULL")),
     sa.Column("error", sa.Text),
     sa.Column("watermark", sa.String, index=True),  # hex of the number that the picture carries
-    sa.Column("made_by", sa.String),  # the worker whose files are the result, once there is one
     sa.Column("owner", sa.String, nullable=False, server_default=""),  # an API key's id; "" = none
     sa.Column("queue", sa.String, nullable=False, server_default="heavy"),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher runs sooner
@@ -179,7 +181,7 @@ def _open_sqlite(config: GatewayConfig) -> sa.Engine:
     engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
     sa.event.listen(engine, "connect", _prepare_connection)
     # Several processes may start at once; whoever comes second finds the tables made.
-    with (config.base_dir / ".schema.lock").open("w") as lock:
+    with (config.base_dir / ".schema.lock").open("w") as lock, _disposed_on_error(engine):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with engine.connect() as connection:
             # A table is altered by making it anew, which must not empty those that refer to it.
@@ -200,13 +202,19 @@ def _open_postgresql(given: str) -> sa.Engine:
             pool_size=10,
             max_overflow=10,
             pool_pre_ping=True,  # connections do not outlive a restart of the server
-            connect_args={"options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}"},
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
+            },
         )
-        with engine.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-            bring_up_to_date(connection)
-        _migrate_queue(given)
+        with _disposed_on_error(engine):
+            with engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                bring_up_to_date(connection)
+            _migrate_queue(given)
     except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
         raise DatabaseRefused(
             "database_url needs the package psycopg: pip install 'artscraper-gateway[postgres]'"
         ) from error
@@ -215,6 +223,15 @@ def _open_postgresql(given: str) -> sa.Engine:
             f"database {url.render_as_string()} cannot be used: {error.orig}"
         ) from None
     return engine
+
+
+@contextmanager
+def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _prepare_connection(connection: Any, _record: object) -> None:

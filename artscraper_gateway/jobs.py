@@ -75,14 +75,19 @@ class JobRunner:
         finally:
             if not ended:
                 self._let_go(job_id)
-        self.storage.clear(job_id)
+        self._tidy(job_id)
+
+    def _tidy(self, job_id: str) -> None:
+        try:
+            self.storage.clear(job_id)
+        except OSError:
+            _log.exception("what job %s needed while it ran could not be removed", job_id)
 
     def _produce(self, job: Job) -> int | None:
         """Makes the results; returns what they take on disk, None = not known any more."""
         if self.storage.is_published(job.id):  # by a worker that died before it could say so
             patiently(self.store.begin_stage, job.id, "summary", worker=self.worker)
             return None
-        self.storage.fetch_input(job.id)
         steps = _Steps(self, job)
         if is_heavy(job.request):
             steps.take_all()
@@ -103,17 +108,16 @@ class JobRunner:
         return patiently(self.store.finish, job.id, worker=self.worker, error=reason)
 
     def _let_go(self, job_id: str) -> None:
-        """Of a job that was deleted; that one only.
+        """Of a job that is being deleted.
 
         Raises:
-            WorkerGivenUp: it was another's, who will end it. The queue must not think that it
-                has ended here.
+            WorkerGivenUp: others have it, and the queue must not think that it has ended here.
         """
-        if not patiently(self.store.is_registered, self.worker):
-            raise WorkerGivenUp(self.worker)
         patiently(self.store.let_go, job_id, worker=self.worker)
         if not patiently(self.store.exists, job_id):
             self.storage.remove(job_id)  # what was written while it was being removed
+        if not patiently(self.store.is_registered, self.worker):
+            raise WorkerGivenUp(self.worker)
 
 
 @dataclass
@@ -160,7 +164,7 @@ class _Steps:
     def _picture_run(self) -> PictureRun:
         config = self.runner.config
         storage = self.runner.storage
-        folder = JobFolders.of(self.job.id, config).input
+        folder = storage.fetch_input(self.job.id)
         target = self.job.request.get("nightshade_target_file")
         return PictureRun(
             source=folder / self.job.source,

@@ -17,10 +17,9 @@ from typing import Protocol
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.store import Job
 from artscraper_runner import Workspace
 
-_SUMMARY = "summary.json"
+SUMMARY = "summary.json"
 
 
 class Storage(Protocol):
@@ -29,20 +28,23 @@ class Storage(Protocol):
     def keep_input(self, job_id: str) -> None:
         """Makes the staged picture reachable for workers. Raises OSError."""
 
-    def fetch_input(self, job_id: str) -> None:
-        """Brings the staged picture to this machine."""
-
-    def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Returns where `worker` writes."""
+    def fetch_input(self, job_id: str) -> Path:
+        """Returns the folder on this machine with the staged picture."""
 
     def shown_input(self, job_id: str, name: str) -> str:
         """Returns what callers are told about where the staged picture stands."""
+
+    def workspace(self, job_id: str, worker: str) -> Workspace:
+        """Returns where `worker` writes; told as the place where the results will stand."""
 
     def keep_stage(self, job_id: str, worker: str) -> None:
         """Makes what `worker` has written reachable for others; before the stage is recorded."""
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
-        """Gives `worker` what the recorded stages of the worker `before` left."""
+        """Gives `worker` all files of the worker `before`.
+
+        What is there of a stage that was not recorded, that stage writes anew.
+        """
 
     def publish(self, job_id: str, worker: str) -> None:
         """Makes the results of `worker` the job's, unless it has some."""
@@ -50,17 +52,21 @@ class Storage(Protocol):
     def is_published(self, job_id: str) -> bool:
         """Whether the job has all its results."""
 
-    def output(self, job: Job) -> Path:
+    def output(self, job_id: str) -> Path:
         """Returns the folder on this machine with the results of a finished job."""
 
-    def output_name(self, job: Job) -> str:
-        """Returns where the results stand, as callers are told."""
+    def shown_output(self, job_id: str) -> str:
+        """Returns what callers are told about where the results stand."""
 
     def clear(self, job_id: str) -> None:
         """Removes what only the running job needed."""
 
     def remove(self, job_id: str) -> None:
         """Removes every file of the job. Raises OSError when one stays."""
+
+
+class StorageRefused(Exception):
+    """The place for results cannot be used as it is set."""
 
 
 @dataclass(frozen=True)
@@ -72,30 +78,31 @@ class SharedFolder:
     def keep_input(self, job_id: str) -> None:
         """It stands where everybody looks."""
 
-    def fetch_input(self, job_id: str) -> None:
-        """It is here."""
-
-    def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Returns where `worker` writes; told as the place where the results will stand."""
-        folders = JobFolders.of(job_id, self.config)
-        output, work = folders.of_worker(worker)
-        return Workspace(output=output, work=work, shown_as=str(folders.output))
+    def fetch_input(self, job_id: str) -> Path:
+        """Returns where it was staged."""
+        return self._folders(job_id).input
 
     def shown_input(self, job_id: str, name: str) -> str:
         """Returns the absolute path."""
-        return str(JobFolders.of(job_id, self.config).input / name)
+        return str(self._folders(job_id).input / name)
+
+    def workspace(self, job_id: str, worker: str) -> Workspace:
+        """Returns the worker's own folder, beside the place for the results."""
+        folders = self._folders(job_id)
+        output, work = folders.of_worker(worker)
+        return Workspace(output=output, work=work, shown_as=self.shown_output(job_id))
 
     def keep_stage(self, job_id: str, worker: str) -> None:
         """It stands where everybody looks."""
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
-        """Copies all its files; what is there of an unrecorded stage, that stage writes anew."""
-        running = JobFolders.of(job_id, self.config).running
+        """Copies the files: the other worker may wake and write into its own."""
+        running = self._folders(job_id).running
         copy_files(running / before, running / worker)
 
     def publish(self, job_id: str, worker: str) -> None:
         """Renames the folder; a folder that is there and not empty cannot be renamed over."""
-        folders = JobFolders.of(job_id, self.config)
+        folders = self._folders(job_id)
         output, _ = folders.of_worker(worker)
         try:
             output.rename(folders.output)
@@ -106,23 +113,26 @@ class SharedFolder:
 
     def is_published(self, job_id: str) -> bool:
         """Whether the job's folder is in its place: it comes there whole."""
-        return (JobFolders.of(job_id, self.config).output / _SUMMARY).exists()
+        return (self._folders(job_id).output / SUMMARY).exists()
 
-    def output(self, job: Job) -> Path:
+    def output(self, job_id: str) -> Path:
         """Returns the job's folder."""
-        return JobFolders.of(job.id, self.config).output
+        return self._folders(job_id).output
 
-    def output_name(self, job: Job) -> str:
-        """Returns the path of the job's folder."""
-        return str(self.output(job))
+    def shown_output(self, job_id: str) -> str:
+        """Returns the folder's absolute path."""
+        return str(self._folders(job_id).output)
 
     def clear(self, job_id: str) -> None:
         """Removes the folders of all workers that ran it."""
-        shutil.rmtree(JobFolders.of(job_id, self.config).running, ignore_errors=True)
+        shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
 
     def remove(self, job_id: str) -> None:
         """Removes the job's folders."""
-        JobFolders.of(job_id, self.config).remove()
+        self._folders(job_id).remove()
+
+    def _folders(self, job_id: str) -> JobFolders:
+        return JobFolders.of(job_id, self.config)
 
 
 def copy_files(source: Path, target: Path) -> None:

@@ -71,7 +71,6 @@ _FINISH = (
     .values(
         **_ENDED,
         worker=None,
-        made_by=sa.bindparam("by_worker"),
         disk_bytes=sa.func.coalesce(sa.bindparam("bytes"), jobs.c.disk_bytes),
     )
     .returning(*(jobs.c[name] for name in _TOLD))
@@ -109,7 +108,6 @@ class Job:
     disk_bytes: int = 0
     batch_id: str | None = None
     batch_index: int | None = None
-    made_by: str | None = None  # the worker whose files are the result, once there is one
 
     @property
     def is_finished(self) -> bool:

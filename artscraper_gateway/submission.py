@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, finger
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
 from artscraper_gateway.schemas import JobOptions
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import NewJob
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
@@ -70,6 +70,7 @@ class Submission:
     config: GatewayConfig
     queue: JobQueue
     choices: Choices
+    storage: Storage
     listing: JobListing
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
@@ -145,12 +146,24 @@ class Submission:
         except BaseException:
             # A request that is cut off at shutdown may have been accepted a moment before.
             if not self.queue.knows(job_id):
-                shutil.rmtree(folders.intake, ignore_errors=True)
+                self.discard(job_id)
             raise
 
     def discard(self, job_id: str) -> None:
-        """Removes the folder of a job that will not be added."""
-        shutil.rmtree(JobFolders.of(job_id, self.config).intake, ignore_errors=True)
+        """Removes the files of a job that will not be added."""
+        with suppress(OSError):
+            self.storage.remove(job_id)
+
+    def keep(self, new: NewJob) -> None:
+        """Makes the staged picture reachable for workers, before the job is added. Blocks.
+
+        Raises:
+            StorageFailed: it could not be stored.
+        """
+        try:
+            self.storage.keep_input(new.id)
+        except OSError as error:
+            raise StorageFailed("The picture could not be stored; try again later.") from error
 
     def check_header(self, path: Path) -> PictureHeader:
         """Returns the header of the picture at `path`.
@@ -176,6 +189,7 @@ class Submission:
             asked = IdempotencyClaim(
                 terms.owner, key, fingerprint("job", [self.payload(offer, new)])
             )
+        self.keep(new)
         accepted = self.queue.submit(new, terms, asked=asked)
         if isinstance(accepted, str):
             self.discard(job_id)

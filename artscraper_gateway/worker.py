@@ -31,8 +31,8 @@ from artscraper_gateway.job_queue import (
     JobQueue,
 )
 from artscraper_gateway.jobs import JobRunner
+from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.retention import Retention
-from artscraper_gateway.storage import SharedFolder
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.workers import lock_slot
 
@@ -64,17 +64,18 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         raise SlotTaken(slot)
     os.nice(_NICENESS)
     stop = _stop_event(supervised)
+    storage = open_storage(config)
     store = JobStore(open_engine(config))
     patience = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
-    JobRunner(config, store, SharedFolder(config), heart.id).register()
+    JobRunner(config, store, storage, heart.id).register()
     queue = JobQueue(store)
-    retention = Retention(config, Deletion(config, store, queue), queue, store.engine)
+    retention = Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
     put_on_schedule = retention.register()
     _launch(config, store, heart.id)
     put_on_schedule()
-    _log.info("worker %s is ready", heart.name)
+    _log.info("worker %s is ready as %s", heart.name, heart.id)
     threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
     while not stop.is_set():
         _put_back_abandoned(heart)

@@ -19,6 +19,7 @@ from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.job_queue import APPLICATION, JobQueue, NewBatch, Terms
 from artscraper_gateway.retention import SCHEDULE, Retention
+from artscraper_gateway.storage import SharedFolder
 from artscraper_gateway.store import JobStore, NewJob
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
@@ -39,7 +40,7 @@ class House:
         self.store = JobStore(self.engine)
         self.queue = JobQueue(self.store)
         self.ahead_s = 0.0
-        deletion = Deletion(self.config, self.store, self.queue)
+        deletion = Deletion(self.config, self.store, self.queue, SharedFolder(self.config))
         self.retention = Retention(
             self.config, deletion, self.queue, self.engine, lambda: time.time() + self.ahead_s
         )

@@ -17,7 +17,6 @@ def upgrade() -> None:
     )
     op.execute("UPDATE jobs SET worker = NULL")
     with op.batch_alter_table("jobs") as jobs:
-        jobs.add_column(sa.Column("made_by", sa.String))
         jobs.create_foreign_key(
             "jobs_worker_fkey", "workers", ["worker"], ["id"], ondelete="SET NULL"
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-STAGES = ("original", "analysis", "invisible-watermark", "gate", "summary")
+STAGES = ("original", "invisible-watermark", "summary")  # of a job without analysis
 BOUNDARIES = (
     *(f"{moment}:{stage}" for stage in STAGES for moment in ("begun", "made", "recorded")),
     "published",
@@ -30,11 +30,12 @@ def die_once(boundary: str) -> None:
 
 def lay() -> None:
     """Wraps what a worker does at the boundaries."""
-    from artscraper_gateway import jobs
+    from artscraper_gateway.jobs import _Steps as steps
+    from artscraper_gateway.storage import SharedFolder
+    from artscraper_gateway.store import JobStore
 
-    steps = jobs._Steps
     before_work, after_work, after_record = steps._guarded, steps._kept, steps._take
-    publish, finish = jobs.SharedFolder.publish, jobs.JobStore.finish
+    publish, finish = SharedFolder.publish, JobStore.finish
 
     def guarded(self: Any, stage: str, work: Callable[[], Any]) -> Any:
         def begun() -> Any:
@@ -63,5 +64,5 @@ def lay() -> None:
         return ended
 
     steps._guarded, steps._kept, steps._take = guarded, kept, take  # type: ignore[method-assign]
-    jobs.SharedFolder.publish = published  # type: ignore[method-assign]
-    jobs.JobStore.finish = finished  # type: ignore[method-assign]
+    SharedFolder.publish = published  # type: ignore[method-assign]
+    JobStore.finish = finished  # type: ignore[method-assign]
