@@ -56,10 +56,11 @@ class LatentObjective:
         ]
 
     def __call__(self, pictures: torch.Tensor, iteration: int) -> torch.Tensor:
-        total = pictures.new_zeros(())
-        for scale, reference in zip(self._preset.scales, self._references, strict=True):
+        preset, total = self._preset, pictures.new_zeros(())
+        views = zip(preset.scales, preset.scale_weights, self._references, strict=True)
+        for scale, weight, reference in views:
             latent = self._encode(scaled(pictures, scale)).flatten(1)
-            total = total + _score(latent, reference, self._preset.weights)
+            total = total + weight * _score(latent, reference, preset.weights)
         return total
 
 

@@ -40,9 +40,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, flat=1.0, texture=1.75),
-    "medium": Strength(budget=8, flat=2.0, texture=3.5),
-    "high": Strength(budget=16, flat=4.0, texture=7.0),
+    "low": Strength(budget=4, flat=0.75, texture=1.5),
+    "medium": Strength(budget=8, flat=1.5, texture=3.0),
+    "high": Strength(budget=16, flat=3.0, texture=6.0),
 }
 
 
@@ -90,6 +90,7 @@ class ObjectiveWeights:
 class AttackPreset:
     """One attack. `scales` are the sizes it is optimised for, as shares of the working size.
 
+    `scale_weights` are how much each of them counts.
     `full_rule` is the rule for other encoders than the bundled one: the bundled one only imitates
     another, so that more iterations through it gain nothing there. None = `rule` for all.
     `has_map` bounds each pixel by the perceptual map as well as by the budget.
@@ -99,6 +100,7 @@ class AttackPreset:
     rule: StepRule
     weights: ObjectiveWeights
     scales: tuple[float, ...]
+    scale_weights: tuple[float, ...]
     full_rule: StepRule | None = None
     has_map: bool = True
     published_budget: float | None = None
@@ -116,6 +118,7 @@ def _published(rule: StepRule, budget: float) -> AttackPreset:
         rule=rule,
         weights=_TARGETED,
         scales=(1.0,),
+        scale_weights=(1.0,),
         has_map=False,
         published_budget=budget,
     )
@@ -138,6 +141,7 @@ _DEFAULT = AttackPreset(
     ),
     weights=ObjectiveWeights(away=1.0, along=0.15),
     scales=(1.0, 0.5),
+    scale_weights=(1.0, 0.5),
 )
 # What a later stage adds to a picture that an earlier one has already moved.
 _DEFAULT_LATER = replace(

@@ -206,7 +206,9 @@ def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
     print("| sizes | engine ms | bare ms | ratio | at most | |\n|---|---|---|---|---|---|")
     default = presets.attack_preset("photoguard", "default")
     for scales in ((1.0,), (1.0, 0.5)):
-        preset = replace(default, scales=scales, rule=replace(default.rule, iterations=8))
+        weights = default.scale_weights[: len(scales)]
+        preset = replace(default, scales=scales, scale_weights=weights)
+        preset = replace(preset, rule=replace(default.rule, iterations=8))
         step, bare = [], []
         for _ in range(repeats):
             step.append(timed_step(picture, observer, preset))

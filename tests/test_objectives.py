@@ -74,8 +74,8 @@ def test_keep_is_the_share_of_what_the_layers_before_gained():
 def test_terms_and_sizes_add_up():
     both = score(0.3, away=1.0, along=2.0)
     assert both.item() == pytest.approx(0.25 + 2 * 0.25, rel=1e-4)
-    two = score(0.3, preset=replace(PLAIN, scales=(1.0, 0.5)))
-    assert two.item() == pytest.approx(2 * 0.25, rel=1e-4)
+    two = score(0.3, preset=replace(PLAIN, scales=(1.0, 0.5), scale_weights=(1.0, 0.4)))
+    assert two.item() == pytest.approx(1.4 * 0.25, rel=1e-4)
 
 
 def test_the_half_size_sees_what_the_full_size_does_not():
