@@ -137,7 +137,7 @@ _DEFAULT_RULE = StepRule(
 _DEFAULT = AttackPreset(
     rule=_DEFAULT_RULE,
     full_rule=replace(
-        _DEFAULT_RULE, iterations=12, first_step=0.8, last_step=0.3, softness=5.0, plateau_span=0
+        _DEFAULT_RULE, iterations=14, first_step=0.8, last_step=0.3, softness=4.0, plateau_span=0
     ),
     weights=ObjectiveWeights(away=1.0, along=0.15),
     scales=(1.0, 0.5),
