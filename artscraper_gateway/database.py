@@ -1,15 +1,34 @@
-"""The one database of jobs and queue: how it is opened, and its tables."""
+"""The one database of jobs and queue: how it is opened, and its tables.
+
+A change here goes with a file in `migrations/versions/`; a test compares the two.
+"""
 
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
 from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.migrations import DatabaseRefused, bring_up_to_date
 
+_SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
+# A process that is frozen inside a transaction may not hold its locks for longer.
+_IDLE_MS = 5_000
+_CONNECT_S = 10
 metadata = sa.MetaData()
+
+# The worker processes that are alive, or were a moment ago: `heartbeats.py`.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),  # of one process, never used again
+    sa.Column("name", sa.String, nullable=False),  # of its machine and slot
+    sa.Column("beats", sa.Integer, nullable=False),
+)
 
 # `status` is what the API shows. A job in `deleting` is unknown to callers; the row stays until
 # its folders are gone, so that an interrupted deletion is finished at the next start.
@@ -17,7 +36,7 @@ jobs = sa.Table(
     "jobs",
     metadata,
     sa.Column("id", sa.String, primary_key=True),
-    sa.Column("status", sa.String, nullable=False, index=True),
+    sa.Column("status", sa.String, nullable=False),
     sa.Column("request", sa.JSON, nullable=False),
     sa.Column("source", sa.String, nullable=False),  # the staged picture's file name
     sa.Column("submitted_at", sa.Float, nullable=False),  # these four: seconds since 1970, UTC
@@ -26,25 +45,193 @@ jobs = sa.Table(
     sa.Column("finished_at", sa.Float),
     sa.Column("stage", sa.String),  # the stage that runs, or ran last
     sa.Column("stage_attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("worker", sa.String),  # executor id while one holds the job, else null
+    # Who holds the job. The key lets nobody hold one who is not registered, or not any more.
+    sa.Column("worker", sa.String, sa.ForeignKey("workers.id", ondelete="SET NULL")),
     sa.Column("error", sa.Text),
     sa.Column("watermark", sa.String, index=True),  # hex of the number that the picture carries
+    sa.Column("owner", sa.String, nullable=False, server_default=""),  # an API key's id; "" = none
+    sa.Column("queue", sa.String, nullable=False, server_default="heavy"),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher runs sooner
+    sa.Column("progress", sa.Float, nullable=False, server_default="0"),  # 0..1, never less
+    sa.Column("revision", sa.Integer, nullable=False, server_default="0"),  # of the newest event
+    sa.Column("error_code", sa.String),  # stable, for programs; set with `error`
+    sa.Column("callback_url", sa.String),
+    sa.Column("disk_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("batch_id", sa.String, index=True),
+    sa.Column("batch_index", sa.Integer),
+    sa.Index("ix_jobs_queued", "status", "queue", "priority", "submitted_at", "owner"),
+    sa.Index("ix_jobs_owner", "owner", "submitted_at", "id"),
+    sa.Index("ix_jobs_finished", "finished_at"),
+)
+
+# What happened to a job, for those who follow it; a newer progress takes an older one's place.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),  # from 1 in each job
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("submitted_at", sa.Float, nullable=False),
+    sa.Column("refused", sa.JSON, nullable=False),  # items that became no job, with their problem
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("fingerprint", sa.String, nullable=False),  # of the payload that came with it
+    sa.Column("answer_id", sa.String, nullable=False),  # the job or batch that it led to
+    sa.Column("created_at", sa.Float, nullable=False, index=True),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False, unique=True),
+    sa.Column("secret_hash", sa.String, nullable=False),  # SHA-256, hex; the secret is not kept
+    sa.Column("scopes", sa.String, nullable=False),  # separated by commas
+    sa.Column("rate_count", sa.Integer),  # requests in rate_period_s; null = any number
+    sa.Column("rate_period_s", sa.Float),
+    sa.Column("rate_until", sa.Float, nullable=False, server_default="0"),
+    sa.Column("max_queued", sa.Integer),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("revoked_at", sa.Float),
+)
+
+# What webhooks are signed with, for each owner of jobs. Signing needs it as it is.
+webhook_secrets = sa.Table(
+    "webhook_secrets",
+    metadata,
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("secret", sa.String, nullable=False),
+)
+
+# `next_at` is when it is due, or, while one sender has it, when another may take it over.
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),  # the webhook-id
+    sa.Column(
+        "job_id",
+        sa.String,
+        sa.ForeignKey("jobs.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("url", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),  # since it was made or sent again by hand
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("next_at", sa.Float),
+    sa.Index("ix_deliveries_due", "status", "next_at"),
+)
+
+delivery_attempts = sa.Table(
+    "delivery_attempts",
+    metadata,
+    sa.Column(
+        "delivery_id",
+        sa.String,
+        sa.ForeignKey("deliveries.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("at", sa.Float, primary_key=True),
+    sa.Column("duration_s", sa.Float, nullable=False),
+    sa.Column("http_status", sa.Integer),
+    sa.Column("error", sa.String),
+)
+
+# Receivers that answered 410 Gone: nothing is sent there until a delivery sent by hand succeeds.
+closed_callbacks = sa.Table(
+    "closed_callbacks",
+    metadata,
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("url", sa.String, primary_key=True),
+    sa.Column("closed_at", sa.Float, nullable=False),
 )
 
 
 def open_engine(config: GatewayConfig) -> sa.Engine:
-    """Returns an engine on the database; makes its file and tables if need be."""
+    """Returns an engine on the database, whose tables are brought up to date.
+
+    Raises:
+        DatabaseRefused: it cannot be reached; or a newer release made it, or another program did.
+    """
     config.base_dir.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(
-        f"sqlite:///{config.database_path}", pool_size=1, max_overflow=0, pool_timeout=30
-    )
+    if config.database_url is None:
+        return _open_sqlite(config)
+    return _open_postgresql(config.database_url.get_secret_value())
+
+
+def _open_sqlite(config: GatewayConfig) -> sa.Engine:
+    url = f"sqlite:///{config.database_path}"
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
     sa.event.listen(engine, "connect", _prepare_connection)
     # Several processes may start at once; whoever comes second finds the tables made.
-    with (config.base_dir / ".schema.lock").open("w") as lock:
+    with (config.base_dir / ".schema.lock").open("w") as lock, _disposed_on_error(engine):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _migrate_queue(config)
-        metadata.create_all(engine)
+        with engine.connect() as connection:
+            # A table is altered by making it anew, which must not empty those that refer to it.
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none before DDL
+            bring_up_to_date(connection)
+            connection.commit()
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        _migrate_queue(url)
     return engine
+
+
+def _open_postgresql(given: str) -> sa.Engine:
+    url = sa.make_url(given).set(drivername="postgresql+psycopg")
+    try:
+        engine = sa.create_engine(
+            url,
+            pool_size=10,
+            max_overflow=10,
+            pool_pre_ping=True,  # connections do not outlive a restart of the server
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
+            },
+        )
+        with _disposed_on_error(engine):
+            with engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                bring_up_to_date(connection)
+            _migrate_queue(given)
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise DatabaseRefused(
+            "database_url needs the package psycopg: pip install 'artscraper-gateway[postgres]'"
+        ) from error
+    except sa.exc.OperationalError as error:
+        raise DatabaseRefused(
+            f"database {url.render_as_string()} cannot be used: {error.orig}"
+        ) from None
+    return engine
+
+
+@contextmanager
+def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _prepare_connection(connection: Any, _record: object) -> None:
@@ -57,7 +244,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _migrate_queue(config: GatewayConfig) -> None:
+def _migrate_queue(url: str) -> None:
     from dbos import DBOS
 
-    DBOS.migrate(f"sqlite:///{config.database_path}")
+    DBOS.migrate(url)

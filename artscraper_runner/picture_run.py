@@ -47,6 +47,7 @@ class PictureRun:
     options: ProtectionOptions = field(default_factory=ProtectionOptions)
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
+    shown_source: str | None = None  # what the summary calls the source; None = its path
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -57,7 +58,7 @@ class PictureRun:
         return {
             "stage": ORIGINAL,
             "description": "The picture as received, byte for byte.",
-            "path": str(path.absolute()),
+            "path": self.workspace.shown(path),
             "processing_size": [header.width, header.height],
             "applied": True,
             "reason": _what_was_left_out(header),
@@ -105,8 +106,8 @@ class PictureRun:
 
         layers = self._with_final_measures(layers)
         summary: Json = {
-            "image": str(self.source.absolute()),
-            "analysis": str(self.workspace.analysis_path.absolute()) if analysis else None,
+            "image": self.shown_source or str(self.source.absolute()),
+            "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
             "layers": layers,
             "projects": project_rows(layers, analysis),
         }
@@ -125,7 +126,7 @@ class PictureRun:
         applied = {name: stage for name, stage in applied.items() if stage.measures_final}
         if not applied:
             return layers
-        final = open_picture(Path(layers[-1]["path"]), self.limits).pixels
+        final = open_picture(self.workspace.file(layers[-1]["path"]), self.limits).pixels
         given = self._stage_input(1)
         return [
             _with_final(layer, applied[layer["stage"]].measure_final(final, given))
@@ -176,11 +177,11 @@ class PictureRun:
         return {
             "stage": stage.name,
             "description": stage.description,
-            "path": str(path.absolute()),
+            "path": self.workspace.shown(path),
             "processing_size": list(result.processing_size or (width, height)),
             "applied": result.pixels is not None,
             "reason": result.reason,
-            "mask_path": str(mask_path.absolute()),
+            "mask_path": self.workspace.shown(mask_path),
             "metrics": {**self._measure(path, stage, given, result), **stated},
         }
 

@@ -130,7 +130,7 @@ def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> 
     """ICC profile, EXIF, XMP, resolution and PNG author text, each where the format can hold it."""
     info = picture.info
     options: dict[str, Any] = {}
-    if (profile := _rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
+    if (profile := rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
         options["icc_profile"] = profile
     if (dpi := _resolution(info)) and how.name in ("JPEG", "PNG", "TIFF", "BMP"):
         options["dpi"] = dpi
@@ -159,8 +159,8 @@ def _exif(picture: Picture, how: LayerFormat, xmp: bytes | None) -> bytes | None
     return carried_exif(picture, max_bytes=_JPEG_EXIF_MAX_BYTES if how.name == "JPEG" else None)
 
 
-def _rgb_profile(profile: object) -> bytes | None:
-    """A profile of another colour space (grey, CMYK) would be wrong on the RGB that is saved."""
+def rgb_profile(profile: object) -> bytes | None:
+    """Returns `profile` if it is one of RGB; that of grey or CMYK would be wrong on saved RGB."""
     if isinstance(profile, bytes) and profile[16:20] == b"RGB ":
         return profile
     return None

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from artscraper_runner.types import Json
@@ -50,15 +50,29 @@ def write_json(path: Path, value: Json) -> None:
 
 @dataclass(frozen=True)
 class Workspace:
-    """`output` keeps results for the caller, `work` what only this run needs."""
+    """`output` keeps results for the caller, `work` what only this run needs.
+
+    `shown_as` is where callers will find `output` once the run's owner has moved it, a folder or
+    a URL; None = it stays.
+    """
 
     output: Path
     work: Path
+    shown_as: str | None = None
 
     def create(self) -> None:
         """Makes the folders; what an interrupted run left in them stays."""
-        for folder in (self.output / "layers", self.output / "masks", self.work):
-            folder.mkdir(parents=True, exist_ok=True)
+        (self.output / "layers").mkdir(parents=True, exist_ok=True)
+
+    def shown(self, path: Path) -> str:
+        """Returns the name of a file below `output` that callers are told."""
+        if self.shown_as is None:
+            return str(path.absolute())
+        return f"{self.shown_as}/{path.relative_to(self.output).as_posix()}"
+
+    def file(self, shown: str) -> Path:
+        """Returns the layer that callers are told as `shown`."""
+        return self.output.joinpath(*PurePath(shown).parts[-3:])
 
     def clear(self) -> None:
         """Removes what an earlier run wrote, and nothing else that may stand there."""
@@ -84,13 +98,16 @@ class Workspace:
         return folder / f"image{suffix}"
 
     def mask_path(self, index: int, stage: str) -> Path:
-        """Returns where a stage's change mask stands."""
-        return self.output / "masks" / f"{index:02d}-{stage}.png"
+        """Returns where a stage's change mask stands, and makes its folder."""
+        folder = self.output / "masks"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{index:02d}-{stage}.png"
 
     def save_pixels(self, index: int, pixels: NDArray[np.uint8]) -> None:
         """Keeps the picture after stage `index` for the next one."""
         import numpy as np
 
+        self.work.mkdir(exist_ok=True)
         with atomic_path(self._pixels_path(index)) as temporary, temporary.open("wb") as file:
             np.save(file, pixels, allow_pickle=False)
 

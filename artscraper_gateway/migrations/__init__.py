@@ -1,0 +1,77 @@
+"""The schema of the gateway's own tables, one file a revision, brought up to date at start.
+
+A revision is a file of four digits in `versions/`, each behind the one before. Whether one is due
+is told by one query and the names of the files; Alembic is imported only to run it.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import sqlalchemy as sa
+
+_log = logging.getLogger(__name__)
+_HERE = Path(__file__).parent
+_FIRST = "0001"
+# Databases of before the first revision had this one table; other columns are another program's.
+_FIRST_TABLE = "jobs"
+_FIRST_COLUMNS = {"id", "status", "request", "source", "stage_attempts", "watermark"}
+
+
+class DatabaseRefused(Exception):
+    """The database cannot be used by this release; nothing in it was changed."""
+
+
+def known_revisions() -> list[str]:
+    """Returns the revisions of this release, the oldest first."""
+    return sorted(path.name[:4] for path in (_HERE / "versions").glob("[0-9]*.py"))
+
+
+def bring_up_to_date(connection: sa.Connection) -> None:
+    """Runs the revisions that the database lacks, all or none, in the caller's transaction.
+
+    The caller holds a lock, so that of several processes that start at once one runs them. A
+    database of before the first revision is taken over with its jobs.
+
+    Raises:
+        DatabaseRefused: a newer release made it, or another program did.
+    """
+    known, stored = known_revisions(), _stored_revision(connection)
+    if stored == known[-1]:
+        return
+    if stored is not None and stored not in known:
+        raise DatabaseRefused(
+            f"the database has schema {stored}, made by a newer release; this one knows up to"
+            f" {known[-1]}. Start that release again, or choose another base_dir or database_url"
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    settings = Config(attributes={"connection": connection})
+    settings.set_main_option("script_location", str(_HERE).replace("%", "%%"))
+    if stored is None and _is_unversioned(connection):
+        command.stamp(settings, _FIRST)
+    command.upgrade(settings, "head")
+    _log.info("the database's schema went from %s to %s", stored or "none", known[-1])
+
+
+def _stored_revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version"))
+    revision: str | None = found.scalar_one_or_none()
+    return revision
+
+
+def _is_unversioned(connection: sa.Connection) -> bool:
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(_FIRST_TABLE):
+        return False
+    columns = {column["name"] for column in inspector.get_columns(_FIRST_TABLE)}
+    if not columns >= _FIRST_COLUMNS:
+        raise DatabaseRefused(
+            f"the database has a table {_FIRST_TABLE!r} that is not this gateway's; give the"
+            " gateway a database of its own"
+        )
+    return True

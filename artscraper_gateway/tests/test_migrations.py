@@ -1,0 +1,184 @@
+"""The database's schema: made, upgraded, taken over, refused; never half done."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from artscraper_gateway import migrations
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import metadata, open_engine
+from artscraper_gateway.migrations import DatabaseRefused, known_revisions
+from artscraper_gateway.store import JobStore
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+
+# As releases made it that kept no revision.
+UNVERSIONED = """
+CREATE TABLE jobs (
+    id VARCHAR NOT NULL, status VARCHAR NOT NULL, request JSON NOT NULL, source VARCHAR NOT NULL,
+    submitted_at FLOAT NOT NULL, updated_at FLOAT NOT NULL, started_at FLOAT, finished_at FLOAT,
+    stage VARCHAR, stage_attempts INTEGER NOT NULL, worker VARCHAR, error TEXT, watermark VARCHAR,
+    PRIMARY KEY (id)
+);
+CREATE INDEX ix_jobs_status ON jobs (status);
+CREATE INDEX ix_jobs_watermark ON jobs (watermark);
+INSERT INTO jobs VALUES (
+    'a0', 'done', '{}', 'image.png', 1.0, 2.0, 1.5, 2.0, 'summary', 1, NULL, NULL, NULL
+);
+"""
+OPEN = (
+    "import sys\n"
+    "from artscraper_gateway.config import GatewayConfig\n"
+    "from artscraper_gateway.database import open_engine\n"
+    "open_engine(GatewayConfig()).dispose()\n"
+    "print('alembic' in sys.modules)\n"
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> GatewayConfig:
+    return GatewayConfig(base_dir=tmp_path / "gateway_jobs")
+
+
+def run_sql(config: GatewayConfig, script: str) -> None:
+    config.base_dir.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(config.database_path)) as database:
+        database.executescript(script)
+
+
+def dump(config: GatewayConfig) -> list[str]:
+    with closing(sqlite3.connect(config.database_path)) as database:
+        return list(database.iterdump())
+
+
+def stored_revision(config: GatewayConfig) -> list[str]:
+    return [line for line in dump(config) if 'INTO "alembic_version"' in line]
+
+
+def opener(config: GatewayConfig) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", OPEN],
+        env={"PYTHONPATH": str(REPOSITORY), **config.environment()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def differences(engine: sa.Engine) -> list[object]:
+    """What the tables of the database and those of the code differ in."""
+    own = {*metadata.tables, "alembic_version"}
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "include_name": lambda name, kind, _: kind != "table" or name in own,
+            },
+        )
+        return list(compare_metadata(context, metadata))
+
+
+def test_the_revisions_make_the_tables_that_the_code_describes(config: GatewayConfig) -> None:
+    engine = open_engine(config)
+    assert differences(engine) == []
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE jobs ADD COLUMN unknown INTEGER"))
+    assert differences(engine), "the comparison sees nothing"
+    engine.dispose()
+
+
+def test_the_revisions_are_one_chain_in_the_order_of_their_names() -> None:
+    location = str(REPOSITORY / "artscraper_gateway" / "migrations")
+    settings = Config()
+    settings.set_main_option("script_location", location)
+    chain = [script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()]
+    assert chain[::-1] == known_revisions()
+
+
+def test_a_database_without_a_revision_is_taken_over_with_its_jobs(config: GatewayConfig) -> None:
+    run_sql(config, UNVERSIONED)
+    engine = open_engine(config)
+    job = JobStore(engine).find("a0")
+    assert job is not None and job.status == "done" and job.finished_at == 2.0
+    assert differences(engine) == []
+    engine.dispose()
+    assert known_revisions()[-1] in stored_revision(config)[0]
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(config: GatewayConfig) -> None:
+    open_engine(config).dispose()
+    run_sql(config, "UPDATE alembic_version SET version_num = '9999'")
+    before = dump(config)
+    with pytest.raises(DatabaseRefused, match=r"9999.*newer release.*knows up to"):
+        open_engine(config)
+    assert dump(config) == before
+
+
+@pytest.mark.parametrize("command", [["serve", "--port=0"], ["worker", "--slot=0"]])
+def test_the_command_line_says_why_it_refuses(config: GatewayConfig, command: list[str]) -> None:
+    open_engine(config).dispose()
+    run_sql(config, "UPDATE alembic_version SET version_num = '9999'")
+    done = subprocess.run(
+        [sys.executable, "-m", "artscraper_gateway", *command],
+        env={"PYTHONPATH": str(REPOSITORY), **config.environment()},
+        cwd=config.base_dir,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "newer release" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_another_programs_database_is_refused(config: GatewayConfig) -> None:
+    run_sql(config, "CREATE TABLE jobs (id INTEGER, salary INTEGER);")
+    before = dump(config)
+    with pytest.raises(DatabaseRefused, match="a database of its own"):
+        open_engine(config)
+    assert dump(config) == before
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(
+    config: GatewayConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_sql(config, UNVERSIONED)
+    before = dump(config)
+    copy = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, copy)
+    (copy / "versions" / "9998_broken.py").write_text(
+        "from alembic import op\n"
+        f"revision, down_revision = '9998', '{known_revisions()[-1]}'\n"
+        "def upgrade():\n"
+        "    op.execute('CREATE TABLE half_done (id INTEGER)')\n"
+        "    op.execute('UPDATE jobs SET status = NULL')\n"
+    )
+    monkeypatch.setattr(migrations, "_HERE", copy)
+    with pytest.raises(sa.exc.IntegrityError):
+        open_engine(config)
+    assert dump(config) == before
+
+
+def test_of_many_processes_that_start_at_once_one_makes_the_tables(config: GatewayConfig) -> None:
+    openers = [opener(config) for _ in range(4)]
+    answers = [process.communicate(timeout=60)[0].strip() for process in openers]
+    assert [process.returncode for process in openers] == [0] * 4
+    assert sorted(answers) == ["False", "False", "False", "True"]
+    assert len(stored_revision(config)) == 1
+
+
+def test_a_start_without_an_upgrade_does_not_load_alembic(config: GatewayConfig) -> None:
+    open_engine(config).dispose()
+    process = opener(config)
+    assert process.communicate(timeout=60)[0].strip() == "False"
