@@ -69,6 +69,7 @@ def main() -> None:
         warm = _memory(url)
         paced = asyncio.run(_load(url, picture, arguments, offered=OFFERED))
         print(_row(f"gateway, {OFFERED} jobs/s offered", paced))
+        print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
         alone = asyncio.run(_one_at_a_time(url, picture))
         print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
         print(
@@ -235,6 +236,23 @@ async def _one_at_a_time(url: str, picture: bytes) -> float:
                 raise SystemExit(f"the job did not end: {answer.text}")
             taken.append(time.perf_counter() - started)
     return statistics.median(taken)
+
+
+def _deletions(url: str, picture: bytes, *, times: int = 7) -> str:
+    """Seconds from the request to cancel and delete a job until its worker has let go of it."""
+    taken = []
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        for _ in range(times):
+            files, data = {"file": ("noise.png", picture)}, {"stages": "mist"}
+            job = client.post("/v1/jobs", files=files, data=data).json()
+            while job["stage"] != "mist" or job["progress"] <= 0.5:  # the third step of four
+                job = client.get(f"/v1/jobs/{job['job_id']}").json()
+                if job["finished_at"]:
+                    raise SystemExit("the job was over before it could be deleted")
+            started = time.perf_counter()
+            client.delete(f"/v1/jobs/{job['job_id']}").raise_for_status()
+            taken.append(time.perf_counter() - started)
+    return f"median {statistics.median(taken):.2f} s, longest {max(taken):.2f} s of {times}"
 
 
 def _percentile(seconds: list[float], percent: int) -> float:
