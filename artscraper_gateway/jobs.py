@@ -106,11 +106,12 @@ class JobRunner:
         Raises:
             WorkerGivenUp: others have it, and the queue must not think that it has ended here.
         """
-        patiently(self.store.let_go, job_id, worker=self.worker)
         if not patiently(self.store.exists, job_id):
             self.storage.remove(job_id)  # what was written while it was being removed
         if not patiently(self.store.is_registered, self.worker):
             raise WorkerGivenUp(self.worker)
+        self._tidy(job_id)
+        patiently(self.store.let_go, job_id, worker=self.worker)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
+from artscraper_gateway.folders import RUNNING
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
 from artscraper_gateway.job_queue import APPLICATION, GPU, HEAVY, LIGHT, QUEUES, WORKFLOW_VERSION
 from artscraper_gateway.jobs import JobRunner
@@ -59,6 +61,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     patience = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
+    _remove_leftovers(config, store)
     JobRunner(config, store, storage, heart.id).register()
     _launch(config, store, heart.id)
     _log.info("worker %s is ready as %s", heart.name, heart.id)
@@ -67,6 +70,14 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         _put_back_abandoned(heart)
         stop.wait(_SWEEP_EVERY_S)
     _drain(config, store, heart)
+
+
+def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:
+    """Removes what workers that died here wrote for jobs that have ended since."""
+    for folder in (config.output_folder / RUNNING).glob("*"):
+        job = store.find(folder.name)
+        if job is None or job.is_finished:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show_life(heart: Heartbeats) -> None:
