@@ -7,17 +7,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from artscraper_gateway.choices import Choices
+from artscraper_gateway.api_keys import Keyring, KeyStore
+from artscraper_gateway.batches import Batches
+from artscraper_gateway.choices import Choices, address_rules
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.deliveries import DeliveryLog
+from artscraper_gateway.delivery_sender import DeliverySender
+from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.object_storage import open_storage
-from artscraper_gateway.routes import Gateway, jobs, layers, watermarks
+from artscraper_gateway.previews import Previews
+from artscraper_gateway.routes import (
+    Gateway,
+    archive,
+    batches,
+    deliveries,
+    events,
+    jobs,
+    layers,
+    watermarks,
+)
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
@@ -39,9 +56,8 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
         lifespan=_lifespan(config or GatewayConfig()),
     )
     add_problem_handlers(app)
-    app.include_router(jobs.router)
-    app.include_router(layers.router)
-    app.include_router(watermarks.router)
+    for part in (jobs, events, layers, archive, deliveries, batches, watermarks):
+        app.include_router(part.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -49,26 +65,46 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
 def _lifespan(config: GatewayConfig) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = JobStore(await run_sync(open_engine, config))
-        queue = JobQueue(store, gpu_queue=config.gpu_queue)
-        storage = open_storage(config)
-        deletion = Deletion(config, store, queue, storage)
+        gateway = _gateway(config, await run_sync(open_engine, config))
         supervisor = WorkerSupervisor(config)
-        submission = Submission(config, queue, Choices(config), storage)
-        reader = WatermarkReader(config.picture_limits)
-        app.state.gateway = Gateway(config, store, submission, deletion, reader, storage)
+        app.state.gateway = gateway
         app.state.workers = supervisor
         supervisor.start()
-        tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))
+        tidying = asyncio.create_task(run_sync(gateway.deletion.finish_interrupted))
+        sender = DeliverySender(gateway.deliveries, address_rules(config))
+        sending = asyncio.create_task(sender.run())
         try:
             yield
         finally:
-            await asyncio.gather(tidying, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(tidying, sending, return_exceptions=True)
+            await gateway.watch.close()
             await run_sync(supervisor.stop)
-            queue.close()
-            store.engine.dispose()
+            gateway.queue.close()
+            gateway.store.engine.dispose()
 
     return lifespan
+
+
+def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
+    store, listing = JobStore(engine), JobListing(engine)
+    queue, storage = JobQueue(store), open_storage(config)
+    submission = Submission(config, queue, Choices(config), storage, listing)
+    return Gateway(
+        config=config,
+        store=store,
+        queue=queue,
+        listing=listing,
+        watch=JobWatch(engine),
+        submission=submission,
+        batches=Batches(submission),
+        deletion=Deletion(config, store, queue, storage),
+        deliveries=DeliveryLog(engine),
+        keyring=Keyring(KeyStore(engine)),
+        reader=WatermarkReader(config.picture_limits),
+        previews=Previews(config.picture_limits),
+        storage=storage,
+    )
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

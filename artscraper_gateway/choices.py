@@ -8,6 +8,8 @@ from typing import Any
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.errors import InvalidRequest
+from artscraper_gateway.intake.address_guard import AddressRules
+from artscraper_gateway.intake.pinned_transport import parse_target
 from artscraper_gateway.schemas import JobOptions
 from artscraper_runner import (
     InvalidOption,
@@ -25,6 +27,12 @@ _PROTECTION_FIELDS = (
     "watermark_text",
     "watermark_method",
 )
+_OF_THE_JOB = {"priority", "callback_url"}  # kept in the job's row, not with what it runs on
+
+
+def address_rules(config: GatewayConfig) -> AddressRules:
+    """Returns where the gateway may connect to when a caller chooses the URL."""
+    return AddressRules(config.allow_private_addresses, config.allowed_hosts)
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,11 @@ class Choices:
 
         Raises:
             InvalidRequest: a stage, encoder, concept or text that cannot be used; lists the valid.
+            ForbiddenAddress: the callback is no URL, or one that may not be called.
         """
-        request = options.model_dump()
+        if options.callback_url is not None:
+            parse_target(options.callback_url, address_rules(self.config))
+        request = options.model_dump(exclude=_OF_THE_JOB)
         asked = {name: request.pop(name) for name in _PROTECTION_FIELDS}
         given = {name: value for name, value in asked.items() if value is not None}
         defaults = {"strength": self.config.strength, "encoder": self.config.encoder}

@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default) and `worker`, with every setting as an option."""
+"""The command line: `serve` (the default), `worker` and `keys`; every setting is an option."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pydantic import ValidationError
 
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["keys"]:
+        from artscraper_gateway.key_commands import main as manage_keys
+
+        return manage_keys(given[1:])
     command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
     options = _parser(command).parse_args(given)
     try:
@@ -107,18 +111,19 @@ def _config(options: argparse.Namespace) -> GatewayConfig:
 def _serve(config: GatewayConfig) -> int:
     import uvicorn
 
+    from artscraper_gateway.api_keys import KeyStore
     from artscraper_gateway.app import create_app
     from artscraper_gateway.database import open_engine
 
     # Before the server, which would show a refused database as a traceback.
-    open_engine(config).dispose()
-
-    if config.host not in _LOOPBACK:
+    engine = open_engine(config)
+    if config.host not in _LOOPBACK and not KeyStore(engine).all():
         logging.getLogger(__name__).warning(
             "LISTENING ON %s WITHOUT API KEYS: everybody who reaches this address can submit,"
-            " read and delete jobs; put a proxy with authentication in front",
+            " read and delete jobs; add a key: python -m artscraper_gateway keys add NAME",
             config.host,
         )
+    engine.dispose()
     settings = uvicorn.Config(
         create_app(config),
         host=config.host,

@@ -69,7 +69,15 @@ class GatewayConfig(BaseSettings):
     max_side: int = Field(16_384, ge=1, le=65_535, description="px of a picture's longer side")
     max_frames: int = Field(2_000, ge=1, description="frames of an animated picture")
     max_wait: float = Field(
-        60.0, ge=0, le=600, description="seconds that Prefer: wait=N may hold a request"
+        60.0, ge=0, le=600, description="seconds that ?wait=N and Prefer: wait=N may hold a request"
+    )
+    max_queued: int = Field(10_000, ge=1, description="jobs that may wait; more are a 429")
+    max_batch_bytes: int = Field(512 * 1024**2, ge=1, description="bytes of a batch's upload")
+    job_ttl: float | None = Field(
+        None, gt=0, description="seconds after its end that a job is deleted; none = never"
+    )
+    max_disk: int | None = Field(
+        None, ge=1, description="bytes of all jobs, beyond which the oldest finished ones go"
     )
     drain_timeout: float = Field(
         30.0, ge=0, le=600, description="seconds that running jobs get to finish at shutdown"

@@ -123,6 +123,60 @@ class JobFailed(GatewayError):
     title = "The job failed"
 
 
+class IdempotencyKeyReused(GatewayError):
+    """The same Idempotency-Key came with another payload."""
+
+    status = 422
+    code = "idempotency-key-reused"
+    title = "The idempotency key was used for something else"
+
+
+class Unauthorized(GatewayError):
+    """An API key is needed, and none came, or none that is valid."""
+
+    status = 401
+    code = "unauthorized"
+    title = "An API key is needed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(GatewayError):
+    """The API key is valid and may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "The API key may not do this"
+
+
+class QueueFull(GatewayError):
+    """As many jobs wait as may."""
+
+    status = 429
+    code = "queue-full"
+    title = "Too many jobs wait"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
+
+
+class RateLimited(GatewayError):
+    """The API key was used more often than it may be."""
+
+    status = 429
+    code = "rate-limited"
+    title = "Too many requests"
+
+
+class UnsatisfiableRange(GatewayError):
+    """The Range header asks for bytes behind the file's end."""
+
+    status = 416
+    code = "unsatisfiable-range"
+    title = "The range cannot be served"
+
+
 class TooBusy(GatewayError):
     """Too much of the same is going on at once."""
 

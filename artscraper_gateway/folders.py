@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,21 @@ class JobFolders:
     def of_worker(self, worker: str) -> tuple[Path, Path]:
         """Returns where `worker` writes the results, and what only the running job needs."""
         return self.running / worker / "output", self.running / worker / "work"
+
+    @property
+    def previews(self) -> Path:
+        """Small copies of layers, made when they are asked for."""
+        return self.intake / "previews"
+
+    def disk_bytes(self) -> int:
+        """Returns how many bytes the files in the folders have."""
+        total = 0
+        for folder in (self.intake, self.running, self.output):
+            for place, _, names in os.walk(folder):
+                for name in names:
+                    with suppress(FileNotFoundError):
+                        total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
+        return total
 
     def remove(self) -> None:
         """Removes all folders, also while a worker that was told to stop still writes into them.

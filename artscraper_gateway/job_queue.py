@@ -9,14 +9,21 @@ workers on machines that have a CUDA device. A worker takes one heavy job at a t
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOSClient
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
-from artscraper_gateway.errors import StorageFailed
-from artscraper_gateway.store import Job, JobStore
+from artscraper_gateway.database import batches, jobs
+from artscraper_gateway.errors import QueueFull, StorageFailed
+from artscraper_gateway.idempotency import IdempotencyClaim, claim
+from artscraper_gateway.job_listing import ShownJob
+from artscraper_gateway.store import JobStore, NewJob
 
 APPLICATION = "artscraper-gateway"
 # Pinned: a changed version would leave the jobs of the old one waiting for an old worker. Raise it
@@ -26,7 +33,16 @@ WORKFLOW = "run_job"
 LIGHT, HEAVY, GPU = "light", "heavy", "gpu"
 QUEUES = {"cpu": (LIGHT, HEAVY), "gpu": (GPU,)}  # by what workers are told to take
 _THROUGH_AN_ENCODER = {"fawkes", "photoguard", "mist", "nightshade"}
-_NORMAL_PRIORITY = 100  # lower runs first; unset would be 0, ahead of all
+_NORMAL_PRIORITY = 101  # of the queue, where lower runs first; unset would be 0, ahead of all
+
+_in_queue = sa.func.count()
+_COUNT_QUEUED = sa.select(
+    _in_queue.label("all"),
+    _in_queue.filter(jobs.c.owner == sa.bindparam("of_owner")).label("own"),
+    _in_queue.filter(
+        jobs.c.queue == sa.bindparam("in_queue"), jobs.c.priority >= sa.bindparam("at_least")
+    ).label("ahead"),
+).where(jobs.c.status == "queued")
 
 
 def is_heavy(request: dict[str, Any]) -> bool:
@@ -34,31 +50,86 @@ def is_heavy(request: dict[str, Any]) -> bool:
     return bool(request["include_protection"] or request["include_hash_analysis"])
 
 
+def queue_for(request: dict[str, Any], *, gpu_queue: bool) -> str:
+    """Returns the queue of a job; `gpu_queue` says whether there is one for encoders' jobs."""
+    if gpu_queue and _THROUGH_AN_ENCODER & set(request["stages"]):
+        return GPU
+    return HEAVY if is_heavy(request) else LIGHT
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms jobs are taken: whose they are, and how many may wait (None = any number)."""
+
+    owner: str = ""
+    max_queued: int | None = None
+    owner_max_queued: int | None = None
+
+
+@dataclass(frozen=True)
+class NewBatch:
+    """A batch about to be added, and the items of it that became no job."""
+
+    id: str
+    submitted_at: float
+    refused: list[dict[str, Any]]
+
+
 class JobQueue:
     """Enqueues and cancels the workflow of a job; the workflow's id is the job's id."""
 
-    def __init__(self, store: JobStore, *, gpu_queue: bool = False) -> None:
+    def __init__(self, store: JobStore) -> None:
         self._store = store
-        self._gpu_queue = gpu_queue
         self._client = DBOSClient(
             system_database_engine=store.engine,
             application_name=APPLICATION,
             serializer=JSONSerializer(),
         )
 
-    def submit(self, job_id: str, *, source: str, request: dict[str, Any]) -> Job:
+    def submit(
+        self, new: NewJob, terms: Terms, *, asked: IdempotencyClaim | None = None
+    ) -> ShownJob | str:
         """Adds the job's row and its workflow in one transaction: both exist, or neither.
 
+        Returns the queued job, or the id of the one that the idempotency key led to before.
+
         Raises:
+            QueueFull: as many jobs wait as may.
+            IdempotencyKeyReused: the key came with another payload before.
             StorageFailed: the database would not take it.
         """
-        try:
-            with self._store.engine.begin() as connection:
-                job = self._store.add(connection, job_id, source=source, request=request)
-                self._enqueue(connection, job_id, self._queue_for(request))
-        except sa.exc.OperationalError as error:
-            raise StorageFailed("The job could not be recorded; try again later.") from error
-        return job
+        with self._transaction() as connection:
+            before = claim(connection, asked, new.id) if asked else None
+            if before is not None:
+                return before
+            job = self._store.add(connection, new)
+            position = self._check_room(connection, new, terms)
+            self._enqueue(connection, new)
+        return ShownJob(job, position)
+
+    def submit_batch(
+        self,
+        batch: NewBatch,
+        new: Sequence[NewJob],
+        terms: Terms,
+        *,
+        asked: IdempotencyClaim | None = None,
+    ) -> str:
+        """Adds a batch with all its jobs, or nothing; raises as `submit`.
+
+        Returns the batch's id, or that of the one that the idempotency key led to before.
+        """
+        with self._transaction() as connection:
+            before = claim(connection, asked, batch.id) if asked else None
+            if before is not None:
+                return before
+            connection.execute(sa.insert(batches), {**vars(batch), "owner": terms.owner})
+            for each in new:
+                self._store.add(connection, each)
+                self._enqueue(connection, each)
+            if new:
+                self._check_room(connection, new[-1], terms)
+        return batch.id
 
     def knows(self, job_id: str) -> bool:
         """Whether the job was accepted."""
@@ -72,24 +143,52 @@ class JobQueue:
         """Removes the queue's own record of the job."""
         self._client.delete_workflow(job_id)
 
+    def forget_ended(self, *, before: float, at_most: int) -> int:
+        """Removes records of workflows that ended before that moment; returns how many."""
+        moment = datetime.fromtimestamp(before, UTC).isoformat()
+        ended = self._client.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            completed_before=moment,
+            limit=at_most,
+            load_input=False,
+            load_output=False,
+        )
+        self._client.delete_workflows([workflow.workflow_id for workflow in ended])
+        return len(ended)
+
     def close(self) -> None:
         """Ends the client's threads; the engine stays open."""
         self._client.destroy()
 
-    def _queue_for(self, request: dict[str, Any]) -> str:
-        if self._gpu_queue and _THROUGH_AN_ENCODER & set(request["stages"]):
-            return GPU
-        return HEAVY if is_heavy(request) else LIGHT
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._store.engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise StorageFailed("The job could not be recorded; try again later.") from error
 
-    def _enqueue(self, connection: sa.Connection, job_id: str, queue: str) -> None:
+    def _check_room(self, connection: sa.Connection, last: NewJob, terms: Terms) -> int:
+        """Returns which `last`, which has just been added, is in its queue, from 1."""
+        values = {"of_owner": terms.owner, "in_queue": last.queue, "at_least": last.priority}
+        queued = connection.execute(_COUNT_QUEUED, values).mappings().one()
+        for count, limit in (
+            (queued["all"], terms.max_queued),
+            (queued["own"], terms.owner_max_queued),
+        ):
+            if limit is not None and count > limit:
+                raise QueueFull(f"{limit} jobs may wait at a time, and do; try again later.")
+        return int(queued["ahead"])
+
+    def _enqueue(self, connection: sa.Connection, new: NewJob) -> None:
         self._client.enqueue_in_transaction(
             connection,
             {
                 "workflow_name": WORKFLOW,
-                "queue_name": queue,
-                "workflow_id": job_id,
+                "queue_name": new.queue,
+                "workflow_id": new.id,
                 "app_version": WORKFLOW_VERSION,
-                "priority": _NORMAL_PRIORITY,
+                "priority": _NORMAL_PRIORITY - new.priority,
             },
-            job_id,
+            new.id,
         )

@@ -19,6 +19,7 @@ from dbos import DBOS, PortableWorkflowError
 
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.heartbeats import WorkerGivenUp
 from artscraper_gateway.job_queue import WORKFLOW, is_heavy
 from artscraper_gateway.outages import patiently
@@ -29,6 +30,7 @@ from artscraper_runner import (
     Cancelled,
     Controls,
     PictureRun,
+    Progress,
     RunnerError,
     SigningSettings,
     StageFailed,
@@ -36,6 +38,7 @@ from artscraper_runner import (
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.2  # how old the answer to "is this job still wanted" may be
+_TELL_EVERY_S = 0.5  # of progress: at most two events a second
 Record = dict[str, Any]
 
 
@@ -62,8 +65,9 @@ class JobRunner:
             return
         ended = False
         try:
-            self._produce(job)
-            ended = patiently(self.store.finish, job_id, worker=self.worker)
+            size = self._produce(job)
+            finish = self.store.finish
+            ended = patiently(finish, job_id, worker=self.worker, disk_bytes=size)
         except Cancelled:
             _log.info("job %s was cancelled", job_id)
         except Exception as error:
@@ -79,16 +83,19 @@ class JobRunner:
         except OSError:
             _log.exception("what job %s needed while it ran could not be removed", job_id)
 
-    def _produce(self, job: Job) -> None:
+    def _produce(self, job: Job) -> int | None:
+        """Makes the results; returns what they take on disk, None = not known any more."""
         if self.storage.is_published(job.id):  # by a worker that died before it could say so
             patiently(self.store.begin_stage, job.id, "summary", worker=self.worker)
-            return
+            return None
         steps = _Steps(self, job)
         if is_heavy(job.request):
             steps.take_all()
         else:
             steps.file_away()
+        size = JobFolders.of(job.id, self.config).disk_bytes()
         self.storage.publish(job.id, self.worker)
+        return size
 
     def _fail(self, job: Job, error: Exception) -> bool:
         """Ends the job as error. The caller sees readable reasons only, the log the rest."""
@@ -122,11 +129,15 @@ class _Steps:
     job: Job
     _wanted: bool = field(default=True, init=False)
     _asked_at: float = field(default=0.0, init=False)
+    _told_at: float = field(default=0.0, init=False)
+    _behind: int = field(default=-1, init=False)  # steps that lie behind the one that runs
+    _total: int = field(default=1, init=False)
     _taken_over: set[str] = field(default_factory=set, init=False)
 
     def take_all(self) -> None:
         """Runs analysis and protection as the job asks for them, one durable step after another."""
         request, run = self.job.request, self._picture_run()
+        self._total = 2 + request["include_hash_analysis"] + len(request["stages"])
         layers = [self._take("original", partial(_keep_original, run))]
         analysis = None
         if request["include_hash_analysis"]:
@@ -164,7 +175,7 @@ class _Steps:
             options=Choices(config).protection(
                 self.job.request, target=folder / target if target else None
             ),
-            controls=Controls(should_stop=self._should_stop),
+            controls=Controls(self._on_progress, self._should_stop),
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
@@ -172,6 +183,7 @@ class _Steps:
 
     def _take(self, stage: str, work: Callable[[], Record]) -> Record:
         """Runs `work` as the durable step `stage`, or returns what it returned before a crash."""
+        self._behind += 1
         taken: Record = DBOS.run_step({"name": stage}, self._kept, stage, work)
         worker = taken.get("by")
         if worker is None:
@@ -190,13 +202,22 @@ class _Steps:
     def _guarded(self, stage: str, work: Callable[[], Record]) -> Record:
         """Blames a stage that its worker keeps dying in, so that it cannot go on for ever."""
         runner = self.runner
-        begin = runner.store.begin_stage
-        attempts = patiently(begin, self.job.id, stage, worker=runner.worker)
+        begin, behind = runner.store.begin_stage, max(0, self._behind) / self._total
+        attempts = patiently(begin, self.job.id, stage, worker=runner.worker, progress=behind)
         if attempts is None:
-            raise Cancelled("the job was deleted")
+            raise Cancelled("the job was cancelled or deleted")
         if attempts > runner.config.max_stage_attempts:
             raise StageFailed(stage, f"its worker process died {attempts - 1} times in it")
         return work()
+
+    def _on_progress(self, inner: Progress) -> None:
+        """Passes on how far the stage is; not more often than anybody wants to know."""
+        now = time.monotonic()
+        if inner.total and now - self._told_at >= _TELL_EVERY_S:
+            self._told_at = now
+            done = (self._behind + min(1.0, inner.done / inner.total)) / self._total
+            report = self.runner.store.report_progress
+            patiently(report, self.job.id, done, worker=self.runner.worker)
 
     def _should_stop(self) -> bool:
         now = time.monotonic()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from artscraper_gateway.deliveries import DeliveryStatus
 from artscraper_gateway.store import Job, Status
 from artscraper_runner import processor_names
+
+MAX_BATCH = 100  # pictures
 
 
 def _split_names(value: object) -> object:
@@ -51,6 +54,10 @@ class JobOptions(BaseModel):
     watermark_method: Literal["tiled", "dwtDctSvd"] | None = Field(
         None, description="how the watermark is hidden; none = tiled, which survives the web"
     )
+    priority: int = Field(0, ge=-100, le=100, description="jobs of a higher one run sooner")
+    callback_url: str | None = Field(
+        None, max_length=2000, description="http or https URL that is told of the job's end"
+    )
 
     @model_validator(mode="after")
     def _known_processors(self) -> Self:
@@ -81,6 +88,21 @@ class JobByReference(JobOptions):
         )
 
 
+class BatchByReference(JobOptions):
+    """A JSON request for a batch; an item's own options beat those beside `items`."""
+
+    items: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=MAX_BATCH,
+        description="what a job's request holds, each: image_url or local_path, and options",
+    )
+
+    def each(self) -> list[dict[str, Any]]:
+        """Returns each item with the options that it does not name itself."""
+        shared = self.model_dump(exclude={"items"}, exclude_unset=True)
+        return [{**shared, **item} for item in self.items]
+
+
 class JobState(BaseModel):
     """A job as it stands now. Times are RFC 3339, UTC."""
 
@@ -90,22 +112,92 @@ class JobState(BaseModel):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = Field(description="when it will be deleted; null = not planned")
     stage: str | None = Field(description="the stage that runs, or ran last")
+    progress: float = Field(ge=0, le=1, description="how much of the job is done")
+    queue_position: int | None = Field(
+        ge=1, description="1 = next; null when it does not wait, and in lists"
+    )
+    priority: int
+    batch_id: str | None = Field(description="the batch that it came with")
     error: str | None = Field(description="why the job failed")
+    error_code: Literal["failed", "cancelled"] | None
 
     @classmethod
-    def of(cls, job: Job) -> JobState:
-        """Returns what callers may know of `job`."""
+    def of(
+        cls, job: Job, *, queue_position: int | None = None, ttl_s: float | None = None
+    ) -> JobState:
+        """Returns what callers may know of `job`; finished ones are deleted after `ttl_s`."""
+        expires = ttl_s is not None and job.finished_at is not None
         return cls(
             job_id=job.id,
             status=job.status,
-            submitted_at=_moment(job.submitted_at),
-            updated_at=_moment(job.updated_at),
-            started_at=_moment(job.started_at) if job.started_at else None,
-            finished_at=_moment(job.finished_at) if job.finished_at else None,
+            submitted_at=moment(job.submitted_at),
+            updated_at=moment(job.updated_at),
+            started_at=moment(job.started_at) if job.started_at else None,
+            finished_at=moment(job.finished_at) if job.finished_at else None,
+            expires_at=moment((job.finished_at or 0) + (ttl_s or 0)) if expires else None,
             stage=job.stage,
+            progress=round(job.progress, 4),
+            queue_position=queue_position,
+            priority=job.priority,
+            batch_id=job.batch_id,
             error=job.error,
+            error_code=cast(Any, job.error_code),
         )
+
+
+class JobPage(BaseModel):
+    """Some of the jobs, newest first."""
+
+    jobs: list[JobState]
+    next_page_token: str | None = Field(description="of the page behind; null = there is none")
+
+
+class RefusedItem(BaseModel):
+    """An item of a batch that became no job, counted from 0, and the problem."""
+
+    index: int
+    code: str
+    detail: str
+
+
+class BatchState(BaseModel):
+    """A batch as it stands; `done` = all have ended and at least one has a result."""
+
+    batch_id: str
+    status: Status
+    submitted_at: datetime
+    counts: dict[str, int] = Field(description="how many jobs stand where")
+    jobs: list[JobState] = Field(description="in the order that they were sent")
+    refused: list[RefusedItem]
+
+
+class AttemptState(BaseModel):
+    """One try to deliver a webhook."""
+
+    at: datetime
+    duration_s: float
+    http_status: int | None = Field(description="null = there was no answer")
+    error: str | None
+
+
+class DeliveryState(BaseModel):
+    """A webhook: one message, and every try to deliver it."""
+
+    delivery_id: str = Field(description="its webhook-id")
+    type: str
+    url: str
+    status: DeliveryStatus
+    created_at: datetime
+    next_attempt_at: datetime | None
+    attempts: list[AttemptState]
+
+
+class DeliveryList(BaseModel):
+    """The webhooks of a job, the oldest first."""
+
+    deliveries: list[DeliveryState]
 
 
 class JobResult(BaseModel):
@@ -143,5 +235,6 @@ class ProblemDetails(BaseModel):
     code: str
 
 
-def _moment(seconds: float) -> datetime:
+def moment(seconds: float) -> datetime:
+    """Returns the moment that many seconds after 1970 began, in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

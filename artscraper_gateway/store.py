@@ -1,4 +1,4 @@
-"""Jobs as rows: the only place that reads and writes the jobs table."""
+"""Jobs as rows: the only place that writes the jobs table."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from artscraper_gateway.database import jobs, workers
+from artscraper_gateway.deliveries import add_delivery
+from artscraper_gateway.events import append_event
 from artscraper_gateway.heartbeats import WorkerGivenUp
 
 # queued -> running -> done | error; any of them -> deleting -> (no row).
 Status = Literal["queued", "running", "done", "error"]
-_DELETING = "deleting"
+DELETING = "deleting"
 FINISHED = ("done", "error")
+CANCELLED, FAILED = "cancelled", "failed"  # codes of why a job ended in error
 
 
 # Built once: building a statement costs more than running it on SQLite.
 _IS_OPEN = sa.and_(jobs.c.id == sa.bindparam("job_id"), jobs.c.status.in_(("queued", "running")))
-_FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"))
+_FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"), jobs.c.status != DELETING)
 _ADD = sa.insert(jobs)
 # A worker writes about a job that it holds, or takes one that nobody holds.
 _IS_FREE_OR_MINE = sa.or_(jobs.c.worker.is_(None), jobs.c.worker == sa.bindparam("new_worker"))
+_FARTHER = sa.case(
+    (jobs.c.progress < sa.bindparam("new_progress"), sa.bindparam("new_progress")),
+    else_=jobs.c.progress,
+)
+_NEXT = jobs.c.revision + 1
 _BEGIN_STAGE = (
     sa.update(jobs)
     .where(_IS_OPEN, _IS_FREE_OR_MINE)
@@ -32,22 +40,44 @@ _BEGIN_STAGE = (
         stage_attempts=sa.case(
             (jobs.c.stage == sa.bindparam("new_stage"), jobs.c.stage_attempts + 1), else_=1
         ),
+        progress=_FARTHER,
+        revision=_NEXT,
         worker=sa.bindparam("new_worker"),
         started_at=sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
         updated_at=sa.bindparam("now"),
     )
-    .returning(jobs.c.stage_attempts)
+    .returning(jobs.c.stage_attempts, jobs.c.revision, jobs.c.progress)
 )
+_PROGRESS = (
+    sa.update(jobs)
+    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
+    .values(progress=_FARTHER, revision=_NEXT, updated_at=sa.bindparam("now"))
+    .returning(jobs.c.revision, jobs.c.progress, jobs.c.stage)
+)
+_ENDED = {
+    "status": sa.bindparam("new_status"),
+    "error": sa.bindparam("reason"),
+    "error_code": sa.bindparam("code"),
+    "progress": sa.case((sa.bindparam("new_status") == "done", 1.0), else_=jobs.c.progress),
+    "revision": _NEXT,
+    "finished_at": sa.bindparam("now"),
+    "updated_at": sa.bindparam("now"),
+}
+_SHOWN = ("status", "stage", "progress", "error", "error_code")
+_TOLD = (*_SHOWN, "id", "revision", "owner", "callback_url", "submitted_at", "batch_id")
 _FINISH = (
     sa.update(jobs)
-    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("old_worker"))
+    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
     .values(
-        status=sa.bindparam("new_status"),
-        error=sa.bindparam("reason"),
-        finished_at=sa.bindparam("now"),
-        updated_at=sa.bindparam("now"),
+        **_ENDED,
         worker=None,
+        disk_bytes=sa.func.coalesce(sa.bindparam("bytes"), jobs.c.disk_bytes),
     )
+    .returning(*(jobs.c[name] for name in _TOLD))
+)
+# The worker that holds the job lets go of it itself, once it has stopped.
+_CANCEL = (
+    sa.update(jobs).where(_IS_OPEN).values(**_ENDED).returning(*(jobs.c[name] for name in _TOLD))
 )
 
 
@@ -61,18 +91,44 @@ class Job:
     source: str
     submitted_at: float
     updated_at: float
-    started_at: float | None
-    finished_at: float | None
-    stage: str | None
-    stage_attempts: int
-    worker: str | None
-    error: str | None
-    watermark: str | None
+    started_at: float | None = None
+    finished_at: float | None = None
+    stage: str | None = None
+    stage_attempts: int = 0
+    worker: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+    watermark: str | None = None
+    owner: str = ""
+    queue: str = "heavy"
+    priority: int = 0
+    progress: float = 0.0
+    revision: int = 0
+    callback_url: str | None = None
+    disk_bytes: int = 0
+    batch_id: str | None = None
+    batch_index: int | None = None
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing will change any more."""
         return self.status in FINISHED
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job about to be added: its `source` is staged in the folder of `id`."""
+
+    id: str
+    source: str
+    request: dict[str, Any]
+    queue: str
+    owner: str = ""
+    priority: int = 0
+    callback_url: str | None = None
+    disk_bytes: int = 0
+    batch_id: str | None = None
+    batch_index: int | None = None
 
 
 class JobStore:
@@ -81,81 +137,102 @@ class JobStore:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
 
-    def add(
-        self, connection: sa.Connection, job_id: str, *, source: str, request: dict[str, Any]
-    ) -> Job:
+    def add(self, connection: sa.Connection, new: NewJob) -> Job:
         """Adds a queued job inside the caller's transaction and returns it."""
         now = time.time()
         values: dict[str, Any] = {
-            "id": job_id,
+            **vars(new),
             "status": "queued",
-            "request": request,
-            "source": source,
             "submitted_at": now,
             "updated_at": now,
             "stage_attempts": 0,
-            "watermark": request["protection"]["watermark_payload"],
+            "watermark": new.request["protection"]["watermark_payload"],
         }
         connection.execute(_ADD, values)
-        empty = dict.fromkeys(("started_at", "finished_at", "stage", "worker", "error"))
-        return Job(**{**values, **empty})
+        return Job(**values)
 
     def find(self, job_id: str) -> Job | None:
         """Returns the job, or None when there is none or it is being deleted."""
         with self.engine.connect() as connection:
             row = connection.execute(_FIND, {"job_id": job_id}).one_or_none()
-        if row is None or row.status == _DELETING:
-            return None
-        return Job(**row._mapping)
+        return None if row is None else Job(**row._mapping)
 
-    def marked_with(self, number: str) -> str | None:
+    def marked_with(self, number: str) -> Job | None:
         """Returns the job whose picture carries the watermark `number`, 16 hex digits."""
-        query = sa.select(jobs.c.id).where(jobs.c.watermark == number, jobs.c.status != _DELETING)
+        query = sa.select(jobs).where(jobs.c.watermark == number, jobs.c.status != DELETING)
         with self.engine.connect() as connection:
-            return connection.execute(query).scalars().first()
+            row = connection.execute(query).first()
+        return None if row is None else Job(**row._mapping)
 
-    def begin_stage(self, job_id: str, stage: str, *, worker: str) -> int | None:
+    def begin_stage(
+        self, job_id: str, stage: str, *, worker: str, progress: float = 0.0
+    ) -> int | None:
         """Marks the job running in `stage`; returns how often this stage has been begun, from 1.
 
-        None means that the job is gone or being deleted, so there is nothing to do.
+        `progress` is how much of the whole job lies behind it, 0..1. None means that the job is
+        gone, cancelled or being deleted, so there is nothing to do.
 
         Raises:
             WorkerGivenUp: the worker's jobs have gone to others.
         """
-        values = {"job_id": job_id, "new_stage": stage, "new_worker": worker, "now": time.time()}
+        values = {
+            "job_id": job_id,
+            "new_stage": stage,
+            "new_worker": worker,
+            "new_progress": progress,
+            "now": time.time(),
+        }
         try:
             with self.engine.begin() as connection:
-                result = connection.execute(_BEGIN_STAGE, values)
-                return cast(int | None, result.scalar_one_or_none())
+                row = connection.execute(_BEGIN_STAGE, values).one_or_none()
+                if row is None:
+                    return None
+                change = {"status": "running", "stage": stage, "progress": row.progress}
+                append_event(connection, job_id, row.revision, "stage", change)
+                return cast(int, row.stage_attempts)
         except sa.exc.IntegrityError as error:
             raise WorkerGivenUp(worker) from error
 
-    def finish(self, job_id: str, *, worker: str, error: str | None = None) -> bool:
-        """Ends the job as done, or as error with the reason.
-
-        False when it is being deleted, has ended, or is not held by `worker`.
-        """
+    def report_progress(self, job_id: str, progress: float, *, worker: str) -> None:
+        """Records how much of the job is done, 0..1; it never goes back."""
         values = {
             "job_id": job_id,
-            "old_worker": worker,
-            "new_status": "error" if error else "done",
-            "reason": error,
+            "new_progress": progress,
+            "by_worker": worker,
             "now": time.time(),
         }
         with self.engine.begin() as connection:
-            return connection.execute(_FINISH, values).rowcount == 1
+            row = connection.execute(_PROGRESS, values).one_or_none()
+            if row is not None:
+                change = {"status": "running", "stage": row.stage, "progress": row.progress}
+                append_event(connection, job_id, row.revision, "progress", change)
+
+    def finish(
+        self, job_id: str, *, worker: str, error: str | None = None, disk_bytes: int | None = None
+    ) -> bool:
+        """Ends the job as done, or as error with the reason.
+
+        `disk_bytes` is what its files take; None = as much as before. False when it is being
+        deleted, has ended, or is not held by `worker`.
+        """
+        code = FAILED if error else None
+        return self._end(_FINISH, job_id, error, code, by_worker=worker, bytes=disk_bytes)
+
+    def cancel(self, job_id: str) -> bool:
+        """Ends the job as error, cancelled; False when it had ended. Its worker stops by itself."""
+        return self._end(_CANCEL, job_id, "the job was cancelled", CANCELLED)
 
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
-        """Whether the job exists, nobody has asked to delete it, and `worker` holds it."""
+        """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
         job = self.find(job_id)
-        return job is not None and job.worker == worker
+        return job is not None and job.worker == worker and not job.is_finished
 
     def mark_deleting(self, job_id: str) -> bool:
         """Hides the job from callers; False when there was none."""
         change = (
             sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.status != _DELETING)
-            .values(status=_DELETING, updated_at=time.time())
+            .where(jobs.c.id == job_id, jobs.c.status != DELETING)
+            .values(status=DELETING, updated_at=time.time())
         )
         with self.engine.begin() as connection:
             return connection.execute(change).rowcount == 1
@@ -185,15 +262,15 @@ class JobStore:
         )
 
     def remove(self, job_id: str) -> None:
-        """Forgets a job that is being deleted."""
+        """Forgets a job that is being deleted, with its events and deliveries."""
         with self.engine.begin() as connection:
             connection.execute(
-                sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.status == _DELETING)
+                sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.status == DELETING)
             )
 
     def deleting_ids(self) -> list[str]:
         """Returns the jobs whose deletion was begun and not finished."""
-        query = sa.select(jobs.c.id).where(jobs.c.status == _DELETING)
+        query = sa.select(jobs.c.id).where(jobs.c.status == DELETING)
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
@@ -202,6 +279,28 @@ class JobStore:
         query = sa.select(jobs.c.id).where(jobs.c.id == job_id)
         with self.engine.connect() as connection:
             return connection.execute(query).first() is not None
+
+    def _end(
+        self,
+        statement: sa.UpdateBase,
+        job_id: str,
+        reason: str | None,
+        code: str | None,
+        **values: Any,
+    ) -> bool:
+        now = time.time()
+        status = "error" if reason else "done"
+        values |= {"job_id": job_id, "reason": reason, "code": code, "new_status": status}
+        with self.engine.begin() as connection:
+            row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
+            if row is None:
+                return False
+            change = {name: row[name] for name in _SHOWN}
+            kind: Literal["done", "error"] = "error" if reason else "done"
+            append_event(connection, job_id, row["revision"], kind, change)
+            if row["callback_url"] is not None:
+                add_delivery(connection, dict(row), now=now)
+            return True
 
     def _update(self, where: sa.ColumnElement[bool], **values: Any) -> None:
         with self.engine.begin() as connection:

@@ -1,7 +1,8 @@
-"""Take a picture in: stage it, look at its header, and only then accept a job for it."""
+"""Take pictures in: stage them, look at their headers, and only then accept jobs for them."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,12 +17,20 @@ from anyio.to_thread import run_sync
 
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.errors import BrokenPicture, StorageFailed, TooLarge, UnsupportedPicture
+from artscraper_gateway.errors import (
+    BrokenPicture,
+    NotFound,
+    StorageFailed,
+    TooLarge,
+    UnsupportedPicture,
+)
 from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, fingerprint
+from artscraper_gateway.job_listing import JobListing, ShownJob
+from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
 from artscraper_gateway.schemas import JobOptions
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job
+from artscraper_gateway.store import NewJob
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
@@ -35,6 +44,26 @@ Receiver = Callable[[Path], Awaitable[object]] | ThreadReceiver
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A picture that somebody wants a job for. `receive` and `target` write files.
+
+    A plain function is called in the thread that also checks and enqueues: every hop between
+    threads is paid for by each submission. `target` writes the caller's own picture for
+    nightshade. `name` is what the picture is named by; None = its bytes are sent.
+    """
+
+    receive: Receiver
+    options: JobOptions
+    target: ThreadReceiver | None = None
+    name: str | None = None
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the picture comes over the network, so that no thread may wait for it."""
+        return inspect.iscoroutinefunction(self.receive)
+
+
+@dataclass(frozen=True)
 class Submission:
     """Accepts jobs. A picture that is refused leaves no file behind."""
 
@@ -42,59 +71,99 @@ class Submission:
     queue: JobQueue
     choices: Choices
     storage: Storage
-    _threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
+    listing: JobListing
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
-    async def accept(
-        self, receive: Receiver, options: JobOptions, *, target: ThreadReceiver | None = None
-    ) -> Job:
-        """Stages the picture that `receive` writes and returns the queued job.
-
-        A plain function is called in the thread that also checks and enqueues: every hop between
-        threads is paid for by each submission. `target` writes the caller's own picture for
-        nightshade.
+    async def accept(self, offer: Offer, terms: Terms, *, key: str | None = None) -> ShownJob:
+        """Stages the picture and returns its job, queued; or that of the same idempotency key.
 
         Raises:
             GatewayError: the request or the picture was refused, or could not be stored; nothing
                 was accepted.
         """
+        request = self.choices.request(offer.options)
+        if key is not None and offer.name is not None:  # known before anything is fetched
+            asked = IdempotencyClaim(terms.owner, key, fingerprint("job", [payload(offer)]))
+            answer = await run_sync(find_answer, self.listing.engine, asked)
+            if answer is not None:
+                return await run_sync(self._again, answer)
         job_id = uuid.uuid4().hex
-        request = self.choices.request(options)
-        folders = JobFolders.of(job_id, self.config)
-        async with self._removed_on_error(job_id, folders):
-            if inspect.iscoroutinefunction(receive):
-                await receive(folders.input / _INCOMING)
-                received: tuple[ThreadReceiver | None, ...] = (None, target)
-            else:
-                received = (cast(ThreadReceiver, receive), target)
-            enqueue = partial(self._enqueue, job_id, folders.input, request, received)
-            return await run_sync(enqueue, limiter=self._threads)
+        async with self.folder(job_id):
+            await self.fetch(offer, job_id)
+            enqueue = partial(self._enqueue, offer, request, job_id, terms, key)
+            return await run_sync(enqueue, limiter=self.threads)
 
-    def _enqueue(
-        self,
-        job_id: str,
-        folder: Path,
-        request: dict[str, Any],
-        receivers: tuple[ThreadReceiver | None, ...],
-    ) -> Job:
-        receive, receive_target = receivers
-        if receive is not None:
-            receive(folder / _INCOMING)
+    async def fetch(self, offer: Offer, job_id: str) -> None:
+        """Fetches a picture that comes over the network into the job's folder."""
+        if offer.is_fetched:
+            receive = cast(Callable[[Path], Awaitable[object]], offer.receive)
+            await receive(JobFolders.of(job_id, self.config).input / _INCOMING)
+
+    def stage(self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms) -> NewJob:
+        """Checks what was fetched, or receives it first, and returns the job to be added. Blocks.
+
+        Raises:
+            GatewayError: the picture is refused.
+        """
+        folder = JobFolders.of(job_id, self.config).input
+        if not offer.is_fetched:
+            cast(ThreadReceiver, offer.receive)(folder / _INCOMING)
         source = self._name_by_content(folder, "image")
-        if receive_target is not None:
-            receive_target(folder / _INCOMING)
+        if offer.target is not None:
+            offer.target(folder / _INCOMING)
             request["nightshade_target_file"] = self._name_by_content(folder, "nightshade-target")
+        return NewJob(
+            id=job_id,
+            source=source,
+            request=request,
+            queue=queue_for(request, gpu_queue=self.config.gpu_queue),
+            owner=terms.owner,
+            priority=offer.options.priority,
+            callback_url=offer.options.callback_url,
+            disk_bytes=(folder / source).stat().st_size,
+        )
+
+    def payload(self, offer: Offer, new: NewJob) -> dict[str, Any]:
+        """Returns what was sent, for the fingerprint that goes with an idempotency key. Blocks."""
+        folder = JobFolders.of(new.id, self.config).input
+        target = new.request.get("nightshade_target_file")
+        return payload(
+            offer,
+            content=None if offer.name is not None else _digest(folder / new.source),
+            target=_digest(folder / target) if target else None,
+        )
+
+    @asynccontextmanager
+    async def folder(self, job_id: str) -> AsyncIterator[None]:
+        """Makes the job's folder; it is gone after the block unless the job was accepted."""
+        folders = JobFolders.of(job_id, self.config)
         try:
-            self.storage.keep_input(job_id)
+            folders.input.mkdir(parents=True)
         except OSError as error:
             raise StorageFailed("The picture could not be stored; try again later.") from error
-        return self.queue.submit(job_id, source=source, request=request)
+        try:
+            yield
+        except BaseException:
+            # A request that is cut off at shutdown may have been accepted a moment before.
+            if not self.queue.knows(job_id):
+                self.discard(job_id)
+            raise
 
-    def _name_by_content(self, folder: Path, name: str) -> str:
-        """Checks what came in and gives it `name` with its real suffix; a sent name is not used."""
-        header = self.check_header(folder / _INCOMING)
-        target = folder / f"{name}{header.suffix}"
-        (folder / _INCOMING).rename(target)
-        return target.name
+    def discard(self, job_id: str) -> None:
+        """Removes the files of a job that will not be added."""
+        with suppress(OSError):
+            self.storage.remove(job_id)
+
+    def keep(self, new: NewJob) -> None:
+        """Makes the staged picture reachable for workers, before the job is added. Blocks.
+
+        Raises:
+            StorageFailed: it could not be stored.
+        """
+        try:
+            self.storage.keep_input(new.id)
+        except OSError as error:
+            raise StorageFailed("The picture could not be stored; try again later.") from error
 
     def check_header(self, path: Path) -> PictureHeader:
         """Returns the header of the picture at `path`.
@@ -111,17 +180,44 @@ class Submission:
         except RunnerBrokenPicture as error:
             raise BrokenPicture(str(error)) from error
 
-    @asynccontextmanager
-    async def _removed_on_error(self, job_id: str, folders: JobFolders) -> AsyncIterator[None]:
-        try:
-            folders.input.mkdir(parents=True)
-        except OSError as error:
-            raise StorageFailed("The picture could not be stored; try again later.") from error
-        try:
-            yield
-        except BaseException:
-            # A request that is cut off at shutdown may have been accepted a moment before.
-            if not self.queue.knows(job_id):
-                with suppress(OSError):
-                    self.storage.remove(job_id)
-            raise
+    def _enqueue(
+        self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms, key: str | None
+    ) -> ShownJob:
+        new = self.stage(offer, request, job_id, terms)
+        asked = None
+        if key is not None:
+            asked = IdempotencyClaim(
+                terms.owner, key, fingerprint("job", [self.payload(offer, new)])
+            )
+        self.keep(new)
+        accepted = self.queue.submit(new, terms, asked=asked)
+        if isinstance(accepted, str):
+            self.discard(job_id)
+            return self._again(accepted)
+        return accepted
+
+    def _again(self, job_id: str) -> ShownJob:
+        shown = self.listing.show(job_id)
+        if shown is None:
+            raise NotFound("The job of this Idempotency-Key was deleted meanwhile.")
+        return shown
+
+    def _name_by_content(self, folder: Path, name: str) -> str:
+        """Checks what came in and gives it `name` with its real suffix; a sent name is not used."""
+        header = self.check_header(folder / _INCOMING)
+        target = folder / f"{name}{header.suffix}"
+        (folder / _INCOMING).rename(target)
+        return target.name
+
+
+def payload(
+    offer: Offer, *, content: str | None = None, target: str | None = None
+) -> dict[str, Any]:
+    """Returns what was sent: the options, and the picture's name or the digest of its content."""
+    options = offer.options.model_dump(exclude_unset=True)
+    return {"options": options, "name": offer.name, "content": content, "target": target}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,11 +20,21 @@ from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
+from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.folders import RUNNING
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
-from artscraper_gateway.job_queue import APPLICATION, GPU, HEAVY, LIGHT, QUEUES, WORKFLOW_VERSION
+from artscraper_gateway.job_queue import (
+    APPLICATION,
+    GPU,
+    HEAVY,
+    LIGHT,
+    QUEUES,
+    WORKFLOW_VERSION,
+    JobQueue,
+)
 from artscraper_gateway.jobs import JobRunner
 from artscraper_gateway.object_storage import open_storage
+from artscraper_gateway.retention import Retention
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.workers import lock_slot
 
@@ -63,7 +73,11 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     heart.register()
     _remove_leftovers(config, store)
     JobRunner(config, store, storage, heart.id).register()
+    queue = JobQueue(store)
+    retention = Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
+    put_on_schedule = retention.register()
     _launch(config, store, heart.id)
+    put_on_schedule()
     _log.info("worker %s is ready as %s", heart.name, heart.id)
     threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
     while not stop.is_set():

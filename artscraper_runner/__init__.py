@@ -40,6 +40,8 @@ _HOME = {
     "chosen_stages": "protections",
     "default_stages": "protections",
     "encoder_names": "encoders",
+    "PREVIEW_SIDES": "types",
+    "write_preview": "previews",
     "PictureRun": "picture_run",
     "Workspace": "workspace",
     "run_full_workflow": "protection_pipeline",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from artscraper_runner.images import inspect_picture as inspect_picture
     from artscraper_runner.images import open_picture as open_picture
     from artscraper_runner.picture_run import PictureRun as PictureRun
+    from artscraper_runner.previews import write_preview as write_preview
     from artscraper_runner.processors import processor_names as processor_names
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture
     from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from artscraper_runner.protections import chosen_stages as chosen_stages
     from artscraper_runner.protections import default_stages as default_stages
     from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.types import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL
     from artscraper_runner.types import AnalysisOptions as AnalysisOptions
     from artscraper_runner.types import Controls as Controls

@@ -131,7 +131,7 @@ def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> 
     """ICC profile, EXIF, XMP, resolution and PNG author text, each where the format can hold it."""
     info = picture.info
     options: dict[str, Any] = {}
-    if (profile := _rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
+    if (profile := rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
         options["icc_profile"] = profile
     if how.name != "BMP" and (exif := _cleaned_exif(picture)):
         options["exif"] = exif
@@ -149,8 +149,8 @@ def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> 
     return options
 
 
-def _rgb_profile(profile: object) -> bytes | None:
-    """A profile of another colour space (grey, CMYK) would be wrong on the RGB that is saved."""
+def rgb_profile(profile: object) -> bytes | None:
+    """Returns `profile` if it is one of RGB; that of grey or CMYK would be wrong on saved RGB."""
     if isinstance(profile, bytes) and profile[16:20] == b"RGB ":
         return profile
     return None

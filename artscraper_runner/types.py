@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 TINEYE_URL = "https://api.tineye.com/rest"
+PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
 STRENGTH_NAMES = ("low", "medium", "high")  # Linf 4, 8 and 16 of 255
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1

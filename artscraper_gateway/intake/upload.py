@@ -15,7 +15,6 @@ from starlette.types import Message
 from artscraper_gateway.errors import BodyTooLarge, InvalidRequest
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, bounded_file
 
-_MAX_FILES = 2  # the picture, and one for nightshade to move towards
 _MAX_FIELDS = 32
 _MAX_FIELD_BYTES = 64 * 1024
 _FORM_OVERHEAD_BYTES = 1024 * 1024  # what a body may have beside its pictures
@@ -24,18 +23,20 @@ _DRAIN_S = 5.0
 
 
 @asynccontextmanager
-async def uploaded_form(request: Request, *, max_bytes: int) -> AsyncIterator[FormData]:
+async def uploaded_form(
+    request: Request, *, max_bytes: int, max_files: int
+) -> AsyncIterator[FormData]:
     """Yields the form of a request; pictures over 1 MiB lie in a temporary file meanwhile.
 
     Raises:
-        BodyTooLarge: the body has more than two pictures of `max_bytes` and a little beside.
+        BodyTooLarge: the body has more than `max_bytes` of pictures and a little beside.
         InvalidRequest: not a well-formed form, too many parts, or text that is not UTF-8.
     """
-    bounded = bounded_request(request, _MAX_FILES * max_bytes + _FORM_OVERHEAD_BYTES)
+    bounded = bounded_request(request, max_bytes + _FORM_OVERHEAD_BYTES)
     parser = _Utf8FormParser(
         bounded.headers,
         bounded.stream(),
-        max_files=_MAX_FILES,
+        max_files=max_files,
         max_fields=_MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,
     )

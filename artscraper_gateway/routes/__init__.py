@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
+from artscraper_gateway.api_keys import Keyring
+from artscraper_gateway.batches import Batches
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
+from artscraper_gateway.job_listing import JobListing, ShownJob
+from artscraper_gateway.job_queue import JobQueue, Terms
+from artscraper_gateway.job_watch import JobWatch
+from artscraper_gateway.previews import Previews
+from artscraper_gateway.schemas import JobState
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job, JobStore
 from artscraper_gateway.submission import Submission
@@ -16,22 +22,64 @@ from artscraper_gateway.watermark_reader import WatermarkReader
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who calls. `owner` is their API key's id, "" where none is needed."""
+
+    owner: str = ""
+    sees_all: bool = False
+    max_queued: int | None = None
+
+
+@dataclass(frozen=True)
 class Gateway:
-    """What the routes of one app work with; made at its start, kept in `app.state.gateway`."""
+    """What the routes of one app work with; made at its start, kept in `app.state.gateway`.
+
+    A route gets a copy of it for its `caller`; to others' jobs it says what it says to unknown
+    ones.
+    """
 
     config: GatewayConfig
     store: JobStore
+    queue: JobQueue
+    listing: JobListing
+    watch: JobWatch
     submission: Submission
+    batches: Batches
     deletion: Deletion
+    deliveries: DeliveryLog
+    keyring: Keyring
     reader: WatermarkReader
+    previews: Previews
     storage: Storage
+    caller: Caller = Caller()
+
+    @property
+    def terms(self) -> Terms:
+        """On what terms the caller's jobs are taken."""
+        return Terms(self.caller.owner, self.config.max_queued, self.caller.max_queued)
+
+    def may_see(self, owner: str) -> bool:
+        """Whether the caller may know of what belongs to `owner`."""
+        return self.caller.sees_all or owner == self.caller.owner
 
     def job(self, job_id: str) -> Job:
-        """Returns the job. Raises NotFound when there is none."""
+        """Returns the job. Raises NotFound when there is none, or it is somebody else's."""
         job = self.store.find(job_id)
-        if job is None:
+        if job is None or not self.may_see(job.owner):
             raise NotFound("There is no job of this id.")
         return job
+
+    def state(self, job_id: str) -> JobState:
+        """Returns how the job stands; raises as `job`."""
+        shown = self.listing.show(job_id)
+        if shown is None or not self.may_see(shown.job.owner):
+            raise NotFound("There is no job of this id.")
+        return self.shown(shown)
+
+    def shown(self, shown: ShownJob) -> JobState:
+        """Returns what callers may know of a job."""
+        ttl_s = self.config.job_ttl
+        return JobState.of(shown.job, queue_position=shown.queue_position, ttl_s=ttl_s)
 
     def finished_job(self, job_id: str) -> Job:
         """Returns the job if it has a result.
@@ -49,12 +97,3 @@ class Gateway:
                 f"The job is {job.status}; ask again in a moment.", headers={"Retry-After": "1"}
             )
         return job
-
-
-async def gateway(request: Request) -> Gateway:
-    """Returns the gateway of the app that the request came to; a FastAPI dependency.
-
-    A coroutine, because FastAPI would call a plain function in a thread.
-    """
-    found: Gateway = request.app.state.gateway
-    return found

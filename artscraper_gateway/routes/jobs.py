@@ -1,75 +1,86 @@
-"""Submit a job, ask how it stands, fetch its result, delete it."""
+"""Submit a job, ask how it stands, fetch its result, cancel it, delete it."""
 
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import ValidationError
-from starlette.datastructures import FormData, UploadFile
+from fastapi import APIRouter, Query, Request, Response
 
-from artscraper_gateway.errors import InvalidRequest, NotFound, UnsupportedRequestBody
-from artscraper_gateway.intake.address_guard import AddressRules
-from artscraper_gateway.intake.download import download
-from artscraper_gateway.intake.local_path import copy_local
-from artscraper_gateway.intake.upload import bounded_request, save_upload, uploaded_form
-from artscraper_gateway.routes import Gateway, gateway
-from artscraper_gateway.routes.openapi import PROBLEMS, SUBMIT_BODY
-from artscraper_gateway.routes.prefer import Preference, wait_for_end
-from artscraper_gateway.routes.problems import invalid_request
-from artscraper_gateway.schemas import (
-    JobByReference,
-    JobDeleted,
-    JobOptions,
-    JobResult,
-    JobState,
-)
-from artscraper_gateway.store import Job
+from artscraper_gateway.errors import NotFound
+from artscraper_gateway.idempotency import checked_key
+from artscraper_gateway.routes import Gateway
+from artscraper_gateway.routes.access import Deleter, Reader, Submitter
+from artscraper_gateway.routes.bodies import offered_job
+from artscraper_gateway.routes.openapi import IDEMPOTENCY_KEY, PROBLEMS, SUBMIT_BODY
+from artscraper_gateway.routes.prefer import Preference
+from artscraper_gateway.schemas import JobDeleted, JobPage, JobResult, JobState
+from artscraper_gateway.store import Status
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-UsedGateway = Annotated[Gateway, Depends(gateway)]
-_MAX_JSON_BYTES = 64 * 1024
-_TARGET = "nightshade_target"  # a concept's name, or a picture
+_PAGE, _LARGEST_PAGE = 50, 1000
+Wait = Annotated[
+    float, Query(ge=0, le=86_400, description="seconds to wait for the job's end, capped")
+]
 
 
-@router.post("", openapi_extra=SUBMIT_BODY, responses=PROBLEMS[413, 415, 422, 503])
-async def submit_job(request: Request, response: Response, used: UsedGateway) -> JobState:
+@router.post(
+    "",
+    openapi_extra={**SUBMIT_BODY, "parameters": [IDEMPOTENCY_KEY]},
+    responses=PROBLEMS[413, 415, 422, 429, 503],
+)
+async def submit_job(request: Request, response: Response, used: Submitter) -> JobState:
     """Accepts a picture and returns its job, queued.
 
     `Prefer: respond-async` answers 202 instead of 200, `Prefer: wait=N` waits for the end for up
-    to N seconds and answers with the job as it is then.
+    to N seconds and answers with the job as it is then. With an `Idempotency-Key` that came with
+    the same payload in the last 24 hours the answer is that job again.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type == "multipart/form-data":
-        job = await _submit_form(request, used)
-    elif media_type == "application/json":
-        job = await _submit_reference(request, used)
-    else:
-        raise UnsupportedRequestBody("expected multipart/form-data or application/json")
+    key = checked_key(request.headers.get("idempotency-key"))
+    async with offered_job(request, used.config) as offer:
+        accepted = await used.submission.accept(offer, used.terms, key=key)
+    state = used.shown(accepted)
     preference = Preference.parse(request.headers.get("prefer", ""))
     if preference.wait_s is not None:
-        timeout_s = min(preference.wait_s, used.config.max_wait)
-        job = await wait_for_end(used.store, job, request, timeout_s=timeout_s)
+        state = await _waited(used, accepted.job.id, request, preference.wait_s)
         response.headers["Preference-Applied"] = f"wait={preference.wait_s:.0f}"
-    if preference.respond_async and not job.is_finished:
+    if preference.respond_async and state.finished_at is None:
         response.status_code = 202
         response.headers.append("Preference-Applied", "respond-async")
-    response.headers["Location"] = request.url_for("get_job", job_id=job.id).path
-    return JobState.of(job)
+    response.headers["Location"] = request.url_for("get_job", job_id=state.job_id).path
+    return state
 
 
-@router.get("/{job_id}", responses=PROBLEMS[404,])
-def get_job(job_id: str, used: UsedGateway) -> JobState:
-    """Returns how the job stands."""
-    return JobState.of(used.job(job_id))
+@router.get("", responses=PROBLEMS[422,])
+def list_jobs(
+    used: Reader,
+    status: Annotated[Status | None, Query(description="only these")] = None,
+    page_size: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _PAGE,
+    page_token: Annotated[str | None, Query(max_length=400)] = None,
+) -> JobPage:
+    """Returns the caller's jobs, newest first, a page at a time."""
+    page = used.listing.page(
+        owner=None if used.caller.sees_all else used.caller.owner,
+        status=status,
+        size=page_size,
+        token=page_token,
+    )
+    states = [JobState.of(job, ttl_s=used.config.job_ttl) for job in page.jobs]
+    return JobPage(jobs=states, next_page_token=page.next_token)
+
+
+@router.get("/{job_id}", responses=PROBLEMS[404, 422, 503])
+async def get_job(job_id: str, request: Request, used: Reader, wait: Wait = 0) -> JobState:
+    """Returns how the job stands; with `wait` when it has ended, or after so many seconds."""
+    if wait > 0:
+        return await _waited(used, job_id, request, wait)
+    return await run_sync(used.state, job_id)
 
 
 @router.get("/{job_id}/result", responses=PROBLEMS[404, 409])
-def get_result(job_id: str, used: UsedGateway) -> JobResult:
+def get_result(job_id: str, used: Reader) -> JobResult:
     """Returns what a finished job produced."""
     job = used.finished_job(job_id)
     output = used.storage.output(job.id)
@@ -83,78 +94,37 @@ def get_result(job_id: str, used: UsedGateway) -> JobResult:
     )
 
 
+@router.post("/{job_id}/cancel", responses=PROBLEMS[404,])
+def cancel_job(job_id: str, used: Submitter) -> JobState:
+    """Ends the job as error, with the code `cancelled`; one that has ended stays as it is.
+
+    A job that runs stops at its next step, which takes a moment; its upload stays.
+    """
+    job = used.job(job_id)
+    if not job.is_finished and used.store.cancel(job.id):
+        used.queue.cancel(job.id)
+    return used.state(job_id)
+
+
 @router.delete("/{job_id}", responses=PROBLEMS[404,])
-async def delete_job(job_id: str, used: UsedGateway) -> JobDeleted:
+async def delete_job(job_id: str, used: Deleter) -> JobDeleted:
     """Deletes the job with all its files; one that runs is cancelled first."""
+
+    def delete() -> bool:
+        return used.deletion.delete(used.job(job_id).id)
+
     # Threads of their own: a deletion may wait for a worker, and must not hold up other calls.
-    if not await run_sync(used.deletion.delete, job_id, limiter=used.deletion.threads):
+    if not await run_sync(delete, limiter=used.deletion.threads):
         raise NotFound("There is no job of this id.")
     return JobDeleted(job_id=job_id, status="deleted")
 
 
-async def _submit_form(request: Request, used: Gateway) -> Job:
-    limit = used.config.max_upload_bytes
-    async with uploaded_form(request, max_bytes=limit) as form:
-        upload = form.get("file")
-        if not isinstance(upload, UploadFile):
-            raise InvalidRequest("file: expected a picture in this form field, found none")
-        options = _form_options(form)
-        target = form.get(_TARGET)
-        return await used.submission.accept(
-            partial(save_upload, upload, max_bytes=limit),
-            options,
-            target=partial(save_upload, target, max_bytes=limit)
-            if isinstance(target, UploadFile)
-            else None,
-        )
-
-
-def _form_options(form: FormData) -> JobOptions:
-    """A field that is left empty, as browsers send it, means its default."""
-    fields: dict[str, Any] = {}
-    for name in set(form) - {"file"}:
-        values = form.getlist(name)
-        if name == _TARGET and isinstance(values[0], UploadFile):
-            continue
-        if any(isinstance(value, UploadFile) for value in values):
-            raise InvalidRequest(f"{name[:80]}: expected text, found a file")
-        text = ",".join(str(value) for value in values)
-        if text:
-            fields[name] = text
-    options: JobOptions = _validated(JobOptions.model_validate, fields)
-    return options
-
-
-async def _submit_reference(request: Request, used: Gateway) -> Job:
-    body = await bounded_request(request, _MAX_JSON_BYTES).body()
-    asked: JobByReference = _validated(JobByReference.model_validate_json, body)
-    limit = used.config.max_upload_bytes
-
-    async def receive(destination: Path) -> int:
-        if asked.image_url is not None:
-            return await download(
-                asked.image_url,
-                destination,
-                max_bytes=limit,
-                timeout_s=used.config.request_timeout,
-                rules=AddressRules(used.config.allow_private_addresses, used.config.allowed_hosts),
-            )
-        return await copy_local(
-            asked.local_path or "",
-            destination,
-            roots=used.config.local_roots,
-            cwd=Path.cwd(),
-            max_bytes=limit,
-        )
-
-    return await used.submission.accept(receive, asked.options())
-
-
-def _validated(validate: Any, value: Any) -> Any:
-    try:
-        return validate(value)
-    except ValidationError as error:
-        raise invalid_request(error) from error
+async def _waited(used: Gateway, job_id: str, request: Request, wait_s: float) -> JobState:
+    job = await run_sync(used.job, job_id)
+    await used.watch.wait_for_end(
+        job, timeout_s=min(wait_s, used.config.max_wait), is_gone=request.is_disconnected
+    )
+    return await run_sync(used.state, job_id)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,18 +1,25 @@
-"""Stream the picture that a stage left."""
+"""Serve the picture that a stage left, or a small copy of it."""
 
 from __future__ import annotations
 
 import json
-import os
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.routes import Gateway, gateway
+from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
+from artscraper_gateway.routes import Gateway
+from artscraper_gateway.routes.access import Reader
+from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
+from artscraper_gateway.store import Job
+from artscraper_runner import PREVIEW_SIDES
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 _MEDIA_TYPES = {
@@ -24,35 +31,69 @@ _MEDIA_TYPES = {
     ".bmp": "image/bmp",
     ".avif": "image/avif",
 }
+Size = Annotated[
+    int | None,
+    Query(
+        ge=PREVIEW_SIDES[0],
+        le=PREVIEW_SIDES[1],
+        description="px of the longer side of a preview, at most; none = the layer itself",
+    ),
+]
 
 
+@router.head("/{job_id}/layers/{stage}", include_in_schema=False)
 @router.get(
     "/{job_id}/layers/{stage}",
     response_class=FileResponse,
-    responses={**LAYER, **PROBLEMS[404, 409]},
+    responses={**LAYER, **PROBLEMS[404, 409, 416, 503]},
 )
-def get_layer(job_id: str, stage: str, used: Annotated[Gateway, Depends(gateway)]) -> FileResponse:
-    """Returns the picture as `stage` left it; `original` is the upload, byte for byte."""
-    job = used.finished_job(job_id)
-    path = _layer_path(used.storage.output(job.id), stage)
-    headers = {"X-Content-Type-Options": "nosniff"}
+async def get_layer(
+    job_id: str,
+    stage: str,
+    request: Request,
+    used: Reader,
+    size: Size = None,
+) -> Response:
+    """Returns the picture as `stage` left it; `original` is the upload, byte for byte.
+
+    With `size` a preview: JPEG where Accept names it and not WebP, else WebP.
+    """
+    job, layer = await run_sync(_find_layer, used, job_id, stage)
+    headers = {}
     if "c2pa" in job.request["stages"]:  # the caller asked for a do-not-train statement
         headers["tdm-reservation"] = "1"
-    return FileResponse(
-        path,
-        media_type=_MEDIA_TYPES[path.suffix],
-        filename=f"{stage}{path.suffix}",
-        content_disposition_type="inline",
+    media_type = _MEDIA_TYPES[layer.suffix]
+    if size is not None:
+        headers["Vary"] = "Accept"
+        suffix = _preview_suffix(request.headers.get("accept", ""))
+        folder = JobFolders.of(job.id, used.config).previews
+        layer = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
+        await run_sync(_check_kept, used, job.id)
+        media_type = PREVIEW_MEDIA_TYPES[suffix]
+    serve = partial(
+        serve_file,
+        media_type=media_type,
+        filename=f"{stage}{layer.suffix}",
         headers=headers,
-        stat_result=_stat(path),
     )
+    return await run_sync(serve, request, layer)
 
 
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except FileNotFoundError as error:
-        raise NotFound("The job is being deleted.") from error
+def _preview_suffix(accept: str) -> str:
+    accept = accept.lower()
+    return ".jpg" if "image/jpeg" in accept and "image/webp" not in accept else ".webp"
+
+
+def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
+    job = used.finished_job(job_id)
+    return job, _layer_path(used.storage.output(job.id), stage)
+
+
+def _check_kept(used: Gateway, job_id: str) -> None:
+    """A preview that was made while its job was being deleted must not stay."""
+    if not used.store.exists(job_id):
+        JobFolders.of(job_id, used.config).remove()
+        raise NotFound("The job was deleted meanwhile.")
 
 
 def _layer_path(output: Path, stage: str) -> Path:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from artscraper_gateway.schemas import JobByReference, JobOptions, ProblemDetails
+from artscraper_gateway.schemas import (
+    MAX_BATCH,
+    BatchByReference,
+    JobByReference,
+    JobOptions,
+    ProblemDetails,
+)
 
 
 class _Problems(dict[Any, Any]):
@@ -56,6 +62,45 @@ SUBMIT_BODY: dict[str, Any] = {
     }
 }
 
+
+def _batch_form_schema() -> dict[str, Any]:
+    form = _form_schema()
+    several = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_BATCH,
+        "items": {"type": "string", "format": "binary"},
+        "description": "the pictures; the other fields are for all of them",
+    }
+    return {**form, "title": "BatchForm", "properties": {**form["properties"], "file": several}}
+
+
+BATCH_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _batch_form_schema()},
+            "application/json": {"schema": BatchByReference.model_json_schema()},
+        },
+    }
+}
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "what is sent again with it in the next 24 hours is accepted once",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "Nothing will follow the event that Last-Event-ID names."},
+}
+
 PICTURE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -71,10 +116,22 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 
+_PICTURE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+
 LAYER: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The layer's picture, in the format that it is stored in.",
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The layer's picture, in the format that it is stored in, or a preview.",
+        "content": _PICTURE,
+        "headers": {"ETag": {"schema": {"type": "string"}, "description": "its SHA-256"}},
+    },
+    206: {"description": "The part that the Range header asks for.", "content": _PICTURE},
+    304: {"description": "If-None-Match names what is still there."},
+}
+
+ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A ZIP file, streamed.",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 

@@ -6,16 +6,15 @@ import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.datastructures import UploadFile
 
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
 from artscraper_gateway.folders import READING_PREFIX
 from artscraper_gateway.intake.upload import save_upload, uploaded_form
-from artscraper_gateway.routes import Gateway, gateway
+from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import PICTURE_BODY, PROBLEMS
 from artscraper_gateway.schemas import WatermarkReading
 
@@ -23,9 +22,7 @@ router = APIRouter(prefix="/v1/watermarks", tags=["watermarks"])
 
 
 @router.post("/read", openapi_extra=PICTURE_BODY, responses=PROBLEMS[413, 415, 422, 503])
-async def read_watermark(
-    request: Request, used: Annotated[Gateway, Depends(gateway)]
-) -> WatermarkReading:
+async def read_watermark(request: Request, used: Reader) -> WatermarkReading:
     """Returns what the watermark of an uploaded picture says; the picture is not kept."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "multipart/form-data":
@@ -33,7 +30,7 @@ async def read_watermark(
     limit = used.config.max_upload_bytes
     folder = Path(tempfile.mkdtemp(dir=used.config.base_dir, prefix=READING_PREFIX))
     try:
-        async with uploaded_form(request, max_bytes=limit) as form:
+        async with uploaded_form(request, max_bytes=limit, max_files=1) as form:
             upload = form.get("file")
             if not isinstance(upload, UploadFile):
                 raise InvalidRequest("file: expected a picture in this form field, found none")
@@ -43,5 +40,6 @@ async def read_watermark(
     finally:
         await run_sync(shutil.rmtree, folder, True)
     payload = found["payload"]
-    job_id = await run_sync(used.store.marked_with, payload) if payload else None
-    return WatermarkReading(**found, job_id=job_id)
+    job = await run_sync(used.store.marked_with, payload) if payload else None
+    known = job is not None and used.may_see(job.owner)
+    return WatermarkReading(**found, job_id=job.id if job and known else None)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artscraper_gateway import watermark_reader
 from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
+from artscraper_gateway.picture_processes import PictureProcesses
 from artscraper_gateway.watermark_reader import WatermarkReader
 from artscraper_runner import PictureLimits
 
@@ -22,8 +22,9 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def read(picture: Path, limits: PictureLimits) -> dict[str, object]:
-    return asyncio.run(WatermarkReader(limits).read(picture))
+def read(picture: Path, limits: PictureLimits, **settings: float) -> dict[str, object]:
+    reader = WatermarkReader(limits, PictureProcesses(**settings))
+    return asyncio.run(reader.read(picture))
 
 
 def test_the_limits_are_the_gateways(picture: Path) -> None:
@@ -39,16 +40,14 @@ def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
     with pytest.raises(GatewayError, match="the gateway's log") as failure:
         read(picture, PictureLimits())
     assert failure.value.status == 500
-    assert "reading a watermark ended with 1" in caplog.text
+    assert "watermark_reader ended with 1" in caplog.text
 
 
-def test_too_little_time_is_nobodys_fault(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watermark_reader, "_TIMEOUT_S", 0.0)
+def test_too_little_time_is_nobodys_fault(picture: Path) -> None:
     with pytest.raises(TooBusy):
-        read(picture, PictureLimits())
+        read(picture, PictureLimits(), timeout_s=0.0)
 
 
-def test_a_queue_that_is_full_says_so(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watermark_reader, "_WAITING", 0)
+def test_a_queue_that_is_full_says_so(picture: Path) -> None:
     with pytest.raises(TooBusy):
-        read(picture, PictureLimits())
+        read(picture, PictureLimits(), at_once=0, waiting=0)

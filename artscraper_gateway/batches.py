@@ -1,0 +1,159 @@
+"""Batches: many pictures in one request, each a job of its own, under one id."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+
+from artscraper_gateway.database import batches, jobs
+from artscraper_gateway.errors import GatewayError, StorageFailed
+from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
+from artscraper_gateway.job_queue import NewBatch, Terms
+from artscraper_gateway.store import DELETING, FINISHED, Job, NewJob
+from artscraper_gateway.submission import Offer, Submission
+
+_DOWNLOADS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch and its jobs, in the order they were sent; jobs that were deleted are left out.
+
+    `refused` lists the items that became no job: `index`, `code` and `detail`.
+    """
+
+    id: str
+    owner: str
+    submitted_at: float
+    refused: list[dict[str, Any]]
+    jobs: list[Job]
+
+    @property
+    def status(self) -> Literal["queued", "running", "done", "error"]:
+        """`done` = all have ended and at least one has a result."""
+        counts = Counter(job.status for job in self.jobs)
+        if counts["queued"] + counts["running"]:
+            return "queued" if counts["queued"] == len(self.jobs) else "running"
+        return "done" if counts["done"] else "error"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all its jobs have ended."""
+        return all(job.status in FINISHED for job in self.jobs)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Accepts batches, and finds them again."""
+
+    submission: Submission
+    _downloads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_DOWNLOADS_AT_ONCE))
+
+    async def accept(self, offers: Sequence[Offer], terms: Terms, *, key: str | None) -> str:
+        """Stages the pictures and returns the id of their batch, or of that of the same key.
+
+        Pictures that are refused are listed with the batch.
+
+        Raises:
+            GatewayError: a request is not valid, every picture was refused, or they could not be
+                stored; nothing was accepted.
+        """
+        submission = self.submission
+        requests = [submission.choices.request(offer.options) for offer in offers]
+        ids = [uuid.uuid4().hex for _ in offers]
+        taken: str | None = None
+        batch_id = uuid.uuid4().hex
+        try:
+            stage = [
+                self._stage(offer, request, job_id, terms)
+                for offer, request, job_id in zip(offers, requests, ids, strict=True)
+            ]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each) for each in stage]
+            outcomes = [task.result() for task in tasks]
+            submit = partial(self._submit, batch_id, offers, outcomes, terms, key)
+            taken = await run_sync(submit, limiter=submission.threads)
+        except ExceptionGroup as error:
+            raise error.exceptions[0] from error
+        finally:
+            if taken != batch_id:
+                with suppress(asyncio.CancelledError):
+                    await run_sync(self._discard, batch_id, ids)
+        return taken
+
+    def find(self, batch_id: str) -> Batch | None:
+        """Returns the batch; None when there is none, or all its jobs were deleted."""
+        mine = (
+            sa.select(jobs)
+            .where(jobs.c.batch_id == batch_id, jobs.c.status != DELETING)
+            .order_by(jobs.c.batch_index)
+        )
+        with self.submission.listing.engine.connect() as connection:
+            query = sa.select(batches).where(batches.c.id == batch_id)
+            row = connection.execute(query).one_or_none()
+            found = [Job(**each._mapping) for each in connection.execute(mine)]
+        if row is None or not found:
+            return None
+        return Batch(**row._mapping, jobs=found)
+
+    async def _stage(
+        self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms
+    ) -> NewJob | GatewayError:
+        try:
+            async with self.submission.folder(job_id):
+                async with self._downloads:
+                    await self.submission.fetch(offer, job_id)
+                stage = partial(self.submission.stage, offer, request, job_id, terms)
+                return await run_sync(stage, limiter=self.submission.threads)
+        except StorageFailed:
+            raise
+        except GatewayError as error:
+            return error
+
+    def _submit(
+        self,
+        batch_id: str,
+        offers: Sequence[Offer],
+        outcomes: list[NewJob | GatewayError],
+        terms: Terms,
+        key: str | None,
+    ) -> str:
+        new, refused, sent = [], [], []
+        for index, (offer, outcome) in enumerate(zip(offers, outcomes, strict=True)):
+            if isinstance(outcome, GatewayError):
+                row = {"index": index, "code": outcome.code, "detail": outcome.detail}
+                refused.append(row)
+                sent.append(row)
+                continue
+            new.append(NewJob(**{**vars(outcome), "batch_id": batch_id, "batch_index": index}))
+            if key is not None:
+                sent.append(self.submission.payload(offer, outcome))
+        if not new:
+            raise next(each for each in outcomes if isinstance(each, GatewayError))
+        asked = None
+        if key is not None:
+            asked = IdempotencyClaim(terms.owner, key, fingerprint("batch", sent))
+        for each in new:
+            self.submission.keep(each)
+        batch = NewBatch(batch_id, time.time(), refused)
+        return self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+
+    def _discard(self, batch_id: str, ids: list[str]) -> None:
+        """Removes what was staged, unless the batch was accepted a moment before the request fell.
+
+        Both or neither: the batch's row is written with those of its jobs.
+        """
+        if self.find(batch_id) is None:
+            for job_id in ids:
+                self.submission.discard(job_id)

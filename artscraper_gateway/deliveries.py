@@ -1,0 +1,209 @@
+"""Webhooks as rows: what is to be delivered, when it is due, and every try."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from artscraper_gateway.database import (
+    closed_callbacks,
+    deliveries,
+    delivery_attempts,
+    webhook_secrets,
+)
+
+# pending -> delivered | failed (no try is left) | closed (the receiver answered 410 Gone);
+# any of them -> pending again, when somebody asks for it.
+DeliveryStatus = Literal["pending", "delivered", "failed", "closed"]
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try. `http_status` None = there was no answer; then `error` says why."""
+
+    at: float
+    duration_s: float
+    http_status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None = never."""
+
+    id: str
+    job_id: str
+    owner: str
+    url: str
+    kind: str
+    body: str
+    status: DeliveryStatus
+    tries: int
+    created_at: float
+    next_at: float | None
+
+
+def add_delivery(connection: sa.Connection, job: dict[str, Any], *, now: float) -> None:
+    """Makes the message about the end of `job`, its row, in the transaction that ends it."""
+    owner, url = job["owner"], job["callback_url"]
+    kind = f"job.{job['status']}"
+    closed = connection.execute(
+        sa.select(closed_callbacks).where(
+            closed_callbacks.c.owner == owner, closed_callbacks.c.url == url
+        )
+    ).first()
+    row = Delivery(
+        id=f"msg_{secrets.token_hex(16)}",
+        job_id=job["id"],
+        owner=owner,
+        url=url,
+        kind=kind,
+        body=_body(kind, job, now),
+        status="closed" if closed else "pending",
+        tries=0,
+        created_at=now,
+        next_at=None if closed else now,
+    )
+    connection.execute(sa.insert(deliveries), vars(row))
+
+
+def _body(kind: str, job: dict[str, Any], now: float) -> str:
+    data = {
+        "job_id": job["id"],
+        "status": job["status"],
+        "submitted_at": _moment(job["submitted_at"]),
+        "finished_at": _moment(now),
+        "error": job["error"],
+        "error_code": job["error_code"],
+        "batch_id": job["batch_id"],
+    }
+    return json.dumps({"type": kind, "timestamp": _moment(now), "data": data})
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+class DeliveryLog:
+    """Reads and writes deliveries. Every method is one transaction."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def of_job(self, job_id: str) -> list[tuple[Delivery, list[Attempt]]]:
+        """Returns the job's deliveries with all their tries, the oldest first."""
+        mine = (
+            sa.select(deliveries)
+            .where(deliveries.c.job_id == job_id)
+            .order_by(deliveries.c.created_at)
+        )
+        tried = (
+            sa.select(delivery_attempts)
+            .join(deliveries)
+            .where(deliveries.c.job_id == job_id)
+            .order_by(delivery_attempts.c.at)
+        )
+        with self.engine.connect() as connection:
+            found = [Delivery(**row._mapping) for row in connection.execute(mine)]
+            attempts: dict[str, list[Attempt]] = {each.id: [] for each in found}
+            for row in connection.execute(tried):
+                shown = Attempt(row.at, row.duration_s, row.http_status, row.error)
+                attempts.setdefault(row.delivery_id, []).append(shown)
+        return [(each, attempts[each.id]) for each in found]
+
+    def send_again(self, job_id: str, delivery_id: str) -> bool:
+        """Makes a delivery due now, with all its tries before it; False when there is none."""
+        change = (
+            sa.update(deliveries)
+            .where(deliveries.c.id == delivery_id, deliveries.c.job_id == job_id)
+            .values(status="pending", tries=0, next_at=time.time())
+        )
+        with self.engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def secret(self, owner: str) -> str:
+        """Returns what the owner's webhooks are signed with; made when it is first asked for."""
+        mine = sa.select(webhook_secrets.c.secret).where(webhook_secrets.c.owner == owner)
+        with self.engine.connect() as connection:
+            found = connection.execute(mine).scalar_one_or_none()
+        if found is not None:
+            return str(found)
+        made = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(webhook_secrets), {"owner": owner, "secret": made})
+        except sa.exc.IntegrityError:  # another process was quicker
+            return self.secret(owner)
+        return made
+
+    def claim_due(self, *, now: float, until: float, at_most: int) -> list[Delivery]:
+        """Takes deliveries that are due; nobody else gets them before `until`."""
+        if at_most < 1:
+            return []
+        due = sa.and_(deliveries.c.status == "pending", deliveries.c.next_at <= now)
+        query = sa.select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(at_most)
+        with self.engine.connect() as connection:
+            ids = list(connection.execute(query).scalars())
+        if not ids:
+            return []
+        take = (
+            sa.update(deliveries)
+            .where(due, deliveries.c.id.in_(ids))
+            .values(next_at=until)
+            .returning(*deliveries.c)
+        )
+        with self.engine.begin() as connection:
+            return [Delivery(**row._mapping) for row in connection.execute(take)]
+
+    def record(
+        self,
+        delivery: Delivery,
+        attempt: Attempt,
+        *,
+        status: DeliveryStatus,
+        next_at: float | None,
+    ) -> None:
+        """Records a try and what comes of it; nothing when the job was deleted meanwhile."""
+        still_mine = sa.and_(
+            deliveries.c.id == delivery.id, deliveries.c.next_at == delivery.next_at
+        )
+        with self.engine.begin() as connection:
+            changed = connection.execute(
+                sa.update(deliveries)
+                .where(still_mine)
+                .values(status=status, next_at=next_at, tries=deliveries.c.tries + 1)
+            )
+            if changed.rowcount:
+                connection.execute(
+                    sa.insert(delivery_attempts), {"delivery_id": delivery.id, **vars(attempt)}
+                )
+                self._settle_receiver(connection, delivery, status, attempt.at)
+
+    def _settle_receiver(
+        self, connection: sa.Connection, delivery: Delivery, status: DeliveryStatus, now: float
+    ) -> None:
+        """A receiver that is gone gets nothing more, until one sent by hand arrives."""
+        if status not in ("closed", "delivered"):
+            return
+        receiver = {"owner": delivery.owner, "url": delivery.url}
+        here = [closed_callbacks.c[name] == value for name, value in receiver.items()]
+        connection.execute(sa.delete(closed_callbacks).where(*here))
+        if status == "closed":
+            connection.execute(sa.insert(closed_callbacks), {**receiver, "closed_at": now})
+            connection.execute(
+                sa.update(deliveries)
+                .where(
+                    deliveries.c.owner == delivery.owner,
+                    deliveries.c.url == delivery.url,
+                    deliveries.c.status == "pending",
+                )
+                .values(status="closed", next_at=None)
+            )

@@ -1,0 +1,70 @@
+"""Who calls, and whether they may: `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request, Response
+
+from artscraper_gateway.api_keys import Allowance, ApiKey, Scope
+from artscraper_gateway.errors import Forbidden, RateLimited, Unauthorized
+from artscraper_gateway.routes import Caller, Gateway
+
+
+def _allowed(scope: Scope) -> Callable[[Request, Response], Awaitable[Gateway]]:
+    """Returns the dependency of routes that need `scope`."""
+
+    async def gateway_for_caller(request: Request, response: Response) -> Gateway:
+        found: Gateway = request.app.state.gateway
+        if not await found.keyring.needs_key():
+            return found
+        key = await _key_of(request, found)
+        if key.rate is not None:
+            use = partial(found.keyring.store.use, key, now=time.time())
+            _spend(await run_sync(use), response)
+        if scope not in key.scopes and "admin" not in key.scopes:
+            raise Forbidden(f"This API key has not the scope {scope}.")
+        caller = Caller(key.id, sees_all="admin" in key.scopes, max_queued=key.max_queued)
+        return replace(found, caller=caller)
+
+    return gateway_for_caller
+
+
+Submitter = Annotated[Gateway, Depends(_allowed("submit"))]
+Reader = Annotated[Gateway, Depends(_allowed("read"))]
+Deleter = Annotated[Gateway, Depends(_allowed("delete"))]
+
+
+async def _key_of(request: Request, found: Gateway) -> ApiKey:
+    token = request.headers.get("x-api-key", "")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        token = given.strip()
+    if not token:
+        raise Unauthorized("Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.")
+    key = await found.keyring.find(token)
+    if key is None:
+        raise Unauthorized("The API key is not known, or was revoked.")
+    return key
+
+
+def _spend(left: Allowance, response: Response) -> None:
+    """The fields of draft-ietf-httpapi-ratelimit-headers; also on answers of other statuses."""
+    period_s, reset_s = math.ceil(left.rate.period_s), math.ceil(left.reset_s)
+    fields = {
+        "RateLimit-Policy": f'"key";q={left.rate.count};w={period_s}',
+        "RateLimit": f'"key";r={left.remaining};t={reset_s}',
+    }
+    if left.retry_after_s > 0:
+        wait_s = max(1, math.ceil(left.retry_after_s))
+        raise RateLimited(
+            f"This API key may be used {left.rate}; try again in {wait_s} s.",
+            headers={**fields, "Retry-After": str(wait_s)},
+        )
+    response.headers.update(fields)

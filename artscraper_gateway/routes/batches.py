@@ -1,0 +1,83 @@
+"""Submit many pictures at once, ask how they stand, fetch all their files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import get_args
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from artscraper_gateway.batches import Batch
+from artscraper_gateway.errors import NotFound, NotReady
+from artscraper_gateway.idempotency import checked_key
+from artscraper_gateway.routes import Gateway
+from artscraper_gateway.routes.access import Reader, Submitter
+from artscraper_gateway.routes.archive import zip_response
+from artscraper_gateway.routes.bodies import offered_batch
+from artscraper_gateway.routes.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY, PROBLEMS
+from artscraper_gateway.schemas import BatchState, JobState, RefusedItem, moment
+from artscraper_gateway.store import Status
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+@router.post(
+    "",
+    openapi_extra={**BATCH_BODY, "parameters": [IDEMPOTENCY_KEY]},
+    responses=PROBLEMS[413, 415, 422, 429, 503],
+)
+async def submit_batch(request: Request, response: Response, used: Submitter) -> BatchState:
+    """Accepts 1 to 100 pictures and returns their batch: a job each, all of them or none.
+
+    Pictures that are refused are listed, and do not stop the others.
+    """
+    key = checked_key(request.headers.get("idempotency-key"))
+    async with offered_batch(request, used.config) as offers:
+        batch_id = await used.batches.accept(offers, used.terms, key=key)
+    response.headers["Location"] = request.url_for("get_batch", batch_id=batch_id).path
+    return await run_sync(get_batch, batch_id, used)
+
+
+@router.get("/{batch_id}", responses=PROBLEMS[404,])
+def get_batch(batch_id: str, used: Reader) -> BatchState:
+    """Returns how the batch and each of its jobs stand."""
+    batch = _batch(batch_id, used)
+    counts = Counter(job.status for job in batch.jobs)
+    return BatchState(
+        batch_id=batch.id,
+        status=batch.status,
+        submitted_at=moment(batch.submitted_at),
+        counts={status: counts[status] for status in get_args(Status)},
+        jobs=[JobState.of(job, ttl_s=used.config.job_ttl) for job in batch.jobs],
+        refused=[RefusedItem(**row) for row in batch.refused],
+    )
+
+
+@router.get(
+    "/{batch_id}/archive.zip",
+    response_class=StreamingResponse,
+    responses={**ARCHIVE, **PROBLEMS[404, 409]},
+)
+def get_batch_archive(batch_id: str, used: Reader) -> StreamingResponse:
+    """Returns all files of the batch's jobs that are done, a folder each, streamed."""
+    batch = _batch(batch_id, used)
+    if not batch.is_finished:
+        raise NotReady(
+            "Some jobs of the batch have not ended; ask again in a moment.",
+            headers={"Retry-After": "1"},
+        )
+    folders = (  # each is fetched when it is its turn
+        (f"{job.batch_index:03d}-{job.id}", used.storage.output(job.id))
+        for job in batch.jobs
+        if job.status == "done"
+    )
+    return zip_response(folders, filename=f"{batch.id}.zip")
+
+
+def _batch(batch_id: str, used: Gateway) -> Batch:
+    batch = used.batches.find(batch_id)
+    if batch is None or not used.may_see(batch.owner):
+        raise NotFound("There is no batch of this id.")
+    return batch

@@ -1,0 +1,135 @@
+"""Read what a submission holds: a form with pictures, or JSON that names them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from artscraper_gateway.choices import address_rules
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
+from artscraper_gateway.intake.download import download
+from artscraper_gateway.intake.local_path import copy_local
+from artscraper_gateway.intake.upload import bounded_request, save_upload, uploaded_form
+from artscraper_gateway.routes.problems import invalid_request
+from artscraper_gateway.schemas import MAX_BATCH, BatchByReference, JobByReference, JobOptions
+from artscraper_gateway.submission import Offer
+
+_MAX_JSON_BYTES = 64 * 1024
+_MAX_BATCH_JSON_BYTES = 1024 * 1024
+_TARGET = "nightshade_target"  # a concept's name, or a picture
+_PICTURES = 2  # of a job's form: the picture, and one for nightshade to move towards
+
+
+@asynccontextmanager
+async def offered_job(request: Request, config: GatewayConfig) -> AsyncIterator[Offer]:
+    """Yields the picture of a request for one job; a form's files go when the block ends.
+
+    Raises:
+        GatewayError: the body is neither form nor JSON, too large, or not valid.
+    """
+    limit = config.max_upload_bytes
+    if _is_form(request):
+        async with uploaded_form(request, max_bytes=_PICTURES * limit, max_files=_PICTURES) as form:
+            upload = form.get("file")
+            if not isinstance(upload, UploadFile):
+                raise InvalidRequest("file: expected a picture in this form field, found none")
+            yield _uploaded(upload, form, _form_options(form), limit)
+        return
+    body = await bounded_request(request, _MAX_JSON_BYTES).body()
+    yield _named(_validated(JobByReference.model_validate_json, body), config)
+
+
+@asynccontextmanager
+async def offered_batch(request: Request, config: GatewayConfig) -> AsyncIterator[list[Offer]]:
+    """Yields the pictures of a request for a batch, 1 to 100; as `offered_job`."""
+    if _is_form(request):
+        async with uploaded_form(
+            request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + 1
+        ) as form:
+            options = _form_options(form)
+            uploads = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
+            if not 1 <= len(uploads) <= MAX_BATCH:
+                raise InvalidRequest(
+                    f"file: expected 1 to {MAX_BATCH} pictures in this form field,"
+                    f" found {len(uploads)}"
+                )
+            limit = config.max_upload_bytes
+            yield [_uploaded(upload, form, options, limit) for upload in uploads]
+        return
+    body = await bounded_request(request, _MAX_BATCH_JSON_BYTES).body()
+    asked: BatchByReference = _validated(BatchByReference.model_validate_json, body)
+    yield [_named(_validated(JobByReference.model_validate, item), config) for item in asked.each()]
+
+
+def _is_form(request: Request) -> bool:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in ("multipart/form-data", "application/json"):
+        raise UnsupportedRequestBody("expected multipart/form-data or application/json")
+    return media_type == "multipart/form-data"
+
+
+def _uploaded(upload: UploadFile, form: FormData, options: JobOptions, limit: int) -> Offer:
+    target = form.get(_TARGET)
+    return Offer(
+        partial(save_upload, upload, max_bytes=limit),
+        options,
+        target=partial(save_upload, target, max_bytes=limit)
+        if isinstance(target, UploadFile)
+        else None,
+    )
+
+
+def _named(asked: JobByReference, config: GatewayConfig) -> Offer:
+    limit = config.max_upload_bytes
+
+    async def receive(destination: Path) -> int:
+        if asked.image_url is not None:
+            return await download(
+                asked.image_url,
+                destination,
+                max_bytes=limit,
+                timeout_s=config.request_timeout,
+                rules=address_rules(config),
+            )
+        return await copy_local(
+            asked.local_path or "",
+            destination,
+            roots=config.local_roots,
+            cwd=Path.cwd(),
+            max_bytes=limit,
+        )
+
+    name = json.dumps([asked.image_url, asked.local_path])
+    return Offer(receive, asked.options(), name=name)
+
+
+def _form_options(form: FormData) -> JobOptions:
+    """A field that is left empty, as browsers send it, means its default."""
+    fields: dict[str, Any] = {}
+    for name in set(form) - {"file"}:
+        values = form.getlist(name)
+        if name == _TARGET and isinstance(values[0], UploadFile):
+            continue
+        if any(isinstance(value, UploadFile) for value in values):
+            raise InvalidRequest(f"{name[:80]}: expected text, found a file")
+        text = ",".join(str(value) for value in values)
+        if text:
+            fields[name] = text
+    options: JobOptions = _validated(JobOptions.model_validate, fields)
+    return options
+
+
+def _validated(validate: Any, value: Any) -> Any:
+    try:
+        return validate(value)
+    except ValidationError as error:
+        raise invalid_request(error) from error

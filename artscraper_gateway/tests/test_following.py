@@ -1,0 +1,272 @@
+"""Status, long poll, lists and server-sent events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
+from artscraper_gateway.tests.test_contract import LIGHT, submit
+from artscraper_gateway.tests.test_durability import ended, entered, open_gate, send
+
+Start = Callable[..., GatewayProcess]
+Picture = Callable[..., bytes]
+Message = tuple[str, int | None, dict[str, Any]]  # its name, id and data
+
+
+def messages(answer: httpx.Response) -> Iterator[Message]:
+    """The events of a stream; comments are passed over."""
+    fields: dict[str, str] = {}
+    for line in answer.iter_lines():
+        if line.startswith(":"):
+            continue
+        if not line and "event" in fields:
+            number = int(fields["id"]) if "id" in fields else None
+            yield fields["event"], number, json.loads(fields["data"])
+            fields = {}
+        elif line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+
+
+def followed(client: httpx.Client, job_id: str, last: int | None = None) -> list[Message]:
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        return list(messages(answer))
+
+
+@pytest.fixture
+def idle(start_gateway: Start) -> GatewayProcess:
+    return start_gateway(worker_concurrency=0)
+
+
+def test_the_place_in_the_queue_counts_who_runs_sooner(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    with idle.client() as client:
+
+        def add(**fields: Any) -> dict[str, Any]:
+            return client.post("/v1/jobs", files={"file": picture(64, 64)}, data=fields).json()
+
+        jobs = [add(), add(), add(priority="5"), add(priority="-5"), add(**LIGHT)]
+        assert [job["queue_position"] for job in jobs] == [1, 2, 1, 4, 1]
+        now = [client.get(f"/v1/jobs/{job['job_id']}").json() for job in jobs]
+        assert [job["queue_position"] for job in now] == [2, 3, 1, 4, 1]
+        client.post(f"/v1/jobs/{jobs[2]['job_id']}/cancel")
+        last = client.get(f"/v1/jobs/{jobs[3]['job_id']}").json()
+        assert last["queue_position"] == 3
+        assert last["progress"] == 0 and last["started_at"] is None
+        gone = client.get(f"/v1/jobs/{jobs[2]['job_id']}").json()
+        assert gone["queue_position"] is None and gone["finished_at"] is not None
+
+
+def test_a_higher_priority_runs_sooner(idle: GatewayProcess, picture: Picture) -> None:
+    with idle.client() as client:
+        ids = [send(client, picture(64, 64), priority=p) for p in ("0", "-100", "100")]
+    idle.stop()
+    idle.options["worker_concurrency"] = 1
+    idle.start()
+    started = [datetime.fromisoformat(ended(idle, job_id)["started_at"]) for job_id in ids]
+    assert started[2] < started[0] < started[1]
+
+
+@pytest.mark.parametrize("value", ["101", "-101", "high", "1.5"])
+def test_other_priorities_are_refused(client: httpx.Client, picture: Picture, value: str) -> None:
+    answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data={"priority": value})
+    assert answer.status_code == 422 and "priority" in answer.json()["detail"]
+
+
+def test_a_long_poll_answers_at_the_end(client: httpx.Client, picture: Picture) -> None:
+    job_id = send(client, picture(64, 64))
+    job = client.get(f"/v1/jobs/{job_id}", params={"wait": 100}).json()
+    assert (job["status"], job["progress"]) == ("done", 1)
+    assert client.get(f"/v1/jobs/{job_id}", params={"wait": 100}).json() == job
+    assert client.get(f"/v1/jobs/{'0' * 32}", params={"wait": 5}).status_code == 404
+    assert client.get(f"/v1/jobs/{job_id}", params={"wait": -1}).status_code == 422
+
+
+def test_a_long_poll_ends_with_its_job_and_its_patience(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    with idle.client() as client, idle.client() as other, ThreadPoolExecutor(1) as pool:
+        job_id = send(client, picture(64, 64))
+        url = f"/v1/jobs/{job_id}"
+        assert client.get(url, params={"wait": 0.2}).json()["status"] == "queued"
+        waiting = pool.submit(other.get, url, params={"wait": 50})
+        until(lambda: connections(idle) >= 2, what="somebody waits")
+        client.delete(url)
+        assert waiting.result().status_code == 404
+
+
+def connections(gateway: GatewayProcess) -> int:
+    found = psutil.Process(gateway.pid).net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
+
+
+def test_pages_show_every_job_once_newest_first(idle: GatewayProcess, picture: Picture) -> None:
+    content = picture(64, 64)
+    with idle.client() as client:
+        assert client.get("/v1/jobs").json() == {"jobs": [], "next_page_token": None}
+        ids = [send(client, content) for _ in range(7)]
+        seen: list[str] = []
+        token = None
+        while True:
+            params = {"page_size": 3} | ({"page_token": token} if token else {})
+            page = client.get("/v1/jobs", params=params).json()
+            assert len(page["jobs"]) <= 3
+            seen += [job["job_id"] for job in page["jobs"]]
+            if len(seen) == 3:
+                late = send(client, content)  # what comes in meanwhile moves no page
+            token = page["next_page_token"]
+            if token is None:
+                break
+        assert seen == ids[::-1]
+        client.post(f"/v1/jobs/{ids[2]}/cancel")
+        page = client.get("/v1/jobs", params={"status": "error"}).json()
+        assert [job["job_id"] for job in page["jobs"]] == [ids[2]]
+        assert page["jobs"][0]["error_code"] == "cancelled"
+        newest = client.get("/v1/jobs", params={"page_size": 1}).json()
+        assert [job["job_id"] for job in newest["jobs"]] == [late]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"page_size": 0},
+        {"page_size": 1001},
+        {"status": "deleting"},
+        {"page_token": "x"},
+        {"page_token": "W10"},
+        {"page_token": "WzEsICJhIl0"},
+        {"page_token": "é"},
+    ],
+)
+def test_other_pages_are_refused(client: httpx.Client, params: dict[str, Any]) -> None:
+    answer = client.get("/v1/jobs", params=params)
+    assert answer.status_code == 422, answer.text
+    assert next(iter(params)) in answer.json()["detail"]
+
+
+def test_events_tell_a_jobs_whole_way(start_gateway: Start, picture: Picture) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    with gateway.client() as client:
+        files = {"file": picture(500, 400)}
+        job_id = client.post("/v1/jobs", files=files, data={"stages": "mist"}).json()["job_id"]
+        with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+            stream = messages(answer)
+            name, _, state = next(stream)
+            assert name == "snapshot" and state["status"] == "queued"
+            assert state == client.get(f"/v1/jobs/{job_id}").json() | {"queue_position": None}
+            helper = start_gateway(gateway.home)  # whose worker takes the job
+            rest = list(stream)
+    assert helper.pid != gateway.pid
+    names = [name for name, _, _ in rest]
+    stages = [data["stage"] for name, _, data in rest if name == "stage"]
+    assert stages == ["original", "analysis", "mist", "summary"]
+    assert "progress" in names, "the engine's progress came through"
+    assert names[-1] == "done" and rest[-1][2]["progress"] == 1
+    numbers = [number for _, number, _ in rest]
+    assert numbers == sorted(set(numbers))
+    shares = [data["progress"] for _, _, data in rest]
+    assert shares == sorted(shares)
+    inside = [data["progress"] for name, _, data in rest if name == "progress"]
+    assert all(0.5 < share <= 0.75 for share in inside), "mist is the third of four steps"
+
+
+def test_a_stream_goes_on_behind_the_last_event_in_another_process_and_after_a_restart(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(with_stages_for_tests=True)
+    with gateway.client() as client:
+        job_id = send(client, picture(GATE_WIDTH))
+        entered(gateway)
+        with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+            name, seen, state = next(messages(answer))
+        assert (name, state["stage"]) == ("snapshot", "gate")
+    gateway.kill()
+    open_gate(gateway)
+    gateway.start()
+    ended(gateway, job_id)
+    other = start_gateway(gateway.home, with_stages_for_tests=True, worker_concurrency=0)
+    with gateway.client() as first, other.client() as second:
+        told = followed(first, job_id, last=seen)
+        assert followed(second, job_id, last=seen) == told
+        assert told[0][0] == "stage" and told[-1][0] == "done"
+        assert all(number > seen for _, number, _ in told)
+        whole = followed(second, job_id)
+        assert [name for name, _, _ in whole] == ["snapshot"]
+        assert whole[0][1] == told[-1][1] and whole[0][2]["status"] == "done"
+        last = {"Last-Event-ID": str(told[-1][1])}
+        assert second.get(f"/v1/jobs/{job_id}/events", headers=last).status_code == 204
+        for unknown in ("99999", "x", "-1", ""):
+            headers = {"Last-Event-ID": unknown}
+            with second.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
+                assert next(messages(answer))[0] == "snapshot"
+
+
+def test_a_deleted_job_ends_its_streams(idle: GatewayProcess, picture: Picture) -> None:
+    with idle.client() as client:
+        job_id = send(client, picture(64, 64))
+        with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+            stream = messages(answer)
+            assert next(stream)[0] == "snapshot"
+            with idle.client() as other:
+                other.delete(f"/v1/jobs/{job_id}")
+            assert [name for name, _, _ in stream] == ["deleted"]
+        assert client.get(f"/v1/jobs/{job_id}/events").status_code == 404
+
+
+def test_many_listeners_are_told_and_those_who_leave_free_what_they_held(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    with idle.client(limits=httpx.Limits(max_connections=200)) as client:
+        job_id = send(client, picture(64, 64))
+        before = psutil.Process(idle.pid).num_fds()
+        streams = [client.stream("GET", f"/v1/jobs/{job_id}/events") for _ in range(100)]
+        answers = [stream.__enter__() for stream in streams]
+        readers = [messages(answer) for answer in answers]
+        assert {next(reader)[0] for reader in readers} == {"snapshot"}
+        assert connections(idle) >= 100
+        for stream in streams[:90]:
+            stream.__exit__(None, None, None)
+        until(lambda: connections(idle) < 20, what="the connections of those who left are closed")
+        client.post(f"/v1/jobs/{job_id}/cancel")
+        assert {next(reader)[0] for reader in readers[90:]} == {"error"}
+        for stream in streams[90:]:
+            stream.__exit__(None, None, None)
+    until(lambda: psutil.Process(idle.pid).num_fds() <= before + 2, what="nothing stays open")
+
+
+def test_progress_in_the_status_comes_from_the_engine(
+    client: httpx.Client, picture: Picture
+) -> None:
+    files = {"file": picture(500, 400)}
+    job_id = client.post("/v1/jobs", files=files, data={"stages": "mist"}).json()["job_id"]
+    seen = []
+
+    def is_done() -> bool:
+        job = client.get(f"/v1/jobs/{job_id}").json()
+        seen.append(job["progress"])
+        return bool(job["status"] == "done")
+
+    until(is_done, what="the job ends")
+    assert seen == sorted(seen) and seen[-1] == 1
+    assert any(0.5 < share < 0.75 for share in seen), "only whole steps were shown"
+
+
+def test_a_job_of_somebody_who_only_submits_keeps_its_contract(
+    client: httpx.Client, picture: Picture
+) -> None:
+    job = submit(client, picture(64, 64), **LIGHT)
+    assert (job["error"], job["error_code"], job["batch_id"]) == (None, None, None)
+    assert job["expires_at"] is None and job["stage"] == "original"

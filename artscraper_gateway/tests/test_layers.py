@@ -1,0 +1,204 @@
+"""Layers as files: ETag, 304, ranges, previews; and the archive of a job."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from artscraper_gateway.archive import stream_zip
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.test_contract import LIGHT, submit
+
+Picture = Callable[..., bytes]
+
+
+@pytest.fixture
+def layer(client: httpx.Client, picture: Picture) -> Iterator[tuple[str, bytes]]:
+    """The address and the content of a layer."""
+    content = picture(640, 480)
+    job = submit(client, content, **LIGHT)
+    yield f"/v1/jobs/{job['job_id']}/layers/original", content
+    client.delete(f"/v1/jobs/{job['job_id']}")
+
+
+def test_the_tag_is_the_files_sha256_and_makes_a_304(
+    client: httpx.Client, layer: tuple[str, bytes]
+) -> None:
+    url, content = layer
+    tag = client.get(url).headers["etag"]
+    assert tag == f'"{hashlib.sha256(content).hexdigest()}"'
+    for known in (tag, f'"x", {tag}', f"W/{tag}", "*"):
+        answer = client.get(url, headers={"If-None-Match": known})
+        assert answer.status_code == 304
+        assert answer.content == b"" and answer.headers["etag"] == tag
+    assert client.get(url, headers={"If-None-Match": '"x"'}).content == content
+    head = client.head(url)
+    assert head.status_code == 200 and head.headers["content-length"] == str(len(content))
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [("bytes=0-99", 0, 99), ("bytes=100-", 100, None), ("bytes=-7", -7, None)],
+)
+def test_a_part_of_the_file(
+    client: httpx.Client, layer: tuple[str, bytes], asked: str, first: int, last: int | None
+) -> None:
+    url, content = layer
+    answer = client.get(url, headers={"Range": asked})
+    begin = first % len(content)
+    end = len(content) - 1 if last is None else last
+    assert answer.status_code == 206
+    assert answer.content == content[begin : end + 1]
+    assert answer.headers["content-range"] == f"bytes {begin}-{end}/{len(content)}"
+
+
+def test_a_part_of_another_version_is_the_whole(
+    client: httpx.Client, layer: tuple[str, bytes]
+) -> None:
+    url, _ = layer
+    tag = client.get(url).headers["etag"]
+    for known, status in ((tag, 206), ('"other"', 200)):
+        answer = client.get(url, headers={"Range": "bytes=0-9", "If-Range": known})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=99999999-99999999", "bytes=-0"])
+def test_a_range_behind_the_end_is_416(
+    client: httpx.Client, layer: tuple[str, bytes], asked: str
+) -> None:
+    url, content = layer
+    answer = client.get(url, headers={"Range": asked})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == f"bytes */{len(content)}"
+    assert answer.json()["code"] == "unsatisfiable-range"
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=9-3", "lines=1-2", "bytes=", "bytes=a-b", "bytes=1-2,4-5"]
+)
+def test_a_range_of_another_kind_is_ignored(
+    client: httpx.Client, layer: tuple[str, bytes], asked: str
+) -> None:
+    url, content = layer
+    answer = client.get(url, headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (200, content)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("*/*", "WEBP"), ("image/avif,image/webp,*/*", "WEBP"), ("image/jpeg", "JPEG")],
+)
+def test_a_preview_is_small_and_made_once(
+    client: httpx.Client,
+    gateway: GatewayProcess,
+    layer: tuple[str, bytes],
+    accept: str,
+    kind: str,
+) -> None:
+    url, _ = layer
+    answer = client.get(url, params={"size": 200}, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == f"image/{kind.lower()}"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, image.size) == (kind, (200, 150))
+    (kept,) = (gateway.base_dir / url.split("/")[3] / "previews").iterdir()
+    made = kept.stat().st_mtime_ns
+    again = client.get(url, params={"size": 200}, headers={"Accept": accept})
+    assert again.headers["etag"] == answer.headers["etag"]
+    assert kept.stat().st_mtime_ns == made
+    tag = {"If-None-Match": answer.headers["etag"], "Accept": accept}
+    assert client.get(url, params={"size": 200}, headers=tag).status_code == 304
+
+
+def test_a_preview_is_never_larger_than_its_layer(
+    client: httpx.Client, layer: tuple[str, bytes]
+) -> None:
+    answer = client.get(layer[0], params={"size": 2048})
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert image.size == (640, 480)
+
+
+@pytest.mark.parametrize("size", ["0", "15", "2049", "-1", "big", "1e3"])
+def test_other_sizes_are_refused(client: httpx.Client, layer: tuple[str, bytes], size: str) -> None:
+    answer = client.get(layer[0], params={"size": size})
+    assert answer.status_code == 422 and "size" in answer.json()["detail"]
+
+
+def test_a_picture_that_cannot_be_decoded_has_no_preview_and_harms_nobody(
+    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+) -> None:
+    """Its header is sound, so it is accepted, and a job of no stages never decodes it."""
+    whole = picture(400, 400)
+    job = submit(client, whole[: len(whole) // 2], **LIGHT)
+    url = f"/v1/jobs/{job['job_id']}/layers/original"
+    answer = client.get(url, params={"size": 100})
+    assert answer.status_code == 422 and answer.json()["code"] == "broken-picture"
+    assert client.get(url).status_code == 200
+    assert not list((gateway.base_dir / job["job_id"] / "previews").iterdir())
+
+
+def test_the_archive_holds_every_file_byte_for_byte(
+    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+) -> None:
+    job = submit(client, picture(200, 200), stages="invisible-watermark")
+    answer = client.get(f"/v1/jobs/{job['job_id']}/archive.zip")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/zip"
+    output = gateway.outputs / job["job_id"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        found = {name: archive.read(name) for name in archive.namelist()}
+    stored = {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in output.rglob("*")
+        if path.is_file()
+    }
+    assert found == stored
+    assert {"summary.json", "analysis.json"} < found.keys() and len(found) >= 5
+    assert json.loads(found["summary.json"])["layers"][1]["stage"] == "invisible-watermark"
+
+
+def test_archives_of_jobs_that_are_unknown_or_wait(
+    client: httpx.Client, start_gateway: Callable[..., GatewayProcess], picture: Picture
+) -> None:
+    assert client.get(f"/v1/jobs/{'0' * 32}/archive.zip").status_code == 404
+    with start_gateway(worker_concurrency=0).client() as idle:
+        job_id = idle.post("/v1/jobs", files={"file": picture()}).json()["job_id"]
+        assert idle.get(f"/v1/jobs/{job_id}/archive.zip").status_code == 409
+
+
+def test_a_large_archive_takes_no_memory(tmp_path: Path) -> None:
+    """A sparse gigabyte goes through; what is held at once stays near one chunk."""
+    (tmp_path / "layers").mkdir()
+    with (tmp_path / "layers" / "large.png").open("wb") as file:
+        file.truncate(1 << 30)
+    before = psutil.Process().memory_info().rss
+    largest = total = grown = 0
+    for number, chunk in enumerate(stream_zip([("job", tmp_path)])):
+        largest, total = max(largest, len(chunk)), total + len(chunk)
+        if number % 256 == 0:
+            grown = max(grown, psutil.Process().memory_info().rss - before)
+    assert total > 1 << 30
+    assert largest < 1 << 20
+    assert grown < 32 << 20
+
+
+def test_links_do_not_lead_out_of_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    (tmp_path / "secret").write_text("key")
+    (tmp_path / "job" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "job" / ".0123456789ab-half").write_text("half a file")
+    (tmp_path / "job" / "a.json").write_text("{}")
+    content = b"".join(stream_zip([("", tmp_path / "job")]))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["a.json"]
