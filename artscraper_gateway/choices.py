@@ -78,6 +78,7 @@ class Choices:
             **options,
             models_dir=self.config.models_dir,
             allow_downloads=self.config.allow_downloads,
+            mist_model=self.config.mist_model,
         )
 
     def _check_encoder(self, name: str) -> None:

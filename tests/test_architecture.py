@@ -33,6 +33,7 @@ RUNNER_RANKS = {
     "encoders": 2,
     "objectives": 3,
     "engine": 3,
+    "denoising_loss": 3,
     "effects": 3,
     "target_pictures": 2,
     "working_size": 2,

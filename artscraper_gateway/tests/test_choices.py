@@ -110,6 +110,15 @@ def test_an_encoder_whose_weights_are_missing_fails_the_job_and_says_what_to_do(
     assert "photoguard" in job["error"] and "taef2" in job["error"]
 
 
+def test_a_stage_that_does_no_more_than_noise_says_so(client: httpx.Client) -> None:
+    buffer = io.BytesIO()  # nobody sees these pixels, so none is changed
+    Image.new("RGBA", (48, 40), (90, 120, 60, 0)).save(buffer, "PNG")
+    _, layer = protect(client, buffer.getvalue(), stages="photoguard")
+    assert layer["applied"] is True
+    assert layer["metrics"]["effective"] is False
+    assert layer["metrics"]["linf"] == 0
+
+
 def test_every_stage_has_a_layer_by_default(client: httpx.Client, picture: Picture) -> None:
     layers = protect(client, picture(300, 280))
     assert {layer["stage"] for layer in layers[1:]} <= set(stage_names())

@@ -101,6 +101,17 @@ def test_measures_say_what_the_change_does_beside_noise(name, kodak):
     assert stage.measure_final(layer, given)["effect"] == measured["effect"]
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_change_that_noise_would_match_is_not_effective(name, kodak):
+    like = np.clip(kodak.astype(int) + 5, 0, 255).astype(np.uint8)
+    size = kodak.shape[:2]
+    noisy = random_signs(to_tensor(kodak, size), like=to_tensor(like, size))
+    layer = (noisy[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    measured = load_stage(name).measure(layer, given_for(kodak))
+    assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
+    assert measured["effective"] is False
+
+
 def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, models_dir):
     stage, given = load_stage("photoguard"), given_for(kodak, models_dir=models_dir)
     measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
