@@ -53,7 +53,8 @@ def _lifespan(config: GatewayConfig) -> Any:
         deletion = Deletion(config, store, queue)
         supervisor = WorkerSupervisor(config)
         submission = Submission(config, queue, Choices(config))
-        app.state.gateway = Gateway(config, store, submission, deletion, WatermarkReader())
+        reader = WatermarkReader(config.picture_limits)
+        app.state.gateway = Gateway(config, store, submission, deletion, reader)
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(deletion.finish_interrupted))

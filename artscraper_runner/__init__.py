@@ -18,6 +18,7 @@ _HOME = {
     "BrokenPicture": "errors",
     "Cancelled": "errors",
     "InvalidOption": "errors",
+    "PictureError": "errors",
     "PictureTooLarge": "errors",
     "UnknownName": "errors",
     "UnsupportedPicture": "errors",
@@ -32,6 +33,7 @@ _HOME = {
     "read_watermark": "watermarks.reading",
     "PictureHeader": "images",
     "inspect_picture": "images",
+    "open_picture": "images",
     "processor_names": "processors",
     "stage_names": "protections",
     "check_options": "protections",
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption
+    from artscraper_runner.errors import PictureError as PictureError
     from artscraper_runner.errors import PictureTooLarge as PictureTooLarge
     from artscraper_runner.errors import RunnerError as RunnerError
     from artscraper_runner.errors import StageFailed as StageFailed
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import UnsupportedPicture as UnsupportedPicture
     from artscraper_runner.images import PictureHeader as PictureHeader
     from artscraper_runner.images import inspect_picture as inspect_picture
+    from artscraper_runner.images import open_picture as open_picture
     from artscraper_runner.picture_run import PictureRun as PictureRun
     from artscraper_runner.processors import processor_names as processor_names
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture

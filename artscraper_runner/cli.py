@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -32,10 +33,15 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 0, 1 on failure, 2 on wrong usage."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text at all
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
     except RunnerError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
@@ -210,7 +216,7 @@ def _analyse(options: argparse.Namespace) -> int:
     if options.json_out:
         write_json(options.json_out, analysis)
     else:
-        print(json.dumps(analysis, indent=2, ensure_ascii=False))
+        print(json.dumps(analysis, indent=2))
     return 0
 
 
@@ -227,7 +233,7 @@ def _read_watermark(options: argparse.Namespace) -> int:
             status = 1
             continue
         line = {"image": str(image), **read_watermark(pixels).to_json()}
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(json.dumps(line), flush=True)  # ASCII: it fits any terminal and any file name
     return status
 
 

@@ -38,11 +38,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Writes `value` as indented UTF-8 JSON, whole or not at all. NaN is refused: it is no JSON."""
+    """Writes `value` as indented JSON in UTF-8, whole or not at all. NaN is refused: it is no JSON.
+
+    Odd bytes of a file name that is no UTF-8 are written as JSON's escapes of what Python makes of
+    them.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
-        )
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
 @dataclass(frozen=True)

