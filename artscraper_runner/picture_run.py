@@ -39,7 +39,10 @@ MASK_MAX_SIDE = 1024  # px
 
 @dataclass(frozen=True)
 class PictureRun:
-    """The steps for the picture at `source`. Every step may be taken again after a crash."""
+    """The steps for the picture at `source`. Every step may be taken again after a crash.
+
+    `insists`: the caller named the stages, so that one whose optional package is missing fails.
+    """
 
     source: Path
     workspace: Workspace
@@ -47,6 +50,7 @@ class PictureRun:
     options: ProtectionOptions = field(default_factory=ProtectionOptions)
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
+    insists: bool = False
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -161,6 +165,7 @@ class PictureRun:
             self.controls,
             saved_as=layer_format(picture, self.source),
             signing=self.signing,
+            insists=self.insists,
         )
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:

@@ -31,6 +31,7 @@ RUNNER_RANKS = {
     "objectives": 3,
     "engine": 3,
     "effects": 3,
+    "faces": 3,
     "target_pictures": 2,
     "working_size": 2,
     "picture_attack": 3,

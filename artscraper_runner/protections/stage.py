@@ -32,7 +32,8 @@ class StageInput:
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
     original's pixels back after the stage. `saved_as` is how the layer will be encoded, `signing`
-    who signs files, None = nobody.
+    who signs files, None = nobody. `insists`: the caller named the stages, so that one whose
+    optional package is missing has to fail; otherwise it is left out, with the reason.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,6 +43,7 @@ class StageInput:
     controls: Controls
     saved_as: LayerFormat = _PNG
     signing: SigningSettings | None = None
+    insists: bool = False
 
 
 class Stage(ABC):
