@@ -30,12 +30,38 @@ PUBLISHED_MODES = {
     "high": PublishedMode(dssim=0.017, iterations=150, learning_rate=15.0),
 }
 
-# The engine's sign steps. A face is small and its recogniser sees all of it: the whole budget is
-# used, without the perceptual map of the other attacks.
-DEFAULT_RULE = StepRule(
-    iterations=32,
-    first_step=0.6,
-    last_step=0.15,
-    momentum=1.0,
-    start_noise=0.5,
+
+@dataclass(frozen=True, kw_only=True)
+class CloakRound:
+    """Steps of the engine with the perceptual map loosened `loosened` times; None = no map.
+
+    `iterations` with a step that falls from `first_step` to `last_step`, shares of the bound.
+    Left out where the rounds before have reached less than `begins_from`: it would not do.
+    """
+
+    loosened: float | None
+    iterations: int
+    first_step: float
+    last_step: float = 0.15
+    begins_from: float = 0.0
+
+    @property
+    def rule(self) -> StepRule:
+        """How the loop moves."""
+        return StepRule(
+            iterations=self.iterations,
+            first_step=self.first_step,
+            last_step=self.last_step,
+            momentum=1.0,
+            start_noise=0.5,
+        )
+
+
+# What is enough: well beyond dlib's threshold of 0.6, also after JPEG 75 and after halving.
+ENOUGH = 0.92
+# A face ends with the first round that is enough, so that skin changes no more than it must.
+DEFAULT_ROUNDS = (
+    CloakRound(loosened=1.0, iterations=12, first_step=0.6),
+    CloakRound(loosened=1.6, iterations=10, first_step=0.4, begins_from=0.75),
+    CloakRound(loosened=None, iterations=24, first_step=0.5),
 )

@@ -59,10 +59,22 @@ class CloakObjective:
             score = score + distance(embeddings[index : index + 1], reference).sum()
         return score
 
+    @torch.no_grad()
+    def reached(self, picture: torch.Tensor) -> float:
+        """Returns the least distance over the plain, the compressed and the halved view."""
+        views = [chip(picture, self.alignment), self._coded(picture, self.alignment)]
+        views.append(self._halved(picture, self.alignment))
+        return distance(face_network()(torch.cat(views)), self.reference).min().item()
+
     def _worn(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
         alignment = jittered(self.alignment, self.rng)
-        if iteration % 2 == 0:
-            return chip(through_jpeg(colour_halved(picture), _JPEG_QUALITY), alignment)
+        seen = self._halved if iteration % 2 else self._coded
+        return seen(picture, alignment)
+
+    def _coded(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
+        return chip(through_jpeg(colour_halved(picture), _JPEG_QUALITY), alignment)
+
+    def _halved(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
         small = scaled(picture, 0.5)
         scale_y, scale_x = (a / b for a, b in zip(small.shape[2:], picture.shape[2:], strict=True))
         return chip(small, alignment.seen_at(scale_x, scale_y))
