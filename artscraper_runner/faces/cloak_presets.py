@@ -42,7 +42,7 @@ class CloakRound:
     loosened: float | None
     iterations: int
     first_step: float
-    last_step: float = 0.15
+    last_step: float = 0.05
     begins_from: float = 0.0
 
     @property
@@ -52,7 +52,7 @@ class CloakRound:
             iterations=self.iterations,
             first_step=self.first_step,
             last_step=self.last_step,
-            momentum=1.0,
+            momentum=0.9,
             start_noise=0.5,
         )
 
@@ -63,5 +63,5 @@ ENOUGH = 0.92
 DEFAULT_ROUNDS = (
     CloakRound(loosened=1.0, iterations=12, first_step=0.6),
     CloakRound(loosened=1.6, iterations=10, first_step=0.4, begins_from=0.75),
-    CloakRound(loosened=None, iterations=24, first_step=0.5),
+    CloakRound(loosened=None, iterations=24, first_step=0.8),
 )

@@ -40,3 +40,12 @@ def require_faces() -> None:
         raise MissingDependency(DETECTOR_PACKAGE, "face detection", INSTALL)
     for name in (LANDMARKS, RECOGNITION):
         model_file(name)
+
+
+def is_installed() -> bool:
+    """Tells whether `require_faces` would find all."""
+    try:
+        require_faces()
+    except MissingDependency:
+        return False
+    return True

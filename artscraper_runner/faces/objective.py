@@ -15,7 +15,7 @@ from artscraper_runner.faces.alignment import Alignment, chip
 from artscraper_runner.faces.recogniser import face_network
 from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
 
-_JITTER = 0.005  # deviation of the square's place, size (shares) and angle (radians)
+_JITTER = 0.01  # deviation of the square's place, size (shares) and angle (radians)
 _JPEG_QUALITY = 75
 _TINY = 1e-9
 
