@@ -121,18 +121,20 @@ class _Steps:
     def _picture_run(self) -> PictureRun:
         config = self.runner.config
         folders = JobFolders.of(self.job.id, config)
-        target = self.job.request.get("nightshade_target_file")
+        targets = {
+            name: folders.input / file
+            for name, file in self.job.request.get("target_files", {}).items()
+        }
         return PictureRun(
             source=folders.input / self.job.source,
             workspace=Workspace(output=folders.output, work=folders.work),
             limits=config.picture_limits,
-            options=Choices(config).protection(
-                self.job.request, target=folders.input / target if target else None
-            ),
+            options=Choices(config).protection(self.job.request, targets=targets),
             controls=Controls(should_stop=self._should_stop),
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
+            insists=self.job.request.get("insists", False),
         )
 
     def _take(self, stage: str, work: Callable[[], T]) -> T:

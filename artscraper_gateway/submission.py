@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,13 +44,17 @@ class Submission:
     _threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
     async def accept(
-        self, receive: Receiver, options: JobOptions, *, target: ThreadReceiver | None = None
+        self,
+        receive: Receiver,
+        options: JobOptions,
+        *,
+        targets: Mapping[str, ThreadReceiver] | None = None,
     ) -> Job:
         """Stages the picture that `receive` writes and returns the queued job.
 
         A plain function is called in the thread that also checks and enqueues: every hop between
-        threads is paid for by each submission. `target` writes the caller's own picture for
-        nightshade.
+        threads is paid for by each submission. `targets` write the caller's own pictures for
+        stages, by the names of their fields.
 
         Raises:
             GatewayError: the request or the picture was refused, or could not be stored; nothing
@@ -62,10 +66,12 @@ class Submission:
         async with self._removed_on_error(job_id, folders):
             if inspect.iscoroutinefunction(receive):
                 await receive(folders.input / _INCOMING)
-                received: tuple[ThreadReceiver | None, ...] = (None, target)
+                received: ThreadReceiver | None = None
             else:
-                received = (cast(ThreadReceiver, receive), target)
-            enqueue = partial(self._enqueue, job_id, folders.input, request, received)
+                received = cast(ThreadReceiver, receive)
+            enqueue = partial(
+                self._enqueue, job_id, folders.input, request, received, targets or {}
+            )
             return await run_sync(enqueue, limiter=self._threads)
 
     def _enqueue(
@@ -73,15 +79,18 @@ class Submission:
         job_id: str,
         folder: Path,
         request: dict[str, Any],
-        receivers: tuple[ThreadReceiver | None, ...],
+        receive: ThreadReceiver | None,
+        targets: Mapping[str, ThreadReceiver],
     ) -> Job:
-        receive, receive_target = receivers
         if receive is not None:
             receive(folder / _INCOMING)
         source = self._name_by_content(folder, "image")
-        if receive_target is not None:
+        files = {}
+        for name, receive_target in targets.items():
             receive_target(folder / _INCOMING)
-            request["nightshade_target_file"] = self._name_by_content(folder, "nightshade-target")
+            files[name] = self._name_by_content(folder, name.replace("_", "-"))
+        if files:
+            request["target_files"] = files
         return self.queue.submit(job_id, source=source, request=request)
 
     def _name_by_content(self, folder: Path, name: str) -> str:

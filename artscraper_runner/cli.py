@@ -121,6 +121,12 @@ def _add_attack_options(protect: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
     )
+    protect.add_argument(
+        "--fawkes-target",
+        type=Path,
+        metavar="FILE",
+        help="picture of another person, whom cloaked faces are to resemble (default: nobody)",
+    )
     protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
     protect.add_argument(
         "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
@@ -143,6 +149,7 @@ def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
         preset=options.preset,
         seed=options.seed,
         nightshade_target=options.nightshade_target,
+        fawkes_target=options.fawkes_target,
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
     )

@@ -34,7 +34,8 @@ from artscraper_gateway.store import Job
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 UsedGateway = Annotated[Gateway, Depends(gateway)]
 _MAX_JSON_BYTES = 64 * 1024
-_TARGET = "nightshade_target"  # a concept's name, or a picture
+# Fields that may hold a picture of the caller's own; nightshade's also a concept's name.
+_TARGETS = ("nightshade_target", "fawkes_target")
 
 
 @router.post("", openapi_extra=SUBMIT_BODY, responses=PROBLEMS[413, 415, 422, 503])
@@ -100,13 +101,15 @@ async def _submit_form(request: Request, used: Gateway) -> Job:
         if not isinstance(upload, UploadFile):
             raise InvalidRequest("file: expected a picture in this form field, found none")
         options = _form_options(form)
-        target = form.get(_TARGET)
+        targets = {
+            name: partial(save_upload, sent, max_bytes=limit)
+            for name in _TARGETS
+            if isinstance(sent := form.get(name), UploadFile)
+        }
         return await used.submission.accept(
             partial(save_upload, upload, max_bytes=limit),
             options,
-            target=partial(save_upload, target, max_bytes=limit)
-            if isinstance(target, UploadFile)
-            else None,
+            targets=targets,
         )
 
 
@@ -115,7 +118,7 @@ def _form_options(form: FormData) -> JobOptions:
     fields: dict[str, Any] = {}
     for name in set(form) - {"file"}:
         values = form.getlist(name)
-        if name == _TARGET and isinstance(values[0], UploadFile):
+        if name in _TARGETS and isinstance(values[0], UploadFile):
             continue
         if any(isinstance(value, UploadFile) for value in values):
             raise InvalidRequest(f"{name[:80]}: expected text, found a file")

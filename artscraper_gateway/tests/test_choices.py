@@ -113,4 +113,7 @@ def test_an_encoder_whose_weights_are_missing_fails_the_job_and_says_what_to_do(
 def test_every_stage_has_a_layer_by_default(client: httpx.Client, picture: Picture) -> None:
     layers = protect(client, picture(300, 280))
     assert {layer["stage"] for layer in layers[1:]} <= set(stage_names())
-    assert [layer["stage"] for layer in layers[1:4]] == ["photoguard", "mist", "nightshade"]
+    stages = [layer["stage"] for layer in layers[1:5]]
+    assert stages == ["fawkes", "photoguard", "mist", "nightshade"]
+    assert layers[1]["applied"] is False
+    assert layers[1]["reason"] == "no face found"

@@ -58,13 +58,17 @@ class Alignment:
         side = CHIP_SIDE * abs(turn)
         return cls((centre.real, centre.imag), float(side), float(np.angle(turn)))
 
-    def moved(self, *, across: float = 0, down: float = 0, by: float = 1, turn: float = 0) -> Alignment:
+    def moved(
+        self, *, across: float = 0, down: float = 0, by: float = 1, turn: float = 0
+    ) -> Alignment:
         """Returns it shifted by shares of its side, `by` times as large, turned by radians."""
         x, y = self.centre
         centre = (x + across * self.side, y + down * self.side)
         return replace(self, centre=centre, side=self.side * by, angle=self.angle + turn)
 
-    def seen_at(self, scale_x: float, scale_y: float, *, left: float = 0, top: float = 0) -> Alignment:
+    def seen_at(
+        self, scale_x: float, scale_y: float, *, left: float = 0, top: float = 0
+    ) -> Alignment:
         """Returns it in a copy of the picture cut off at `left` and `top` and then scaled."""
         x = (self.centre[0] + 0.5 - left) * scale_x - 0.5
         y = (self.centre[1] + 0.5 - top) * scale_y - 0.5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from artscraper_runner.errors import MissingDependency
 
-INSTALL = "pip install 'artscraper-gateway[faces]'"
+INSTALL = "pip install 'artscraper-gateway[faces]'"  # `make setup` does so
 DETECTOR_PACKAGE = "dlib-bin"
 WEIGHTS_PACKAGE = "face_recognition_models"
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"

@@ -25,7 +25,9 @@ class Fawkes(Stage):
     """
 
     name = "fawkes"
-    description = "Moves what a face recogniser sees of every face, so that it finds another person."
+    description = (
+        "Moves what a face recogniser sees of every face, so that it finds another person."
+    )
     project = Project(
         "Fawkes", "face cloaking (Shan et al. 2020, arXiv 2002.08327), re-implemented"
     )
