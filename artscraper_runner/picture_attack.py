@@ -106,7 +106,9 @@ class PictureAttack:
         strength = strength_named(self.options.strength)
         original, start = _to_device(self.original, size), _to_device(before, size)
         cloaked = cloaked_faces(self.original, before, size, self._seed)
-        outcome = self._optimised(original, start, preset, strength, controls, cloaked)
+        outcome = self._optimised(
+            original, start, preset, strength, controls=controls, cloaked=cloaked
+        )
         step = outcome.perturbation - (start - original)
         pixels = added(before, step, original=self.original, budget=strength.budget)
         return Attacked(
@@ -127,6 +129,7 @@ class PictureAttack:
         before: torch.Tensor,
         preset: AttackPreset,
         strength: Strength,
+        *,
         controls: Controls,
         cloaked: CloakedFaces | None,
     ) -> Outcome:

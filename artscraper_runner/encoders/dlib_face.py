@@ -121,7 +121,7 @@ def _folded_weights(path: Path) -> dict[str, torch.Tensor]:
     tensors = iter(read_tensors(path, shapes))
     state = {}
     for name, module in convolutions:
-        weights, biases = next(tensors).split([module.weight.numel(), module.out_channels])
+        weights, biases = torch.split(next(tensors), [module.weight.numel(), module.out_channels])
         scales, offsets = next(tensors).chunk(2)
         state[f"{name}.weight"] = weights.view_as(module.weight) * scales.view(-1, 1, 1, 1)
         state[f"{name}.bias"] = biases * scales + offsets

@@ -108,10 +108,12 @@ class Cloaking:
             return before, 0
         what = f"{STAGE}, face {index + 1} of {len(faces)}"
         if self.options.preset == PUBLISHED:
-            change, taken = self._published(before, region, index, controls, what)
+            change, taken = self._published(before, region, index, controls=controls, what=what)
         else:
-            others = tuple(face for face in faces[:index])
-            change, taken = self._default(before, region, others, index, controls, what)
+            neighbours = self._neighbours(region, faces[:index])
+            change, taken = self._default(
+                before, region, index, neighbours=neighbours, controls=controls, what=what
+            )
         pixels = before.copy()
         region.cut(pixels)[:] = added(
             region.cut(before), change, original=region.cut(self.original), budget=self._budget
@@ -122,8 +124,9 @@ class Cloaking:
         self,
         before: Pixels,
         region: FaceRegion,
-        others: tuple[Face, ...],
         index: int,
+        *,
+        neighbours: tuple[tuple[Alignment, torch.Tensor], ...],
         controls: Controls,
         what: str,
     ) -> tuple[torch.Tensor, int]:
@@ -135,7 +138,7 @@ class Cloaking:
             region.alignment,
             reference,
             self._target(reference),
-            self._neighbours(region, others),
+            neighbours,
             np.random.default_rng(self._seed(index)),
         )
         change, taken = start, 0
@@ -177,6 +180,7 @@ class Cloaking:
         before: Pixels,
         region: FaceRegion,
         index: int,
+        *,
         controls: Controls,
         what: str,
     ) -> tuple[torch.Tensor, int]:

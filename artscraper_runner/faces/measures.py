@@ -85,7 +85,8 @@ def _moved(
     smaller = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
     x, y, w, h = map(round, smaller)
     alignment = landmark_alignment(view, (x, y, max(1, w), max(1, h)))
-    return round((embedding(view, alignment) - reference).norm().item(), 4)
+    moved: float = (embedding(view, alignment) - reference).norm().item()
+    return round(moved, 4)
 
 
 def _surroundings(face: Face, size: tuple[int, int]) -> tuple[slice, slice]:

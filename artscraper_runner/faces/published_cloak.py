@@ -90,6 +90,6 @@ def _feature_term(
     embedding: torch.Tensor, reference: torch.Tensor, target: torch.Tensor | None
 ) -> torch.Tensor:
     """Away from the face's own embedding, or, where there is a target, towards that."""
-    if target is None:
-        return (embedding - reference).square().sum() / reference.norm()
-    return -(embedding - target).square().sum() / target.norm()
+    sign, other = (1, reference) if target is None else (-1, target)
+    term: torch.Tensor = sign * (embedding - other).square().sum() / other.norm()
+    return term
