@@ -2,8 +2,8 @@
 
 The architecture is that of dlib's `dnn_face_recognition_ex.cpp` (King 2017, Boost licence): a
 ResNet of 29 convolutions, each followed by a fixed affine layer, here folded into it. Written anew;
-it agrees with dlib's own `compute_face_descriptor`. Two pictures show the same person, by dlib's usual reading,
-when their embeddings are less than SAME_PERSON apart.
+it agrees with dlib's own `compute_face_descriptor`. Two pictures show the same person, by dlib's
+usual reading, when their embeddings are less than SAME_PERSON apart.
 """
 
 from __future__ import annotations

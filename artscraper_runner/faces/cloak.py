@@ -95,7 +95,7 @@ class Cloaking:
             UnusableModel: the recogniser's file of weights is damaged.
         """
         pixels, iterations = before, []
-        for index, face in enumerate(faces):
+        for index in range(len(faces)):
             pixels, taken = self._cloaked(pixels, faces, index, controls)
             iterations.append(taken)
         return pixels, iterations
