@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.effects import random_signs
-from artscraper_runner.errors import Cancelled, InvalidOption, MissingDependency
+from artscraper_runner.errors import Cancelled, InvalidOption, MissingDependency, StageFailed
 from artscraper_runner.faces import model_files
 from artscraper_runner.faces.detection import landmark_alignment
 from artscraper_runner.faces.measures import face_records
@@ -188,6 +188,14 @@ def without_faces(monkeypatch):
 def test_named_without_the_extra_it_fails_with_the_install_command(portrait, without_faces):  # noqa: F811
     with pytest.raises(MissingDependency, match=r"pip install .*\[faces\]"):
         cloaked(portrait, insists=True)
+
+
+def test_a_job_that_names_it_without_the_extra_fails(textured, without_faces, tmp_path):
+    Image.fromarray(textured).save(tmp_path / "art.png")
+    with pytest.raises(StageFailed, match=r"fawkes.*pip install .*\[faces\]"):
+        protect_picture(
+            tmp_path / "art.png", tmp_path / "out", config=WorkflowConfig(stages=("fawkes",))
+        )
 
 
 def test_by_default_without_the_extra_it_is_listed_with_the_reason(
