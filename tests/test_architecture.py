@@ -35,6 +35,7 @@ RUNNER_RANKS = {
     "engine": 3,
     "denoising_loss": 3,
     "effects": 3,
+    "faces": 3,
     "target_pictures": 2,
     "working_size": 2,
     "picture_attack": 3,
