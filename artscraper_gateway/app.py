@@ -35,6 +35,7 @@ from artscraper_gateway.routes import (
     layers,
     watermarks,
 )
+from artscraper_gateway.routes.access import RateLimitHeaders
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
@@ -56,6 +57,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
         lifespan=_lifespan(config or GatewayConfig()),
     )
     add_problem_handlers(app)
+    app.add_middleware(RateLimitHeaders)
     for part in (jobs, events, layers, archive, deliveries, batches, watermarks):
         app.include_router(part.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
