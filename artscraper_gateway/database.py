@@ -203,6 +203,7 @@ def _open_postgresql(given: str) -> sa.Engine:
             max_overflow=10,
             connect_args={
                 "connect_timeout": _CONNECT_S,
+                "tcp_user_timeout": _CONNECT_S * 1000,
                 "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
             },
         )
