@@ -58,6 +58,7 @@ lint: setup-tests
 ## benchmark: print every benchmark's tables
 benchmark: setup-tests
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/worker_scaling.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py

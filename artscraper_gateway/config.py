@@ -47,10 +47,10 @@ class GatewayConfig(BaseSettings):
         1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
     )
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("cpu", "gpu"), description="kinds of jobs that workers started here take: cpu, gpu"
+        ("cpu",), description="kinds of jobs that workers started here take: cpu, gpu or both"
     )
     gpu_queue: bool = Field(
-        False, description="give jobs whose stages use an encoder to workers that take gpu"
+        False, description="leave jobs whose stages use an encoder to workers that take gpu"
     )
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"

@@ -94,7 +94,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         "allow_private_addresses": "no",
         "allow_downloads": "no",
         "gpu_queue": "no",
-        "queues": "cpu,gpu",
+        "queues": "cpu",
     }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))
