@@ -77,6 +77,7 @@ GATEWAY_RANKS = {
     "jobs": 6,
     "batches": 7,
     "delivery_sender": 7,
+    "light_jobs": 7,
     "retention": 7,
     "worker": 8,
     "workers": 8,
