@@ -150,7 +150,7 @@ class PictureRun:
 
     def _stage_input(self, index: int) -> StageInput:
         from artscraper_runner.protections.stage import StageInput
-        from artscraper_runner.saving import layer_format
+        from artscraper_runner.saving import carried_xmp, layer_format
 
         picture = self._picture
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
@@ -161,6 +161,7 @@ class PictureRun:
             self._said,
             self.controls,
             saved_as=layer_format(picture, self.source),
+            xmp=carried_xmp(picture),
             signing=self.signing,
         )
 
@@ -168,10 +169,10 @@ class PictureRun:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
 
         path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
-        pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
+        pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
         self.workspace.save_pixels(index, pixels)
         mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
-        self._save(path, stage, given, pixels, applied=result.pixels is not None)
+        stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
@@ -181,7 +182,7 @@ class PictureRun:
             "applied": result.pixels is not None,
             "reason": result.reason,
             "mask_path": self.workspace.shown(mask_path),
-            "metrics": self._measure(path, stage, given, result),
+            "metrics": {**self._measure(path, stage, given, result), **stated},
         }
 
     def _measure(self, path: Path, stage: Stage, given: StageInput, result: StageResult) -> Json:
@@ -205,15 +206,15 @@ class PictureRun:
         pixels: NDArray[np.uint8],
         *,
         applied: bool,
-    ) -> None:
+    ) -> Json:
         from artscraper_runner.saving import save_layer
 
         if not applied:
             save_layer(pixels, self._picture, path, given.saved_as)
-            return
+            return {}
         with atomic_path(path) as temporary:
             save_layer(pixels, self._picture, temporary, given.saved_as, edit_xmp=stage.edit_xmp)
-            stage.finish_file(temporary, given)
+            return stage.finish_file(temporary, given)
 
     def _save_mask(
         self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]
@@ -231,15 +232,6 @@ class PictureRun:
 
 def _with_final(layer: Json, left: Json) -> Json:
     return {**layer, "metrics": {**layer["metrics"], "final": left}}
-
-
-def _restore_hidden(pixels: NDArray[np.uint8], given: StageInput) -> NDArray[np.uint8]:
-    """Nobody sees the pixels under alpha 0, so nothing may be written there."""
-    if given.alpha is None:
-        return pixels
-    import numpy as np
-
-    return np.where((given.alpha == 0)[..., None], given.original, pixels)
 
 
 def _what_was_left_out(header: PictureHeader) -> str | None:

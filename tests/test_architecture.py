@@ -17,6 +17,8 @@ RUNNER_RANKS = {
     "payloads": 0,
     "containers": 1,
     "images": 1,
+    "xmp": 1,
+    "carried_exif": 1,
     "metrics": 1,
     "workspace": 1,
     "saving": 2,
