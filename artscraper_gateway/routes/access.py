@@ -15,6 +15,7 @@ from fastapi import Depends, Request, Response
 from artscraper_gateway.api_keys import Allowance, ApiKey, Scope
 from artscraper_gateway.errors import Forbidden, RateLimited, Unauthorized
 from artscraper_gateway.routes import Caller, Gateway
+from artscraper_gateway.routes.session_cookie import key_of_cookie
 
 
 def _allowed(scope: Scope) -> Callable[[Request, Response], Awaitable[Gateway]]:
@@ -46,6 +47,7 @@ async def _key_of(request: Request, found: Gateway) -> ApiKey:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         token = given.strip()
+    token = token or key_of_cookie(request)
     if not token:
         raise Unauthorized("Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.")
     key = await found.keyring.find(token)
