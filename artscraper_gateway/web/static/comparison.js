@@ -30,6 +30,8 @@ export class Comparison {
     this.element.replaceChildren(content);
     this.fit();
     if (inPixels) this.centre();
+    // Not before: the component tells of a move when it is put into the page, too.
+    this.slider?.addEventListener("slide", () => this.dividerMoved());
     if (focused) this.slider?.focus();
     this.hint.textContent = this.hintWords(inPixels);
   }
@@ -66,7 +68,6 @@ export class Comparison {
       this.layer("original", { alt: "", slot: "first" }),
       this.layer(this.stage, { alt: "", slot: "second" }),
     );
-    slider.addEventListener("slide", () => this.dividerMoved());
     slider.addEventListener("keydown", (event) => this.key(event));
     this.slider = slider;
     this.tell();

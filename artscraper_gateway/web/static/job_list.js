@@ -65,7 +65,7 @@ function put(job, { first, file = null }) {
 function watch(id) {
   const entry = rows.get(id);
   if (!isOpen(entry.row.job) || entry.stop) return;
-  entry.stop = follow(id, (kind, change) => {
+  entry.stop = follow(entry.row.job, (kind, change) => {
     if (kind === "deleted") {
       announce(say("job.gone", { name: nameOf(entry.row.job) }));
       drop(id);

@@ -51,7 +51,7 @@ class JobScreen {
     this.body = element("div", { class: "job-page" });
     screen.replaceChildren(back, this.head, this.body);
     this.show(job);
-    if (actions.isOpen(job)) stop = follow(job.job_id, (kind, change) => this.changed(kind, change));
+    if (actions.isOpen(job)) stop = follow(job, (kind, change) => this.changed(kind, change));
     else this.showEnd();
   }
 

@@ -6,17 +6,19 @@ import { say } from "./strings.js";
 const AT_MOST = 100; // jobs of one stream
 const RETRY_MS = 3000;
 const NAMES = ["snapshot", "stage", "progress", "queue", "done", "error", "deleted"];
-const followed = new Map(); // job id -> listeners
+const followed = new Map(); // job id -> { since, listeners }
 let source = null;
 let planned = null;
 let lost = false;
 
 /** Calls `listener(kind, change)` for each change of the job until the returned function is. */
-export function follow(jobId, listener) {
-  const listeners = followed.get(jobId) ?? new Set();
-  if (!listeners.size) plan();
+export function follow({ job_id: jobId, submitted_at: since }, listener) {
+  if (!followed.has(jobId)) {
+    followed.set(jobId, { since, listeners: new Set() });
+    plan();
+  }
+  const { listeners } = followed.get(jobId);
   listeners.add(listener);
-  followed.set(jobId, listeners);
   return () => {
     listeners.delete(listener);
     if (!listeners.size) followed.delete(jobId);
@@ -37,7 +39,9 @@ function close() {
 function open() {
   close();
   if (!followed.size || document.hidden) return;
-  const ids = [...followed.keys()].slice(0, AT_MOST);
+  // The oldest run first, so that there is most to tell of them.
+  const oldestFirst = [...followed].sort(([, a], [, b]) => (a.since < b.since ? -1 : 1));
+  const ids = oldestFirst.slice(0, AT_MOST).map(([id]) => id);
   source = new EventSource(`v1/events?${ids.map((id) => `job=${id}`).join("&")}`);
   source.addEventListener("open", () => tell(false));
   for (const kind of NAMES) source.addEventListener(kind, (event) => receive(kind, event));
@@ -51,7 +55,7 @@ function receive(kind, event) {
     return;
   }
   const change = JSON.parse(event.data);
-  for (const listener of [...(followed.get(change.job_id) ?? [])]) listener(kind, change);
+  for (const listener of [...(followed.get(change.job_id)?.listeners ?? [])]) listener(kind, change);
 }
 
 /** The stream's end is no loss when all of its jobs have ended. */

@@ -70,6 +70,10 @@ async function start() {
 
 await loadStrings();
 setUpSwitches();
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part behind # says which screen is shown
+  find("main").focus();
+});
 setUpSession({
   signedIn: () => { mayCall = true; route(new Event("signed-in")); },
   signedOut: () => { mayCall = false; clearJobs(); route(new Event("signed-out")); },
