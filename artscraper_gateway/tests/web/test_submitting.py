@@ -26,12 +26,14 @@ def test_from_upload_to_download(studio: Studio) -> None:
     assert download.path().read_bytes() != studio.folder.joinpath("harbour.png").read_bytes()
     with studio.page.expect_download() as downloading:
         studio.page.get_by_role("link", name="ZIP").click()
-    assert downloading.value.suggested_filename == "harbour.zip"
+    assert downloading.value.suggested_filename.endswith(".zip")
     assert downloading.value.path().read_bytes()[:2] == b"PK"
 
 
 def test_two_at_once(studio: Studio) -> None:
-    files = [studio.file(name, picture_bytes(seed=seed)) for seed, name in enumerate(("a.png", "b.png"))]
+    files = [
+        studio.file(name, picture_bytes(seed=seed)) for seed, name in enumerate(("a.png", "b.png"))
+    ]
     studio.add(*files)
     expect(studio.page.locator("#send")).to_have_text("Protect 2 pictures")
     studio.choose_stages("Hidden mark")
@@ -82,7 +84,9 @@ def test_choices_reach_the_job(studio: Studio) -> None:
 
 def test_nothing_to_be_done_is_not_sent(studio: Studio) -> None:
     studio.send(studio.file("d.png"), stages=())
-    expect(studio.page.locator("#submit-wrong")).to_have_text("Choose at least one thing to be done.")
+    expect(studio.page.locator("#submit-wrong")).to_have_text(
+        "Choose at least one thing to be done."
+    )
 
 
 def refused(studio: Studio, name: str, content: bytes) -> str:

@@ -135,9 +135,7 @@ def test_what_others_delete_is_taken_out(studio: Studio, gate: Path) -> None:
     expect(studio.row("others.png")).to_have_count(0)
 
 
-def test_two_hundred_jobs(
-    open_studio: Open, start_gateway: Callable[..., GatewayProcess]
-) -> None:
+def test_two_hundred_jobs(open_studio: Open, start_gateway: Callable[..., GatewayProcess]) -> None:
     idle = start_gateway(worker_concurrency=0)
     with idle.client() as client:
         files = [("file", (f"{index}.png", picture_bytes(16, 16))) for index in range(100)]

@@ -3,6 +3,8 @@ import { Comparison } from "./comparison.js";
 import { element } from "./elements.js";
 import { archivePath, layerPath } from "./gateway.js";
 import { nameOf } from "./names.js";
+import { told } from "./problems.js";
+import { savesAs } from "./saving.js";
 import { percent, say, stageName } from "./strings.js";
 import { layerThumbnail } from "./thumbnails.js";
 
@@ -11,13 +13,22 @@ const ZOOMS = ["fit", 1, 2, 4];
 export function look(job, layers) {
   const comparison = new Comparison(job.job_id, layers);
   const steps = layers.length > 1 ? layers.slice(1) : layers;
-  const download = element("a", { class: "button secondary" }, say("look.download.layer"));
-  const choose = (stage) => {
-    comparison.show({ stage });
-    download.href = layerPath(job.job_id, stage);
-    download.download = fileName(job, layers, stage);
-  };
   const last = steps.at(-1).stage;
+  const trouble = element("div", { role: "alert" });
+  const link = (kind, words, stage) =>
+    savesAs(
+      element("a", { class: `button ${kind}`, href: layerPath(job.job_id, stage()) }, words),
+      () => fileName(job, layers, stage()),
+      (problem) => trouble.replaceChildren(told(problem)),
+    );
+  const final = link("primary", say("look.download.final"), () => last);
+  let shown = last;
+  const step = link("secondary", say("look.download.layer"), () => shown);
+  const choose = (stage) => {
+    shown = stage;
+    comparison.show({ stage });
+    step.href = layerPath(job.job_id, stage);
+  };
   const panel = element(
     "section",
     { class: "panel", "aria-labelledby": "look-heading" },
@@ -26,7 +37,8 @@ export function look(job, layers) {
     comparison.element,
     comparison.hint,
     strip(job, steps, last, choose),
-    downloads(job, layers, last, download),
+    element("div", { class: "actions downloads" }, final, step, archive(job)),
+    trouble,
   );
   // Sizes are known once it stands in the page.
   requestAnimationFrame(() => choose(last));
@@ -87,19 +99,8 @@ function strip(job, steps, first, choose) {
   );
 }
 
-function downloads(job, layers, last, download) {
-  const final = element(
-    "a",
-    { class: "button primary", href: layerPath(job.job_id, last), download: fileName(job, layers, last) },
-    say("look.download.final"),
-  );
-  const zip = element(
-    "a",
-    { class: "button secondary", href: archivePath(job.job_id), download: `${baseName(job)}.zip` },
-    say("look.download.zip"),
-  );
-  return element("div", { class: "actions downloads" }, final, download, zip);
-}
+const archive = (job) =>
+  element("a", { class: "button secondary", href: archivePath(job.job_id), download: true }, say("look.download.zip"));
 
 const baseName = (job) => nameOf(job).replace(/\.\w{1,5}$/, "").replace(/[\\/:*?"<>|]/g, "-").slice(0, 100);
 
