@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 
-.PHONY: run test test-slow setup setup-tests lint benchmark clean
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: run test test-slow setup setup-tests setup-fleet lint benchmark clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -27,6 +29,11 @@ test-slow: setup-tests
 setup: $(INSTALLED)
 
 setup-tests: $(INSTALLED_TESTS)
+
+## setup-fleet: install PostgreSQL by apt, which tests/fleet starts for itself; skipped without it
+setup-fleet:
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq postgresql; }
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

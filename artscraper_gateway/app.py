@@ -14,14 +14,16 @@ from fastapi.openapi.utils import get_openapi
 
 from artscraper_gateway.api_keys import Keyring, KeyStore
 from artscraper_gateway.batches import Batches
-from artscraper_gateway.choices import Choices
+from artscraper_gateway.choices import Choices, address_rules
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.deliveries import DeliveryLog
+from artscraper_gateway.delivery_sender import DeliverySender
 from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.job_watch import JobWatch
+from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.previews import Previews
 from artscraper_gateway.routes import (
     Gateway,
@@ -78,10 +80,13 @@ def _lifespan(config: GatewayConfig) -> Any:
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(gateway.deletion.finish_interrupted))
+        sender = DeliverySender(gateway.deliveries, address_rules(config))
+        sending = asyncio.create_task(sender.run())
         try:
             yield
         finally:
-            await asyncio.gather(tidying, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(tidying, sending, return_exceptions=True)
             await gateway.watch.close()
             await run_sync(supervisor.stop)
             gateway.queue.close()
@@ -92,8 +97,8 @@ def _lifespan(config: GatewayConfig) -> Any:
 
 def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
     store, listing = JobStore(engine), JobListing(engine)
-    queue = JobQueue(store)
-    submission = Submission(config, queue, Choices(config), listing)
+    queue, storage = JobQueue(store), open_storage(config)
+    submission = Submission(config, queue, Choices(config), storage, listing)
     return Gateway(
         config=config,
         store=store,
@@ -102,11 +107,12 @@ def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
         watch=JobWatch(engine),
         submission=submission,
         batches=Batches(submission),
-        deletion=Deletion(config, store, queue),
+        deletion=Deletion(config, store, queue, storage),
         deliveries=DeliveryLog(engine),
         keyring=Keyring(KeyStore(engine)),
-        reader=WatermarkReader(),
-        previews=Previews(),
+        reader=WatermarkReader(config.picture_limits),
+        previews=Previews(config.picture_limits),
+        storage=storage,
     )
 
 

@@ -141,7 +141,11 @@ class Batches:
                 sent.append(self.submission.payload(offer, outcome))
         if not new:
             raise next(each for each in outcomes if isinstance(each, GatewayError))
-        asked = IdempotencyClaim(terms.owner, key, fingerprint(sent)) if key is not None else None
+        asked = None
+        if key is not None:
+            asked = IdempotencyClaim(terms.owner, key, fingerprint("batch", sent))
+        for each in new:
+            self.submission.keep(each)
         batch = NewBatch(batch_id, time.time(), refused)
         return self.submission.queue.submit_batch(batch, new, terms, asked=asked)
 

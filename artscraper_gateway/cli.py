@@ -1,10 +1,12 @@
-"""The command line: `serve` (the default) and `worker`, with every setting as an option."""
+"""The command line: `serve` (the default), `worker` and `keys`; every setting is an option."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = ("serve", "worker")
 _OPEN_REQUESTS_S = 3  # what open requests get at shutdown, before the workers drain
+_SECRETS = ("database_url", "tineye_api_key")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -21,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pydantic import ValidationError
 
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["keys"]:
+        from artscraper_gateway.key_commands import main as manage_keys
+
+        return manage_keys(given[1:])
     command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
     options = _parser(command).parse_args(given)
     try:
@@ -28,19 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         for found in error.errors():
             name = ".".join(str(part) for part in found["loc"])
-            print(f"error: {name}: {found['msg']}, found {found['input']!r}", file=sys.stderr)
+            # A URL may hold a password, so what was found is not repeated for secrets.
+            shown = "" if name in _SECRETS else f", found {found['input']!r}"
+            print(f"error: {name}: {found['msg']}{shown}", file=sys.stderr)
         return 2
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("dbos").setLevel("WARNING")  # its own INFO is of no use to operators
     from artscraper_gateway.migrations import DatabaseRefused
+    from artscraper_gateway.object_storage import open_storage
+    from artscraper_gateway.storage import StorageRefused
 
     try:
+        open_storage(config)
         if command == "worker":
-            return _work(config, options.slot, supervised="supervised" in options)
+            return _work(config, options)
         return _serve(config)
-    except DatabaseRefused as error:
+    except (DatabaseRefused, StorageRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -52,12 +64,28 @@ def _parser(command: str) -> argparse.ArgumentParser:
         prog="python -m artscraper_gateway",
         usage=f"%(prog)s [{' | '.join(_COMMANDS)}] [options]",
         description="Protect pictures over HTTP. serve (the default) answers requests and looks"
-        " after the workers; worker works the queue of an existing gateway.",
+        " after the workers; worker works the queues of an existing gateway, here or elsewhere.",
         argument_default=argparse.SUPPRESS,
     )
     if command == "worker":
-        parser.add_argument("--slot", type=int, required=True, help="number that only it uses")
+        parser.add_argument(
+            "--slot", type=int, help="be one worker, not looked after, with this number"
+        )
         parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+        parser.add_argument(
+            "--concurrency",
+            dest="worker_concurrency",
+            metavar="VALUE",
+            help="the same as --worker-concurrency",
+        )
+    else:
+        parser.add_argument(
+            "--no-worker",
+            dest="worker_concurrency",
+            action="store_const",
+            const="0",
+            help="only accept jobs; workers elsewhere work the queue",
+        )
     for name, field in GatewayConfig.model_fields.items():
         default = field.default
         shown = ",".join(str(part) for part in default) if isinstance(default, tuple) else default
@@ -82,18 +110,19 @@ def _config(options: argparse.Namespace) -> GatewayConfig:
 def _serve(config: GatewayConfig) -> int:
     import uvicorn
 
+    from artscraper_gateway.api_keys import KeyStore
     from artscraper_gateway.app import create_app
     from artscraper_gateway.database import open_engine
 
     # Before the server, which would show a refused database as a traceback.
-    open_engine(config).dispose()
-
-    if config.host not in _LOOPBACK:
+    engine = open_engine(config)
+    if config.host not in _LOOPBACK and not KeyStore(engine).all():
         logging.getLogger(__name__).warning(
             "LISTENING ON %s WITHOUT API KEYS: everybody who reaches this address can submit,"
-            " read and delete jobs; put a proxy with authentication in front",
+            " read and delete jobs; add a key: python -m artscraper_gateway keys add NAME",
             config.host,
         )
+    engine.dispose()
     settings = uvicorn.Config(
         create_app(config),
         host=config.host,
@@ -119,12 +148,30 @@ def _serve(config: GatewayConfig) -> int:
     return 0 if server.started else 1
 
 
-def _work(config: GatewayConfig, slot: int, *, supervised: bool) -> int:
+def _work(config: GatewayConfig, options: argparse.Namespace) -> int:
+    if "slot" not in options:
+        return _look_after_workers(config)
     from artscraper_gateway.worker import SlotTaken, run_worker
 
     try:
-        run_worker(config, slot=slot, supervised=supervised)
+        run_worker(config, slot=options.slot, supervised="supervised" in options)
     except SlotTaken as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _look_after_workers(config: GatewayConfig) -> int:
+    """Keeps workers running in slots that nobody else has, until told to stop."""
+    from artscraper_gateway.database import open_engine
+    from artscraper_gateway.workers import WorkerSupervisor
+
+    open_engine(config).dispose()  # a database that is refused is told once, not by each worker
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    supervisor = WorkerSupervisor(config, roaming=True)
+    supervisor.start()
+    stop.wait()
+    supervisor.stop()
     return 0

@@ -42,11 +42,20 @@ class GatewayConfig(BaseSettings):
     base_dir: Path = Field(
         Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
     )
-    output_parent: Path = Field(
-        Path("outputs"), description="each job's results go in a folder here"
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://... for a fleet; none = SQLite in base_dir"
+    )
+    output_parent: Path | str = Field(
+        Path("outputs"), description="each job's results go in a folder here, or s3://bucket/prefix"
     )
     worker_concurrency: int = Field(
         1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
+    )
+    queues: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("cpu", "gpu"), description="kinds of jobs that workers started here take: cpu, gpu"
+    )
+    gpu_queue: bool = Field(
+        False, description="give jobs whose stages use an encoder to workers that take gpu"
     )
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"
@@ -81,6 +90,9 @@ class GatewayConfig(BaseSettings):
     poll_interval: float = Field(
         0.1, ge=0.01, le=10, description="seconds between a worker's looks at the queue"
     )
+    worker_timeout: float = Field(
+        8.0, ge=2, le=3600, description="seconds of silence after which others take a worker's jobs"
+    )
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
     )
@@ -106,14 +118,35 @@ class GatewayConfig(BaseSettings):
     tineye_url: str = Field(TINEYE_URL, description="base of TinEye's API")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
 
-    @field_validator("local_roots", "allowed_hosts", mode="before")
+    @field_validator("local_roots", "allowed_hosts", "queues", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("base_dir", "output_parent", "models_dir", "c2pa_certificate", "c2pa_key")
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not set(value) <= {"cpu", "gpu"}:
+            raise ValueError("expected cpu, gpu or both, separated by a comma")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("expected postgresql://user:password@host/database")
+        return value
+
+    @field_validator("output_parent", mode="before")
+    @classmethod
+    def _folder_or_url(cls, value: Any) -> Any:
+        if isinstance(value, str) and "://" in value:
+            return value.rstrip("/")
+        return Path(value).absolute()
+
+    @field_validator("base_dir", "models_dir", "c2pa_certificate", "c2pa_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.absolute()
@@ -122,6 +155,13 @@ class GatewayConfig(BaseSettings):
     @classmethod
     def _all_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(path.absolute() for path in value)
+
+    @property
+    def output_folder(self) -> Path:
+        """Where results stand on this machine; with object storage a cache of what is there."""
+        if isinstance(self.output_parent, Path):
+            return self.output_parent
+        return self.base_dir / "results"
 
     @property
     def database_path(self) -> Path:

@@ -6,14 +6,29 @@ A change here goes with a file in `migrations/versions/`; a test compares the tw
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.migrations import bring_up_to_date
+from artscraper_gateway.migrations import DatabaseRefused, bring_up_to_date
 
+_SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
+# A process that is frozen inside a transaction may not hold its locks for longer.
+_IDLE_MS = 5_000
+_CONNECT_S = 10
 metadata = sa.MetaData()
+
+# The worker processes that are alive, or were a moment ago: `heartbeats.py`.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),  # of one process, never used again
+    sa.Column("name", sa.String, nullable=False),  # of its machine and slot
+    sa.Column("beats", sa.Integer, nullable=False),
+)
 
 # `status` is what the API shows. A job in `deleting` is unknown to callers; the row stays until
 # its folders are gone, so that an interrupted deletion is finished at the next start.
@@ -30,7 +45,8 @@ jobs = sa.Table(
     sa.Column("finished_at", sa.Float),
     sa.Column("stage", sa.String),  # the stage that runs, or ran last
     sa.Column("stage_attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("worker", sa.String),  # executor id while one holds the job, else null
+    # Who holds the job. The key lets nobody hold one who is not registered, or not any more.
+    sa.Column("worker", sa.String, sa.ForeignKey("workers.id", ondelete="SET NULL")),
     sa.Column("error", sa.Text),
     sa.Column("watermark", sa.String, index=True),  # hex of the number that the picture carries
     sa.Column("owner", sa.String, nullable=False, server_default=""),  # an API key's id; "" = none
@@ -149,24 +165,73 @@ closed_callbacks = sa.Table(
 
 
 def open_engine(config: GatewayConfig) -> sa.Engine:
-    """Returns an engine on the database; makes its file and brings its tables up to date.
+    """Returns an engine on the database, whose tables are brought up to date.
 
     Raises:
-        DatabaseRefused: a newer release made it, or another program did.
+        DatabaseRefused: it cannot be reached; or a newer release made it, or another program did.
     """
     config.base_dir.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(
-        f"sqlite:///{config.database_path}", pool_size=1, max_overflow=0, pool_timeout=30
-    )
+    if config.database_url is None:
+        return _open_sqlite(config)
+    return _open_postgresql(config.database_url.get_secret_value())
+
+
+def _open_sqlite(config: GatewayConfig) -> sa.Engine:
+    url = f"sqlite:///{config.database_path}"
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
     sa.event.listen(engine, "connect", _prepare_connection)
     # Several processes may start at once; whoever comes second finds the tables made.
-    with (config.base_dir / ".schema.lock").open("w") as lock:
+    with (config.base_dir / ".schema.lock").open("w") as lock, _disposed_on_error(engine):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with engine.begin() as connection:
+        with engine.connect() as connection:
+            # A table is altered by making it anew, which must not empty those that refer to it.
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none before DDL
             bring_up_to_date(connection)
-        _migrate_queue(config)
+            connection.commit()
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        _migrate_queue(url)
     return engine
+
+
+def _open_postgresql(given: str) -> sa.Engine:
+    url = sa.make_url(given).set(drivername="postgresql+psycopg")
+    try:
+        engine = sa.create_engine(
+            url,
+            pool_size=10,
+            max_overflow=10,
+            pool_pre_ping=True,  # connections do not outlive a restart of the server
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
+            },
+        )
+        with _disposed_on_error(engine):
+            with engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                bring_up_to_date(connection)
+            _migrate_queue(given)
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise DatabaseRefused(
+            "database_url needs the package psycopg: pip install 'artscraper-gateway[postgres]'"
+        ) from error
+    except sa.exc.OperationalError as error:
+        raise DatabaseRefused(
+            f"database {url.render_as_string()} cannot be used: {error.orig}"
+        ) from None
+    return engine
+
+
+@contextmanager
+def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _prepare_connection(connection: Any, _record: object) -> None:
@@ -179,7 +244,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _migrate_queue(config: GatewayConfig) -> None:
+def _migrate_queue(url: str) -> None:
     from dbos import DBOS
 
-    DBOS.migrate(f"sqlite:///{config.database_path}")
+    DBOS.migrate(url)

@@ -14,8 +14,9 @@ from pathlib import Path
 from anyio import CapacityLimiter
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.folders import READING_PREFIX, JobFolders, is_job_id
+from artscraper_gateway.folders import READING_PREFIX, is_job_id
 from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import JobStore
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Deletion:
     config: GatewayConfig
     store: JobStore
     queue: JobQueue
+    storage: Storage
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_AT_ONCE))
 
     def delete(self, job_id: str) -> bool:
@@ -64,7 +66,7 @@ class Deletion:
             # Another process holds the job; the database is the only place that both can see.
             time.sleep(_LOOK_EVERY_S)
         try:
-            JobFolders.of(job_id, self.config).remove()
+            self.storage.remove(job_id)
         except OSError:
             _log.exception("files of job %s could not be removed; trying at the next start", job_id)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
@@ -15,11 +16,13 @@ from artscraper_gateway.database import (
     closed_callbacks,
     deliveries,
     delivery_attempts,
+    webhook_secrets,
 )
 
 # pending -> delivered | failed (no try is left) | closed (the receiver answered 410 Gone);
 # any of them -> pending again, when somebody asks for it.
 DeliveryStatus = Literal["pending", "delivered", "failed", "closed"]
+_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,21 @@ class DeliveryLog:
         )
         with self.engine.begin() as connection:
             return connection.execute(change).rowcount == 1
+
+    def secret(self, owner: str) -> str:
+        """Returns what the owner's webhooks are signed with; made when it is first asked for."""
+        mine = sa.select(webhook_secrets.c.secret).where(webhook_secrets.c.owner == owner)
+        with self.engine.connect() as connection:
+            found = connection.execute(mine).scalar_one_or_none()
+        if found is not None:
+            return str(found)
+        made = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(webhook_secrets), {"owner": owner, "secret": made})
+        except sa.exc.IntegrityError:  # another process was quicker
+            return self.secret(owner)
+        return made
 
     def claim_due(self, *, now: float, until: float, at_most: int) -> list[Delivery]:
         """Takes deliveries that are due; nobody else gets them before `until`."""

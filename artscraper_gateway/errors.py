@@ -194,3 +194,14 @@ class StorageFailed(GatewayError):
     status = 503
     code = "storage-failed"
     title = "The gateway cannot store the picture"
+
+
+class DatabaseAway(GatewayError):
+    """The database server does not answer; what was accepted is safe in it."""
+
+    status = 503
+    code = "database-away"
+    title = "The gateway's database does not answer"
+
+    def __init__(self) -> None:
+        super().__init__("Ask again in a moment.", headers={"Retry-After": "5"})

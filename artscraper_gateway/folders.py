@@ -1,4 +1,4 @@
-"""Where a job's files stand: its intake under base_dir, its results under output_parent."""
+"""Where a job's files stand on this machine: its intake under base_dir, its results elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from artscraper_gateway.config import GatewayConfig
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
+RUNNING = ".running"
 READING_PREFIX = "reading-"  # of the folders that pictures lie in while their watermark is read
 _REMOVE_TRIES = 50
 _REMOVE_PAUSE_S = 0.02
@@ -20,7 +21,7 @@ _REMOVE_PAUSE_S = 0.02
 
 @dataclass(frozen=True)
 class JobFolders:
-    """The two folders of one job. Both are named by the job's id, never by what a caller sent."""
+    """The folders of one job. All are named by the job's id, never by what a caller sent."""
 
     intake: Path
     output: Path
@@ -34,7 +35,7 @@ class JobFolders:
         """
         if not is_job_id(job_id):
             raise ValueError(f"expected 32 hexadecimal digits, got {job_id!r}")
-        return cls(config.base_dir / job_id, config.output_parent / job_id)
+        return cls(config.base_dir / job_id, config.output_folder / job_id)
 
     @property
     def input(self) -> Path:
@@ -42,9 +43,13 @@ class JobFolders:
         return self.intake / "input"
 
     @property
-    def work(self) -> Path:
-        """What only the running job needs."""
-        return self.intake / "work"
+    def running(self) -> Path:
+        """Where workers write, each in a folder of its own, until the results are whole."""
+        return self.output.parent / RUNNING / self.output.name
+
+    def of_worker(self, worker: str) -> tuple[Path, Path]:
+        """Returns where `worker` writes the results, and what only the running job needs."""
+        return self.running / worker / "output", self.running / worker / "work"
 
     @property
     def previews(self) -> Path:
@@ -52,9 +57,9 @@ class JobFolders:
         return self.intake / "previews"
 
     def disk_bytes(self) -> int:
-        """Returns how many bytes the files in both folders have."""
+        """Returns how many bytes the files in the folders have."""
         total = 0
-        for folder in (self.intake, self.output):
+        for folder in (self.intake, self.running, self.output):
             for place, _, names in os.walk(folder):
                 for name in names:
                     with suppress(FileNotFoundError):
@@ -62,12 +67,12 @@ class JobFolders:
         return total
 
     def remove(self) -> None:
-        """Removes both folders, also while a worker that was told to stop still writes into them.
+        """Removes all folders, also while a worker that was told to stop still writes into them.
 
         Raises:
             OSError: something else keeps a file there.
         """
-        for folder in (self.intake, self.output):
+        for folder in (self.intake, self.running, self.output):
             _remove_tree(folder)
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -45,9 +45,9 @@ def checked_key(header: str | None) -> str | None:
     return key
 
 
-def fingerprint(payload: Sequence[dict[str, Any]]) -> str:
+def fingerprint(kind: Literal["job", "batch"], sent: Sequence[dict[str, Any]]) -> str:
     """Returns a digest of what was sent: the options of each picture, and what names or is it."""
-    text = json.dumps(payload, sort_keys=True)
+    text = json.dumps([kind, sent], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -63,7 +63,7 @@ def claim(connection: sa.Connection, asked: IdempotencyClaim, answer_id: str) ->
     now = time.time()
     _drop_stale(connection, asked, now)
     row = {**vars(asked), "answer_id": answer_id, "created_at": now}
-    if connection.execute(_insert_if_free(connection), row).rowcount == 1:
+    if connection.execute(_insert_if_free(connection), row).first() is not None:
         return None
     return _answer(connection, asked)
 
@@ -109,7 +109,10 @@ def _drop_stale(connection: sa.Connection, asked: IdempotencyClaim, now: float) 
     connection.execute(sa.delete(idempotency_keys).where(_is(asked), stale))
 
 
-def _insert_if_free(connection: sa.Connection) -> sa.Insert:
+def _insert_if_free(connection: sa.Connection) -> sa.Executable:
+    """Returns the statement that adds a row and returns it, or does nothing and returns none."""
     if connection.dialect.name == "postgresql":
-        return postgresql.insert(idempotency_keys).on_conflict_do_nothing()
-    return sqlite.insert(idempotency_keys).on_conflict_do_nothing()
+        theirs = postgresql.insert(idempotency_keys)
+        return theirs.on_conflict_do_nothing().returning(_table.key)
+    ours = sqlite.insert(idempotency_keys)
+    return ours.on_conflict_do_nothing().returning(_table.key)

@@ -1,9 +1,10 @@
 """The durable queue as the web process sees it: put a job in, take one out.
 
-Two queues, worked by the same processes: `heavy` jobs decode the picture and run one at a time in
-a process, so that a crash is blamed on the job that caused it; `light` jobs only file the picture
-away and run several at a time, because a queue that is looked at 20 times a second would otherwise
-finish at most 20 of them.
+`heavy` jobs decode the picture and run one at a time in a process, so that a crash is blamed on
+the job that caused it; `light` jobs only file the picture away and run several at a time, because
+a queue that is looked at 20 times a second would otherwise finish at most 20 of them. With
+`gpu_queue` set, jobs with a stage that looks through an encoder have a queue of their own, for
+workers on machines that have a CUDA device. A worker takes one heavy job at a time of each.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,7 +30,9 @@ APPLICATION = "artscraper-gateway"
 # only when the order of a workflow's steps changes.
 WORKFLOW_VERSION = "1"
 WORKFLOW = "run_job"
-LIGHT, HEAVY = "light", "heavy"
+LIGHT, HEAVY, GPU = "light", "heavy", "gpu"
+QUEUES = {"cpu": (LIGHT, HEAVY), "gpu": (GPU,)}  # by what workers are told to take
+_THROUGH_AN_ENCODER = {"fawkes", "photoguard", "mist", "nightshade"}
 _NORMAL_PRIORITY = 101  # of the queue, where lower runs first; unset would be 0, ahead of all
 
 _in_queue = sa.func.count()
@@ -44,6 +48,13 @@ _COUNT_QUEUED = sa.select(
 def is_heavy(request: dict[str, Any]) -> bool:
     """Whether a job of this request decodes its picture."""
     return bool(request["include_protection"] or request["include_hash_analysis"])
+
+
+def queue_for(request: dict[str, Any], *, gpu_queue: bool) -> str:
+    """Returns the queue of a job; `gpu_queue` says whether there is one for encoders' jobs."""
+    if gpu_queue and _THROUGH_AN_ENCODER & set(request["stages"]):
+        return GPU
+    return HEAVY if is_heavy(request) else LIGHT
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,19 @@ class JobQueue:
     def forget(self, job_id: str) -> None:
         """Removes the queue's own record of the job."""
         self._client.delete_workflow(job_id)
+
+    def forget_ended(self, *, before: float, at_most: int) -> int:
+        """Removes records of workflows that ended before that moment; returns how many."""
+        moment = datetime.fromtimestamp(before, UTC).isoformat()
+        ended = self._client.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            completed_before=moment,
+            limit=at_most,
+            load_input=False,
+            load_output=False,
+        )
+        self._client.delete_workflows([workflow.workflow_id for workflow in ended])
+        return len(ended)
 
     def close(self) -> None:
         """Ends the client's threads; the engine stays open."""

@@ -1,26 +1,29 @@
 """The durable workflow of a job, on the worker's side: one step a stage.
 
-A step's result is recorded when it ends. A worker that dies is started again, takes its jobs up
-and goes on behind the last recorded step; the step it died in runs again from its beginning, and
-writes the same files under the same names.
+A step's result is recorded when it ends, unless the worker has lost the job meanwhile. When a
+worker dies, another one, or the next one in its slot, takes its jobs up and goes on behind the
+last recorded step; the step it died in runs again from its beginning. Where files stand meanwhile
+is told in `storage.py`.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from dbos import DBOS, PortableWorkflowError
 
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.heartbeats import WorkerGivenUp
 from artscraper_gateway.job_queue import WORKFLOW, is_heavy
+from artscraper_gateway.outages import patiently
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job, JobStore
 from artscraper_runner import (
     AnalysisOptions,
@@ -31,22 +34,21 @@ from artscraper_runner import (
     RunnerError,
     SigningSettings,
     StageFailed,
-    Workspace,
 )
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.2  # how old the answer to "is this job still wanted" may be
 _TELL_EVERY_S = 0.5  # of progress: at most two events a second
 Record = dict[str, Any]
-T = TypeVar("T")
 
 
 @dataclass
 class JobRunner:
-    """Runs jobs in this worker process, whose slot is `worker`."""
+    """Runs jobs in this worker process, which is registered as `worker`."""
 
     config: GatewayConfig
     store: JobStore
+    storage: Storage
     worker: str
 
     def register(self) -> None:
@@ -58,35 +60,64 @@ class JobRunner:
 
     def run(self, job_id: str) -> None:
         """The workflow. Which steps it takes depends on the job's request alone."""
-        job = self.store.find(job_id)
+        job = patiently(self.store.find, job_id)
         if job is None or job.is_finished:
             return
-        folders = JobFolders.of(job_id, self.config)
         ended = False
         try:
-            steps = _Steps(self, job, folders)
-            if is_heavy(job.request):
-                steps.take_all()
-            else:
-                steps.file_away()
-            ended = self.store.finish(job_id, disk_bytes=folders.disk_bytes())
+            size = self._produce(job)
+            finish = self.store.finish
+            ended = patiently(finish, job_id, worker=self.worker, disk_bytes=size)
         except Cancelled:
             _log.info("job %s was cancelled", job_id)
         except Exception as error:
-            ended = self._fail(job, folders, error)
+            ended = self._fail(job, error)
         finally:
-            if not ended:  # cancelled, deleted, or taken over by another worker
-                if not self.store.is_wanted(job_id):
-                    shutil.rmtree(folders.work, ignore_errors=True)
-                self.store.let_go(job_id)
+            if not ended:
+                self._let_go(job_id)
+        self._tidy(job_id)
 
-    def _fail(self, job: Job, folders: JobFolders, error: Exception) -> bool:
+    def _tidy(self, job_id: str) -> None:
+        try:
+            self.storage.clear(job_id)
+        except OSError:
+            _log.exception("what job %s needed while it ran could not be removed", job_id)
+
+    def _produce(self, job: Job) -> int | None:
+        """Makes the results; returns what they take on disk, None = not known any more."""
+        if self.storage.is_published(job.id):  # by a worker that died before it could say so
+            patiently(self.store.begin_stage, job.id, "summary", worker=self.worker)
+            return None
+        steps = _Steps(self, job)
+        if is_heavy(job.request):
+            steps.take_all()
+        else:
+            steps.file_away()
+        size = JobFolders.of(job.id, self.config).disk_bytes()
+        self.storage.publish(job.id, self.worker)
+        return size
+
+    def _fail(self, job: Job, error: Exception) -> bool:
         """Ends the job as error. The caller sees readable reasons only, the log the rest."""
         _log.warning("job %s failed: %s", job.id, error, exc_info=error)
-        known = isinstance(error, RunnerError | PortableWorkflowError)
-        reason = str(error) if known else "internal error; the gateway's log has the reason"
-        shutil.rmtree(folders.work, ignore_errors=True)
-        return self.store.finish(job.id, error=reason, disk_bytes=folders.disk_bytes())
+        reason = "internal error; the gateway's log has the reason"
+        if isinstance(error, RunnerError | PortableWorkflowError):
+            reason = str(error)
+        elif isinstance(error, OSError) and error.strerror:
+            reason = f"the gateway could not store the results: {error.strerror}"
+        return patiently(self.store.finish, job.id, worker=self.worker, error=reason)
+
+    def _let_go(self, job_id: str) -> None:
+        """Of a job that is being deleted.
+
+        Raises:
+            WorkerGivenUp: others have it, and the queue must not think that it has ended here.
+        """
+        patiently(self.store.let_go, job_id, worker=self.worker)
+        if not patiently(self.store.exists, job_id):
+            self.storage.remove(job_id)  # what was written while it was being removed
+        if not patiently(self.store.is_registered, self.worker):
+            raise WorkerGivenUp(self.worker)
 
 
 @dataclass
@@ -95,12 +126,12 @@ class _Steps:
 
     runner: JobRunner
     job: Job
-    folders: JobFolders
     _wanted: bool = field(default=True, init=False)
     _asked_at: float = field(default=0.0, init=False)
     _told_at: float = field(default=0.0, init=False)
     _behind: int = field(default=-1, init=False)  # steps that lie behind the one that runs
     _total: int = field(default=1, init=False)
+    _taken_over: set[str] = field(default_factory=set, init=False)
 
     def take_all(self) -> None:
         """Runs analysis and protection as the job asks for them, one durable step after another."""
@@ -131,14 +162,17 @@ class _Steps:
         )
 
     def _picture_run(self) -> PictureRun:
-        config, folders = self.runner.config, self.folders
+        config = self.runner.config
+        storage = self.runner.storage
+        folder = storage.fetch_input(self.job.id)
         target = self.job.request.get("nightshade_target_file")
         return PictureRun(
-            source=folders.input / self.job.source,
-            workspace=Workspace(output=folders.output, work=folders.work),
+            source=folder / self.job.source,
+            shown_source=storage.shown_input(self.job.id, self.job.source),
+            workspace=storage.workspace(self.job.id, self.runner.worker),
             limits=config.picture_limits,
             options=Choices(config).protection(
-                self.job.request, target=folders.input / target if target else None
+                self.job.request, target=folder / target if target else None
             ),
             controls=Controls(self._on_progress, self._should_stop),
             signing=SigningSettings(
@@ -146,17 +180,29 @@ class _Steps:
             ),
         )
 
-    def _take(self, stage: str, work: Callable[[], T]) -> T:
+    def _take(self, stage: str, work: Callable[[], Record]) -> Record:
         """Runs `work` as the durable step `stage`, or returns what it returned before a crash."""
         self._behind += 1
-        return DBOS.run_step({"name": stage}, self._guarded, stage, work)
+        taken: Record = DBOS.run_step({"name": stage}, self._kept, stage, work)
+        worker = taken.get("by")
+        if worker is None:
+            raise StageFailed(stage, "an earlier release ran it; submit the picture again")
+        if worker != self.runner.worker and worker not in self._taken_over:
+            self.runner.storage.take_over(self.job.id, self.runner.worker, before=worker)
+            self._taken_over.add(worker)
+        record: Record = taken["record"]
+        return record
 
-    def _guarded(self, stage: str, work: Callable[[], T]) -> T:
+    def _kept(self, stage: str, work: Callable[[], Record]) -> Record:
+        record = self._guarded(stage, work)
+        self.runner.storage.keep_stage(self.job.id, self.runner.worker)
+        return {"by": self.runner.worker, "record": record}
+
+    def _guarded(self, stage: str, work: Callable[[], Record]) -> Record:
         """Blames a stage that its worker keeps dying in, so that it cannot go on for ever."""
         runner = self.runner
-        attempts = runner.store.begin_stage(
-            self.job.id, stage, worker=runner.worker, progress=max(0, self._behind) / self._total
-        )
+        begin, behind = runner.store.begin_stage, max(0, self._behind) / self._total
+        attempts = patiently(begin, self.job.id, stage, worker=runner.worker, progress=behind)
         if attempts is None:
             raise Cancelled("the job was cancelled or deleted")
         if attempts > runner.config.max_stage_attempts:
@@ -169,13 +215,16 @@ class _Steps:
         if inner.total and now - self._told_at >= _TELL_EVERY_S:
             self._told_at = now
             done = (self._behind + min(1.0, inner.done / inner.total)) / self._total
-            self.runner.store.report_progress(self.job.id, done, worker=self.runner.worker)
+            report = self.runner.store.report_progress
+            patiently(report, self.job.id, done, worker=self.runner.worker)
 
     def _should_stop(self) -> bool:
         now = time.monotonic()
         if now - self._asked_at > _LOOK_AGAIN_S:
             self._asked_at = now
-            self._wanted = self.runner.store.is_wanted(self.job.id)
+            runner = self.runner
+            wanted = patiently(runner.store.is_wanted, self.job.id, worker=runner.worker)
+            self._wanted = wanted
         return not self._wanted
 
 

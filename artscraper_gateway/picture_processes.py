@@ -1,19 +1,29 @@
-"""Decode pictures in processes of their own: the web process reads no more than their headers."""
+"""Decode pictures in processes of their own: the web process reads no more than their headers.
+
+Such a process is a module that prints one line of JSON, with `refused` when the picture is at
+fault; whatever else it does, the gateway is.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from artscraper_gateway.errors import BrokenPicture, TooBusy
+from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
+
+_log = logging.getLogger(__name__)
+_LOGGED_BYTES = 4_000  # of what a failed process said last
 
 
 @dataclass
 class PictureProcesses:
-    """Runs commands of `python -m artscraper_runner`, `at_once` at a time; so many more may wait.
+    """Runs modules, `at_once` at a time; so many more may wait.
 
     Each runs below the web process' priority and is killed after `timeout_s`.
     """
@@ -27,40 +37,47 @@ class PictureProcesses:
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.at_once)
 
-    async def run(self, *arguments: str) -> bytes:
-        """Returns what the command printed.
+    async def run(self, module: str, *arguments: str) -> dict[str, Any]:
+        """Returns what `python -m module` said.
 
         Raises:
-            BrokenPicture: the command failed, or took too long.
-            TooBusy: too many others wait for the same.
+            BrokenPicture: it refused the picture.
+            TooBusy: too many others wait for the same, or there was no time to finish.
+            GatewayError: the process failed; the log has the reason.
         """
         if self._inside >= self.at_once + self.waiting:
             raise TooBusy("Too many pictures are being read; try again in a moment.")
         self._inside += 1
         try:
             async with self._slots:
-                return await self._run(arguments)
+                said = await self._run(module, arguments)
         finally:
             self._inside -= 1
+        if "refused" in said:
+            raise BrokenPicture(said["refused"])
+        return said
 
-    async def _run(self, arguments: tuple[str, ...]) -> bytes:
+    async def _run(self, module: str, arguments: tuple[str, ...]) -> dict[str, Any]:
         package_root = str(Path(__file__).resolve().parent.parent)
         search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
         process = await asyncio.create_subprocess_exec(
-            *("nice", sys.executable, "-m", "artscraper_runner", *arguments),
+            *("nice", sys.executable, "-m", module, *arguments),
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": search_path},
         )
         try:
             async with asyncio.timeout(self.timeout_s):
-                output, _ = await process.communicate()
+                output, complaints = await process.communicate()
         except TimeoutError as error:
-            raise BrokenPicture("the picture could not be read in time") from error
+            raise TooBusy("The picture could not be read in time; try again later.") from error
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         if process.returncode != 0:
-            raise BrokenPicture("the picture cannot be decoded")
-        return output
+            last_words = complaints[-_LOGGED_BYTES:].decode(errors="replace")
+            _log.error("%s ended with %d: %s", module, process.returncode, last_words)
+            raise GatewayError("The picture could not be read; the gateway's log has the reason.")
+        said: dict[str, Any] = json.loads(output)
+        return said

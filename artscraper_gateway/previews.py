@@ -1,29 +1,41 @@
-"""Small copies of layers, made once each and kept with the job until it is deleted."""
+"""Small copies of layers, made once each and kept with the job until it is deleted.
+
+`python -m artscraper_gateway.previews LAYER FILE SIZE LIMITS` makes one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import json
+import resource
+import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.errors import NotFound
 from artscraper_gateway.picture_processes import PictureProcesses
+from artscraper_runner import PictureLimits
 
 MEDIA_TYPES = {".webp": "image/webp", ".jpg": "image/jpeg"}
 _KEPT = 64  # of one job; a caller who asks for every size there is must not fill the disk
+_MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
+_CPU_S = 90
+_TIMEOUT_S = 60.0
 
 
 @dataclass
 class Previews:
-    """Makes previews by `python -m artscraper_runner preview`, at most two at a time.
+    """Makes previews of layers within `limits`, at most two at a time.
 
     Layer `original` is what a stranger sent, and may never have been decoded: so each preview is
     made in a process of its own, with limits on its memory and time.
     """
 
-    _processes: PictureProcesses = field(default_factory=lambda: PictureProcesses(waiting=64))
+    limits: PictureLimits
+    _processes: PictureProcesses = field(
+        default_factory=lambda: PictureProcesses(waiting=64, timeout_s=_TIMEOUT_S)
+    )
     _making: dict[Path, asyncio.Lock] = field(default_factory=dict)
 
     async def find_or_make(self, layer: Path, folder: Path, *, size: int, suffix: str) -> Path:
@@ -33,7 +45,6 @@ class Previews:
 
         Raises:
             BrokenPicture: the layer cannot be decoded.
-            NotFound: the job was deleted meanwhile.
             TooBusy: too many others wait.
         """
         path = folder / f"{layer.parent.name}-{size}{suffix}"
@@ -49,15 +60,31 @@ class Previews:
 
     async def _make(self, layer: Path, path: Path, size: int) -> None:
         await run_sync(_make_room, path.parent)
-        await self._processes.run("preview", str(layer), f"--out={path}", f"--size={size}")
+        limits = json.dumps(asdict(self.limits))
+        await self._processes.run(__name__, str(layer), str(path), str(size), limits)
 
 
 def _make_room(folder: Path) -> None:
-    """Makes the folder, but not that of a deleted job; the oldest previews go."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileNotFoundError as error:
-        raise NotFound("The job is being deleted.") from error
+    """Makes the folder; the oldest previews go."""
+    folder.mkdir(parents=True, exist_ok=True)
     kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
     for path in kept[: max(0, len(kept) - _KEPT + 1)]:
         path.unlink(missing_ok=True)
+
+
+def main(layer: str, path: str, size: str, limits: str) -> None:
+    """Makes a preview, or prints why the layer is refused."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+    from artscraper_runner import PictureError, write_preview  # load NumPy
+
+    try:
+        write_preview(Path(layer), Path(path), int(size), PictureLimits(**json.loads(limits)))
+    except (PictureError, MemoryError) as error:
+        print(json.dumps({"refused": str(error) or "the picture needs too much memory"}))
+        return
+    print("{}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

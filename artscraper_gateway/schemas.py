@@ -34,7 +34,10 @@ class JobOptions(BaseModel):
     enable_tineye: bool = Field(False, description="send the picture to TinEye's reverse search")
 
     stages: Annotated[list[str] | None, BeforeValidator(_split_names)] = Field(
-        None, description="protection stages, in this order; none given = all", max_length=32
+        None,
+        description="protection stages, in this order, but for stegano-embed and c2pa, which run"
+        " last; none given = all but the optional ones",
+        max_length=32,
     )
     strength: Literal["low", "medium", "high"] | None = Field(
         None, description="how far pixels may change: 4, 8 or 16 of 255; none = the gateway's"

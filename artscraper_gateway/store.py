@@ -8,9 +8,10 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from artscraper_gateway.database import jobs
+from artscraper_gateway.database import jobs, workers
 from artscraper_gateway.deliveries import add_delivery
 from artscraper_gateway.events import append_event
+from artscraper_gateway.heartbeats import WorkerGivenUp
 
 # queued -> running -> done | error; any of them -> deleting -> (no row).
 Status = Literal["queued", "running", "done", "error"]
@@ -23,6 +24,8 @@ CANCELLED, FAILED = "cancelled", "failed"  # codes of why a job ended in error
 _IS_OPEN = sa.and_(jobs.c.id == sa.bindparam("job_id"), jobs.c.status.in_(("queued", "running")))
 _FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"), jobs.c.status != DELETING)
 _ADD = sa.insert(jobs)
+# A worker writes about a job that it holds, or takes one that nobody holds.
+_IS_FREE_OR_MINE = sa.or_(jobs.c.worker.is_(None), jobs.c.worker == sa.bindparam("new_worker"))
 _FARTHER = sa.case(
     (jobs.c.progress < sa.bindparam("new_progress"), sa.bindparam("new_progress")),
     else_=jobs.c.progress,
@@ -30,7 +33,7 @@ _FARTHER = sa.case(
 _NEXT = jobs.c.revision + 1
 _BEGIN_STAGE = (
     sa.update(jobs)
-    .where(_IS_OPEN)
+    .where(_IS_OPEN, _IS_FREE_OR_MINE)
     .values(
         status="running",
         stage=sa.bindparam("new_stage"),
@@ -64,8 +67,12 @@ _SHOWN = ("status", "stage", "progress", "error", "error_code")
 _TOLD = (*_SHOWN, "id", "revision", "owner", "callback_url", "submitted_at", "batch_id")
 _FINISH = (
     sa.update(jobs)
-    .where(_IS_OPEN)
-    .values(**_ENDED, worker=None, disk_bytes=sa.bindparam("bytes"))
+    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
+    .values(
+        **_ENDED,
+        worker=None,
+        disk_bytes=sa.func.coalesce(sa.bindparam("bytes"), jobs.c.disk_bytes),
+    )
     .returning(*(jobs.c[name] for name in _TOLD))
 )
 # The worker that holds the job lets go of it itself, once it has stopped.
@@ -164,6 +171,9 @@ class JobStore:
 
         `progress` is how much of the whole job lies behind it, 0..1. None means that the job is
         gone, cancelled or being deleted, so there is nothing to do.
+
+        Raises:
+            WorkerGivenUp: the worker's jobs have gone to others.
         """
         values = {
             "job_id": job_id,
@@ -172,13 +182,16 @@ class JobStore:
             "new_progress": progress,
             "now": time.time(),
         }
-        with self.engine.begin() as connection:
-            row = connection.execute(_BEGIN_STAGE, values).one_or_none()
-            if row is None:
-                return None
-            change = {"status": "running", "stage": stage, "progress": row.progress}
-            append_event(connection, job_id, row.revision, "stage", change)
-            return cast(int, row.stage_attempts)
+        try:
+            with self.engine.begin() as connection:
+                row = connection.execute(_BEGIN_STAGE, values).one_or_none()
+                if row is None:
+                    return None
+                change = {"status": "running", "stage": stage, "progress": row.progress}
+                append_event(connection, job_id, row.revision, "stage", change)
+                return cast(int, row.stage_attempts)
+        except sa.exc.IntegrityError as error:
+            raise WorkerGivenUp(worker) from error
 
     def report_progress(self, job_id: str, progress: float, *, worker: str) -> None:
         """Records how much of the job is done, 0..1; it never goes back."""
@@ -194,18 +207,25 @@ class JobStore:
                 change = {"status": "running", "stage": row.stage, "progress": row.progress}
                 append_event(connection, job_id, row.revision, "progress", change)
 
-    def finish(self, job_id: str, *, error: str | None = None, disk_bytes: int = 0) -> bool:
-        """Ends the job as done, or as error with the reason; False when it is open no more."""
-        return self._end(_FINISH, job_id, error, FAILED if error else None, bytes=disk_bytes)
+    def finish(
+        self, job_id: str, *, worker: str, error: str | None = None, disk_bytes: int | None = None
+    ) -> bool:
+        """Ends the job as done, or as error with the reason.
+
+        `disk_bytes` is what its files take; None = as much as before. False when it is being
+        deleted, has ended, or is not held by `worker`.
+        """
+        code = FAILED if error else None
+        return self._end(_FINISH, job_id, error, code, by_worker=worker, bytes=disk_bytes)
 
     def cancel(self, job_id: str) -> bool:
         """Ends the job as error, cancelled; False when it had ended. Its worker stops by itself."""
         return self._end(_CANCEL, job_id, "the job was cancelled", CANCELLED)
 
-    def is_wanted(self, job_id: str) -> bool:
-        """Whether the job is to be worked on: it exists, and nobody has cancelled it."""
+    def is_wanted(self, job_id: str, *, worker: str) -> bool:
+        """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
         job = self.find(job_id)
-        return job is not None and not job.is_finished
+        return job is not None and job.worker == worker and not job.is_finished
 
     def mark_deleting(self, job_id: str) -> bool:
         """Hides the job from callers; False when there was none."""
@@ -223,27 +243,23 @@ class JobStore:
         with self.engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def let_go(self, job_id: str) -> None:
+    def is_registered(self, worker: str) -> bool:
+        """Whether the worker may hold jobs; once it may not, it never may again."""
+        query = sa.select(workers.c.id).where(workers.c.id == worker)
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def let_go(self, job_id: str, *, worker: str) -> None:
         """The worker is through with the job, whatever became of it."""
-        self._update(jobs.c.id == job_id, worker=None)
+        self._update(sa.and_(jobs.c.id == job_id, jobs.c.worker == worker), worker=None)
 
     def return_unfinished(self, worker: str) -> None:
         """A worker that stops on purpose takes back the attempts it had begun."""
         self._update(
             sa.and_(jobs.c.worker == worker, jobs.c.status == "running"),
             worker=None,
-            stage_attempts=sa.func.max(jobs.c.stage_attempts - 1, 0),
+            stage_attempts=sa.case((jobs.c.stage_attempts > 0, jobs.c.stage_attempts - 1), else_=0),
         )
-
-    def release_dead(self, worker: str) -> None:
-        """A worker that starts holds nothing yet, so what its slot held was left by a dead one."""
-        self._update(jobs.c.worker == worker, worker=None)
-
-    def holds_any(self, worker: str) -> bool:
-        """Whether a job is still held in the name of `worker`."""
-        query = sa.select(jobs.c.id).where(jobs.c.worker == worker)
-        with self.engine.connect() as connection:
-            return connection.execute(query).first() is not None
 
     def remove(self, job_id: str) -> None:
         """Forgets a job that is being deleted, with its events and deliveries."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,8 +27,9 @@ from artscraper_gateway.errors import (
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, fingerprint
 from artscraper_gateway.job_listing import JobListing, ShownJob
-from artscraper_gateway.job_queue import HEAVY, LIGHT, JobQueue, Terms, is_heavy
+from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
 from artscraper_gateway.schemas import JobOptions
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import NewJob
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
@@ -70,6 +70,7 @@ class Submission:
     config: GatewayConfig
     queue: JobQueue
     choices: Choices
+    storage: Storage
     listing: JobListing
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
@@ -82,7 +83,7 @@ class Submission:
         """
         request = self.choices.request(offer.options)
         if key is not None and offer.name is not None:  # known before anything is fetched
-            asked = IdempotencyClaim(terms.owner, key, fingerprint([payload(offer)]))
+            asked = IdempotencyClaim(terms.owner, key, fingerprint("job", [payload(offer)]))
             answer = await run_sync(find_answer, self.listing.engine, asked)
             if answer is not None:
                 return await run_sync(self._again, answer)
@@ -115,7 +116,7 @@ class Submission:
             id=job_id,
             source=source,
             request=request,
-            queue=HEAVY if is_heavy(request) else LIGHT,
+            queue=queue_for(request, gpu_queue=self.config.gpu_queue),
             owner=terms.owner,
             priority=offer.options.priority,
             callback_url=offer.options.callback_url,
@@ -145,12 +146,24 @@ class Submission:
         except BaseException:
             # A request that is cut off at shutdown may have been accepted a moment before.
             if not self.queue.knows(job_id):
-                shutil.rmtree(folders.intake, ignore_errors=True)
+                self.discard(job_id)
             raise
 
     def discard(self, job_id: str) -> None:
-        """Removes the folder of a job that will not be added."""
-        shutil.rmtree(JobFolders.of(job_id, self.config).intake, ignore_errors=True)
+        """Removes the files of a job that will not be added."""
+        with suppress(OSError):
+            self.storage.remove(job_id)
+
+    def keep(self, new: NewJob) -> None:
+        """Makes the staged picture reachable for workers, before the job is added. Blocks.
+
+        Raises:
+            StorageFailed: it could not be stored.
+        """
+        try:
+            self.storage.keep_input(new.id)
+        except OSError as error:
+            raise StorageFailed("The picture could not be stored; try again later.") from error
 
     def check_header(self, path: Path) -> PictureHeader:
         """Returns the header of the picture at `path`.
@@ -173,7 +186,10 @@ class Submission:
         new = self.stage(offer, request, job_id, terms)
         asked = None
         if key is not None:
-            asked = IdempotencyClaim(terms.owner, key, fingerprint([self.payload(offer, new)]))
+            asked = IdempotencyClaim(
+                terms.owner, key, fingerprint("job", [self.payload(offer, new)])
+            )
+        self.keep(new)
         accepted = self.queue.submit(new, terms, asked=asked)
         if isinstance(accepted, str):
             self.discard(job_id)

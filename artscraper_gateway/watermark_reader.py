@@ -1,29 +1,50 @@
-"""Read a picture's watermark in a process of its own: the web process decodes no pictures."""
+"""Read a picture's watermark in a process of its own: the web process decodes no pictures.
+
+`python -m artscraper_gateway.watermark_reader PICTURE LIMITS` is that process.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from artscraper_gateway.picture_processes import PictureProcesses
+from artscraper_runner import PictureLimits
 
 
 @dataclass
 class WatermarkReader:
-    """Runs `python -m artscraper_runner read-watermark`, at most two at a time."""
+    """Reads pictures within `limits`, at most two at a time."""
 
-    _processes: PictureProcesses = field(default_factory=PictureProcesses)
+    limits: PictureLimits
+    processes: PictureProcesses = field(default_factory=PictureProcesses)
 
     async def read(self, picture: Path) -> dict[str, Any]:
         """Returns `payload`, `text` and `confidence` of the picture, whose header was checked.
 
         Raises:
-            BrokenPicture: it cannot be decoded, or not in time.
-            TooBusy: too many others wait for the same.
+            BrokenPicture: it cannot be decoded.
+            TooBusy: too many others wait for the same, or there was no time to finish.
+            GatewayError: the reading process failed; the log has the reason.
         """
-        found: dict[str, Any] = json.loads(
-            await self._processes.run("read-watermark", str(picture))
-        )
-        return {name: found[name] for name in ("payload", "text", "confidence")}
+        said = await self.processes.run(__name__, str(picture), json.dumps(asdict(self.limits)))
+        return {name: said[name] for name in ("payload", "text", "confidence")}
+
+
+def main(picture: str, limits: str) -> None:
+    """Prints what the picture carries, or why it is refused."""
+    from artscraper_runner import PictureError, open_picture, read_watermark  # load NumPy
+
+    try:
+        pixels = open_picture(Path(picture), PictureLimits(**json.loads(limits))).pixels
+    except PictureError as error:
+        print(json.dumps({"refused": str(error)}))
+        return
+    print(json.dumps(read_watermark(pixels).to_json()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -11,19 +11,34 @@ import os
 import signal
 import sys
 import threading
+import time
 
+import sqlalchemy as sa
 from dbos import DBOS
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
-from artscraper_gateway.job_queue import APPLICATION, HEAVY, LIGHT, WORKFLOW_VERSION
+from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
+from artscraper_gateway.job_queue import (
+    APPLICATION,
+    GPU,
+    HEAVY,
+    LIGHT,
+    QUEUES,
+    WORKFLOW_VERSION,
+    JobQueue,
+)
 from artscraper_gateway.jobs import JobRunner
+from artscraper_gateway.object_storage import open_storage
+from artscraper_gateway.retention import Retention
 from artscraper_gateway.store import JobStore
-from artscraper_gateway.workers import known_slots, lock_slot
+from artscraper_gateway.workers import lock_slot
 
 _log = logging.getLogger(__name__)
-_ADOPT_EVERY_S = 5.0
+BEAT_EVERY_S = 1.0
+_SWEEP_EVERY_S = 2.0
 _LIGHT_JOBS_AT_ONCE = 32
 _NICENESS = 10  # the web process answers at once while workers use every core
 
@@ -36,10 +51,10 @@ class SlotTaken(Exception):
 
 
 def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
-    """Works the queue as executor `slot-<slot>`; returns when told to stop and drained.
+    """Works the queues as the worker of `slot`; returns when told to stop and drained.
 
-    No two processes may run with one slot at a time: they would take each other's jobs. A
-    supervisor has taken the slot's lock for its worker; one that is not supervised takes it here.
+    No two processes of a machine run with one slot at a time. A supervisor has taken the slot's
+    lock for its worker; one that is not supervised takes it here.
 
     Raises:
         SlotTaken: another process has the slot.
@@ -49,33 +64,51 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         raise SlotTaken(slot)
     os.nice(_NICENESS)
     stop = _stop_event(supervised)
-    worker = f"slot-{slot}"
+    storage = open_storage(config)
     store = JobStore(open_engine(config))
-    store.release_dead(worker)
-    JobRunner(config, store, worker).register()
-    _launch(config, store, worker)
-    _log.info("worker %s is ready", worker)
-    while not stop.wait(_ADOPT_EVERY_S):
-        _adopt_abandoned(config, store)
-    _drain(config, store, worker)
+    patience = round(config.worker_timeout / BEAT_EVERY_S)
+    heart = Heartbeats(store.engine, worker_name(slot), patience)
+    heart.register()
+    JobRunner(config, store, storage, heart.id).register()
+    queue = JobQueue(store)
+    retention = Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
+    put_on_schedule = retention.register()
+    _launch(config, store, heart.id)
+    put_on_schedule()
+    _log.info("worker %s is ready as %s", heart.name, heart.id)
+    threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
+    while not stop.is_set():
+        _put_back_abandoned(heart)
+        stop.wait(_SWEEP_EVERY_S)
+    _drain(config, store, heart)
 
 
-def _adopt_abandoned(config: GatewayConfig, store: JobStore) -> None:
-    """Puts back what a worker left behind whose slot nobody will ever fill again.
+def _show_life(heart: Heartbeats) -> None:
+    """Beats to the end of the process, also while it drains, and looks who else does."""
+    while True:
+        try:
+            heart.beat()
+            heart.give_up_silent()
+        except sa.exc.SQLAlchemyError as error:
+            _log.warning("the database does not answer: %s", error.__cause__)
+        except WorkerGivenUp as error:
+            _log.error("%s", error)
+            logging.shutdown()
+            os._exit(1)  # at once: its threads still work on jobs that are no longer its own
+        time.sleep(BEAT_EVERY_S)
 
-    DBOS gives a dead executor's jobs to the next one of the same name only; fewer workers than
-    before would leave some of them waiting for ever.
+
+def _put_back_abandoned(heart: Heartbeats) -> None:
+    """Puts back what no living worker runs, however its worker came to its end.
+
+    Asked in this order, so that a worker that comes meanwhile is not taken for a dead one.
     """
-    for slot in known_slots(config):
-        if slot < config.worker_concurrency or not store.holds_any(worker := f"slot-{slot}"):
-            continue
-        lock = lock_slot(config, slot)
-        if lock is None:
-            continue
-        _log.warning("taking over the jobs of %s, which is gone", worker)
-        store.release_dead(worker)
-        DBOS._recover_pending_workflows([worker])
-        os.close(lock)
+    running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+    executors = {workflow.executor_id for workflow in running if workflow.executor_id}
+    abandoned = sorted(executors - heart.alive())
+    if abandoned:
+        _log.warning("taking over the jobs of %s", ", ".join(abandoned))
+        DBOS._recover_pending_workflows(abandoned)
 
 
 def _stop_event(supervised: bool) -> threading.Event:
@@ -97,7 +130,6 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
     DBOS(
         config={
             "name": APPLICATION,
-            "system_database_url": f"sqlite:///{config.database_path}",
             "system_database_engine": store.engine,
             "application_version": WORKFLOW_VERSION,
             "executor_id": worker,
@@ -106,27 +138,33 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
             "log_level": "WARNING",
         }
     )
+    at_once = {LIGHT: _LIGHT_JOBS_AT_ONCE, HEAVY: 1, GPU: 1}
+    DBOS.listen_queues([queue for kind in config.queues for queue in QUEUES[kind]])
     DBOS.launch()
-    for queue, at_once in ((LIGHT, _LIGHT_JOBS_AT_ONCE), (HEAVY, 1)):
+    for queue, limit in at_once.items():
         DBOS.register_queue(
-            queue, worker_concurrency=at_once, polling_interval_sec=config.poll_interval
+            queue, worker_concurrency=limit, polling_interval_sec=config.poll_interval
         )
 
 
-def _drain(config: GatewayConfig, store: JobStore, worker: str) -> None:
-    """Finishes what runs, as far as `drain_timeout` allows; the rest waits for the next start."""
-    _log.info("worker %s stops", worker)
+def _drain(config: GatewayConfig, store: JobStore, heart: Heartbeats) -> None:
+    """Finishes what runs, as far as `drain_timeout` allows; the rest is for others, or later."""
+    _log.info("worker %s stops", heart.name)
     # At the deadline the process ends at once, while its jobs still run: were DBOS taken down
     # first, a stage that ends in that moment could not be recorded, and would look like a failure.
-    deadline = threading.Timer(config.drain_timeout, _end, (store, worker))
+    deadline = threading.Timer(config.drain_timeout, _end, (store, heart))
     deadline.start()
     DBOS.destroy(workflow_completion_timeout_sec=int(config.drain_timeout) + 60)
     deadline.cancel()
-    _end(store, worker)
+    _end(store, heart)
 
 
-def _end(store: JobStore, worker: str) -> None:
-    store.return_unfinished(worker)
-    _log.info("worker %s stopped", worker)
+def _end(store: JobStore, heart: Heartbeats) -> None:
+    try:
+        store.return_unfinished(heart.id)
+        heart.leave()
+    except sa.exc.SQLAlchemyError as error:  # then others will find out by its silence
+        _log.warning("worker %s could not say that it leaves: %s", heart.name, error.__cause__)
+    _log.info("worker %s stopped", heart.name)
     logging.shutdown()
     os._exit(0)

@@ -1,9 +1,9 @@
 """Supervise the local worker processes: one a slot, started again when it dies.
 
-A slot is a locked file under base_dir. The lock is taken by whoever supervises, handed down to the
-worker, and let go by the kernel when the worker's process ends, however it ends. So several web
-processes on one machine share one set of workers, and a worker that outlives its supervisor for a
-moment is never joined by a second one of the same slot.
+A slot is a locked file of this machine's under base_dir. The lock is taken by whoever supervises,
+handed down to the worker, and let go by the kernel when the worker's process ends, however it
+ends. So several web processes on one machine share one set of workers, and a worker that outlives
+its supervisor for a moment is never joined by a second one of the same slot.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.heartbeats import machine_name
 
 _log = logging.getLogger(__name__)
 _LOOK_FOR_FREE_SLOT_S = 0.5
@@ -29,7 +30,7 @@ _KILL_GRACE_S = 5.0
 
 def lock_slot(config: GatewayConfig, number: int) -> int | None:
     """Takes slot `number`; returns the descriptor that holds it, or None when another has it."""
-    path = config.base_dir / "workers" / f"slot-{number}.lock"
+    path = config.base_dir / "workers" / machine_name() / f"slot-{number}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -40,17 +41,16 @@ def lock_slot(config: GatewayConfig, number: int) -> int | None:
     return lock
 
 
-def known_slots(config: GatewayConfig) -> list[int]:
-    """Returns the numbers of all slots that were ever taken under this base_dir."""
-    locks = (config.base_dir / "workers").glob("slot-*.lock")
-    return sorted(int(path.stem.removeprefix("slot-")) for path in locks)
-
-
 class WorkerSupervisor:
-    """Keeps `config.worker_concurrency` workers running between `start` and `stop`."""
+    """Keeps `config.worker_concurrency` workers running between `start` and `stop`.
 
-    def __init__(self, config: GatewayConfig) -> None:
-        self._slots = [_Slot(config, number) for number in range(config.worker_concurrency)]
+    They have the first slots, which supervisors on one machine share; or, `roaming`, the first
+    that are free, so that each supervisor adds workers of its own.
+    """
+
+    def __init__(self, config: GatewayConfig, *, roaming: bool = False) -> None:
+        numbers = range(config.worker_concurrency)
+        self._slots = [_Slot(config, number, roaming=roaming) for number in numbers]
 
     def start(self) -> None:
         """Starts the workers; those of a slot that another process holds are left to it."""
@@ -68,9 +68,10 @@ class WorkerSupervisor:
 class _Slot:
     """One slot and the thread that looks after it."""
 
-    def __init__(self, config: GatewayConfig, number: int) -> None:
+    def __init__(self, config: GatewayConfig, number: int, *, roaming: bool) -> None:
         self.config = config
         self.number = number
+        self._roaming = roaming
         self.process: subprocess.Popen[bytes] | None = None
         self.thread = threading.Thread(target=self._look_after, daemon=True)
         self._stopping = threading.Event()
@@ -95,6 +96,9 @@ class _Slot:
         """Runs a worker to its end if the slot is free, else waits a moment."""
         begun = time.monotonic()
         lock = lock_slot(self.config, self.number)
+        if lock is None and self._roaming:
+            self.number += 1
+            return
         if lock is None:
             self._stopping.wait(_LOOK_FOR_FREE_SLOT_S)
             return

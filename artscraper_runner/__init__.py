@@ -18,6 +18,7 @@ _HOME = {
     "BrokenPicture": "errors",
     "Cancelled": "errors",
     "InvalidOption": "errors",
+    "PictureError": "errors",
     "PictureTooLarge": "errors",
     "UnknownName": "errors",
     "UnsupportedPicture": "errors",
@@ -32,6 +33,7 @@ _HOME = {
     "read_watermark": "watermarks.reading",
     "PictureHeader": "images",
     "inspect_picture": "images",
+    "open_picture": "images",
     "processor_names": "processors",
     "stage_names": "protections",
     "check_options": "protections",
@@ -39,6 +41,7 @@ _HOME = {
     "default_stages": "protections",
     "encoder_names": "encoders",
     "PREVIEW_SIDES": "types",
+    "write_preview": "previews",
     "PictureRun": "picture_run",
     "Workspace": "workspace",
     "run_full_workflow": "protection_pipeline",
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption
+    from artscraper_runner.errors import PictureError as PictureError
     from artscraper_runner.errors import PictureTooLarge as PictureTooLarge
     from artscraper_runner.errors import RunnerError as RunnerError
     from artscraper_runner.errors import StageFailed as StageFailed
@@ -59,7 +63,9 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import UnsupportedPicture as UnsupportedPicture
     from artscraper_runner.images import PictureHeader as PictureHeader
     from artscraper_runner.images import inspect_picture as inspect_picture
+    from artscraper_runner.images import open_picture as open_picture
     from artscraper_runner.picture_run import PictureRun as PictureRun
+    from artscraper_runner.previews import write_preview as write_preview
     from artscraper_runner.processors import processor_names as processor_names
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture
     from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow

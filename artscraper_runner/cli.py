@@ -1,11 +1,11 @@
-"""The command line: `protect` a picture or a folder, `analyse`, `read-watermark`, `preview`."""
+"""The command line: `protect` a picture or a folder, `analyse` a picture, `read-watermark`."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 
     from artscraper_runner.protection_pipeline import WorkflowConfig
 
-_PREVIEW_MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
-_PREVIEW_CPU_S = 60
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 0, 1 on failure, 2 on wrong usage."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text at all
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
     except RunnerError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
@@ -66,11 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     read = commands.add_parser("read-watermark", help="print what pictures carry, a line each")
     read.add_argument("images", type=Path, metavar="IMAGE", nargs="+")
     read.set_defaults(run=_read_watermark)
-    preview = commands.add_parser("preview", help="write a small copy, as .webp or .jpg")
-    preview.add_argument("image", type=Path, metavar="IMAGE")
-    preview.add_argument("--out", type=Path, metavar="FILE", required=True)
-    preview.add_argument("--size", type=int, metavar="PX", default=512, help="the longer side")
-    preview.set_defaults(run=_preview)
     return parser
 
 
@@ -219,7 +216,7 @@ def _analyse(options: argparse.Namespace) -> int:
     if options.json_out:
         write_json(options.json_out, analysis)
     else:
-        print(json.dumps(analysis, indent=2, ensure_ascii=False))
+        print(json.dumps(analysis, indent=2))
     return 0
 
 
@@ -236,22 +233,8 @@ def _read_watermark(options: argparse.Namespace) -> int:
             status = 1
             continue
         line = {"image": str(image), **read_watermark(pixels).to_json()}
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(json.dumps(line), flush=True)  # ASCII: it fits any terminal and any file name
     return status
-
-
-def _preview(options: argparse.Namespace) -> int:
-    from artscraper_runner.previews import write_preview
-
-    # The picture may be hostile and nobody waits for long: this process ends at these limits.
-    resource.setrlimit(resource.RLIMIT_AS, (_PREVIEW_MEMORY_BYTES, _PREVIEW_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_PREVIEW_CPU_S, _PREVIEW_CPU_S))
-    try:
-        write_preview(options.image, options.out, options.size, PictureLimits())
-    except (ValueError, MemoryError) as error:
-        print(f"error: {error or 'the picture needs too much memory'}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def _progress(image: Path) -> Controls:

@@ -32,11 +32,11 @@ def payload_of_text(text: str) -> bytes:
 
 
 def text_of_payload(payload: bytes) -> str | None:
-    """Returns the text that a payload carries; None for a number and for what is no UTF-8."""
+    """Returns the text that a payload carries; None for a number, nothing and what is no UTF-8."""
     if len(payload) != TEXT_BYTES:
         return None
     try:
-        return payload.rstrip(b"\0").decode("utf-8")
+        return payload.rstrip(b"\0").decode("utf-8") or None
     except UnicodeDecodeError:
         return None
 

@@ -47,6 +47,7 @@ class PictureRun:
     options: ProtectionOptions = field(default_factory=ProtectionOptions)
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
+    shown_source: str | None = None  # what the summary calls the source; None = its path
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -57,7 +58,7 @@ class PictureRun:
         return {
             "stage": ORIGINAL,
             "description": "The picture as received, byte for byte.",
-            "path": str(path.absolute()),
+            "path": self.workspace.shown(path),
             "processing_size": [header.width, header.height],
             "applied": True,
             "reason": _what_was_left_out(header),
@@ -105,8 +106,8 @@ class PictureRun:
 
         layers = self._with_final_measures(layers)
         summary: Json = {
-            "image": str(self.source.absolute()),
-            "analysis": str(self.workspace.analysis_path.absolute()) if analysis else None,
+            "image": self.shown_source or str(self.source.absolute()),
+            "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
             "layers": layers,
             "projects": project_rows(layers, analysis),
         }
@@ -125,7 +126,7 @@ class PictureRun:
         applied = {name: stage for name, stage in applied.items() if stage.measures_final}
         if not applied:
             return layers
-        final = open_picture(Path(layers[-1]["path"]), self.limits).pixels
+        final = open_picture(self.workspace.file(layers[-1]["path"]), self.limits).pixels
         given = self._stage_input(1)
         return [
             _with_final(layer, applied[layer["stage"]].measure_final(final, given))
@@ -149,7 +150,7 @@ class PictureRun:
 
     def _stage_input(self, index: int) -> StageInput:
         from artscraper_runner.protections.stage import StageInput
-        from artscraper_runner.saving import layer_format
+        from artscraper_runner.saving import carried_xmp, layer_format
 
         picture = self._picture
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
@@ -160,6 +161,7 @@ class PictureRun:
             self._said,
             self.controls,
             saved_as=layer_format(picture, self.source),
+            xmp=carried_xmp(picture),
             signing=self.signing,
         )
 
@@ -167,20 +169,20 @@ class PictureRun:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
 
         path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
-        pixels = given.pixels if result.pixels is None else _restore_hidden(result.pixels, given)
+        pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
         self.workspace.save_pixels(index, pixels)
         mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
-        self._save(path, stage, given, pixels, applied=result.pixels is not None)
+        stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
             "description": stage.description,
-            "path": str(path.absolute()),
+            "path": self.workspace.shown(path),
             "processing_size": list(result.processing_size or (width, height)),
             "applied": result.pixels is not None,
             "reason": result.reason,
-            "mask_path": str(mask_path.absolute()),
-            "metrics": self._measure(path, stage, given, result),
+            "mask_path": self.workspace.shown(mask_path),
+            "metrics": {**self._measure(path, stage, given, result), **stated},
         }
 
     def _measure(self, path: Path, stage: Stage, given: StageInput, result: StageResult) -> Json:
@@ -204,15 +206,15 @@ class PictureRun:
         pixels: NDArray[np.uint8],
         *,
         applied: bool,
-    ) -> None:
+    ) -> Json:
         from artscraper_runner.saving import save_layer
 
         if not applied:
             save_layer(pixels, self._picture, path, given.saved_as)
-            return
+            return {}
         with atomic_path(path) as temporary:
             save_layer(pixels, self._picture, temporary, given.saved_as, edit_xmp=stage.edit_xmp)
-            stage.finish_file(temporary, given)
+            return stage.finish_file(temporary, given)
 
     def _save_mask(
         self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]
@@ -230,15 +232,6 @@ class PictureRun:
 
 def _with_final(layer: Json, left: Json) -> Json:
     return {**layer, "metrics": {**layer["metrics"], "final": left}}
-
-
-def _restore_hidden(pixels: NDArray[np.uint8], given: StageInput) -> NDArray[np.uint8]:
-    """Nobody sees the pixels under alpha 0, so nothing may be written there."""
-    if given.alpha is None:
-        return pixels
-    import numpy as np
-
-    return np.where((given.alpha == 0)[..., None], given.original, pixels)
 
 
 def _what_was_left_out(header: PictureHeader) -> str | None:

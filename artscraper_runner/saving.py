@@ -3,23 +3,25 @@
 PNG, lossless WebP, TIFF and BMP stay what they are. GIF and palette pictures cannot carry the
 change and become PNG. A JPEG is saved as JPEG of quality 95 with full colour resolution, a lossy
 WebP as WebP 95, an AVIF as AVIF 95 (4:4:4). Size, ICC profile, alpha, resolution, orientation,
-camera and author fields are kept; GPS is dropped wherever it stands.
+camera and author fields are kept; GPS is dropped wherever it stands, and so is XMP that cannot be
+searched for it.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
+from artscraper_runner.carried_exif import CAMERA_IFD, carried_exif, is_resolution
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.images import Picture
 from artscraper_runner.workspace import atomic_path
+from artscraper_runner.xmp import without_places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,19 +30,10 @@ if TYPE_CHECKING:
 EditXmp = Callable[[bytes | None], bytes | None]
 
 LOSSY_QUALITY = 95
-_EXIF_IFD = 0x8769
-_GPS_IFD = 0x8825
-_ORIENTATION = 0x0112
-_EXIF_MAX_BYTES = 65_527  # one JPEG segment
-_XMP_TIFF_TAG = 700
-# EXIF fields that describe the stored pixels; the encoder writes its own.
-_LAYOUT_TAGS = frozenset(range(0x00FE, 0x0107)) | {0x0111, 0x0115, 0x0116, 0x0117, 0x011C, 0x0153}
+# One segment of a JPEG, less what stands in it before the content.
+_JPEG_EXIF_MAX_BYTES = 65_527
+_JPEG_XMP_MAX_BYTES = 65_504
 _PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")
-# Repetitions that could overlap are bounded: 200 KB of spaces kept the unbounded ones for 75 s.
-_XMP_GPS = re.compile(
-    rb"""\sexif:GPS\w{1,40}\s{0,9}=\s{0,9}("[^"]*"|'[^']*')"""
-    rb"""|<exif:GPS(\w{1,40})\b[^<]{0,4000}</exif:GPS\2>"""
-)
 # Pixels upright -> as stored: the transposition that undoes each EXIF orientation.
 _TO_STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,6 +53,11 @@ class LayerFormat:
     name: str
     suffix: str
     lossless: bool
+
+    @property
+    def max_xmp_bytes(self) -> int | None:
+        """The longest XMP packet that the format holds; None = any."""
+        return _JPEG_XMP_MAX_BYTES if self.name == "JPEG" else None
 
 
 def layer_format(picture: Picture, source: Path) -> LayerFormat:
@@ -84,8 +82,9 @@ def save_layer(
 ) -> None:
     """Writes `pixels`, upright uint8 (H, W, 3), with what `picture` carries beside its pixels.
 
-    `edit_xmp` gets the picture's XMP packet, None = none, and returns the one to write.
-    The file appears under `path` whole or not at all.
+    `edit_xmp` gets the picture's XMP packet, None = none, and returns the one to write, which is
+    left out where the format cannot hold one of its length. The file appears under `path` whole or
+    not at all.
 
     Raises:
         RunnerError: the encoder refused the picture.
@@ -99,7 +98,7 @@ def save_layer(
         except OSError as error:
             reason = error.strerror or error
             raise RunnerError(f"the layer cannot be saved as {how.name}: {reason}") from error
-        except (ValueError, TypeError, struct.error) as error:
+        except (ValueError, TypeError, RuntimeError, struct.error) as error:
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
 
 
@@ -121,7 +120,7 @@ def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> d
         options |= {"quality": LOSSY_QUALITY, "subsampling": "4:4:4", "speed": 8}
     elif how.name == "PNG":
         options |= {"compress_level": 3}
-    elif how.name == "TIFF" and not picture.exif.get_ifd(_EXIF_IFD):
+    elif how.name == "TIFF" and not picture.exif.get_ifd(CAMERA_IFD):
         # Pillow compresses through libtiff, which drops the camera's directory.
         options |= {"compression": "tiff_adobe_deflate"}
     return options
@@ -133,20 +132,31 @@ def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> 
     options: dict[str, Any] = {}
     if (profile := rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
         options["icc_profile"] = profile
-    if how.name != "BMP" and (exif := _cleaned_exif(picture)):
+    if (dpi := _resolution(info)) and how.name in ("JPEG", "PNG", "TIFF", "BMP"):
+        options["dpi"] = dpi
+    xmp = _edited_xmp(picture, how, edit_xmp)
+    if exif := _exif(picture, how, xmp):
         options["exif"] = exif
-    if isinstance(info.get("dpi"), tuple) and how.name in ("JPEG", "PNG", "TIFF", "BMP"):
-        options["dpi"] = tuple(float(value) for value in info["dpi"])
-    xmp = edit_xmp(_cleaned_xmp(info))
     if how.name == "PNG":
         options["pnginfo"] = _png_text(info, xmp)
-    elif how.name == "TIFF" and xmp:
-        directory = TiffImagePlugin.ImageFileDirectory_v2()
-        directory[_XMP_TIFF_TAG] = xmp
-        options["tiffinfo"] = directory
     elif how.name in ("JPEG", "WEBP", "AVIF") and xmp:
         options["xmp"] = xmp
     return options
+
+
+def _resolution(info: Mapping[Any, Any]) -> tuple[float, float] | None:
+    dpi = info.get("dpi")
+    if isinstance(dpi, tuple) and len(dpi) == 2 and all(is_resolution(value) for value in dpi):
+        return float(dpi[0]), float(dpi[1])
+    return None
+
+
+def _exif(picture: Picture, how: LayerFormat, xmp: bytes | None) -> bytes | None:
+    if how.name == "BMP":
+        return None
+    if how.name == "TIFF":
+        return carried_exif(picture, xmp=xmp)
+    return carried_exif(picture, max_bytes=_JPEG_EXIF_MAX_BYTES if how.name == "JPEG" else None)
 
 
 def rgb_profile(profile: object) -> bytes | None:
@@ -156,43 +166,19 @@ def rgb_profile(profile: object) -> bytes | None:
     return None
 
 
-def _cleaned_exif(picture: Picture) -> bytes | None:
-    exif = Image.Exif()
-    for tag, value in picture.exif.items():
-        dropped = (_EXIF_IFD, _GPS_IFD, _XMP_TIFF_TAG, *_LAYOUT_TAGS)
-        if tag not in dropped and _can_be_written(tag, value):
-            exif[tag] = value
-    camera = {
-        tag: value
-        for tag, value in picture.exif.get_ifd(_EXIF_IFD).items()
-        if _can_be_written(tag, value)
-    }
-    if camera:
-        exif[_EXIF_IFD] = camera
-    if picture.orientation != 1:
-        exif[_ORIENTATION] = picture.orientation
-    elif _ORIENTATION in exif:
-        exif[_ORIENTATION] = 1
-    written = exif.tobytes() if len(exif) else b""
-    return written if 0 < len(written) <= _EXIF_MAX_BYTES else None
-
-
-def _can_be_written(tag: int, value: object) -> bool:
-    """Cameras write fields of the wrong type, which can be read but not written again."""
-    alone = Image.Exif()
-    try:
-        alone[tag] = value
-        alone.tobytes()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error):
-        return False
-    return True
-
-
-def _cleaned_xmp(info: Mapping[Any, Any]) -> bytes | None:
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+def carried_xmp(picture: Picture) -> bytes | None:
+    """Returns the picture's XMP packet without places; None without one that can be searched."""
+    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
-    return _XMP_GPS.sub(b"", xmp) if isinstance(xmp, bytes) and xmp else None
+    return without_places(xmp) if isinstance(xmp, bytes) and xmp else None
+
+
+def _edited_xmp(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> bytes | None:
+    xmp = edit_xmp(carried_xmp(picture))
+    if xmp is None or (how.max_xmp_bytes is not None and len(xmp) > how.max_xmp_bytes):
+        return None
+    return xmp
 
 
 def _png_text(info: Mapping[Any, Any], xmp: bytes | None) -> PngImagePlugin.PngInfo:
@@ -201,7 +187,7 @@ def _png_text(info: Mapping[Any, Any], xmp: bytes | None) -> PngImagePlugin.PngI
         if isinstance(info.get(key), str):
             text.add_itxt(key, str(info[key]))
     if xmp:
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", errors="replace"))
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
     return text
 
 

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from artscraper_runner.types import Json
@@ -38,24 +38,41 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Writes `value` as indented UTF-8 JSON, whole or not at all. NaN is refused: it is no JSON."""
+    """Writes `value` as indented JSON in UTF-8, whole or not at all. NaN is refused: it is no JSON.
+
+    Odd bytes of a file name that is no UTF-8 are written as JSON's escapes of what Python makes of
+    them.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
-        )
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """`output` keeps results for the caller, `work` what only this run needs."""
+    """`output` keeps results for the caller, `work` what only this run needs.
+
+    `shown_as` is where callers will find `output` once the run's owner has moved it, a folder or
+    a URL; None = it stays.
+    """
 
     output: Path
     work: Path
+    shown_as: str | None = None
 
     def create(self) -> None:
         """Makes the folders; what an interrupted run left in them stays."""
-        for folder in (self.output / "layers", self.output / "masks", self.work):
-            folder.mkdir(parents=True, exist_ok=True)
+        (self.output / "layers").mkdir(parents=True, exist_ok=True)
+
+    def shown(self, path: Path) -> str:
+        """Returns the name of a file below `output` that callers are told."""
+        if self.shown_as is None:
+            return str(path.absolute())
+        return f"{self.shown_as}/{path.relative_to(self.output).as_posix()}"
+
+    def file(self, shown: str) -> Path:
+        """Returns the layer that callers are told as `shown`."""
+        return self.output.joinpath(*PurePath(shown).parts[-3:])
 
     def clear(self) -> None:
         """Removes what an earlier run wrote, and nothing else that may stand there."""
@@ -81,13 +98,16 @@ class Workspace:
         return folder / f"image{suffix}"
 
     def mask_path(self, index: int, stage: str) -> Path:
-        """Returns where a stage's change mask stands."""
-        return self.output / "masks" / f"{index:02d}-{stage}.png"
+        """Returns where a stage's change mask stands, and makes its folder."""
+        folder = self.output / "masks"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{index:02d}-{stage}.png"
 
     def save_pixels(self, index: int, pixels: NDArray[np.uint8]) -> None:
         """Keeps the picture after stage `index` for the next one."""
         import numpy as np
 
+        self.work.mkdir(exist_ok=True)
         with atomic_path(self._pixels_path(index)) as temporary, temporary.open("wb") as file:
             np.save(file, pixels, allow_pickle=False)
 

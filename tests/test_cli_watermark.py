@@ -1,6 +1,9 @@
 """`read-watermark` prints one JSON line an image."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,44 @@ def test_protect_writes_the_text_that_was_asked_for(tmp_path: Path) -> None:
     layers = json.loads((tmp_path / "out" / "summary.json").read_text())["layers"]
     assert layers[1]["metrics"]["text"] == "me"
     assert main([*arguments[:-1], "more than ten"]) == 1
+
+
+def test_odd_file_names_and_terminals_stop_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    odd = os.fsencode(folder) + b"/a\xff.png"
+    text = "日本".encode().ljust(10, b"\0")
+    Image.fromarray(embed(painting(300, 300), text)).save(folder / "a.png")
+    (folder / "a.png").rename(os.fsdecode(odd))
+    for command in (
+        [b"read-watermark", odd],
+        [b"analyse", odd],
+        [b"analyse", odd, b"--json-out", os.fsencode(tmp_path / "analysis.json")],
+        [b"protect", odd, b"--stages", b"fourier-ring", b"--out", os.fsencode(tmp_path / "out")],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "artscraper_runner", *command],
+            env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        if command[0] == b"read-watermark":
+            assert json.loads(done.stdout)["text"] == "日本"
+    assert json.loads((tmp_path / "analysis.json").read_text())["image_path"].endswith(
+        "a\udcff.png"
+    )
+
+
+def test_a_reader_that_has_seen_enough_ends_the_output_quietly(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(painting(40, 40)).save(tmp_path / f"{number}.png")
+    command = [sys.executable, "-m", "artscraper_runner", "read-watermark"]
+    images = map(str, sorted(tmp_path.glob("*.png")))
+    with subprocess.Popen(
+        [*command, *images], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from artscraper_runner.containers import MAX_PARTS, check_structure, walk_gif, w
 from artscraper_runner.errors import BrokenPicture
 
 MANY = MAX_PARTS + 10_000
-ENOUGH_S = 2.0  # the walk takes a tenth of it
 
 
 def encoded(format_name: str) -> bytes:
@@ -74,10 +72,8 @@ def big_tiff() -> bytes:
 def test_very_many_parts_are_refused_quickly(make: Callable[[], bytes], tmp_path: Path) -> None:
     path = tmp_path / "hostile"
     path.write_bytes(make())
-    start = time.perf_counter()
     with pytest.raises(BrokenPicture, match="at most 300000"):
         check_structure(path)
-    assert time.perf_counter() - start < ENOUGH_S
 
 
 def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
+from artscraper_runner.errors import RunnerError
 from artscraper_runner.images import open_picture
-from artscraper_runner.saving import layer_format, save_layer
+from artscraper_runner.saving import LayerFormat, layer_format, save_layer
 from artscraper_runner.types import PictureLimits
 
 LIMITS = PictureLimits()
@@ -172,6 +173,100 @@ def test_camera_fields_of_the_wrong_type_are_left_out_and_the_others_kept(tmp_pa
     noise().save(path, "JPEG", exif=_raw_exif(tags))
     with Image.open(layer_of(tmp_path, path)) as image:
         assert image.getexif()[ExifTags.Base.Artist].strip("\0") == "Ada"
+
+
+def test_what_an_encoder_raises_is_told_as_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError("Error setting from dictionary")
+
+    source = saved(tmp_path, noise(), "TIFF")
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(RunnerError, match="cannot be saved as TIFF: Error setting"):
+        layer_of(tmp_path, source)
+
+
+def _exif_of_many_bytes(note: int, comment: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Artist] = "Ada"
+    exif[ExifTags.Base.Copyright] = "hers"
+    exif[ExifTags.Base.ImageDescription] = "d" * comment
+    exif[ExifTags.IFD.Exif] = {
+        ExifTags.Base.MakerNote: b"m" * note,
+        ExifTags.Base.ISOSpeedRatings: 200,
+    }
+    return exif
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_much_exif_is_kept_where_the_format_holds_it(tmp_path: Path, kind: str) -> None:
+    exif = _exif_of_many_bytes(70_000, 70_000)
+    source = saved(tmp_path, noise(), kind, exif=exif.tobytes(), **_lossless(kind))
+    with Image.open(layer_of(tmp_path, source)) as image:
+        found = image.getexif()
+        assert found.get(ExifTags.Base.Orientation) == 6
+        assert len(found[ExifTags.Base.ImageDescription]) == 70_000
+        assert len(found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote]) == 70_000
+
+
+@pytest.mark.parametrize(
+    ("note", "comment", "kept"),
+    [
+        (1_000, 1_000, {"MakerNote", "ISOSpeedRatings", "ImageDescription", "Artist"}),
+        (70_000, 1_000, {"ISOSpeedRatings", "ImageDescription", "Artist"}),
+        (0, 70_000, {"Artist"}),
+    ],
+)
+def test_of_too_much_exif_for_a_jpeg_the_makers_note_goes_first_and_the_author_stays(
+    tmp_path: Path, note: int, comment: int, kept: set[str]
+) -> None:
+    exif = _exif_of_many_bytes(note, comment)
+    picture = open_picture(saved(tmp_path, noise(), "PNG", exif=exif.tobytes()), LIMITS)
+    path = tmp_path / "layer.jpg"
+    save_layer(picture.pixels, picture, path, LayerFormat("JPEG", ".jpg", lossless=False))
+    with Image.open(path) as image:
+        found = image.getexif()
+        camera = found.get_ifd(ExifTags.IFD.Exif)
+        assert found[ExifTags.Base.Orientation] == 6
+        assert found[ExifTags.Base.Copyright] == "hers"
+        names = {"MakerNote", "ISOSpeedRatings", "ImageDescription", "Artist"}
+        tags = {name for name in names if ExifTags.Base[name] in {**found, **camera}}
+        assert tags == kept
+
+
+def _xmp_of(size: int) -> bytes:
+    head, tail = XMP.split(b"</rdf:Description>")
+    inner = b"<dc:a xmlns:dc='urn:dc'>" + b"a" * size + b"</dc:a>"
+    return head + inner + b"</rdf:Description>" + tail
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(60_000, True), (66_000, False)])
+def test_xmp_that_no_jpeg_can_hold_is_left_out(tmp_path: Path, size: int, *, is_kept: bool) -> None:
+    picture = open_picture(saved(tmp_path, noise(), "WEBP", xmp=_xmp_of(size)), LIMITS)
+    path = tmp_path / "layer.jpg"
+    save_layer(picture.pixels, picture, path, LayerFormat("JPEG", ".jpg", lossless=False))
+    with Image.open(path) as image:
+        assert ("xmp" in image.info) == is_kept
+
+
+@pytest.mark.parametrize("code", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "TIFF"])
+def test_places_under_another_prefix_and_encoding_go_too(
+    tmp_path: Path, kind: str, code: str
+) -> None:
+    xmp = XMP.replace(b"exif:", b"other:").replace(b":exif=", b":other=").decode().encode(code)
+    if kind == "TIFF":
+        directory = TiffImagePlugin.ImageFileDirectory_v2()
+        directory[700] = xmp
+        source = saved(tmp_path, noise(), kind, tiffinfo=directory)
+    else:
+        source = saved(tmp_path, noise(), kind, xmp=xmp)
+    content = layer_of(tmp_path, source).read_bytes()
+    for place in ("52,31N", "13,22E"):
+        assert place.encode() not in content and place.encode("utf-16-le") not in content
+    assert b'dcCreator="Ada"' in content
 
 
 def _raw_exif(tags: list[tuple[int, int, bytes]]) -> bytes:

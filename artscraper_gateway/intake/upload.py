@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
@@ -30,16 +30,37 @@ async def uploaded_form(
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes` of pictures and a little beside.
-        InvalidRequest: not a well-formed form, or too many parts.
+        InvalidRequest: not a well-formed form, too many parts, or text that is not UTF-8.
     """
     bounded = bounded_request(request, max_bytes + _FORM_OVERHEAD_BYTES)
+    parser = _Utf8FormParser(
+        bounded.headers,
+        bounded.stream(),
+        max_files=max_files,
+        max_fields=_MAX_FIELDS,
+        max_part_size=_MAX_FIELD_BYTES,
+    )
     try:
-        async with bounded.form(
-            max_files=max_files, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-        ) as form:
-            yield form
-    except HTTPException as error:  # how Starlette reports a malformed form
-        raise InvalidRequest(f"the form cannot be read: {error.detail}") from error
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequest(f"the form cannot be read: {error.message}") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+class _Utf8FormParser(MultiPartParser):
+    """Refuses fields that are not UTF-8, which Starlette would read as Latin-1: other letters."""
+
+    def on_part_end(self) -> None:
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise MultiPartException(f"{part.field_name[:80]}: expected UTF-8") from error
+        super().on_part_end()
 
 
 def bounded_request(request: Request, max_bytes: int) -> Request:

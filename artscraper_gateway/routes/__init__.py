@@ -15,6 +15,7 @@ from artscraper_gateway.job_queue import JobQueue, Terms
 from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.previews import Previews
 from artscraper_gateway.schemas import JobState
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job, JobStore
 from artscraper_gateway.submission import Submission
 from artscraper_gateway.watermark_reader import WatermarkReader
@@ -49,6 +50,7 @@ class Gateway:
     keyring: Keyring
     reader: WatermarkReader
     previews: Previews
+    storage: Storage
     caller: Caller = Caller()
 
     @property

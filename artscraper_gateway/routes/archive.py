@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.archive import stream_zip
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import ARCHIVE, PROBLEMS
 
@@ -23,11 +23,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 def get_archive(job_id: str, used: Reader) -> StreamingResponse:
     """Returns summary.json, analysis.json, all layers and all masks, streamed."""
     job = used.finished_job(job_id)
-    output = JobFolders.of(job.id, used.config).output
-    return zip_response([("", output)], filename=f"{job.id}.zip")
+    return zip_response([("", used.storage.output(job.id))], filename=f"{job.id}.zip")
 
 
-def zip_response(folders: list[tuple[str, Path]], *, filename: str) -> StreamingResponse:
+def zip_response(folders: Iterable[tuple[str, Path]], *, filename: str) -> StreamingResponse:
     """Returns the folders as a ZIP file whose length nobody knows before its end."""
     return StreamingResponse(
         stream_zip(folders),

@@ -11,7 +11,6 @@ from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.batches import Batch
 from artscraper_gateway.errors import NotFound, NotReady
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader, Submitter
@@ -69,11 +68,11 @@ def get_batch_archive(batch_id: str, used: Reader) -> StreamingResponse:
             "Some jobs of the batch have not ended; ask again in a moment.",
             headers={"Retry-After": "1"},
         )
-    folders = [
-        (f"{job.batch_index:03d}-{job.id}", JobFolders.of(job.id, used.config).output)
+    folders = (  # each is fetched when it is its turn
+        (f"{job.batch_index:03d}-{job.id}", used.storage.output(job.id))
         for job in batch.jobs
         if job.status == "done"
-    ]
+    )
     return zip_response(folders, filename=f"{batch.id}.zip")
 
 

@@ -10,7 +10,6 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Deleter, Reader, Submitter
@@ -84,14 +83,14 @@ async def get_job(job_id: str, request: Request, used: Reader, wait: Wait = 0) -
 def get_result(job_id: str, used: Reader) -> JobResult:
     """Returns what a finished job produced."""
     job = used.finished_job(job_id)
-    output = JobFolders.of(job.id, used.config).output
+    output = used.storage.output(job.id)
     return JobResult(
         job_id=job.id,
         summary=_read_json(output / "summary.json"),
         analysis=_read_json(output / "analysis.json")
         if job.request["include_hash_analysis"]
         else None,
-        output_dir=str(output),
+        output_dir=used.storage.shown_output(job.id),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -68,6 +68,7 @@ async def get_layer(
         suffix = _preview_suffix(request.headers.get("accept", ""))
         folder = JobFolders.of(job.id, used.config).previews
         layer = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
+        await run_sync(_check_kept, used, job.id)
         media_type = PREVIEW_MEDIA_TYPES[suffix]
     serve = partial(
         serve_file,
@@ -85,7 +86,14 @@ def _preview_suffix(accept: str) -> str:
 
 def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
     job = used.finished_job(job_id)
-    return job, _layer_path(JobFolders.of(job.id, used.config).output, stage)
+    return job, _layer_path(used.storage.output(job.id), stage)
+
+
+def _check_kept(used: Gateway, job_id: str) -> None:
+    """A preview that was made while its job was being deleted must not stay."""
+    if not used.store.exists(job_id):
+        JobFolders.of(job_id, used.config).remove()
+        raise NotFound("The job was deleted meanwhile.")
 
 
 def _layer_path(output: Path, stage: str) -> Path:
@@ -95,7 +103,8 @@ def _layer_path(output: Path, stage: str) -> Path:
     except FileNotFoundError as error:
         raise NotFound("The job's results are no longer on the server's disk.") from error
     for layer in summary["layers"]:
-        if layer["stage"] == stage and (path := Path(layer["path"])).is_file():
+        path = output.joinpath(*PurePath(layer["path"]).parts[-3:])
+        if layer["stage"] == stage and path.is_file():
             return path
     known = ", ".join(layer["stage"] for layer in summary["layers"])
     raise NotFound(f"The job has no layer of this name; it has: {known}.")

@@ -9,12 +9,14 @@ from http import HTTPStatus
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from artscraper_gateway.errors import BodyTooLarge, GatewayError, InvalidRequest
+from artscraper_gateway.errors import BodyTooLarge, DatabaseAway, GatewayError, InvalidRequest
 from artscraper_gateway.intake.upload import drain
+from artscraper_gateway.outages import is_outage
 from artscraper_gateway.schemas import ProblemDetails
 
 _log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, _answer_gateway_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(SQLAlchemyError, _answer_database_error)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
@@ -55,6 +58,12 @@ async def _answer_validation_error(_request: Request, error: Exception) -> Respo
         raise error
     problem = InvalidRequest(_sentences(error.errors()))
     return _problem(problem.status, problem.code, problem.title, problem.detail, {})
+
+
+async def _answer_database_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, SQLAlchemyError) and is_outage(error):
+        return await _answer_gateway_error(request, DatabaseAway())
+    return await _answer_unexpected(request, error)
 
 
 async def _answer_unexpected(_request: Request, error: Exception) -> Response:

@@ -27,6 +27,7 @@ class GatewayProcess:
     home: Path
     options: dict[str, Any] = field(default_factory=dict)
     with_stages_for_tests: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
     base_url: str = ""
 
@@ -41,7 +42,11 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "artscraper_gateway", *arguments],
                 cwd=self.home,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
+                env={
+                    **os.environ,
+                    **self.environment,
+                    "PYTHONPATH": os.pathsep.join(search_path),
+                },
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

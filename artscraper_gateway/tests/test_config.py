@@ -16,8 +16,11 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "host": ("::1", "::1"),
     "port": ("9000", 9000),
     "base_dir": ("/var/jobs", Path("/var/jobs")),
+    "database_url": ("postgresql://u:p@h/d", SecretStr("postgresql://u:p@h/d")),
     "output_parent": ("/var/outputs", Path("/var/outputs")),
     "worker_concurrency": ("3", 3),
+    "queues": ("gpu", ("gpu",)),
+    "gpu_queue": ("yes", True),
     "request_timeout": ("2.5", 2.5),
     "local_roots": ("/a, /b", (Path("/a"), Path("/b"))),
     "allowed_hosts": ("example.org,.example.net", ("example.org", ".example.net")),
@@ -29,6 +32,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "max_wait": ("5", 5.0),
     "drain_timeout": ("4", 4.0),
     "poll_interval": ("0.5", 0.5),
+    "worker_timeout": ("20", 20.0),
     "max_stage_attempts": ("2", 2),
     "strength": ("low", "low"),
     "encoder": ("taef2", "taef2"),
@@ -84,6 +88,8 @@ def test_a_setting_comes_three_ways_in_their_order(
         "allowed_hosts": "",
         "allow_private_addresses": "no",
         "allow_downloads": "no",
+        "gpu_queue": "no",
+        "queues": "cpu,gpu",
     }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))

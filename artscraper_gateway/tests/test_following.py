@@ -98,11 +98,11 @@ def test_a_long_poll_answers_at_the_end(client: httpx.Client, picture: Picture) 
 def test_a_long_poll_ends_with_its_job_and_its_patience(
     idle: GatewayProcess, picture: Picture
 ) -> None:
-    with idle.client() as client, ThreadPoolExecutor(1) as pool:
+    with idle.client() as client, idle.client() as other, ThreadPoolExecutor(1) as pool:
         job_id = send(client, picture(64, 64))
         url = f"/v1/jobs/{job_id}"
         assert client.get(url, params={"wait": 0.2}).json()["status"] == "queued"
-        waiting = pool.submit(idle.client().get, url, params={"wait": 50})
+        waiting = pool.submit(other.get, url, params={"wait": 50})
         until(lambda: connections(idle) >= 2, what="somebody waits")
         client.delete(url)
         assert waiting.result().status_code == 404
@@ -180,7 +180,7 @@ def test_events_tell_a_jobs_whole_way(start_gateway: Start, picture: Picture) ->
     shares = [data["progress"] for _, _, data in rest]
     assert shares == sorted(shares)
     inside = [data["progress"] for name, _, data in rest if name == "progress"]
-    assert all(0.5 < share < 0.75 for share in inside), "mist is the third of four steps"
+    assert all(0.5 < share <= 0.75 for share in inside), "mist is the third of four steps"
 
 
 def test_a_stream_goes_on_behind_the_last_event_in_another_process_and_after_a_restart(

@@ -111,7 +111,7 @@ def test_a_launcher_of_ones_own(
         process.terminate()
         process.wait(timeout=60)
     # Two web processes or one: two workers in all, and none is left.
-    locks = sorted(path.name for path in (tmp_path / "jobs" / "workers").iterdir())
+    locks = sorted(path.name for path in (tmp_path / "jobs" / "workers").glob("*/*"))
     assert locks == ["slot-0.lock", "slot-1.lock"]
     until(lambda: not _processes_in(tmp_path), what="all processes end")
 

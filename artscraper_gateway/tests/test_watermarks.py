@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +13,14 @@ from PIL import Image
 
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess
+from tests.provenance.certificates import (
+    AUTHORITY,
+    KEY,
+    LEAF,
+    OTHER_KEY,
+    key_pem,
+    own_pair,
+)
 
 WAIT = {"Prefer": "wait=110"}
 MARK_ONLY = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
@@ -56,6 +66,28 @@ def test_a_text_of_ones_own(client: httpx.Client) -> None:
     _, content, _ = marked(client, watermark_text="by Ada")
     found = read(client, content)
     assert found["text"] == "by Ada" and found["job_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b"eleven char", "found 11"), (b"\xc3\xa4\xff", "UTF-8"), (b"nul\0", "NUL")],
+)
+def test_texts_that_cannot_be_written_are_refused(
+    client: httpx.Client, text: bytes, reason: str
+) -> None:
+    fields = {"watermark_text": (None, text), "file": ("a.jpg", SAMPLES[0].read_bytes())}
+    answer = client.post("/v1/jobs", files=fields)
+    assert answer.status_code == 422
+    assert "watermark_text" in answer.json()["detail"] and reason in answer.json()["detail"]
+
+
+def test_an_empty_text_is_refused_in_json_and_means_none_in_a_form(client: httpx.Client) -> None:
+    body = {"local_path": str(SAMPLES[0]), "watermark_text": ""}
+    answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert "watermark_text: expected 1 to 10 bytes" in answer.json()["detail"]
+    _, _, layer = marked(client, watermark_text="")
+    assert len(layer["metrics"]["payload"]) == 16
 
 
 def test_an_unmarked_picture_says_nothing(client: httpx.Client) -> None:
@@ -111,3 +143,48 @@ def test_downloads_carry_the_reservation_when_the_job_asked_for_c2pa(client: htt
     assert (
         "tdm-reservation" not in client.get(f"/v1/jobs/{marked(client)[0]}/layers/original").headers
     )
+
+
+def test_a_certificate_of_ones_own_signs_or_is_the_reason_why_not(
+    start_gateway: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
+    own = own_pair(tmp_path, b"", b"")
+    gateway = start_gateway(c2pa_certificate=own.certificate, c2pa_key=own.key)
+    with gateway.client() as client:
+        for chain, key, reason in [
+            (LEAF.but(begins=-9, ends=-1).pem() + AUTHORITY.pem(), key_pem(), "not now"),
+            (LEAF.pem() + AUTHORITY.but(key=OTHER_KEY).pem(), key_pem(), "not issued by"),
+            (LEAF.pem(), key_pem(OTHER_KEY), "does not belong"),
+            (LEAF.pem() + AUTHORITY.pem() + key_pem(), key_pem(), None),
+        ]:
+            own_pair(tmp_path, chain, key)
+            layer, answer = signed(client)
+            assert layer["applied"] == (reason is None)
+            assert reason is None or reason in layer["reason"]
+            assert str(tmp_path) not in str(layer["reason"])
+            assert answer.headers["tdm-reservation"] == "1", "the job asked for it"
+            assert (b"jumb" in answer.content) == (reason is None)
+            assert KEY.private_numbers().private_value.to_bytes(32, "big") not in answer.content
+    assert "PRIVATE" not in gateway.log()
+
+
+def signed(client: httpx.Client) -> tuple[dict[str, Any], httpx.Response]:
+    """Returns the record and the download of a job's signed layer."""
+    data = {"stages": "c2pa", "include_hash_analysis": "no"}
+    files = {"file": SAMPLES[0].read_bytes()}
+    job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
+    assert job["status"] == "done", job
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    layer: dict[str, Any] = result["summary"]["layers"][-1]
+    return layer, client.get(f"/v1/jobs/{job['job_id']}/layers/c2pa")
+
+
+def test_stages_that_change_the_file_run_last(client: httpx.Client) -> None:
+    pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
+    files = {"file": SAMPLES[0].read_bytes()}
+    data = {"stages": "c2pa,stegano-embed,fourier-ring", "include_hash_analysis": "no"}
+    job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
+    result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
+    names = [layer["stage"] for layer in result["summary"]["layers"]]
+    assert names == ["original", "fourier-ring", "stegano-embed", "c2pa"]

@@ -25,7 +25,16 @@ EXPECTED = [
     "queued",
     "queued",
     "forbidden-address",
+    "queued",
+    '"job_id":"',
+    '"counts"',
+    None,  # BATCH=$(...)
+    '"counts"',
+    None,  # until curl
+    None,  # -o batch.zip
+    '"queue_position"',
     '"status":"',
+    "event: snapshot",
     '"status":"',
     "202",
     None,  # until curl
@@ -34,7 +43,12 @@ EXPECTED = [
     None,  # -o preview.webp
     None,  # -o job.zip
     '"job_id":"',
+    '"next_page_token"',
+    '"deliveries":[]',
+    "not-found",
+    '"status":"done"',
     '"status":"deleted"',
+    '"jobs"',
     "unsupported-picture",
 ]
 
@@ -58,9 +72,17 @@ def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
     lines = [line for block in blocks("bash") for line in block.strip().splitlines()]
     script = ["set -e"]
     for line in lines:
-        script += [line.replace(DOCUMENTED_BASE, gateway.base_url), "echo; echo ----"]
+        here = line.replace(DOCUMENTED_BASE, gateway.base_url)
+        script += [here.replace("python -m", f"{sys.executable} -m"), "echo; echo ----"]
     command = ["bash", "-c", "\n".join(script)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     assert done.returncode == 0, done.stderr
     answers = [part.strip() for part in done.stdout.split("----\n")][:-1]
     answers = [answer for answer, line in zip(answers, lines, strict=True) if "curl" in line]
@@ -70,11 +92,14 @@ def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
     assert (folder / "protected.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
     assert (folder / "preview.webp").read_bytes()[8:12] == b"WEBP"
     assert zipfile.is_zipfile(folder / "job.zip")
+    with zipfile.ZipFile(folder / "batch.zip") as archive:
+        assert {name.split("-")[0] for name in archive.namelist()} == {"000", "001"}
+    assert re.search(r"^whsec_\S{44}$", done.stdout, re.MULTILINE)
 
 
 def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented
-    (source,) = blocks("python")
+    source = blocks("python")[-1]
     assert len(source.strip().splitlines()) <= 11
     command = [sys.executable, "-c", source.replace(DOCUMENTED_BASE, gateway.base_url)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)

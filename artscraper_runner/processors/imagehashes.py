@@ -6,8 +6,6 @@ from artscraper_runner.processors import DecodedPicture
 from artscraper_runner.types import AnalysisOptions, Json, Project
 
 PROJECT = Project("imagehash", "average, perceptual, difference and wavelet hashes, 64 bits each")
-
-
 _THREADS = 2  # Pillow resizes outside the interpreter's lock
 
 

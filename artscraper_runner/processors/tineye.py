@@ -10,7 +10,8 @@ free of the file's camera, place and author fields. Nothing is sent unless `enab
 
 from __future__ import annotations
 
-import time
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ _MAX_BACKLINKS = 10  # a match
 _SENT_MAX_SIDE = 1_000  # px
 _SENT_QUALITY = 90
 _TIMEOUT_S = 20.0  # to connect, and between two parts of an answer
-_DEADLINE_S = 60.0  # for the whole answer
+_DEADLINE_S = 60.0  # from the first byte sent to the last one received
 _MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _MAX_REASON = 300  # characters
 _MATCH_FIELDS = (
@@ -83,34 +84,42 @@ def _ask(base_url: str, key: str, jpeg: bytes) -> tuple[int, httpx.Headers, byte
     import httpx
 
     try:
-        with (
-            httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client,
-            client.stream(
-                "POST",
-                f"{base_url.rstrip('/')}/search/",
-                headers={"x-api-key": key, "accept": "application/json"},
-                params={"limit": MAX_MATCHES, "offset": 0, "sort": "score", "order": "desc"},
-                files={"image_upload": ("picture.jpg", jpeg, "image/jpeg")},
-            ) as response,
-        ):
-            return response.status_code, response.headers, _bounded_body(response)
+        # In a thread of its own: the caller's may have an event loop already.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, _exchange(base_url, key, jpeg)).result()
     except httpx.TimeoutException as error:
         raise ServiceFailed("TinEye", f"no answer within {_TIMEOUT_S:.0f} s") from error
+    except TimeoutError as error:
+        raise ServiceFailed("TinEye", f"no whole answer within {_DEADLINE_S:.0f} s") from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise InvalidOption("tineye_url: expected an http or https URL") from error
     except httpx.HTTPError as error:
         raise ServiceFailed("TinEye", f"cannot be reached ({type(error).__name__})") from error
 
 
-def _bounded_body(response: httpx.Response) -> bytes:
+async def _exchange(base_url: str, key: str, jpeg: bytes) -> tuple[int, httpx.Headers, bytes]:
+    import httpx
+
+    async with (
+        asyncio.timeout(_DEADLINE_S),  # over all of it, however slowly the far end drips
+        httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client,
+        client.stream(
+            "POST",
+            f"{base_url.rstrip('/')}/search/",
+            headers={"x-api-key": key, "accept": "application/json"},
+            params={"limit": MAX_MATCHES, "offset": 0, "sort": "score", "order": "desc"},
+            files={"image_upload": ("picture.jpg", jpeg, "image/jpeg")},
+        ) as response,
+    ):
+        return response.status_code, response.headers, await _bounded_body(response)
+
+
+async def _bounded_body(response: httpx.Response) -> bytes:
     body = bytearray()
-    deadline = time.monotonic() + _DEADLINE_S
-    for part in response.iter_bytes():
+    async for part in response.aiter_bytes():
         body += part
         if len(body) > _MAX_ANSWER_BYTES:
             raise ServiceFailed("TinEye", f"answered more than {_MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise ServiceFailed("TinEye", f"no whole answer within {_DEADLINE_S:.0f} s")
     return bytes(body)
 
 

@@ -26,6 +26,8 @@ _STAGES: dict[str, tuple[str, str]] = {
 }
 # Run only when they are asked for.
 _OPTIONAL = frozenset({"fourier-ring", "stegano-embed", "c2pa"})
+# What these write, a later stage would undo.
+_LAST = ("stegano-embed", "c2pa")
 
 
 def stage_names() -> tuple[str, ...]:
@@ -39,7 +41,9 @@ def default_stages() -> tuple[str, ...]:
 
 
 def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Returns `asked` in its own order without repeats, or the default stages for None.
+    """Returns the stages in the order in which they run: `asked`, or the default ones for None.
+
+    They run as asked, without repeats, but for `stegano-embed` and `c2pa`: these come last.
 
     Raises:
         UnknownName: a stage that is not in the registry.
@@ -49,7 +53,8 @@ def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:
     for name in asked:
         if name not in _STAGES:
             raise UnknownName("stage", name, _STAGES)
-    return tuple(dict.fromkeys(asked))
+    first = tuple(name for name in dict.fromkeys(asked) if name not in _LAST)
+    return first + tuple(name for name in _LAST if name in asked)
 
 
 def load_stage(name: str) -> Stage:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from artscraper_runner.errors import CredentialsError
+from artscraper_runner.errors import CredentialsError, SigningFailed
+from artscraper_runner.metadata.ai_use import c2pa_statement
 from artscraper_runner.protections.stage import Stage, StageInput
 from artscraper_runner.provenance.credentials import load_credentials
-from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, sign_file
-from artscraper_runner.provenance.xmp import prohibit_training
+from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, check_signing, sign_file
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.workspace import atomic_path
+from artscraper_runner.xmp import prohibit_training
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+_INTACT = ("Valid", "Trusted")
 
 
 class C2pa(Stage):
@@ -35,8 +33,13 @@ class C2pa(Stage):
             return StageResult(pixels=None, reason=reason)
         if given.signing is None:
             return StageResult(pixels=None, reason="no signing certificate is set up")
+        length, most = len(prohibit_training(given.xmp)), given.saved_as.max_xmp_bytes
+        if most is not None and length > most:
+            reason = f"with the statement the XMP packet would have {length} bytes, a"
+            reason += f" {given.saved_as.name} holds {most}"
+            return StageResult(pixels=None, reason=reason)
         try:
-            load_credentials(given.signing)
+            check_signing(load_credentials(given.signing))
         except CredentialsError as error:
             return StageResult(pixels=None, reason=str(error))
         return StageResult(pixels=given.pixels, metrics={"not_allowed": list(USES)})
@@ -45,13 +48,13 @@ class C2pa(Stage):
         """Adds the statement that readers of metadata look for."""
         return prohibit_training(xmp)
 
-    def finish_file(self, path: Path, given: StageInput) -> None:
-        """Signs the file; whatever changes a byte of it afterwards makes that Invalid."""
+    def finish_file(self, path: Path, given: StageInput) -> Json:
+        """Signs the file, and returns the `validation_state` that is read from it afterwards."""
         if given.signing is None:
             raise CredentialsError("no signing certificate is set up")
         with atomic_path(path) as signed:
             sign_file(path, signed, load_credentials(given.signing))
-
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns that the file was signed; a failure would have ended the stage."""
-        return {"signed": True}
+            state = c2pa_statement(signed)["validation_state"]
+            if state not in _INTACT:
+                raise SigningFailed(f"the signed file reads as {state}, expected Valid")
+        return {"signed": True, "validation_state": state}

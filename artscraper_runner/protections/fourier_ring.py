@@ -20,17 +20,25 @@ class FourierRing(Stage):
     name = "fourier-ring"
     description = "Makes rings of the picture's spectrum a little louder or quieter, by a key."
     project = Project("Fourier ring", "a ring mark in the spectrum of the finished picture")
+    measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
-        """Marks the picture; one that is too small is passed through."""
+        """Marks the picture; one that is too small, or shows no mark, is passed through."""
         try:
-            return StageResult(pixels=fourier_ring.embed(given.pixels))
+            marked = fourier_ring.embed(given.pixels)
         except PictureTooSmall as error:
             least = fourier_ring.MIN_SIDE
             reason = (
                 f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
             )
             return StageResult(pixels=None, reason=reason)
+        if not self._is_found(given.with_hidden(marked)):
+            reason = (
+                "the rings cannot be found again: the picture is of one colour, or too little of"
+                " it can be seen"
+            )
+            return StageResult(pixels=None, reason=reason)
+        return StageResult(pixels=marked)
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns whether the saved file is `detected`, the `p_value` and the `score`."""
@@ -40,3 +48,11 @@ class FourierRing(Stage):
             "p_value": round(found.p_value, 6),
             "score": round(found.score, 2),
         }
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns whether the last layer is marked, as `measure`."""
+        return self.measure(final, given)
+
+    @staticmethod
+    def _is_found(pixels: NDArray[np.uint8]) -> bool:
+        return fourier_ring.detect(pixels).is_marked

@@ -30,6 +30,7 @@ class InvisibleWatermark(Stage):
         "a tiled spread-spectrum mark of our own by default; its method dwtDctSvd on request,"
         " re-implemented and compatible",
     )
+    measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
         """Embeds what `options` say; passes a picture on that cannot hold it."""
@@ -40,7 +41,7 @@ class InvisibleWatermark(Stage):
             marked = _embed(given, payload)
         except PictureTooSmall:
             return StageResult(pixels=None, reason=_too_small(given))
-        if given.options.watermark_method == "tiled" and not _holds(marked, given, payload):
+        if not _holds(given.with_hidden(marked), given, payload):
             reason = "the mark cannot be read back: too little of the picture can be changed"
             return StageResult(pixels=None, reason=reason)
         metrics = {
@@ -66,6 +67,10 @@ class InvisibleWatermark(Stage):
             "confidence": round(found.confidence, 4) if found else 0.0,
         }
 
+    def measure_final(self, final: Pixels, given: StageInput) -> Json:
+        """Returns how the last layer reads, as `measure`."""
+        return self.measure(final, given)
+
 
 def _payload(given: StageInput) -> bytes:
     """For dwtDctSvd a text is not filled up: its readers are told the length."""
@@ -87,11 +92,8 @@ def _embed(given: StageInput, payload: bytes) -> Pixels:
 
 
 def _holds(marked: Pixels, given: StageInput, payload: bytes) -> bool:
-    """Whether the mark reads after the pipeline has put back what alpha hides."""
-    if given.alpha is not None:
-        import numpy as np
-
-        marked = np.where((given.alpha == 0)[..., None], given.original, marked)
+    if given.options.watermark_method == "dwtDctSvd":
+        return dwt_dct_svd.read(marked, len(payload)) == payload
     found = tiled_spread_spectrum.read(marked, search=False)
     return found is not None and found.payload == payload
 

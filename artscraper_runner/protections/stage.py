@@ -31,8 +31,8 @@ class StageInput:
 
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
-    original's pixels back after the stage. `saved_as` is how the layer will be encoded, `signing`
-    who signs files, None = nobody.
+    original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
+    packet that will be saved with it, `signing` who signs files, None = nobody.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,7 +41,19 @@ class StageInput:
     options: ProtectionOptions
     controls: Controls
     saved_as: LayerFormat = _PNG
+    xmp: bytes | None = None
     signing: SigningSettings | None = None
+
+    def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.
+
+        That is what the pipeline keeps of a stage.
+        """
+        if self.alpha is None:
+            return pixels
+        import numpy as np
+
+        return np.where((self.alpha == 0)[..., None], self.original, pixels)
 
 
 class Stage(ABC):
@@ -49,7 +61,7 @@ class Stage(ABC):
 
     Most stages change pixels only. One that changes the file returns its pixels as they came, and
     overrides `edit_xmp` or `finish_file`, which are called for applied layers only. Later layers
-    are saved anew, so what such a stage did stands in its own layer: let it be the last.
+    are saved anew, so what such a stage did stands in its own layer: `chosen_stages` puts it last.
     """
 
     name: ClassVar[str]
@@ -70,12 +82,15 @@ class Stage(ABC):
         """Returns the XMP packet to save with the layer, from the original's (None = none)."""
         return xmp
 
-    def finish_file(self, path: Path, given: StageInput) -> None:  # noqa: B027  most have nothing
+    def finish_file(self, path: Path, given: StageInput) -> Json:
         """Changes the saved layer at `path` in place, whole or not at all, but not its pixels.
+
+        Returns figures about the file for the layer's `metrics`.
 
         Raises:
             RunnerError: it could not; the stage has failed.
         """
+        return {}
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns figures about the layer as saved and opened again, for its `metrics`."""

@@ -22,6 +22,7 @@ class SteganoEmbed(Stage):
     project = Project(
         "Stegano (embed)", "its LSB text format, re-implemented; lossless files only, not robust"
     )
+    measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
         """Writes the text; passes the picture on where it would not survive the saving."""
@@ -42,6 +43,10 @@ class SteganoEmbed(Stage):
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns `decoded`: whether the saved file, opened upright, holds the text."""
         return {"decoded": lsb_text.holds(saved, _text(given))}
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns whether the last layer holds the text, as `measure`."""
+        return self.measure(final, given)
 
 
 def _text(given: StageInput) -> str:

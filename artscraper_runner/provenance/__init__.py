@@ -1,5 +1,6 @@
-"""Say in a picture file, where readers look for it, that it may not be used for training.
+"""Sign a picture file with the statement that it may not be used for training.
 
-`xmp` writes the statement as metadata, `manifest` signs it with the picture, `credentials` keeps
-the key that signs. None of it hinders anybody: it states a reservation.
+`manifest` signs, `credentials` finds the certificate and the key, `certificate_checks` says
+whether they can sign, `private_ca` makes some. None of it hinders anybody: it states a
+reservation.
 """

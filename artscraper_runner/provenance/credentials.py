@@ -1,22 +1,20 @@
 """The certificate and key that sign pictures: the owner's own, or a private CA made once.
 
-C2PA asks for a leaf that is not its own issuer, here with ES256 (ECDSA, P-256, SHA-256) and the
-extended key usage emailProtection. Without settings, `load_credentials` makes a private CA and
-a leaf under a folder; validators then say Valid, and Trusted for whoever adds `ca.pem` to the
-trust anchors.
+Validators call what the private CA's leaf signs Valid, and Trusted for whoever adds its `ca.pem`
+to the trust anchors.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+import stat
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import CredentialsError, MissingDependency
+from artscraper_runner.provenance import private_ca
+from artscraper_runner.provenance.certificate_checks import check_chain
 from artscraper_runner.types import SigningSettings
 
 if TYPE_CHECKING:
@@ -24,13 +22,20 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 INSTALL = "pip install 'artscraper-gateway[c2pa]'"
-CHAIN_FILE, KEY_FILE, CA_FILE, CA_KEY_FILE = "chain.pem", "key.pem", "ca.pem", "ca-key.pem"
-_VALID_FOR = timedelta(days=3650)
+_ROOT = 0
+_RENEWAL = (
+    "; to have a new one made, remove the folder of the private CA (c2pa in the gateway's"
+    " base_dir, --c2pa-folder on the command line) and give its new ca.pem to those who trust"
+    " the old one"
+)
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """PEM bytes: `chain` from the leaf upwards, and the leaf's private key."""
+    """PEM bytes: `chain` of certificates alone, from the leaf upwards, and the leaf's `key`.
+
+    `chain` goes into every picture, `key` (PKCS #8) nowhere.
+    """
 
     chain: bytes
     key: bytes
@@ -42,8 +47,11 @@ class Credentials:
 def load_credentials(settings: SigningSettings) -> Credentials:
     """Returns what signs: the configured pair, else our own, made on the first call.
 
+    Either file may hold the certificates and the key together.
+
     Raises:
-        CredentialsError: unreadable, not a pair, expired, or not fit for C2PA.
+        CredentialsError: unreadable, not a pair, expired, not fit for C2PA, or a key that other
+            users can reach.
         MissingDependency: the package cryptography is not installed.
     """
     try:
@@ -53,163 +61,72 @@ def load_credentials(settings: SigningSettings) -> Credentials:
     if (settings.certificate is None) != (settings.key is None):
         raise CredentialsError("expected a certificate and its key, found only one of them")
     if settings.certificate is not None and settings.key is not None:
-        chain, key = settings.certificate, settings.key
-    else:
-        _make_once(settings.folder)
-        chain, key = settings.folder / CHAIN_FILE, settings.folder / KEY_FILE
+        return _load(settings.certificate, settings.key)
+    private_ca.make_once(settings.folder)
     try:
-        found = Credentials(chain.read_bytes(), key.read_bytes())
-    except OSError as error:
-        raise CredentialsError(f"the signing files cannot be read: {error.strerror}") from error
-    _check(found)
-    return found
+        return _load(settings.folder / private_ca.CHAIN_FILE, settings.folder / private_ca.KEY_FILE)
+    except CredentialsError as error:
+        raise CredentialsError(f"{error}{_RENEWAL}") from error
 
 
-def _check(found: Credentials) -> None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        leaf = x509.load_pem_x509_certificates(found.chain)[0]
-        key = load_pem_private_key(found.key, password=None)
-    except (ValueError, TypeError, IndexError) as error:
-        raise CredentialsError("expected PEM with a certificate, and PEM with its key") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        raise CredentialsError("expected a key for ES256 (ECDSA on P-256)")
-    if leaf.public_key() != key.public_key():
-        raise CredentialsError("the key does not belong to the certificate")
-    if leaf.issuer == leaf.subject:
-        raise CredentialsError("expected a certificate issued by a CA, found a self-signed one")
-    if not leaf.not_valid_before_utc <= datetime.now(UTC) <= leaf.not_valid_after_utc:
-        raise CredentialsError(
-            f"the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d}"
-            f" to {leaf.not_valid_after_utc:%Y-%m-%d}, not now"
-        )
-    _check_usage(leaf)
-
-
-def _check_usage(leaf: x509.Certificate) -> None:
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    try:
-        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound as error:
-        raise CredentialsError("expected a certificate with an extended key usage") from error
-    if ExtendedKeyUsageOID.EMAIL_PROTECTION not in usage:
-        raise CredentialsError("expected the extended key usage emailProtection")
-
-
-def _make_once(folder: Path) -> None:
-    """Whoever renames first wins, so that several workers end up with one CA."""
-    if (folder / CHAIN_FILE).is_file():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write_pair(made)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        made.rename(folder)
-    except OSError as error:
-        if not (folder / CHAIN_FILE).is_file():
-            reason = f"no signing key can be made in the folder for it: {error.strerror}"
-            raise CredentialsError(reason) from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _write_pair(folder: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca = _certificate("Artscraper private CA", ca_key, issuer=None, issuer_key=ca_key)
-    leaf = _certificate("Artscraper picture signing", key, issuer=ca, issuer_key=ca_key)
-    authority = ca.public_bytes(Encoding.PEM)
-    (folder / CA_FILE).write_bytes(authority)
-    _write_key(folder / CA_KEY_FILE, ca_key)
-    _write_key(folder / KEY_FILE, key)
-    (folder / CHAIN_FILE).write_bytes(leaf.public_bytes(Encoding.PEM) + authority)
-
-
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def _load(certificate: Path, key: Path) -> Credentials:
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,
         PrivateFormat,
     )
 
-    content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-
-
-def _certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    *,
-    issuer: x509.Certificate | None,
-    issuer_key: ec.EllipticCurvePrivateKey,
-) -> x509.Certificate:
-    """Returns a CA's certificate for no issuer, else a leaf (RFC 5280, C2PA 2.1 section 14.5.1)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import NameOID
-
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Artscraper Gateway"),
-            x509.NameAttribute(NameOID.COMMON_NAME, name),
-        ]
+    try:
+        chain, signer = _certificates(certificate.read_bytes()), _private_key(_kept_secret(key))
+    except OSError as error:
+        raise CredentialsError(f"the signing files cannot be read: {error.strerror}") from error
+    if chain[0].public_key() != signer.public_key():
+        raise CredentialsError("the key does not belong to the first certificate")
+    check_chain(chain)
+    # Written anew from what was parsed: a file may hold more than belongs into pictures.
+    return Credentials(
+        b"".join(each.public_bytes(Encoding.PEM) for each in chain),
+        signer.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _VALID_FOR)
-    )
-    extensions = _extensions(key, issuer_key, authority=issuer is None)
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _extensions(
-    key: ec.EllipticCurvePrivateKey, issuer_key: ec.EllipticCurvePrivateKey, *, authority: bool
-) -> list[tuple[x509.ExtensionType, bool]]:
-    """Returns the certificate's extensions, each with whether it is critical."""
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=authority, path_length=None), True),
-        (_key_usage(authority=authority), True),
-        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
-        (issuer_id, False),
-    ]
-    if not authority:
-        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), True))
-    return extensions
-
-
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
+def _certificates(pem: bytes) -> list[x509.Certificate]:
     from cryptography import x509
 
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise CredentialsError("expected a PEM file with a certificate and its chain") from error
+
+
+def _private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except TypeError as error:
+        raise CredentialsError("expected a private key without a password") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CredentialsError("expected a PEM file with a private key") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise CredentialsError("expected a key for ES256 (ECDSA on P-256)")
+    return key
+
+
+def _kept_secret(path: Path) -> bytes:
+    """Returns the file's bytes if no one else can reach it, by PostgreSQL's rule for its key.
+
+    The owner alone; a file of root's may be read by its group, as secrets of containers are.
+    """
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        allowed = 0o640 if found.st_uid == _ROOT else 0o600
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077 & ~allowed:
+            raise CredentialsError(
+                f"the private key can be reached by other users (mode {mode:04o}); run chmod 600"
+                " on its file, and replace the key if others may have read it"
+            )
+        return file.read()

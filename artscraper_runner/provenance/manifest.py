@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
 
 from artscraper_runner import __version__
-from artscraper_runner.errors import MissingDependency, SigningFailed
+from artscraper_runner.errors import CredentialsError, MissingDependency, SigningFailed
 from artscraper_runner.provenance.credentials import INSTALL, Credentials
 from artscraper_runner.types import Json
 
@@ -33,37 +37,50 @@ def sign_file(source: Path, target: Path, credentials: Credentials) -> None:
         SigningFailed: a format that C2PA does not cover, or the library refused.
         MissingDependency: c2pa-python is not installed.
     """
+    media_type = MEDIA_TYPES.get(target.suffix)
+    if media_type is None:
+        raise SigningFailed(f"expected one of {', '.join(MEDIA_TYPES)}, found {target.suffix}")
+    with source.open("rb") as original, target.open("w+b") as signed:
+        _sign(original, signed, media_type, credentials)
+
+
+def check_signing(credentials: Credentials) -> None:
+    """Signs a picture of one pixel in memory, so that a refusal is known before any work is done.
+
+    Raises:
+        CredentialsError: the library refuses the certificate or the key; says why.
+        MissingDependency: c2pa-python is not installed.
+    """
+    picture = BytesIO()
+    Image.new("RGB", (1, 1)).save(picture, "PNG")
+    picture.seek(0)
+    try:
+        _sign(picture, BytesIO(), MEDIA_TYPES[".png"], credentials)
+    except SigningFailed as error:
+        raise CredentialsError(f"C2PA refuses this certificate: {error}") from error
+
+
+def _sign(original: BinaryIO, signed: BinaryIO, media_type: str, credentials: Credentials) -> None:
     try:
         import c2pa
     except ImportError as error:
         raise MissingDependency("c2pa-python", "signing pictures", INSTALL) from error
-    media_type = MEDIA_TYPES.get(target.suffix)
-    if media_type is None:
-        raise SigningFailed(f"expected one of {', '.join(MEDIA_TYPES)}, found {target.suffix}")
-    try:
-        _sign(source, target, media_type, credentials)
-    except c2pa.C2paError as error:
-        raise SigningFailed(f"the picture could not be signed: {error}") from error
-
-
-def _sign(source: Path, target: Path, media_type: str, credentials: Credentials) -> None:
-    import c2pa
-
     signing = c2pa.C2paSignerInfo(
         alg=c2pa.C2paSigningAlg.ES256,
         sign_cert=credentials.chain,
         private_key=credentials.key,
         ta_url=None,
     )
-    with (
-        c2pa.Signer.from_info(signing) as signer,
-        c2pa.Context(c2pa.Settings().update(_SETTINGS)) as context,
-        c2pa.Builder(json.dumps(_manifest()), context) as builder,
-        source.open("rb") as original,
-        target.open("w+b") as signed,
-    ):
-        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)  # it changes a picture that was there
-        builder.sign(signer, media_type, original, signed)
+    try:
+        with (
+            c2pa.Signer.from_info(signing) as signer,
+            c2pa.Context(c2pa.Settings().update(_SETTINGS)) as context,
+            c2pa.Builder(json.dumps(_manifest()), context) as builder,
+        ):
+            builder.set_intent(c2pa.C2paBuilderIntent.EDIT)  # it changes a picture that was there
+            builder.sign(signer, media_type, original, signed)
+    except c2pa.C2paError as error:
+        raise SigningFailed(f"the picture could not be signed: {error}") from error
 
 
 def _manifest() -> Json:

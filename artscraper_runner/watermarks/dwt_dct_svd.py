@@ -37,9 +37,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from artscraper_runner.errors import PayloadSizeError, PictureTooSmall, UnsupportedPixels
+from artscraper_runner.errors import PayloadSizeError, PictureTooSmall
+from artscraper_runner.watermarks.pixels import Pixels, check_layout
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.int16]
 
@@ -128,10 +128,7 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
 
 
 def _check(pixels: Pixels, payload_bytes: int) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise UnsupportedPixels(
-            shape=pixels.shape, dtype=str(pixels.dtype), expected="uint8 pixels of shape (H, W, 3)"
-        )
+    check_layout(pixels)
     height, width, _ = pixels.shape
     if height * width < MIN_SIDE**2:
         raise PictureTooSmall(height=height, width=width, min_pixels=MIN_SIDE**2)

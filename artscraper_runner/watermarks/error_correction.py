@@ -28,9 +28,9 @@ _CRC_POLYNOMIAL = 0x864CFB
 _CRC_START = 0xB704CE
 
 
-def checksum(message: bytes, *, start: int = _CRC_START) -> int:
-    """Returns the CRC-24 of `message`, 0 to 2 ** 24 - 1; other starts make other checksums."""
-    register = start
+def checksum(message: bytes) -> int:
+    """Returns the CRC-24 of `message`, 0 to 2 ** 24 - 1."""
+    register = _CRC_START
     for byte in message:
         register ^= byte << 16
         for _ in range(8):

@@ -18,8 +18,8 @@ from scipy import fft
 from scipy.ndimage import uniform_filter
 
 from artscraper_runner.watermarks.carriers import TILE_PX, layout
+from artscraper_runner.watermarks.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
 

@@ -5,8 +5,10 @@ rings. In each pair a key says which ring is made a little louder and which a li
 stay rings when a picture is turned or mirrored, and where they are when it is resized.
 
 `detect` compares the rings' mean log magnitudes. Its p-value is a permutation test: the same
-statistic for `DECOYS` other keys on the same picture. For a picture that has nothing to do with
-the key, the key is one of many equals, so the p-value is exact whatever the picture looks like.
+statistic for `DECOYS` other keys on the same picture. It is exact over keys drawn at random, for
+any one picture. The key that is used was drawn once, so over pictures the share below some p need
+not be p: of clean crops of like pictures more or fewer come out small, as the table in the
+documentation shows.
 
 After Solachidis & Pitas, "Circularly symmetric watermark embedding in 2-D DFT domain" (IEEE Trans.
 Image Processing 10(11), 2001). It is not Tree-Ring (Wen et al. 2023, arXiv:2305.20030), which
@@ -28,10 +30,10 @@ from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.watermarks.folding import (
     REFERENCE_SIDE,
     Floats,
-    Pixels,
     reference_luma,
     reference_size,
 )
+from artscraper_runner.watermarks.pixels import Pixels
 
 MIN_SIDE = 256  # px; smaller pictures lack the outer rings
 PAIRS = 32

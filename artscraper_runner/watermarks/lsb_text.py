@@ -8,11 +8,9 @@ that changes a pixel destroys it. Stegano before 3.0 counts characters, so it re
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from artscraper_runner.errors import PayloadSizeError
-
-Pixels = npt.NDArray[np.uint8]
+from artscraper_runner.watermarks.pixels import Pixels
 
 
 def embed(pixels: Pixels, text: str) -> Pixels:

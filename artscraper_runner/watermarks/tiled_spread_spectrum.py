@@ -28,11 +28,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from artscraper_runner.errors import PictureTooSmall, UnsupportedPixels
+from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.watermarks import carriers, decoding, error_correction, folding, frames
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
-from artscraper_runner.watermarks.folding import Band, Filtered, Floats, Pixels
+from artscraper_runner.watermarks.folding import Band, Filtered, Floats
+from artscraper_runner.watermarks.pixels import Pixels, check_layout
 
 MIN_SIDE = 256  # px, either side
 LONGEST_RATIO = 16  # long side over short side; beyond it the reference picture gets too narrow
@@ -111,7 +112,7 @@ def read(pixels: Pixels, *, search: bool = True) -> decoding.Decoded | None:
     Raises:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
     """
-    _check_layout(pixels)
+    check_layout(pixels)
     luma = folding.reference_luma(pixels)
     if min(luma.shape) < TILE_PX // 2:
         return None
@@ -214,15 +215,8 @@ def _added(pixels: Pixels, change: Floats) -> Pixels:
     return marked
 
 
-def _check_layout(pixels: Pixels) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise UnsupportedPixels(
-            shape=pixels.shape, dtype=str(pixels.dtype), expected="uint8 pixels of shape (H, W, 3)"
-        )
-
-
 def _check(pixels: Pixels) -> None:
-    _check_layout(pixels)
+    check_layout(pixels)
     height, width, _ = pixels.shape
     if min(height, width) < least_side(height, width):
         raise PictureTooSmall(height=height, width=width, min_pixels=MIN_SIDE**2)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_exif_fields_have_names_and_plain_values(tmp_path: Path) -> None:
     assert fields["Exif"]["UserComment"] == "hello"
     assert fields["GPS"]["GPSLatitude"] == [48.0, 12.0, 30.5]
     assert "ExifOffset" not in fields
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_unicode_comment_is_read_in_the_byte_order_of_the_file(
+    order: str, marked: bool, tmp_path: Path
+) -> None:
+    comment = ("\ufeff" * marked + "Größe 漢").encode("utf-16-le" if order == "<" else "utf-16-be")
+    field = b"UNICODE\0" + comment
+    exif = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    exif += struct.pack(f"{order}HHHIII", 1, 0x8769, 4, 1, 26, 0)  # the pointer to Exif's fields
+    exif += struct.pack(f"{order}HHHIII", 1, 0x9286, 7, len(field), 44, 0) + field
+    fields = metadata(saved(tmp_path, "JPEG", exif=b"Exif\0\0" + exif))["exif"]
+    assert fields["Exif"]["UserComment"] == "Größe 漢"
 
 
 @pytest.mark.parametrize("cut", range(6, 60, 6))

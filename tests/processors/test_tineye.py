@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -51,6 +52,7 @@ class FakeTinEye:
     answer: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
+    drips: bool = False  # a header now and then, for ever
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     url: str = ""
     released: threading.Event = field(default_factory=threading.Event)
@@ -74,6 +76,9 @@ def service() -> Iterator[FakeTinEye]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             fake.asked.append((self.path, headers, body))
+            if fake.drips:
+                self.drip()
+                return
             if fake.delay_s:
                 fake.released.wait(fake.delay_s)
                 self.close_connection = True
@@ -87,6 +92,14 @@ def service() -> Iterator[FakeTinEye]:
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def drip(self) -> None:
+            self.close_connection = True
+            self.send_response(200)
+            with suppress(ConnectionError):
+                while not fake.released.wait(0.02):
+                    self.send_header("x-drop", "drip")
+                    self.flush_headers()
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -184,6 +197,16 @@ def test_a_silent_service_times_out(
     service.delay_s = 5
     with pytest.raises(ServiceFailed, match="no answer within"):
         processed("tineye", picture, service.options())
+
+
+def test_a_dripping_service_is_left(
+    service: FakeTinEye, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tineye, "_DEADLINE_S", 0.5)
+    service.drips = True
+    with pytest.raises(ServiceFailed, match="no whole answer within"):
+        processed("tineye", picture, service.options())
+    assert not service.released.is_set()  # it would have dripped on
 
 
 def test_an_endless_answer_is_cut_off(

@@ -11,14 +11,20 @@ from artscraper_runner import ProtectionOptions, StageFailed, protect_picture
 from artscraper_runner.errors import SigningFailed
 from artscraper_runner.protection_pipeline import WorkflowConfig
 from artscraper_runner.protections import c2pa as stage
-from artscraper_runner.provenance.credentials import CA_FILE
-from artscraper_runner.provenance.xmp import PROHIBITED
+from artscraper_runner.provenance import credentials, manifest
+from artscraper_runner.provenance.private_ca import CA_FILE
 from artscraper_runner.types import Json, SigningSettings
+from artscraper_runner.xmp import PROHIBITED
 
 from ..watermarks.pictures import painting
 
 c2pa = pytest.importorskip("c2pa", reason="needs the extra c2pa")
-SUFFIXES = ["jpg", "png", "webp", "tif"]
+
+from cryptography.hazmat.primitives import serialization as forms  # noqa: E402
+
+from ..provenance.certificates import AUTHORITY, KEY, LEAF, OTHER_KEY, key_pem, own_pair  # noqa: E402
+
+SUFFIXES = ["jpg", "png", "webp", "tif", "avif"]
 
 
 def signed(tmp_path: Path, suffix: str, *, before: tuple[str, ...] = ()) -> list[Json]:
@@ -32,6 +38,14 @@ def signed(tmp_path: Path, suffix: str, *, before: tuple[str, ...] = ()) -> list
     return layers
 
 
+def signed_by(tmp_path: Path, chain: bytes, key: bytes) -> Json:
+    Image.fromarray(painting(40, 50)).save(tmp_path / "a.png")
+    config = WorkflowConfig(("c2pa",), signing=own_pair(tmp_path, chain, key))
+    summary = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)
+    layer: Json = summary["layers"][1]
+    return layer
+
+
 def reader(path: Path, authority: bytes | None = None) -> Any:
     trust = {"trust_anchors": authority.decode()} if authority else {}
     settings: Json = {"verify": {"verify_trust": True}, "trust": trust}
@@ -43,6 +57,7 @@ def test_the_saved_file_is_valid_and_reserves_all_four_uses(tmp_path: Path, suff
     layer = signed(tmp_path, suffix)[-1]
     assert layer["applied"]
     assert layer["metrics"]["signed"]
+    assert layer["metrics"]["validation_state"] == "Valid"
     path = Path(layer["path"])
     assert reader(path).get_validation_state() == "Valid"
     trusted = reader(path, (tmp_path / "keys" / CA_FILE).read_bytes())
@@ -109,3 +124,110 @@ def test_a_failed_signature_fails_the_stage_and_leaves_no_layer(
     with pytest.raises(StageFailed, match="c2pa failed: refused"):
         signed(tmp_path, "png")
     assert not list((tmp_path / "out" / "layers" / "01-c2pa").iterdir())
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        LEAF.pem() + AUTHORITY.pem() + key_pem(),
+        LEAF.pem() + key_pem() + AUTHORITY.pem(),
+        key_pem() + LEAF.pem(),
+        LEAF.pem() + key_pem(form=forms.PrivateFormat.TraditionalOpenSSL) + AUTHORITY.pem(),
+    ],
+)
+def test_a_key_beside_the_certificate_is_in_no_file_that_is_written(
+    tmp_path: Path, chain: bytes
+) -> None:
+    layer = signed_by(tmp_path, chain, chain)
+    assert layer["metrics"]["validation_state"] == "Valid"
+    number = KEY.private_numbers().private_value.to_bytes(32, "big")
+    body = b"".join(key_pem().splitlines()[1:-1])
+    for path in (tmp_path / "out").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert number not in content and body[-40:] not in content
+        assert b"PRIVATE KEY" not in content
+    with_key = number in forms.load_pem_private_key(key_pem(), None).private_bytes(
+        forms.Encoding.DER, forms.PrivateFormat.PKCS8, forms.NoEncryption()
+    )
+    assert with_key, "the number that is looked for stands in a key's bytes"
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "reason"),
+    [
+        (LEAF.but(begins=-9, ends=-1).pem(), key_pem(), "not now"),
+        (LEAF.pem(), key_pem(OTHER_KEY), "does not belong"),
+        (LEAF.but(names_issuer_key=False).pem(), key_pem(), "authority key identifier"),
+        (b"", key_pem(), "PEM file with a certificate"),
+    ],
+)
+def test_a_certificate_that_cannot_sign_is_the_reason_why_nothing_is_signed(
+    tmp_path: Path, chain: bytes, key: bytes, reason: str
+) -> None:
+    layer = signed_by(tmp_path, chain, key)
+    assert not layer["applied"]
+    assert reason in layer["reason"]
+    assert b"jumb" not in Path(layer["path"]).read_bytes()
+
+
+def test_a_certificate_that_only_the_library_refuses_is_a_reason_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "check_chain", lambda chain: None)
+    layer = signed_by(tmp_path, LEAF.but(has_key_usage=False).pem(), key_pem())
+    assert not layer["applied"]
+    assert "C2PA refuses this certificate" in layer["reason"]
+
+
+def test_a_file_that_does_not_read_as_valid_fails_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(source: Path, target: Path, *arguments: object) -> None:
+        sign(source, target, *arguments)
+        content = bytearray(target.read_bytes())
+        content[len(content) // 2] ^= 1
+        target.write_bytes(content)
+
+    sign = manifest.sign_file
+    monkeypatch.setattr(stage, "sign_file", spoil)
+    with pytest.raises(StageFailed, match="reads as Invalid"):
+        signed(tmp_path, "png")
+
+
+@pytest.mark.parametrize(
+    ("padding", "content", "reason"),
+    [
+        (60_000, 0, None),
+        (0, 60_000, None),
+        (0, 65_300, "the XMP packet would have 65"),
+    ],
+)
+def test_a_jpeg_that_has_no_room_for_the_statement_is_passed_through(
+    tmp_path: Path, padding: int, content: int, reason: str | None
+) -> None:
+    xmp = (
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description a="'
+        + b"a" * content
+        + b'"/></rdf:RDF>'
+        + b" " * padding
+    )
+    Image.fromarray(painting(40, 50)).save(tmp_path / "a.jpg", xmp=xmp)
+    config = WorkflowConfig(("c2pa",), signing=SigningSettings(tmp_path / "keys"))
+    layer = protect_picture(tmp_path / "a.jpg", tmp_path / "out", config=config)["layers"][1]
+    assert layer["applied"] == (reason is None)
+    assert reason is None or reason in layer["reason"]
+    with Image.open(layer["path"]) as image:
+        assert (PROHIBITED.encode() in image.info["xmp"]) == (reason is None)
+        assert b"a" * content in image.info["xmp"]
+
+
+def test_it_signs_the_last_layer_whatever_the_order(tmp_path: Path) -> None:
+    Image.fromarray(painting(300, 400)).save(tmp_path / "a.png")
+    config = WorkflowConfig(
+        ("c2pa", "stegano-embed", "fourier-ring"), signing=SigningSettings(tmp_path / "keys")
+    )
+    layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
+    names = ["original", "fourier-ring", "stegano-embed", "c2pa"]
+    assert [layer["stage"] for layer in layers] == names
+    assert reader(Path(layers[-1]["path"])).get_validation_state() == "Valid"
+    assert layers[2]["metrics"]["final"] == {"decoded": True}

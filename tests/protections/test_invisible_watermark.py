@@ -74,10 +74,13 @@ def test_a_small_picture_is_passed_through_with_the_size_it_needs(
     assert np.array_equal(opened(layer), np.asarray(image))
 
 
-def test_one_colour_is_marked(tmp_path: Path) -> None:
-    layer = protected(tmp_path, Image.new("RGB", (300, 300), (255, 255, 255)), "a.png")
+@pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
+@pytest.mark.parametrize("colour", ["white", "black", "grey", "lime", "magenta", "yellow"])
+def test_one_colour_is_marked(tmp_path: Path, colour: str, method: str) -> None:
+    image = Image.new("RGB", (300, 300), colour)
+    layer = protected(tmp_path, image, "a.png", watermark_method=method)
     assert layer["applied"]
-    assert layer["metrics"]["decoded"]
+    assert layer["metrics"]["bit_accuracy"] == 1
 
 
 def test_a_transparent_picture_is_passed_through(tmp_path: Path) -> None:
@@ -85,10 +88,11 @@ def test_a_transparent_picture_is_passed_through(tmp_path: Path) -> None:
     assert (layer["applied"], layer["reason"]) == (False, "the picture is fully transparent")
 
 
-def test_a_picture_with_too_little_to_see_is_passed_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
+def test_a_picture_with_too_little_to_see_is_passed_through(tmp_path: Path, method: str) -> None:
     pixels = np.dstack([painting(300, 300), np.zeros((300, 300), np.uint8)])
     pixels[:30, :30, 3] = 255
-    layer = protected(tmp_path, Image.fromarray(pixels), "a.png")
+    layer = protected(tmp_path, Image.fromarray(pixels), "a.png", watermark_method=method)
     assert not layer["applied"]
     assert "cannot be read back" in layer["reason"]
 

@@ -55,7 +55,7 @@ def test_the_figures_say_what_is_left_in_the_final_picture(job):
     for name in ATTACKS:
         assert layers[name]["metrics"]["effective"] is True
         assert set(layers[name]["metrics"]["final"]["effect"]) == {"plain", "jpeg_75", "halved"}
-    assert "final" not in layers["invisible-watermark"]["metrics"]
+    assert layers["invisible-watermark"]["metrics"]["final"]["bit_accuracy"] > 0.5
 
 
 def test_projects_name_the_three_works_as_applied(job):

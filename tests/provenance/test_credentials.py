@@ -1,6 +1,9 @@
-"""A private CA is made once; certificates that cannot work are refused with the reason."""
+"""The files that sign are found: one's own pair, or a private CA that is made once."""
 
+import signal
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,22 +11,26 @@ from pathlib import Path
 import pytest
 
 from artscraper_runner.errors import CredentialsError
-from artscraper_runner.provenance import credentials
+from artscraper_runner.provenance import private_ca
 from artscraper_runner.provenance.credentials import load_credentials
 from artscraper_runner.types import SigningSettings
 
 x509 = pytest.importorskip("cryptography.x509", reason="needs the extra c2pa")
+
+from .certificates import AUTHORITY, LEAF, key_pem, own_pair  # noqa: E402
+
+KEYS = (private_ca.KEY_FILE, private_ca.CA_KEY_FILE)
 
 
 def test_the_ca_is_made_once_with_private_keys(tmp_path: Path) -> None:
     settings = SigningSettings(tmp_path / "keys")
     first = load_credentials(settings)
     assert load_credentials(settings) == first
-    for name in (credentials.KEY_FILE, credentials.CA_KEY_FILE):
+    for name in KEYS:
         assert stat.S_IMODE((tmp_path / "keys" / name).stat().st_mode) == 0o600
     leaf, authority = x509.load_pem_x509_certificates(first.chain)
     leaf.verify_directly_issued_by(authority)
-    assert first.chain.endswith((tmp_path / "keys" / credentials.CA_FILE).read_bytes())
+    assert first.chain.endswith((tmp_path / "keys" / private_ca.CA_FILE).read_bytes())
 
 
 def test_several_workers_end_up_with_one_ca(tmp_path: Path) -> None:
@@ -31,7 +38,39 @@ def test_several_workers_end_up_with_one_ca(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(load_credentials, [settings] * 8))
     assert len({pair.chain for pair in found}) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["keys"]
+    names = {private_ca.CHAIN_FILE, private_ca.CA_FILE, *KEYS}
+    assert {path.name for path in tmp_path.rglob("*")} == {"keys", *names}
+
+
+DIE_BEFORE_THE_LAST_FILE_IS_IN_PLACE = """
+import os, signal, sys
+from pathlib import Path
+from artscraper_runner.provenance.credentials import load_credentials
+from artscraper_runner.types import SigningSettings
+Path.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+load_credentials(SigningSettings(Path(sys.argv[1])))
+"""
+
+
+def test_a_worker_killed_in_the_making_leaves_no_second_set_of_keys(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    code = [sys.executable, "-c", DIE_BEFORE_THE_LAST_FILE_IS_IN_PLACE, str(folder)]
+    assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
+    assert (folder / private_ca.KEY_FILE).exists() and not (folder / private_ca.CHAIN_FILE).exists()
+    found = load_credentials(SigningSettings(folder))
+    assert load_credentials(SigningSettings(folder)) == found
+    names = {private_ca.CHAIN_FILE, private_ca.CA_FILE, *KEYS}
+    assert {path.name for path in tmp_path.rglob("*")} == {"keys", *names}
+    for name in KEYS:
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def test_our_own_key_is_refused_when_it_was_loosened(tmp_path: Path) -> None:
+    settings = SigningSettings(tmp_path / "keys")
+    load_credentials(settings)
+    (tmp_path / "keys" / private_ca.KEY_FILE).chmod(0o644)
+    with pytest.raises(CredentialsError, match="mode 0644"):
+        load_credentials(settings)
 
 
 def test_the_key_is_not_shown(tmp_path: Path) -> None:
@@ -39,39 +78,20 @@ def test_the_key_is_not_shown(tmp_path: Path) -> None:
     assert "PRIVATE" not in repr(found)
 
 
-def own(tmp_path: Path, chain: bytes, key: bytes) -> SigningSettings:
-    (tmp_path / "own.pem").write_bytes(chain)
-    (tmp_path / "own-key.pem").write_bytes(key)
-    return SigningSettings(tmp_path / "no", tmp_path / "own.pem", tmp_path / "own-key.pem")
-
-
 def test_a_pair_of_ones_own_is_used(tmp_path: Path) -> None:
-    pair = load_credentials(SigningSettings(tmp_path / "keys"))
-    assert load_credentials(own(tmp_path, pair.chain, pair.key)) == pair
+    found = load_credentials(own_pair(tmp_path, LEAF.pem() + AUTHORITY.pem(), key_pem()))
+    assert found.key == key_pem()
     assert not (tmp_path / "no").exists()
 
 
-def test_a_pair_that_cannot_sign_is_refused(tmp_path: Path) -> None:
-    pair = load_credentials(SigningSettings(tmp_path / "keys"))
-    other = load_credentials(SigningSettings(tmp_path / "others"))
-    authority = (tmp_path / "keys" / credentials.CA_FILE).read_bytes()
-    authority_key = (tmp_path / "keys" / credentials.CA_KEY_FILE).read_bytes()
-    for chain, key, reason in [
-        (pair.chain, other.key, "does not belong"),
-        (b"", pair.key, "expected PEM"),
-        (pair.chain, b"", "expected PEM"),
-        (authority, authority_key, "self-signed"),
-    ]:
-        with pytest.raises(CredentialsError, match=reason):
-            load_credentials(own(tmp_path, chain, key))
-
-
-def test_an_expired_certificate_is_refused_with_its_dates(
+def test_our_own_ca_past_its_end_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_VALID_FOR", timedelta(hours=-1))
-    with pytest.raises(CredentialsError, match=f"to {datetime.now(UTC):%Y}"):
+    monkeypatch.setattr(private_ca, "VALID_FOR", timedelta(hours=-1))
+    with pytest.raises(CredentialsError, match=f"to {datetime.now(UTC):%Y}") as caught:
         load_credentials(SigningSettings(tmp_path / "keys"))
+    assert "remove the folder of the private CA" in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_half_a_pair_and_missing_files_are_refused(tmp_path: Path) -> None:
@@ -80,3 +100,12 @@ def test_half_a_pair_and_missing_files_are_refused(tmp_path: Path) -> None:
     missing = SigningSettings(tmp_path / "keys", tmp_path / "a", tmp_path / "b")
     with pytest.raises(CredentialsError, match="cannot be read"):
         load_credentials(missing)
+    folder = SigningSettings(tmp_path / "keys", tmp_path, tmp_path)
+    with pytest.raises(CredentialsError, match="cannot be read"):
+        load_credentials(folder)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CredentialsError, match="no signing key can be made"):
+        load_credentials(SigningSettings(tmp_path / "file" / "keys"))

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 
 import numpy as np
 import pytest
@@ -90,8 +89,6 @@ def test_random_pictures_hold_no_message() -> None:
     assert not any(read_lsb_message(noise(12, 12, seed)) for seed in range(2000))
 
 
-def test_a_black_picture_of_24_megapixels_takes_milliseconds() -> None:
-    pixels = np.zeros((4000, 6000, 3), np.uint8)
-    start = time.perf_counter()
-    assert read_lsb_message(pixels) is None
-    assert time.perf_counter() - start < 0.05
+def test_of_a_picture_without_a_message_only_the_beginning_is_looked_at() -> None:
+    no_memory_would_hold_it = np.broadcast_to(np.uint8(0), (10**12, 100, 3))
+    assert read_lsb_message(no_memory_would_hold_it) is None

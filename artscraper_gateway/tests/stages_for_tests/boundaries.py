@@ -1,0 +1,68 @@
+"""With DIE_AT_EACH_BOUNDARY set, the worker kills itself once at each boundary between stages.
+
+What it died at stands in the file `boundaries` of its working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+STAGES = ("original", "invisible-watermark", "summary")  # of a job without analysis
+BOUNDARIES = (
+    *(f"{moment}:{stage}" for stage in STAGES for moment in ("begun", "made", "recorded")),
+    "published",
+    "finished",
+)
+
+
+def die_once(boundary: str) -> None:
+    died = Path("boundaries")
+    if died.exists() and boundary in died.read_text().split():
+        return
+    with died.open("a") as file:
+        file.write(f"{boundary}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lay() -> None:
+    """Wraps what a worker does at the boundaries."""
+    from artscraper_gateway.jobs import _Steps as steps
+    from artscraper_gateway.storage import SharedFolder
+    from artscraper_gateway.store import JobStore
+
+    before_work, after_work, after_record = steps._guarded, steps._kept, steps._take
+    publish, finish = SharedFolder.publish, JobStore.finish
+
+    def guarded(self: Any, stage: str, work: Callable[[], Any]) -> Any:
+        def begun() -> Any:
+            die_once(f"begun:{stage}")
+            return work()
+
+        return before_work(self, stage, begun)
+
+    def kept(self: Any, stage: str, work: Callable[[], Any]) -> Any:
+        result = after_work(self, stage, work)
+        die_once(f"made:{stage}")
+        return result
+
+    def take(self: Any, stage: str, work: Callable[[], Any]) -> Any:
+        result = after_record(self, stage, work)
+        die_once(f"recorded:{stage}")
+        return result
+
+    def published(self: Any, *given: Any) -> None:
+        publish(self, *given)
+        die_once("published")
+
+    def finished(self: Any, *given: Any, **named: Any) -> bool:
+        ended: bool = finish(self, *given, **named)
+        die_once("finished")
+        return ended
+
+    steps._guarded, steps._kept, steps._take = guarded, kept, take  # type: ignore[method-assign]
+    SharedFolder.publish = published  # type: ignore[method-assign]
+    JobStore.finish = finished  # type: ignore[method-assign]

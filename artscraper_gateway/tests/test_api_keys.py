@@ -1,0 +1,300 @@
+"""API keys: who gets in, who may do what, how often, and whose jobs are whose."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from artscraper_gateway.api_keys import InvalidKeyOption, KeyStore, Rate
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
+from artscraper_gateway.tests.test_contract import LIGHT
+
+Start = Callable[..., GatewayProcess]
+Picture = Callable[..., bytes]
+
+
+def keys(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "artscraper_gateway", "keys", *arguments],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def added(home: Path, *arguments: str) -> dict[str, str]:
+    """Adds a key and returns the header that carries it."""
+    done = keys(home, "add", *arguments)
+    assert done.returncode == 0, done.stderr
+    (token,) = (word for word in done.stdout.split() if word.startswith("ask_"))
+    return {"X-API-Key": token}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    return KeyStore(open_engine(GatewayConfig(base_dir=tmp_path / "gateway_jobs")))
+
+
+def test_without_keys_everybody_gets_in_and_with_one_nobody_else(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    with gateway.client() as client:
+        job = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()
+        url = f"/v1/jobs/{job['job_id']}"
+        header = added(tmp_path, "first")
+        until(lambda: client.get(url).status_code == 401, what="the key is noticed")
+        token = header["X-API-Key"]
+        for method, path in (
+            ("GET", "/v1/jobs"),
+            ("POST", "/v1/jobs"),
+            ("GET", f"{url}/result"),
+            ("GET", f"{url}/layers/original"),
+            ("GET", f"{url}/archive.zip"),
+            ("GET", f"{url}/events"),
+            ("GET", f"{url}/deliveries"),
+            ("POST", f"{url}/deliveries/x/resend"),
+            ("POST", f"{url}/cancel"),
+            ("DELETE", url),
+            ("POST", "/v1/batches"),
+            ("GET", "/v1/batches/x"),
+            ("GET", "/v1/batches/x/archive.zip"),
+            ("POST", "/v1/watermarks/read"),
+        ):
+            for given in ({}, {"X-API-Key": "x"}, {"Authorization": f"Basic {token}"}):
+                answer = client.request(method, path, headers=given)
+                assert answer.status_code == 401, (method, path, given)
+                assert answer.json()["code"] == "unauthorized"
+                assert answer.headers["www-authenticate"] == "Bearer"
+        almost = {"X-API-Key": token[:-1] + ("A" if token[-1] != "A" else "B")}
+        assert client.get("/v1/jobs", headers=almost).status_code == 401
+        assert client.get("/v1/jobs", headers=header).status_code == 200
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert client.get("/v1/jobs", headers=bearer).json()["jobs"] == [], "it was nobody's job"
+        assert client.get("/openapi.json").status_code == 200
+
+
+def test_jobs_belong_to_their_key(start_gateway: Start, tmp_path: Path, picture: Picture) -> None:
+    gateway = start_gateway()
+    ada, bob = added(tmp_path, "ada"), added(tmp_path, "bob")
+    root = added(tmp_path, "root", "--scope", "admin")
+    content = picture(64, 64)
+    with gateway.client() as client:
+
+        def send(header: dict[str, str]) -> str:
+            idempotent = {**header, "Idempotency-Key": "same"}
+            files = {"file": content}
+            answer = client.post("/v1/jobs", files=files, data=LIGHT, headers=idempotent)
+            return str(answer.json()["job_id"])
+
+        hers, his = send(ada), send(bob)
+        assert hers != his, "idempotency keys are each owner's own"
+        batch = client.post("/v1/batches", files={"file": content}, data=LIGHT, headers=ada).json()
+        assert client.get(f"/v1/jobs/{hers}?wait=60", headers=ada).json()["status"] == "done"
+        for path in ("", "/result", "/layers/original", "/archive.zip", "/events", "/deliveries"):
+            assert client.get(f"/v1/jobs/{hers}{path}", headers=bob).status_code == 404, path
+        assert client.post(f"/v1/jobs/{hers}/cancel", headers=bob).status_code == 404
+        assert client.delete(f"/v1/jobs/{hers}", headers=bob).status_code == 404
+        batch_url = f"/v1/batches/{batch['batch_id']}"
+        assert client.get(batch_url, headers=bob).status_code == 404
+        assert client.get(batch_url, headers=ada).status_code == 200
+
+        def listed(header: dict[str, str]) -> set[str]:
+            page = client.get("/v1/jobs", headers=header).json()
+            return {job["job_id"] for job in page["jobs"]}
+
+        assert listed(bob) == {his}
+        assert listed(ada) == {hers, batch["jobs"][0]["job_id"]}
+        assert listed(root) == listed(ada) | listed(bob)
+        assert client.delete(f"/v1/jobs/{hers}", headers=root).status_code == 200
+
+
+def test_a_watermark_names_a_job_only_to_whose_it_is(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway()
+    ada, bob = added(tmp_path, "ada"), added(tmp_path, "bob")
+    fields = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
+    with gateway.client() as client:
+        wait = {**ada, "Prefer": "wait=60"}
+        files = {"file": picture(512, 512)}
+        job = client.post("/v1/jobs", files=files, data=fields, headers=wait).json()
+        layer = f"/v1/jobs/{job['job_id']}/layers/invisible-watermark"
+        marked = client.get(layer, headers=ada).content
+
+        def named(header: dict[str, str]) -> str | None:
+            url = "/v1/watermarks/read"
+            found = client.post(url, files={"file": marked}, headers=header).json()
+            assert found["payload"] is not None
+            named: str | None = found["job_id"]
+            return named
+
+        assert named(ada) == job["job_id"]
+        assert named(bob) is None
+
+
+def test_scopes_say_what_a_key_may_do(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    submit, read = (added(tmp_path, name, "--scope", name) for name in ("submit", "read"))
+    delete = added(tmp_path, "delete", "--scope", "delete,read")
+    with gateway.client() as client:
+        files = {"file": picture(64, 64)}
+        job_id = client.post("/v1/jobs", files=files, headers=submit).json()["job_id"]
+        url = f"/v1/jobs/{job_id}"
+        for method, path, header in (
+            ("GET", url, submit),
+            ("DELETE", url, submit),
+            ("POST", "/v1/jobs", read),
+            ("POST", f"{url}/cancel", read),
+            ("DELETE", url, read),
+            ("POST", "/v1/batches", delete),
+        ):
+            answer = client.request(method, path, headers=header)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
+        assert client.get("/v1/jobs", headers=read).status_code == 200
+        assert client.delete(url, headers=delete).status_code == 404, "allowed, but not its job"
+
+
+def test_a_rate_is_counted_over_all_processes_and_said_in_headers(
+    start_gateway: Start, tmp_path: Path
+) -> None:
+    gateways = [start_gateway(tmp_path, worker_concurrency=0) for _ in range(2)]
+    header = added(tmp_path, "slow", "--rate", "5/h")
+    clients = [gateway.client(headers=header) for gateway in gateways]
+    answers = [clients[n % 2].get("/v1/jobs") for n in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    for left, answer in zip((4, 3, 2, 1, 0), answers, strict=True):
+        assert answer.headers["ratelimit-policy"] == '"key";q=5;w=3600'
+        assert answer.headers["ratelimit"].startswith(f'"key";r={left};t=')
+    for client in clients:
+        answer = client.get("/v1/jobs")
+        assert (answer.status_code, answer.json()["code"]) == (429, "rate-limited")
+        assert 600 < int(answer.headers["retry-after"]) <= 720
+        assert answer.headers["ratelimit"].startswith('"key";r=0;')
+        client.close()
+
+
+def test_a_key_may_have_a_queue_of_its_own_length(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    few, many = added(tmp_path, "few", "--max-queued", "2"), added(tmp_path, "many")
+    files = {"file": picture(64, 64)}
+    with gateway.client() as client:
+
+        def status(header: dict[str, str]) -> int:
+            return client.post("/v1/jobs", files=files, headers=header).status_code
+
+        assert [status(many) for _ in range(3)] == [200] * 3
+        assert [status(few) for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_revoked_key_is_useless_and_opens_nothing(start_gateway: Start, tmp_path: Path) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    header = added(tmp_path, "gone")
+    with gateway.client() as client:
+        assert client.get("/v1/jobs", headers=header).status_code == 200
+        assert keys(tmp_path, "revoke", "gone").returncode == 0
+        until(
+            lambda: client.get("/v1/jobs", headers=header).status_code == 401,
+            what="the revocation is noticed",
+        )
+        assert client.get("/v1/jobs").status_code == 401
+    again = keys(tmp_path, "revoke", "gone")
+    assert again.returncode == 2 and "no valid key" in again.stderr
+
+
+def test_secrets_are_shown_once_and_not_kept(tmp_path: Path) -> None:
+    token = added(tmp_path, "ada", "--scope", "read,submit", "--rate", "60/min")["X-API-Key"]
+    listed = keys(tmp_path, "list").stdout
+    assert "ada" in listed and "submit,read" in listed and "60/min" in listed
+    assert token.split("_")[2] not in listed
+    with sqlite3.connect(tmp_path / "gateway_jobs" / "gateway.sqlite3") as database:
+        everything = "\n".join(database.iterdump())
+    database.close()
+    assert token.split("_", 2)[2] not in everything
+    assert token.split("_")[1] in everything
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["add", "ada"], "already"),
+        (["add", "bob", "--scope", "write"], "submit, read, delete, admin"),
+        (["add", "bob", "--rate", "fast"], "60/min"),
+        (["add", "bob", "--rate", "0/min"], "60/min"),
+        (["add", "bob", "--max-queued", "0"], "at least 1"),
+        (["add", "../x"], "name"),
+        (["revoke", "bob"], "bob"),
+    ],
+)
+def test_what_cannot_be_is_said(tmp_path: Path, arguments: list[str], named: str) -> None:
+    added(tmp_path, "ada")
+    done = keys(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert named in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_rate_gives_back_what_time_has_passed(store: KeyStore) -> None:
+    store.add("ada", rate=Rate.parse("4/min"))
+    (key,) = store.all()
+    assert [store.use(key, now=1000.0).remaining for _ in range(4)] == [3, 2, 1, 0]
+    refused = store.use(key, now=1000.0)
+    assert refused.retry_after_s == pytest.approx(15) and refused.reset_s == pytest.approx(60)
+    assert store.use(key, now=1014.9).retry_after_s > 0
+    assert store.use(key, now=1015.1).retry_after_s == 0
+    assert store.use(key, now=1100.0).remaining == 3
+    store.engine.dispose()
+
+
+def test_of_many_at_once_a_rate_lets_so_many_through(store: KeyStore) -> None:
+    store.add("ada", rate=Rate.parse("10/day"))
+    (key,) = store.all()
+    with ThreadPoolExecutor(8) as pool:
+        used = list(pool.map(lambda _: store.use(key, now=5.0), range(30)))
+    assert sum(each.retry_after_s == 0 for each in used) == 10
+    store.engine.dispose()
+
+
+def test_a_name_is_taken_once_also_after_it_was_revoked(store: KeyStore) -> None:
+    store.add("ada")
+    assert store.revoke("ada")
+    with pytest.raises(InvalidKeyOption, match="already"):
+        store.add("ada")
+    with store.engine.connect() as connection:
+        assert connection.execute(sa.text("select count(*) from api_keys")).scalar() == 1
+    store.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("host", "with_key", "warned"),
+    [
+        ("127.0.0.1", False, False),
+        ("0.0.0.0", False, True),
+        ("0.0.0.0", True, False),
+    ],
+)
+def test_listening_to_everybody_without_a_key_is_warned_of(
+    start_gateway: Start, tmp_path: Path, host: str, with_key: bool, warned: bool
+) -> None:
+    if with_key:
+        added(tmp_path, "ada")
+    gateway = start_gateway(worker_concurrency=0, host=host)
+    assert ("WITHOUT API KEYS" in gateway.log()) == warned
+    assert httpx.get(f"{gateway.base_url}/openapi.json".replace("0.0.0.0", "127.0.0.1")).is_success

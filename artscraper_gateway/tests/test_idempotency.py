@@ -1,0 +1,243 @@
+"""Idempotency-Key, a full queue, and batches."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from artscraper_gateway.tests.conftest import SAMPLES
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.test_contract import LIGHT, submit
+
+Start = Callable[..., GatewayProcess]
+Picture = Callable[..., bytes]
+
+
+def send(
+    client: httpx.Client, content: bytes, key: str | None, url: str = "/v1/jobs", **fields: Any
+) -> httpx.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post(url, files={"file": content}, data={**LIGHT, **fields}, headers=headers)
+
+
+def folders(gateway: GatewayProcess) -> int:
+    return sum(len(path.name) == 32 for path in gateway.base_dir.iterdir())
+
+
+@pytest.fixture
+def idle(start_gateway: Start) -> GatewayProcess:
+    return start_gateway(worker_concurrency=0, local_roots=str(SAMPLES[0].parent))
+
+
+def test_the_same_key_and_payload_is_the_same_job(idle: GatewayProcess, picture: Picture) -> None:
+    content = picture(64, 64)
+    with idle.client() as client:
+        first = send(client, content, "a-1")
+        again = send(client, content, "a-1")
+        assert again.status_code == 200 and again.json() == first.json()
+        assert again.headers["location"] == first.headers["location"]
+        assert send(client, content, "a-2").json()["job_id"] != first.json()["job_id"]
+        assert send(client, content, None).json()["job_id"] != first.json()["job_id"]
+        assert folders(idle) == 3, "what was sent again is not kept"
+
+
+def test_another_payload_is_422(idle: GatewayProcess, picture: Picture) -> None:
+    content = picture(64, 64)
+    with idle.client() as client:
+        send(client, content, "key")
+        for other in (
+            send(client, picture(65, 64), "key"),
+            send(client, content, "key", seed="3"),
+            client.post(
+                "/v1/jobs",
+                json={"local_path": str(SAMPLES[0])},
+                headers={"Idempotency-Key": "key"},
+            ),
+            send(client, content, "key", url="/v1/batches"),
+        ):
+            assert other.status_code == 422
+            assert other.json()["code"] == "idempotency-key-reused"
+        assert folders(idle) == 1
+
+
+def test_many_at_the_same_moment_give_one_job(idle: GatewayProcess, picture: Picture) -> None:
+    content = picture(200, 200)
+
+    def once(_: int) -> str:
+        with idle.client() as client:
+            answer = send(client, content, "at once")
+            assert answer.status_code == 422, "a space is no visible character"
+            answer = send(client, content, "at-once")
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["job_id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(once, range(24)))
+    assert len(ids) == 1 and folders(idle) == 1
+
+
+def test_a_picture_that_is_named_is_not_fetched_twice(idle: GatewayProcess) -> None:
+    headers = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+    body = {"local_path": str(SAMPLES[0]), "seed": 1}
+    with idle.client() as client:
+        first = client.post("/v1/jobs", json=body, headers=headers)
+        assert client.post("/v1/jobs", json=body, headers=headers).json() == first.json()
+        other = client.post("/v1/jobs", json={**body, "seed": 2}, headers=headers)
+        assert other.status_code == 422
+
+
+def test_a_key_is_free_again_after_a_day_and_when_its_job_is_deleted(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    content = picture(64, 64)
+    with idle.client() as client:
+        first = send(client, content, "k").json()["job_id"]
+        with sqlite3.connect(idle.base_dir / "gateway.sqlite3") as database:
+            database.execute("update idempotency_keys set created_at = created_at - 86401")
+        database.close()
+        second = send(client, picture(65, 64), "k").json()["job_id"]
+        assert second != first
+        client.delete(f"/v1/jobs/{second}")
+        assert send(client, content, "k").json()["job_id"] not in (first, second)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words"])
+def test_other_keys_are_refused(client: httpx.Client, picture: Picture, key: str) -> None:
+    answer = send(client, picture(64, 64), key)
+    assert answer.status_code == 422 and "Idempotency-Key" in answer.json()["detail"]
+
+
+def test_a_full_queue_is_429_until_there_is_room(start_gateway: Start, picture: Picture) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_queued=3)
+    content = picture(64, 64)
+    with gateway.client() as client:
+        ids = [send(client, content, None).json()["job_id"] for _ in range(3)]
+        for url in ("/v1/jobs", "/v1/batches"):
+            answer = send(client, content, "full", url=url)
+            assert answer.status_code == 429 and answer.json()["code"] == "queue-full"
+            assert int(answer.headers["retry-after"]) >= 1
+        assert folders(gateway) == 3
+        client.post(f"/v1/jobs/{ids[0]}/cancel")
+        assert send(client, content, "full").status_code == 200
+
+
+def test_a_batch_is_a_job_for_each_picture_and_one_zip(
+    client: httpx.Client, picture: Picture
+) -> None:
+    contents = [picture(64 + n, 64) for n in range(5)]
+    files = [("file", (f"{n}.png", content)) for n, content in enumerate(contents)]
+    answer = client.post("/v1/batches", files=files, data=LIGHT)
+    assert answer.status_code == 200
+    batch = answer.json()
+    url = answer.headers["location"]
+    assert url == f"/v1/batches/{batch['batch_id']}"
+    assert len(batch["jobs"]) == 5 and batch["refused"] == []
+    assert {job["batch_id"] for job in batch["jobs"]} == {batch["batch_id"]}
+    until(lambda: client.get(url).json()["status"] == "done", what="the batch ends")
+    assert client.get(url).json()["counts"] == {"queued": 0, "running": 0, "done": 5, "error": 0}
+    packed = client.get(f"{url}/archive.zip")
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        originals = [name for name in archive.namelist() if "/00-original/" in name]
+        assert [archive.read(name) for name in originals] == contents
+        assert [name.split("-")[0] for name in originals] == ["000", "001", "002", "003", "004"]
+    for job in batch["jobs"]:
+        client.delete(f"/v1/jobs/{job['job_id']}")
+    assert client.get(url).status_code == 404
+
+
+def test_pictures_that_are_refused_are_listed_and_do_not_stop_the_others(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    contents = [picture(64, 64), b"no picture", picture(65, 64)]
+    with idle.client() as client:
+        batch = client.post(
+            "/v1/batches", files=[("file", content) for content in contents], data=LIGHT
+        ).json()
+        assert [row["index"] for row in batch["refused"]] == [1]
+        assert batch["refused"][0]["code"] == "unsupported-picture"
+        assert batch["status"] == "queued" and len(batch["jobs"]) == 2
+        assert folders(idle) == 2
+        assert client.get(f"/v1/batches/{batch['batch_id']}/archive.zip").status_code == 409
+        alone = client.post("/v1/batches", files={"file": b"no picture"}, data=LIGHT)
+        assert alone.status_code == 415 and folders(idle) == 2
+
+
+def test_a_batch_of_names_with_options_for_all_and_for_one(idle: GatewayProcess) -> None:
+    path = str(SAMPLES[0])
+    body = {
+        "items": [
+            {"local_path": path},
+            {"local_path": path, "priority": 7},
+            {"image_url": "http://127.0.0.1/a.png"},
+            {"local_path": "/etc/passwd"},
+        ],
+        "include_protection": False,
+        "priority": 3,
+    }
+    headers = {"Idempotency-Key": "batch-1"}
+    with idle.client() as client:
+        answer = client.post("/v1/batches", json=body, headers=headers)
+        batch = answer.json()
+        assert [job["priority"] for job in batch["jobs"]] == [3, 7]
+        codes = [row["code"] for row in batch["refused"]]
+        assert codes == ["forbidden-address", "unusable-local-path"]
+        again = client.post("/v1/batches", json=body, headers=headers)
+        assert again.json()["batch_id"] == batch["batch_id"] and folders(idle) == 2
+        other = client.post("/v1/batches", json={**body, "priority": 4}, headers=headers)
+        assert other.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "items"),
+        ({"items": []}, "items"),
+        ({"items": [{"local_path": "a"}] * 101}, "items"),
+        ({"items": [{}]}, "exactly one"),
+        ({"items": [{"local_path": "a", "colour": "red"}]}, "colour"),
+        ({"items": [{"local_path": "a"}], "colour": "red"}, "colour"),
+        ({"items": ["a"]}, "items"),
+    ],
+)
+def test_other_batches_are_422(client: httpx.Client, body: dict[str, Any], named: str) -> None:
+    answer = client.post("/v1/batches", json=body)
+    assert answer.status_code == 422 and named in answer.json()["detail"]
+
+
+def test_batches_have_100_pictures_at_most_and_so_many_bytes(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_batch_bytes=200_000)
+    content = picture(32, 32)
+    with gateway.client() as client:
+        files = [("file", content)] * 101
+        assert client.post("/v1/batches", files=files).status_code == 422
+        assert client.post("/v1/batches", data=LIGHT, files={"x": b""}).status_code == 422
+        large = client.post("/v1/batches", files=[("file", b"x" * 800_000)] * 2)
+        assert large.status_code == 413
+        assert len(client.post("/v1/batches", files=files[:100]).json()["jobs"]) == 100
+        assert folders(gateway) == 100
+
+
+def test_an_unknown_batch_is_404(client: httpx.Client) -> None:
+    for batch_id in ("0" * 32, "x", "%00"):
+        assert client.get(f"/v1/batches/{batch_id}").status_code == 404
+        assert client.get(f"/v1/batches/{batch_id}/archive.zip").status_code == 404
+
+
+def test_the_job_of_a_key_that_ended_is_shown_as_it_is(
+    client: httpx.Client, picture: Picture
+) -> None:
+    content = picture(70, 70)
+    job_id = send(client, content, "ended").json()["job_id"]
+    client.get(f"/v1/jobs/{job_id}", params={"wait": 100})
+    again = send(client, content, "ended")
+    assert again.json()["job_id"] == job_id and again.json()["status"] == "done"
+    assert submit(client, content, **LIGHT)["job_id"] != job_id

@@ -1,0 +1,53 @@
+"""Reading in a process of its own: whose fault a failure is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
+from artscraper_gateway.picture_processes import PictureProcesses
+from artscraper_gateway.watermark_reader import WatermarkReader
+from artscraper_runner import PictureLimits
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "long.png"
+    Image.new("RGB", (17_000, 20)).save(path)
+    return path
+
+
+def read(picture: Path, limits: PictureLimits, **settings: float) -> dict[str, object]:
+    reader = WatermarkReader(limits, PictureProcesses(**settings))
+    return asyncio.run(reader.read(picture))
+
+
+def test_the_limits_are_the_gateways(picture: Path) -> None:
+    assert read(picture, PictureLimits(max_side=20_000))["payload"] is None
+    with pytest.raises(BrokenPicture, match="16384"):
+        read(picture, PictureLimits())
+
+
+def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(GatewayError, match="the gateway's log") as failure:
+        read(picture, PictureLimits())
+    assert failure.value.status == 500
+    assert "watermark_reader ended with 1" in caplog.text
+
+
+def test_too_little_time_is_nobodys_fault(picture: Path) -> None:
+    with pytest.raises(TooBusy):
+        read(picture, PictureLimits(), timeout_s=0.0)
+
+
+def test_a_queue_that_is_full_says_so(picture: Path) -> None:
+    with pytest.raises(TooBusy):
+        read(picture, PictureLimits(), at_once=0, waiting=0)

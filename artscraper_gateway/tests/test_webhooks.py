@@ -1,0 +1,300 @@
+"""Webhooks: signed, retried by a schedule that outlives its senders, never in a job's way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.deliveries import Attempt, Delivery, DeliveryLog
+from artscraper_gateway.delivery_sender import RETRY_AFTER_S, DeliverySender
+from artscraper_gateway.intake.address_guard import AddressRules
+from artscraper_gateway.store import JobStore, NewJob
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.test_api_keys import added, keys
+from artscraper_gateway.tests.test_contract import LIGHT, submit
+from artscraper_gateway.tests.webhook_receiver import webhook_receiver
+
+Start = Callable[..., GatewayProcess]
+Picture = Callable[..., bytes]
+DOCUMENTED_S = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+REQUEST = {"protection": {"watermark_payload": None}}
+
+
+class Desk:
+    """A delivery log with its own clock, and the sender that works on it."""
+
+    def __init__(self, home: Path, *, private: bool = True) -> None:
+        self.now = 1_700_000_000.0
+        self.engine = open_engine(GatewayConfig(base_dir=home / "gateway_jobs"))
+        self.store, self.log = JobStore(self.engine), DeliveryLog(self.engine)
+        self.rules = AddressRules(allow_private=private)
+        self.chance = 0.0
+
+    def end_a_job(self, url: str, job_id: str = "a" * 32) -> None:
+        """Ends a job whose message is due at once by this desk's clock."""
+        new = NewJob(job_id, "image.png", REQUEST, "light", callback_url=url)
+        with self.engine.begin() as connection:
+            self.store.add(connection, new)
+        assert self.store.cancel(job_id)
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("update deliveries set next_at = 0 where tries = 0")
+
+    def sender(self) -> DeliverySender:
+        return DeliverySender(
+            self.log, self.rules, clock=lambda: self.now, chance=lambda: self.chance
+        )
+
+    def send(self) -> int:
+        """Sends what is due at this moment."""
+        return asyncio.run(self.sender().send_due())
+
+    def found(self, job_id: str = "a" * 32) -> tuple[Delivery, list[Attempt]]:
+        ((delivery, attempts),) = self.log.of_job(job_id)
+        return delivery, attempts
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.engine.dispose()
+
+
+def deliveries(client: httpx.Client, job_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get(f"/v1/jobs/{job_id}/deliveries").json()["deliveries"]
+    return found
+
+
+def settled(client: httpx.Client, job_id: str, status: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        (delivery,) = deliveries(client, job_id)
+        return delivery if delivery["status"] == status else None
+
+    found: dict[str, Any] = until(look, what=f"the delivery is {status}")
+    return found
+
+
+def test_a_finished_and_a_failed_job_are_told_of_and_the_library_verifies_it(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway(allow_private_addresses="yes")
+    secret = keys(tmp_path, "webhook-secret").stdout.strip()
+    assert secret.startswith("whsec_")
+    with webhook_receiver() as receiver, gateway.client() as client:
+        fields = {**LIGHT, "callback_url": receiver.url}
+        done = submit(client, picture(64, 64), **fields)
+        broken = picture(400, 400)
+        half = {"callback_url": receiver.url, "stages": "invisible-watermark"}
+        failed = submit(client, broken[: len(broken) // 2], **half)
+        assert failed["status"] == "error"
+        for job in (done, failed):
+            delivery = settled(client, job["job_id"], "delivered")
+            assert [each["http_status"] for each in delivery["attempts"]] == [204]
+        told = {each.message["data"]["job_id"]: each for each in receiver.received}
+        for job, kind in ((done, "job.done"), (failed, "job.error")):
+            received = told[job["job_id"]]
+            message = Webhook(secret).verify(received.body, received.headers)
+            assert message["type"] == kind
+            assert message["data"]["status"] == job["status"]
+            assert message["data"]["error"] == job["error"]
+            with pytest.raises(WebhookVerificationError):
+                Webhook(secret).verify(received.body + b" ", received.headers)
+        silent = submit(client, picture(64, 64), **LIGHT)
+        assert deliveries(client, silent["job_id"]) == []
+
+
+def test_each_key_has_a_secret_of_its_own(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway(allow_private_addresses="yes")
+    printed = keys(tmp_path, "add", "ada").stdout.split()
+    token = next(word for word in printed if word.startswith("ask_"))
+    secret = next(word for word in printed if word.startswith("whsec_"))
+    assert secret != keys(tmp_path, "webhook-secret").stdout.strip()
+    header = {"X-API-Key": token}
+    with webhook_receiver() as receiver, gateway.client(headers=header) as client:
+        submit(client, picture(64, 64), **LIGHT, callback_url=receiver.url)
+        until(lambda: receiver.received, what="it arrives")
+        (received,) = receiver.received
+        assert Webhook(secret).verify(received.body, received.headers)["type"] == "job.done"
+
+
+def test_the_schedule_is_the_documented_one_and_then_it_has_failed(desk: Desk) -> None:
+    assert list(RETRY_AFTER_S) == DOCUMENTED_S
+    with webhook_receiver((503, {})) as receiver:
+        desk.end_a_job(receiver.url)
+        assert desk.send() == 1
+        for pause_s in DOCUMENTED_S:
+            desk.now += pause_s - 0.5
+            assert desk.send() == 0, f"too early for the try after {pause_s} s"
+            desk.now += 0.5
+            assert desk.send() == 1
+        delivery, attempts = desk.found()
+        assert (delivery.status, delivery.next_at) == ("failed", None)
+        assert [each.http_status for each in attempts] == [503] * 10
+        desk.now += 10 * 86_400
+        assert desk.send() == 0
+    ids = {received.headers["webhook-id"] for received in receiver.received}
+    assert ids == {delivery.id}, "one message, one id"
+    assert len({received.body for received in receiver.received}) == 1
+    assert len({received.headers["webhook-timestamp"] for received in receiver.received}) == 10
+
+
+def test_what_failed_together_is_not_sent_together(desk: Desk) -> None:
+    with webhook_receiver((500, {})) as receiver:
+        desk.end_a_job(receiver.url)
+        desk.chance = 1.0
+        desk.send()
+        assert desk.found()[0].next_at == pytest.approx(desk.now + 5.5)
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [("120", 120), ("2", 5), ("99999999", 86_400), ("soon", 5), ("-5", 5), ("date", 900)],
+)
+def test_retry_after_is_honoured(desk: Desk, header: str, wait_s: int) -> None:
+    if header == "date":
+        header = format_datetime(datetime.fromtimestamp(desk.now + 900, UTC), usegmt=True)
+    with webhook_receiver((429, {"Retry-After": header})) as receiver:
+        desk.end_a_job(receiver.url)
+        desk.send()
+    assert desk.found()[0].next_at == pytest.approx(desk.now + wait_s)
+
+
+def test_410_ends_this_delivery_and_all_others_to_the_same_receiver(desk: Desk) -> None:
+    with webhook_receiver((500, {}), (410, {}), (204, {})) as receiver:
+        desk.end_a_job(receiver.url, "a" * 32)
+        desk.send()
+        desk.end_a_job(receiver.url, "b" * 32)
+        desk.send()
+        desk.end_a_job(receiver.url, "c" * 32)
+        desk.now += 30 * 86_400
+        assert desk.send() == 0
+        assert {desk.found(letter * 32)[0].status for letter in "abc"} == {"closed"}
+        again = desk.found("b" * 32)[0]
+        assert desk.log.send_again("b" * 32, again.id)
+        desk.now = time.time() + 1
+        assert desk.send() == 1 and desk.found("b" * 32)[0].status == "delivered"
+        desk.end_a_job(receiver.url, "d" * 32)
+        assert desk.send() == 1, "one that arrives opens the receiver again"
+
+
+def test_a_redirect_and_a_closed_connection_are_failures(desk: Desk) -> None:
+    with webhook_receiver() as other:
+        with webhook_receiver((302, {"Location": other.url}), (0, {})) as receiver:
+            desk.end_a_job(receiver.url)
+            desk.send()
+            desk.now += 6
+            desk.send()
+        desk.now += 400
+        desk.send()
+        assert other.received == []
+    _, attempts = desk.found()
+    assert [each.http_status for each in attempts] == [302, None, None]
+    assert attempts[1].error == "the answer was not valid HTTP"
+    assert attempts[2].error == "the receiver could not be reached"
+
+
+def test_the_address_guard_applies(tmp_path: Path, client: httpx.Client, picture: Picture) -> None:
+    desk = Desk(tmp_path, private=False)
+    with webhook_receiver() as receiver:
+        desk.end_a_job(receiver.url)
+        desk.send()
+        assert receiver.received == []
+    delivery, (attempt,) = desk.found()
+    assert delivery.status == "pending" and "not public" in (attempt.error or "")
+    desk.engine.dispose()
+    for url in ("http://127.0.0.1/x", "ftp://example.org/", "http://a:b@example.org/", "x"):
+        fields = {**LIGHT, "callback_url": url}
+        answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data=fields)
+        assert (answer.status_code, answer.json()["code"]) == (422, "forbidden-address")
+
+
+def test_one_sender_at_a_time_has_a_delivery(desk: Desk) -> None:
+    with webhook_receiver() as receiver:
+        for number in range(20):
+            desk.end_a_job(receiver.url, f"{number:032d}")
+        with ThreadPoolExecutor(4) as pool:
+            sent = list(pool.map(lambda _: desk.send(), range(4)))
+        assert sum(sent) == 20 and len(receiver.received) == 20
+        assert len({each.headers["webhook-id"] for each in receiver.received}) == 20
+
+
+def test_a_sender_that_died_in_the_middle_is_replaced_after_a_minute(desk: Desk) -> None:
+    with webhook_receiver() as receiver:
+        desk.end_a_job(receiver.url)
+        (held,) = desk.log.claim_due(now=desk.now, until=desk.now + 60, at_most=9)
+        desk.now += 59
+        assert desk.send() == 0
+        desk.now += 2
+        assert desk.send() == 1
+        late = Attempt(desk.now, 1.0, 500, None)
+        desk.log.record(held, late, status="pending", next_at=desk.now)
+        delivery, attempts = desk.found()
+        assert delivery.status == "delivered" and len(attempts) == 1, "the dead one has no say"
+
+
+def test_a_retry_survives_kill_9_of_everything(start_gateway: Start, picture: Picture) -> None:
+    gateway = start_gateway(allow_private_addresses="yes")
+    with webhook_receiver((500, {}), (204, {})) as receiver:
+        with gateway.client() as client:
+            fields = {**LIGHT, "callback_url": receiver.url}
+            job = submit(client, picture(64, 64), **fields)
+            until(lambda: deliveries(client, job["job_id"])[0]["attempts"], what="one try failed")
+        gateway.kill()
+        assert len(receiver.received) == 1
+        gateway.start()
+        with gateway.client() as client:
+            delivery = settled(client, job["job_id"], "delivered")
+        assert [each["http_status"] for each in delivery["attempts"]] == [500, 204]
+        first, second = receiver.received
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+
+
+def test_a_dead_receiver_delays_no_job_and_the_log_says_so(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(allow_private_addresses="yes")
+    content = picture(64, 64)
+    with (
+        webhook_receiver((-1, {})) as dead,
+        webhook_receiver() as alive,
+        gateway.client() as client,
+    ):
+        for _ in range(20):
+            assert submit(client, content, **LIGHT, callback_url=dead.url)["status"] == "done"
+        until(lambda: len(dead.received) == 20, what="all of them hang")
+        job = submit(client, content, **LIGHT, callback_url=alive.url)
+        settled(client, job["job_id"], "delivered")
+
+
+def test_a_delivery_is_sent_again_by_hand(
+    start_gateway: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_gateway(allow_private_addresses="yes")
+    header = added(tmp_path, "ada")
+    with webhook_receiver() as receiver, gateway.client(headers=header) as client:
+        job = submit(client, picture(64, 64), **LIGHT, callback_url=receiver.url)
+        url = f"/v1/jobs/{job['job_id']}/deliveries"
+        delivery = settled(client, job["job_id"], "delivered")
+        answer = client.post(f"{url}/{delivery['delivery_id']}/resend")
+        assert answer.status_code == 200
+        until(lambda: len(receiver.received) == 2, what="it comes again")
+        assert len({each.headers["webhook-id"] for each in receiver.received}) == 1
+        assert client.post(f"{url}/msg_x/resend").status_code == 404
+        other = submit(client, picture(64, 64), **LIGHT)
+        stranger = f"/v1/jobs/{other['job_id']}/deliveries/{delivery['delivery_id']}/resend"
+        assert client.post(stranger).status_code == 404

@@ -1,0 +1,163 @@
+"""A web process without workers, and workers that tests may kill, freeze and replace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artscraper_gateway.tests.gateway_process import (
+    REPOSITORY,
+    STAGES_FOR_TESTS,
+    GatewayProcess,
+    until,
+)
+
+Job = dict[str, Any]
+STAGES = {"stages": "invisible-watermark,gate"}
+
+
+@dataclass
+class Worker:
+    """`python -m artscraper_gateway worker`, one process that nobody starts again."""
+
+    fleet: Fleet
+    slot: int
+    base_dir: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = {**self.fleet.options, "base_dir": self.base_dir, "slot": self.slot}
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        self.log_path.unlink(missing_ok=True)
+        with self.log_path.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "artscraper_gateway", "worker", *arguments],
+                cwd=self.fleet.home,
+                env={**os.environ, **self.fleet.environment, "OMP_WAIT_POLICY": "PASSIVE"},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    @property
+    def log_path(self) -> Path:
+        return self.fleet.home / f"worker-{self.slot}.log"
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() in (None, -signal.SIGKILL), self.log_path.read_text()
+        return "is ready" in self.log_path.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+
+@dataclass
+class Supervisor:
+    """`python -m artscraper_gateway worker --concurrency N`, with the workers below it."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def ready(self) -> int:
+        return self.log().count("is ready")
+
+
+@dataclass
+class Fleet:
+    """All processes work in `home`; the gate of the stages for tests stands there too."""
+
+    home: Path
+    options: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    web: GatewayProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        paths = os.pathsep.join([str(REPOSITORY), str(STAGES_FOR_TESTS)])
+        self.environment = {**self.environment, "PYTHONPATH": paths}
+        self.options = {"output_parent": self.home / "outputs", "max_wait": 120, **self.options}
+        web = {**self.options, "worker_concurrency": 0}
+        self.web = GatewayProcess(self.home, web, True, environment=self.environment).start()
+
+    def start_worker(self, slot: int, *, base_dir: Path | None = None) -> Worker:
+        self.workers[slot] = Worker(self, slot, base_dir or self.web.base_dir)
+        return self.workers[slot]
+
+    def ready_worker(self, slot: int, *, base_dir: Path | None = None) -> Worker:
+        worker = self.start_worker(slot, base_dir=base_dir)
+        until(worker.is_ready, what=f"worker {slot} is ready: {worker.log_path.read_text()}")
+        return worker
+
+    def supervisor(self, name: str, *, concurrency: int) -> Supervisor:
+        arguments = [f"--{key}={value}" for key, value in self.options.items()]
+        arguments += [f"--base_dir={self.web.base_dir}", f"--concurrency={concurrency}"]
+        log_path = self.home / f"{name}.log"
+        with log_path.open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "artscraper_gateway", "worker", *arguments],
+                cwd=self.home,
+                env={**os.environ, **self.environment},
+                stderr=log,
+            )
+        return Supervisor(process, log_path)
+
+    def stop(self) -> None:
+        for worker in self.workers.values():
+            if worker.process.poll() is None:
+                worker.send(signal.SIGCONT)
+                worker.kill()
+        self.web.stop()
+
+    def submit(self, picture: bytes, **fields: str) -> str:
+        with self.web.client() as client:
+            answer = client.post("/v1/jobs", files={"file": picture}, data={**STAGES, **fields})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["job_id"])
+
+    def job(self, job_id: str) -> Job:
+        with self.web.client() as client:
+            job: Job = client.get(f"/v1/jobs/{job_id}").json()
+            return job
+
+    def ended(self, job_id: str, *, timeout_s: float = 60) -> Job:
+        def state() -> Job | None:
+            job = self.job(job_id)
+            return job if job["status"] in ("done", "error") else None
+
+        ended: Job = until(state, what=f"{job_id} ends: {self.logs()}", timeout_s=timeout_s)
+        return ended
+
+    def entered(self, times: int = 1, *, timeout_s: float = 60) -> None:
+        mark = self.home / "gate-entered"
+        until(
+            lambda: mark.exists() and len(mark.read_text()) >= times,
+            what=f"the gate is entered {times} times: {self.logs()}",
+            timeout_s=timeout_s,
+        )
+
+    def open_gate(self) -> None:
+        (self.home / "gate-open").touch()
+
+    def logs(self) -> str:
+        paths = [self.home / "gateway.log", *(each.log_path for each in self.workers.values())]
+        return "\n".join(f"{path.name}:\n{path.read_text()}" for path in paths)
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """What stands in a folder: names, each with its inode and its time of change."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

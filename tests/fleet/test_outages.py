@@ -1,0 +1,194 @@
+"""The database goes away, the disk is full, clocks are stepped: jobs end all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
+from artscraper_gateway.migrations import DatabaseRefused
+from artscraper_gateway.store import JobStore
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
+from tests.fleet.conftest import missing
+from tests.fleet.fleet import Fleet
+from tests.fleet.servers import PostgresServer, free_port
+
+Start = Callable[..., Fleet]
+Picture = Callable[..., bytes]
+OUTAGE_S = 5
+
+
+def test_postgresql_stops_for_five_seconds_in_mid_job(
+    start_fleet: Start, postgres: PostgresServer, picture: Picture
+) -> None:
+    fleet = start_fleet({"database_url": postgres.new_database()})
+    worker = fleet.ready_worker(0)
+    job_id = fleet.submit(picture(GATE_WIDTH))
+    fleet.entered()
+    postgres.stop()
+    try:
+        with fleet.web.client() as client:
+            answer = client.get(f"/v1/jobs/{job_id}")
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["code"] == "database-away" and answer.headers["Retry-After"]
+        fleet.open_gate()  # the stage ends while nobody can be told
+        time.sleep(OUTAGE_S)
+    finally:
+        postgres.start()
+    assert fleet.ended(job_id)["status"] == "done"
+    assert fleet.ended(fleet.submit(picture()))["status"] == "done"
+    assert worker.process.poll() is None, "the worker outlived the outage"
+    assert (fleet.home / "gate-entered").read_text() == "x", "nothing was done twice"
+
+
+def test_the_password_of_the_database_is_never_logged(
+    start_fleet: Start, postgres: PostgresServer, picture: Picture, tmp_path: Path
+) -> None:
+    fleet = start_fleet({"database_url": postgres.new_database(), "log_level": "debug"})
+    fleet.ready_worker(0)
+    assert fleet.ended(fleet.submit(picture()))["status"] == "done"
+    assert "swordfish" not in fleet.logs()
+
+
+def test_a_database_that_cannot_be_used_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"postgresql://fleet:swordfish@127.0.0.1:{free_port()}/nobody"
+    config = GatewayConfig(base_dir=tmp_path, database_url=SecretStr(url))
+    with pytest.raises(DatabaseRefused, match=r"fleet:\*\*\*@127.0.0.1") as refused:
+        open_engine(config)
+    assert "swordfish" not in str(refused.value)
+    for wrong in (url, url.replace("postgresql", "mysql")):
+        done = subprocess.run(
+            [sys.executable, "-m", "artscraper_gateway", f"--database-url={wrong}", "--port=0"],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 2 and "error: " in done.stderr
+        assert "swordfish" not in done.stderr and "Traceback" not in done.stderr
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(DatabaseRefused, match=r"pip install 'artscraper-gateway\[postgres\]'"):
+        open_engine(config)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        missing("a small disk can only be mounted by root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        missing("a tmpfs cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_the_job_and_the_service_goes_on(
+    start_fleet: Start, small_disk: Path, picture: Picture
+) -> None:
+    fleet = start_fleet({"output_parent": small_disk / "outputs"})
+    fleet.ready_worker(0)
+    for light in ({}, {"include_protection": "0", "include_hash_analysis": "0"}):
+        job = fleet.ended(fleet.submit(picture(500, 500), **light))
+        assert job["status"] == "error"
+        assert "No space left on device" in job["error"]
+        assert str(small_disk) not in job["error"]
+    job = fleet.ended(fleet.submit(picture(64, 64)))
+    assert job["status"] == "done", job["error"]
+
+
+@pytest.fixture
+def engine(tmp_path: Path, database: dict[str, Any]) -> Iterator[sa.Engine]:
+    engine = open_engine(GatewayConfig(base_dir=tmp_path, **database))
+    yield engine
+    engine.dispose()
+
+
+def registered(engine: sa.Engine, slot: int) -> Heartbeats:
+    heart = Heartbeats(engine, f"host.slot-{slot}", patience=3)
+    heart.register()
+    return heart
+
+
+def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine) -> None:
+    silent, first, second = (registered(engine, slot) for slot in range(3))
+    given_up = []
+    for _ in range(5):
+        for heart in (first, second):
+            heart.beat()
+            given_up += heart.give_up_silent()
+    assert given_up == [silent.id]
+    with pytest.raises(WorkerGivenUp, match="given up"):
+        silent.beat()
+    with pytest.raises(WorkerGivenUp):
+        JobStore(engine).begin_stage(held_job(engine), "original", worker=silent.id)
+
+
+def test_stepping_the_clock_gives_nobody_up(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = registered(engine, 0), registered(engine, 1)
+    clock, monotonic = time.time, time.monotonic
+    for days in (1, -2, 400, 0):
+        shift = days * 86_400.0
+        monkeypatch.setattr(time, "time", lambda shift=shift: clock() + shift)
+        monkeypatch.setattr(time, "monotonic", lambda shift=shift: monotonic() + abs(shift))
+        for _ in range(2):
+            one.beat()
+            other.beat()
+            assert one.give_up_silent() == other.give_up_silent() == []
+
+
+def test_looks_that_fail_are_not_counted(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that was away saw nobody beat."""
+    looking, _silent = registered(engine, 0), registered(engine, 1)
+    for _ in range(3):
+        assert looking.give_up_silent() == []
+
+    def away() -> dict[str, int]:
+        raise sa.exc.OperationalError("select", {}, Exception("away"))
+
+    with monkeypatch.context() as outage:
+        outage.setattr(looking, "_look", away)
+        with pytest.raises(sa.exc.OperationalError):
+            looking.give_up_silent()
+    for _ in range(2):
+        assert looking.give_up_silent() == []
+
+
+def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engine) -> None:
+    before, store = registered(engine, 0), JobStore(engine)
+    job_id = held_job(engine)
+    assert store.begin_stage(job_id, "original", worker=before.id) == 1
+    after = registered(engine, 0)
+    assert store.holder(job_id) is None
+    assert not store.finish(job_id, worker=before.id)
+    assert store.begin_stage(job_id, "original", worker=after.id) == 2
+    assert store.begin_stage(job_id, "original", worker=registered(engine, 1).id) is None
+    assert store.finish(job_id, worker=after.id)
+
+
+def held_job(engine: sa.Engine) -> str:
+    job_id, request = "ab" * 16, {"protection": {"watermark_payload": None}}
+    with engine.begin() as connection:
+        JobStore(engine).add(connection, job_id, source="image.png", request=request)
+    return job_id

@@ -1,0 +1,214 @@
+"""Places go and the statement comes, in packets of every spelling, and hostile ones end quickly."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from artscraper_runner.xmp import (
+    DATA_MINING_NAMESPACE,
+    MAX_BYTES,
+    PROHIBITED,
+    prohibit_training,
+    without_places,
+)
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+EXIF = "http://ns.adobe.com/exif/1.0/"
+OTHER = "http://ns.useplus.org/ldf/vocab/DMI-ALLOWED"
+
+
+def packet(inner: str, attributes: str = "", *, after: str = "") -> bytes:
+    return (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}">'
+        f'<r:Description r:about="" xmlns:p="{DATA_MINING_NAMESPACE}" xmlns:e="{EXIF}"'
+        f' xmlns:d="http://purl.org/dc/elements/1.1/"{attributes}>{inner}</r:Description></r:RDF>'
+        f"{after}</x:xmpmeta>"
+    ).encode()
+
+
+def statements(content: bytes) -> list[str | None]:
+    tree = ElementTree.fromstring(content)
+    name = f"{{{DATA_MINING_NAMESPACE}}}DataMining"
+    inside = tree.iter(f"{{{RDF}}}RDF")
+    found = [element.text for rdf in inside for element in rdf.iter(name)]
+    assert len(found) == len(list(tree.iter(name))), "every statement stands inside of the RDF"
+    return found + [element.get(name) for element in tree.iter() if element.get(name)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inner"),
+    [
+        (' e:GPSLatitude="48,1N"', ""),
+        ("\n e:GPSLatitude = '48,1N' ", ""),
+        (' d:a=">" e:GPSLatitude="48,1N" d:b="/>"', ""),
+        ("", "<e:GPSLatitude>48,1N</e:GPSLatitude>"),
+        ("", '<e:GPSAltitude d:q="1">48,1N</e:GPSAltitude >'),
+        ("", '<e:GPSAltitude r:resource="48,1N"/>'),
+        ("", "<e:GPSx><r:Seq><r:li>48,1N</r:li><e:GPSy/></r:Seq></e:GPSx>"),
+        ("", f"<e:GPSLatitude>{'9' * 5000}48,1N</e:GPSLatitude>"),
+        ("", f'<d:x xmlns:g="{EXIF}" g:GPSLatitude="48,1N"/>'),
+        ("", f'<GPSLatitude xmlns="{EXIF}">48,1N</GPSLatitude>'),
+        ("", "<e:GPSLatitude><![CDATA[</e:GPSLatitude>]]>48,1N</e:GPSLatitude>"),
+        (' xmlns:drone="http://www.dji.com/drone-dji/1.0/" drone:GpsLatitude="48,1N"', ""),
+    ],
+)
+@pytest.mark.parametrize("code", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_places_are_taken_out_and_the_rest_stays(attributes: str, inner: str, code: str) -> None:
+    before = f"<d:rights>Müller</d:rights>{inner}<d:title/>"
+    whole = packet(before, f' d:format="x"{attributes}').decode().encode(code)
+    cleaned = without_places(whole)
+    assert cleaned is not None
+    text = cleaned.decode()
+    assert "48,1N" not in text and "GPSL" not in text and "Gps" not in text
+    assert "<d:rights>Müller</d:rights>" in text and "<d:title/>" in text
+    assert ' d:format="x"' in text
+    ElementTree.fromstring(cleaned)
+
+
+def test_a_packet_without_places_stays_to_the_byte() -> None:
+    whole = b'<?xpacket begin="\xef\xbb\xbf" id="x"?>\n' + packet(
+        "<e:Other>GPS</e:Other><d:GP>S</d:GP><!-- e:GPS --> &amp; &#228;", " d:a='\"GPS'"
+    )
+    assert without_places(whole) == whole
+
+
+def test_padding_is_taken_off() -> None:
+    inner = packet("<d:title>a  b</d:title>")
+    begin, end = b'<?xpacket begin="" id="x"?>', b'<?xpacket end="w"?>'
+    assert without_places(begin + inner + b" \n" * 9000 + end + b" \0\n") == begin + inner + end
+    assert without_places(inner + b" " * 9000) == inner
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"no xml",
+        b"\xff\xfe\x00\xd8",
+        b"<d exif:GPSLatitude='48,1N'/>",
+        b"<a><b></a>",
+        packet("").replace(b"adobe", b"\xe4dobe"),
+        b'<?xml version="1.0" encoding="iso-8859-1"?>' + packet(""),
+        b'<!DOCTYPE x [<!ENTITY a "b">]>' + packet("&a;"),
+        b'<!DOCTYPE x SYSTEM "file:///etc/passwd">' + packet(""),
+        packet(" " * MAX_BYTES),
+    ],
+)
+def test_what_cannot_be_read_safely_is_left_out(broken: bytes) -> None:
+    assert without_places(broken) is None
+
+
+def test_a_picture_without_xmp_gets_a_packet() -> None:
+    for nothing in (None, b"", b"no xml", b"<x:xmpmeta/>", b'<x:xmpmeta xmlns:x="a"/>'):
+        assert statements(prohibit_training(nothing)) == [PROHIBITED]
+
+
+def test_other_properties_stay() -> None:
+    edited = prohibit_training(packet("<d:rights>me</d:rights>"))
+    assert statements(edited) == [PROHIBITED]
+    assert b"<d:rights>me</d:rights>" in edited
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        packet(f"<p:DataMining>{OTHER}</p:DataMining>"),
+        packet(f"<p:DataMining\n>{OTHER}</p:DataMining >"),
+        packet("", f' p:DataMining="{OTHER}"'),
+        packet("", f"\tp:DataMining = '{OTHER}'"),
+        packet(f'<p:DataMining r:resource="{OTHER}"/>'),
+        packet(f'<DataMining xmlns="{DATA_MINING_NAMESPACE}">{OTHER}</DataMining>'),
+        packet(f"<p:DataMining>{OTHER}</p:DataMining>" * 3, f' p:DataMining="{OTHER}"'),
+        packet(f"<p:DataMining>{OTHER}</p:DataMining>").decode().encode("utf-16"),
+    ],
+)
+def test_another_statement_is_replaced_in_each_spelling(spelling: bytes) -> None:
+    edited = prohibit_training(spelling)
+    assert statements(edited) == [PROHIBITED]
+    assert OTHER.encode() not in edited
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        packet("", after="<!-- </r:RDF> -->"),
+        packet("<!-- </r:RDF> -->"),
+        packet("", ' d:a="</r:RDF>"'.replace("<", "&lt;")),
+        packet("<d:a><![CDATA[</r:RDF>]]></d:a>"),
+        f'<x xmlns:r="{RDF}"><r:RDF/></x>'.encode(),
+        f'<RDF xmlns="{RDF}" ></RDF >'.encode(),
+        f'<RDF xmlns="{RDF}" />'.encode(),
+        f'<x xmlns:r="{RDF}"><r:RDF/><r:RDF></r:RDF></x>'.encode(),
+        f'<x xmlns:r="{RDF}"><r:RDF><r:RDF></r:RDF></r:RDF></x>'.encode(),
+        packet("<d:rights>me</d:rights>").decode().encode("utf-16"),
+    ],
+)
+def test_the_statement_stands_where_readers_look(spelling: bytes) -> None:
+    edited = prohibit_training(spelling)
+    assert statements(edited) == [PROHIBITED]
+    if "rights" in spelling.decode("latin-1").replace("\0", ""):
+        assert b"<d:rights>me</d:rights>" in edited
+
+
+def test_saying_it_twice_says_it_once() -> None:
+    for content in (None, packet("<d:rights>me</d:rights>")):
+        once = prohibit_training(content)
+        assert prohibit_training(once) == once
+
+
+_RDF_OPEN = f'<r:RDF xmlns:r="{RDF}" xmlns:p="{DATA_MINING_NAMESPACE}" xmlns:e="{EXIF}">'
+HOSTILE = {
+    "spaces": " ",
+    "open": "<p:DataMining>",
+    "open attribute": "<p:DataMining ",
+    "empty": "<p:DataMining/>",
+    "one inside the other": "<d><p:DataMining/></d>",
+    "places": "<e:GPSa/>",
+    "place opened": "<e:GPSa>",
+    "attribute": ' e:GPSa="',
+    "ends": "</r:RDF>",
+    "comments": "<!---->",
+    "ends of packets": "<?xpacket end='w'?>",
+    "characters": "&#32;",
+    "sections": "<![CDATA[",
+}
+
+
+def check_both_edits(content: bytes) -> None:
+    """Quadratic work on a megabyte would take hours."""
+    assert prohibit_training(content).count(PROHIBITED.encode()) == 1
+    assert b"<e:GPS" not in (without_places(content) or b"")
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_hostile_packets_take_linear_time(part: str, *, is_closed: bool) -> None:
+    room = MAX_BYTES - len(_RDF_OPEN) - 20
+    body = HOSTILE[part] * (room // len(HOSTILE[part]))
+    check_both_edits((_RDF_OPEN + body + ("</r:RDF>" if is_closed else "")).encode())
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        ' xmlns:n{n}="' + DATA_MINING_NAMESPACE + '"',
+        ' xmlns:n{n}="a{n}" n{n}:GPSa=""',
+        ' GPSa{n}=""',
+        ' a{n}="&lt;&#32;"',
+    ],
+)
+def test_a_tag_of_many_attributes_takes_linear_time(attribute: str) -> None:
+    many = "".join(attribute.format(n=n) for n in range(20_000))
+    content = f"{_RDF_OPEN}<r:Description{many}/></r:RDF>".encode()
+    check_both_edits(content)
+    assert b"GPS" not in (without_places(content) or b"")
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"), [("<d>", "</d>"), (f'<e:d xmlns:e="{EXIF}">', "</e:d>")]
+)
+def test_deep_packets_take_linear_time(opened: str, closed: str) -> None:
+    depth = (MAX_BYTES - 400) // len(opened + closed)
+    content = (_RDF_OPEN + opened * depth + closed * depth + "</r:RDF>").encode()
+    assert without_places(content) == content
+    check_both_edits(content)
