@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
@@ -25,7 +24,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 def get_mask(job_id: str, stage: str, request: Request, used: Reader) -> Response:
     """Returns what is different from the original after `stage`, amplified, as a grey PNG."""
     job = used.finished_job(job_id)
-    mask = _mask_path(JobFolders.of(job.id, used.config).output, stage)
+    mask = _mask_path(used.storage.output(job.id), stage)
     return serve_file(request, mask, media_type="image/png", filename=f"{stage}-change.png")
 
 
@@ -36,6 +35,8 @@ def _mask_path(output: Path, stage: str) -> Path:
     except FileNotFoundError as error:
         raise NotFound("The job's results are no longer on the server's disk.") from error
     masks = {each["stage"]: each["mask_path"] for each in summary["layers"] if "mask_path" in each}
-    if stage in masks and (path := Path(masks[stage])).is_file():
-        return path
+    if stage in masks:
+        path = output.joinpath(*PurePath(masks[stage]).parts[-2:])
+        if path.is_file():
+            return path
     raise NotFound(f"The job has no change of this name; it has: {', '.join(masks) or 'none'}.")

@@ -10,10 +10,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from artscraper_gateway.errors import NotFound, NotReady
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.routes.access import Submitter
 from artscraper_gateway.routes.openapi import PROBLEMS
 from artscraper_gateway.schemas import JobOptions, JobState
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job
 from artscraper_gateway.submission import Offer, ThreadReceiver
 
@@ -31,12 +31,11 @@ async def retry_job(job_id: str, request: Request, response: Response, used: Sub
     job = used.job(job_id)
     if not job.is_finished:
         raise NotReady("The job has not ended; cancel it first, or wait.")
-    folder = JobFolders.of(job.id, used.config).input
     target = job.request.get(_TARGET)
     offer = Offer(
-        _copy_of(folder / job.source),
+        _copy_of(used.storage, job, job.source),
         _options(job),
-        target=_copy_of(folder / target) if target else None,
+        target=_copy_of(used.storage, job, target) if target else None,
     )
     accepted = await used.submission.accept(offer, used.terms)
     response.headers["Location"] = request.url_for("get_job", job_id=accepted.job.id).path
@@ -53,12 +52,12 @@ def _options(job: Job) -> JobOptions:
     return JobOptions(**chosen, priority=job.priority, callback_url=job.callback_url)
 
 
-def _copy_of(source: Path) -> ThreadReceiver:
-    return partial(_copy, source)
+def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
+    return partial(_copy, storage, job.id, name)
 
 
-def _copy(source: Path, destination: Path) -> None:
+def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:
     try:
-        shutil.copyfile(source, destination)
+        shutil.copyfile(storage.fetch_input(job_id) / name, destination)
     except FileNotFoundError as error:
         raise NotFound("The job's picture is no longer on the server's disk.") from error

@@ -66,14 +66,16 @@ function stageSentences(layer) {
   return said;
 }
 
-/** Stages that cloak faces report a row for each; others have none. */
+/** A stage that cloaks faces reports a row for each; `final` is what the last layer keeps. */
 function faceSentences({ metrics }) {
-  const faces = metrics?.faces;
-  if (!Array.isArray(faces)) return [];
+  const faces = metrics?.final?.faces ?? metrics?.faces;
+  if (!faces) return [];
   if (!faces.length) return [say("understand.faces.none")];
-  const nearest = faces.reduce((a, b) => (a.distance <= b.distance ? a : b));
-  const { distance, threshold } = { threshold: metrics.threshold, ...nearest };
-  return [say("understand.faces", { count: faces.length, distance, threshold })];
+  const nearest = faces.reduce((a, b) => (a.distance.plain <= b.distance.plain ? a : b));
+  const { distance, threshold } = nearest;
+  const words = { count: faces.length, distance: distance.plain, threshold };
+  const reached = distance.plain >= threshold ? "reached" : "missed";
+  return [`${say("understand.faces", words)} ${say(`understand.faces.${reached}`)}`];
 }
 
 export function understand(layers) {
