@@ -13,7 +13,7 @@ from artscraper_runner import default_stages, stage_names
 
 router = APIRouter(prefix="/v1", tags=["limits"])
 # Stages whose package is an extra: they can be asked for only where it is installed.
-_NEEDED_PACKAGES = {"c2pa": "c2pa"}
+_NEEDED_PACKAGES = {"c2pa": "c2pa", "fawkes": "dlib"}
 
 
 class StageChoice(BaseModel):

@@ -14,8 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 STAGE = "Hidden mark"  # the quickest of the stages that change pixels
 
 
-def picture_bytes(width: int = 260, height: int = 200, kind: str = "PNG", seed: int = 1) -> bytes:
-    """A picture with smooth and lively areas."""
+def picture_bytes(width: int = 320, height: int = 260, kind: str = "PNG", seed: int = 1) -> bytes:
+    """A picture with smooth and lively areas, large enough for every stage."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

@@ -22,7 +22,7 @@ def test_from_upload_to_download(studio: Studio) -> None:
     download = downloading.value
     assert download.suggested_filename == "harbour-invisible-watermark.png"
     with Image.open(download.path()) as saved:
-        assert saved.size == (260, 200)
+        assert saved.size == (320, 260)
     assert download.path().read_bytes() != studio.folder.joinpath("harbour.png").read_bytes()
     with studio.page.expect_download() as downloading:
         studio.page.get_by_role("link", name="ZIP").click()

@@ -23,8 +23,8 @@ export function achieved(layers) {
 }
 
 function changeSentence({ linf, psnr_db: psnr, ssim }) {
-  // No PSNR: the pictures are the same.
-  const found = VISIBILITY.find((each) => psnr === null || (psnr >= each.psnr && ssim >= each.ssim));
+  if (linf === 0) return say("understand.same");
+  const found = VISIBILITY.find((each) => psnr >= each.psnr && ssim >= each.ssim);
   const words = { linf, visible: say(`understand.visible.${found?.words ?? "may"}`) };
   return `${say("understand.change", words)} ${say("understand.visible.look")}`;
 }
