@@ -7,7 +7,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet lint benchmark clean
+.PHONY: run test test-slow setup setup-tests setup-fleet lint benchmark screenshots clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -61,6 +61,10 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+
+## screenshots: take every screen of the page in both themes (needs chromium)
+screenshots: setup-tests
+	$(BIN)/python -m artscraper_gateway.tests.web.screenshots screenshots
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from markupsafe import escape
 from playwright.sync_api import Response, expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess
@@ -87,6 +88,13 @@ def test_every_text_is_there_in_every_language() -> None:
             assert texts[part].keys() == english[part].keys(), language
             for key, text in texts[part].items():
                 assert names(text) == names(english[part][key]), f"{language}: {key}"
+
+
+@pytest.mark.parametrize("language", sorted(STRINGS))
+def test_the_page_shows_all_its_texts(client: httpx.Client, language: str) -> None:
+    page = client.get("/", headers={"Accept-Language": language}).text
+    for key, text in STRINGS[language]["page"].items():
+        assert str(escape(text)) in page, key
 
 
 def names(text: Any) -> set[str]:

@@ -4,6 +4,7 @@ import { element } from "./elements.js";
 import { layerPath, maskPath } from "./gateway.js";
 import { percent, say, stageName } from "./strings.js";
 
+const LARGE = 2048; // px of a longer side above which a fitted picture is a preview
 const PREVIEWS = [640, 1280, 2048]; // px that previews are asked for in
 const NOT_SHOWN = /\.tiff?$/i; // formats that browsers do not show
 const STEP = 2, PAGE = 10; // percent that keys move the divider by
@@ -76,7 +77,8 @@ export class Comparison {
 
   layer(stage, properties) {
     const { path } = this.layers.find((each) => each.stage === stage);
-    const small = this.zoom === "fit" || NOT_SHOWN.test(path);
+    const isLarge = Math.max(...this.size) > LARGE;
+    const small = (this.zoom === "fit" && isLarge) || NOT_SHOWN.test(path);
     return this.image(layerPath(this.jobId, stage, small ? this.previewSize() : null), properties);
   }
 
