@@ -16,17 +16,19 @@ export function achieved(layers) {
   const changed = layers.filter((layer) => layer.metrics);
   if (!changed.length) return [say("understand.none")];
   return [
-    changeSentence(changed.at(-1).metrics),
+    changeSentence(changed.at(-1).metrics, changed.findLast(isAttack)?.metrics.budget),
     ...effectSentences(changed),
     ...layers.flatMap(stageSentences),
   ];
 }
 
-function changeSentence({ linf, psnr_db: psnr, ssim }) {
+/** `budget`: what the strength allows the attacks; marks and lossy formats come on top. */
+function changeSentence({ linf, psnr_db: psnr, ssim }, budget) {
   if (linf === 0) return say("understand.same");
   const found = VISIBILITY.find((each) => psnr >= each.psnr && ssim >= each.ssim);
   const words = { linf, visible: say(`understand.visible.${found?.words ?? "may"}`) };
-  return `${say("understand.change", words)} ${say("understand.visible.look")}`;
+  const over = linf > budget ? ` ${say("understand.over", { budget })}` : "";
+  return `${say("understand.change", words)}${over} ${say("understand.visible.look")}`;
 }
 
 /** Of the picture as delivered: `final` is what its last layer keeps of the effect. */

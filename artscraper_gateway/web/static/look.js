@@ -41,7 +41,11 @@ export function look(job, layers) {
     trouble,
   );
   // Sizes are known once it stands in the page.
-  requestAnimationFrame(() => choose(last));
+  requestAnimationFrame(() => {
+    choose(last);
+    const shownSteps = panel.querySelector(".strip");
+    shownSteps.scrollLeft = shownSteps.scrollWidth;
+  });
   return panel;
 }
 
