@@ -7,7 +7,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet lint benchmark clean
+.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -34,6 +34,11 @@ setup-tests: $(INSTALLED_TESTS)
 setup-fleet:
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq postgresql; }
+
+## setup-chromium: install the browser by apt that tests of the page drive; skipped without it
+setup-chromium:
+	command -v chromium >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -62,6 +67,10 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+
+## screenshots: take every screen of the page in both themes (needs chromium)
+screenshots: setup-tests
+	$(BIN)/python -m artscraper_gateway.tests.web.screenshots screenshots
 
 clean:
 	rm -rf $(VENV) build *.egg-info

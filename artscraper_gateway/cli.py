@@ -128,6 +128,7 @@ def _serve(config: GatewayConfig) -> int:
         create_app(config),
         host=config.host,
         port=config.port,
+        root_path=config.root_path,
         log_config=None,
         access_log=config.log_level == "debug",
         timeout_graceful_shutdown=_OPEN_REQUESTS_S,

@@ -34,6 +34,11 @@ class GatewayConfig(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 = any free one")
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="path that a proxy serves the gateway under and takes off, such as /studio",
+    )
     base_dir: Path = Field(
         Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
     )

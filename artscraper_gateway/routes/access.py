@@ -17,6 +17,7 @@ from starlette.types import Scope as ASGIScope
 from artscraper_gateway.api_keys import Allowance, ApiKey, Scope
 from artscraper_gateway.errors import Forbidden, RateLimited, Unauthorized
 from artscraper_gateway.routes import Caller, Gateway
+from artscraper_gateway.routes.session_cookie import key_of_cookie
 
 _FIELDS = "artscraper_gateway.rate_limit"
 
@@ -67,6 +68,7 @@ async def _key_of(request: Request, found: Gateway) -> ApiKey:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         token = given.strip()
+    token = token or key_of_cookie(request)
     if not token:
         raise Unauthorized("Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.")
     key = await found.keyring.find(token)
