@@ -7,7 +7,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet lint benchmark clean
+.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -35,16 +35,21 @@ setup-fleet:
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq postgresql; }
 
+## setup-chromium: install the browser by apt that tests of the page drive; skipped without it
+setup-chromium:
+	command -v chromium >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[c2pa,faces]'
 	touch $@
 
 $(INSTALLED_TESTS): pyproject.toml $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[faces,test]'
 	# The upstream watermark package is only an oracle; its own needs are in the test extra.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps invisible-watermark==0.2.0
 	touch $@
@@ -58,9 +63,14 @@ lint: setup-tests
 ## benchmark: print every benchmark's tables
 benchmark: setup-tests
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/worker_scaling.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+
+## screenshots: take every screen of the page in both themes (needs chromium)
+screenshots: setup-tests
+	$(BIN)/python -m artscraper_gateway.tests.web.screenshots screenshots
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -30,12 +30,19 @@ from artscraper_gateway.routes import (
     archive,
     batches,
     deliveries,
+    event_streams,
     events,
     jobs,
     layers,
+    limits,
+    masks,
+    retries,
+    sessions,
     watermarks,
 )
+from artscraper_gateway.routes.access import RateLimitHeaders
 from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
+from artscraper_gateway.routes.pages import add_page
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.submission import Submission
@@ -56,8 +63,12 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
         lifespan=_lifespan(config or GatewayConfig()),
     )
     add_problem_handlers(app)
+    app.add_middleware(RateLimitHeaders)
     for part in (jobs, events, layers, archive, deliveries, batches, watermarks):
         app.include_router(part.router)
+    for part in (limits, masks, retries, event_streams, sessions):
+        app.include_router(part.router)
+    add_page(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

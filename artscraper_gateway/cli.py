@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("dbos").setLevel("WARNING")  # its own INFO is of no use to operators
+    for library in ("dbos", "alembic"):  # their own INFO is of no use to operators
+        logging.getLogger(library).setLevel("WARNING")
     from artscraper_gateway.migrations import DatabaseRefused
     from artscraper_gateway.object_storage import open_storage
     from artscraper_gateway.storage import StorageRefused
@@ -127,6 +128,7 @@ def _serve(config: GatewayConfig) -> int:
         create_app(config),
         host=config.host,
         port=config.port,
+        root_path=config.root_path,
         log_config=None,
         access_log=config.log_level == "debug",
         timeout_graceful_shutdown=_OPEN_REQUESTS_S,

@@ -34,6 +34,11 @@ class GatewayConfig(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 = any free one")
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="path that a proxy serves the gateway under and takes off, such as /studio",
+    )
     base_dir: Path = Field(
         Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
     )
@@ -47,10 +52,10 @@ class GatewayConfig(BaseSettings):
         1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
     )
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("cpu", "gpu"), description="kinds of jobs that workers started here take: cpu, gpu"
+        ("cpu",), description="kinds of jobs that workers started here take: cpu, gpu or both"
     )
     gpu_queue: bool = Field(
-        False, description="give jobs whose stages use an encoder to workers that take gpu"
+        False, description="leave jobs whose stages use an encoder to workers that take gpu"
     )
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"

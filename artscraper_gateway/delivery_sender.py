@@ -51,13 +51,18 @@ class DeliverySender:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Sends for ever."""
-        while True:
-            try:
-                await self._begin_due()
-            except sa.exc.SQLAlchemyError:  # the database is away for a moment
-                _log.warning("the webhooks that are due cannot be looked up", exc_info=True)
-            await asyncio.sleep(_LOOK_EVERY_S)
+        """Sends until it is cancelled; what is under way then is sent again by another."""
+        try:
+            while True:
+                try:
+                    await self._begin_due()
+                except sa.exc.SQLAlchemyError:  # the database is away for a moment
+                    _log.warning("the webhooks that are due cannot be looked up", exc_info=True)
+                await asyncio.sleep(_LOOK_EVERY_S)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def send_due(self) -> int:
         """Sends what is due now, each once; returns how many."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -64,6 +65,14 @@ class JobListing:
         values = dict(row)
         position = values.pop("queue_position")
         return ShownJob(Job(**values), position)
+
+    def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """Returns which in its queue each of these jobs is, 1 = next; those that wait only."""
+        query = sa.select(jobs.c.id, _POSITION).where(
+            jobs.c.id.in_(list(job_ids)), jobs.c.status == "queued"
+        )
+        with self.engine.connect() as connection:
+            return {row.id: row.queue_position for row in connection.execute(query)}
 
     def page(
         self,

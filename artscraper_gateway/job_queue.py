@@ -1,10 +1,11 @@
 """The durable queue as the web process sees it: put a job in, take one out.
 
 `heavy` jobs decode the picture and run one at a time in a process, so that a crash is blamed on
-the job that caused it; `light` jobs only file the picture away and run several at a time, because
-a queue that is looked at 20 times a second would otherwise finish at most 20 of them. With
-`gpu_queue` set, jobs with a stage that looks through an encoder have a queue of their own, for
-workers on machines that have a CUDA device. A worker takes one heavy job at a time of each.
+the job that caused it. With `gpu_queue` set, jobs with a stage that looks through an encoder have
+a queue of their own, for workers on machines that have a CUDA device; a worker takes one heavy job
+at a time of each. `light` jobs only file the picture away. They are no workflows: their rows are
+the queue, and workers take them from there by the dozen (`light_jobs.py`), for a workflow costs
+more than the job.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ APPLICATION = "artscraper-gateway"
 WORKFLOW_VERSION = "1"
 WORKFLOW = "run_job"
 LIGHT, HEAVY, GPU = "light", "heavy", "gpu"
-QUEUES = {"cpu": (LIGHT, HEAVY), "gpu": (GPU,)}  # by what workers are told to take
+QUEUES = {"cpu": HEAVY, "gpu": GPU}  # of workflows, by what workers are told to take
 _THROUGH_AN_ENCODER = {"fawkes", "photoguard", "mist", "nightshade"}
 _NORMAL_PRIORITY = 101  # of the queue, where lower runs first; unset would be 0, ahead of all
 
@@ -181,6 +182,8 @@ class JobQueue:
         return int(queued["ahead"])
 
     def _enqueue(self, connection: sa.Connection, new: NewJob) -> None:
+        if new.queue == LIGHT:
+            return
         self._client.enqueue_in_transaction(
             connection,
             {

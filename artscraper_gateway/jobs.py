@@ -21,10 +21,10 @@ from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.heartbeats import WorkerGivenUp
-from artscraper_gateway.job_queue import WORKFLOW, is_heavy
+from artscraper_gateway.job_queue import LIGHT, WORKFLOW
 from artscraper_gateway.outages import patiently
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job, JobStore
+from artscraper_gateway.store import Job, JobStore, Outcome
 from artscraper_runner import (
     AnalysisOptions,
     Cancelled,
@@ -39,6 +39,7 @@ from artscraper_runner import (
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.2  # how old the answer to "is this job still wanted" may be
 _TELL_EVERY_S = 0.5  # of progress: at most two events a second
+_ORIGINAL = "original"
 Record = dict[str, Any]
 
 
@@ -63,19 +64,49 @@ class JobRunner:
         job = patiently(self.store.find, job_id)
         if job is None or job.is_finished:
             return
-        ended = False
+        ended: set[str] = set()
         try:
-            size = self._produce(job)
-            finish = self.store.finish
-            ended = patiently(finish, job_id, worker=self.worker, disk_bytes=size)
-        except Cancelled:
-            _log.info("job %s was cancelled", job_id)
-        except Exception as error:
-            ended = self._fail(job, error)
+            outcome = self.outcome_of(job, lambda: _Steps(self, job).take_all())
+            if outcome is not None:
+                ended = patiently(self.store.finish_all, [outcome], worker=self.worker)
         finally:
-            if not ended:
-                self._let_go(job_id)
+            self.part_from(job_id, ended=job_id in ended)
+
+    def take_light(self, at_most: int) -> list[Job]:
+        """Takes jobs of the light queue: those that ask for neither analysis nor protection."""
+        return patiently(self.store.take, LIGHT, _ORIGINAL, worker=self.worker, at_most=at_most)
+
+    def file_away(self, job: Job) -> Outcome | None:
+        """Runs a light job that was taken; returns how it ended, None = it is not wanted."""
+        return self.outcome_of(job, lambda: _Steps(self, job).file_away())
+
+    def outcome_of(self, job: Job, make_results: Callable[[], None]) -> Outcome | None:
+        """Returns how the job ends; None when it was cancelled or deleted meanwhile."""
+        try:
+            return Outcome(job.id, None, self._publish(job, make_results))
+        except Cancelled:
+            _log.info("job %s was cancelled", job.id)
+            return None
+        except Exception as error:
+            return Outcome(job.id, _reason(job, error), None)
+
+    def part_from(self, job_id: str, *, ended: bool) -> None:
+        """Leaves a job that has ended, or that is cancelled or deleted.
+
+        Raises:
+            WorkerGivenUp: others have it, and the queue must not think that it has ended here.
+        """
+        if not ended:
+            self._check_lost(job_id)
         self._tidy(job_id)
+        if not ended:
+            patiently(self.store.let_go, job_id, worker=self.worker)
+
+    def _check_lost(self, job_id: str) -> None:
+        if not patiently(self.store.exists, job_id):
+            self.storage.remove(job_id)  # what was written while it was being removed
+        if not patiently(self.store.is_registered, self.worker):
+            raise WorkerGivenUp(self.worker)
 
     def _tidy(self, job_id: str) -> None:
         try:
@@ -83,41 +114,25 @@ class JobRunner:
         except OSError:
             _log.exception("what job %s needed while it ran could not be removed", job_id)
 
-    def _produce(self, job: Job) -> int | None:
+    def _publish(self, job: Job, make_results: Callable[[], None]) -> int | None:
         """Makes the results; returns what they take on disk, None = not known any more."""
         if self.storage.is_published(job.id):  # by a worker that died before it could say so
             patiently(self.store.begin_stage, job.id, "summary", worker=self.worker)
             return None
-        steps = _Steps(self, job)
-        if is_heavy(job.request):
-            steps.take_all()
-        else:
-            steps.file_away()
+        make_results()
         size = JobFolders.of(job.id, self.config).disk_bytes()
         self.storage.publish(job.id, self.worker)
         return size
 
-    def _fail(self, job: Job, error: Exception) -> bool:
-        """Ends the job as error. The caller sees readable reasons only, the log the rest."""
-        _log.warning("job %s failed: %s", job.id, error, exc_info=error)
-        reason = "internal error; the gateway's log has the reason"
-        if isinstance(error, RunnerError | PortableWorkflowError):
-            reason = str(error)
-        elif isinstance(error, OSError) and error.strerror:
-            reason = f"the gateway could not store the results: {error.strerror}"
-        return patiently(self.store.finish, job.id, worker=self.worker, error=reason)
 
-    def _let_go(self, job_id: str) -> None:
-        """Of a job that is being deleted.
-
-        Raises:
-            WorkerGivenUp: others have it, and the queue must not think that it has ended here.
-        """
-        patiently(self.store.let_go, job_id, worker=self.worker)
-        if not patiently(self.store.exists, job_id):
-            self.storage.remove(job_id)  # what was written while it was being removed
-        if not patiently(self.store.is_registered, self.worker):
-            raise WorkerGivenUp(self.worker)
+def _reason(job: Job, error: Exception) -> str:
+    """The caller sees readable reasons only, the log the rest."""
+    _log.warning("job %s failed: %s", job.id, error, exc_info=error)
+    if isinstance(error, RunnerError | PortableWorkflowError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"the gateway could not store the results: {error.strerror}"
+    return "internal error; the gateway's log has the reason"
 
 
 @dataclass
@@ -137,7 +152,7 @@ class _Steps:
         """Runs analysis and protection as the job asks for them, one durable step after another."""
         request, run = self.job.request, self._picture_run()
         self._total = 2 + request["include_hash_analysis"] + len(request["stages"])
-        layers = [self._take("original", partial(_keep_original, run))]
+        layers = [self._take(_ORIGINAL, partial(_keep_original, run))]
         analysis = None
         if request["include_hash_analysis"]:
             options = self._analysis_options()
@@ -147,9 +162,11 @@ class _Steps:
         self._take("summary", partial(_write_summary, run, layers, analysis))
 
     def file_away(self) -> None:
-        """The whole of a job that asks for neither; too little to be worth a durable step."""
+        """The whole of a job that asks for neither; too little to be worth durable steps."""
+        if self.job.stage_attempts > self.runner.config.max_stage_attempts:
+            raise _deadly(_ORIGINAL, self.job.stage_attempts)
         run = self._picture_run()
-        self._guarded("original", lambda: _write_summary(run, [_keep_original(run)], None))
+        _write_summary(run, [_keep_original(run)], None)
 
     def _analysis_options(self) -> AnalysisOptions:
         config, processors = self.runner.config, self.job.request["processors"]
@@ -165,19 +182,20 @@ class _Steps:
         config = self.runner.config
         storage = self.runner.storage
         folder = storage.fetch_input(self.job.id)
-        target = self.job.request.get("nightshade_target_file")
+        targets = {
+            name: folder / file for name, file in self.job.request.get("target_files", {}).items()
+        }
         return PictureRun(
             source=folder / self.job.source,
             shown_source=storage.shown_input(self.job.id, self.job.source),
             workspace=storage.workspace(self.job.id, self.runner.worker),
             limits=config.picture_limits,
-            options=Choices(config).protection(
-                self.job.request, target=folder / target if target else None
-            ),
+            options=Choices(config).protection(self.job.request, targets=targets),
             controls=Controls(self._on_progress, self._should_stop),
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
+            insists=self.job.request.get("insists", False),
         )
 
     def _take(self, stage: str, work: Callable[[], Record]) -> Record:
@@ -206,7 +224,7 @@ class _Steps:
         if attempts is None:
             raise Cancelled("the job was cancelled or deleted")
         if attempts > runner.config.max_stage_attempts:
-            raise StageFailed(stage, f"its worker process died {attempts - 1} times in it")
+            raise _deadly(stage, attempts)
         return work()
 
     def _on_progress(self, inner: Progress) -> None:
@@ -226,6 +244,10 @@ class _Steps:
             wanted = patiently(runner.store.is_wanted, self.job.id, worker=runner.worker)
             self._wanted = wanted
         return not self._wanted
+
+
+def _deadly(stage: str, attempts: int) -> StageFailed:
+    return StageFailed(stage, f"its worker process died {attempts - 1} times in it")
 
 
 def _keep_original(run: PictureRun) -> Record:

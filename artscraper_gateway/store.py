@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -31,22 +32,51 @@ _FARTHER = sa.case(
     else_=jobs.c.progress,
 )
 _NEXT = jobs.c.revision + 1
+_BEGUN = {
+    "status": "running",
+    "stage": sa.bindparam("new_stage"),
+    "stage_attempts": sa.case(
+        (jobs.c.stage == sa.bindparam("new_stage"), jobs.c.stage_attempts + 1), else_=1
+    ),
+    "progress": _FARTHER,
+    "revision": _NEXT,
+    "worker": sa.bindparam("new_worker"),
+    "started_at": sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
+    "updated_at": sa.bindparam("now"),
+}
 _BEGIN_STAGE = (
     sa.update(jobs)
     .where(_IS_OPEN, _IS_FREE_OR_MINE)
-    .values(
-        status="running",
-        stage=sa.bindparam("new_stage"),
-        stage_attempts=sa.case(
-            (jobs.c.stage == sa.bindparam("new_stage"), jobs.c.stage_attempts + 1), else_=1
-        ),
-        progress=_FARTHER,
-        revision=_NEXT,
-        worker=sa.bindparam("new_worker"),
-        started_at=sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
-        updated_at=sa.bindparam("now"),
-    )
+    .values(**_BEGUN)
     .returning(jobs.c.stage_attempts, jobs.c.revision, jobs.c.progress)
+)
+# Of those that nobody holds, the first to be run. Ordered by one column, as the index is.
+_others = jobs.alias()
+_WAITING = (
+    sa.select(jobs.c.id)
+    .where(
+        jobs.c.status == sa.bindparam("in_status"),
+        jobs.c.queue == sa.bindparam("in_queue"),
+        jobs.c.worker.is_(None),
+        jobs.c.priority
+        == sa.select(sa.func.max(_others.c.priority))
+        .where(
+            _others.c.status == sa.bindparam("in_status"),
+            _others.c.queue == sa.bindparam("in_queue"),
+            _others.c.worker.is_(None),
+        )
+        .scalar_subquery(),
+    )
+    .order_by(jobs.c.submitted_at)
+    .limit(sa.bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    sa.update(jobs)
+    .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .where(jobs.c.status.in_(("queued", "running")), jobs.c.worker.is_(None))
+    .values(**_BEGUN)
+    .returning(jobs)
 )
 _PROGRESS = (
     sa.update(jobs)
@@ -131,6 +161,15 @@ class NewJob:
     batch_index: int | None = None
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: well, or with an error that callers may read."""
+
+    job_id: str
+    error: str | None
+    disk_bytes: int | None  # what its files take; None = as much as before
+
+
 class JobStore:
     """Reads and writes job rows. Every method is one transaction and safe to repeat."""
 
@@ -193,6 +232,32 @@ class JobStore:
         except sa.exc.IntegrityError as error:
             raise WorkerGivenUp(worker) from error
 
+    def take(self, queue: str, stage: str, *, worker: str, at_most: int) -> list[Job]:
+        """Marks jobs of `queue` that nobody holds running in `stage`, and returns them.
+
+        Those that were left in mid-run come first.
+
+        Raises:
+            WorkerGivenUp: the worker's jobs have gone to others.
+        """
+        values = {"new_stage": stage, "new_worker": worker, "new_progress": 0.0}
+        try:
+            with self.engine.begin() as connection:
+                ids: list[str] = []
+                for status in ("running", "queued"):
+                    wanted = {"in_status": status, "in_queue": queue, "at_most": at_most - len(ids)}
+                    ids += connection.execute(_WAITING, wanted).scalars()
+                if not ids:
+                    return []
+                rows = connection.execute(_TAKE, {**values, "ids": ids, "now": time.time()})
+                taken = [Job(**row._mapping) for row in rows]
+                for job in taken:
+                    change = {"status": "running", "stage": stage, "progress": job.progress}
+                    append_event(connection, job.id, job.revision, "stage", change)
+                return taken
+        except sa.exc.IntegrityError as error:
+            raise WorkerGivenUp(worker) from error
+
     def report_progress(self, job_id: str, progress: float, *, worker: str) -> None:
         """Records how much of the job is done, 0..1; it never goes back."""
         values = {
@@ -207,20 +272,24 @@ class JobStore:
                 change = {"status": "running", "stage": row.stage, "progress": row.progress}
                 append_event(connection, job_id, row.revision, "progress", change)
 
-    def finish(
-        self, job_id: str, *, worker: str, error: str | None = None, disk_bytes: int | None = None
-    ) -> bool:
-        """Ends the job as done, or as error with the reason.
+    def finish_all(self, outcomes: Sequence[Outcome], *, worker: str) -> set[str]:
+        """Ends jobs in one transaction, as done or as error, and returns which it has ended.
 
-        `disk_bytes` is what its files take; None = as much as before. False when it is being
-        deleted, has ended, or is not held by `worker`.
+        Not one that is being deleted, has ended, or is not held by `worker`.
         """
-        code = FAILED if error else None
-        return self._end(_FINISH, job_id, error, code, by_worker=worker, bytes=disk_bytes)
+        ended = set()
+        with self.engine.begin() as connection:
+            for outcome in outcomes:
+                code = FAILED if outcome.error else None
+                values = {"by_worker": worker, "bytes": outcome.disk_bytes}
+                if _end(connection, _FINISH, outcome.job_id, outcome.error, code, **values):
+                    ended.add(outcome.job_id)
+        return ended
 
     def cancel(self, job_id: str) -> bool:
         """Ends the job as error, cancelled; False when it had ended. Its worker stops by itself."""
-        return self._end(_CANCEL, job_id, "the job was cancelled", CANCELLED)
+        with self.engine.begin() as connection:
+            return _end(connection, _CANCEL, job_id, "the job was cancelled", CANCELLED)
 
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
         """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
@@ -280,28 +349,28 @@ class JobStore:
         with self.engine.connect() as connection:
             return connection.execute(query).first() is not None
 
-    def _end(
-        self,
-        statement: sa.UpdateBase,
-        job_id: str,
-        reason: str | None,
-        code: str | None,
-        **values: Any,
-    ) -> bool:
-        now = time.time()
-        status = "error" if reason else "done"
-        values |= {"job_id": job_id, "reason": reason, "code": code, "new_status": status}
-        with self.engine.begin() as connection:
-            row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
-            if row is None:
-                return False
-            change = {name: row[name] for name in _SHOWN}
-            kind: Literal["done", "error"] = "error" if reason else "done"
-            append_event(connection, job_id, row["revision"], kind, change)
-            if row["callback_url"] is not None:
-                add_delivery(connection, dict(row), now=now)
-            return True
-
     def _update(self, where: sa.ColumnElement[bool], **values: Any) -> None:
         with self.engine.begin() as connection:
             connection.execute(sa.update(jobs).where(where).values(**values))
+
+
+def _end(
+    connection: sa.Connection,
+    statement: sa.UpdateBase,
+    job_id: str,
+    reason: str | None,
+    code: str | None,
+    **values: Any,
+) -> bool:
+    now = time.time()
+    status = "error" if reason else "done"
+    values |= {"job_id": job_id, "reason": reason, "code": code, "new_status": status}
+    row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
+    if row is None:
+        return False
+    change = {name: row[name] for name in _SHOWN}
+    kind: Literal["done", "error"] = "error" if reason else "done"
+    append_event(connection, job_id, row["revision"], kind, change)
+    if row["callback_url"] is not None:
+        add_delivery(connection, dict(row), now=now)
+    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -20,26 +21,25 @@ from dbos import DBOSPortableJSONSerializer as JSONSerializer
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.folders import RUNNING
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
 from artscraper_gateway.job_queue import (
     APPLICATION,
-    GPU,
-    HEAVY,
-    LIGHT,
     QUEUES,
     WORKFLOW_VERSION,
     JobQueue,
 )
 from artscraper_gateway.jobs import JobRunner
+from artscraper_gateway.light_jobs import LightJobs
 from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.retention import Retention
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.workers import lock_slot
 
 _log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0
 _SWEEP_EVERY_S = 2.0
-_LIGHT_JOBS_AT_ONCE = 32
 _NICENESS = 10  # the web process answers at once while workers use every core
 
 
@@ -69,18 +69,34 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     patience = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
-    JobRunner(config, store, storage, heart.id).register()
-    queue = JobQueue(store)
-    retention = Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
-    put_on_schedule = retention.register()
+    threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
+    _remove_leftovers(config, store)
+    runner = JobRunner(config, store, storage, heart.id)
+    runner.register()
+    put_on_schedule = _retention(config, store, storage).register()
     _launch(config, store, heart.id)
     put_on_schedule()
     _log.info("worker %s is ready as %s", heart.name, heart.id)
-    threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
+    light = LightJobs(runner)
+    if "cpu" in config.queues:
+        light.start()
     while not stop.is_set():
         _put_back_abandoned(heart)
         stop.wait(_SWEEP_EVERY_S)
-    _drain(config, store, heart)
+    _drain(config, store, heart, light)
+
+
+def _retention(config: GatewayConfig, store: JobStore, storage: Storage) -> Retention:
+    queue = JobQueue(store)
+    return Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
+
+
+def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:
+    """Removes what workers that died here wrote for jobs that have ended since."""
+    for folder in (config.output_folder / RUNNING).glob("*"):
+        job = store.find(folder.name)
+        if job is None or job.is_finished:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show_life(heart: Heartbeats) -> None:
@@ -138,22 +154,21 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
             "log_level": "WARNING",
         }
     )
-    at_once = {LIGHT: _LIGHT_JOBS_AT_ONCE, HEAVY: 1, GPU: 1}
-    DBOS.listen_queues([queue for kind in config.queues for queue in QUEUES[kind]])
+    DBOS.listen_queues([QUEUES[kind] for kind in config.queues])
     DBOS.launch()
-    for queue, limit in at_once.items():
-        DBOS.register_queue(
-            queue, worker_concurrency=limit, polling_interval_sec=config.poll_interval
-        )
+    for queue in QUEUES.values():
+        # One at a time: a crash is blamed on the job that caused it.
+        DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=config.poll_interval)
 
 
-def _drain(config: GatewayConfig, store: JobStore, heart: Heartbeats) -> None:
+def _drain(config: GatewayConfig, store: JobStore, heart: Heartbeats, light: LightJobs) -> None:
     """Finishes what runs, as far as `drain_timeout` allows; the rest is for others, or later."""
     _log.info("worker %s stops", heart.name)
     # At the deadline the process ends at once, while its jobs still run: were DBOS taken down
     # first, a stage that ends in that moment could not be recorded, and would look like a failure.
     deadline = threading.Timer(config.drain_timeout, _end, (store, heart))
     deadline.start()
+    light.stop()
     DBOS.destroy(workflow_completion_timeout_sec=int(config.drain_timeout) + 60)
     deadline.cancel()
     _end(store, heart)

@@ -128,6 +128,12 @@ def _add_attack_options(protect: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a Stable Diffusion model in diffusers' layout, for mist's fused mode (default: none)",
     )
+    protect.add_argument(
+        "--fawkes-target",
+        type=Path,
+        metavar="FILE",
+        help="picture of another person, whom cloaked faces are to resemble (default: nobody)",
+    )
     protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
     protect.add_argument(
         "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
@@ -150,6 +156,7 @@ def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
         preset=options.preset,
         seed=options.seed,
         nightshade_target=options.nightshade_target,
+        fawkes_target=options.fawkes_target,
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
         mist_model=options.mist_model,

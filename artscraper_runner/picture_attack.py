@@ -20,6 +20,7 @@ from artscraper_runner.effects import EFFECTIVE_RATIO, VIEWS, Observer, effect_r
 from artscraper_runner.encoders import load_encoder, standby_encoders
 from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
 from artscraper_runner.errors import OutOfMemory
+from artscraper_runner.faces.keeping import CloakedFaces, cloaked_faces
 from artscraper_runner.objectives import LatentObjective
 from artscraper_runner.perceptual_map import budget_map
 from artscraper_runner.presets import AttackPreset, Strength, attack_preset, strength_named
@@ -107,7 +108,10 @@ class PictureAttack:
         preset = attack_preset(self.stage, self.options.preset)
         strength = strength_named(self.options.strength)
         original, start = _to_device(self.original, size), _to_device(before, size)
-        outcome = self._optimised(original, start, preset, strength, controls)
+        cloaked = cloaked_faces(self.original, before, size, self._seed)
+        outcome = self._optimised(
+            original, start, preset, strength, controls=controls, cloaked=cloaked
+        )
         step = outcome.perturbation - (start - original)
         pixels = added(before, step, original=self.original, budget=strength.budget)
         return Attacked(
@@ -128,15 +132,18 @@ class PictureAttack:
         before: torch.Tensor,
         preset: AttackPreset,
         strength: Strength,
+        *,
         controls: Controls,
+        cloaked: CloakedFaces | None,
     ) -> Outcome:
+        objective = self._objective(original, before, preset)
         return optimise(
             original,
             start=before - original,
             bound=_bound(original, before, preset, strength),
-            objective=self._objective(original, before, preset),
+            objective=cloaked.kept_by(objective, before) if cloaked else objective,
             rule=preset.rule_for(self.options.encoder),
-            seed=zlib.crc32(self.stage.encode(), self.options.seed),
+            seed=self._seed,
             controls=controls,
             what=self.stage,
         )
@@ -155,6 +162,10 @@ class PictureAttack:
         )
         further = self.also(original, target)
         return objective if further is None else sum_of(objective, further)
+
+    @property
+    def _seed(self) -> int:
+        return zlib.crc32(self.stage.encode(), self.options.seed)
 
     def _target_for(self, picture: torch.Tensor) -> torch.Tensor:
         drawn = self.target((picture.shape[2], picture.shape[3]))

@@ -1,4 +1,4 @@
-"""What happens to pictures on their way to a model: another size, JPEG.
+"""Differentiable changes that an attack is averaged over: another size, halved colour, JPEG.
 
 Pictures are float32 (N, 3, H, W) sRGB in [0, 1].
 """
@@ -13,6 +13,11 @@ from PIL import Image
 from torch.nn import functional
 
 _MIN_SIDE = 8  # px; no view is smaller
+_RGB_TO_YCC = (  # JFIF 1.02
+    (0.299, 0.587, 0.114),
+    (-0.168736, -0.331264, 0.5),
+    (0.5, -0.418688, -0.081312),
+)
 
 
 def scaled(pictures: torch.Tensor, scale: float) -> torch.Tensor:
@@ -28,10 +33,28 @@ def scaled(pictures: torch.Tensor, scale: float) -> torch.Tensor:
     return functional.interpolate(pictures, size=size, mode="area")
 
 
-@torch.no_grad()
+def colour_halved(pictures: torch.Tensor) -> torch.Tensor:
+    """Returns pictures with chroma at half the resolution, as JPEG and video store it.
+
+    A linear map, so its gradient tells exactly which colour changes would be averaged away.
+    """
+    to_ycc = torch.tensor(_RGB_TO_YCC, device=pictures.device, dtype=pictures.dtype)
+    planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures)
+    small = functional.avg_pool2d(planes[:, 1:], 2, ceil_mode=True, count_include_pad=False)
+    coarse = functional.interpolate(small, size=pictures.shape[-2:], mode="nearest")
+    stored = torch.cat([planes[:, :1], coarse], dim=1)
+    return torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), stored)
+
+
 def through_jpeg(pictures: torch.Tensor, quality: int) -> torch.Tensor:
-    """Returns pictures as Pillow's JPEG of `quality` shows them; has no gradient."""
-    return torch.stack([_coded(picture, quality) for picture in pictures]).to(pictures)
+    """Returns pictures as Pillow's JPEG of `quality` shows them; the gradient passes unchanged.
+
+    The straight-through estimate of Bengio et al. 2013 (arXiv 1308.3432) on a real encoder.
+    """
+    with torch.no_grad():
+        coded = torch.stack([_coded(picture, quality) for picture in pictures])
+        change = coded.to(pictures) - pictures
+    return pictures + change
 
 
 def _coded(picture: torch.Tensor, quality: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
     python benchmarks/gateway.py                     # starts a gateway of its own
     python benchmarks/gateway.py --base-url URL      # measures one that runs on this machine
+    python benchmarks/gateway.py --database-url postgresql://... --workers 2
 
 Jobs ask for neither analysis nor protection: what is measured is the service, not the pictures.
 The floor is the same web framework taking the same form and writing it to disk, without checks,
@@ -32,6 +33,7 @@ import psutil
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 SIDE_PX = 443  # noise of this size is a PNG of about 590 kB
 OFFERED = 80  # jobs/s
 FIELDS = {"include_protection": "false", "include_hash_analysis": "false"}
@@ -60,7 +62,9 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     with _floor() as url:
         print(_row("floor: form to disk", asyncio.run(_load(url, picture, arguments, floor=True))))
-    with _gateway(arguments.base_url) as url:
+    with _gateway(
+        arguments.base_url, workers=arguments.workers, database_url=arguments.database_url
+    ) as url:
         idle = _settled_memory(url)
         asyncio.run(_load(url, picture, arguments, jobs=10 * arguments.clients))
         full = asyncio.run(_load(url, picture, arguments))
@@ -68,19 +72,55 @@ def main() -> None:
         warm = _memory(url)
         paced = asyncio.run(_load(url, picture, arguments, offered=OFFERED))
         print(_row(f"gateway, {OFFERED} jobs/s offered", paced))
+        print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
         alone = asyncio.run(_one_at_a_time(url, picture))
         print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
         print(
             f"memory of all processes (PSS): idle {idle:.0f} MB, after {arguments.jobs} jobs"
             f" {warm:.0f} MB, after {2 * arguments.jobs} {_memory(url):.0f} MB"
         )
+    if arguments.finished:
+        _with_finished(arguments, picture)
+
+
+def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
+    """Prints a row of a gateway whose database holds so many finished jobs."""
+    with _gateway(None, finished=arguments.finished) as url:
+        _settled_memory(url)
+        asyncio.run(_load(url, picture, arguments, jobs=10 * arguments.clients))
+        before = _memory(url)
+        paced = asyncio.run(_load(url, picture, arguments, offered=OFFERED))
+        name = f"gateway with {arguments.finished} finished jobs, {OFFERED} jobs/s offered"
+        print(_row(name, paced))
+        print(f"its memory (PSS): before {before:.0f} MB, after {_memory(url):.0f} MB")
+
+
+def _add_finished(base_dir: Path, count: int) -> None:
+    from artscraper_gateway.config import GatewayConfig
+    from artscraper_gateway.database import open_engine
+    from artscraper_gateway.store import JobStore, NewJob
+
+    engine = open_engine(GatewayConfig(base_dir=base_dir))
+    store = JobStore(engine)
+    request = {"protection": {"watermark_payload": None}}
+    with engine.begin() as connection:
+        for number in range(count):
+            store.add(connection, NewJob(f"{number:032x}", "image.png", request, "light"))
+    for number in range(count):
+        store.cancel(f"{number:032x}")
+    engine.dispose()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base-url", help="a gateway on this machine (default: start one)")
+    parser.add_argument("--database-url", help="of an empty database (default: SQLite)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes")
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument(
+        "--finished", type=int, default=0, help="also measure with so many finished jobs (10000)"
+    )
     return parser.parse_args()
 
 
@@ -203,6 +243,23 @@ async def _one_at_a_time(url: str, picture: bytes) -> float:
     return statistics.median(taken)
 
 
+def _deletions(url: str, picture: bytes, *, times: int = 7) -> str:
+    """Seconds from the request to cancel and delete a job until its worker has let go of it."""
+    taken = []
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        for _ in range(times):
+            files, data = {"file": ("noise.png", picture)}, {"stages": "mist"}
+            job = client.post("/v1/jobs", files=files, data=data).json()
+            while job["stage"] != "mist" or job["progress"] <= 0.5:  # the third step of four
+                job = client.get(f"/v1/jobs/{job['job_id']}").json()
+                if job["finished_at"]:
+                    raise SystemExit("the job was over before it could be deleted")
+            started = time.perf_counter()
+            client.delete(f"/v1/jobs/{job['job_id']}").raise_for_status()
+            taken.append(time.perf_counter() - started)
+    return f"median {statistics.median(taken):.2f} s, longest {max(taken):.2f} s of {times}"
+
+
 def _percentile(seconds: list[float], percent: int) -> float:
     return float(np.percentile(np.array(seconds), percent)) * 1000
 
@@ -241,14 +298,25 @@ def _server(url: str) -> list[psutil.Process]:
 
 
 @contextmanager
-def _gateway(base_url: str | None) -> Iterator[str]:
+def _gateway(
+    base_url: str | None,
+    *,
+    finished: int = 0,
+    workers: int = 1,
+    database_url: str | None = None,
+) -> Iterator[str]:
     if base_url:
         yield base_url
         return
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
+        if finished:
+            _add_finished(Path(folder) / "jobs", finished)
         command = [sys.executable, "-m", "artscraper_gateway", "--port", str(port)]
         options = [f"--base-dir={folder}/jobs", f"--output-parent={folder}/outputs"]
+        options.append(f"--worker-concurrency={workers}")
+        if database_url:
+            options.append(f"--database-url={database_url}")
         with _running([*command, *options], port) as url:
             yield url
 

@@ -36,6 +36,7 @@ from artscraper_runner.protections.stage import StageInput  # noqa: E402
 from artscraper_runner.transforms import scaled  # noqa: E402
 from artscraper_runner.types import Controls, ProtectionOptions  # noqa: E402
 from artscraper_runner.working_size import to_tensor  # noqa: E402
+from benchmarks import faces  # noqa: E402
 
 PAINTINGS = ("mona_lisa.jpg", "delaunay_portrait.jpg", "vangogh_03.png", "turner_shipwreck.jpg")
 PHOTOS = ("kodak_01.png", "kodak_04.png", "kodak_05.png", "kodak_12.png")
@@ -283,6 +284,8 @@ def main() -> None:
         "strengths": lambda: [print_transfer(pictures, judge, name) for name in ("low", "high")],
         "step": lambda: print_step(pictures),
         "times": lambda: print_times(pictures, options.images),
+        "faces": lambda: faces.print_faces(options.images),
+        "face-times": lambda: faces.print_times(options.images),
         "repeat": lambda: print_repeatable(pictures),
         "published": lambda: print_published(pictures, options.models, judge),
     }

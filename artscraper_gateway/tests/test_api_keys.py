@@ -177,8 +177,9 @@ def test_a_rate_is_counted_over_all_processes_and_said_in_headers(
     gateways = [start_gateway(tmp_path, worker_concurrency=0) for _ in range(2)]
     header = added(tmp_path, "slow", "--rate", "5/h")
     clients = [gateway.client(headers=header) for gateway in gateways]
-    answers = [clients[n % 2].get("/v1/jobs") for n in range(5)]
-    assert [answer.status_code for answer in answers] == [200] * 5
+    urls = ("", "/x", "/x/events", "/x/layers/y", "?page_size=0")
+    answers = [clients[n % 2].get(f"/v1/jobs{url}") for n, url in enumerate(urls)]
+    assert [answer.status_code for answer in answers] == [200, 404, 404, 404, 422]
     for left, answer in zip((4, 3, 2, 1, 0), answers, strict=True):
         assert answer.headers["ratelimit-policy"] == '"key";q=5;w=3600'
         assert answer.headers["ratelimit"].startswith(f'"key";r={left};t=')

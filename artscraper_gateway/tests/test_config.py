@@ -30,6 +30,10 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "max_side": ("100", 100),
     "max_frames": ("7", 7),
     "max_wait": ("5", 5.0),
+    "max_queued": ("9", 9),
+    "max_batch_bytes": ("1000", 1000),
+    "job_ttl": ("60", 60.0),
+    "max_disk": ("1000", 1000),
     "drain_timeout": ("4", 4.0),
     "poll_interval": ("0.5", 0.5),
     "worker_timeout": ("20", 20.0),
@@ -90,7 +94,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         "allow_private_addresses": "no",
         "allow_downloads": "no",
         "gpu_queue": "no",
-        "queues": "cpu,gpu",
+        "queues": "cpu",
     }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))

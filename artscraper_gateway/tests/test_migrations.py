@@ -35,6 +35,9 @@ CREATE INDEX ix_jobs_status ON jobs (status);
 CREATE INDEX ix_jobs_watermark ON jobs (watermark);
 INSERT INTO jobs VALUES (
     'a0', 'done', '{}', 'image.png', 1.0, 2.0, 1.5, 2.0, 'summary', 1, NULL, NULL, NULL
+), (
+    'a1', 'queued', '{"include_protection": false, "include_hash_analysis": false}', 'image.png',
+    1.0, 2.0, NULL, NULL, NULL, 0, NULL, NULL, NULL
 );
 """
 OPEN = (
@@ -111,6 +114,8 @@ def test_a_database_without_a_revision_is_taken_over_with_its_jobs(config: Gatew
     engine = open_engine(config)
     job = JobStore(engine).find("a0")
     assert job is not None and job.status == "done" and job.finished_at == 2.0
+    waiting = JobStore(engine).find("a1")
+    assert waiting is not None and waiting.queue == "light"
     assert differences(engine) == []
     engine.dispose()
     assert known_revisions()[-1] in stored_revision(config)[0]

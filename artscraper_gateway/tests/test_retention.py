@@ -47,7 +47,7 @@ class House:
 
     def add(self, number: int, *, ended: bool = True, size: int = 1000, **values: Any) -> str:
         job_id = f"{number:032x}"
-        new = NewJob(job_id, "image.png", REQUEST, "light", disk_bytes=size, **values)
+        new = NewJob(job_id, "image.png", REQUEST, "heavy", disk_bytes=size, **values)
         self.queue.submit(new, Terms())
         folders = JobFolders.of(job_id, self.config)
         folders.input.mkdir(parents=True)

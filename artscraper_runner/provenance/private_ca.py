@@ -34,9 +34,9 @@ def make_once(folder: Path) -> None:
     Raises:
         CredentialsError: the folder cannot be written to.
     """
-    if (folder / CHAIN_FILE).is_file():
-        return
     try:
+        if (folder / CHAIN_FILE).is_file():
+            return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(folder):
             if not (folder / CHAIN_FILE).is_file():

@@ -69,7 +69,8 @@ def test_machines_that_share_nothing_else(
     with fleet.web.client() as client:
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
     assert bucket.find(BUCKET) == []
-    for machine in (fleet.web.base_dir, tmp_path / "machine-1"):
+    fleet.ready_worker(2, base_dir=tmp_path / "machine-0")  # what the dead one left there
+    for machine in (fleet.web.base_dir, tmp_path / "machine-0", tmp_path / "machine-1"):
         assert not list(machine.rglob(f"*{job_id}*"))
 
 

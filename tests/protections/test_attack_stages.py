@@ -48,7 +48,8 @@ def largest(before, after) -> int:
 
 
 def test_the_three_attacks_are_registered_in_order():
-    assert [name for name in ATTACKS if name != "fawkes"] == ["photoguard", "mist", "nightshade"]
+    assert stage_names()[:4] == ("fawkes", "photoguard", "mist", "nightshade")
+    assert ATTACKS == ["photoguard", "mist", "nightshade"]
 
 
 @pytest.mark.parametrize("name", ATTACKS)

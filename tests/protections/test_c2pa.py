@@ -1,6 +1,7 @@
 """The signed file is Valid to c2pa's own reader, and Invalid after one changed byte."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,12 @@ def test_it_signs_the_last_layer_whatever_the_order(tmp_path: Path) -> None:
     assert [layer["stage"] for layer in layers] == names
     assert reader(Path(layers[-1]["path"])).get_validation_state() == "Valid"
     assert layers[2]["metrics"]["final"] == {"decoded": True}
+
+
+@pytest.mark.parametrize("package", ["c2pa", "cryptography"])
+def test_a_missing_package_fails_the_stage_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(StageFailed, match=r"pip install 'artscraper-gateway\[c2pa\]'"):
+        signed(tmp_path, "png")

@@ -1,0 +1,167 @@
+"""How the page is served: policy, weight, languages, under a path, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from markupsafe import escape
+from playwright.sync_api import Response, expect
+
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.web.screens import Studio
+from artscraper_gateway.tests.web.sub_path_proxy import proxied
+
+WEB = Path(__file__).resolve().parents[2] / "web"
+STRINGS = {path.stem: json.loads(path.read_text("utf-8")) for path in (WEB / "strings").iterdir()}
+FIRST_LOAD_BYTES = 150_000
+Open = Callable[..., Studio]
+
+
+@pytest.fixture
+def client(studio_gateway: GatewayProcess) -> Iterator[httpx.Client]:
+    with studio_gateway.client() as client:
+        yield client
+
+
+def test_the_policy_lets_nothing_in_from_elsewhere(client: httpx.Client) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';") and "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy and "base-uri 'none'" in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\son\w+=|\sstyle=", page.text)
+    sources = [WEB / "templates" / "page.html", *(WEB / "static").glob("*.*")]
+    for path in sources:
+        named = re.findall(r"https?://[^\s\"'`]+", path.read_text("utf-8"))
+        assert set(named) <= {"http://www.w3.org/2000/svg", "https://"}, path
+    for name in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+        assert not name.startswith("/"), f"{name} does not work under a path"
+        if not name.startswith("#"):
+            assert client.get(f"/{name}").status_code == 200, name
+
+
+def test_static_files_are_asked_for_again_and_not_sent_again(client: httpx.Client) -> None:
+    first = client.get("/static/main.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = client.get("/static/main.js", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+    assert client.get("/static/../pages.py").status_code == 404
+    assert client.get("/static/none.js").headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("header", "cookie", "language"),
+    [
+        ("de-DE,de;q=0.9,en;q=0.5", "", "de"),
+        ("fr,en;q=0.3,de;q=0.2", "", "en"),
+        ("de;q=0, fr", "", "en"),
+        ("de;q=x", "", "en"),
+        ("", "", "en"),
+        ("en", "de", "de"),
+        ("de", "../../secret", "de"),
+    ],
+)
+def test_the_language(client: httpx.Client, header: str, cookie: str, language: str) -> None:
+    headers = {"Accept-Language": header, "Cookie": f"language={cookie}"}
+    page = client.get("/", headers=headers)
+    assert f'<html lang="{language}">' in page.text
+    assert "Accept-Language" in page.headers["vary"]
+    assert client.get("/strings/../config.json").status_code == 404
+
+
+def test_a_theme_that_is_none_is_not_written_into_the_page(client: httpx.Client) -> None:
+    assert 'data-theme="dark"' in client.get("/", headers={"Cookie": "theme=dark"}).text
+    assert "data-theme" not in client.get("/", headers={"Cookie": 'theme="x"'}).text
+
+
+def test_every_text_is_there_in_every_language() -> None:
+    english = STRINGS["en"]
+    assert len(STRINGS) >= 2
+    for language, texts in STRINGS.items():
+        for part in ("page", "scripts"):
+            assert texts[part].keys() == english[part].keys(), language
+            for key, text in texts[part].items():
+                assert names(text) == names(english[part][key]), f"{language}: {key}"
+
+
+@pytest.mark.parametrize("language", sorted(STRINGS))
+def test_the_page_shows_all_its_texts(client: httpx.Client, language: str) -> None:
+    page = client.get("/", headers={"Accept-Language": language}).text
+    for key, text in STRINGS[language]["page"].items():
+        assert str(escape(text)) in page, key
+
+
+def names(text: Any) -> set[str]:
+    """What is filled into a text, in any of its forms."""
+    return set(re.findall(r"\{(\w+)\}", json.dumps(text))) - {"count"}
+
+
+def test_every_text_that_scripts_say_is_there_and_said() -> None:
+    code = "\n".join(path.read_text("utf-8") for path in (WEB / "static").glob("*.js"))
+    known = STRINGS["en"]["scripts"]
+    said = set(re.findall(r'say\("([^"]+)"', code))
+    assert said <= known.keys()
+    patterns = re.findall(r"`([\w.-]*\$\{[^`]*?\}[\w.-]*)`", code)
+    made = [re.sub(r"\$\{[^}]*\}", "@", each) for each in patterns]
+    forms = [re.compile(re.escape(each).replace("@", r"[\w.-]+")) for each in made]
+    quoted = set(re.findall(r'"([\w.-]+)"', code))
+    for key in known:
+        by_pattern = any(form.fullmatch(key) for form in forms)
+        assert key in said or key in quoted or by_pattern, f"nothing says {key}"
+
+
+def test_the_first_load_is_light(open_studio: Open, studio_gateway: GatewayProcess) -> None:
+    studio = open_studio(studio_gateway.base_url)
+    sizes: dict[str, int] = {}
+
+    def weigh(answer: Response) -> None:
+        if "/v1/jobs" not in answer.url and "/v1/events" not in answer.url:  # pictures of jobs
+            found = answer.request.sizes()
+            sizes[answer.url] = found["responseBodySize"] + found["responseHeadersSize"]
+
+    studio.page.context.clear_cookies()
+    studio.page.on("requestfinished", lambda request: weigh(request.response()))
+    studio.page.goto("about:blank")
+    studio.page.context.new_cdp_session(studio.page).send("Network.clearBrowserCache")
+    studio.open("/")
+    expect(studio.page.locator("#stages input").first).to_be_visible()
+    assert len(sizes) > 20
+    print(f"first load: {sum(sizes.values())} bytes in {len(sizes)} answers")
+    assert sum(sizes.values()) < FIRST_LOAD_BYTES, sizes
+
+
+@pytest.mark.parametrize("root_path", ["/studio", ""])
+def test_under_a_path_behind_a_proxy(
+    open_studio: Open, start_gateway: Callable[..., GatewayProcess], root_path: str
+) -> None:
+    gateway = start_gateway(root_path=root_path)
+    with proxied(gateway.base_url, "/studio") as address:
+        studio = open_studio(address)
+        studio.send(studio.file("below.png"))
+        studio.is_done("below.png")
+        studio.page.reload()
+        studio.open_job("below.png")
+        expect(studio.page.locator(".words")).to_contain_text("hidden mark")
+        studio.page.context.close()  # its events have to end before the proxy can
+
+
+def test_the_switches(open_studio: Open, studio_gateway: GatewayProcess) -> None:
+    studio = open_studio(studio_gateway.base_url, color_scheme="dark")
+    body = studio.page.locator("body")
+    dark = body.evaluate("(it) => getComputedStyle(it).backgroundColor")
+    studio.page.get_by_label("Colours").select_option("light")
+    light = body.evaluate("(it) => getComputedStyle(it).backgroundColor")
+    assert dark != light
+    studio.page.get_by_label("Language").select_option("de")
+    expect(studio.page.get_by_role("heading", level=1)).to_have_text("Schütze deine Bilder")
+    assert body.evaluate("(it) => getComputedStyle(it).backgroundColor") == light
+    studio.send(studio.file("bild.png"), stages=("Verstecktes Zeichen",))
+    expect(studio.row("bild.png").locator(".mark")).to_have_text("Fertig")
+    studio.row("bild.png").get_by_role("link").click()
+    expect(studio.page.locator(".words")).to_contain_text("verstecktes Zeichen")

@@ -1,0 +1,113 @@
+"""With API keys: a sign-in, a cookie that no script reads, and no request forged elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from artscraper_gateway.api_keys import KeyStore
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.web.screens import Studio, picture_bytes
+
+Open = Callable[..., Studio]
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A gateway that asks for keys, and two of them."""
+
+    gateway: GatewayProcess
+    key: str
+    others_key: str
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+    home = tmp_path_factory.mktemp("locked")
+    gateway = GatewayProcess(home).start()
+    engine = open_engine(GatewayConfig(base_dir=gateway.base_dir))
+    keys = KeyStore(engine)
+    key, others = keys.add("painter"), keys.add("sculptor")
+    engine.dispose()
+    yield Locked(gateway, key, others)
+    gateway.stop()
+
+
+def sign_in(studio: Studio, key: str) -> None:
+    studio.page.get_by_label("API key").fill(key)
+    studio.page.get_by_role("button", name="Sign in").click()
+
+
+def test_from_the_sign_in_to_the_sign_out(open_studio: Open, locked: Locked) -> None:
+    studio = open_studio(locked.gateway.base_url)
+    page = studio.page
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    sign_in(studio, "ask_wrong")
+    expect(page.locator("#key-wrong")).to_contain_text("not known, or was withdrawn")
+    sign_in(studio, locked.key)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    studio.send(studio.file("mine.png"))
+    studio.is_done("mine.png")
+    page.reload()
+    studio.is_done("mine.png")
+    expect(studio.row("mine.png").locator("img")).not_to_have_js_property("naturalWidth", 0)
+    studio.open_job("mine.png")
+    stored = page.evaluate("document.cookie + JSON.stringify({ ...localStorage })")
+    assert locked.key not in stored
+    (cookie,) = [each for each in page.context.cookies() if locked.key == each["value"]]
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(studio.row("mine.png")).to_have_count(0)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    assert locked.key not in str(page.context.cookies())
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_one_key_does_not_see_the_others_jobs(open_studio: Open, locked: Locked) -> None:
+    with locked.gateway.client(headers={"X-API-Key": locked.others_key}) as client:
+        data = {"include_protection": "false", "include_hash_analysis": "false"}
+        job = client.post("/v1/jobs", files={"file": picture_bytes()}, data=data).json()
+    studio = open_studio(locked.gateway.base_url, f"/#/jobs/{job['job_id']}")
+    sign_in(studio, locked.key)
+    expect(studio.page.locator("main")).to_contain_text("or it is not yours")
+
+
+def test_a_cookie_alone_changes_nothing(locked: Locked) -> None:
+    with locked.gateway.client() as client:
+        signed_in = client.post("/v1/session", json={"key": locked.key})
+        assert "HttpOnly" in signed_in.headers["set-cookie"]
+        token = signed_in.json()["csrf_token"]
+        assert client.get("/v1/jobs").status_code == 200
+        submit = {"files": {"file": picture_bytes()}}
+        for headers in ({}, {"X-CSRF-Token": "0" * 64}):
+            answer = client.post("/v1/jobs", headers=headers, **submit)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        accepted = client.post("/v1/jobs", headers={"X-CSRF-Token": token}, **submit)
+        assert accepted.status_code == 200
+        assert client.delete(f"/v1/jobs/{accepted.json()['job_id']}").status_code == 403
+        assert client.delete("/v1/session").status_code == 403
+        assert client.get("/v1/session").json()["csrf_token"] == token
+
+
+def test_nobody_is_signed_in_from_elsewhere(locked: Locked) -> None:
+    with locked.gateway.client() as client:
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        answer = client.post("/v1/session", json={"key": locked.key}, headers=headers)
+        assert answer.status_code == 403 and "set-cookie" not in answer.headers
+        wrong: httpx.Response = client.post("/v1/session", json={"key": "ask_wrong"})
+        assert wrong.status_code == 401 and "set-cookie" not in wrong.headers
+
+
+def test_without_keys_nobody_has_to_sign_in(studio_gateway: GatewayProcess) -> None:
+    with studio_gateway.client() as client:
+        found = client.get("/v1/session").json()
+    assert found == {"needs_key": False, "signed_in": False, "csrf_token": None}
