@@ -37,6 +37,7 @@ from artscraper_runner.working_size import to_tensor  # noqa: E402
 FACES = ("paintings/mona_lisa.jpg", "paintings/delaunay_portrait.jpg", "photos/kodak_04.png")
 LATER = ("photoguard", "mist", "nightshade")
 BARS = {"cloaked": (0.85, 0.75, 0.75), "final": (0.7, None, None)}
+_NO_BARS = (None, None, None)
 SECONDS_A_FACE, SECONDS_TO_DETECT = 3.0, 2.0
 Pixels = NDArray[np.uint8]
 
@@ -137,7 +138,8 @@ def print_faces(images: Path, strength: str = "medium", preset: str = "default")
         layers["random signs"] = noisy_in_box(original, cloaked, face)
         for layer, pixels in layers.items():
             moved = judge.moved(original, pixels, face)
-            bars = BARS.get(layer, (None,) * 3) if strength == "medium" else (None,) * 3
+            is_judged = (strength, preset) == ("medium", "default")
+            bars = BARS.get(layer, _NO_BARS) if is_judged else _NO_BARS
             print_row(Path(name).stem, layer, moved, bars, original, pixels)
 
 
