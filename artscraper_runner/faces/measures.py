@@ -12,10 +12,9 @@ from PIL import Image
 
 from artscraper_runner.effects import random_signs
 from artscraper_runner.encoders.dlib_face import SAME_PERSON
-from artscraper_runner.faces.alignment import chip
 from artscraper_runner.faces.detection import Face, landmark_alignment
 from artscraper_runner.faces.published_cloak import dssim
-from artscraper_runner.faces.recogniser import embedding
+from artscraper_runner.faces.recogniser import aligned_face, embedding
 from artscraper_runner.types import Json
 
 Pixels = NDArray[np.uint8]
@@ -112,5 +111,5 @@ def _noise(original: Pixels, changed: Pixels) -> Pixels:
 
 
 def _dssim(original: Pixels, changed: Pixels, face: Face) -> float:
-    before, after = (chip(_tensor(pixels), face.alignment) for pixels in (original, changed))
+    before, after = (aligned_face(pixels, face.alignment) for pixels in (original, changed))
     return round(dssim(before, after).item(), 5)

@@ -18,6 +18,7 @@ from artscraper_runner.faces.model_files import RECOGNITION, model_file
 
 Pixels = NDArray[np.uint8]
 _KEPT_PICTURES = 4
+_CONTEXT = 1.3  # of the square: the filters before it reach beyond
 
 
 @lru_cache(maxsize=1)
@@ -38,9 +39,22 @@ def embedding(pixels: Pixels, alignment: Alignment) -> torch.Tensor:
     Raises:
         MissingDependency, UnusableModel: see `face_network`.
     """
-    picture = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255
-    embedded: torch.Tensor = face_network()(chip(picture, alignment))
+    embedded: torch.Tensor = face_network()(aligned_face(pixels, alignment))
     return embedded
+
+
+def aligned_face(pixels: Pixels, alignment: Alignment) -> torch.Tensor:
+    """Returns float32 (1, 3, 150, 150) in [0, 1]: the face at `alignment` in uint8 (H, W, 3).
+
+    Only what is around it is converted: a large picture would take gigabytes as floats.
+    """
+    height, width = pixels.shape[:2]
+    corners = alignment.corners(_CONTEXT)
+    left, top = (int(value) for value in np.clip(corners.min(0), 0, (width - 1, height - 1)))
+    right, bottom = (int(value) + 2 for value in np.clip(corners.max(0), 0, (width, height)))
+    cut = pixels[top:bottom, left:right].astype(np.float32)
+    picture = torch.from_numpy(cut).permute(2, 0, 1)[None] / 255
+    return chip(picture, alignment.seen_at(1, 1, left=left, top=top))
 
 
 class _KnownFaces:
