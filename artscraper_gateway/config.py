@@ -99,6 +99,9 @@ class GatewayConfig(BaseSettings):
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
     )
+    mist_model: Path | None = Field(
+        None, description="folder of a diffusion model for mist's fused mode; none = textural"
+    )
     c2pa_certificate: Path | None = Field(
         None, description="PEM chain that stage c2pa signs with; none = a private CA in base_dir"
     )
@@ -141,7 +144,7 @@ class GatewayConfig(BaseSettings):
             return value.rstrip("/")
         return Path(value).absolute()
 
-    @field_validator("base_dir", "models_dir", "c2pa_certificate", "c2pa_key")
+    @field_validator("base_dir", "models_dir", "mist_model", "c2pa_certificate", "c2pa_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.absolute()

@@ -41,6 +41,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "strength": ("low", "low"),
     "encoder": ("taef2", "taef2"),
     "models_dir": ("/models", Path("/models")),
+    "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
     "c2pa_certificate": ("/cert.pem", Path("/cert.pem")),
     "c2pa_key": ("/key.pem", Path("/key.pem")),
