@@ -40,11 +40,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[c2pa]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[c2pa,faces]'
 	touch $@
 
 $(INSTALLED_TESTS): pyproject.toml $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[faces,test]'
 	# The upstream watermark package is only an oracle; its own needs are in the test extra.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps invisible-watermark==0.2.0
 	touch $@
@@ -58,6 +58,7 @@ lint: setup-tests
 ## benchmark: print every benchmark's tables
 benchmark: setup-tests
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/worker_scaling.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,22 +63,22 @@ class Choices:
         except InvalidOption as error:
             raise InvalidRequest(str(error)) from error
         request["stages"] = list(stages) if options.include_protection else []
+        request["insists"] = options.stages is not None
         # Drawn here, so that a job that is taken up again after a crash writes the same number.
         chosen = self.protection(request).with_payload()
         request["protection"]["watermark_payload"] = chosen.watermark_payload
         return request
 
     def protection(
-        self, request: dict[str, Any], *, target: Path | None = None
+        self, request: dict[str, Any], *, targets: Mapping[str, Path] | None = None
     ) -> ProtectionOptions:
-        """Returns the runner's options; `target` is the caller's own picture for nightshade."""
-        options = dict(request["protection"])
-        if target is not None:
-            options["nightshade_target"] = target
+        """Returns the runner's options; `targets` are the caller's own pictures, by field."""
+        options = {**request["protection"], **(targets or {})}
         return ProtectionOptions(
             **options,
             models_dir=self.config.models_dir,
             allow_downloads=self.config.allow_downloads,
+            mist_model=self.config.mist_model,
         )
 
     def _check_encoder(self, name: str) -> None:

@@ -47,10 +47,10 @@ class GatewayConfig(BaseSettings):
         1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
     )
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("cpu", "gpu"), description="kinds of jobs that workers started here take: cpu, gpu"
+        ("cpu",), description="kinds of jobs that workers started here take: cpu, gpu or both"
     )
     gpu_queue: bool = Field(
-        False, description="give jobs whose stages use an encoder to workers that take gpu"
+        False, description="leave jobs whose stages use an encoder to workers that take gpu"
     )
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"
@@ -99,6 +99,9 @@ class GatewayConfig(BaseSettings):
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
     )
+    mist_model: Path | None = Field(
+        None, description="folder of a diffusion model for mist's fused mode; none = textural"
+    )
     c2pa_certificate: Path | None = Field(
         None, description="PEM chain that stage c2pa signs with; none = a private CA in base_dir"
     )
@@ -141,7 +144,7 @@ class GatewayConfig(BaseSettings):
             return value.rstrip("/")
         return Path(value).absolute()
 
-    @field_validator("base_dir", "models_dir", "c2pa_certificate", "c2pa_key")
+    @field_validator("base_dir", "models_dir", "mist_model", "c2pa_certificate", "c2pa_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.absolute()

@@ -201,9 +201,9 @@ def _open_postgresql(given: str) -> sa.Engine:
             url,
             pool_size=10,
             max_overflow=10,
-            pool_pre_ping=True,  # connections do not outlive a restart of the server
             connect_args={
                 "connect_timeout": _CONNECT_S,
+                "tcp_user_timeout": _CONNECT_S * 1000,
                 "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
             },
         )

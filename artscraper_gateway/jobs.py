@@ -182,19 +182,20 @@ class _Steps:
         config = self.runner.config
         storage = self.runner.storage
         folder = storage.fetch_input(self.job.id)
-        target = self.job.request.get("nightshade_target_file")
+        targets = {
+            name: folder / file for name, file in self.job.request.get("target_files", {}).items()
+        }
         return PictureRun(
             source=folder / self.job.source,
             shown_source=storage.shown_input(self.job.id, self.job.source),
             workspace=storage.workspace(self.job.id, self.runner.worker),
             limits=config.picture_limits,
-            options=Choices(config).protection(
-                self.job.request, target=folder / target if target else None
-            ),
+            options=Choices(config).protection(self.job.request, targets=targets),
             controls=Controls(self._on_progress, self._should_stop),
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
+            insists=self.job.request.get("insists", False),
         )
 
     def _take(self, stage: str, work: Callable[[], Record]) -> Record:

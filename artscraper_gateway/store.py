@@ -272,18 +272,11 @@ class JobStore:
                 change = {"status": "running", "stage": row.stage, "progress": row.progress}
                 append_event(connection, job_id, row.revision, "progress", change)
 
-    def finish(
-        self, job_id: str, *, worker: str, error: str | None = None, disk_bytes: int | None = None
-    ) -> bool:
-        """Ends the job as done, or as error with the reason.
-
-        `disk_bytes` is what its files take; None = as much as before. False when it is being
-        deleted, has ended, or is not held by `worker`.
-        """
-        return job_id in self.finish_all([Outcome(job_id, error, disk_bytes)], worker=worker)
-
     def finish_all(self, outcomes: Sequence[Outcome], *, worker: str) -> set[str]:
-        """Ends several jobs as `finish` does, in one transaction; returns which it has ended."""
+        """Ends jobs in one transaction, as done or as error, and returns which it has ended.
+
+        Not one that is being deleted, has ended, or is not held by `worker`.
+        """
         ended = set()
         with self.engine.begin() as connection:
             for outcome in outcomes:

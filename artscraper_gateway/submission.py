@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,16 +45,16 @@ Receiver = Callable[[Path], Awaitable[object]] | ThreadReceiver
 
 @dataclass(frozen=True)
 class Offer:
-    """A picture that somebody wants a job for. `receive` and `target` write files.
+    """A picture that somebody wants a job for. `receive` and `targets` write files.
 
     A plain function is called in the thread that also checks and enqueues: every hop between
-    threads is paid for by each submission. `target` writes the caller's own picture for
-    nightshade. `name` is what the picture is named by; None = its bytes are sent.
+    threads is paid for by each submission. `targets` write the caller's own pictures for stages,
+    by the names of their fields. `name` is what the picture is named by; None = its bytes are sent.
     """
 
     receive: Receiver
     options: JobOptions
-    target: ThreadReceiver | None = None
+    targets: Mapping[str, ThreadReceiver] = field(default_factory=dict)
     name: str | None = None
 
     @property
@@ -109,9 +109,12 @@ class Submission:
         if not offer.is_fetched:
             cast(ThreadReceiver, offer.receive)(folder / _INCOMING)
         source = self._name_by_content(folder, "image")
-        if offer.target is not None:
-            offer.target(folder / _INCOMING)
-            request["nightshade_target_file"] = self._name_by_content(folder, "nightshade-target")
+        files = {}
+        for name, receive_target in offer.targets.items():
+            receive_target(folder / _INCOMING)
+            files[name] = self._name_by_content(folder, name.replace("_", "-"))
+        if files:
+            request["target_files"] = files
         return NewJob(
             id=job_id,
             source=source,
@@ -126,11 +129,11 @@ class Submission:
     def payload(self, offer: Offer, new: NewJob) -> dict[str, Any]:
         """Returns what was sent, for the fingerprint that goes with an idempotency key. Blocks."""
         folder = JobFolders.of(new.id, self.config).input
-        target = new.request.get("nightshade_target_file")
+        files = new.request.get("target_files", {})
         return payload(
             offer,
             content=None if offer.name is not None else _digest(folder / new.source),
-            target=_digest(folder / target) if target else None,
+            targets={name: _digest(folder / file) for name, file in files.items()},
         )
 
     @asynccontextmanager
@@ -211,11 +214,11 @@ class Submission:
 
 
 def payload(
-    offer: Offer, *, content: str | None = None, target: str | None = None
+    offer: Offer, *, content: str | None = None, targets: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Returns what was sent: the options, and the picture's name or the digest of its content."""
     options = offer.options.model_dump(exclude_unset=True)
-    return {"options": options, "name": offer.name, "content": content, "target": target}
+    return {"options": options, "name": offer.name, "content": content, "targets": targets or {}}
 
 
 def _digest(path: Path) -> str:

@@ -33,6 +33,7 @@ from artscraper_gateway.jobs import JobRunner
 from artscraper_gateway.light_jobs import LightJobs
 from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.retention import Retention
+from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.workers import lock_slot
 
@@ -68,16 +69,14 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     patience = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
+    threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
     _remove_leftovers(config, store)
     runner = JobRunner(config, store, storage, heart.id)
     runner.register()
-    queue = JobQueue(store)
-    retention = Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
-    put_on_schedule = retention.register()
+    put_on_schedule = _retention(config, store, storage).register()
     _launch(config, store, heart.id)
     put_on_schedule()
     _log.info("worker %s is ready as %s", heart.name, heart.id)
-    threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
     light = LightJobs(runner)
     if "cpu" in config.queues:
         light.start()
@@ -85,6 +84,11 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         _put_back_abandoned(heart)
         stop.wait(_SWEEP_EVERY_S)
     _drain(config, store, heart, light)
+
+
+def _retention(config: GatewayConfig, store: JobStore, storage: Storage) -> Retention:
+    queue = JobQueue(store)
+    return Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
 
 
 def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:

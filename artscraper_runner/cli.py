@@ -18,6 +18,7 @@ from artscraper_runner.types import (
     WATERMARK_METHODS,
     AnalysisOptions,
     Controls,
+    Json,
     PictureLimits,
     Progress,
     ProtectionOptions,
@@ -121,6 +122,18 @@ def _add_attack_options(protect: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
     )
+    protect.add_argument(
+        "--mist-model",
+        type=Path,
+        metavar="DIR",
+        help="a Stable Diffusion model in diffusers' layout, for mist's fused mode (default: none)",
+    )
+    protect.add_argument(
+        "--fawkes-target",
+        type=Path,
+        metavar="FILE",
+        help="picture of another person, whom cloaked faces are to resemble (default: nobody)",
+    )
     protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
     protect.add_argument(
         "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
@@ -143,8 +156,10 @@ def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
         preset=options.preset,
         seed=options.seed,
         nightshade_target=options.nightshade_target,
+        fawkes_target=options.fawkes_target,
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
+        mist_model=options.mist_model,
     )
 
 
@@ -177,15 +192,22 @@ def _protect(options: argparse.Namespace) -> int:
     if options.image.is_dir():
         return _protect_folder(options, config)
     output = options.out or output_folder(options.image, Path("outputs"))
-    protect_picture(
+    summary = protect_picture(
         options.image,
         output,
         config=config,
         include_hash_analysis=not options.no_analysis,
         controls=_progress(options.image),
     )
-    print(f"results: {output.absolute()}")
+    _print_results(output.absolute(), summary)
     return 0
+
+
+def _print_results(folder: object, summary: Json) -> None:
+    print(f"results: {folder}")
+    for layer in summary["layers"]:
+        if layer.get("metrics", {}).get("effective") is False:
+            print(f"note: {layer['stage']} does hardly more than noise here", file=sys.stderr)
 
 
 def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:
@@ -199,7 +221,7 @@ def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:
         on_picture=_progress,
     )
     for row in result["processed"]:
-        print(f"results: {row['output_dir']}")
+        _print_results(row["output_dir"], row["summary"])
     for row in result["failed"]:
         print(f"error: {row['image']}: {row['error']}", file=sys.stderr)
     return 1 if result["failed"] else 0

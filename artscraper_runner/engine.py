@@ -19,6 +19,15 @@ Objective = Callable[[torch.Tensor, int], torch.Tensor]
 _TINY = 1e-20
 
 
+def sum_of(*terms: Objective) -> Objective:
+    """Returns the objective that adds up `terms`."""
+
+    def total(pictures: torch.Tensor, iteration: int) -> torch.Tensor:
+        return torch.stack([term(pictures, iteration) for term in terms]).sum()
+
+    return total
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What the loop found: `perturbation` float32 (1, 3, H, W), and how it went.

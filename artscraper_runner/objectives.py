@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from artscraper_runner.presets import AttackPreset, ObjectiveWeights
-from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
+from artscraper_runner.transforms import scaled
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 _TINY = 1e-12
@@ -56,15 +56,11 @@ class LatentObjective:
         ]
 
     def __call__(self, pictures: torch.Tensor, iteration: int) -> torch.Tensor:
-        preset = self._preset
-        is_coded = preset.jpeg_every > 0 and iteration % preset.jpeg_every == preset.jpeg_every - 1
-        total = pictures.new_zeros(())
-        for scale, reference in zip(preset.scales, self._references, strict=True):
-            view = scaled(pictures, scale)
-            if preset.jpeg_every and scale == max(preset.scales):
-                view = colour_halved(view)
-                view = through_jpeg(view, preset.jpeg_quality) if is_coded else view
-            total = total + _score(self._encode(view).flatten(1), reference, preset.weights)
+        preset, total = self._preset, pictures.new_zeros(())
+        views = zip(preset.scales, preset.scale_weights, self._references, strict=True)
+        for scale, weight, reference in views:
+            latent = self._encode(scaled(pictures, scale)).flatten(1)
+            total = total + weight * _score(latent, reference, preset.weights)
         return total
 
 

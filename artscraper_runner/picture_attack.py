@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from artscraper_runner.effects import EFFECTIVE_RATIO, VIEWS, Observer, effect_record
 from artscraper_runner.encoders import load_encoder, standby_encoders
-from artscraper_runner.engine import Outcome, optimise
+from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
 from artscraper_runner.errors import OutOfMemory
+from artscraper_runner.faces.keeping import CloakedFaces, cloaked_faces
 from artscraper_runner.objectives import LatentObjective
 from artscraper_runner.perceptual_map import budget_map
 from artscraper_runner.presets import AttackPreset, Strength, attack_preset, strength_named
@@ -45,12 +46,15 @@ class PictureAttack:
     """The attack `stage` on `original`, uint8 (H, W, 3).
 
     `target` draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at the size it is given.
+    `also` makes, of the original and the target at the working size, a further term to climb or
+    None.
     """
 
     stage: str
     original: Pixels
     options: ProtectionOptions
     target: Callable[[Size], NDArray[np.float32]]
+    also: Callable[[torch.Tensor, torch.Tensor], Objective | None] = lambda original, target: None
 
     def run(self, before: Pixels, controls: Controls) -> Attacked:
         """Returns `before` plus the attack's change; memory that runs out is met once with less.
@@ -104,7 +108,10 @@ class PictureAttack:
         preset = attack_preset(self.stage, self.options.preset)
         strength = strength_named(self.options.strength)
         original, start = _to_device(self.original, size), _to_device(before, size)
-        outcome = self._optimised(original, start, preset, strength, controls)
+        cloaked = cloaked_faces(self.original, before, size, self._seed)
+        outcome = self._optimised(
+            original, start, preset, strength, controls=controls, cloaked=cloaked
+        )
         step = outcome.perturbation - (start - original)
         pixels = added(before, step, original=self.original, budget=strength.budget)
         return Attacked(
@@ -125,27 +132,40 @@ class PictureAttack:
         before: torch.Tensor,
         preset: AttackPreset,
         strength: Strength,
+        *,
         controls: Controls,
+        cloaked: CloakedFaces | None,
     ) -> Outcome:
-        observer = _observer_for(self.options)
+        objective = self._objective(original, before, preset)
+        return optimise(
+            original,
+            start=before - original,
+            bound=_bound(original, before, preset, strength),
+            objective=cloaked.kept_by(objective, before) if cloaked else objective,
+            rule=preset.rule_for(self.options.encoder),
+            seed=self._seed,
+            controls=controls,
+            what=self.stage,
+        )
+
+    def _objective(
+        self, original: torch.Tensor, before: torch.Tensor, preset: AttackPreset
+    ) -> Objective:
+        observer, target = _observer_for(self.options), self._target_for(original)
         objective = LatentObjective(
             observer.encoder,
             reference=observer.latent,
             original=original,
             before=before,
-            target=self._target_for(original),
+            target=target,
             preset=preset,
         )
-        return optimise(
-            original,
-            start=before - original,
-            bound=_bound(original, before, preset, strength),
-            objective=objective,
-            rule=preset.rule,
-            seed=zlib.crc32(self.stage.encode(), self.options.seed),
-            controls=controls,
-            what=self.stage,
-        )
+        further = self.also(original, target)
+        return objective if further is None else sum_of(objective, further)
+
+    @property
+    def _seed(self) -> int:
+        return zlib.crc32(self.stage.encode(), self.options.seed)
 
     def _target_for(self, picture: torch.Tensor) -> torch.Tensor:
         drawn = self.target((picture.shape[2], picture.shape[3]))

@@ -39,7 +39,10 @@ MASK_MAX_SIDE = 1024  # px
 
 @dataclass(frozen=True)
 class PictureRun:
-    """The steps for the picture at `source`. Every step may be taken again after a crash."""
+    """The steps for the picture at `source`. Every step may be taken again after a crash.
+
+    `insists`: the caller named the stages, so that one whose optional package is missing fails.
+    """
 
     source: Path
     workspace: Workspace
@@ -48,6 +51,7 @@ class PictureRun:
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
     shown_source: str | None = None  # what the summary calls the source; None = its path
+    insists: bool = False
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -163,6 +167,7 @@ class PictureRun:
             saved_as=layer_format(picture, self.source),
             xmp=carried_xmp(picture),
             signing=self.signing,
+            insists=self.insists,
         )
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:

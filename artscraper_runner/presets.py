@@ -22,6 +22,7 @@ from artscraper_runner.errors import UnknownName
 
 DEFAULT_PRESET = "default"
 PUBLISHED = "published"
+BUNDLED = "bundled"  # the encoder of our own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Strength:
 
     `budget` is the Linf bound against the original, in x/255, for all attack stages together.
     The perceptual map allows `flat`, in x/255, where the picture is flat, and adds `texture` times
-    the local deviation, up to the budget.
+    the local deviation of coarse texture, up to the budget.
     """
 
     budget: int
@@ -39,9 +40,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, flat=1.25, texture=0.35),
-    "medium": Strength(budget=8, flat=2.5, texture=0.7),
-    "high": Strength(budget=16, flat=5.0, texture=1.4),
+    "low": Strength(budget=4, flat=0.75, texture=1.5),
+    "medium": Strength(budget=8, flat=1.5, texture=3.0),
+    "high": Strength(budget=16, flat=3.0, texture=6.0),
 }
 
 
@@ -89,8 +90,9 @@ class ObjectiveWeights:
 class AttackPreset:
     """One attack. `scales` are the sizes it is optimised for, as shares of the working size.
 
-    `jpeg_every` n > 0 passes every n-th iteration's largest view through JPEG `jpeg_quality`,
-    and halves its colour resolution always, as JPEG does.
+    `scale_weights` are how much each of them counts.
+    `full_rule` is the rule for other encoders than the bundled one: the bundled one only imitates
+    another, so that more iterations through it gain nothing there. None = `rule` for all.
     `has_map` bounds each pixel by the perceptual map as well as by the budget.
     `published_budget` is the Linf of the publication, x/255, for the record; None = ours.
     """
@@ -98,10 +100,14 @@ class AttackPreset:
     rule: StepRule
     weights: ObjectiveWeights
     scales: tuple[float, ...]
-    jpeg_every: int
-    jpeg_quality: int = 75
+    scale_weights: tuple[float, ...]
+    full_rule: StepRule | None = None
     has_map: bool = True
     published_budget: float | None = None
+
+    def rule_for(self, encoder: str) -> StepRule:
+        """Returns how the loop moves when it looks through `encoder`."""
+        return self.rule if encoder == BUNDLED or self.full_rule is None else self.full_rule
 
 
 _TARGETED = ObjectiveWeights(towards=1.0)
@@ -112,31 +118,34 @@ def _published(rule: StepRule, budget: float) -> AttackPreset:
         rule=rule,
         weights=_TARGETED,
         scales=(1.0,),
-        jpeg_every=0,
+        scale_weights=(1.0,),
         has_map=False,
         published_budget=budget,
     )
 
 
+_DEFAULT_RULE = StepRule(
+    iterations=8,
+    first_step=0.6,
+    last_step=0.2,
+    momentum=1.0,
+    start_noise=0.5,
+    softness=8.0,
+    plateau_span=4,
+    plateau_gain=0.01,
+)
 _DEFAULT = AttackPreset(
-    rule=StepRule(
-        iterations=8,
-        first_step=0.6,
-        last_step=0.2,
-        momentum=1.0,
-        start_noise=0.5,
-        softness=5.0,
-        plateau_span=4,
-        plateau_gain=0.01,
+    rule=_DEFAULT_RULE,
+    full_rule=replace(
+        _DEFAULT_RULE, iterations=12, first_step=0.8, last_step=0.3, softness=5.0, plateau_span=0
     ),
-    weights=ObjectiveWeights(away=1.0, along=0.3),
+    weights=ObjectiveWeights(away=1.0, along=0.15),
     scales=(1.0, 0.5),
-    jpeg_every=2,
+    scale_weights=(1.0, 0.5),
 )
 # What a later stage adds to a picture that an earlier one has already moved.
 _DEFAULT_LATER = replace(
-    _DEFAULT,
-    rule=replace(_DEFAULT.rule, iterations=4, first_step=0.5),
+    _DEFAULT, rule=replace(_DEFAULT_RULE, iterations=4, first_step=0.5), full_rule=None
 )
 
 _PRESETS: dict[str, dict[str, AttackPreset]] = {

@@ -8,7 +8,6 @@ from artscraper_runner.types import Json, Project
 
 # Works that people look for and that no stage or processor of this version stands on.
 _NOT_APPLIED = (
-    Project("Fawkes", "not part of this version"),
     Project(
         "Tree-Ring",
         "marks the noise that a diffusion model generates a picture from, so it cannot be applied"

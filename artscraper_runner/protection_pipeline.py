@@ -67,7 +67,13 @@ def protect_picture(
     total = 1 + include_hash_analysis + len(stages)
     within = _Within(controls, total)
     run = PictureRun(
-        image, workspace, config.limits, config.protection, within.controls(), config.signing
+        image,
+        workspace,
+        config.limits,
+        config.protection,
+        within.controls(),
+        config.signing,
+        insists=config.stages is not None,
     )
     inspect_picture(image, config.limits)  # before anything of an earlier run is removed
     if image.resolve().is_relative_to(output.resolve() / "layers"):

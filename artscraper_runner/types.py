@@ -65,8 +65,11 @@ class ProtectionOptions:
     `strength` bounds the change (STRENGTH_NAMES), `encoder` is what the attacks look through
     (`artscraper_runner.encoders`), `preset` one of PRESET_NAMES, `seed` 0..SEED_MAX.
     `nightshade_target` is the name of a built-in concept, or the Path of a picture file.
+    `fawkes_target` is the Path of a picture of another person, whom cloaked faces are to resemble;
+    None = nobody in particular.
     `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
-    missing ones be fetched into it. Names that need a registry are checked by
+    missing ones be fetched into it. `mist_model` is the folder of a diffusion model for mist's
+    fused mode, None = the textural mode. Names that need a registry are checked by
     `protections.check_options`.
 
     `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
@@ -88,8 +91,10 @@ class ProtectionOptions:
     preset: str = "default"
     seed: int = 0
     nightshade_target: str | Path = "forest"
+    fawkes_target: Path | None = None
     models_dir: Path | None = None
     allow_downloads: bool = False
+    mist_model: Path | None = None
 
     def __post_init__(self) -> None:
         for kind, name, valid in (

@@ -3,7 +3,6 @@
     python benchmarks/gateway.py                     # starts a gateway of its own
     python benchmarks/gateway.py --base-url URL      # measures one that runs on this machine
     python benchmarks/gateway.py --database-url postgresql://... --workers 2
-    python benchmarks/gateway.py --scaling           # one worker process, then two
 
 Jobs ask for neither analysis nor protection: what is measured is the service, not the pictures.
 The floor is the same web framework taking the same form and writing it to disk, without checks,
@@ -37,7 +36,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 SIDE_PX = 443  # noise of this size is a PNG of about 590 kB
 OFFERED = 80  # jobs/s
-_SCALING_JOBS = 24
 FIELDS = {"include_protection": "false", "include_hash_analysis": "false"}
 FLOOR = """
 import sys, uuid, pathlib, uvicorn
@@ -58,16 +56,15 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 def main() -> None:
     """Prints the tables."""
     arguments = _arguments()
-    if arguments.scaling:
-        _print_scaling(arguments)
-        return
     picture = _picture()
     print(f"{arguments.jobs} jobs, {arguments.clients} clients, PNG of {len(picture) // 1000} kB")
     print("| server | submit p50 ms | p99 ms | jobs/s to done | CPU ms/job | status p99 ms |")
     print("| --- | --- | --- | --- | --- | --- |")
     with _floor() as url:
         print(_row("floor: form to disk", asyncio.run(_load(url, picture, arguments, floor=True))))
-    with _gateway(arguments) as url:
+    with _gateway(
+        arguments.base_url, workers=arguments.workers, database_url=arguments.database_url
+    ) as url:
         idle = _settled_memory(url)
         asyncio.run(_load(url, picture, arguments, jobs=10 * arguments.clients))
         full = asyncio.run(_load(url, picture, arguments))
@@ -88,7 +85,7 @@ def main() -> None:
 
 def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
     """Prints a row of a gateway whose database holds so many finished jobs."""
-    with _gateway(arguments, finished=arguments.finished) as url:
+    with _gateway(None, finished=arguments.finished) as url:
         _settled_memory(url)
         asyncio.run(_load(url, picture, arguments, jobs=10 * arguments.clients))
         before = _memory(url)
@@ -119,7 +116,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base-url", help="a gateway on this machine (default: start one)")
     parser.add_argument("--database-url", help="of an empty database (default: SQLite)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes")
-    parser.add_argument("--scaling", action="store_true", help="CPU-bound jobs, 1 and 2 workers")
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument(
@@ -128,8 +124,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _picture(side: int = SIDE_PX) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+def _picture() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -301,39 +297,16 @@ def _server(url: str) -> list[psutil.Process]:
     raise SystemExit(f"expected a gateway on this machine at {url}, found no process")
 
 
-def _print_scaling(arguments: argparse.Namespace) -> None:
-    """Jobs a second to done of jobs that are all computing, by the number of worker processes."""
-    print(f"{_SCALING_JOBS} jobs with a watermark and analysis, noise of {2 * SIDE_PX} px")
-    print("| worker processes | jobs/s | by one |")
-    print("| --- | --- | --- |")
-    one = None
-    for workers in (1, 2):
-        arguments.workers = workers
-        with _gateway(arguments) as url:
-            rate = asyncio.run(_heavy(url, _picture(2 * SIDE_PX), workers))
-        one = one or rate
-        print(f"| {workers} | {rate:.2f} | {rate / one:.2f} |")
-
-
-async def _heavy(url: str, picture: bytes, workers: int) -> float:
-    async with httpx.AsyncClient(base_url=url, timeout=600, trust_env=False) as client:
-
-        async def submit() -> str:
-            data = {"stages": "invisible-watermark"}
-            answer = await client.post("/v1/jobs", files={"file": picture}, data=data)
-            return str(answer.json()["job_id"])
-
-        # What a process does for its first job only: importing, making tables.
-        await _until_done(client, [await submit() for _ in range(4 * workers)])
-        begun = time.perf_counter()
-        await _until_done(client, [await submit() for _ in range(_SCALING_JOBS)])
-        return _SCALING_JOBS / (time.perf_counter() - begun)
-
-
 @contextmanager
-def _gateway(arguments: argparse.Namespace, *, finished: int = 0) -> Iterator[str]:
-    if arguments.base_url:
-        yield arguments.base_url
+def _gateway(
+    base_url: str | None,
+    *,
+    finished: int = 0,
+    workers: int = 1,
+    database_url: str | None = None,
+) -> Iterator[str]:
+    if base_url:
+        yield base_url
         return
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
@@ -341,9 +314,9 @@ def _gateway(arguments: argparse.Namespace, *, finished: int = 0) -> Iterator[st
             _add_finished(Path(folder) / "jobs", finished)
         command = [sys.executable, "-m", "artscraper_gateway", "--port", str(port)]
         options = [f"--base-dir={folder}/jobs", f"--output-parent={folder}/outputs"]
-        options.append(f"--worker-concurrency={arguments.workers}")
-        if arguments.database_url:
-            options.append(f"--database-url={arguments.database_url}")
+        options.append(f"--worker-concurrency={workers}")
+        if database_url:
+            options.append(f"--database-url={database_url}")
         with _running([*command, *options], port) as url:
             yield url
 

@@ -28,7 +28,6 @@ def test_published_rows_are_the_papers(stage, budget, first_step, last_step, ite
     assert preset.weights.away == preset.weights.along == preset.weights.keep == 0
     assert preset.scales == (1.0,)
     assert not preset.has_map
-    assert not preset.jpeg_every
 
 
 def test_the_names_that_options_accept_are_those_of_the_tables():
@@ -42,11 +41,18 @@ def test_strengths_are_4_8_and_16_of_255():
     assert [row.budget for row in STRENGTHS.values()] == [4, 8, 16]
 
 
-def test_the_default_is_robust_to_halving_and_jpeg():
+def test_the_default_looks_at_two_sizes_and_keeps_calm_places_down():
     preset = attack_preset("photoguard", "default")
     assert preset.scales == (1.0, 0.5)
-    assert preset.jpeg_every > 0
     assert preset.has_map
+
+
+def test_only_other_encoders_than_the_bundled_one_get_more_iterations():
+    preset = attack_preset("photoguard", "default")
+    assert preset.rule_for("bundled") == preset.rule
+    assert preset.rule_for("taef2").iterations > preset.rule.iterations
+    published = attack_preset("photoguard", "published")
+    assert published.rule_for("taef2") == published.rule
 
 
 def test_unknown_names_list_the_valid_ones():

@@ -25,8 +25,9 @@ from artscraper_gateway.submission import Offer
 
 _MAX_JSON_BYTES = 64 * 1024
 _MAX_BATCH_JSON_BYTES = 1024 * 1024
-_TARGET = "nightshade_target"  # a concept's name, or a picture
-_PICTURES = 2  # of a job's form: the picture, and one for nightshade to move towards
+# Fields that may hold a picture of the caller's own; nightshade's also a concept's name.
+_TARGETS = ("nightshade_target", "fawkes_target")
+_PICTURES = 1 + len(_TARGETS)  # of a job's form
 
 
 @asynccontextmanager
@@ -53,7 +54,7 @@ async def offered_batch(request: Request, config: GatewayConfig) -> AsyncIterato
     """Yields the pictures of a request for a batch, 1 to 100; as `offered_job`."""
     if _is_form(request):
         async with uploaded_form(
-            request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + 1
+            request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + len(_TARGETS)
         ) as form:
             options = _form_options(form)
             uploads = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
@@ -78,14 +79,12 @@ def _is_form(request: Request) -> bool:
 
 
 def _uploaded(upload: UploadFile, form: FormData, options: JobOptions, limit: int) -> Offer:
-    target = form.get(_TARGET)
-    return Offer(
-        partial(save_upload, upload, max_bytes=limit),
-        options,
-        target=partial(save_upload, target, max_bytes=limit)
-        if isinstance(target, UploadFile)
-        else None,
-    )
+    targets = {
+        name: partial(save_upload, sent, max_bytes=limit)
+        for name in _TARGETS
+        if isinstance(sent := form.get(name), UploadFile)
+    }
+    return Offer(partial(save_upload, upload, max_bytes=limit), options, targets)
 
 
 def _named(asked: JobByReference, config: GatewayConfig) -> Offer:
@@ -117,7 +116,7 @@ def _form_options(form: FormData) -> JobOptions:
     fields: dict[str, Any] = {}
     for name in set(form) - {"file"}:
         values = form.getlist(name)
-        if name == _TARGET and isinstance(values[0], UploadFile):
+        if name in _TARGETS and isinstance(values[0], UploadFile):
             continue
         if any(isinstance(value, UploadFile) for value in values):
             raise InvalidRequest(f"{name[:80]}: expected text, found a file")

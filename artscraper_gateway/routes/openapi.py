@@ -49,6 +49,11 @@ def _form_schema() -> dict[str, Any]:
         "type": "string",
         "description": "concept that nightshade moves towards, or a picture as a file",
     }
+    properties["fawkes_target"] = {
+        "type": "string",
+        "format": "binary",
+        "description": "picture of another person, whom cloaked faces are to resemble",
+    }
     return {**schema, "title": "JobForm", "properties": properties, "required": ["file"]}
 
 

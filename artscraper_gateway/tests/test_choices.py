@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.choices import Choices
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.schemas import JobOptions
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 from artscraper_runner import stage_names
 
 Picture = Callable[..., bytes]
+SAMPLE = REPOSITORY / "input" / "astronaut.jpg"
 WAIT = {"Prefer": "wait=110"}
 
 
@@ -65,6 +69,27 @@ def test_a_picture_of_ones_own_for_nightshade(
     assert staged == ["image.png", "nightshade-target.png"]
 
 
+def test_a_picture_of_another_person_for_fawkes(
+    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+) -> None:
+    files = {"file": SAMPLE.read_bytes(), "fawkes_target": ("other.png", picture(96, 80))}
+    data = {"stages": "fawkes", "include_hash_analysis": "no"}
+    job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
+    assert job["status"] == "error"
+    assert "fawkes_target: expected a picture of a face" in job["error"]
+    staged = sorted(path.name for path in (gateway.base_dir / job["job_id"] / "input").iterdir())
+    assert staged == ["fawkes-target.png", "image.jpg"]
+
+
+@pytest.mark.parametrize(("stages", "insists"), [(None, False), (["fawkes"], True)])
+def test_only_a_caller_who_names_the_stages_insists_on_them(
+    stages: list[str] | None, insists: bool
+) -> None:
+    request = Choices(GatewayConfig()).request(JobOptions(stages=stages))
+    assert request["insists"] is insists
+    assert "fawkes" in request["stages"]
+
+
 def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Picture) -> None:
     content = picture(300, 280)
     layers = protect(
@@ -110,7 +135,19 @@ def test_an_encoder_whose_weights_are_missing_fails_the_job_and_says_what_to_do(
     assert "photoguard" in job["error"] and "taef2" in job["error"]
 
 
+def test_a_stage_that_does_no_more_than_noise_says_so(client: httpx.Client) -> None:
+    buffer = io.BytesIO()  # nobody sees these pixels, so none is changed
+    Image.new("RGBA", (48, 40), (90, 120, 60, 0)).save(buffer, "PNG")
+    _, layer = protect(client, buffer.getvalue(), stages="photoguard")
+    assert layer["applied"] is True
+    assert layer["metrics"]["effective"] is False
+    assert layer["metrics"]["linf"] == 0
+
+
 def test_every_stage_has_a_layer_by_default(client: httpx.Client, picture: Picture) -> None:
     layers = protect(client, picture(300, 280))
     assert {layer["stage"] for layer in layers[1:]} <= set(stage_names())
-    assert [layer["stage"] for layer in layers[1:4]] == ["photoguard", "mist", "nightshade"]
+    stages = [layer["stage"] for layer in layers[1:5]]
+    assert stages == ["fawkes", "photoguard", "mist", "nightshade"]
+    assert layers[1]["applied"] is False
+    assert layers[1]["reason"] == "no face found"

@@ -41,6 +41,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "strength": ("low", "low"),
     "encoder": ("taef2", "taef2"),
     "models_dir": ("/models", Path("/models")),
+    "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
     "c2pa_certificate": ("/cert.pem", Path("/cert.pem")),
     "c2pa_key": ("/key.pem", Path("/key.pem")),
@@ -93,7 +94,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         "allow_private_addresses": "no",
         "allow_downloads": "no",
         "gpu_queue": "no",
-        "queues": "cpu,gpu",
+        "queues": "cpu",
     }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))

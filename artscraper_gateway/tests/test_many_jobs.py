@@ -17,7 +17,7 @@ from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.events import revisions
 from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue, Terms
-from artscraper_gateway.store import JobStore, NewJob
+from artscraper_gateway.store import JobStore, NewJob, Outcome
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 
@@ -36,7 +36,8 @@ def fill(config: GatewayConfig, count: int) -> sa.Engine:
             store.add(connection, NewJob(f"{number:032x}", "image.png", REQUEST, "light"))
         connection.exec_driver_sql("update jobs set worker = 'w', status = 'running'")
     for number in range(0, count, 10):
-        assert store.finish(f"{number:032x}", worker="w")
+        outcome = Outcome(f"{number:032x}", None, None)
+        assert store.finish_all([outcome], worker="w")
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "update jobs set status = 'done', worker = null, finished_at = submitted_at"
@@ -72,7 +73,7 @@ def test_what_is_asked_all_the_time_never_reads_the_whole_table(tmp_path: Path) 
         listing.page(owner="", status=None, size=50, token=page.next_token)
         store.begin_stage("f" * 32, "original", worker="w")
         store.report_progress("f" * 32, 0.5, worker="w")
-        store.finish("f" * 32, worker="w")
+        store.finish_all([Outcome("f" * 32, None, None)], worker="w")
         store.is_wanted("f" * 32, worker="w")
         DeliveryLog(engine).claim_due(now=0, until=1, at_most=10)
         with engine.connect() as connection:

@@ -13,6 +13,7 @@ from artscraper_runner.types import ProtectionOptions
 
 # Name -> (module, class). The order is the order of the layers: what changes the file comes last.
 _STAGES: dict[str, tuple[str, str]] = {
+    "fawkes": ("artscraper_runner.protections.fawkes", "Fawkes"),
     "photoguard": ("artscraper_runner.protections.photoguard", "Photoguard"),
     "mist": ("artscraper_runner.protections.mist", "Mist"),
     "nightshade": ("artscraper_runner.protections.nightshade", "Nightshade"),

@@ -13,8 +13,10 @@ from artscraper_runner.types import Json, ProtectionOptions, StageResult
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
+    from artscraper_runner.engine import Objective
     from artscraper_runner.picture_attack import PictureAttack
 
 
@@ -51,10 +53,26 @@ class LatentAttack(Stage):
         """Returns what is left of this stage in the last layer: effects and progress."""
         return self._attack(given).measured_final(final)
 
+    def also(
+        self, original: torch.Tensor, target: torch.Tensor, options: ProtectionOptions
+    ) -> Objective | None:
+        """Returns what the attack climbs beside the latent's distances, None = nothing.
+
+        Both pictures are float32 (1, 3, h, w) sRGB in [0, 1].
+
+        Raises:
+            RunnerError: a model or a package that it needs is missing.
+        """
+        return None
+
     def _attack(self, given: StageInput) -> PictureAttack:
         from artscraper_runner.picture_attack import PictureAttack
 
         options = given.options
         return PictureAttack(
-            self.name, given.original, options, lambda size: self.target(size, options)
+            self.name,
+            given.original,
+            options,
+            target=lambda size: self.target(size, options),
+            also=lambda original, target: self.also(original, target, options),
         )

@@ -17,7 +17,7 @@ class Photoguard(LatentAttack):
     """Encoder attack of Salman et al. 2023 (arXiv 2302.06588), re-implemented.
 
     Differs under the preset `default`: few momentum steps, pushed away from the original's latent
-    as well as towards grey, at two sizes and through JPEG, and bounded by a perceptual map.
+    as well as towards grey, at two sizes, and bounded by a perceptual map.
     """
 
     name = "photoguard"

@@ -32,7 +32,9 @@ class StageInput:
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
     original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
-    packet that will be saved with it, `signing` who signs files, None = nobody.
+    packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
+    caller named the stages, so that one whose optional package is missing has to fail; otherwise
+    it is left out, with the reason.
     """
 
     pixels: NDArray[np.uint8]
@@ -43,6 +45,7 @@ class StageInput:
     saved_as: LayerFormat = _PNG
     xmp: bytes | None = None
     signing: SigningSettings | None = None
+    insists: bool = False
 
     def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.

@@ -18,6 +18,7 @@ Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 WORKERS = 3
 RANDOM_KILLS = 16  # on each kind of database
+LIGHT = {"include_protection": "0", "include_hash_analysis": "0"}
 # Blame is another test's subject: here a job may lose as many workers as chance wants.
 PATIENT = {"max_stage_attempts": 20, "worker_timeout": 2}
 
@@ -72,6 +73,7 @@ def test_kill_at_random_moments(
     for slot in range(1, 1 + WORKERS):
         fleet.start_worker(slot)
     ids = [fleet.submit(picture(64 + chance.randrange(600))) for _ in range(8)]
+    light = [fleet.submit(picture(), **LIGHT) for _ in range(8)]
     seen: dict[str, Any] = {}
     for kill in range(RANDOM_KILLS):
         if kill == RANDOM_KILLS // 2:  # results that the later kills must not touch
@@ -81,11 +83,15 @@ def test_kill_at_random_moments(
         fleet.workers[slot].kill()
         fleet.start_worker(slot)
         ids.append(fleet.submit(picture(64 + chance.randrange(600))))
+        light += [fleet.submit(picture(), **LIGHT) for _ in range(3)]
         seen |= _seen_done(fleet, [each for each in ids if each not in seen])
     for job_id in ids:
         fleet.ended(job_id, timeout_s=120)
         until(lambda: not (fleet.web.outputs / ".running" / job_id).exists(), what="it is tidy")  # noqa: B023
         assert_whole(fleet, job_id)
+    for job_id in light:
+        fleet.ended(job_id)
+        assert_whole(fleet, job_id, stages=["original"])
     assert ids[0] in seen
     for job_id, files in seen.items():
         assert files_of(fleet.web.outputs / job_id) == files, "a result that was seen has changed"

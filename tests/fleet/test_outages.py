@@ -18,7 +18,7 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
 from artscraper_gateway.migrations import DatabaseRefused
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.store import JobStore, NewJob, Outcome
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.conftest import missing
@@ -181,14 +181,15 @@ def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engin
     assert store.begin_stage(job_id, "original", worker=before.id) == 1
     after = registered(engine, 0)
     assert store.holder(job_id) is None
-    assert not store.finish(job_id, worker=before.id)
+    outcome = Outcome(job_id, None, None)
+    assert store.finish_all([outcome], worker=before.id) == set()
     assert store.begin_stage(job_id, "original", worker=after.id) == 2
     assert store.begin_stage(job_id, "original", worker=registered(engine, 1).id) is None
-    assert store.finish(job_id, worker=after.id)
+    assert store.finish_all([outcome], worker=after.id) == {job_id}
 
 
 def held_job(engine: sa.Engine) -> str:
     job_id, request = "ab" * 16, {"protection": {"watermark_payload": None}}
     with engine.begin() as connection:
-        JobStore(engine).add(connection, job_id, source="image.png", request=request)
+        JobStore(engine).add(connection, NewJob(job_id, "image.png", request, "heavy"))
     return job_id

@@ -68,7 +68,7 @@ def test_progress_inside_a_stage_stays_at_the_runs_step(job):
     seen = job[1]
     inside = [progress for progress in seen if progress.what.startswith("photoguard ")]
     assert inside
-    assert {progress.done for progress in inside} == {1}
+    assert {progress.done for progress in inside} == {2}
     assert all(a.done <= b.done for a, b in pairwise(seen))
 
 
@@ -87,4 +87,6 @@ def test_what_is_wholly_transparent_is_left_untouched(textured, tmp_path):
 def test_a_small_flat_picture_is_done(mode, tmp_path):
     Image.new(mode, (32, 32), 128 if mode == "L" else (90, 90, 90)).save(tmp_path / "art.png")
     summary, _ = protected(tmp_path / "art.png", tmp_path / "out")
-    assert len(summary["layers"]) == len(ATTACKS) + 2
+    assert len(summary["layers"]) == len(ATTACKS) + 3  # original, fawkes, watermark
+    assert summary["layers"][1]["stage"] == "fawkes"
+    assert summary["layers"][1]["reason"] == "no face found"

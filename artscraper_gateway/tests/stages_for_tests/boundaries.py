@@ -35,7 +35,7 @@ def lay() -> None:
     from artscraper_gateway.store import JobStore
 
     before_work, after_work, after_record = steps._guarded, steps._kept, steps._take
-    publish, finish = SharedFolder.publish, JobStore.finish
+    publish, finish = SharedFolder.publish, JobStore.finish_all
 
     def guarded(self: Any, stage: str, work: Callable[[], Any]) -> Any:
         def begun() -> Any:
@@ -58,11 +58,11 @@ def lay() -> None:
         publish(self, *given)
         die_once("published")
 
-    def finished(self: Any, *given: Any, **named: Any) -> bool:
-        ended: bool = finish(self, *given, **named)
+    def finished(self: Any, *given: Any, **named: Any) -> Any:
+        ended = finish(self, *given, **named)
         die_once("finished")
         return ended
 
     steps._guarded, steps._kept, steps._take = guarded, kept, take  # type: ignore[method-assign]
     SharedFolder.publish = published  # type: ignore[method-assign]
-    JobStore.finish = finished  # type: ignore[method-assign]
+    JobStore.finish_all = finished  # type: ignore[method-assign]

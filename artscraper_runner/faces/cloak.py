@@ -1,0 +1,260 @@
+"""Cloak every face of a picture: change it so that a recogniser takes it for somebody else's."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from artscraper_runner.encoders.dlib_face import SAME_PERSON
+from artscraper_runner.engine import optimise
+from artscraper_runner.errors import InvalidOption
+from artscraper_runner.faces.alignment import Alignment, chip
+from artscraper_runner.faces.cloak_presets import (
+    DEFAULT_ROUNDS,
+    ENOUGH,
+    PUBLISHED_MODES,
+    CloakRound,
+)
+from artscraper_runner.faces.detection import Face, find_faces
+from artscraper_runner.faces.objective import CloakObjective
+from artscraper_runner.faces.published_cloak import published_change
+from artscraper_runner.faces.recogniser import embedding, face_network
+from artscraper_runner.faces.region import FaceRegion
+from artscraper_runner.images import open_picture
+from artscraper_runner.perceptual_map import budget_map
+from artscraper_runner.presets import PUBLISHED, strength_named
+from artscraper_runner.types import Controls, PictureLimits, ProtectionOptions
+from artscraper_runner.working_size import added
+
+Pixels = NDArray[np.uint8]
+STAGE = "fawkes"
+_BISECTIONS = 4
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Another person, whom cloaks are to resemble: embeddings (N, 128) of N faces."""
+
+    embeddings: torch.Tensor
+
+    @classmethod
+    def in_picture(cls, path: Path) -> Identity:
+        """Returns the people in the picture at `path`.
+
+        Raises:
+            PictureError: it cannot be opened.
+            InvalidOption: it shows no face.
+            MissingDependency, UnusableModel: the recogniser cannot be had.
+        """
+        pixels = open_picture(path, PictureLimits()).pixels
+        faces = find_faces(pixels)
+        if not faces:
+            raise InvalidOption("fawkes_target: expected a picture of a face, found none in it")
+        return cls(torch.cat([embedding(pixels, face.alignment) for face in faces]))
+
+    def least_like(self, reference: torch.Tensor) -> torch.Tensor:
+        """Returns the embedding (1, 128) farthest from `reference`.
+
+        Raises:
+            InvalidOption: all of them show the same person as `reference`.
+        """
+        distances = (self.embeddings - reference).norm(dim=1)
+        if distances.max() < SAME_PERSON:
+            raise InvalidOption(
+                f"fawkes_target: expected another person, {SAME_PERSON} or more away;"
+                f" found {distances.max():.2f}"
+            )
+        return self.embeddings[distances.argmax()][None]
+
+
+@dataclass(frozen=True)
+class Cloaking:
+    """The faces of `original`, uint8 (H, W, 3), are cloaked within the job's one Linf budget.
+
+    Nothing is written where `alpha`, uint8 (H, W), is 0. `identity` None = untargeted.
+    """
+
+    original: Pixels
+    alpha: NDArray[np.uint8] | None
+    options: ProtectionOptions
+    identity: Identity | None = None
+
+    def run(
+        self, before: Pixels, faces: tuple[Face, ...], controls: Controls
+    ) -> tuple[Pixels, list[int]]:
+        """Returns `before` with every face cloaked, and the iterations that each took.
+
+        Raises:
+            Cancelled: the caller asked to stop.
+            InvalidOption: the target is the same person as one of the faces.
+            UnusableModel: the recogniser's file of weights is damaged.
+        """
+        pixels, iterations = before, []
+        for index in range(len(faces)):
+            pixels, taken = self._cloaked(pixels, faces, index, controls)
+            iterations.append(taken)
+        return pixels, iterations
+
+    def _cloaked(
+        self, before: Pixels, faces: tuple[Face, ...], index: int, controls: Controls
+    ) -> tuple[Pixels, int]:
+        region = FaceRegion.around(faces[index].alignment, before.shape[:2])
+        if region is None:
+            return before, 0
+        what = f"{STAGE}, face {index + 1} of {len(faces)}"
+        if self.options.preset == PUBLISHED:
+            change, taken = self._published(before, region, index, controls=controls, what=what)
+        else:
+            neighbours = self._neighbours(region, faces[:index])
+            change, taken = self._default(
+                before, region, index, neighbours=neighbours, controls=controls, what=what
+            )
+        pixels = before.copy()
+        region.cut(pixels)[:] = added(
+            region.cut(before), change, original=region.cut(self.original), budget=self._budget
+        )
+        return pixels, taken
+
+    def _default(
+        self,
+        before: Pixels,
+        region: FaceRegion,
+        index: int,
+        *,
+        neighbours: tuple[tuple[Alignment, torch.Tensor], ...],
+        controls: Controls,
+        what: str,
+    ) -> tuple[torch.Tensor, int]:
+        """The engine's steps on the region itself, through the alignment, in rounds."""
+        original = region.seen(self.original)
+        start = region.seen(before) - original
+        reference = self._reference(region)
+        objective = CloakObjective(
+            region.alignment,
+            reference,
+            self._target(reference),
+            neighbours,
+            np.random.default_rng(self._seed(index)),
+        )
+        change, taken = start, 0
+        reached = 0.0
+        for number, cloak_round in enumerate(DEFAULT_ROUNDS):
+            if reached < cloak_round.begins_from:
+                continue
+            outcome = optimise(
+                original,
+                start=change,
+                bound=torch.maximum(self._bound(original, region, cloak_round), change.abs()),
+                objective=objective,
+                rule=cloak_round.rule,
+                seed=self._seed(index),
+                controls=controls,
+                what=f"{what}, round {number + 1}",
+            )
+            change, taken = outcome.perturbation, taken + outcome.iterations
+            reached = objective.reached(original + change)
+            if reached >= ENOUGH:
+                break
+        return _lessened(change - start, original + start, objective), taken
+
+    def _bound(
+        self, original: torch.Tensor, region: FaceRegion, cloak_round: CloakRound
+    ) -> torch.Tensor:
+        """The bound of each pixel of the region, in [0, 1], with its soft edge."""
+        strength = strength_named(self.options.strength)
+        edge, budget = self._writable(region), strength.budget / 255
+        if cloak_round.loosened is None:
+            return edge * budget
+        floor, slope = (
+            cloak_round.loosened * each for each in (strength.flat / 255, strength.texture)
+        )
+        return edge * budget_map(original, budget=budget, floor=floor, slope=slope)
+
+    def _published(
+        self,
+        before: Pixels,
+        region: FaceRegion,
+        index: int,
+        *,
+        controls: Controls,
+        what: str,
+    ) -> tuple[torch.Tensor, int]:
+        """The published steps on the aligned face, laid back onto the region."""
+        reference = self._reference(region)
+        change, taken = published_change(
+            chip(region.seen(before), region.alignment),
+            reference=reference,
+            target=self._target(reference),
+            mode=PUBLISHED_MODES[self.options.strength],
+            budget=self._budget / 255,
+            seed=self._seed(index),
+            controls=controls,
+            what=what,
+        )
+        return region.from_chip(change) * self._writable(region), taken
+
+    @property
+    def _budget(self) -> int:
+        return strength_named(self.options.strength).budget
+
+    def _seed(self, index: int) -> int:
+        return zlib.crc32(f"{STAGE} {index}".encode(), self.options.seed)
+
+    @torch.no_grad()
+    def _reference(self, region: FaceRegion) -> torch.Tensor:
+        answer: torch.Tensor = face_network()(chip(region.seen(self.original), region.alignment))
+        return answer
+
+    def _target(self, reference: torch.Tensor) -> torch.Tensor | None:
+        return None if self.identity is None else self.identity.least_like(reference)
+
+    def _writable(self, region: FaceRegion) -> torch.Tensor:
+        """The soft edge, and nothing where the picture is wholly transparent."""
+        edge = region.soft_edge()
+        if self.alpha is None:
+            return edge
+        hidden = np.repeat(region.cut(self.alpha)[..., None] == 0, 3, axis=2)
+        whole = FaceRegion(
+            slice(0, hidden.shape[0]), slice(0, hidden.shape[1]), region.shrunk, region.alignment
+        )
+        share = whole.seen((hidden * np.uint8(255)).astype(np.uint8))[:, :1]
+        return edge * (1 - share)
+
+    def _neighbours(
+        self, region: FaceRegion, others: tuple[Face, ...]
+    ) -> tuple[tuple[Alignment, torch.Tensor], ...]:
+        """Faces that are cloaked already and that this cloak would change too."""
+        scale = 1 / region.shrunk
+        left, top = region.columns.start, region.rows.start
+        found = []
+        for face in others:
+            corners = face.alignment.corners()
+            low, high = corners.min(0), corners.max(0)
+            meets = (low < (region.columns.stop, region.rows.stop)).all() and (
+                high > (left, top)
+            ).all()
+            if meets:
+                seen = face.alignment.seen_at(scale, scale, left=left, top=top)
+                with torch.no_grad():
+                    reference = face_network()(chip(region.seen(self.original), seen))
+                found.append((seen, reference))
+        return tuple(found)
+
+
+def _lessened(
+    change: torch.Tensor, picture: torch.Tensor, objective: CloakObjective
+) -> torch.Tensor:
+    """The smallest share of `change` that is still enough; all of it where that is not."""
+    low, high = 0.5, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if objective.reached(picture + middle * change) >= ENOUGH:
+            high = middle
+        else:
+            low = middle
+    return high * change

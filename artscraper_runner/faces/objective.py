@@ -1,0 +1,80 @@
+"""What a cloak climbs: how far a recogniser's embeddings of a face move.
+
+Averaged over small errors of alignment, JPEG and halving, since a recogniser finds the landmarks
+of the changed picture anew, and pictures are compressed and scaled on their way to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from artscraper_runner.faces.alignment import Alignment, chip
+from artscraper_runner.faces.recogniser import face_network
+from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
+
+_JITTER = 0.01  # deviation of the square's place, size (shares) and angle (radians)
+_JPEG_QUALITY = 75
+_TINY = 1e-9
+
+
+def jittered(alignment: Alignment, rng: np.random.Generator) -> Alignment:
+    """Returns the square as other landmarks might lay it."""
+    across, down, growth, turn = _JITTER * rng.standard_normal(4)
+    return alignment.moved(across=across, down=down, by=1 + growth, turn=turn)
+
+
+def distance(embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Returns Euclidean distances (N,) of (N, 128); differentiable at zero too."""
+    return (embeddings - reference).square().sum(1).add(_TINY).sqrt()
+
+
+@dataclass
+class CloakObjective:
+    """Called with a region's picture (1, 3, h, w) in [0, 1], answers a scalar to be raised.
+
+    `reference` (1, 128) is left behind; `target` (1, 128), another person's, is approached where
+    it is given. `others` are squares in the same region that earlier cloaks have changed, each
+    with its reference: their gain is kept too.
+    """
+
+    alignment: Alignment
+    reference: torch.Tensor
+    target: torch.Tensor | None
+    others: tuple[tuple[Alignment, torch.Tensor], ...]
+    rng: np.random.Generator
+
+    def __call__(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
+        """Returns the sum over one plain view and one that is compressed or halved."""
+        views = [chip(picture, jittered(self.alignment, self.rng)), self._worn(picture, iteration)]
+        views += [chip(picture, alignment) for alignment, _ in self.others]
+        embeddings = face_network()(torch.cat(views))
+        own = embeddings[:2]
+        score = distance(own, self.reference).sum()
+        if self.target is not None:
+            score = -distance(own, self.target).sum()
+        for index, (_, reference) in enumerate(self.others, start=2):
+            score = score + distance(embeddings[index : index + 1], reference).sum()
+        return score
+
+    @torch.no_grad()
+    def reached(self, picture: torch.Tensor) -> float:
+        """Returns the least distance over the plain, the compressed and the halved view."""
+        views = [chip(picture, self.alignment), self._coded(picture, self.alignment)]
+        views.append(self._halved(picture, self.alignment))
+        return distance(face_network()(torch.cat(views)), self.reference).min().item()
+
+    def _worn(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
+        alignment = jittered(self.alignment, self.rng)
+        seen = self._halved if iteration % 2 else self._coded
+        return seen(picture, alignment)
+
+    def _coded(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
+        return chip(through_jpeg(colour_halved(picture), _JPEG_QUALITY), alignment)
+
+    def _halved(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
+        small = scaled(picture, 0.5)
+        scale_y, scale_x = (a / b for a, b in zip(small.shape[2:], picture.shape[2:], strict=True))
+        return chip(small, alignment.seen_at(scale_x, scale_y))

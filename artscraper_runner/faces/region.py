@@ -1,0 +1,89 @@
+"""The part of a picture around a face, at the size at which a recogniser sees its detail."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from artscraper_runner.encoders.dlib_face import CHIP_SIDE
+from artscraper_runner.faces.alignment import Alignment
+
+Pixels = NDArray[np.uint8]
+_GROWN = 1.1  # of the recogniser's square: room for what it sees when landmarks move
+_SOFT_EDGE = 0.1  # of the square's side: how far a change takes to fade away
+
+
+@dataclass(frozen=True)
+class FaceRegion:
+    """`rows` and `columns` of the picture, seen `shrunk` times smaller, a power of two.
+
+    `alignment` is the recogniser's square in that smaller view.
+    """
+
+    rows: slice
+    columns: slice
+    shrunk: int
+    alignment: Alignment
+
+    @classmethod
+    def around(cls, alignment: Alignment, size: tuple[int, int]) -> FaceRegion | None:
+        """Returns the region for a square in a picture of `size` (height, width).
+
+        None where the square lies outside the picture.
+        """
+        shrunk = 1
+        while alignment.side / shrunk >= 2 * CHIP_SIDE:
+            shrunk *= 2
+        corners = alignment.corners(_GROWN)
+        left, top = np.maximum(0, np.floor(corners.min(0) / shrunk).astype(int) * shrunk)
+        right, bottom = np.minimum(size[::-1], np.ceil(corners.max(0)).astype(int) + 1)
+        width, height = (int(right - left) // shrunk, int(bottom - top) // shrunk)
+        if width < 1 or height < 1:
+            return None
+        return cls(
+            slice(int(top), int(top) + height * shrunk),
+            slice(int(left), int(left) + width * shrunk),
+            shrunk,
+            alignment.seen_at(1 / shrunk, 1 / shrunk, left=float(left), top=float(top)),
+        )
+
+    def cut(self, pixels: Pixels) -> Pixels:
+        """Returns the region of uint8 (H, W, 3) or (H, W), at full size."""
+        return pixels[self.rows, self.columns]
+
+    def seen(self, pixels: Pixels) -> torch.Tensor:
+        """Returns the region of uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], shrunk."""
+        cut = np.ascontiguousarray(self.cut(pixels))
+        view = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255
+        return functional.avg_pool2d(view, self.shrunk) if self.shrunk > 1 else view
+
+    def soft_edge(self) -> torch.Tensor:
+        """Returns float32 (1, 1, h, w): 1 inside the square, 0 at its border and outside."""
+        across, down = self._chip_positions()
+        inside = (0.5 - torch.maximum(across.abs(), down.abs())) / _SOFT_EDGE
+        inside = inside.clamp(0, 1)
+        return (inside * inside * (3 - 2 * inside))[None, None]
+
+    def from_chip(self, change: torch.Tensor) -> torch.Tensor:
+        """Returns a change of the aligned face (1, 3, 150, 150) where it lies in the region."""
+        grid = torch.stack(self._chip_positions(), -1)[None] * 2
+        return functional.grid_sample(change, grid, align_corners=True, padding_mode="border")
+
+    def _chip_positions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where each pixel (h, w) lies in the square: -0.5..0.5 across and down."""
+        height = (self.rows.stop - self.rows.start) // self.shrunk
+        width = (self.columns.stop - self.columns.start) // self.shrunk
+        y, x = torch.meshgrid(
+            torch.arange(height, dtype=torch.float32),
+            torch.arange(width, dtype=torch.float32),
+            indexing="ij",
+        )
+        x, y = x - self.alignment.centre[0], y - self.alignment.centre[1]
+        cos, sin = math.cos(self.alignment.angle), math.sin(self.alignment.angle)
+        side = max(1.0, self.alignment.side - 1)
+        return (cos * x + sin * y) / side, (cos * y - sin * x) / side

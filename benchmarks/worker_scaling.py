@@ -1,0 +1,53 @@
+"""Jobs a second of one worker process and of two, on jobs that are all computing.
+
+python benchmarks/worker_scaling.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+
+import httpx
+import numpy as np
+from gateway import _gateway, _until_done
+from PIL import Image
+
+JOBS = 24
+SIDE_PX = 900
+FIELDS = {"stages": "invisible-watermark"}
+
+
+def main() -> None:
+    """Prints the table."""
+    print(f"{JOBS} jobs with a watermark and analysis, noise of {SIDE_PX} px")
+    print("| worker processes | jobs/s | times one |")
+    print("| --- | --- | --- |")
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
+    one = None
+    for workers in (1, 2):
+        with _gateway(None, workers=workers) as url:
+            rate = asyncio.run(_rate(url, buffer.getvalue(), workers))
+        one = one or rate
+        print(f"| {workers} | {rate:.2f} | {rate / one:.2f} |")
+
+
+async def _rate(url: str, picture: bytes, workers: int) -> float:
+    async with httpx.AsyncClient(base_url=url, timeout=600, trust_env=False) as client:
+
+        async def submit() -> str:
+            answer = await client.post("/v1/jobs", files={"file": picture}, data=FIELDS)
+            return str(answer.json()["job_id"])
+
+        # What a process does for its first jobs only: importing, making tables.
+        await _until_done(client, [await submit() for _ in range(4 * workers)])
+        begun = time.perf_counter()
+        await _until_done(client, [await submit() for _ in range(JOBS)])
+        return JOBS / (time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""`protect` and its choices: what is asked for arrives, what is unknown lists what is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner.cli import main
+
+
+@pytest.fixture
+def art(textured: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "art.png"
+    Image.fromarray(textured[30:70, 40:104]).save(path)
+    return path
+
+
+def protect(art: Path, *arguments: str, out: str = "out") -> list[dict[str, Any]]:
+    """Runs the command line and returns the layers after the original."""
+    folder = art.parent / out
+    assert main(["protect", str(art), "--out", str(folder), "--no-analysis", *arguments]) == 0
+    layers: list[dict[str, Any]] = json.loads((folder / "summary.json").read_text())["layers"]
+    return layers[1:]
+
+
+def pixels(layer: dict[str, Any]) -> Any:
+    return np.asarray(Image.open(layer["path"])).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--strength", "extreme"], "low, medium, high"),
+        (["--preset", "fastest"], "default, published"),
+        (["--stages", "photoguard,blur"], "photoguard, mist, nightshade"),
+        (["--encoder", "clip"], "bundled, taesd, taesdxl, taesd3, taef1, taef2, vae:"),
+        (["--encoder", "ensemble:bundled+clip"], "bundled, taesd"),
+        (["--encoder", "vae:"], "vae:<path or hub id>"),
+        (["--nightshade-target", "dog"], "forest, city, flower"),
+        (["--seed", "-1"], "expected 0 to 2147483647"),
+        (["--seed", "2147483648"], "expected 0 to 2147483647"),
+    ],
+)
+def test_what_is_unknown_lists_what_is_known(
+    art: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = art.parent / "out"
+    assert main(["protect", str(art), "--out", str(out), *arguments]) == 1
+    assert named in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_seed_that_is_no_number_is_wrong_usage(art: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["protect", str(art), "--seed", "seven"])
+
+
+def test_the_choices_arrive_and_the_stages_keep_their_order(art: Path) -> None:
+    arguments = ["--strength", "low", "--stages", "mist,photoguard", "--seed", "7"]
+    layers = protect(art, *arguments, "--encoder", "bundled")
+    assert [layer["stage"] for layer in layers] == ["mist", "photoguard"]
+    for layer in layers:
+        chosen = {name: layer["metrics"][name] for name in ("strength", "budget", "seed", "preset")}
+        assert chosen == {"strength": "low", "budget": 4, "seed": 7, "preset": "default"}
+        assert layer["metrics"]["encoder"] == "bundled"
+        assert 0 < np.abs(pixels(layer) - np.asarray(Image.open(art))).max() <= 4
+
+
+def test_the_published_preset_takes_its_own_iterations(art: Path) -> None:
+    (layer,) = protect(art, "--stages", "mist", "--preset", "published")
+    assert (layer["metrics"]["preset"], layer["metrics"]["iterations"]) == ("published", 100)
+
+
+def test_the_same_seed_gives_the_same_file(art: Path) -> None:
+    files = []
+    for number, seed in enumerate(("7", "7", "8")):
+        arguments = ["--stages", "photoguard", "--seed", seed]
+        (layer,) = protect(art, *arguments, out=str(number))
+        files.append(Path(layer["path"]).read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
+def test_nightshade_takes_a_concept_or_a_picture(art: Path, textured: Any) -> None:
+    own = art.parent / "own.png"
+    Image.fromarray(textured[:, ::-1].copy()).save(own)
+    arguments = ["--stages", "nightshade", "--nightshade-target"]
+    results = [
+        pixels(protect(art, *arguments, target, out=f"out-{Path(target).stem}")[0])
+        for target in ("city", "flower", str(own))
+    ]
+    for index, first in enumerate(results):
+        for second in results[index + 1 :]:
+            assert not np.array_equal(first, second)
+
+
+def test_a_stage_that_does_no_more_than_noise_is_noted(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGBA", (40, 40), (9, 9, 9, 0)).save(art)
+    (layer,) = protect(art, "--stages", "mist")
+    assert layer["metrics"]["effective"] is False
+    assert "mist does hardly more than noise" in capsys.readouterr().err
+
+
+def test_weights_that_are_missing_name_where_to_put_them(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--stages", "photoguard", "--encoder", "taef2", "--models-dir", str(art.parent)]
+    assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
+    assert "taef2_encoder" in capsys.readouterr().err
+
+
+def test_a_model_that_is_missing_fails_mist(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--stages", "mist", "--mist-model", str(art.parent / "model")]
+    assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
+    assert "model_index.json" in capsys.readouterr().err

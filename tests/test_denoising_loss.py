@@ -1,0 +1,171 @@
+"""Mist's fused mode on a tiny Stable Diffusion pipeline with random weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from artscraper_runner.denoising_loss import FusedTerm, load_denoising_loss
+from artscraper_runner.encoders.weights import UnusableModel
+from artscraper_runner.errors import MissingDependency, MissingModel
+from artscraper_runner.protections import load_stage
+from artscraper_runner.protections.stage import StageInput
+from artscraper_runner.types import Controls, ProtectionOptions
+
+
+def tiny_pipeline(folder: Path, *, prediction: str = "epsilon") -> Path:
+    """Writes a whole pipeline of a few thousand random weights to `folder`."""
+    diffusers: Any = pytest.importorskip("diffusers", reason="needs the optional extra `fused`")
+    transformers: Any = pytest.importorskip("transformers", reason="needs the extra `fused`")
+    torch.manual_seed(0)
+    texts = folder / "words"
+    texts.mkdir(parents=True)
+    vocabulary = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary += [f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    numbers = {word: number for number, word in enumerate(vocabulary)}
+    (texts / "vocab.json").write_text(json.dumps(numbers))
+    (texts / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer(
+        str(texts / "vocab.json"), str(texts / "merges.txt"), model_max_length=16
+    )
+    text_encoder = transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
+        )
+    )
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=4,
+    )
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(
+            steps_offset=1, clip_sample=False, prediction_type=prediction
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_pipeline(tmp_path_factory.mktemp("pipeline"))
+
+
+def picture(height: int = 33, width: int = 48) -> torch.Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_the_loss_is_that_of_the_models_own_parts(prediction: str, tmp_path: Path) -> None:
+    folder = tiny_pipeline(tmp_path, prediction=prediction)
+    loss = load_denoising_loss(folder, "cpu")
+    diffusers: Any = pytest.importorskip("diffusers")
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    given = picture(32, 48)
+    generator = torch.Generator().manual_seed(5)
+    step = torch.randint(0, 1000, (1,), generator=generator)
+    noise = torch.randn((1, 4, 16, 24), generator=generator)
+    with torch.no_grad():
+        latent = 0.18215 * theirs.vae.encode(given * 2 - 1).latent_dist.mean
+        kept = theirs.scheduler.alphas_cumprod[step].sqrt()
+        lost = (1 - theirs.scheduler.alphas_cumprod[step]).sqrt()
+        caption = theirs.encode_prompt("a painting", "cpu", 1, False)[0]
+        answer = theirs.unet(kept * latent + lost * noise, step, caption).sample
+        wanted = {"epsilon": noise, "v_prediction": kept * noise - lost * latent, "sample": latent}
+        expected = (answer - wanted[prediction]).square().mean()
+    assert torch.allclose(loss(given, seed=5), expected, rtol=1e-4)
+
+
+def test_the_term_draws_by_seed_and_iteration_and_has_a_gradient(model: Path) -> None:
+    given = picture()
+    term = FusedTerm(load_denoising_loss(model, "cpu"), given, 1 - given, seed=3)
+    values = [term(given, iteration).item() for iteration in (0, 1, 0)]
+    assert values[0] == values[2] != values[1]
+    given.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(term(given, 0), given)
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0
+
+
+def mist_layer(pixels: Any, model: Path | None) -> Any:
+    options = ProtectionOptions(mist_model=model, seed=4)
+    return load_stage("mist").apply(StageInput(pixels, pixels, None, options, Controls()))
+
+
+def test_mist_climbs_the_loss_only_where_a_model_is_named(model: Path, textured: Any) -> None:
+    pixels = textured[:40, :64].copy()
+    plain, fused = mist_layer(pixels, None), mist_layer(pixels, model)
+    assert (plain.metrics["mode"], fused.metrics["mode"]) == ("textural", "fused")
+    assert not np.array_equal(plain.pixels, fused.pixels)
+    assert np.array_equal(fused.pixels, mist_layer(pixels, model).pixels)
+    assert np.abs(fused.pixels.astype(int) - pixels).max() <= 8
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingModel, match=r"model_index\.json"):
+        load_denoising_loss(tmp_path, "cpu")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("diffusers", reason="needs the optional extra `fused`")
+    pytest.importorskip("transformers", reason="needs the optional extra `fused`")
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(UnusableModel, match="expected a Stable Diffusion pipeline"):
+        load_denoising_loss(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("package", ["diffusers", "transformers"])
+def test_a_missing_package_names_the_command(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
+    with pytest.raises(MissingDependency, match=r"artscraper-gateway\[fused\]") as caught:
+        load_denoising_loss(tmp_path, "cpu")
+    assert caught.value.package == package
+
+
+class Without:
+    """A finder that makes one package look as if it were not installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
