@@ -92,10 +92,14 @@ def _retention(config: GatewayConfig, store: JobStore, storage: Storage) -> Rete
 
 
 def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:
-    """Removes what workers that died here wrote for jobs that have ended since."""
+    """Removes what workers that died here wrote for jobs that have ended since.
+
+    Not for those that are cancelled or deleted in this moment: their worker still writes there.
+    """
     for folder in (config.output_folder / RUNNING).glob("*"):
         job = store.find(folder.name)
-        if job is None or job.is_finished:
+        is_over = job is None or job.is_finished
+        if is_over and store.holder(folder.name) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -72,13 +72,13 @@ def main() -> None:
         warm = _memory(url)
         paced = asyncio.run(_load(url, picture, arguments, offered=OFFERED))
         print(_row(f"gateway, {OFFERED} jobs/s offered", paced))
-        print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
         alone = asyncio.run(_one_at_a_time(url, picture))
         print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
         print(
             f"memory of all processes (PSS): idle {idle:.0f} MB, after {arguments.jobs} jobs"
             f" {warm:.0f} MB, after {2 * arguments.jobs} {_memory(url):.0f} MB"
         )
+        print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
     if arguments.finished:
         _with_finished(arguments, picture)
 
@@ -97,7 +97,7 @@ def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
 
 def _add_finished(base_dir: Path, count: int) -> None:
     from artscraper_gateway.config import GatewayConfig
-    from artscraper_gateway.database import open_engine
+    from artscraper_gateway.database import jobs, open_engine
     from artscraper_gateway.store import JobStore, NewJob
 
     engine = open_engine(GatewayConfig(base_dir=base_dir))
@@ -106,8 +106,8 @@ def _add_finished(base_dir: Path, count: int) -> None:
     with engine.begin() as connection:
         for number in range(count):
             store.add(connection, NewJob(f"{number:032x}", "image.png", request, "light"))
-    for number in range(count):
-        store.cancel(f"{number:032x}")
+        ended = {"status": "done", "finished_at": jobs.c.submitted_at, "progress": 1.0}
+        connection.execute(jobs.update().values(**ended))
     engine.dispose()
 
 

@@ -101,7 +101,8 @@ def cancel_job(job_id: str, used: Submitter) -> JobState:
     A job that runs stops at its next step, which takes a moment; its upload stays.
     """
     job = used.job(job_id)
-    if not job.is_finished and used.store.cancel(job.id):
+    # One that runs is left to its worker, which sees it and ends the workflow in order.
+    if used.store.cancel(job.id) and used.store.holder(job.id) is None:
         used.queue.cancel(job.id)
     return used.state(job_id)
 
