@@ -62,7 +62,7 @@ class JobRunner:
     def run(self, job_id: str) -> None:
         """The workflow. Which steps it takes depends on the job's request alone."""
         job = patiently(self.store.find, job_id)
-        if job is None or job.is_finished:
+        if job is None or not patiently(self.store.hold, job_id, worker=self.worker):
             return
         ended: set[str] = set()
         try:
@@ -117,7 +117,6 @@ class JobRunner:
     def _publish(self, job: Job, make_results: Callable[[], None]) -> int | None:
         """Makes the results; returns what they take on disk, None = not known any more."""
         if self.storage.is_published(job.id):  # by a worker that died before it could say so
-            patiently(self.store.begin_stage, job.id, "summary", worker=self.worker)
             return None
         make_results()
         size = JobFolders.of(job.id, self.config).disk_bytes()
@@ -212,8 +211,15 @@ class _Steps:
         return record
 
     def _kept(self, stage: str, work: Callable[[], Record]) -> Record:
-        record = self._guarded(stage, work)
-        self.runner.storage.keep_stage(self.job.id, self.runner.worker)
+        try:
+            record = self._guarded(stage, work)
+            self.runner.storage.keep_stage(self.job.id, self.runner.worker)
+        except Exception:
+            # A worker that was given up is stopped like one whose job was cancelled. That must not
+            # be recorded: the job goes on elsewhere.
+            if not patiently(self.runner.store.is_registered, self.runner.worker):
+                raise WorkerGivenUp(self.runner.worker) from None
+            raise
         return {"by": self.runner.worker, "record": record}
 
     def _guarded(self, stage: str, work: Callable[[], Record]) -> Record:

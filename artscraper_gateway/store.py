@@ -44,6 +44,7 @@ _BEGUN = {
     "started_at": sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
     "updated_at": sa.bindparam("now"),
 }
+_HOLD = sa.update(jobs).where(_IS_OPEN, _IS_FREE_OR_MINE).values(worker=sa.bindparam("new_worker"))
 _BEGIN_STAGE = (
     sa.update(jobs)
     .where(_IS_OPEN, _IS_FREE_OR_MINE)
@@ -202,6 +203,19 @@ class JobStore:
         with self.engine.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else Job(**row._mapping)
+
+    def hold(self, job_id: str, *, worker: str) -> bool:
+        """Gives the job to `worker`; False when it has ended, is being deleted or is another's.
+
+        Raises:
+            WorkerGivenUp: the worker's jobs have gone to others.
+        """
+        try:
+            with self.engine.begin() as connection:
+                values = {"job_id": job_id, "new_worker": worker}
+                return connection.execute(_HOLD, values).rowcount == 1
+        except sa.exc.IntegrityError as error:
+            raise WorkerGivenUp(worker) from error
 
     def begin_stage(
         self, job_id: str, stage: str, *, worker: str, progress: float = 0.0
