@@ -43,10 +43,14 @@ EXPECTED = [
     None,  # -o preview.webp
     None,  # -o job.zip
     '"job_id":"',
+    None,  # -o change.png
+    '"max_pixels"',
     '"next_page_token"',
+    "event: snapshot",
     '"deliveries":[]',
     "not-found",
     '"status":"done"',
+    "queued",
     '"status":"deleted"',
     '"jobs"',
     "unsupported-picture",

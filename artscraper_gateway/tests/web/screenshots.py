@@ -96,7 +96,7 @@ def prepared(client: httpx.Client, home: Path) -> dict[str, Shot]:
         studio.page.locator("#watermark-answer h2").wait_for()
 
     return {
-        "protect": lambda studio: studio.page.locator("#jobs-list img").first.wait_for(),
+        "protect": lambda studio: studio.page.locator("#jobs-list img[src]").first.wait_for(),
         "tray": tray,
         "job": shown(job),
         "job-change": shown(job, "The change, amplified"),
@@ -113,7 +113,7 @@ def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> N
         with tempfile.TemporaryDirectory() as folder:
             studio = Studio(context.new_page(), base_url, Path(folder))
             studio.open("/")
-            studio.page.locator("#stages input").first.wait_for()
+            studio.page.locator("#jobs-list li").nth(4).scroll_into_view_if_needed()
             show(studio)
             for theme in ("light", "dark"):
                 studio.page.get_by_label("Colours").select_option(theme)

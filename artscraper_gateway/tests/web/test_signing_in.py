@@ -56,6 +56,7 @@ def test_from_the_sign_in_to_the_sign_out(open_studio: Open, locked: Locked) -> 
     studio.is_done("mine.png")
     page.reload()
     studio.is_done("mine.png")
+    studio.row("mine.png").scroll_into_view_if_needed()
     expect(studio.row("mine.png").locator("img")).not_to_have_js_property("naturalWidth", 0)
     studio.open_job("mine.png")
     stored = page.evaluate("document.cookie + JSON.stringify({ ...localStorage })")

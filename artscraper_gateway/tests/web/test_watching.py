@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import (
@@ -46,6 +46,7 @@ def test_a_reload_in_mid_job(studio: Studio, gate: Path) -> None:
     expect(row.get_by_role("progressbar", name="Progress of held.png")).to_be_visible()
     gate.touch()
     studio.is_done("held.png")
+    row.scroll_into_view_if_needed()
     expect(row.locator("img")).not_to_have_js_property("naturalWidth", 0)
     expect(studio.page.locator("#announcer")).to_have_text("held.png is done.")
 
@@ -150,3 +151,31 @@ def test_two_hundred_jobs(open_studio: Open, start_gateway: Callable[..., Gatewa
     expect(studio.page.get_by_role("button", name="Show older ones")).to_be_hidden()
     expect(rows.last).to_contain_text("next in line")
     expect(rows.nth(100).get_by_role("link")).to_be_attached()
+
+
+def test_thumbnails_leave_connections_for_calls(
+    studio: Studio, studio_gateway: GatewayProcess, done_job: str
+) -> None:
+    data = {"include_protection": "false", "include_hash_analysis": "false"}
+    files = [("file", picture_bytes(32, 32, seed=seed)) for seed in range(8)]
+    with studio_gateway.client() as client:
+        batch = client.post("/v1/batches", files=files, data=data).json()["batch_id"]
+        until(
+            lambda: client.get(f"/v1/batches/{batch}").json()["status"] == "done", what="all done"
+        )
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    studio.page.route("**/layers/original?size=*", hold)
+    studio.page.reload()
+    studio.page.locator("#jobs-list li").last.scroll_into_view_if_needed()
+    expect(studio.page.locator("#jobs-list img[src]")).to_have_count(2)
+    studio.open(f"/#/jobs/{done_job}")
+    expect(studio.page.get_by_role("heading", name="What was achieved")).to_be_visible()
+    assert len(held) == 2
+    studio.page.unroute_all(behavior="ignoreErrors")  # lets go of those that are held
+    studio.open("/#/")
+    studio.page.locator("#jobs-list li").first.scroll_into_view_if_needed()
+    expect(studio.page.locator("#jobs-list img").first).not_to_have_js_property("naturalWidth", 0)
