@@ -17,6 +17,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "port": ("9000", 9000),
     "base_dir": ("/var/jobs", Path("/var/jobs")),
     "database_url": ("postgresql://u:p@h/d", SecretStr("postgresql://u:p@h/d")),
+    "root_path": ("/studio", "/studio"),
     "output_parent": ("/var/outputs", Path("/var/outputs")),
     "worker_concurrency": ("3", 3),
     "queues": ("gpu", ("gpu",)),
