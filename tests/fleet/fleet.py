@@ -81,6 +81,7 @@ class Fleet:
     options: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
+    replaces_dead: bool = False  # while it waits for jobs, as a supervisor would
     web: GatewayProcess = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +99,12 @@ class Fleet:
         worker = self.start_worker(slot, base_dir=base_dir)
         until(worker.is_ready, what=f"worker {slot} is ready: {worker.log_path.read_text()}")
         return worker
+
+    def replace_dead(self) -> None:
+        """Starts each worker again that has ended: on a busy machine one may be given up."""
+        for slot, worker in self.workers.items():
+            if worker.process.poll() is not None:
+                self.start_worker(slot, base_dir=worker.base_dir)
 
     def supervisor(self, name: str, *, concurrency: int) -> Supervisor:
         arguments = [f"--{key}={value}" for key, value in self.options.items()]
@@ -132,6 +139,8 @@ class Fleet:
 
     def ended(self, job_id: str, *, timeout_s: float = 60) -> Job:
         def state() -> Job | None:
+            if self.replaces_dead:
+                self.replace_dead()
             job = self.job(job_id)
             return job if job["status"] in ("done", "error") else None
 

@@ -70,6 +70,7 @@ def test_kill_at_random_moments(
 ) -> None:
     chance = random.Random(f"moments {sorted(database)}")
     fleet = start_fleet({**database, **PATIENT})
+    fleet.replaces_dead = True
     for slot in range(1, 1 + WORKERS):
         fleet.start_worker(slot)
     ids = [fleet.submit(picture(64 + chance.randrange(600))) for _ in range(8)]
@@ -78,7 +79,7 @@ def test_kill_at_random_moments(
     for kill in range(RANDOM_KILLS):
         if kill == RANDOM_KILLS // 2:  # results that the later kills must not touch
             fleet.ended(ids[0], timeout_s=120)
-        slot = until(lambda: _at_work(fleet), what=f"a worker is at work: {fleet.logs()}")
+        slot = until(lambda: _at_work(fleet, ids, picture), what="a worker is at work")
         time.sleep(chance.uniform(0, 0.5))  # the moment
         fleet.workers[slot].kill()
         fleet.start_worker(slot)
@@ -97,8 +98,14 @@ def test_kill_at_random_moments(
         assert files_of(fleet.web.outputs / job_id) == files, "a result that was seen has changed"
 
 
-def _at_work(fleet: Fleet) -> int | None:
-    """The slot of a worker that has begun a job since it was started, if there is one."""
+def _at_work(fleet: Fleet, ids: list[str], picture: Picture) -> int | None:
+    """The slot of a worker that has begun a job since it was started, if there is one.
+
+    There is always a worker in each slot, and a job to be begun.
+    """
+    fleet.replace_dead()
+    if fleet.job(ids[-1])["status"] == "done":
+        ids.append(fleet.submit(picture(64)))
     begun = {folder.name for folder in (fleet.web.outputs / ".running").glob("*/*")}
     for slot, worker in fleet.workers.items():
         started = re.search(r"is ready as (\S+)", worker.log_path.read_text())
