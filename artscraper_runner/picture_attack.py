@@ -56,8 +56,11 @@ class PictureAttack:
     target: Callable[[Size], NDArray[np.float32]]
     also: Callable[[torch.Tensor, torch.Tensor], Objective | None] = lambda original, target: None
 
-    def run(self, before: Pixels, controls: Controls) -> Attacked:
+    def run(self, before: Pixels, controls: Controls, *, may_be_cloaked: bool = True) -> Attacked:
         """Returns `before` plus the attack's change; memory that runs out is met once with less.
+
+        Faces that `before` has cloaked are kept so; where there can be none they are not looked
+        for, which takes a while.
 
         Raises:
             Cancelled: the caller asked to stop.
@@ -66,13 +69,13 @@ class PictureAttack:
         """
         height, width = before.shape[:2]
         try:
-            return self._run_at(working_size(height, width), before, controls)
+            return self._run_at(working_size(height, width), before, controls, may_be_cloaked)
         except torch.OutOfMemoryError:
             _free_device_memory()
         short_side = max(1, min(SHORT_SIDE, height, width) // 2)
         try:
             size = working_size(height, width, short_side=short_side)
-            return self._run_at(size, before, controls)
+            return self._run_at(size, before, controls, may_be_cloaked)
         except torch.OutOfMemoryError as error:
             _free_device_memory()
             raise OutOfMemory(self.options.encoder, width, height) from error
@@ -104,11 +107,15 @@ class PictureAttack:
             "unattacked": self._seen_by_another(original, changed, tuple(VIEWS)),
         }
 
-    def _run_at(self, size: Size, before: Pixels, controls: Controls) -> Attacked:
+    def _run_at(
+        self, size: Size, before: Pixels, controls: Controls, may_be_cloaked: bool
+    ) -> Attacked:
         preset = attack_preset(self.stage, self.options.preset)
         strength = strength_named(self.options.strength)
         original, start = _to_device(self.original, size), _to_device(before, size)
-        cloaked = cloaked_faces(self.original, before, size, self._seed)
+        cloaked = None
+        if may_be_cloaked:
+            cloaked = cloaked_faces(self.original, before, size, self._seed)
         outcome = self._optimised(
             original, start, preset, strength, controls=controls, cloaked=cloaked
         )

@@ -168,6 +168,7 @@ class PictureRun:
             xmp=carried_xmp(picture),
             signing=self.signing,
             insists=self.insists,
+            may_be_cloaked=self.workspace.has_layer("fawkes"),
         )
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:

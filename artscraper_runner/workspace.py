@@ -97,6 +97,10 @@ class Workspace:
         folder.mkdir(exist_ok=True)  # no parents: a deleted job's folders must not come back
         return folder / f"image{suffix}"
 
+    def has_layer(self, stage: str) -> bool:
+        """Returns whether `stage` has a layer here."""
+        return any((self.output / "layers").glob(f"[0-9][0-9]-{stage}"))
+
     def mask_path(self, index: int, stage: str) -> Path:
         """Returns where a stage's change mask stands, and makes its folder."""
         folder = self.output / "masks"

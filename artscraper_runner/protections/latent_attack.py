@@ -42,7 +42,7 @@ class LatentAttack(Stage):
             RunnerError: the encoder or the target cannot be used.
         """
         attack = self._attack(given)
-        found = attack.run(given.pixels, given.controls)
+        found = attack.run(given.pixels, given.controls, may_be_cloaked=given.may_be_cloaked)
         return StageResult(found.pixels, metrics=found.record, processing_size=found.size[::-1])
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:

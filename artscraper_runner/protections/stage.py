@@ -34,7 +34,8 @@ class StageInput:
     original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
     packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
-    it is left out, with the reason.
+    it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, which
+    are then looked for and kept.
     """
 
     pixels: NDArray[np.uint8]
@@ -46,6 +47,7 @@ class StageInput:
     xmp: bytes | None = None
     signing: SigningSettings | None = None
     insists: bool = False
+    may_be_cloaked: bool = True
 
     def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.

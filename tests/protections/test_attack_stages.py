@@ -179,7 +179,7 @@ def test_cancelling_stops_within_one_iteration(textured):
 def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
     sizes = []
 
-    def fails(self, size, before, controls):
+    def fails(self, size, *rest):
         sizes.append(size)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -195,11 +195,11 @@ def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypa
     whole = PictureAttack._run_at
     failed = []
 
-    def fails_once(self, size, before, controls):
+    def fails_once(self, size, *rest):
         if not failed:
             failed.append(size)
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, size, before, controls)
+        return whole(self, size, *rest)
 
     monkeypatch.setattr(PictureAttack, "_run_at", fails_once)
     layer = applied("mist", textured)
