@@ -53,7 +53,9 @@ class Observer:
     def latent(self, picture: torch.Tensor) -> torch.Tensor:
         """Returns the flat latent (1, D) of float32 (1, 3, H, W) sRGB in [0, 1]."""
         content = picture.detach().cpu().contiguous().numpy()
-        key = hashlib.sha256(repr(content.shape).encode() + content.tobytes()).digest()
+        digest = hashlib.sha256(repr(content.shape).encode())
+        digest.update(content)
+        key = digest.digest()
         if key not in self._kept:
             self._kept[key] = self.encoder(picture).flatten(1)
             if len(self._kept) > _KEPT_LATENTS:

@@ -1,38 +1,46 @@
 """How far a picture is from its original: Linf, PSNR and SSIM.
 
 All take uint8 arrays (H, W, 3) of one size, and work in bands of rows, so that a 50-megapixel
-pair needs little memory beyond itself.
+pair needs little memory beyond itself. Every pixel counts: none of them is measured on a sample.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from artscraper_runner.row_bands import over_bands
+
 Pixels = NDArray[np.uint8]
-_BAND_ROWS = 64  # a band of a large picture stays in the processor's cache
 _SSIM_WINDOW = 7  # px; uniform window and sample covariance, as scikit-image computes it
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def linf(before: Pixels, after: Pixels) -> int:
     """Returns the largest change of any channel, 0..255."""
-    return max(int(_absolute_change(a, b).max()) for a, b in _bands(before, after))
+    _check_sizes(before, after)
+
+    def largest(rows: slice) -> int:
+        return int(_absolute_change(before[rows], after[rows]).max())
+
+    return max(over_bands(largest, len(before)))
 
 
 def psnr(before: Pixels, after: Pixels) -> float | None:
     """Returns the peak signal-to-noise ratio in dB; None when nothing changed (infinite)."""
-    squares = 0.0
-    for a, b in _bands(before, after):
-        change = _absolute_change(a, b)
-        squares += float(np.sum(np.square(change, dtype=np.uint16), dtype=np.uint64))
-    if not squares:
+    _check_sizes(before, after)
+
+    def squares(rows: slice) -> int:
+        change = _absolute_change(before[rows], after[rows])
+        return int(np.sum(np.square(change, dtype=np.uint16), dtype=np.uint64))
+
+    total = sum(over_bands(squares, len(before)))
+    if not total:
         return None
-    return float(10 * math.log10(255.0**2 * before.size / squares))
+    return float(10 * math.log10(255.0**2 * before.size / total))
 
 
 def ssim(before: Pixels, after: Pixels) -> float | None:
@@ -43,11 +51,14 @@ def ssim(before: Pixels, after: Pixels) -> float | None:
     height, width = before.shape[:2]
     if min(height, width) < _SSIM_WINDOW:
         return None
-    total = 0.0
+    _check_sizes(before, after)
     overlap = _SSIM_WINDOW - 1
-    for top in range(0, height - overlap, _BAND_ROWS):
-        rows = slice(top, min(top + _BAND_ROWS + overlap, height))
-        total += float(_ssim_map(before[rows] @ _LUMA, after[rows] @ _LUMA).sum(dtype=np.float64))
+
+    def similarity(rows: slice) -> float:
+        rows = slice(rows.start, rows.stop + overlap)
+        return float(_ssim_map(before[rows] @ _LUMA, after[rows] @ _LUMA).sum(dtype=np.float64))
+
+    total = sum(over_bands(similarity, height - overlap))
     return total / float((height - overlap) * (width - overlap))
 
 
@@ -58,24 +69,24 @@ def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> P
     """
     from PIL import Image
 
+    _check_sizes(before, after)
     height, width = before.shape[:2]
     change = np.empty((height, width), np.uint8)
-    row = 0
-    for a, b in _bands(before, after):
-        red, green, blue = np.moveaxis(_absolute_change(a, b), 2, 0)
+
+    def write(rows: slice) -> None:
+        red, green, blue = np.moveaxis(_absolute_change(before[rows], after[rows]), 2, 0)
         largest = np.maximum(np.maximum(red, green), blue).astype(np.uint16)
-        change[row : row + len(a)] = np.minimum(largest * gain, 255)
-        row += len(a)
+        change[rows] = np.minimum(largest * gain, 255)
+
+    over_bands(write, height)
     scale = min(1.0, max_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BOX))
 
 
-def _bands(before: Pixels, after: Pixels) -> Iterator[tuple[Pixels, Pixels]]:
+def _check_sizes(before: Pixels, after: Pixels) -> None:
     if before.shape != after.shape:
         raise ValueError(f"expected pictures of one size, got {before.shape} and {after.shape}")
-    for top in range(0, len(before), _BAND_ROWS):
-        yield before[top : top + _BAND_ROWS], after[top : top + _BAND_ROWS]
 
 
 def _absolute_change(before: Pixels, after: Pixels) -> Pixels:

@@ -8,6 +8,7 @@ go, the gateway's durable workflow takes each as a step of its own.
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -173,12 +174,14 @@ class PictureRun:
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
-
         path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
         pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
-        self.workspace.save_pixels(index, pixels)
-        mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
-        stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
+        with ThreadPoolExecutor(1) as beside:  # the encoder of the layer is busy for as long
+            mask = beside.submit(self._save_mask, index, stage.name, given.pixels, pixels)
+            handed_on = beside.submit(self.workspace.save_pixels, index, pixels)
+            stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
+            saved = open_picture(path, self.limits).pixels
+            mask_path, _ = mask.result(), handed_on.result()
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
@@ -188,13 +191,14 @@ class PictureRun:
             "applied": result.pixels is not None,
             "reason": result.reason,
             "mask_path": self.workspace.shown(mask_path),
-            "metrics": {**self._measure(path, stage, given, result), **stated},
+            "metrics": {**self._measure(saved, stage, given, result), **stated},
         }
 
-    def _measure(self, path: Path, stage: Stage, given: StageInput, result: StageResult) -> Json:
+    def _measure(
+        self, saved: NDArray[np.uint8], stage: Stage, given: StageInput, result: StageResult
+    ) -> Json:
         from artscraper_runner import metrics
 
-        saved = open_picture(path, self.limits).pixels
         measured: Json = {
             "linf": metrics.linf(given.original, saved),
             "psnr_db": metrics.psnr(given.original, saved),

@@ -16,6 +16,7 @@ RUNNER_RANKS = {
     "types": 0,
     "payloads": 0,
     "containers": 1,
+    "row_bands": 0,
     "images": 1,
     "xmp": 1,
     "carried_exif": 1,
