@@ -7,7 +7,6 @@ pair needs little memory beyond itself. Every pixel counts: none of them is meas
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,31 +92,31 @@ def _absolute_change(before: Pixels, after: Pixels) -> Pixels:
     return np.maximum(before, after) - np.minimum(before, after)
 
 
-def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     count = _SSIM_WINDOW**2
     sample = np.float32(count / (count - 1))
-    mean_x, mean_y = _window_mean(x), _window_mean(y)
-    var_x = sample * (_window_mean(x * x) - mean_x * mean_x)
-    var_y = sample * (_window_mean(y * y) - mean_y * mean_y)
-    covariance = sample * (_window_mean(x * y) - mean_x * mean_y)
     c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
-    similarity: NDArray[np.floating[Any]] = (
-        (2 * mean_x * mean_y + c1)
-        * (2 * covariance + c2)
-        / ((mean_x * mean_x + mean_y * mean_y + c1) * (var_x + var_y + c2))
-    )
+    mean_x, mean_y = _window_mean(x), _window_mean(y)
+    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    covariance = sample * (_window_mean(x * y) - product)
+    variances = sample * (_window_mean(x * x + y * y) - squares)
+    similarity: NDArray[np.float32] = (2 * product + c1) * (2 * covariance + c2)
+    similarity /= (squares + c1) * (variances + c2)
     return similarity
 
 
 def _window_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean over the window at every place where it lies wholly inside."""
-    across = _sums_of_seven(_sums_of_seven(values).T).T
-    return across * np.float32(1 / _SSIM_WINDOW**2)
+    mean = _sums_of_seven(_sums_of_seven(values, axis=0), axis=1)
+    mean *= np.float32(1 / _SSIM_WINDOW**2)
+    return mean
 
 
-def _sums_of_seven(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of seven rows in a row, by doubling: 1 + 2 + 4, a third of the additions."""
-    twos = values[:-1] + values[1:]
-    fours = twos[:-2] + twos[2:]
-    sevens: NDArray[np.float32] = values[:-6] + twos[1:-4] + fours[3:]
+def _sums_of_seven(values: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
+    """Sums of seven in a row, by doubling: 1 + 2 + 4, a third of the additions."""
+    along = (slice(None),) * axis
+    twos = values[*along, :-1] + values[*along, 1:]
+    fours = twos[*along, :-2] + twos[*along, 2:]
+    sevens: NDArray[np.float32] = values[*along, :-6] + twos[*along, 1:-4]
+    sevens += fours[*along, 3:]
     return sevens

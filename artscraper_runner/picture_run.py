@@ -131,7 +131,7 @@ class PictureRun:
         applied = {name: stage for name, stage in applied.items() if stage.measures_final}
         if not applied:
             return layers
-        final = open_picture(self.workspace.file(layers[-1]["path"]), self.limits).pixels
+        final = self._saved_pixels(self.workspace.file(layers[-1]["path"]))
         given = self._stage_input(1)
         return [
             _with_final(layer, applied[layer["stage"]].measure_final(final, given))
@@ -139,6 +139,11 @@ class PictureRun:
             else layer
             for layer in layers
         ]
+
+    def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
+        """What the layer at `path` shows, opened again where this process did not just do so."""
+        known, pixels = self.__dict__.get("_last_saved", (None, None))
+        return pixels if known == path else open_picture(path, self.limits).pixels
 
     @cached_property
     def _header(self) -> PictureHeader:
@@ -181,6 +186,7 @@ class PictureRun:
             handed_on = beside.submit(self.workspace.save_pixels, index, pixels)
             stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
             saved = open_picture(path, self.limits).pixels
+            self.__dict__["_last_saved"] = (path, saved)
             mask_path, _ = mask.result(), handed_on.result()
         height, width = pixels.shape[:2]
         return {

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
-BAND_ROWS = 64
+BAND_ROWS = 32
 _MOST_THREADS = 4  # beyond it the memory is what is waited for
 _ROWS_A_THREAD = 512  # fewer are done sooner than a thread is started
 
