@@ -114,12 +114,20 @@ class PictureRun:
             "image": self.shown_source or str(self.source.absolute()),
             "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
             "layers": layers,
+            "notes": self._notes() if len(layers) > 1 else [],
             "projects": project_rows(layers, analysis),
         }
         write_json(self.workspace.summary_path, summary)
         self.workspace.remove_halves()
         self.workspace.remove_work()
         return summary
+
+    def _notes(self) -> list[str]:
+        """What the layers lack of the original, in sentences."""
+        from artscraper_runner.saving import layer_format, why_xmp_is_left_out
+
+        why = why_xmp_is_left_out(self._picture, layer_format(self._picture, self.source))
+        return [why] if why else []
 
     def _with_final_measures(self, layers: list[Json]) -> list[Json]:
         """Adds, where a stage can tell, what is left of it in the last layer."""
