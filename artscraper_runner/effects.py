@@ -61,9 +61,7 @@ class Observer:
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def record(
-        self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]
-    ) -> Json:
+    def record(self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]) -> Json:
         """Returns `effect_record`; the last one is remembered, for each stage's final figures."""
         key = (_digest(original), _digest(changed), views)
         if self._last_record[0] != key:
@@ -142,7 +140,7 @@ def random_signs(original: torch.Tensor, *, like: torch.Tensor, rounds: int = 8)
 def _digest(picture: torch.Tensor) -> bytes:
     content = picture.detach().cpu().contiguous().numpy()
     digest = hashlib.sha256(repr(content.shape).encode())
-    digest.update(content)
+    digest.update(content.data)
     return digest.digest()
 
 

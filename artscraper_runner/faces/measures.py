@@ -48,10 +48,10 @@ def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> 
 
     `box` left, top, width, height in px. A face whose square is over 600 px wide is measured in a
     copy of both pictures that is `shrunk` times smaller, 1 = none, and its noise is drawn there,
-    which is more than noise at full size would leave. `distance` by view: of the embedding from that of the
-    unchanged original, landmarks being found anew in the changed picture; `noise_distance` that
-    of random signs of the same mean square error; `is_another_person` whether it reaches dlib's
-    threshold. `dssim` is that of the aligned face.
+    which is more than noise at full size would leave. `distance` by view: of the embedding from
+    that of the unchanged original, landmarks being found anew in the changed picture;
+    `noise_distance` that of random signs of the same mean square error; `is_another_person`
+    whether it reaches dlib's threshold. `dssim` is that of the aligned face.
 
     Raises:
         MissingDependency, UnusableModel: the recogniser cannot be had.
@@ -63,12 +63,10 @@ def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
     rows, columns = _surroundings(face, original.shape[:2])
     shrunk = _shrinking(face.alignment.side)
     before, after = (_shrunk(pixels[rows, columns], shrunk) for pixels in (original, changed))
-    alignment = face.alignment.seen_at(
-        1 / shrunk, 1 / shrunk, left=columns.start, top=rows.start
-    )
+    alignment = face.alignment.seen_at(1 / shrunk, 1 / shrunk, left=columns.start, top=rows.start)
     left, top, width, height = face.box
-    box = (left - columns.start, top - rows.start, width, height)
-    box = tuple(side / shrunk for side in box)
+    in_copy = (left - columns.start, top - rows.start, width, height)
+    box = tuple(side / shrunk for side in in_copy)
     reference = embedding(before, alignment)
     noise = _noise(before, after)
     distance = {name: _moved(view(after), before, box, reference) for name, view in _VIEWS.items()}
@@ -99,9 +97,7 @@ def _shrunk(pixels: Pixels, shrunk: int) -> Pixels:
     return np.array(Image.fromarray(np.ascontiguousarray(pixels)).reduce(shrunk))
 
 
-def _moved(
-    view: Pixels, whole: Pixels, box: tuple[float, ...], reference: torch.Tensor
-) -> float:
+def _moved(view: Pixels, whole: Pixels, box: tuple[float, ...], reference: torch.Tensor) -> float:
     """The distance of what is in `box` of `whole`, where `view` may be smaller than that."""
     scale_x, scale_y = view.shape[1] / whole.shape[1], view.shape[0] / whole.shape[0]
     left, top, width, height = box
