@@ -174,13 +174,16 @@ async def _load(
         asking = None if floor else asyncio.create_task(_ask(client, ids, statuses))
         await asyncio.gather(*(submit_some(number) for number in range(arguments.clients)))
         if asking is not None:
-            await _until_done(client, ids)
+            await _until_none_waits(client)
             asking.cancel()
+        seconds, cpu_s = time.perf_counter() - begun, _cpu(url) - cpu
+        if not floor:
+            await _check_done(client, ids)
     figures = {
         "p50": statistics.median(submits) * 1000,
         "p99": _percentile(submits, 99),
-        "rate": len(ids) / (time.perf_counter() - begun),
-        "cpu": (_cpu(url) - cpu) * 1000 / len(ids),
+        "rate": len(ids) / seconds,
+        "cpu": cpu_s * 1000 / len(ids),
     }
     if statuses:
         figures["status_p99"] = _percentile(statuses, 99)
@@ -217,12 +220,18 @@ async def _ask(client: httpx.AsyncClient, ids: list[str], taken: list[float]) ->
             taken.append(time.perf_counter() - started)
 
 
-async def _until_done(client: httpx.AsyncClient, ids: list[str]) -> None:
-    for job_id in ids:
-        while (job := (await client.get(f"/v1/jobs/{job_id}")).json())["status"] != "done":
-            if job["status"] == "error":
-                raise SystemExit(f"job {job_id} failed: {job['error']}")
+async def _until_none_waits(client: httpx.AsyncClient) -> None:
+    for status in ("queued", "running"):
+        query = {"status": status, "page_size": 1}
+        while (await client.get("/v1/jobs", params=query)).json()["jobs"]:
             await asyncio.sleep(0.02)
+
+
+async def _check_done(client: httpx.AsyncClient, ids: list[str]) -> None:
+    for job_id in ids:
+        job = (await client.get(f"/v1/jobs/{job_id}")).json()
+        if job["status"] != "done":
+            raise SystemExit(f"job {job_id} is {job['status']}: {job['error']}")
 
 
 async def _one_at_a_time(url: str, picture: bytes) -> float:

@@ -20,9 +20,10 @@ from artscraper_gateway.tests.web.test_accessibility import LONG
 SIZES = {"wide": (1280, 900), "phone": (360, 740)}
 ASTRONAUT = REPOSITORY / "input" / "astronaut.jpg"
 JOBS = 100
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 ALL_THUMBNAILS = """() => {
-  const empty = [...document.querySelectorAll("img.thumb")].find((image) => !image.naturalWidth);
+  const images = [...document.querySelectorAll("img.thumb")];
+  const empty = images.find((image) => image.checkVisibility() && !image.naturalWidth);
   empty?.scrollIntoView({ block: "center" });
   return !empty;
 }"""
