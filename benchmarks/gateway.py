@@ -81,6 +81,8 @@ def main() -> None:
         print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
     if arguments.finished:
         _with_finished(arguments, picture)
+    if arguments.many:
+        _many(arguments)
 
 
 def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
@@ -93,6 +95,29 @@ def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
         name = f"gateway with {arguments.finished} finished jobs, {OFFERED} jobs/s offered"
         print(_row(name, paced))
         print(f"its memory (PSS): before {before:.0f} MB, after {_memory(url):.0f} MB")
+
+
+def _many(arguments: argparse.Namespace) -> None:
+    """Prints what so many small jobs leave behind in memory and open files."""
+    small = _picture(side_px=64)
+    with _gateway(None, workers=arguments.workers, database_url=arguments.database_url) as url:
+        _settled_memory(url)
+        asyncio.run(_load(url, small, arguments, jobs=1000))  # modules, caches, connections
+        before, files = _settled_memory(url), _open_files(url)
+        figures = asyncio.run(_load(url, small, arguments, jobs=arguments.many))
+        print(
+            f"{arguments.many} small jobs: {figures['rate']:.0f} a second, p99 of submits"
+            f" {figures['p99']:.1f} ms"
+        )
+        print(
+            f"memory (PSS): before {before:.0f} MB, after {_settled_memory(url):.0f} MB;"
+            f" open files: before {files}, after {_open_files(url)}"
+        )
+
+
+def _open_files(url: str) -> int:
+    """Descriptors of the server's processes, once connections of clients are closed."""
+    return sum(process.num_fds() for process in _server(url))
 
 
 def _add_finished(base_dir: Path, count: int) -> None:
@@ -121,11 +146,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--finished", type=int, default=0, help="also measure with so many finished jobs (10000)"
     )
+    parser.add_argument(
+        "--many", type=int, default=0, help="also what so many small jobs leave behind (20000)"
+    )
     return parser.parse_args()
 
 
-def _picture() -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
+def _picture(*, side_px: int = SIDE_PX) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
