@@ -81,6 +81,8 @@ def main() -> None:
         print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
     if arguments.finished:
         _with_finished(arguments, picture)
+    if arguments.many:
+        _many(arguments)
 
 
 def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
@@ -93,6 +95,29 @@ def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
         name = f"gateway with {arguments.finished} finished jobs, {OFFERED} jobs/s offered"
         print(_row(name, paced))
         print(f"its memory (PSS): before {before:.0f} MB, after {_memory(url):.0f} MB")
+
+
+def _many(arguments: argparse.Namespace) -> None:
+    """Prints what so many small jobs leave behind in memory and open files."""
+    small = _picture(side_px=64)
+    with _gateway(None, workers=arguments.workers, database_url=arguments.database_url) as url:
+        _settled_memory(url)
+        asyncio.run(_load(url, small, arguments, jobs=1000))  # modules, caches, connections
+        before, files = _settled_memory(url), _open_files(url)
+        figures = asyncio.run(_load(url, small, arguments, jobs=arguments.many))
+        print(
+            f"{arguments.many} small jobs: {figures['rate']:.0f} a second, p99 of submits"
+            f" {figures['p99']:.1f} ms"
+        )
+        print(
+            f"memory (PSS): before {before:.0f} MB, after {_settled_memory(url):.0f} MB;"
+            f" open files: before {files}, after {_open_files(url)}"
+        )
+
+
+def _open_files(url: str) -> int:
+    """Descriptors of the server's processes, once connections of clients are closed."""
+    return sum(process.num_fds() for process in _server(url))
 
 
 def _add_finished(base_dir: Path, count: int) -> None:
@@ -121,11 +146,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--finished", type=int, default=0, help="also measure with so many finished jobs (10000)"
     )
+    parser.add_argument(
+        "--many", type=int, default=0, help="also what so many small jobs leave behind (20000)"
+    )
     return parser.parse_args()
 
 
-def _picture() -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
+def _picture(*, side_px: int = SIDE_PX) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -174,13 +202,16 @@ async def _load(
         asking = None if floor else asyncio.create_task(_ask(client, ids, statuses))
         await asyncio.gather(*(submit_some(number) for number in range(arguments.clients)))
         if asking is not None:
-            await _until_done(client, ids)
+            await _until_none_waits(client)
             asking.cancel()
+        seconds, cpu_s = time.perf_counter() - begun, _cpu(url) - cpu
+        if not floor:
+            await _check_done(client, ids)
     figures = {
         "p50": statistics.median(submits) * 1000,
         "p99": _percentile(submits, 99),
-        "rate": len(ids) / (time.perf_counter() - begun),
-        "cpu": (_cpu(url) - cpu) * 1000 / len(ids),
+        "rate": len(ids) / seconds,
+        "cpu": cpu_s * 1000 / len(ids),
     }
     if statuses:
         figures["status_p99"] = _percentile(statuses, 99)
@@ -217,12 +248,18 @@ async def _ask(client: httpx.AsyncClient, ids: list[str], taken: list[float]) ->
             taken.append(time.perf_counter() - started)
 
 
-async def _until_done(client: httpx.AsyncClient, ids: list[str]) -> None:
-    for job_id in ids:
-        while (job := (await client.get(f"/v1/jobs/{job_id}")).json())["status"] != "done":
-            if job["status"] == "error":
-                raise SystemExit(f"job {job_id} failed: {job['error']}")
+async def _until_none_waits(client: httpx.AsyncClient) -> None:
+    for status in ("queued", "running"):
+        query = {"status": status, "page_size": 1}
+        while (await client.get("/v1/jobs", params=query)).json()["jobs"]:
             await asyncio.sleep(0.02)
+
+
+async def _check_done(client: httpx.AsyncClient, ids: list[str]) -> None:
+    for job_id in ids:
+        job = (await client.get(f"/v1/jobs/{job_id}")).json()
+        if job["status"] != "done":
+            raise SystemExit(f"job {job_id} is {job['status']}: {job['error']}")
 
 
 async def _one_at_a_time(url: str, picture: bytes) -> float:
