@@ -40,6 +40,7 @@ _HOME = {
     "chosen_stages": "protections",
     "default_stages": "protections",
     "encoder_names": "encoders",
+    "watch_timings": "timings",
     "PREVIEW_SIDES": "types",
     "write_preview": "previews",
     "PictureRun": "picture_run",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from artscraper_runner.protections import chosen_stages as chosen_stages
     from artscraper_runner.protections import default_stages as default_stages
     from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.timings import watch_timings as watch_timings
     from artscraper_runner.types import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL
     from artscraper_runner.types import AnalysisOptions as AnalysisOptions
