@@ -86,11 +86,14 @@ screenshots: setup-tests
 
 ## lock: pin all that is installed, with hashes, to the newest that pyproject.toml allows
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-    --upgrade --no-emit-index-url --custom-compile-command 'make lock'
+    --no-emit-index-url --custom-compile-command 'make lock'
 SERVER := --extra c2pa --extra faces --extra otel --extra postgres --extra s3
 lock: $(INSTALLED_CHECKS)
-	$(BIN)/$(LOCK) $(SERVER) -o locks/server.txt
-	$(BIN)/$(LOCK) --extra c2pa --extra faces -c locks/server.txt -o locks/default.txt
+	$(BIN)/$(LOCK) --upgrade $(SERVER) -o locks/server.txt
+	# The same releases in all three: uv keeps those that stand in the file already.
+	cp locks/server.txt locks/default.txt
+	cp locks/server.txt locks/server-without-torch.txt
+	$(BIN)/$(LOCK) --extra c2pa --extra faces -o locks/default.txt
 	$(BIN)/$(LOCK) $(SERVER) -o locks/server-without-torch.txt \
 	    $$(grep -oE '^(torch|triton|(nvidia|cuda)-[a-z0-9-]+)' locks/server.txt | sed 's/^/--no-emit-package /')
 
