@@ -18,6 +18,7 @@ from anyio.to_thread import run_sync
 
 from artscraper_gateway.database import batches, jobs
 from artscraper_gateway.errors import GatewayError, StorageFailed
+from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
 from artscraper_gateway.job_queue import NewBatch, Terms
 from artscraper_gateway.store import DELETING, FINISHED, Job, NewJob
@@ -119,6 +120,7 @@ class Batches:
         except StorageFailed:
             raise
         except GatewayError as error:
+            self.submission.recorder.count(REJECTIONS, error.code)
             return error
 
     def _submit(
@@ -147,7 +149,10 @@ class Batches:
         for each in new:
             self.submission.keep(each)
         batch = NewBatch(batch_id, time.time(), refused)
-        return self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+        taken = self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+        for each in new if taken == batch_id else ():
+            self.submission.tell_accepted(each)
+        return taken
 
     def _discard(self, batch_id: str, ids: list[str]) -> None:
         """Removes what was staged, unless the batch was accepted a moment before the request fell.

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from artscraper_gateway.config import GatewayConfig
 
 _COMMANDS = ("serve", "worker")
-_OPEN_REQUESTS_S = 3  # what open requests get at shutdown, before the workers drain
 _SECRETS = ("database_url", "tineye_api_key")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -39,15 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shown = "" if name in _SECRETS else f", found {found['input']!r}"
             print(f"error: {name}: {found['msg']}{shown}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for library in ("dbos", "alembic"):  # their own INFO is of no use to operators
-        logging.getLogger(library).setLevel("WARNING")
+    from artscraper_gateway.logs import set_up_logging
     from artscraper_gateway.migrations import DatabaseRefused
     from artscraper_gateway.object_storage import open_storage
     from artscraper_gateway.storage import StorageRefused
 
+    set_up_logging(config)
     try:
         open_storage(config)
         if command == "worker":
@@ -109,11 +105,10 @@ def _config(options: argparse.Namespace) -> GatewayConfig:
 
 
 def _serve(config: GatewayConfig) -> int:
-    import uvicorn
-
     from artscraper_gateway.api_keys import KeyStore
     from artscraper_gateway.app import create_app
     from artscraper_gateway.database import open_engine
+    from artscraper_gateway.server import Server
 
     # Before the server, which would show a refused database as a traceback.
     engine = open_engine(config)
@@ -124,27 +119,7 @@ def _serve(config: GatewayConfig) -> int:
             config.host,
         )
     engine.dispose()
-    settings = uvicorn.Config(
-        create_app(config),
-        host=config.host,
-        port=config.port,
-        root_path=config.root_path,
-        log_config=None,
-        access_log=config.log_level == "debug",
-        timeout_graceful_shutdown=_OPEN_REQUESTS_S,
-    )
-
-    class Server(uvicorn.Server):
-        """Says where it listens once it does, in words; the port may have been 0."""
-
-        async def startup(self, sockets: list[Any] | None = None) -> None:
-            await super().startup(sockets)
-            for listener in self.servers[0].sockets if self.started else ():
-                host, port = listener.getsockname()[:2]
-                shown = f"[{host}]" if ":" in host else host
-                print(f"Artscraper Gateway listens on http://{shown}:{port}", flush=True)
-
-    server = Server(settings)
+    server = Server(create_app(config), config)
     server.run()
     return 0 if server.started else 1
 

@@ -119,6 +119,19 @@ class GatewayConfig(BaseSettings):
         description="key for TinEye's reverse image search; TINEYE_API_KEY works too",
     )
     tineye_url: str = Field(TINEYE_URL, description="base of TinEye's API")
+    min_free_disk: int = Field(
+        256 * 1024**2, ge=0, description="free bytes below which /readyz says disk-full"
+    )
+    drain_notice: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="seconds after SIGTERM that serve still answers, with /readyz draining",
+    )
+    open_metrics: bool = Field(
+        False, description="answer /metrics without an API key, where there are keys"
+    )
+    log_format: str = Field("text", pattern="^(text|json)$", description="one line an event")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
 
     @field_validator("local_roots", "allowed_hosts", "queues", mode="before")

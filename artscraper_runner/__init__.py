@@ -42,6 +42,7 @@ _HOME = {
     "is_available": "protections",
     "needs_network": "protections",
     "encoder_names": "encoders",
+    "watch_timings": "timings",
     "PREVIEW_SIDES": "types",
     "write_preview": "previews",
     "PictureRun": "picture_run",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from artscraper_runner.protections import is_available as is_available
     from artscraper_runner.protections import needs_network as needs_network
     from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.timings import watch_timings as watch_timings
     from artscraper_runner.types import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL
     from artscraper_runner.types import AnalysisOptions as AnalysisOptions

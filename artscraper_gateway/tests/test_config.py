@@ -48,6 +48,10 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "c2pa_key": ("/key.pem", Path("/key.pem")),
     "tineye_api_key": ("secret", SecretStr("secret")),
     "tineye_url": ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+    "min_free_disk": ("1000", 1000),
+    "drain_notice": ("5", 5.0),
+    "open_metrics": ("yes", True),
+    "log_format": ("json", "json"),
     "log_level": ("debug", "debug"),
 }
 
@@ -95,6 +99,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         "allow_private_addresses": "no",
         "allow_downloads": "no",
         "gpu_queue": "no",
+        "open_metrics": "no",
         "queues": "cpu",
     }
     if default is not None:  # on the command line there is no word for it
