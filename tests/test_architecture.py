@@ -55,6 +55,7 @@ GATEWAY_RANKS = {
     "config": 0,
     "content_tags": 0,
     "archive": 0,
+    "client": 0,
     "migrations": 0,
     "database": 1,
     "folders": 1,
