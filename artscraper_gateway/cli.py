@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `worker` and `keys`; every setting is an option."""
+"""The command line: `serve` (the default), `worker`, `keys`, `submit`; settings are options."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from artscraper_gateway.config import GatewayConfig
 
 _COMMANDS = ("serve", "worker")
+_OTHERS = ("keys", "submit")  # have options of their own
 _OPEN_REQUESTS_S = 3  # what open requests get at shutdown, before the workers drain
 _SECRETS = ("database_url", "tineye_api_key")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from artscraper_gateway.key_commands import main as manage_keys
 
         return manage_keys(given[1:])
+    if given[:1] == ["submit"]:
+        from artscraper_gateway.submit_command import main as submit
+
+        return submit(given[1:])
     command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
     options = _parser(command).parse_args(given)
     try:
@@ -63,9 +68,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="python -m artscraper_gateway",
-        usage=f"%(prog)s [{' | '.join(_COMMANDS)}] [options]",
+        usage=f"%(prog)s [{' | '.join((*_COMMANDS, *_OTHERS))}] [options]",
         description="Protect pictures over HTTP. serve (the default) answers requests and looks"
-        " after the workers; worker works the queues of an existing gateway, here or elsewhere.",
+        " after the workers; worker works the queues of an existing gateway, here or elsewhere."
+        " keys manages API keys; submit sends pictures to a gateway.",
         argument_default=argparse.SUPPRESS,
     )
     if command == "worker":

@@ -90,6 +90,9 @@ GATEWAY_RANKS = {
     "app": 9,
     "cli": 10,
     "key_commands": 10,
+    "pictures_to_submit": 1,
+    "picture_submission": 1,
+    "submit_command": 10,
     "__main__": 10,
     "__init__": 10,
 }

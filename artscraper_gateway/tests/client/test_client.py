@@ -151,7 +151,7 @@ def test_waiting_cancelling_listing_and_deleting(
 ) -> None:
     client = connect(idle.base_url)
     job = client.submit(picture(64, 64))
-    with pytest.raises(errors.WaitTimedOut, match="0.2 s"):
+    with pytest.raises(errors.WaitTimedOut, match=r"0\.2 s"):
         client.wait(job.job_id, timeout_s=0.2)
     batch = client.submit_batch([picture(66, 64)])
     with pytest.raises(errors.WaitTimedOut):
