@@ -7,7 +7,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
+.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots configuration clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -71,6 +71,10 @@ benchmark: setup-tests
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests
 	$(BIN)/python -m artscraper_gateway.tests.web.screenshots screenshots
+
+## configuration: write docs/configuration.md from the settings
+configuration: setup
+	$(BIN)/python -m artscraper_gateway.settings_reference
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -47,10 +47,18 @@ _HOME = {
     "run_full_workflow": "protection_pipeline",
     "protect_picture": "protection_pipeline",
     "analyse_picture": "analysis",
+    "Part": "availability",
+    "all_parts": "availability",
+    "device_name": "availability",
+    "stage_obstacle": "availability",
 }
 
 if TYPE_CHECKING:
     from artscraper_runner.analysis import analyse_picture as analyse_picture
+    from artscraper_runner.availability import Part as Part
+    from artscraper_runner.availability import all_parts as all_parts
+    from artscraper_runner.availability import device_name as device_name
+    from artscraper_runner.availability import stage_obstacle as stage_obstacle
     from artscraper_runner.encoders import encoder_names as encoder_names
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled

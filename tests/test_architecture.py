@@ -43,6 +43,7 @@ RUNNER_RANKS = {
     "processors": 4,
     "protections": 4,
     "analysis": 5,
+    "availability": 5,
     "projects": 5,
     "picture_run": 6,
     "protection_pipeline": 7,
@@ -52,6 +53,7 @@ RUNNER_RANKS = {
 }
 GATEWAY_RANKS = {
     "errors": 0,
+    "setting_sources": 0,
     "config": 0,
     "content_tags": 0,
     "archive": 0,
@@ -93,7 +95,10 @@ GATEWAY_RANKS = {
     "pictures_to_submit": 1,
     "picture_submission": 1,
     "submit_command": 10,
-    "__main__": 10,
+    "settings_reference": 1,
+    "settings_check": 9,
+    "check_command": 11,
+    "__main__": 11,
     "__init__": 10,
 }
 
