@@ -8,7 +8,8 @@ INSTALLED_CHECKS := $(VENV)/.installed-checks
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: lock audit licences sbom check-deploy setup-deploy run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
+.PHONY: audit benchmark check-deploy clean configuration licences lint lock run sbom screenshots setup \
+    setup-chromium setup-deploy setup-fleet setup-tests test test-slow
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -114,6 +115,10 @@ sbom: $(INSTALLED_CHECKS)
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
 check-deploy: setup-tests
 	$(BIN)/python -m pytest -q -rs tests/deploy
+
+## configuration: write docs/configuration.md from the settings
+configuration: setup
+	$(BIN)/python -m artscraper_gateway.settings_reference
 
 clean:
 	rm -rf $(VENV) build *.egg-info

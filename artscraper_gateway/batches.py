@@ -108,6 +108,11 @@ class Batches:
             return None
         return Batch(**row._mapping, jobs=found)
 
+    def forget(self, batch_id: str) -> None:
+        """Removes the record of a batch whose jobs were deleted."""
+        with self.submission.listing.engine.begin() as connection:
+            connection.execute(sa.delete(batches).where(batches.c.id == batch_id))
+
     async def _stage(
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms
     ) -> NewJob | GatewayError:

@@ -44,6 +44,7 @@ RUNNER_RANKS = {
     "processors": 4,
     "protections": 4,
     "analysis": 5,
+    "availability": 5,
     "projects": 5,
     "picture_run": 6,
     "protection_pipeline": 7,
@@ -53,11 +54,13 @@ RUNNER_RANKS = {
 }
 GATEWAY_RANKS = {
     "errors": 0,
+    "setting_sources": 0,
     "config": 0,
     "content_tags": 0,
     "logs": 0,
     "tracing": 0,
     "archive": 0,
+    "client": 0,
     "migrations": 0,
     "database": 1,
     "folders": 1,
@@ -96,7 +99,13 @@ GATEWAY_RANKS = {
     "cli": 10,
     "server": 10,
     "key_commands": 10,
-    "__main__": 10,
+    "pictures_to_submit": 1,
+    "picture_submission": 1,
+    "submit_command": 10,
+    "settings_reference": 1,
+    "settings_check": 9,
+    "check_command": 11,
+    "__main__": 11,
     "__init__": 10,
 }
 
