@@ -7,7 +7,8 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
+.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean fuzz fuzz-api \
+    fuzz-intake fuzz-addresses
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -24,6 +25,23 @@ test: setup-tests
 ## test-slow: run the tests that take minutes
 test-slow: setup-tests
 	$(BIN)/python -m pytest -q -m slow
+
+## fuzz: try the service with thousands of hostile inputs, the same ones each time (3 minutes)
+fuzz: fuzz-addresses fuzz-intake fuzz-api
+
+FUZZ = $(BIN)/python -m pytest -q -s -m fuzz artscraper_gateway/tests/fuzz
+
+## fuzz-api: try every operation of the OpenAPI description and chains of them, by schemathesis
+fuzz-api: setup-tests
+	$(FUZZ)/test_api.py
+
+## fuzz-intake: take in 10,000 damaged pictures of every accepted format, in bounded processes
+fuzz-intake: setup-tests
+	$(FUZZ)/test_intake.py
+
+## fuzz-addresses: try 1,000 disguises of addresses that are not public
+fuzz-addresses: setup-tests
+	$(FUZZ)/test_addresses.py
 
 ## setup: make the virtual environment with all that the default job needs
 setup: $(INSTALLED)

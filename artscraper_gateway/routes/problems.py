@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from artscraper_gateway.errors import BodyTooLarge, DatabaseAway, GatewayError, InvalidRequest
 from artscraper_gateway.intake.upload import drain
@@ -20,6 +21,7 @@ from artscraper_gateway.outages import is_outage
 from artscraper_gateway.schemas import ProblemDetails
 
 _log = logging.getLogger(__name__)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -44,13 +46,28 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     return _problem(error.status, error.code, error.title, error.detail, error.headers)
 
 
-async def _answer_http_exception(_request: Request, error: Exception) -> Response:
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette raises itself: no such path, method not allowed."""
     if not isinstance(error, HTTPException):
         raise error
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
-    return _problem(error.status_code, code, title, str(error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return _problem(error.status_code, code, title, str(error.detail), headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes of the path: Starlette names those of the first one it finds."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def _answer_validation_error(_request: Request, error: Exception) -> Response:
