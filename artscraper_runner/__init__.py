@@ -39,6 +39,8 @@ _HOME = {
     "check_options": "protections",
     "chosen_stages": "protections",
     "default_stages": "protections",
+    "is_available": "protections",
+    "needs_network": "protections",
     "encoder_names": "encoders",
     "PREVIEW_SIDES": "types",
     "write_preview": "previews",
@@ -72,6 +74,8 @@ if TYPE_CHECKING:
     from artscraper_runner.protections import check_options as check_options
     from artscraper_runner.protections import chosen_stages as chosen_stages
     from artscraper_runner.protections import default_stages as default_stages
+    from artscraper_runner.protections import is_available as is_available
+    from artscraper_runner.protections import needs_network as needs_network
     from artscraper_runner.protections import stage_names as stage_names
     from artscraper_runner.types import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL

@@ -225,7 +225,7 @@ def test_secrets_are_shown_once_and_not_kept(tmp_path: Path) -> None:
     token = added(tmp_path, "ada", "--scope", "read,submit", "--rate", "60/min")["X-API-Key"]
     listed = keys(tmp_path, "list").stdout
     assert "ada" in listed and "submit,read" in listed and "60/min" in listed
-    assert token.split("_")[2] not in listed
+    assert token.split("_", 2)[2] not in listed
     with sqlite3.connect(tmp_path / "gateway_jobs" / "gateway.sqlite3") as database:
         everything = "\n".join(database.iterdump())
     database.close()

@@ -246,7 +246,7 @@ def test_a_job_that_waits_is_409_with_retry_after(
     idle = start_gateway(worker_concurrency=0)
     with idle.client() as client:
         job_id = client.post("/v1/jobs", files={"file": picture()}).json()["job_id"]
-        for path in ("result", "layers/original"):
+        for path in ("result", "layers/mist"):
             answer = client.get(f"/v1/jobs/{job_id}/{path}")
             assert answer.status_code == 409
             assert int(answer.headers["retry-after"]) >= 1

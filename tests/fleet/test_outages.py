@@ -16,13 +16,13 @@ from pydantic import SecretStr
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
-from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
+from artscraper_gateway.heartbeats import WorkerGivenUp
 from artscraper_gateway.migrations import DatabaseRefused
 from artscraper_gateway.store import JobStore, NewJob, Outcome
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.conftest import missing
-from tests.fleet.fleet import Fleet
+from tests.fleet.fleet import Fleet, registered
 from tests.fleet.servers import PostgresServer, free_port
 
 Start = Callable[..., Fleet]
@@ -119,12 +119,6 @@ def engine(tmp_path: Path, database: dict[str, Any]) -> Iterator[sa.Engine]:
     engine = open_engine(GatewayConfig(base_dir=tmp_path, **database))
     yield engine
     engine.dispose()
-
-
-def registered(engine: sa.Engine, slot: int) -> Heartbeats:
-    heart = Heartbeats(engine, f"host.slot-{slot}", patience=3)
-    heart.register()
-    return heart
 
 
 def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine) -> None:

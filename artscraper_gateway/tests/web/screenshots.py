@@ -21,7 +21,11 @@ SIZES = {"wide": (1280, 900), "phone": (360, 740)}
 ASTRONAUT = REPOSITORY / "input" / "astronaut.jpg"
 JOBS = 100
 PATIENCE_MS = 60_000
-SETTLED_MS = 1000  # pictures that come late; nothing is asserted here
+ALL_THUMBNAILS = """() => {
+  const empty = [...document.querySelectorAll("img.thumb")].find((image) => !image.naturalWidth);
+  empty?.scrollIntoView({ block: "center" });
+  return !empty;
+}"""
 Shot = Callable[[Studio], None]
 
 
@@ -117,7 +121,8 @@ def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> N
             show(studio)
             for theme in ("light", "dark"):
                 studio.page.get_by_label("Colours").select_option(theme)
-                studio.page.wait_for_timeout(SETTLED_MS)
+                studio.page.wait_for_function(ALL_THUMBNAILS, timeout=PATIENCE_MS)
+                studio.page.evaluate("window.scrollTo(0, 0)")
                 path = out / f"{name}-{theme}-{size}.png"
                 studio.page.screenshot(path=path, full_page=True)
         context.close()
