@@ -8,8 +8,9 @@ INSTALLED_CHECKS := $(VENV)/.installed-checks
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: audit benchmark check-deploy clean configuration licences lint lock run sbom screenshots setup \
-    setup-chromium setup-deploy setup-fleet setup-tests test test-slow
+.PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
+    licences lint lock run sbom screenshots setup setup-chromium setup-deploy setup-fleet setup-tests \
+    test test-slow
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -26,6 +27,23 @@ test: setup-tests
 ## test-slow: run the tests that take minutes
 test-slow: setup-tests
 	$(BIN)/python -m pytest -q -m slow
+
+## fuzz: try the service with thousands of hostile inputs, the same ones each time (3 minutes)
+fuzz: fuzz-addresses fuzz-intake fuzz-api
+
+FUZZ = $(BIN)/python -m pytest -q -s -m fuzz artscraper_gateway/tests/fuzz
+
+## fuzz-api: try every operation of the OpenAPI description and chains of them, by schemathesis
+fuzz-api: setup-tests
+	$(FUZZ)/test_api.py
+
+## fuzz-intake: take in 10,000 damaged pictures of every accepted format, in bounded processes
+fuzz-intake: setup-tests
+	$(FUZZ)/test_intake.py
+
+## fuzz-addresses: try 1,000 disguises of addresses that are not public
+fuzz-addresses: setup-tests
+	$(FUZZ)/test_addresses.py
 
 ## setup: make the virtual environment with all that the default job needs
 setup: $(INSTALLED)

@@ -48,7 +48,7 @@ from artscraper_gateway.routes import (
 )
 from artscraper_gateway.routes.access import RateLimitHeaders
 from artscraper_gateway.routes.observation import Observation
-from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
+from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA, describe_refusals
 from artscraper_gateway.routes.pages import add_page
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
@@ -157,5 +157,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schema["components"]["schemas"]["ProblemDetails"] = PROBLEM_SCHEMA
+        describe_refusals(schema)
         app.openapi_schema = schema
     return app.openapi_schema
