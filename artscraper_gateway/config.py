@@ -110,6 +110,9 @@ class GatewayConfig(BaseSettings):
         "medium", pattern="^(low|medium|high)$", description="strength of jobs that name none"
     )
     encoder: str = Field("bundled", description="encoder of jobs that name none")
+    preset: str = Field(
+        "default", pattern="^(default|published)$", description="preset of jobs that name none"
+    )
     models_dir: Path | None = Field(None, description="folder of encoders' weights")
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"

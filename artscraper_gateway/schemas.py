@@ -45,6 +45,11 @@ class JobOptions(BaseModel):
     encoder: str | None = Field(
         None, max_length=200, description="what the attacks look through; none = the gateway's"
     )
+    preset: Literal["default", "published"] | None = Field(
+        None,
+        description="numbers of the attacks: ours, or each paper's own, which take minutes;"
+        " none = the gateway's",
+    )
     seed: int | None = Field(
         None, ge=0, le=2**31 - 1, description="same seed, same picture: same bytes; none = 0"
     )

@@ -17,6 +17,7 @@ RUNNER_RANKS = {
     "payloads": 0,
     "timings": 0,
     "containers": 1,
+    "row_bands": 0,
     "images": 1,
     "xmp": 1,
     "carried_exif": 1,

@@ -43,6 +43,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "max_stage_attempts": ("2", 2),
     "strength": ("low", "low"),
     "encoder": ("taef2", "taef2"),
+    "preset": ("published", "published"),
     "models_dir": ("/models", Path("/models")),
     "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
