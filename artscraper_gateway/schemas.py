@@ -233,6 +233,13 @@ class JobDeleted(BaseModel):
     status: Literal["deleted"]
 
 
+class BatchDeleted(BaseModel):
+    """The answer to a batch's deletion."""
+
+    batch_id: str
+    status: Literal["deleted"]
+
+
 class ProblemDetails(BaseModel):
     """An error as RFC 9457 has it; `code` is stable, `detail` is for people."""
 

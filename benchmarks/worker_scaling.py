@@ -11,7 +11,8 @@ import time
 
 import httpx
 import numpy as np
-from gateway import _check_done, _gateway, _until_none_waits
+from gateway_load import check_done, until_none_waits
+from gateway_servers import gateway
 from PIL import Image
 
 JOBS = 24
@@ -29,7 +30,7 @@ def main() -> None:
     Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
     one = None
     for workers in (1, 2):
-        with _gateway(None, workers=workers) as url:
+        with gateway(None, workers=workers) as url:
             rate = asyncio.run(_rate(url, buffer.getvalue(), workers))
         one = one or rate
         print(f"| {workers} | {rate:.2f} | {rate / one:.2f} |")
@@ -43,9 +44,9 @@ async def _rate(url: str, picture: bytes, workers: int) -> float:
             for _ in range(count):
                 answer = await client.post("/v1/jobs", files={"file": picture}, data=FIELDS)
                 ids.append(str(answer.json()["job_id"]))
-            await _until_none_waits(client)
+            await until_none_waits(client)
             seconds = time.perf_counter() - begun
-            await _check_done(client, ids)
+            await check_done(client, ids)
             return seconds
 
         await seconds_for(4 * workers)  # what a process does for its first jobs only

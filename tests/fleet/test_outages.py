@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import WorkerGivenUp
-from artscraper_gateway.jobs import JobRunner, _Steps
+from artscraper_gateway.job_steps import JobSteps
 from artscraper_gateway.migrations import DatabaseRefused
 from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.store import JobStore, NewJob, Outcome
@@ -194,7 +195,7 @@ def test_a_worker_that_was_given_up_records_no_cancellation(
     store, job_id = JobStore(engine), held_job(engine)
     job = store.find(job_id)
     assert job is not None
-    steps = _Steps(JobRunner(config, store, open_storage(config), heart.id), job)
+    steps = JobSteps(job, config, store, open_storage(config), heart.id, lambda _: nullcontext())
 
     def stage() -> dict[str, Any]:
         if is_over:
