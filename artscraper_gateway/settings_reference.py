@@ -37,8 +37,8 @@ python -m artscraper_gateway check
 
 prints the settings in effect and where each comes from, without secrets; which stages, encoders \
 and processors can be used here, and of the others why not; disks and GPU; and what is unwise \
-about it all. Its exit status is 1 when the service would not start. It takes every option below, and \
-`--json`.
+about it all. Its exit status is 1 when the service would not start. It takes every option below, \
+and `--json`.
 
 | setting | variable | value | default | |
 | --- | --- | --- | --- | --- |
