@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 
+TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots configuration clean
+.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots configuration typescript \
+    setup-node clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -40,6 +42,15 @@ setup-chromium:
 	command -v chromium >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
 
+## setup-node: install Node.js by apt and what the TypeScript client is made with; skipped without
+setup-node: $(TYPESCRIPT)/node_modules/.package-lock.json
+
+$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json
+	{ command -v node && command -v npm; } >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq nodejs npm; }
+	cd $(TYPESCRIPT) && npm ci --no-audit --no-fund
+	touch $@
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
@@ -71,6 +82,12 @@ benchmark: setup-tests
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests
 	$(BIN)/python -m artscraper_gateway.tests.web.screenshots screenshots
+
+## typescript: make the TypeScript client from the OpenAPI description, and compile it
+typescript: setup setup-node
+	$(BIN)/python -c 'import json; from artscraper_gateway import create_app; \
+	    print(json.dumps(create_app().openapi()))' > $(TYPESCRIPT)/openapi.json
+	cd $(TYPESCRIPT) && npm run build
 
 ## configuration: write docs/configuration.md from the settings
 configuration: setup
