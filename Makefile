@@ -6,11 +6,12 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 INSTALLED_CHECKS := $(VENV)/.installed-checks
 
+TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
-    licences lint lock run sbom screenshots setup setup-chromium setup-deploy setup-fleet setup-tests \
-    test test-slow
+    licences lint lock run sbom screenshots setup setup-chromium setup-deploy setup-fleet setup-node \
+    setup-tests test test-slow typescript
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -65,6 +66,15 @@ setup-deploy:
 	command -v nginx >/dev/null && command -v caddy >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
 	        nginx-light caddy; }
+
+## setup-node: install Node.js by apt and what the TypeScript client is made with; skipped without
+setup-node: $(TYPESCRIPT)/node_modules/.package-lock.json
+
+$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json
+	{ command -v node && command -v npm; } >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq nodejs npm; }
+	cd $(TYPESCRIPT) && npm ci --no-audit --no-fund
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -133,6 +143,12 @@ sbom: $(INSTALLED_CHECKS)
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
 check-deploy: setup-tests
 	$(BIN)/python -m pytest -q -rs tests/deploy
+
+## typescript: make the TypeScript client from the OpenAPI description, and compile it
+typescript: setup setup-node
+	$(BIN)/python -c 'import json; from artscraper_gateway import create_app; \
+	    print(json.dumps(create_app().openapi()))' > $(TYPESCRIPT)/openapi.json
+	cd $(TYPESCRIPT) && npm run build
 
 ## configuration: write docs/configuration.md from the settings
 configuration: setup
