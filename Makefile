@@ -8,7 +8,7 @@ INSTALLED_CHECKS := $(VENV)/.installed-checks
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: lock audit licences sbom check-deploy setup-deploy run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
+.PHONY: lock audit licences sbom check-deploy setup-checks setup-deploy run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -31,6 +31,9 @@ setup: $(INSTALLED)
 
 setup-tests: $(INSTALLED_TESTS)
 
+## setup-checks: install what checks deploy/ and the lock files; their tests are skipped without it
+setup-checks: $(INSTALLED_CHECKS)
+
 ## setup-fleet: install PostgreSQL by apt, which tests/fleet starts for itself; skipped without it
 setup-fleet:
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
@@ -41,11 +44,13 @@ setup-chromium:
 	command -v chromium >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
 
-## setup-deploy: install by apt what tests of deploy/ run; skipped without them
+## setup-deploy: install by apt what tests of deploy/ run (Debian starts them: for machines that are
+## thrown away); skipped without them
 setup-deploy:
-	command -v nginx >/dev/null && command -v caddy >/dev/null || { \
+	command -v caddy >/dev/null && command -v promtool >/dev/null && { \
+	    command -v nginx >/dev/null || test -x /usr/sbin/nginx; } || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
-	        nginx-light caddy; }
+	        nginx-light caddy prometheus; }
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -112,7 +117,7 @@ sbom: $(INSTALLED_CHECKS)
 	    --output-reproducible --output-file build/sbom.cdx.json
 
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
-check-deploy: setup-tests
+check-deploy: setup-tests setup-checks
 	$(BIN)/python -m pytest -q -rs tests/deploy
 
 clean:
