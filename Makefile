@@ -10,8 +10,8 @@ TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
-    licences lint lock run sbom screenshots setup setup-chromium setup-deploy setup-fleet setup-node \
-    setup-tests test test-slow typescript
+    licences lint lock run sbom screenshots setup setup-checks setup-chromium setup-deploy setup-fleet \
+    setup-node setup-tests test test-slow typescript
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -51,6 +51,9 @@ setup: $(INSTALLED)
 
 setup-tests: $(INSTALLED_TESTS)
 
+## setup-checks: install what checks deploy/ and the lock files; their tests are skipped without it
+setup-checks: $(INSTALLED_CHECKS)
+
 ## setup-fleet: install PostgreSQL by apt, which tests/fleet starts for itself; skipped without it
 setup-fleet:
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
@@ -61,11 +64,13 @@ setup-chromium:
 	command -v chromium >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
 
-## setup-deploy: install by apt what tests of deploy/ run; skipped without them
+## setup-deploy: install by apt what tests of deploy/ run (Debian starts them: for machines that are
+## thrown away); skipped without them
 setup-deploy:
-	command -v nginx >/dev/null && command -v caddy >/dev/null || { \
+	command -v caddy >/dev/null && command -v promtool >/dev/null && { \
+	    command -v nginx >/dev/null || test -x /usr/sbin/nginx; } || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
-	        nginx-light caddy; }
+	        nginx-light caddy prometheus; }
 
 ## setup-node: install Node.js by apt and what the TypeScript client is made with; skipped without
 setup-node: $(TYPESCRIPT)/node_modules/.package-lock.json
@@ -141,7 +146,7 @@ sbom: $(INSTALLED_CHECKS)
 	    --output-reproducible --output-file build/sbom.cdx.json
 
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
-check-deploy: setup-tests
+check-deploy: setup-tests setup-checks
 	$(BIN)/python -m pytest -q -rs tests/deploy
 
 ## typescript: make the TypeScript client from the OpenAPI description, and compile it
