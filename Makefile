@@ -8,7 +8,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean fuzz fuzz-api \
-    fuzz-intake fuzz-addresses
+    fuzz-intake fuzz-addresses pictures soak
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -85,6 +85,14 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+
+## soak: ten minutes of mixed jobs while workers are killed; nothing may be lost or left behind
+soak: setup-tests
+	$(BIN)/python benchmarks/soak.py --minutes 10
+
+## pictures: make the README's pictures anew (needs chromium)
+pictures: setup-tests
+	$(BIN)/python benchmarks/pictures.py
 
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests
