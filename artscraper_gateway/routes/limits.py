@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from artscraper_gateway.routes import Gateway
-from artscraper_runner import default_stages, is_available, stage_names
+from artscraper_runner import default_stages, stage_names, stage_obstacle
 
 router = APIRouter(prefix="/v1", tags=["limits"])
 
@@ -51,7 +51,7 @@ def get_limits(request: Request) -> Limits:
         max_disk=config.max_disk,
         strength=config.strength,
         stages=[
-            StageChoice(name=name, default=name in defaults, available=is_available(name))
+            StageChoice(name=name, default=name in defaults, available=not stage_obstacle(name))
             for name in stage_names()
         ],
     )

@@ -21,7 +21,7 @@ class StageEntry:
 
     `by_default`: runs when the caller names no stages. `runs_last`: what it writes, a later stage
     would undo. `neural`: differentiates through a network, which a GPU makes fast. `needs`: the
-    module of an optional package without which it cannot run.
+    modules without which it cannot run, which the extra called `extra` installs.
     """
 
     module: str
@@ -29,12 +29,19 @@ class StageEntry:
     by_default: bool = True
     runs_last: bool = False
     neural: bool = False
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
+    extra: str = ""
 
 
 # The order is the order of the layers: what changes the file comes last.
 _STAGES: dict[str, StageEntry] = {
-    "fawkes": StageEntry(f"{__name__}.fawkes", "Fawkes", neural=True, needs="dlib"),
+    "fawkes": StageEntry(
+        f"{__name__}.fawkes",
+        "Fawkes",
+        neural=True,
+        needs=("dlib", "face_recognition_models"),
+        extra="faces",
+    ),
     "photoguard": StageEntry(f"{__name__}.photoguard", "Photoguard", neural=True),
     "mist": StageEntry(f"{__name__}.mist", "Mist", neural=True),
     "nightshade": StageEntry(f"{__name__}.nightshade", "Nightshade", neural=True),
@@ -43,7 +50,14 @@ _STAGES: dict[str, StageEntry] = {
     "stegano-embed": StageEntry(
         f"{__name__}.stegano_embed", "SteganoEmbed", by_default=False, runs_last=True
     ),
-    "c2pa": StageEntry(f"{__name__}.c2pa", "C2pa", by_default=False, runs_last=True, needs="c2pa"),
+    "c2pa": StageEntry(
+        f"{__name__}.c2pa",
+        "C2pa",
+        by_default=False,
+        runs_last=True,
+        needs=("c2pa",),
+        extra="c2pa",
+    ),
 }
 
 
@@ -79,10 +93,13 @@ def needs_network(stages: Iterable[str]) -> bool:
     return any(name in _STAGES and _STAGES[name].neural for name in stages)
 
 
-def is_available(name: str) -> bool:
-    """Whether the optional package that the stage called `name` needs is installed."""
-    needed = _STAGES[name].needs
-    return needed is None or find_spec(needed) is not None
+def stage_obstacle(name: str) -> str:
+    """Returns why the stage called `name` cannot be used here; "" when it can. Loads no torch."""
+    entry = _STAGES[name]
+    missing = [module for module in entry.needs if find_spec(module) is None]
+    if not missing:
+        return ""
+    return f"needs {', '.join(missing)}: pip install 'artscraper-gateway[{entry.extra}]'"
 
 
 def load_stage(name: str) -> Stage:
