@@ -10,8 +10,8 @@ TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
-    licences lint lock run sbom screenshots setup setup-checks setup-chromium setup-deploy setup-fleet \
-    setup-node setup-tests test test-slow typescript
+    licences lint lock pictures run sbom screenshots setup setup-checks setup-chromium setup-deploy \
+    setup-fleet setup-node setup-tests soak test test-slow typescript
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -113,6 +113,14 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+
+## soak: ten minutes of mixed jobs while workers are killed; nothing may be lost or left behind
+soak: setup-tests
+	$(BIN)/python benchmarks/soak.py --minutes 10
+
+## pictures: make the README's pictures anew (needs chromium)
+pictures: setup-tests
+	$(BIN)/python benchmarks/pictures.py
 
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests
