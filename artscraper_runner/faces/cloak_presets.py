@@ -59,4 +59,4 @@ class LeastChange:
 
 DEFAULT_CLOAK = LeastChange()
 # What is enough: well beyond dlib's threshold of 0.6; after JPEG 75 or halving, a little less.
-ENOUGH_PLAIN, ENOUGH_WORN = 0.88, 0.78
+ENOUGH_PLAIN, ENOUGH_WORN = 0.89, 0.81
