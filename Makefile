@@ -4,10 +4,13 @@ BIN := $(VENV)/bin
 # Marks of what is installed; they are older than pyproject.toml when it has changed.
 INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
+INSTALLED_CHECKS := $(VENV)/.installed-checks
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
+.PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
+    licences lint lock run sbom screenshots setup setup-chromium setup-deploy setup-fleet setup-tests \
+    test test-slow
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -25,6 +28,23 @@ test: setup-tests
 test-slow: setup-tests
 	$(BIN)/python -m pytest -q -m slow
 
+## fuzz: try the service with thousands of hostile inputs, the same ones each time (3 minutes)
+fuzz: fuzz-addresses fuzz-intake fuzz-api
+
+FUZZ = $(BIN)/python -m pytest -q -s -m fuzz artscraper_gateway/tests/fuzz
+
+## fuzz-api: try every operation of the OpenAPI description and chains of them, by schemathesis
+fuzz-api: setup-tests
+	$(FUZZ)/test_api.py
+
+## fuzz-intake: take in 10,000 damaged pictures of every accepted format, in bounded processes
+fuzz-intake: setup-tests
+	$(FUZZ)/test_intake.py
+
+## fuzz-addresses: try 1,000 disguises of addresses that are not public
+fuzz-addresses: setup-tests
+	$(FUZZ)/test_addresses.py
+
 ## setup: make the virtual environment with all that the default job needs
 setup: $(INSTALLED)
 
@@ -40,12 +60,23 @@ setup-chromium:
 	command -v chromium >/dev/null || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
 
+## setup-deploy: install by apt what tests of deploy/ run; skipped without them
+setup-deploy:
+	command -v nginx >/dev/null && command -v caddy >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
+	        nginx-light caddy; }
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[c2pa,faces]'
+	touch $@
+
+# What checks the supply chain and deploy/, kept out of what the tests' environment resolves.
+$(INSTALLED_CHECKS): pyproject.toml $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[checks]'
 	touch $@
 
 $(INSTALLED_TESTS): pyproject.toml $(INSTALLED)
@@ -71,6 +102,41 @@ benchmark: setup-tests
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests
 	$(BIN)/python -m artscraper_gateway.tests.web.screenshots screenshots
+
+## lock: pin all that is installed, with hashes, to the newest that pyproject.toml allows
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --custom-compile-command 'make lock'
+SERVER := --extra c2pa --extra faces --extra otel --extra postgres --extra s3
+lock: $(INSTALLED_CHECKS)
+	$(BIN)/$(LOCK) --upgrade $(SERVER) -o locks/server.txt
+	# The same releases in all three: uv keeps those that stand in the file already.
+	cp locks/server.txt locks/default.txt
+	cp locks/server.txt locks/server-without-torch.txt
+	$(BIN)/$(LOCK) --extra c2pa --extra faces -o locks/default.txt
+	$(BIN)/$(LOCK) $(SERVER) -o locks/server-without-torch.txt \
+	    $$(grep -oE '^(torch|triton|(nvidia|cuda)-[a-z0-9-]+)' locks/server.txt | sed 's/^/--no-emit-package /')
+
+## audit: look for known vulnerabilities of what is pinned (asks a service on the network)
+audit: $(INSTALLED_CHECKS)
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement locks/server.txt
+
+## licences: list the licence of every package; fails where one is not allowed
+licences: $(INSTALLED_CHECKS)
+	$(BIN)/python -m supply_chain.licences locks/default.txt
+
+## sbom: write a CycloneDX list of what is pinned to build/
+sbom: $(INSTALLED_CHECKS)
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements locks/server.txt --pyproject pyproject.toml \
+	    --output-reproducible --output-file build/sbom.cdx.json
+
+## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
+check-deploy: setup-tests
+	$(BIN)/python -m pytest -q -rs tests/deploy
+
+## configuration: write docs/configuration.md from the settings
+configuration: setup
+	$(BIN)/python -m artscraper_gateway.settings_reference
 
 clean:
 	rm -rf $(VENV) build *.egg-info

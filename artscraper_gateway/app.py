@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,11 +21,15 @@ from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.delivery_sender import DeliverySender
+from artscraper_gateway.exposition import Exposition
+from artscraper_gateway.figures import FLUSH_EVERY_S, Recorder
+from artscraper_gateway.heartbeats import machine_name
 from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.previews import Previews
+from artscraper_gateway.readiness import Readiness
 from artscraper_gateway.routes import (
     Gateway,
     archive,
@@ -32,6 +37,7 @@ from artscraper_gateway.routes import (
     deliveries,
     event_streams,
     events,
+    health,
     jobs,
     layers,
     limits,
@@ -41,14 +47,18 @@ from artscraper_gateway.routes import (
     watermarks,
 )
 from artscraper_gateway.routes.access import RateLimitHeaders
-from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
+from artscraper_gateway.routes.observation import Observation
+from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA, describe_refusals
 from artscraper_gateway.routes.pages import add_page
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.submission import Submission
+from artscraper_gateway.tracing import Tracing
 from artscraper_gateway.watermark_reader import WatermarkReader
 from artscraper_gateway.workers import WorkerSupervisor
 from artscraper_runner import __version__
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(config: GatewayConfig | None = None) -> FastAPI:
@@ -57,50 +67,72 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     Starting the app opens the database under `config.base_dir` and starts the workers; stopping it
     lets them drain. Nothing is opened or written before.
     """
+    recorder, tracing = Recorder("web", machine_name()), Tracing()
     app = FastAPI(
         title="Artscraper Gateway",
         version=__version__,
-        lifespan=_lifespan(config or GatewayConfig()),
+        lifespan=_lifespan(config or GatewayConfig(), recorder, tracing),
     )
+    app.state.recorder = recorder
     add_problem_handlers(app)
     app.add_middleware(RateLimitHeaders)
+    app.add_middleware(Observation, recorder=recorder, tracing=tracing)
     for part in (jobs, events, layers, archive, deliveries, batches, watermarks):
         app.include_router(part.router)
-    for part in (limits, masks, retries, event_streams, sessions):
+    for part in (limits, masks, retries, event_streams, sessions, health):
         app.include_router(part.router)
     add_page(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-def _lifespan(config: GatewayConfig) -> Any:
+def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = _gateway(config, await run_sync(open_engine, config))
+        tracing.start()
+        engine = await run_sync(open_engine, config)
+        gateway = _gateway(config, engine, recorder, tracing)
         supervisor = WorkerSupervisor(config)
         app.state.gateway = gateway
         app.state.workers = supervisor
         supervisor.start()
         tidying = asyncio.create_task(run_sync(gateway.deletion.finish_interrupted))
-        sender = DeliverySender(gateway.deliveries, address_rules(config))
+        sender = DeliverySender(gateway.deliveries, address_rules(config), recorder)
         sending = asyncio.create_task(sender.run())
+        counting = asyncio.create_task(_keep_flushing(recorder, engine))
         try:
             yield
         finally:
+            gateway.readiness.is_draining = True
             sending.cancel()
-            await asyncio.gather(tidying, sending, return_exceptions=True)
+            counting.cancel()
+            await asyncio.gather(tidying, sending, counting, return_exceptions=True)
             await gateway.watch.close()
             await run_sync(supervisor.stop)
             gateway.queue.close()
-            gateway.store.engine.dispose()
+            with suppress(sa.exc.SQLAlchemyError):  # then these counts are lost
+                await run_sync(recorder.leave, engine)
+            engine.dispose()
+            await run_sync(tracing.stop)
 
     return lifespan
 
 
-def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
+async def _keep_flushing(recorder: Recorder, engine: sa.Engine) -> None:
+    while True:
+        try:
+            await run_sync(recorder.flush, engine)
+        except sa.exc.SQLAlchemyError as error:
+            _log.warning("the figures cannot be kept for now: %s", error.__cause__)
+        await asyncio.sleep(FLUSH_EVERY_S)
+
+
+def _gateway(
+    config: GatewayConfig, engine: sa.Engine, recorder: Recorder, tracing: Tracing
+) -> Gateway:
     store, listing = JobStore(engine), JobListing(engine)
     queue, storage = JobQueue(store), open_storage(config)
-    submission = Submission(config, queue, Choices(config), storage, listing)
+    submission = Submission(config, queue, Choices(config), storage, listing, recorder, tracing)
     return Gateway(
         config=config,
         store=store,
@@ -115,6 +147,9 @@ def _gateway(config: GatewayConfig, engine: sa.Engine) -> Gateway:
         reader=WatermarkReader(config.picture_limits),
         previews=Previews(config.picture_limits),
         storage=storage,
+        recorder=recorder,
+        readiness=Readiness(config, engine),
+        exposition=Exposition(config, engine),
     )
 
 
@@ -122,5 +157,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schema["components"]["schemas"]["ProblemDetails"] = PROBLEM_SCHEMA
+        describe_refusals(schema)
         app.openapi_schema = schema
     return app.openapi_schema

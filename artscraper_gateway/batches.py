@@ -18,9 +18,11 @@ from anyio.to_thread import run_sync
 
 from artscraper_gateway.database import batches, jobs
 from artscraper_gateway.errors import GatewayError, StorageFailed
+from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
 from artscraper_gateway.job_queue import NewBatch, Terms
-from artscraper_gateway.store import DELETING, FINISHED, Job, NewJob
+from artscraper_gateway.job_statements import DELETING
+from artscraper_gateway.store import FINISHED, Job, NewJob
 from artscraper_gateway.submission import Offer, Submission
 
 _DOWNLOADS_AT_ONCE = 8
@@ -107,6 +109,11 @@ class Batches:
             return None
         return Batch(**row._mapping, jobs=found)
 
+    def forget(self, batch_id: str) -> None:
+        """Removes the record of a batch whose jobs were deleted."""
+        with self.submission.listing.engine.begin() as connection:
+            connection.execute(sa.delete(batches).where(batches.c.id == batch_id))
+
     async def _stage(
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms
     ) -> NewJob | GatewayError:
@@ -119,6 +126,7 @@ class Batches:
         except StorageFailed:
             raise
         except GatewayError as error:
+            self.submission.recorder.count(REJECTIONS, error.code)
             return error
 
     def _submit(
@@ -147,7 +155,10 @@ class Batches:
         for each in new:
             self.submission.keep(each)
         batch = NewBatch(batch_id, time.time(), refused)
-        return self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+        taken = self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+        for each in new if taken == batch_id else ():
+            self.submission.tell_accepted(each)
+        return taken
 
     def _discard(self, batch_id: str, ids: list[str]) -> None:
         """Removes what was staged, unless the batch was accepted a moment before the request fell.

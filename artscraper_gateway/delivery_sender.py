@@ -24,8 +24,10 @@ from standardwebhooks import Webhook
 
 from artscraper_gateway.deliveries import Attempt, Delivery, DeliveryLog, DeliveryStatus
 from artscraper_gateway.errors import ForbiddenAddress
+from artscraper_gateway.figures import DELIVERIES, Recorder
 from artscraper_gateway.intake.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.intake.pinned_transport import PinnedTransport
+from artscraper_gateway.logs import about
 
 _log = logging.getLogger(__name__)
 # After the first try, the second ... as Standard Webhooks recommends; then it has failed.
@@ -45,6 +47,7 @@ class DeliverySender:
 
     log: DeliveryLog
     rules: AddressRules
+    recorder: Recorder
     lookup: Lookup = system_lookup
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
@@ -87,6 +90,10 @@ class DeliverySender:
         try:
             attempt, wait_s = await self._try(delivery)
             status, next_at = self._outcome(delivery, attempt, wait_s)
+            self.recorder.count(DELIVERIES, status)
+            with about(job_id=delivery.job_id):
+                answer = attempt.error or attempt.http_status
+                _log.info("webhook %s: %s (%s)", delivery.id, status, answer)
             await run_sync(
                 lambda: self.log.record(delivery, attempt, status=status, next_at=next_at)
             )

@@ -196,6 +196,30 @@ class StorageFailed(GatewayError):
     title = "The gateway cannot store the picture"
 
 
+class Draining(GatewayError):
+    """The process was told to stop; it finishes what it has."""
+
+    status = 503
+    code = "draining"
+    title = "The gateway is shutting down"
+
+
+class NoRoomInQueue(GatewayError):
+    """As many jobs wait as may; said by /readyz, submissions get QueueFull."""
+
+    status = 503
+    code = "queue-full"
+    title = "Too many jobs wait"
+
+
+class DiskFull(GatewayError):
+    """Less of the disk is free than `min_free_disk`."""
+
+    status = 503
+    code = "disk-full"
+    title = "The gateway's disk is nearly full"
+
+
 class DatabaseAway(GatewayError):
     """The database server does not answer; what was accepted is safe in it."""
 

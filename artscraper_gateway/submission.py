@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -24,19 +25,23 @@ from artscraper_gateway.errors import (
     TooLarge,
     UnsupportedPicture,
 )
+from artscraper_gateway.figures import JOBS_ACCEPTED, Recorder
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, fingerprint
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
+from artscraper_gateway.logs import about, current_request_id
 from artscraper_gateway.schemas import JobOptions
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import NewJob
+from artscraper_gateway.tracing import Tracing
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
 
 # More threads would not be faster, only fight over the interpreter and make the slowest slower.
 _THREADS = 4
+_log = logging.getLogger(__name__)
 _INCOMING = "incoming"
 # Write a picture to the path they are given.
 ThreadReceiver = Callable[[Path], None]
@@ -72,6 +77,8 @@ class Submission:
     choices: Choices
     storage: Storage
     listing: JobListing
+    recorder: Recorder
+    tracing: Tracing
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
     async def accept(self, offer: Offer, terms: Terms, *, key: str | None = None) -> ShownJob:
@@ -115,6 +122,8 @@ class Submission:
             files[name] = self._name_by_content(folder, name.replace("_", "-"))
         if files:
             request["target_files"] = files
+        # With what the worker's log lines and spans are tied to this request.
+        request["origin"] = {"request_id": current_request_id(), **self.tracing.carrier()}
         return NewJob(
             id=job_id,
             source=source,
@@ -168,6 +177,12 @@ class Submission:
         except OSError as error:
             raise StorageFailed("The picture could not be stored; try again later.") from error
 
+    def tell_accepted(self, new: NewJob) -> None:
+        """Counts and logs a job that was added."""
+        self.recorder.count(JOBS_ACCEPTED)
+        with about(job_id=new.id):
+            _log.info("accepted, for the queue %s", new.queue)
+
     def check_header(self, path: Path) -> PictureHeader:
         """Returns the header of the picture at `path`.
 
@@ -197,6 +212,7 @@ class Submission:
         if isinstance(accepted, str):
             self.discard(job_id)
             return self._again(accepted)
+        self.tell_accepted(new)
         return accepted
 
     def _again(self, job_id: str) -> ShownJob:

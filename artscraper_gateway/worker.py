@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from dbos import DBOS
@@ -21,8 +22,9 @@ from dbos import DBOSPortableJSONSerializer as JSONSerializer
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.figures import Recorder
 from artscraper_gateway.folders import RUNNING
-from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, worker_name
+from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, machine_name, worker_name
 from artscraper_gateway.job_queue import (
     APPLICATION,
     QUEUES,
@@ -35,6 +37,7 @@ from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.retention import Retention
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import JobStore
+from artscraper_gateway.tracing import Tracing
 from artscraper_gateway.workers import lock_slot
 
 _log = logging.getLogger(__name__)
@@ -69,9 +72,11 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     patience = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), patience)
     heart.register()
-    threading.Thread(target=_show_life, args=(heart,), daemon=True).start()
+    recorder, tracing = Recorder("worker", machine_name()), Tracing()
+    tracing.start()
+    threading.Thread(target=_show_life, args=(heart, recorder), daemon=True).start()
     _remove_leftovers(config, store)
-    runner = JobRunner(config, store, storage, heart.id)
+    runner = JobRunner(config, store, storage, heart.id, recorder, tracing)
     runner.register()
     put_on_schedule = _retention(config, store, storage).register()
     _launch(config, store, heart.id)
@@ -83,7 +88,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     while not stop.is_set():
         _put_back_abandoned(heart)
         stop.wait(_SWEEP_EVERY_S)
-    _drain(config, store, heart, light)
+    _drain(config, light, _Leaving(store, heart, recorder, tracing))
 
 
 def _retention(config: GatewayConfig, store: JobStore, storage: Storage) -> Retention:
@@ -103,12 +108,13 @@ def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _show_life(heart: Heartbeats) -> None:
-    """Beats to the end of the process, also while it drains, and looks who else does."""
+def _show_life(heart: Heartbeats, recorder: Recorder) -> None:
+    """Beats to the end of the process, also while it drains, looks who else does, and counts."""
     while True:
         try:
             heart.beat()
             heart.give_up_silent()
+            recorder.flush(heart.engine)
         except sa.exc.SQLAlchemyError as error:
             _log.warning("the database does not answer: %s", error.__cause__)
         except WorkerGivenUp as error:
@@ -165,25 +171,37 @@ def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
         DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=config.poll_interval)
 
 
-def _drain(config: GatewayConfig, store: JobStore, heart: Heartbeats, light: LightJobs) -> None:
+@dataclass(frozen=True)
+class _Leaving:
+    """What a worker does last, however far its jobs are; ends the process."""
+
+    store: JobStore
+    heart: Heartbeats
+    recorder: Recorder
+    tracing: Tracing
+
+    def end(self) -> None:
+        try:
+            self.store.return_unfinished(self.heart.id)
+            self.heart.leave()
+            self.recorder.leave(self.store.engine)
+        except sa.exc.SQLAlchemyError as error:  # then others will find out by its silence
+            name = self.heart.name
+            _log.warning("worker %s could not say that it leaves: %s", name, error.__cause__)
+        self.tracing.stop()
+        _log.info("worker %s stopped", self.heart.name)
+        logging.shutdown()
+        os._exit(0)
+
+
+def _drain(config: GatewayConfig, light: LightJobs, leaving: _Leaving) -> None:
     """Finishes what runs, as far as `drain_timeout` allows; the rest is for others, or later."""
-    _log.info("worker %s stops", heart.name)
+    _log.info("worker %s stops", leaving.heart.name)
     # At the deadline the process ends at once, while its jobs still run: were DBOS taken down
     # first, a stage that ends in that moment could not be recorded, and would look like a failure.
-    deadline = threading.Timer(config.drain_timeout, _end, (store, heart))
+    deadline = threading.Timer(config.drain_timeout, leaving.end)
     deadline.start()
     light.stop()
     DBOS.destroy(workflow_completion_timeout_sec=int(config.drain_timeout) + 60)
     deadline.cancel()
-    _end(store, heart)
-
-
-def _end(store: JobStore, heart: Heartbeats) -> None:
-    try:
-        store.return_unfinished(heart.id)
-        heart.leave()
-    except sa.exc.SQLAlchemyError as error:  # then others will find out by its silence
-        _log.warning("worker %s could not say that it leaves: %s", heart.name, error.__cause__)
-    _log.info("worker %s stopped", heart.name)
-    logging.shutdown()
-    os._exit(0)
+    leaving.end()

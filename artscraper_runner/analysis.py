@@ -13,6 +13,7 @@ from artscraper_runner.processors import (
     load_processor,
     processor_names,
 )
+from artscraper_runner.timings import timed
 from artscraper_runner.types import (
     AnalysisOptions,
     Controls,
@@ -66,7 +67,8 @@ def run_processors(
     results = []
     for name in names:
         controls.checkpoint()
-        results.append(_run_one(name, decoded, options).to_json())
+        with timed("processor", name):
+            results.append(_run_one(name, decoded, options).to_json())
     return {"image_path": str(path), "processors": results}
 
 

@@ -10,10 +10,13 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
+from artscraper_gateway.exposition import Exposition
+from artscraper_gateway.figures import Recorder
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms
 from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.previews import Previews
+from artscraper_gateway.readiness import Readiness
 from artscraper_gateway.schemas import JobState
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job, JobStore
@@ -51,6 +54,9 @@ class Gateway:
     reader: WatermarkReader
     previews: Previews
     storage: Storage
+    recorder: Recorder
+    readiness: Readiness
+    exposition: Exposition
     caller: Caller = Caller()
 
     @property

@@ -39,7 +39,7 @@ class RateLimitHeaders:
         await self.app(scope, receive, send_with_fields)
 
 
-def _allowed(scope: Scope) -> Callable[[Request], Awaitable[Gateway]]:
+def allowed(scope: Scope) -> Callable[[Request], Awaitable[Gateway]]:
     """Returns the dependency of routes that need `scope`."""
 
     async def gateway_for_caller(request: Request) -> Gateway:
@@ -58,9 +58,9 @@ def _allowed(scope: Scope) -> Callable[[Request], Awaitable[Gateway]]:
     return gateway_for_caller
 
 
-Submitter = Annotated[Gateway, Depends(_allowed("submit"))]
-Reader = Annotated[Gateway, Depends(_allowed("read"))]
-Deleter = Annotated[Gateway, Depends(_allowed("delete"))]
+Submitter = Annotated[Gateway, Depends(allowed("submit"))]
+Reader = Annotated[Gateway, Depends(allowed("read"))]
+Deleter = Annotated[Gateway, Depends(allowed("delete"))]
 
 
 async def _key_of(request: Request, found: Gateway) -> ApiKey:

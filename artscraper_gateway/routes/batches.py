@@ -1,4 +1,4 @@
-"""Submit many pictures at once, ask how they stand, fetch all their files."""
+"""Submit many pictures at once, ask how they stand, fetch all their files, delete them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from artscraper_gateway.batches import Batch
 from artscraper_gateway.errors import NotFound, NotReady
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.routes import Gateway
-from artscraper_gateway.routes.access import Reader, Submitter
+from artscraper_gateway.routes.access import Deleter, Reader, Submitter
 from artscraper_gateway.routes.archive import zip_response
 from artscraper_gateway.routes.bodies import offered_batch
 from artscraper_gateway.routes.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY, PROBLEMS
-from artscraper_gateway.schemas import BatchState, JobState, RefusedItem, moment
+from artscraper_gateway.schemas import BatchDeleted, BatchState, JobState, RefusedItem, moment
 from artscraper_gateway.store import Status
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -53,6 +53,18 @@ def get_batch(batch_id: str, used: Reader) -> BatchState:
         jobs=[JobState.of(job, ttl_s=used.config.job_ttl) for job in batch.jobs],
         refused=[RefusedItem(**row) for row in batch.refused],
     )
+
+
+@router.delete("/{batch_id}", responses=PROBLEMS[404,])
+async def delete_batch(batch_id: str, used: Deleter) -> BatchDeleted:
+    """Deletes the batch's jobs with all their files; those that run are cancelled first."""
+
+    def delete() -> None:
+        used.deletion.delete_all([job.id for job in _batch(batch_id, used).jobs])
+        used.batches.forget(batch_id)
+
+    await run_sync(delete, limiter=used.deletion.threads)
+    return BatchDeleted(batch_id=batch_id, status="deleted")
 
 
 @router.get(

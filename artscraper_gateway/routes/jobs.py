@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from artscraper_gateway.errors import NotFound
+from artscraper_gateway.figures import JOBS_ENDED
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Deleter, Reader, Submitter
@@ -102,8 +103,10 @@ def cancel_job(job_id: str, used: Submitter) -> JobState:
     """
     job = used.job(job_id)
     # One that runs is left to its worker, which sees it and ends the workflow in order.
-    if used.store.cancel(job.id) and used.store.holder(job.id) is None:
-        used.queue.cancel(job.id)
+    if used.store.cancel(job.id):
+        used.recorder.count(JOBS_ENDED, "cancelled")
+        if used.store.holder(job.id) is None:
+            used.queue.cancel(job.id)
     return used.state(job_id)
 
 

@@ -22,6 +22,7 @@ from artscraper_gateway.store import Job
 from artscraper_runner import PREVIEW_SIDES
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
+_ORIGINAL = "original"
 _MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
@@ -56,6 +57,7 @@ async def get_layer(
 ) -> Response:
     """Returns the picture as `stage` left it; `original` is the upload, byte for byte.
 
+    `original` is there as soon as the job is accepted, the other layers once it is done.
     With `size` a preview: JPEG where Accept names it and not WebP, else WebP.
     """
     job, layer = await run_sync(_find_layer, used, job_id, stage)
@@ -85,8 +87,19 @@ def _preview_suffix(accept: str) -> str:
 
 
 def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
+    job = used.job(job_id)
+    if stage == _ORIGINAL and job.status != "done":
+        return job, _upload_path(used, job)
     job = used.finished_job(job_id)
     return job, _layer_path(used.storage.output(job.id), stage)
+
+
+def _upload_path(used: Gateway, job: Job) -> Path:
+    """The upload, which is there before there are layers, and also when there will be none."""
+    path = used.storage.fetch_input(job.id) / job.source
+    if not path.is_file():
+        raise NotFound("The upload is no longer on the server's disk.")
+    return path
 
 
 def _check_kept(used: Gateway, job_id: str) -> None:

@@ -35,7 +35,7 @@ def _form_schema() -> dict[str, Any]:
     schema = JobOptions.model_json_schema()
     properties: dict[str, Any] = {
         "file": {"type": "string", "format": "binary", "description": "the picture"},
-        **schema["properties"],
+        **{name: _without_null(field) for name, field in schema["properties"].items()},
     }
     properties["processors"] = {
         "type": "string",
@@ -55,6 +55,15 @@ def _form_schema() -> dict[str, Any]:
         "description": "picture of another person, whom cloaked faces are to resemble",
     }
     return {**schema, "title": "JobForm", "properties": properties, "required": ["file"]}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null: a field is left out, or empty."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return field
+    rest = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    return {**kinds[0], **rest}
 
 
 SUBMIT_BODY: dict[str, Any] = {
@@ -98,10 +107,23 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 
+_EVENT: dict[str, Any] = {
+    "title": "ServerSentEvent",
+    "description": "each event of the stream",
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "description": "what happened"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "description": "to send as Last-Event-ID"},
+        "retry": {"type": "integer", "description": "ms after which to connect again"},
+    },
+}
+
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     204: {"description": "Nothing will follow the event that Last-Event-ID names."},
 }
@@ -141,3 +163,15 @@ ARCHIVE: dict[int | str, dict[str, Any]] = {
 }
 
 PROBLEM_SCHEMA = ProblemDetails.model_json_schema()
+_FASTAPIS_OWN = {"HTTPValidationError", "ValidationError"}
+
+
+def describe_refusals(schema: dict[str, Any]) -> None:
+    """Puts problems in the place of FastAPI's own description of requests that are not valid."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            answers = operation["responses"]
+            if "application/json" in answers.get("422", {}).get("content", {}):
+                answers["422"] = PROBLEMS[422,][422]
+    for name in _FASTAPIS_OWN:
+        schema["components"]["schemas"].pop(name, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -13,13 +13,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from artscraper_gateway.errors import BodyTooLarge, DatabaseAway, GatewayError, InvalidRequest
+from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.intake.upload import drain
+from artscraper_gateway.logs import about
 from artscraper_gateway.outages import is_outage
+from artscraper_gateway.routes.observation import REQUEST_ID
 from artscraper_gateway.schemas import ProblemDetails
 
 _log = logging.getLogger(__name__)
+_LOGGED = 300  # characters of a problem's detail
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -41,48 +47,72 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, BodyTooLarge):
         await drain(request)
-    return _problem(error.status, error.code, error.title, error.detail, error.headers)
+    return _answer(request, error)
 
 
-async def _answer_http_exception(_request: Request, error: Exception) -> Response:
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette raises itself: no such path, method not allowed."""
     if not isinstance(error, HTTPException):
         raise error
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
-    return _problem(error.status_code, code, title, str(error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    problem = _details(error.status_code, code, title, str(error.detail))
+    return _problem(request, problem, headers)
 
 
-async def _answer_validation_error(_request: Request, error: Exception) -> Response:
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes of the path: Starlette names those of the first one it finds."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    problem = InvalidRequest(_sentences(error.errors()))
-    return _problem(problem.status, problem.code, problem.title, problem.detail, {})
+    return _answer(request, InvalidRequest(_sentences(error.errors())))
 
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
     if isinstance(error, SQLAlchemyError) and is_outage(error):
-        return await _answer_gateway_error(request, DatabaseAway())
+        return _answer(request, DatabaseAway())
     return await _answer_unexpected(request, error)
 
 
-async def _answer_unexpected(_request: Request, error: Exception) -> Response:
-    _log.error("unexpected error", exc_info=error)
-    base = GatewayError("Something went wrong on the server; its log has the reason.")
-    return _problem(base.status, base.code, base.title, base.detail, {})
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    request_id = request.scope.get(REQUEST_ID, "")
+    with about(request_id=request_id):  # this runs outside of what adds it to all other answers
+        _log.error("unexpected error", exc_info=error)
+        said = "Something went wrong on the server; its log has the reason."
+        return _answer(request, GatewayError(said, headers={"X-Request-Id": request_id}))
+
+
+def _answer(request: Request, error: GatewayError) -> JSONResponse:
+    problem = _details(error.status, error.code, error.title, error.detail)
+    return _problem(request, problem, error.headers)
+
+
+def _details(status: int, code: str, title: str, detail: str) -> ProblemDetails:
+    kind = f"urn:artscraper-gateway:problem:{code}"
+    return ProblemDetails(type=kind, title=title, status=status, detail=detail, code=code)
 
 
 def _problem(
-    status: int, code: str, title: str, detail: str, headers: dict[str, str]
+    request: Request, problem: ProblemDetails, headers: Mapping[str, str] | None
 ) -> JSONResponse:
-    body = ProblemDetails(
-        type=f"urn:artscraper-gateway:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        code=code,
-    )
-    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
+    request.app.state.recorder.count(REJECTIONS, problem.code)
+    level = logging.DEBUG if request.method in ("GET", "HEAD") else logging.INFO
+    _log.log(level, "answered %d %s: %s", problem.status, problem.code, problem.detail[:_LOGGED])
+    media_type = "application/problem+json"
+    return JSONResponse(problem.model_dump(), problem.status, headers, media_type=media_type)
 
 
 def _sentences(errors: Sequence[object]) -> str:

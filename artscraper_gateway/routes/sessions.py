@@ -38,7 +38,7 @@ async def get_session(request: Request, response: Response) -> Session:
     return await _session(request, key_of_cookie(request))
 
 
-@router.post("", responses=PROBLEMS[401, 403, 422])
+@router.post("", responses=PROBLEMS[400, 401, 403, 422])
 async def sign_in(asked: SignIn, request: Request, response: Response) -> Session:
     """Keeps the key in an HttpOnly cookie of this site."""
     if request.headers.get("sec-fetch-site", _OWN[0]) not in _OWN:

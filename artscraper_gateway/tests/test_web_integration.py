@@ -52,6 +52,7 @@ EXPECTED = [
     '"status":"done"',
     "queued",
     '"status":"deleted"',
+    '"status":"deleted"',
     '"jobs"',
     "unsupported-picture",
 ]

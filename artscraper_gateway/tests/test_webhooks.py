@@ -20,6 +20,7 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deliveries import Attempt, Delivery, DeliveryLog
 from artscraper_gateway.delivery_sender import RETRY_AFTER_S, DeliverySender
+from artscraper_gateway.figures import Recorder
 from artscraper_gateway.intake.address_guard import AddressRules
 from artscraper_gateway.store import JobStore, NewJob
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
@@ -54,7 +55,11 @@ class Desk:
 
     def sender(self) -> DeliverySender:
         return DeliverySender(
-            self.log, self.rules, clock=lambda: self.now, chance=lambda: self.chance
+            self.log,
+            self.rules,
+            Recorder("web", "here"),
+            clock=lambda: self.now,
+            chance=lambda: self.chance,
         )
 
     def send(self) -> int:

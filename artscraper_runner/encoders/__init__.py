@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from artscraper_runner.encoders.request import LoadRequest
 from artscraper_runner.errors import MissingDependency, UnknownName
+from artscraper_runner.timings import timed
 
 if TYPE_CHECKING:
     from artscraper_runner.encoders.base import Encoder
@@ -111,7 +112,9 @@ def load_encoder(
         bfloat16=bfloat16,
         base_url=base_url,
     )
-    return load_requested(name, request)
+    # Told by its kind: what follows a colon is a path, or a name of the caller's making.
+    with timed("encoder", name.partition(":")[0]):
+        return load_requested(name, request)
 
 
 def load_requested(name: str, request: LoadRequest) -> Encoder:

@@ -15,6 +15,7 @@ from artscraper_runner.encoders.weight_cache import user_cache
 from artscraper_runner.faces.alignment import Alignment, chip
 from artscraper_runner.faces.detection import Face, find_faces
 from artscraper_runner.faces.model_files import RECOGNITION, model_file
+from artscraper_runner.timings import timed
 
 Pixels = NDArray[np.uint8]
 _KEPT_PICTURES = 4
@@ -29,7 +30,8 @@ def face_network() -> FaceNetwork:
         MissingDependency: its weights are not installed.
         UnusableModel: its file of weights is damaged.
     """
-    return load_face_network(model_file(RECOGNITION), cache=user_cache())
+    with timed("encoder", "dlib-face"):
+        return load_face_network(model_file(RECOGNITION), cache=user_cache())
 
 
 @torch.no_grad()

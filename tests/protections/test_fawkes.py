@@ -256,3 +256,16 @@ def test_the_summary_has_every_faces_figures_also_of_the_final_picture(portrait,
     assert own["distance"]["plain"] > 0.75 and final["distance"]["plain"] >= 0.7
     (project,) = (row for row in summary["projects"] if row["name"] == "Fawkes")
     assert project["applied"] is True
+
+
+def test_a_large_face_is_measured_in_a_smaller_copy(portrait, layer):  # noqa: F811
+    large, changed = (
+        np.asarray(Image.fromarray(each).resize((2600, 2600), Image.Resampling.BICUBIC))
+        for each in (portrait, layer)
+    )
+    (small,) = face_records(portrait, layer, faces_in(portrait))
+    (record,) = face_records(large, changed, faces_in(large))
+    assert (small["shrunk"], record["shrunk"]) == (1, 4)
+    assert record["box"][2] > 5 * small["box"][2]
+    assert record["distance"]["plain"] == pytest.approx(small["distance"]["plain"], abs=0.15)
+    assert record["noise_distance"]["plain"] < 0.3

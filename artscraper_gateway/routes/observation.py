@@ -1,0 +1,102 @@
+"""Around every request: its id, its span, what it counts for, and its line in the log."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from artscraper_gateway.figures import RECEIVED, REQUESTS, SENT, Recorder
+from artscraper_gateway.logs import about
+from artscraper_gateway.tracing import Carrier, Tracing
+
+_log = logging.getLogger(__name__)
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADER = b"x-request-id"
+REQUEST_ID = "artscraper_gateway.request_id"  # in the scope
+
+
+class Observation:
+    """The outermost layer of the app. `X-Request-Id` is taken over if well-formed, else made."""
+
+    def __init__(self, app: ASGIApp, *, recorder: Recorder, tracing: Tracing) -> None:
+        self.app, self._recorder, self._tracing = app, recorder, tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers as the app does, with the request's id in a header."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in _of(scope)}
+        given = headers.get("x-request-id", "")
+        request_id = given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+        scope[REQUEST_ID] = request_id
+        parent: Carrier = {
+            name: headers[name] for name in ("traceparent", "tracestate") if name in headers
+        }
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        with (
+            about(request_id=request_id),
+            self._tracing.span(
+                f"HTTP {method}",
+                kind="server",
+                parent=parent,
+                http__request__method=method,
+                request__id=request_id,
+            ) as span,
+        ):
+            answer = _Answer(self._recorder, request_id, receive, send)
+            try:
+                await self.app(scope, answer.receive, answer.send)
+            finally:
+                if span is not None:
+                    span.update_name(f"{method} {_route(scope)}")
+                    span.set_attribute("http.route", _route(scope))
+                    span.set_attribute("http.response.status_code", answer.status)
+                answer.log(method, scope["path"])
+
+
+class _Answer:
+    """One answer as it is sent, and the body that it answers."""
+
+    def __init__(self, recorder: Recorder, request_id: str, receive: Receive, send: Send) -> None:
+        self.status = 500  # of what breaks before it has begun to answer
+        self._recorder, self._request_id = recorder, request_id
+        self._receive, self._send = receive, send
+        self._begun = time.perf_counter()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if body := message.get("body"):
+            self._recorder.count(RECEIVED, by=len(body))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            named = (_HEADER, self._request_id.encode())
+            message = {**message, "headers": [*message.get("headers", ()), named]}
+        if body := message.get("body"):
+            self._recorder.count(SENT, by=len(body))
+        await self._send(message)
+
+    def log(self, method: str, path: str) -> None:
+        self._recorder.count(REQUESTS, str(self.status))
+        taken_s = time.perf_counter() - self._begun
+        _log.debug("%s %s answered %d in %.3f s", method, path[:200], self.status, taken_s)
+
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def _of(scope: Scope) -> list[tuple[bytes, bytes]]:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return headers
+
+
+def _route(scope: Scope) -> str:
+    """The route's own path, with names in the place of ids; few values, and nothing sent."""
+    return str(getattr(scope.get("route"), "path", "none"))

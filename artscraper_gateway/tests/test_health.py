@@ -1,0 +1,149 @@
+"""/livez, /readyz with each of its reasons, and who may read /metrics."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.errors import DatabaseAway, DiskFull
+from artscraper_gateway.readiness import Readiness
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.test_api_keys import added
+
+Start = Callable[..., GatewayProcess]
+
+
+def ready(gateway: GatewayProcess) -> httpx.Response:
+    return httpx.get(f"{gateway.base_url}/readyz", trust_env=False, timeout=30)
+
+
+def not_ready(gateway: GatewayProcess) -> httpx.Response | None:
+    answer = ready(gateway)
+    return answer if answer.status_code == 503 else None
+
+
+def reason(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == 503 and problem["detail"]
+    return str(problem["code"])
+
+
+def test_a_gateway_that_is_well_lives_and_is_ready(client: httpx.Client) -> None:
+    for path, status in (("/livez", "alive"), ("/readyz", "ready")):
+        answer = client.get(path)
+        assert answer.status_code == 200 and answer.json() == {"status": status}
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_full_queue_is_told_until_there_is_room(
+    start_gateway: Start, picture: Callable[..., bytes]
+) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_queued=1)
+    with gateway.client() as client:
+        job = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()
+        answer = until(lambda: not_ready(gateway), what="the full queue is seen")
+        assert reason(answer) == "queue-full" and "1 may" in answer.json()["detail"]
+        assert client.get("/livez").status_code == 200
+        client.delete(f"/v1/jobs/{job['job_id']}")
+    until(lambda: ready(gateway).status_code == 200, what="there is room again")
+
+
+def test_a_disk_that_is_nearly_full_is_told(start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0, min_free_disk=2**62)
+    answer = ready(gateway)
+    assert reason(answer) == "disk-full" and "free" in answer.json()["detail"]
+    assert str(gateway.home) not in answer.text  # no path of the server
+
+
+def test_sigterm_gives_notice_while_requests_are_still_answered(start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0, drain_notice=600)
+    assert ready(gateway).status_code == 200
+    os.kill(gateway.pid, signal.SIGTERM)
+    answer = until(lambda: not_ready(gateway), what="draining is told")
+    assert reason(answer) == "draining"
+    with gateway.client() as client:
+        assert client.get("/v1/jobs").status_code == 200
+        assert client.get("/livez").status_code == 200
+    assert gateway.stop() < 60  # a second signal ends the notice
+
+
+@pytest.mark.anyio
+async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+    config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "out")
+    engine = open_engine(config)
+    await Readiness(config, engine).check()
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE jobs"))
+    with pytest.raises(DatabaseAway):
+        await Readiness(config, engine).check()
+    engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_folder_that_cannot_be_reached_is_told_and_one_not_made_yet_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+    config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "not-yet")
+    engine = open_engine(config)
+    await Readiness(config, engine).check()
+    config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "file" / "below")
+    with pytest.raises(DiskFull, match="output_parent"):
+        await Readiness(config, engine).check()
+    engine.dispose()
+
+
+def test_everybody_may_ask_and_the_database_is_asked_once_a_second(tmp_path: Path) -> None:
+    config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path)
+    engine = open_engine(config)
+    asked: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+
+    async def ask_often() -> None:
+        readiness = Readiness(config, engine)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(readiness.check)
+
+    anyio.run(ask_often)
+    engine.dispose()
+    assert len(asked) == 1
+
+
+def test_where_there_are_keys_metrics_need_the_scope_admin(start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    with gateway.client() as client:
+        assert client.get("/metrics").status_code == 200
+        reader = added(gateway.home, "reader", "--scope", "read,submit,delete")
+        admin = added(gateway.home, "admin", "--scope", "admin")
+        until(lambda: client.get("/metrics").status_code == 401, what="a key is needed")
+        assert client.get("/metrics", headers=reader).status_code == 403
+        assert client.get("/metrics", headers=admin).status_code == 200
+        assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
+
+
+def test_a_setting_opens_metrics_to_everybody(start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0, open_metrics="yes")
+    added(gateway.home, "reader")
+    with gateway.client() as client:
+        until(lambda: client.get("/v1/jobs").status_code == 401, what="a key is needed")
+        assert client.get("/metrics").status_code == 200
+
+
+def test_a_locked_database_does_not_hold_up_the_answer(start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as other:
+        other.execute("BEGIN EXCLUSIVE")  # readers go on beside one writer
+        assert ready(gateway).status_code == 200

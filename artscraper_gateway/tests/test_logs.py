@@ -1,0 +1,122 @@
+"""One line an event, with its request and job; secrets and control characters stay out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+
+import pytest
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.logs import LineFormatter, _secrets_of, about, current_request_id
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+
+KEY = "ask_0123456789abcdef_" + "s" * 43
+LEAKS = {
+    "an API key": (f"no such key {KEY}", "s" * 43),
+    "a webhook secret": ("signed with whsec_QUJDREVGR0g=", "QUJDREVGR0g"),
+    "a presigned URL": (
+        "GET https://s3.example/b/k.png?X-Amz-Signature=f00dfeed&X-Amz-Credential=AKIA failed",
+        "f00dfeed",
+    ),
+    "a presigned path": ("PUT /bucket/k.png?X-Amz-Signature=f00dfeed", "f00dfeed"),
+    "a database's password": ("cannot reach postgresql://me:hunter2@db/art", "hunter2"),
+    "a password with an at": ("cannot reach postgresql://me:hun@ter2@db/art", "ter2"),
+    "libpq's form": ("host=db user=me password=hunter2 dbname=art", "hunter2"),
+    "a header": ("{'Authorization': 'Bearer abcdefgh'}", "abcdefgh"),
+    "a session cookie": ("cookie: session=abcdefgh; theme=dark", "abcdefgh"),
+    "a setting's value": ("the answer was tineye-sesame, oddly", "sesame"),
+}
+
+
+def line(message: str, *, as_json: bool = False, error: Exception | None = None) -> str:
+    formatter = LineFormatter(as_json=as_json, secrets=["tineye-sesame"])
+    about_error = None if error is None else (type(error), error, error.__traceback__)
+    record = logging.LogRecord("art", logging.INFO, __file__, 1, "%s", (message,), about_error)
+    return formatter.format(record)
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+@pytest.mark.parametrize("what", LEAKS)
+def test_no_line_holds(what: str, as_json: bool) -> None:
+    message, secret = LEAKS[what]
+    assert secret not in line(message, as_json=as_json)
+    assert "***" in line(message, as_json=as_json)
+    with_trace = line("it broke", as_json=as_json, error=ValueError(message))
+    assert secret not in with_trace and "ValueError" in with_trace
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\x1b[31m", "\x85", "\u2028", "\x00", "\u202e"])
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_a_name_with_control_characters_forges_no_line(character: str, as_json: bool) -> None:
+    name = f"cat.png{character}2026-01-01 INFO artscraper: all is well"
+    written = line(f"refused {name}", as_json=as_json)
+    assert len(written.splitlines()) == 1
+    assert character not in written
+    assert "cat.png" in written and "all is well" in written
+
+
+def test_a_traceback_stays_in_its_line() -> None:
+    def broken() -> str:
+        try:
+            int("first\nsecond")
+        except ValueError as error:
+            return line("it broke", error=error)
+        raise AssertionError
+
+    written = broken()
+    assert len(written.splitlines()) == 1
+    assert "Traceback" in written and r"\n" in written and "second" in written
+
+
+def test_what_is_not_secret_stays_readable() -> None:
+    message = "took https://example.org/a/b.png, password rules and 50 % of ask_ing"
+    assert line(message).endswith(message)
+
+
+def test_lines_name_the_request_and_the_job_of_their_block() -> None:
+    with about(request_id="r-1"), about(job_id="j-1"):
+        assert current_request_id() == "r-1"
+        row = json.loads(line("hello", as_json=True))
+        assert line("hello").endswith("hello job_id=j-1 request_id=r-1")
+    assert (row["message"], row["request_id"], row["job_id"]) == ("hello", "r-1", "j-1")
+    assert row["level"] == "info" and re.match(r"\d{4}-\d\d-\d\dT", row["time"])
+    assert "job_id" not in json.loads(line("hello", as_json=True))
+
+
+def test_the_settings_secrets_are_known() -> None:
+    config = GatewayConfig(database_url="postgresql://me:hun%40ter2@db/art", tineye_api_key="open")
+    assert {"hun%40ter2", "open", "postgresql://me:hun%40ter2@db/art"} <= {*_secrets_of(config)}
+
+
+def test_a_job_is_followed_through_the_log_of_all_processes(
+    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+) -> None:
+    gateway = start_gateway(log_format="json", log_level="debug")
+    with gateway.client() as client:
+        named = client.post(
+            "/v1/jobs",
+            files={"file": ("cat\nINFO forged.png", picture(64, 64), "image/png")},
+            data={"stages": "invisible-watermark", "watermark_text": "mine"},
+            headers={"X-Request-Id": "order-66", "Prefer": "wait=60", "X-API-Key": KEY},
+        )
+        forged = client.post(
+            "/v1/jobs",
+            files={"file": ("a.png", b"no picture")},
+            headers={"X-Request-Id": "bad id\twith spaces"},
+        )
+    assert named.headers["x-request-id"] == "order-66"
+    assert re.fullmatch("[0-9a-f]{32}", forged.headers["x-request-id"])
+    assert forged.status_code == 415
+    gateway.stop()
+    lines = [json.loads(each) for each in gateway.log().splitlines()]  # nothing else is written
+    job_id = named.json()["job_id"]
+    of_job = [each for each in lines if each.get("job_id") == job_id]
+    assert {each["request_id"] for each in of_job} == {"order-66"}
+    assert any("accepted" in each["message"] for each in of_job)
+    assert any(each["message"].startswith("done, ") for each in of_job)
+    refused = [each for each in lines if each.get("request_id") == forged.headers["x-request-id"]]
+    assert any("415 unsupported-picture" in each["message"] for each in refused)
+    assert "s" * 43 not in gateway.log() and "forged" not in gateway.log()

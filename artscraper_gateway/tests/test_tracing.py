@@ -1,0 +1,175 @@
+"""A trace goes from a caller's request through the gateway to the stages in the worker."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tracing import Tracing
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+@dataclass
+class Collector:
+    """What an OTLP receiver was sent: spans, and the services that sent them."""
+
+    url: str = ""
+    spans: list[Any] = field(default_factory=list)
+    services: set[str] = field(default_factory=set)
+
+    def named(self, name: str) -> Any:
+        (found,) = [span for span in self.spans if span.name == name]
+        return found
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        pairs = self.named(name).attributes
+        return {pair.key: pair.value.string_value or pair.value.int_value for pair in pairs}
+
+
+@contextmanager
+def collector() -> Iterator[Collector]:
+    found = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = ExportTraceServiceRequest()
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            request.ParseFromString(body)
+            for resource in request.resource_spans:
+                for pair in resource.resource.attributes:
+                    if pair.key == "service.name":
+                        found.services.add(pair.value.string_value)
+                for scope in resource.scope_spans:
+                    found.spans.extend(scope.spans)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_trace_reaches_the_job_and_its_stages(
+    tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    with collector() as found:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "OTEL_SERVICE_NAME": "studio"}
+        gateway = GatewayProcess(tmp_path, {}, environment=environment).start()
+        try:
+            with gateway.client() as client:
+                heavy = client.post(
+                    "/v1/jobs",
+                    files={"file": picture(64, 64)},
+                    data={"stages": "invisible-watermark"},
+                    headers={
+                        "traceparent": TRACEPARENT,
+                        "X-Request-Id": "r-1",
+                        "Prefer": "wait=60",
+                    },
+                )
+                assert heavy.json()["status"] == "done"
+        finally:
+            gateway.stop()  # what was not sent yet is sent at the end
+    submitted, job = found.named("POST /v1/jobs"), found.named("job")
+    stage = found.named("stage invisible-watermark")
+    for span in (submitted, job, stage):
+        assert span.trace_id.hex() == TRACE
+    assert submitted.parent_span_id.hex() == SPAN
+    assert job.parent_span_id == submitted.span_id
+    assert stage.parent_span_id == job.span_id
+    assert {f"stage {name}" for name in ("original", "analysis", "summary")} <= {
+        span.name for span in found.spans
+    }
+    assert found.services == {"studio"}
+    assert found.attributes("job")["job.id"] == heavy.json()["job_id"]
+    asked = found.attributes("POST /v1/jobs")
+    assert asked["http.response.status_code"] == 200 and asked["request.id"] == "r-1"
+
+
+def test_nobody_to_send_to_is_no_obstacle(tmp_path: Path, picture: Callable[..., bytes]) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    gateway = GatewayProcess(tmp_path, {}, environment=environment).start()
+    with gateway.client() as client:
+        data = {"include_protection": "false", "include_hash_analysis": "false"}
+        done = client.post(
+            "/v1/jobs",
+            files={"file": picture(64, 64)},
+            data=data,
+            headers={"Prefer": "wait=60", "traceparent": "nonsense"},
+        )
+        assert done.json()["status"] == "done"
+    assert gateway.stop() < 30
+
+
+def test_spans_tell_what_kind_of_error_it_was_and_not_its_message() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with pytest.raises(ValueError, match="secret"), Tracing(provider).span("stage mist"):
+        raise ValueError("secret")
+    (span,) = exporter.get_finished_spans()
+    assert span.status.description == "ValueError" and not span.status.is_ok
+    assert "secret" not in span.to_json()
+
+
+def test_without_an_endpoint_there_are_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    tracing = Tracing()
+    tracing.start()
+    with tracing.span("job") as span:
+        assert span is None and tracing.carrier() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")]
+)
+def test_the_environment_can_switch_it_off(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    tracing = Tracing()
+    tracing.start()
+    assert tracing.provider is None
+
+
+def test_a_missing_package_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
+    tracing = Tracing()
+    tracing.start()
+    assert tracing.provider is None
+    assert "artscraper-gateway[otel]" in caplog.text

@@ -1,0 +1,122 @@
+"""OpenTelemetry spans: a request, the job that it led to, each stage of it in the worker.
+
+Where nothing is to be sent (no OTEL_EXPORTER_OTLP_ENDPOINT), OpenTelemetry is not imported and a
+span costs nothing. The context goes with the job's row, so that a trace begun by a caller's own
+`traceparent` ends in the stages, whichever machine runs them. Spans hold ids, names of stages and
+kinds of errors: no address, no message, no content.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span, Tracer
+
+_log = logging.getLogger(__name__)
+SERVICE = "artscraper-gateway"
+_LAST_SPANS_S = 3.0
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+Carrier = dict[str, str]  # W3C trace context: traceparent, tracestate
+
+
+@dataclass
+class Tracing:
+    """Makes the spans of one process; until `start` it makes none."""
+
+    provider: TracerProvider | None = None
+
+    def start(self) -> None:
+        """Begins to send spans, if the environment says where to."""
+        if self.provider is None and _is_wanted():
+            self.provider = _exporting_provider()
+
+    def stop(self) -> None:
+        """Sends what has not been sent yet, unless that takes long; no span is made after that."""
+        if self.provider is not None:
+            last = threading.Thread(target=self.provider.shutdown, daemon=True)
+            last.start()
+            last.join(_LAST_SPANS_S)
+            self.provider = None
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        *,
+        kind: Literal["internal", "server", "consumer"] = "internal",
+        parent: Mapping[str, str] | None = None,
+        **attributes: str | int | float,
+    ) -> Iterator[Span | None]:
+        """Makes a span of the block, below `parent` or the span that is open; None = no tracing."""
+        if self.provider is None:
+            yield None
+            return
+        from opentelemetry import trace
+
+        with self._tracer(self.provider).start_as_current_span(
+            name,
+            context=_context(parent) if parent else None,
+            kind=trace.SpanKind[kind.upper()],
+            attributes={key.replace("__", "."): value for key, value in attributes.items()},
+            record_exception=False,  # its message may hold what nobody else is to see
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except BaseException as error:
+                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+                raise
+
+    def carrier(self) -> Carrier:
+        """Returns the context of the span that is open, for another process; {} for none."""
+        if self.provider is None:
+            return {}
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier: Carrier = {}
+        TraceContextTextMapPropagator().inject(carrier)
+        return carrier
+
+    def _tracer(self, provider: TracerProvider) -> Tracer:
+        return provider.get_tracer("artscraper_gateway")
+
+
+def _context(parent: Mapping[str, str]) -> Any:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator().extract(parent)
+
+
+def _is_wanted() -> bool:
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return False
+    return any(os.environ.get(name) for name in _ENDPOINTS)
+
+
+def _exporting_provider() -> TracerProvider | None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        _log.warning(
+            "OTEL_* says where traces go, and none are sent: the package %s is missing;"
+            " pip install 'artscraper-gateway[otel]'",
+            error.name,
+        )
+        return None
+    named = os.environ.get("OTEL_SERVICE_NAME") or SERVICE
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: named}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

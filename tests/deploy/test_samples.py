@@ -1,0 +1,169 @@
+"""Every sample passes its own linter, and says of the gateway only what is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from artscraper_gateway.app import create_app
+from artscraper_gateway.cli import _config, _parser
+from artscraper_gateway.config import ENVIRONMENT_PREFIX, GatewayConfig
+from tests.deploy.conftest import DEPLOY, REPOSITORY, checked, tool
+
+CHECKS = "pip install '.[checks]'"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+_OPEN_REQUESTS_S = 3  # `server.py`
+
+
+def manifests() -> list[dict[str, Any]]:
+    return [each for path in MANIFESTS for each in yaml.safe_load_all(path.read_text())]
+
+
+def the(kind: str, name: str) -> dict[str, Any]:
+    (found,) = [m for m in manifests() if (m["kind"], m["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def compose() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return content
+
+
+def parsed(arguments: list[str], settings: dict[str, str]) -> GatewayConfig:
+    """What the gateway makes of a command line and of variables; it refuses unknown ones."""
+    command, *options = arguments
+    fields = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in settings.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+    given = _config(_parser(command).parse_args(options))
+    return GatewayConfig(**{**fields, **given.model_dump(include=given.model_fields_set)})
+
+
+def test_the_dockerfile_has_no_findings() -> None:
+    checked(tool("hadolint", install=CHECKS), "--strict-labels", "Dockerfile")
+
+
+def test_the_image_copies_what_is_there_and_what_the_ignore_file_lets_in() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    allowed = {
+        line[1:]
+        for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = [
+        name
+        for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)
+        for name in shlex.split(line)[:-1]
+    ]
+    assert copied and set(copied) == allowed
+    assert all((REPOSITORY / name).exists() for name in copied)
+    for lock in re.findall(r"locks/[a-z-]+\.txt", text):
+        assert (REPOSITORY / lock).exists()
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+
+
+def test_the_compose_file_is_one_by_the_specification() -> None:
+    checked(
+        tool("check-jsonschema", install=CHECKS),
+        *("--builtin-schema", "vendor.compose-spec", "compose.yaml"),
+    )
+
+
+def test_the_compose_file_starts_a_fleet_that_the_gateway_understands() -> None:
+    services = compose()["services"]
+    password = {"${POSTGRES_PASSWORD:?set it in .env}": "pw"}
+    for name in ("gateway", "worker-1", "worker-2"):
+        service = services[name]
+        settings = {
+            key: value.replace(*next(iter(password.items())))
+            for key, value in service["environment"].items()
+        }
+        config = parsed(service["command"], settings)
+        assert config.output_parent == "s3://artscraper/results"
+        assert config.worker_concurrency == (0 if name == "gateway" else 1)
+        assert config.database_url is not None
+        grace_s = float(service["stop_grace_period"].removesuffix("s"))
+        assert grace_s > config.drain_notice + config.drain_timeout + _OPEN_REQUESTS_S
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    hosts = [services[name]["hostname"] for name in ("worker-1", "worker-2")]
+    assert len(set(hosts)) == 2
+    published = [name for name, service in services.items() if "ports" in service]
+    assert published == ["caddy"]
+    named = set(re.findall(r"^([A-Z_]+)=", (DEPLOY / "compose.env.example").read_text(), re.M))
+    asked = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text()))
+    assert asked == named
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_a_manifest_is_valid_for_kubernetes(path: Path) -> None:
+    validate = tool("kubernetes-validate", install=CHECKS)
+    said = checked(validate, "--strict", "-k", "1.33", path)
+    assert said.count("passed") == len(list(yaml.safe_load_all(path.read_text())))
+
+
+def test_the_manifests_start_a_fleet_that_the_gateway_understands() -> None:
+    settings = the("ConfigMap", "artscraper")["data"]
+    app = create_app(GatewayConfig())
+    paths = {getattr(route, "path", "") for route in app.routes} | set(app.openapi()["paths"])
+    for kind, name in (("Deployment", "gateway"), ("StatefulSet", "workers")):
+        spec = the(kind, name)["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        config = parsed(container["args"], settings)
+        needed_s = config.drain_timeout
+        if kind == "Deployment":
+            assert config.worker_concurrency == 0
+            needed_s = config.drain_notice + _OPEN_REQUESTS_S
+            probes = [container[f"{which}Probe"] for which in ("startup", "liveness", "readiness")]
+            assert {probe["httpGet"]["path"] for probe in probes} <= paths
+            readiness = probes[2]
+            seen_s = readiness["periodSeconds"] * readiness["failureThreshold"]
+            assert config.drain_notice > seen_s, "requests would still come when it is gone"
+        assert spec["terminationGracePeriodSeconds"] > needed_s
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        sources = [next(iter(each.values()))["name"] for each in container["envFrom"]]
+        assert sources == ["artscraper", "artscraper"]
+
+
+def test_services_find_their_pods() -> None:
+    for name, kind in (("gateway", "Deployment"), ("workers", "StatefulSet")):
+        labels = the(kind, name)["spec"]["template"]["metadata"]["labels"]
+        assert the("Service", name)["spec"]["selector"].items() <= labels.items()
+        assert the(kind, name)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert the("StatefulSet", "workers")["spec"]["serviceName"] == "workers"
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_a_unit_is_valid_and_hardened(path: Path, tmp_path: Path) -> None:
+    analyse = tool("systemd-analyze", install="apt-get install systemd")
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text().replace("/opt/artscraper/bin/python", sys.executable))
+    said = checked(analyse, "verify", "--recursive-errors=no", copy)
+    assert path.name not in said, said
+    checked(analyse, "security", "--offline=true", "--threshold=20", copy)  # of 100; 100 = bare
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_a_unit_starts_what_the_gateway_understands(path: Path) -> None:
+    text = path.read_text()
+    (command,) = re.findall(r"^ExecStart=\S+ -m artscraper_gateway (.+)$", text, re.MULTILINE)
+    example = (DEPLOY / "systemd/gateway.env.example").read_text()
+    settings = dict(re.findall(r"^#? ?([A-Z_]+)=(.+)$", example, re.MULTILINE))
+    config = parsed(command.split(), settings)
+    assert config.worker_concurrency == 2 and str(config.base_dir).startswith("/var/lib/artscraper")
+    (timeout,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+    assert float(timeout) > config.drain_notice + config.drain_timeout + _OPEN_REQUESTS_S
+
+
+def test_prometheus_understands_its_samples() -> None:
+    promtool = tool("promtool", install="apt-get install prometheus")
+    checked(promtool, "check", "config", "prometheus/prometheus.yml")

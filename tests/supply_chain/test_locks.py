@@ -1,0 +1,101 @@
+"""The lock files: everything exact, everything with its hashes, all of them the same releases."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOCKS = sorted((REPOSITORY / "locks").glob("*.txt"))
+_PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")
+_HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
+
+
+def pins(lock: Path) -> dict[tuple[str, str], str]:
+    lines = lock.read_text().splitlines()
+    found = [match for line in lines if (match := _PIN.match(line))]
+    return {(match[1], match[3] or ""): match[2] for match in found}
+
+
+def test_there_are_three() -> None:
+    names = [path.name for path in LOCKS]
+    assert names == ["default.txt", "server-without-torch.txt", "server.txt"]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_line_is_an_exact_release_with_hashes_and_no_address(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text and "--index" not in text and "--find-links" not in text
+    before = ""
+    for line in text.splitlines():
+        if not line or line.lstrip().startswith("#"):
+            continue
+        assert _PIN.match(line) or _HASH.match(line), line
+        if _PIN.match(line):
+            assert not before.endswith("\\"), f"{before} has no hash"
+        before = line
+    assert _HASH.match(before)
+
+
+def test_torch_is_the_release_that_the_figures_were_taken_with() -> None:
+    assert pins(REPOSITORY / "locks/default.txt")["torch", ""] == "2.13.0"
+    assert "torch==2.13.0" in (REPOSITORY / "deploy/Dockerfile").read_text()
+
+
+def test_images_and_default_install_have_the_same_releases() -> None:
+    server = pins(REPOSITORY / "locks/server.txt")
+    without_torch = pins(REPOSITORY / "locks/server-without-torch.txt")
+    for key, version in pins(REPOSITORY / "locks/default.txt").items():
+        assert server[key] == version
+    left_out = {name for name, _ in server.keys() - without_torch.keys()}
+    assert "torch" in left_out
+    assert all(re.match("torch|triton|nvidia-|cuda-", name) for name in left_out)
+    assert all(server[key] == version for key, version in without_torch.items())
+
+
+@pytest.mark.skipif(not find_spec("cyclonedx_py"), reason="NOT TESTED: pip install '.[checks]'")
+def test_the_sbom_names_every_pin_with_its_hashes(tmp_path: Path) -> None:
+    written = tmp_path / "sbom.json"
+    lock = REPOSITORY / "locks/server.txt"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "cyclonedx_py", "requirements", str(lock)),
+            *("--pyproject", str(REPOSITORY / "pyproject.toml")),
+            *("--output-reproducible", "--output-file", str(written)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    found = json.loads(written.read_text())
+    assert found["bomFormat"] == "CycloneDX"
+    assert found["metadata"]["component"]["name"] == "artscraper-gateway"
+    listed = {(each["name"], each["version"]) for each in found["components"]}
+    assert listed == {(name, version) for (name, _), version in pins(lock).items()}
+
+
+@pytest.mark.skipif(not find_spec("pip_audit"), reason="NOT TESTED: pip install '.[checks]'")
+def test_the_audit_reads_every_pin(tmp_path: Path) -> None:
+    """The service that knows vulnerabilities is on the network, and not asked here."""
+    lock = REPOSITORY / "locks/server.txt"
+    makefile = (REPOSITORY / "Makefile").read_text()
+    command = re.search(r"\$\(BIN\)/pip-audit (.+)", makefile)
+    assert command is not None
+    options = command[1].split()
+    assert {"--strict", "--require-hashes", "--disable-pip"} <= {*options}
+    done = subprocess.run(
+        [sys.executable, "-m", "pip_audit", *options, "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    here = re.search(r"would have audited (\d+) packages", done.stderr)
+    assert here is not None and int(here[1]) > 60
+    assert lock.name in command[1]
