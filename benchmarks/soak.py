@@ -333,6 +333,8 @@ def _print(soak: Soak, account: dict[str, int]) -> None:
         f" {warm[0][2]} file descriptors when warm, {warm[-1][2]} at the end"
     )
     half = len(warm) // 2
+    slopes = [_slope(part)[0] for part in (warm[:half], warm[half:])]
+    print("in the first half of that time {:+.2f} MB an hour, in the last {:+.2f}".format(*slopes))
     first, last = (max(sample[3] for sample in part) for part in (warm[:half], warm[half:]))
     print(f"workers together, at most: {first:.0f} MB in the first half, {last:.0f} MB in the last")
 
