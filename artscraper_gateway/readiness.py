@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -31,13 +32,13 @@ class Readiness:
     config: GatewayConfig
     engine: sa.Engine
     is_draining: bool = False
-    _problem: GatewayError | None = None
+    _problems: list[GatewayError] = field(default_factory=list)
     _looked_at: float = float("-inf")
     _one: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     _looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
-    async def check(self) -> None:
-        """Returns when requests are welcome.
+    async def check(self, *, ignored: Collection[str] = ()) -> None:
+        """Returns when requests are welcome, but for reasons whose codes are `ignored`.
 
         Raises:
             Draining, DatabaseAway, NoRoomInQueue, DiskFull: they are not.
@@ -46,12 +47,17 @@ class Readiness:
             raise Draining("It finishes what it has; another one answers.")
         async with self._one:
             if time.monotonic() - self._looked_at >= _FRESH_S:
-                self._problem = await self._look()
+                self._problems = await self._look()
                 self._looked_at = time.monotonic()
-        if self._problem is not None:
-            raise self._problem
+        for problem in self._problems:
+            if problem.code not in ignored:
+                raise problem
 
-    async def _look(self) -> GatewayError | None:
+    async def _look(self) -> list[GatewayError]:
+        found = [await self._queue_problem(), await run_sync(self._full_disk)]
+        return [problem for problem in found if problem is not None]
+
+    async def _queue_problem(self) -> GatewayError | None:
         try:
             with fail_after(_DATABASE_S):
                 # Given up, not waited for: a server that is gone may not answer for minutes.
@@ -60,7 +66,7 @@ class Readiness:
             return DatabaseAway()
         if queued >= self.config.max_queued:
             return NoRoomInQueue(f"{queued} jobs wait, and {self.config.max_queued} may.")
-        return await run_sync(self._full_disk)
+        return None
 
     def _queued(self) -> int:
         query = sa.select(sa.func.count()).where(jobs.c.status == "queued")

@@ -73,6 +73,7 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--stages", type=_names, help="separated by commas")
     job.add_argument("--processors", type=_names, help="separated by commas")
     job.add_argument("--encoder")
+    job.add_argument("--preset", choices=("default", "published"))
     job.add_argument("--seed", type=int)
     job.add_argument("--nightshade-target", type=_concept_or_file, help="a concept, or a picture")
     job.add_argument("--fawkes-target", type=Path, help="a picture of another person")

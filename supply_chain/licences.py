@@ -61,7 +61,7 @@ def is_allowed(licence: str) -> bool:
 
 def pinned(lock: Path) -> dict[str, str]:
     """Returns name and version of each package that the lock file installs here."""
-    found = {}
+    found: dict[str, str] = {}
     for line in lock.read_text("utf-8").splitlines():
         if not line or line[0] in " #":
             continue
@@ -76,7 +76,9 @@ def packages(lock: Path) -> list[Package]:
     """Returns what the lock file installs here, by name, with licences as installed."""
     command = [sys.executable, "-m", "piplicenses", "--from=all", "--format=json", "--with-system"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    licences = {canonicalize_name(row["Name"]): _licence(row) for row in json.loads(told)}
+    licences: dict[str, str] = {
+        canonicalize_name(row["Name"]): _licence(row) for row in json.loads(told)
+    }
     return [
         Package(name, version, licences.get(name)) for name, version in sorted(pinned(lock).items())
     ]

@@ -36,6 +36,7 @@ class JobOptions(TypedDict, total=False):
     stages: Sequence[str] | None
     strength: Literal["low", "medium", "high"] | None
     encoder: str | None
+    preset: Literal["default", "published"] | None
     seed: int | None
     nightshade_target: str | PathLike[str] | bytes | None
     fawkes_target: File | None

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from artscraper_gateway.errors import DiskFull, Draining, InvalidRequest, NoRoomInQueue
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import allowed
-from artscraper_gateway.routes.openapi import PROBLEMS
+from artscraper_gateway.routes.problem_docs import OPEN, problems
 
 router = APIRouter(tags=["health"])
 _one_at_a_time = CapacityLimiter(1)
+_REASON = "(queue-full|disk-full|database-away)"
+Ignored = Annotated[
+    str,
+    Query(
+        pattern=f"^({_REASON}(,{_REASON})*)?$",
+        description="reasons that do not count, separated by commas",
+    ),
+]
 _NOT_KEPT = {"Cache-Control": "no-store"}
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -43,21 +52,26 @@ async def get_life(response: Response) -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses=PROBLEMS[503,])
-async def get_readiness(request: Request, response: Response) -> Ready:
+@router.get(
+    "/readyz",
+    responses=problems(Draining, NoRoomInQueue, DiskFull, InvalidRequest, common=OPEN),
+)
+async def get_readiness(request: Request, response: Response, ignore: Ignored = "") -> Ready:
     """Returns while requests are welcome; needs no API key.
 
     503 with the code `draining`, `database-away`, `queue-full` or `disk-full` while they are not.
+    All gateways of a fleet have one queue and one database: `ignore=queue-full` is for whoever
+    would take all of them out of service at once.
     """
     gateway: Gateway = request.app.state.gateway
     response.headers.update(_NOT_KEPT)
-    await gateway.readiness.check()
+    await gateway.readiness.check(ignored=ignore.split(","))
     return Ready()
 
 
 @router.get(
     "/metrics",
-    responses={**METRICS, **PROBLEMS[401, 403, 503]},
+    responses={**METRICS, **problems()},
     response_class=Response,
 )
 async def get_metrics(request: Request) -> Response:

@@ -11,13 +11,21 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from artscraper_gateway.errors import NotFound
+from artscraper_gateway.errors import (
+    InvalidRequest,
+    JobFailed,
+    NotFound,
+    NotReady,
+    TooBusy,
+    UnsatisfiableRange,
+)
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
-from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
+from artscraper_gateway.routes.openapi import LAYER
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.store import Job
 from artscraper_runner import PREVIEW_SIDES
 
@@ -46,7 +54,10 @@ Size = Annotated[
 @router.get(
     "/{job_id}/layers/{stage}",
     response_class=FileResponse,
-    responses={**LAYER, **PROBLEMS[404, 409, 416, 503]},
+    responses={
+        **LAYER,
+        **problems(NotFound, NotReady, JobFailed, UnsatisfiableRange, InvalidRequest, TooBusy),
+    },
 )
 async def get_layer(
     job_id: str,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from artscraper_gateway.errors import (
+    GatewayError,
+)
 from artscraper_gateway.routes import Gateway
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_runner import default_stages, stage_names, stage_obstacle
 
 router = APIRouter(prefix="/v1", tags=["limits"])
@@ -35,7 +39,7 @@ class Limits(BaseModel):
     stages: list[StageChoice] = Field(description="in the order in which they run")
 
 
-@router.get("/limits")
+@router.get("/limits", responses=problems(common=(GatewayError,)))
 def get_limits(request: Request) -> Limits:
     """Returns the limits and choices; needs no API key."""
     gateway: Gateway = request.app.state.gateway

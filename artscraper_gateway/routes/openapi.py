@@ -1,8 +1,7 @@
-"""What FastAPI cannot read off the routes: the two request bodies, and the problems."""
+"""What FastAPI cannot read off the routes: request bodies, files, streams, examples."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from artscraper_gateway.schemas import (
@@ -10,25 +9,8 @@ from artscraper_gateway.schemas import (
     BatchByReference,
     JobByReference,
     JobOptions,
-    ProblemDetails,
+    JobState,
 )
-
-
-class _Problems(dict[Any, Any]):
-    """`PROBLEMS[404, 409]`: the `responses` of a route that may answer with these."""
-
-    def __missing__(self, statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
-        schema = {"$ref": "#/components/schemas/ProblemDetails"}
-        return {
-            status: {
-                "description": HTTPStatus(status).phrase,
-                "content": {"application/problem+json": {"schema": schema}},
-            }
-            for status in statuses
-        }
-
-
-PROBLEMS = _Problems()
 
 
 def _form_schema() -> dict[str, Any]:
@@ -71,7 +53,13 @@ SUBMIT_BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _form_schema()},
-            "application/json": {"schema": JobByReference.model_json_schema()},
+            "application/json": {
+                "schema": JobByReference.model_json_schema(),
+                "examples": {
+                    "by URL": {"value": {"image_url": "https://example.org/art.jpg"}},
+                    "by path": {"value": {"local_path": "input/astronaut.jpg", "seed": 7}},
+                },
+            },
         },
     }
 }
@@ -94,7 +82,10 @@ BATCH_BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _batch_form_schema()},
-            "application/json": {"schema": BatchByReference.model_json_schema()},
+            "application/json": {
+                "schema": BatchByReference.model_json_schema(),
+                "example": {"strength": "low", "items": [{"local_path": "input/astronaut.jpg"}]},
+            },
         },
     }
 }
@@ -120,10 +111,29 @@ _EVENT: dict[str, Any] = {
     },
 }
 
+_STREAM = """id: 3
+event: progress
+data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
+
+"""
+
+PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "respond-async for a 202; wait=N to be answered at the end, after N s at most",
+    "schema": {"type": "string"},
+    "example": "wait=30",
+}
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "Accepted, as `Prefer: respond-async` asks for.", "model": JobState},
+}
+
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events.",
-        "content": {"text/event-stream": {"schema": _EVENT}},
+        "content": {"text/event-stream": {"schema": _EVENT, "example": _STREAM}},
     },
     204: {"description": "Nothing will follow the event that Last-Event-ID names."},
 }
@@ -161,17 +171,3 @@ ARCHIVE: dict[int | str, dict[str, Any]] = {
         "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-
-PROBLEM_SCHEMA = ProblemDetails.model_json_schema()
-_FASTAPIS_OWN = {"HTTPValidationError", "ValidationError"}
-
-
-def describe_refusals(schema: dict[str, Any]) -> None:
-    """Puts problems in the place of FastAPI's own description of requests that are not valid."""
-    for operations in schema["paths"].values():
-        for operation in operations.values():
-            answers = operation["responses"]
-            if "application/json" in answers.get("422", {}).get("content", {}):
-                answers["422"] = PROBLEMS[422,][422]
-    for name in _FASTAPIS_OWN:
-        schema["components"]["schemas"].pop(name, None)

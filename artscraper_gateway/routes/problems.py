@@ -54,6 +54,8 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     """What Starlette raises itself: no such path, method not allowed."""
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that is no JSON in an odd way
+        return _answer(request, InvalidRequest(str(error.detail)))
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
     headers = dict(error.headers or {})

@@ -56,6 +56,9 @@ def test_a_full_queue_is_told_until_there_is_room(
         answer = until(lambda: not_ready(gateway), what="the full queue is seen")
         assert reason(answer) == "queue-full" and "1 may" in answer.json()["detail"]
         assert client.get("/livez").status_code == 200
+        assert client.get("/readyz?ignore=queue-full").status_code == 200
+        assert client.get("/readyz?ignore=disk-full,database-away").status_code == 503
+        assert client.get("/readyz?ignore=draining").status_code == 422
         client.delete(f"/v1/jobs/{job['job_id']}")
     until(lambda: ready(gateway).status_code == 200, what="there is room again")
 

@@ -111,6 +111,18 @@ def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
     assert done.stdout.startswith("done ['original'"), done.stderr
 
 
+def test_the_client_that_comes_along(documented: tuple[GatewayProcess, Path]) -> None:
+    gateway, folder = documented
+    source = blocks("python")[-2].replace(DOCUMENTED_BASE, gateway.base_url)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", source]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment
+    )
+    files = "['00-original.jpg', '01-invisible-watermark.jpg']"
+    assert done.stdout.endswith(f"done {files}\n"), done.stderr
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_javascript_client(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented

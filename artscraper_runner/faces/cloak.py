@@ -21,6 +21,7 @@ from artscraper_runner.faces.published_cloak import published_change
 from artscraper_runner.faces.recogniser import embedding, face_network
 from artscraper_runner.faces.region import FaceRegion
 from artscraper_runner.images import open_picture
+from artscraper_runner.perceptual_map import budget_map
 from artscraper_runner.presets import PUBLISHED, strength_named
 from artscraper_runner.types import Controls, PictureLimits, ProtectionOptions
 from artscraper_runner.working_size import added
@@ -139,7 +140,7 @@ class Cloaking:
             room=Room.within(original, seen, self._budget / 255),
             edge=self._writable(region),
             objective=objective,
-            numbers=DEFAULT_CLOAK,
+            numbers=DEFAULT_CLOAK.hidden(self._hidden(original, region)),
             budget=self._budget / 255,
             controls=controls,
             what=what,
@@ -167,6 +168,13 @@ class Cloaking:
             what=what,
         )
         return region.from_chip(change) * self._writable(region), taken
+
+    def _hidden(self, original: torch.Tensor, region: FaceRegion) -> float:
+        """How many times as much as flat skin the face hides, by the median of the map."""
+        strength = strength_named(self.options.strength)
+        flat, slope = strength.flat / 255, strength.texture * DEFAULT_CLOAK.texture
+        bounds = budget_map(original, budget=1.0, floor=flat, slope=slope)
+        return (bounds[region.soft_edge() > 0.5] / flat).median().item()
 
     @property
     def _budget(self) -> int:

@@ -15,6 +15,7 @@ from artscraper_runner.faces.alignment import Alignment
 
 Pixels = NDArray[np.uint8]
 _GROWN = 1.1  # of the recogniser's square: room for what it sees when landmarks move
+_GRID = 16  # px; regions begin where JPEG's blocks do, so that it treats both alike
 _SOFT_EDGE = 0.1  # of the square's side: how far a change takes to fade away
 _BAND_ROWS = 256  # of the picture, converted at once: as floats a large one takes gigabytes
 
@@ -41,7 +42,8 @@ class FaceRegion:
         while alignment.side / shrunk >= 2 * CHIP_SIDE:
             shrunk *= 2
         corners = alignment.corners(_GROWN)
-        left, top = np.maximum(0, np.floor(corners.min(0) / shrunk).astype(int) * shrunk)
+        grid = max(_GRID, shrunk)
+        left, top = np.maximum(0, np.floor(corners.min(0) / grid).astype(int) * grid)
         right, bottom = np.minimum(size[::-1], np.ceil(corners.max(0)).astype(int) + 1)
         width, height = (int(right - left) // shrunk, int(bottom - top) // shrunk)
         if width < 1 or height < 1:

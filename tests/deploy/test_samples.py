@@ -123,7 +123,7 @@ def test_the_manifests_start_a_fleet_that_the_gateway_understands() -> None:
             assert config.worker_concurrency == 0
             needed_s = config.drain_notice + _OPEN_REQUESTS_S
             probes = [container[f"{which}Probe"] for which in ("startup", "liveness", "readiness")]
-            assert {probe["httpGet"]["path"] for probe in probes} <= paths
+            assert {probe["httpGet"]["path"].partition("?")[0] for probe in probes} <= paths
             readiness = probes[2]
             seen_s = readiness["periodSeconds"] * readiness["failureThreshold"]
             assert config.drain_notice > seen_s, "requests would still come when it is gone"

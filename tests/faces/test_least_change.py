@@ -71,3 +71,10 @@ def test_a_layer_that_is_farther_off_may_not_go_farther():
     assert torch.allclose(room.low, torch.tensor(-0.1 - BUDGET))
     white = Room.within(torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1, 1), BUDGET)
     assert white.high.max() == 0
+
+
+def test_texture_loosens_the_bounds_up_to_a_limit():
+    flat, some, much = (DEFAULT_CLOAK.hidden(times) for times in (0.6, 1.5, 40.0))
+    assert flat == DEFAULT_CLOAK
+    assert some.wide == pytest.approx(1.5 * DEFAULT_CLOAK.wide)
+    assert much.wide == pytest.approx(DEFAULT_CLOAK.most_hidden * DEFAULT_CLOAK.wide)

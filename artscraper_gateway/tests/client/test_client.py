@@ -105,6 +105,7 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
         "stages": ("mist",),
         "strength": "low",
         "encoder": "bundled",
+        "preset": "default",
         "seed": 3,
         "nightshade_target": face,
         "fawkes_target": str(face),

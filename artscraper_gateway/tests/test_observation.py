@@ -1,0 +1,102 @@
+"""Around every request: an id that comes back whatever happens, and a count."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.errors import NotFound
+from artscraper_gateway.exposition import Exposition
+from artscraper_gateway.figures import Recorder
+from artscraper_gateway.routes.observation import Observation
+from artscraper_gateway.routes.problems import add_problem_handlers
+from artscraper_gateway.tests.test_figures import of, samples
+from artscraper_gateway.tracing import Tracing
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks an app in this process; what it raises is answered, as a server would."""
+
+    app: FastAPI
+
+    def get(self, path: str, headers: dict[str, str | bytes] | None = None) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                return await client.get(path, headers=headers)
+
+        return anyio.run(ask)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder("web", "here")
+
+
+@pytest.fixture
+def client(recorder: Recorder) -> Client:
+    app = FastAPI()
+    app.state.recorder = recorder
+    add_problem_handlers(app)
+    app.add_middleware(Observation, recorder=recorder, tracing=Tracing())
+
+    @app.get("/well")
+    def answer() -> str:
+        return "well"
+
+    @app.get("/missing")
+    def miss() -> str:
+        raise NotFound("nothing here")
+
+    @app.get("/broken")
+    def fail() -> str:
+        raise KeyError("/secret/server/path")
+
+    return Client(app)
+
+
+@pytest.mark.parametrize("path", ["/well", "/missing", "/broken", "/no/such/route"])
+def test_every_answer_has_the_requests_id(client: Client, path: str) -> None:
+    answer = client.get(path, headers={"X-Request-Id": "Order_6.6-a"})
+    assert answer.headers.get_list("x-request-id") == ["Order_6.6-a"]
+
+
+@pytest.mark.parametrize("path", ["/well", "/broken"])
+@pytest.mark.parametrize(
+    "given", [None, "", "a b", "a" * 65, "a\tb", "<b>", "a;b", "ä", "x=1", "a,b"]
+)
+def test_an_id_that_is_not_well_formed_is_not_taken_over(
+    client: Client, path: str, given: str | None
+) -> None:
+    headers: dict[str, str | bytes] = {} if given is None else {"X-Request-Id": given.encode()}
+    made = client.get(path, headers=headers).headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    assert made != client.get(path, headers=headers).headers["x-request-id"]
+
+
+def test_answers_are_counted_by_status_and_problems_by_code(
+    client: Client, recorder: Recorder, tmp_path: Path
+) -> None:
+    for path in ("/well", "/missing", "/broken", "/broken"):
+        client.get(path)
+    config = GatewayConfig(base_dir=tmp_path)
+    engine = open_engine(config)
+    recorder.flush(engine)
+    found = samples(Exposition(config, engine).render("")[0].decode())
+    engine.dispose()
+    statuses = {
+        status: of(found, "artscraper_http_requests_total", status=status)
+        for status in ("200", "404", "500")
+    }
+    assert statuses == {"200": 1, "404": 1, "500": 2}
+    assert of(found, "artscraper_rejections_total", reason="not-found") == 1
+    assert of(found, "artscraper_rejections_total", reason="internal-error") == 2
