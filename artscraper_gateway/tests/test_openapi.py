@@ -164,8 +164,17 @@ def body(world: World, method: str, path: str) -> dict[str, Any]:
     return {"params": QUERIES.get(path, {})}
 
 
-def filled(path: str, *, job: str, batch: str = NOBODY, delivery: str = "msg_0") -> str:
-    stage = "invisible-watermark" if "masks" in path else "original"
+def filled(
+    path: str,
+    *,
+    job: str,
+    batch: str = NOBODY,
+    delivery: str = "msg_0",
+    is_unfinished: bool = False,
+) -> str:
+    # The original is there from the beginning, and of a job that failed.
+    by_stage = "masks" in path or is_unfinished
+    stage = "invisible-watermark" if by_stage else "original"
     ids = {"job_id": job, "batch_id": batch, "stage": stage, "delivery_id": delivery}
     return path.format(**ids)
 
@@ -195,9 +204,9 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         return world.call(method, filled(path, job=NOBODY), **good)
     if code == "not-ready":
         waiting = {"job": world.waiting, "batch": world.waiting_batch}
-        return world.call(method, filled(path, **waiting), **good)
+        return world.call(method, filled(path, **waiting, is_unfinished=True), **good)
     if code == "job-failed":
-        return world.call(method, filled(path, job=world.failed), **good)
+        return world.call(method, filled(path, job=world.failed, is_unfinished=True), **good)
     if code == "invalid-request":
         return world.call(method, filled(path, **ids), **INVALID[method, path])
     if code == "unsatisfiable-range":
