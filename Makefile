@@ -6,9 +6,12 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 INSTALLED_CHECKS := $(VENV)/.installed-checks
 
+TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: lock audit licences sbom check-deploy setup-checks setup-deploy run test test-slow setup setup-tests setup-fleet setup-chromium lint benchmark screenshots clean
+.PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
+    licences lint lock pictures run sbom screenshots setup setup-checks setup-chromium setup-deploy \
+    setup-fleet setup-node setup-tests soak test test-slow typescript
 
 ## run: start the gateway, or protect one picture with IMAGE=path
 run: setup
@@ -25,6 +28,23 @@ test: setup-tests
 ## test-slow: run the tests that take minutes
 test-slow: setup-tests
 	$(BIN)/python -m pytest -q -m slow
+
+## fuzz: try the service with thousands of hostile inputs, the same ones each time (3 minutes)
+fuzz: fuzz-addresses fuzz-intake fuzz-api
+
+FUZZ = $(BIN)/python -m pytest -q -s -m fuzz artscraper_gateway/tests/fuzz
+
+## fuzz-api: try every operation of the OpenAPI description and chains of them, by schemathesis
+fuzz-api: setup-tests
+	$(FUZZ)/test_api.py
+
+## fuzz-intake: take in 10,000 damaged pictures of every accepted format, in bounded processes
+fuzz-intake: setup-tests
+	$(FUZZ)/test_intake.py
+
+## fuzz-addresses: try 1,000 disguises of addresses that are not public
+fuzz-addresses: setup-tests
+	$(FUZZ)/test_addresses.py
 
 ## setup: make the virtual environment with all that the default job needs
 setup: $(INSTALLED)
@@ -51,6 +71,15 @@ setup-deploy:
 	    command -v nginx >/dev/null || test -x /usr/sbin/nginx; } || { \
 	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
 	        nginx-light caddy prometheus; }
+
+## setup-node: install Node.js by apt and what the TypeScript client is made with; skipped without
+setup-node: $(TYPESCRIPT)/node_modules/.package-lock.json
+
+$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json
+	{ command -v node && command -v npm; } >/dev/null || { \
+	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq nodejs npm; }
+	cd $(TYPESCRIPT) && npm ci --no-audit --no-fund
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -84,6 +113,14 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+
+## soak: ten minutes of mixed jobs while workers are killed; nothing may be lost or left behind
+soak: setup-tests
+	$(BIN)/python benchmarks/soak.py --minutes 10
+
+## pictures: make the README's pictures anew (needs chromium)
+pictures: setup-tests
+	$(BIN)/python benchmarks/pictures.py
 
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests
@@ -119,6 +156,16 @@ sbom: $(INSTALLED_CHECKS)
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
 check-deploy: setup-tests setup-checks
 	$(BIN)/python -m pytest -q -rs tests/deploy
+
+## typescript: make the TypeScript client from the OpenAPI description, and compile it
+typescript: setup setup-node
+	$(BIN)/python -c 'import json; from artscraper_gateway import create_app; \
+	    print(json.dumps(create_app().openapi()))' > $(TYPESCRIPT)/openapi.json
+	cd $(TYPESCRIPT) && npm run build
+
+## configuration: write docs/configuration.md from the settings
+configuration: setup
+	$(BIN)/python -m artscraper_gateway.settings_reference
 
 clean:
 	rm -rf $(VENV) build *.egg-info

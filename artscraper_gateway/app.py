@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from artscraper_gateway.api_keys import Keyring, KeyStore
 from artscraper_gateway.batches import Batches
@@ -48,8 +47,8 @@ from artscraper_gateway.routes import (
 )
 from artscraper_gateway.routes.access import RateLimitHeaders
 from artscraper_gateway.routes.observation import Observation
-from artscraper_gateway.routes.openapi import PROBLEM_SCHEMA
 from artscraper_gateway.routes.pages import add_page
+from artscraper_gateway.routes.problem_docs import describe
 from artscraper_gateway.routes.problems import add_problem_handlers
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.submission import Submission
@@ -155,7 +154,5 @@ def _gateway(
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schema["components"]["schemas"]["ProblemDetails"] = PROBLEM_SCHEMA
-        app.openapi_schema = schema
+        app.openapi_schema = describe(app)
     return app.openapi_schema

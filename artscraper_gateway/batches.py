@@ -21,7 +21,8 @@ from artscraper_gateway.errors import GatewayError, StorageFailed
 from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
 from artscraper_gateway.job_queue import NewBatch, Terms
-from artscraper_gateway.store import DELETING, FINISHED, Job, NewJob
+from artscraper_gateway.job_statements import DELETING
+from artscraper_gateway.store import FINISHED, Job, NewJob
 from artscraper_gateway.submission import Offer, Submission
 
 _DOWNLOADS_AT_ONCE = 8
@@ -107,6 +108,11 @@ class Batches:
         if row is None or not found:
             return None
         return Batch(**row._mapping, jobs=found)
+
+    def forget(self, batch_id: str) -> None:
+        """Removes the record of a batch whose jobs were deleted."""
+        with self.submission.listing.engine.begin() as connection:
+            connection.execute(sa.delete(batches).where(batches.c.id == batch_id))
 
     async def _stage(
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms

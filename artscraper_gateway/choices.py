@@ -23,11 +23,13 @@ from artscraper_runner import (
 _PROTECTION_FIELDS = (
     "strength",
     "encoder",
+    "preset",
     "seed",
     "nightshade_target",
     "watermark_text",
     "watermark_method",
 )
+_OF_THE_SETTINGS = ("strength", "encoder", "preset")  # where the caller names none
 _OF_THE_JOB = {"priority", "callback_url"}  # kept in the job's row, not with what it runs on
 
 
@@ -54,7 +56,7 @@ class Choices:
         request = options.model_dump(exclude=_OF_THE_JOB)
         asked = {name: request.pop(name) for name in _PROTECTION_FIELDS}
         given = {name: value for name, value in asked.items() if value is not None}
-        defaults = {"strength": self.config.strength, "encoder": self.config.encoder}
+        defaults = {name: getattr(self.config, name) for name in _OF_THE_SETTINGS}
         request["protection"] = {**defaults, **given}
         try:
             self._check_encoder(request["protection"]["encoder"])

@@ -1,20 +1,27 @@
-"""The command line: `serve` (the default), `worker` and `keys`; every setting is an option."""
+"""The command line: `serve` (the default), `worker`, `check`, `keys`, `submit`."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from artscraper_gateway.config import GatewayConfig
 
 _COMMANDS = ("serve", "worker")
-_SECRETS = ("database_url", "tineye_api_key")
+# Their options are their own.
+_OTHERS = {
+    "check": "artscraper_gateway.check_command",
+    "keys": "artscraper_gateway.key_commands",
+    "submit": "artscraper_gateway.submit_command",
+}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -22,21 +29,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0, or 2 when a setting is not valid."""
     from pydantic import ValidationError
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["keys"]:
-        from artscraper_gateway.key_commands import main as manage_keys
+    from artscraper_gateway.config import GatewayConfig
+    from artscraper_gateway.setting_sources import SettingsFileUnusable, wrong_settings
 
-        return manage_keys(given[1:])
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in _OTHERS:
+        run: Callable[[Sequence[str]], int] = import_module(_OTHERS[given[0]]).main
+        return run(given[1:])
     command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
-    options = _parser(command).parse_args(given)
+    options = settings_parser(command).parse_args(given)
     try:
-        config = _config(options)
+        config = config_from(options)
+    except SettingsFileUnusable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except ValidationError as error:
-        for found in error.errors():
-            name = ".".join(str(part) for part in found["loc"])
-            # A URL may hold a password, so what was found is not repeated for secrets.
-            shown = "" if name in _SECRETS else f", found {found['input']!r}"
-            print(f"error: {name}: {found['msg']}{shown}", file=sys.stderr)
+        for line in wrong_settings(GatewayConfig, error):
+            print(f"error: {line}", file=sys.stderr)
         return 2
     from artscraper_gateway.logs import set_up_logging
     from artscraper_gateway.migrations import DatabaseRefused
@@ -54,14 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def settings_parser(command: str) -> argparse.ArgumentParser:
+    """Returns the parser of `serve`, `worker` or `check`: every setting is an option."""
     from artscraper_gateway.config import GatewayConfig
 
     parser = argparse.ArgumentParser(
         prog="python -m artscraper_gateway",
-        usage=f"%(prog)s [{' | '.join(_COMMANDS)}] [options]",
+        usage=f"%(prog)s [{' | '.join((*_COMMANDS, *_OTHERS))}] [options]",
         description="Protect pictures over HTTP. serve (the default) answers requests and looks"
-        " after the workers; worker works the queues of an existing gateway, here or elsewhere.",
+        " after the workers; worker works the queues of an existing gateway, here or elsewhere."
+        " check tells whether the settings will do; keys manages API keys; submit sends"
+        " pictures to a gateway.",
         argument_default=argparse.SUPPRESS,
     )
     if command == "worker":
@@ -75,6 +87,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
             metavar="VALUE",
             help="the same as --worker-concurrency",
         )
+    elif command == "check":
+        parser.add_argument("--json", action="store_true", help="print JSON")
     else:
         parser.add_argument(
             "--no-worker",
@@ -83,6 +97,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
             const="0",
             help="only accept jobs; workers elsewhere work the queue",
         )
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML file with settings (default: artscraper.toml)"
+    )
     for name, field in GatewayConfig.model_fields.items():
         default = field.default
         shown = ",".join(str(part) for part in default) if isinstance(default, tuple) else default
@@ -95,9 +112,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _config(options: argparse.Namespace) -> GatewayConfig:
+def config_from(options: argparse.Namespace) -> GatewayConfig:
+    """Returns the settings, those on the command line first; raises as GatewayConfig."""
     from artscraper_gateway.config import GatewayConfig
+    from artscraper_gateway.setting_sources import FILE_VARIABLE
 
+    if "config" in options:
+        os.environ[FILE_VARIABLE] = options.config  # as if it had been there
     fields: dict[str, Any] = {
         name: value for name, value in vars(options).items() if name in GatewayConfig.model_fields
     }

@@ -1,7 +1,7 @@
-"""Every setting of the gateway: a constructor argument, an environment variable, a CLI option.
+"""Every setting of the gateway: a constructor argument, a CLI option, an environment variable, a
+line of `.env` or of a TOML file; see `setting_sources` for their order.
 
-`ARTSCRAPER_GATEWAY_<FIELD>` in the environment and `--<field>` on the command line; the command
-line beats the environment, which beats the default. Lists are comma-separated in both.
+Lists are comma-separated but for TOML, which has its own. docs/configuration.md is made from here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from artscraper_gateway.setting_sources import (
+    ENVIRONMENT_PREFIX,
+    FILE_VARIABLE,
+    NO_FILES,
+    file_sources,
+)
 from artscraper_runner import TINEYE_URL, PictureLimits
-
-ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
 
 
 class GatewayConfig(BaseSettings):
@@ -22,6 +31,7 @@ class GatewayConfig(BaseSettings):
 
     Raises:
         pydantic.ValidationError: a value is out of its range, or a name is unknown.
+        SettingsFileUnusable: the TOML file is not there, or is no TOML.
     """
 
     model_config = SettingsConfigDict(
@@ -100,6 +110,9 @@ class GatewayConfig(BaseSettings):
         "medium", pattern="^(low|medium|high)$", description="strength of jobs that name none"
     )
     encoder: str = Field("bundled", description="encoder of jobs that name none")
+    preset: str = Field(
+        "default", pattern="^(default|published)$", description="preset of jobs that name none"
+    )
     models_dir: Path | None = Field(None, description="folder of encoders' weights")
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
@@ -133,6 +146,18 @@ class GatewayConfig(BaseSettings):
     )
     log_format: str = Field("text", pattern="^(text|json)$", description="one line an event")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns the sources, the first to decide first."""
+        return init_settings, env_settings, *file_sources(settings_cls)
 
     @field_validator("local_roots", "allowed_hosts", "queues", mode="before")
     @classmethod
@@ -195,8 +220,11 @@ class GatewayConfig(BaseSettings):
         )
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables that make another process build this same configuration."""
-        values: dict[str, str] = {}
+        """Returns the variables that make another process build this same configuration.
+
+        The process reads no files, whose values would take the place of those that are none.
+        """
+        values = {FILE_VARIABLE: NO_FILES}
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, tuple):

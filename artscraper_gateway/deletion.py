@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,11 @@ class Deletion:
             return False
         self._complete(job_id)
         return True
+
+    def delete_all(self, job_ids: Sequence[str]) -> None:
+        """Deletes the jobs as `delete` does; all are marked first, so that none of them begins."""
+        for job_id in [each for each in job_ids if self.store.mark_deleting(each)]:
+            self._complete(job_id)
 
     def finish_interrupted(self) -> None:
         """Completes deletions that an earlier process began, and removes abandoned uploads."""

@@ -1,7 +1,7 @@
 """The durable queue as the web process sees it: put a job in, take one out.
 
 `heavy` jobs decode the picture and run one at a time in a process, so that a crash is blamed on
-the job that caused it. With `gpu_queue` set, jobs with a stage that looks through an encoder have
+the job that caused it. With `gpu_queue` set, jobs with a stage that looks through a network have
 a queue of their own, for workers on machines that have a CUDA device; a worker takes one heavy job
 at a time of each. `light` jobs only file the picture away. They are no workflows: their rows are
 the queue, and workers take them from there by the dozen (`light_jobs.py`), for a workflow costs
@@ -25,6 +25,7 @@ from artscraper_gateway.errors import QueueFull, StorageFailed
 from artscraper_gateway.idempotency import IdempotencyClaim, claim
 from artscraper_gateway.job_listing import ShownJob
 from artscraper_gateway.store import JobStore, NewJob
+from artscraper_runner import needs_network
 
 APPLICATION = "artscraper-gateway"
 # Pinned: a changed version would leave the jobs of the old one waiting for an old worker. Raise it
@@ -33,7 +34,6 @@ WORKFLOW_VERSION = "1"
 WORKFLOW = "run_job"
 LIGHT, HEAVY, GPU = "light", "heavy", "gpu"
 QUEUES = {"cpu": HEAVY, "gpu": GPU}  # of workflows, by what workers are told to take
-_THROUGH_AN_ENCODER = {"fawkes", "photoguard", "mist", "nightshade"}
 _NORMAL_PRIORITY = 101  # of the queue, where lower runs first; unset would be 0, ahead of all
 
 _in_queue = sa.func.count()
@@ -53,7 +53,7 @@ def is_heavy(request: dict[str, Any]) -> bool:
 
 def queue_for(request: dict[str, Any], *, gpu_queue: bool) -> str:
     """Returns the queue of a job; `gpu_queue` says whether there is one for encoders' jobs."""
-    if gpu_queue and _THROUGH_AN_ENCODER & set(request["stages"]):
+    if gpu_queue and needs_network(request["stages"]):
         return GPU
     return HEAVY if is_heavy(request) else LIGHT
 

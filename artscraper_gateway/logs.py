@@ -107,11 +107,18 @@ def set_up_logging(config: GatewayConfig) -> None:
     queue = logging.getLogger("dbos")  # it would write lines of its own form
     queue.handlers, queue.propagate = [handler], False
     queue.setLevel("WARNING")
+    queue.addFilter(_is_news)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda given: _log_uncaught(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Of a job that was cancelled or deleted its worker has told; the queue adds a traceback."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "DBOSAwaitedWorkflowCancelledError"
 
 
 def _secrets_of(config: GatewayConfig) -> list[str]:

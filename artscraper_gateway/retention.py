@@ -17,7 +17,8 @@ from artscraper_gateway.database import batches, jobs
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.idempotency import KEPT_S, drop_expired
 from artscraper_gateway.job_queue import JobQueue
-from artscraper_gateway.store import DELETING, FINISHED
+from artscraper_gateway.job_statements import DELETING
+from artscraper_gateway.store import FINISHED
 
 _log = logging.getLogger(__name__)
 SCHEDULE = "retention"

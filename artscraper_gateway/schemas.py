@@ -45,6 +45,11 @@ class JobOptions(BaseModel):
     encoder: str | None = Field(
         None, max_length=200, description="what the attacks look through; none = the gateway's"
     )
+    preset: Literal["default", "published"] | None = Field(
+        None,
+        description="numbers of the attacks: ours, or each paper's own, which take minutes;"
+        " none = the gateway's",
+    )
     seed: int | None = Field(
         None, ge=0, le=2**31 - 1, description="same seed, same picture: same bytes; none = 0"
     )
@@ -225,6 +230,13 @@ class JobDeleted(BaseModel):
     """The answer to a deletion."""
 
     job_id: str
+    status: Literal["deleted"]
+
+
+class BatchDeleted(BaseModel):
+    """The answer to a batch's deletion."""
+
+    batch_id: str
     status: Literal["deleted"]
 
 

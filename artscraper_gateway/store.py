@@ -13,103 +13,24 @@ from artscraper_gateway.database import jobs, workers
 from artscraper_gateway.deliveries import add_delivery
 from artscraper_gateway.events import append_event
 from artscraper_gateway.heartbeats import WorkerGivenUp
+from artscraper_gateway.job_statements import (
+    ADD,
+    BEGIN_STAGE,
+    CANCEL,
+    DELETING,
+    FIND,
+    FINISH,
+    HOLD,
+    PROGRESS,
+    SHOWN,
+    TAKE,
+    WAITING,
+)
 
 # queued -> running -> done | error; any of them -> deleting -> (no row).
 Status = Literal["queued", "running", "done", "error"]
-DELETING = "deleting"
 FINISHED = ("done", "error")
 CANCELLED, FAILED = "cancelled", "failed"  # codes of why a job ended in error
-
-
-# Built once: building a statement costs more than running it on SQLite.
-_IS_OPEN = sa.and_(jobs.c.id == sa.bindparam("job_id"), jobs.c.status.in_(("queued", "running")))
-_FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"), jobs.c.status != DELETING)
-_ADD = sa.insert(jobs)
-# A worker writes about a job that it holds, or takes one that nobody holds.
-_IS_FREE_OR_MINE = sa.or_(jobs.c.worker.is_(None), jobs.c.worker == sa.bindparam("new_worker"))
-_FARTHER = sa.case(
-    (jobs.c.progress < sa.bindparam("new_progress"), sa.bindparam("new_progress")),
-    else_=jobs.c.progress,
-)
-_NEXT = jobs.c.revision + 1
-_BEGUN = {
-    "status": "running",
-    "stage": sa.bindparam("new_stage"),
-    "stage_attempts": sa.case(
-        (jobs.c.stage == sa.bindparam("new_stage"), jobs.c.stage_attempts + 1), else_=1
-    ),
-    "progress": _FARTHER,
-    "revision": _NEXT,
-    "worker": sa.bindparam("new_worker"),
-    "started_at": sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
-    "updated_at": sa.bindparam("now"),
-}
-_HOLD = sa.update(jobs).where(_IS_OPEN, _IS_FREE_OR_MINE).values(worker=sa.bindparam("new_worker"))
-_BEGIN_STAGE = (
-    sa.update(jobs)
-    .where(_IS_OPEN, _IS_FREE_OR_MINE)
-    .values(**_BEGUN)
-    .returning(jobs.c.stage_attempts, jobs.c.revision, jobs.c.progress)
-)
-# Of those that nobody holds, the first to be run. Ordered by one column, as the index is.
-_others = jobs.alias()
-_WAITING = (
-    sa.select(jobs.c.id)
-    .where(
-        jobs.c.status == sa.bindparam("in_status"),
-        jobs.c.queue == sa.bindparam("in_queue"),
-        jobs.c.worker.is_(None),
-        jobs.c.priority
-        == sa.select(sa.func.max(_others.c.priority))
-        .where(
-            _others.c.status == sa.bindparam("in_status"),
-            _others.c.queue == sa.bindparam("in_queue"),
-            _others.c.worker.is_(None),
-        )
-        .scalar_subquery(),
-    )
-    .order_by(jobs.c.submitted_at)
-    .limit(sa.bindparam("at_most"))
-    .with_for_update(skip_locked=True)
-)
-_TAKE = (
-    sa.update(jobs)
-    .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .where(jobs.c.status.in_(("queued", "running")), jobs.c.worker.is_(None))
-    .values(**_BEGUN)
-    .returning(jobs)
-)
-_PROGRESS = (
-    sa.update(jobs)
-    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
-    .values(progress=_FARTHER, revision=_NEXT, updated_at=sa.bindparam("now"))
-    .returning(jobs.c.revision, jobs.c.progress, jobs.c.stage)
-)
-_ENDED = {
-    "status": sa.bindparam("new_status"),
-    "error": sa.bindparam("reason"),
-    "error_code": sa.bindparam("code"),
-    "progress": sa.case((sa.bindparam("new_status") == "done", 1.0), else_=jobs.c.progress),
-    "revision": _NEXT,
-    "finished_at": sa.bindparam("now"),
-    "updated_at": sa.bindparam("now"),
-}
-_SHOWN = ("status", "stage", "progress", "error", "error_code")
-_TOLD = (*_SHOWN, "id", "revision", "owner", "callback_url", "submitted_at", "batch_id")
-_FINISH = (
-    sa.update(jobs)
-    .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
-    .values(
-        **_ENDED,
-        worker=None,
-        disk_bytes=sa.func.coalesce(sa.bindparam("bytes"), jobs.c.disk_bytes),
-    )
-    .returning(*(jobs.c[name] for name in _TOLD))
-)
-# The worker that holds the job lets go of it itself, once it has stopped.
-_CANCEL = (
-    sa.update(jobs).where(_IS_OPEN).values(**_ENDED).returning(*(jobs.c[name] for name in _TOLD))
-)
 
 
 @dataclass(frozen=True)
@@ -188,13 +109,13 @@ class JobStore:
             "stage_attempts": 0,
             "watermark": new.request["protection"]["watermark_payload"],
         }
-        connection.execute(_ADD, values)
+        connection.execute(ADD, values)
         return Job(**values)
 
     def find(self, job_id: str) -> Job | None:
         """Returns the job, or None when there is none or it is being deleted."""
         with self.engine.connect() as connection:
-            row = connection.execute(_FIND, {"job_id": job_id}).one_or_none()
+            row = connection.execute(FIND, {"job_id": job_id}).one_or_none()
         return None if row is None else Job(**row._mapping)
 
     def marked_with(self, number: str) -> Job | None:
@@ -213,7 +134,7 @@ class JobStore:
         try:
             with self.engine.begin() as connection:
                 values = {"job_id": job_id, "new_worker": worker}
-                return connection.execute(_HOLD, values).rowcount == 1
+                return connection.execute(HOLD, values).rowcount == 1
         except sa.exc.IntegrityError as error:
             raise WorkerGivenUp(worker) from error
 
@@ -237,7 +158,7 @@ class JobStore:
         }
         try:
             with self.engine.begin() as connection:
-                row = connection.execute(_BEGIN_STAGE, values).one_or_none()
+                row = connection.execute(BEGIN_STAGE, values).one_or_none()
                 if row is None:
                     return None
                 change = {"status": "running", "stage": stage, "progress": row.progress}
@@ -260,10 +181,10 @@ class JobStore:
                 ids: list[str] = []
                 for status in ("running", "queued"):
                     wanted = {"in_status": status, "in_queue": queue, "at_most": at_most - len(ids)}
-                    ids += connection.execute(_WAITING, wanted).scalars()
+                    ids += connection.execute(WAITING, wanted).scalars()
                 if not ids:
                     return []
-                rows = connection.execute(_TAKE, {**values, "ids": ids, "now": time.time()})
+                rows = connection.execute(TAKE, {**values, "ids": ids, "now": time.time()})
                 taken = [Job(**row._mapping) for row in rows]
                 for job in taken:
                     change = {"status": "running", "stage": stage, "progress": job.progress}
@@ -281,7 +202,7 @@ class JobStore:
             "now": time.time(),
         }
         with self.engine.begin() as connection:
-            row = connection.execute(_PROGRESS, values).one_or_none()
+            row = connection.execute(PROGRESS, values).one_or_none()
             if row is not None:
                 change = {"status": "running", "stage": row.stage, "progress": row.progress}
                 append_event(connection, job_id, row.revision, "progress", change)
@@ -296,14 +217,14 @@ class JobStore:
             for outcome in outcomes:
                 code = FAILED if outcome.error else None
                 values = {"by_worker": worker, "bytes": outcome.disk_bytes}
-                if _end(connection, _FINISH, outcome.job_id, outcome.error, code, **values):
+                if _end(connection, FINISH, outcome.job_id, outcome.error, code, **values):
                     ended.add(outcome.job_id)
         return ended
 
     def cancel(self, job_id: str) -> bool:
         """Ends the job as error, cancelled; False when it had ended. Its worker stops by itself."""
         with self.engine.begin() as connection:
-            return _end(connection, _CANCEL, job_id, "the job was cancelled", CANCELLED)
+            return _end(connection, CANCEL, job_id, "the job was cancelled", CANCELLED)
 
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
         """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
@@ -382,7 +303,7 @@ def _end(
     row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
     if row is None:
         return False
-    change = {name: row[name] for name in _SHOWN}
+    change = {name: row[name] for name in SHOWN}
     kind: Literal["done", "error"] = "error" if reason else "done"
     append_event(connection, job_id, row["revision"], kind, change)
     if row["callback_url"] is not None:

@@ -39,6 +39,7 @@ _HOME = {
     "check_options": "protections",
     "chosen_stages": "protections",
     "default_stages": "protections",
+    "needs_network": "protections",
     "encoder_names": "encoders",
     "watch_timings": "timings",
     "PREVIEW_SIDES": "types",
@@ -48,10 +49,17 @@ _HOME = {
     "run_full_workflow": "protection_pipeline",
     "protect_picture": "protection_pipeline",
     "analyse_picture": "analysis",
+    "Part": "availability",
+    "all_parts": "availability",
+    "device_name": "availability",
+    "stage_obstacle": "protections",
 }
 
 if TYPE_CHECKING:
     from artscraper_runner.analysis import analyse_picture as analyse_picture
+    from artscraper_runner.availability import Part as Part
+    from artscraper_runner.availability import all_parts as all_parts
+    from artscraper_runner.availability import device_name as device_name
     from artscraper_runner.encoders import encoder_names as encoder_names
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
@@ -73,7 +81,9 @@ if TYPE_CHECKING:
     from artscraper_runner.protections import check_options as check_options
     from artscraper_runner.protections import chosen_stages as chosen_stages
     from artscraper_runner.protections import default_stages as default_stages
+    from artscraper_runner.protections import needs_network as needs_network
     from artscraper_runner.protections import stage_names as stage_names
+    from artscraper_runner.protections import stage_obstacle as stage_obstacle
     from artscraper_runner.timings import watch_timings as watch_timings
     from artscraper_runner.types import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.types import TINEYE_URL as TINEYE_URL

@@ -208,6 +208,8 @@ def _print_results(folder: object, summary: Json) -> None:
     for layer in summary["layers"]:
         if layer.get("metrics", {}).get("effective") is False:
             print(f"note: {layer['stage']} does hardly more than noise here", file=sys.stderr)
+    for note in summary["notes"]:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:

@@ -48,18 +48,25 @@ class Observer:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+        self._last_record: tuple[object, Json] = (None, {})
 
     @torch.no_grad()
     def latent(self, picture: torch.Tensor) -> torch.Tensor:
         """Returns the flat latent (1, D) of float32 (1, 3, H, W) sRGB in [0, 1]."""
-        content = picture.detach().cpu().contiguous().numpy()
-        key = hashlib.sha256(repr(content.shape).encode() + content.tobytes()).digest()
+        key = _digest(picture)
         if key not in self._kept:
             self._kept[key] = self.encoder(picture).flatten(1)
             if len(self._kept) > _KEPT_LATENTS:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
+
+    def record(self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]) -> Json:
+        """Returns `effect_record`; the last one is remembered, for each stage's final figures."""
+        key = (_digest(original), _digest(changed), views)
+        if self._last_record[0] != key:
+            self._last_record = (key, _measured(self, original, changed, views))
+        return self._last_record[1]
 
     def displacement(self, original: torch.Tensor, changed: torch.Tensor) -> float:
         """Returns the effect, from 0; 0 too where the original's latent has no length."""
@@ -93,6 +100,12 @@ def effect_record(
     Pictures are float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits. `times_noise` is None
     where noise has no effect, that is, where nothing was changed.
     """
+    return {"encoder": observer.encoder.name, **observer.record(original, changed, views)}
+
+
+def _measured(
+    observer: Observer, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]
+) -> Json:
     noisy = random_signs(original, like=changed)
     effect, noise = {}, {}
     for name in views:
@@ -101,7 +114,6 @@ def effect_record(
         noise[name] = observer.displacement(view(original), view(noisy))
     ratios = {name: _ratio(effect[name], noise[name]) for name in views}
     return {
-        "encoder": observer.encoder.name,
         "effect": _rounded(effect),
         "noise_effect": _rounded(noise),
         "times_noise": ratios,
@@ -123,6 +135,13 @@ def random_signs(original: torch.Tensor, *, like: torch.Tensor, rounds: int = 8)
         reached = ((original + size * signs).clamp(0, 1) - original).square().mean().sqrt()
         size = size * wanted / reached.clamp_min(1e-6)
     return (original + size * signs).clamp(0, 1)
+
+
+def _digest(picture: torch.Tensor) -> bytes:
+    content = picture.detach().cpu().contiguous().numpy()
+    digest = hashlib.sha256(repr(content.shape).encode())
+    digest.update(content.data)
+    return digest.digest()
 
 
 def _ratio(effect: float, noise: float) -> float | None:

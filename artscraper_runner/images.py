@@ -206,9 +206,19 @@ def _readable_exif(image: Image.Image) -> Image.Exif:
         exif = image.getexif()
         for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             exif.get_ifd(directory)  # read while the file is open, kept by the object
+        _drop_unreadable(exif)
     except _DECODER_ERRORS:
         return Image.Exif()
     return exif
+
+
+def _drop_unreadable(exif: Image.Exif) -> None:
+    """Pillow decodes a field when it is asked for, and so may fail long after the opening."""
+    for tag in list(exif):
+        try:
+            exif[tag]
+        except _DECODER_ERRORS:
+            del exif[tag]
 
 
 def _orientation(exif: Image.Exif) -> int:

@@ -8,6 +8,7 @@ go, the gateway's durable workflow takes each as a step of its own.
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -113,12 +114,20 @@ class PictureRun:
             "image": self.shown_source or str(self.source.absolute()),
             "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
             "layers": layers,
+            "notes": self._notes() if len(layers) > 1 else [],
             "projects": project_rows(layers, analysis),
         }
         write_json(self.workspace.summary_path, summary)
         self.workspace.remove_halves()
         self.workspace.remove_work()
         return summary
+
+    def _notes(self) -> list[str]:
+        """What the layers lack of the original, in sentences."""
+        from artscraper_runner.saving import layer_format, why_xmp_is_left_out
+
+        why = why_xmp_is_left_out(self._picture, layer_format(self._picture, self.source))
+        return [why] if why else []
 
     def _with_final_measures(self, layers: list[Json]) -> list[Json]:
         """Adds, where a stage can tell, what is left of it in the last layer."""
@@ -130,7 +139,7 @@ class PictureRun:
         applied = {name: stage for name, stage in applied.items() if stage.measures_final}
         if not applied:
             return layers
-        final = open_picture(self.workspace.file(layers[-1]["path"]), self.limits).pixels
+        final = self._saved_pixels(self.workspace.file(layers[-1]["path"]))
         given = self._stage_input(1)
         return [
             _with_final(layer, applied[layer["stage"]].measure_final(final, given))
@@ -138,6 +147,11 @@ class PictureRun:
             else layer
             for layer in layers
         ]
+
+    def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
+        """What the layer at `path` shows, opened again where this process did not just do so."""
+        known, pixels = self.__dict__.get("_last_saved", (None, None))
+        return pixels if known == path else open_picture(path, self.limits).pixels
 
     @cached_property
     def _header(self) -> PictureHeader:
@@ -173,12 +187,15 @@ class PictureRun:
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
         """Saves the layer and its mask, opens it again and measures what a viewer will see."""
-
         path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
         pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
-        self.workspace.save_pixels(index, pixels)
-        mask_path = self._save_mask(index, stage.name, given.pixels, pixels)
-        stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
+        with ThreadPoolExecutor(1) as beside:  # the encoder of the layer is busy for as long
+            mask = beside.submit(self._save_mask, index, stage.name, given.pixels, pixels)
+            handed_on = beside.submit(self.workspace.save_pixels, index, pixels)
+            stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
+            saved = open_picture(path, self.limits).pixels
+            self.__dict__["_last_saved"] = (path, saved)
+            mask_path, _ = mask.result(), handed_on.result()
         height, width = pixels.shape[:2]
         return {
             "stage": stage.name,
@@ -188,13 +205,14 @@ class PictureRun:
             "applied": result.pixels is not None,
             "reason": result.reason,
             "mask_path": self.workspace.shown(mask_path),
-            "metrics": {**self._measure(path, stage, given, result), **stated},
+            "metrics": {**self._measure(saved, stage, given, result), **stated},
         }
 
-    def _measure(self, path: Path, stage: Stage, given: StageInput, result: StageResult) -> Json:
+    def _measure(
+        self, saved: NDArray[np.uint8], stage: Stage, given: StageInput, result: StageResult
+    ) -> Json:
         from artscraper_runner import metrics
 
-        saved = open_picture(path, self.limits).pixels
         measured: Json = {
             "linf": metrics.linf(given.original, saved),
             "psnr_db": metrics.psnr(given.original, saved),

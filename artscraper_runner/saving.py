@@ -4,7 +4,7 @@ PNG, lossless WebP, TIFF and BMP stay what they are. GIF and palette pictures ca
 change and become PNG. A JPEG is saved as JPEG of quality 95 with full colour resolution, a lossy
 WebP as WebP 95, an AVIF as AVIF 95 (4:4:4). Size, ICC profile, alpha, resolution, orientation,
 camera and author fields are kept; GPS is dropped wherever it stands, and so is XMP that cannot be
-searched for it.
+searched for it, of which `why_xmp_is_left_out` tells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from artscraper_runner.carried_exif import CAMERA_IFD, carried_exif, is_resoluti
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.images import Picture
 from artscraper_runner.workspace import atomic_path
-from artscraper_runner.xmp import without_places
+from artscraper_runner.xmp import MAX_BYTES, without_places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,10 +168,37 @@ def rgb_profile(profile: object) -> bytes | None:
 
 def carried_xmp(picture: Picture) -> bytes | None:
     """Returns the picture's XMP packet without places; None without one that can be searched."""
+    packet = _xmp_packet(picture)
+    return without_places(packet) if packet else None
+
+
+def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
+    """Returns why layers do not carry the picture's own XMP packet; None where nothing is lost."""
+    packet = _xmp_packet(picture)
+    if packet is None:
+        return None
+    if len(packet) > MAX_BYTES:
+        return f"XMP is left out of the layers: {MAX_BYTES} bytes are read, it has {len(packet)}"
+    carried = carried_xmp(picture)
+    if carried is None:
+        return (
+            "XMP is left out of the layers: it cannot be searched for places, expected well-formed"
+            " XML in UTF-8 or UTF-16 without document types"
+        )
+    most = how.max_xmp_bytes
+    if most is not None and len(carried) > most:
+        return (
+            f"XMP is left out of the layers: in UTF-8 it has {len(carried)} bytes,"
+            f" a {how.name} holds {most}"
+        )
+    return None
+
+
+def _xmp_packet(picture: Picture) -> bytes | None:
     xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
-    return without_places(xmp) if isinstance(xmp, bytes) and xmp else None
+    return xmp if isinstance(xmp, bytes) and xmp else None
 
 
 def _edited_xmp(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> bytes | None:

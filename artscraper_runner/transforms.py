@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional
 
 _MIN_SIDE = 8  # px; no view is smaller
-_RGB_TO_YCC = (  # JFIF 1.02
+RGB_TO_YCC = (  # JFIF 1.02
     (0.299, 0.587, 0.114),
     (-0.168736, -0.331264, 0.5),
     (0.5, -0.418688, -0.081312),
@@ -38,7 +38,7 @@ def colour_halved(pictures: torch.Tensor) -> torch.Tensor:
 
     A linear map, so its gradient tells exactly which colour changes would be averaged away.
     """
-    to_ycc = torch.tensor(_RGB_TO_YCC, device=pictures.device, dtype=pictures.dtype)
+    to_ycc = torch.tensor(RGB_TO_YCC, device=pictures.device, dtype=pictures.dtype)
     planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures)
     small = functional.avg_pool2d(planes[:, 1:], 2, ceil_mode=True, count_include_pad=False)
     coarse = functional.interpolate(small, size=pictures.shape[-2:], mode="nearest")

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 import weakref
 from collections import deque
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.row_bands import over_bands
+
 Pixels = NDArray[np.uint8]
 SHORT_SIDE = 512  # px, of the working size
 MAX_PIXELS = 2 * SHORT_SIDE**2
 _MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
-_BAND_ROWS = 64  # a band of a large picture stays in the processor's cache
+_ENLARGED_ROWS = 128  # at once
 
 
 def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
@@ -84,14 +85,25 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
     levels = 127 / max(1.0, 255 * float(change.abs().max()))
     coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * np.float32(255 * levels)) + 128
     image = Image.fromarray(coded.astype(np.uint8))
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    enlarged = np.asarray(image)
     steps = np.rint((np.arange(256) - 128) / levels).astype(np.int16)
     result = np.empty_like(pixels)
-    for rows in _bands(height):
-        result[rows] = _bounded(pixels[rows], steps[enlarged[rows]], original[rows], budget)
+
+    def add(rows: slice) -> None:
+        step = np.take(steps, _enlarged(image, (height, width), rows), mode="clip")
+        result[rows] = _bounded(pixels[rows], step, original[rows], budget)
+
+    over_bands(add, height, rows=_ENLARGED_ROWS)
     return result
+
+
+def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> Pixels:
+    """These rows of `image` as it would be at `size`, (height, width)."""
+    height, width = size
+    scale = image.height / height
+    box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
+    return np.asarray(
+        image.resize((width, rows.stop - rows.start), Image.Resampling.BICUBIC, box=box)
+    )
 
 
 def _bounded(before: Pixels, step: NDArray[np.int16], original: Pixels, budget: int) -> Pixels:
@@ -100,11 +112,6 @@ def _bounded(before: Pixels, step: NDArray[np.int16], original: Pixels, budget: 
     highest = np.maximum(np.minimum(original, 255 - budget) + np.uint8(budget), before)
     step += before
     return np.minimum(np.maximum(step, lowest), highest).astype(np.uint8)
-
-
-def _bands(height: int) -> Iterator[slice]:
-    for top in range(0, height, _BAND_ROWS):
-        yield slice(top, top + _BAND_ROWS)
 
 
 def _fitted(side: float, whole: int) -> int:

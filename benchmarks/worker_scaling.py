@@ -11,7 +11,8 @@ import time
 
 import httpx
 import numpy as np
-from gateway import _gateway, _until_done
+from gateway_load import check_done, until_none_waits
+from gateway_servers import gateway
 from PIL import Image
 
 JOBS = 24
@@ -29,7 +30,7 @@ def main() -> None:
     Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
     one = None
     for workers in (1, 2):
-        with _gateway(None, workers=workers) as url:
+        with gateway(None, workers=workers) as url:
             rate = asyncio.run(_rate(url, buffer.getvalue(), workers))
         one = one or rate
         print(f"| {workers} | {rate:.2f} | {rate / one:.2f} |")
@@ -38,15 +39,18 @@ def main() -> None:
 async def _rate(url: str, picture: bytes, workers: int) -> float:
     async with httpx.AsyncClient(base_url=url, timeout=600, trust_env=False) as client:
 
-        async def submit() -> str:
-            answer = await client.post("/v1/jobs", files={"file": picture}, data=FIELDS)
-            return str(answer.json()["job_id"])
+        async def seconds_for(count: int) -> float:
+            begun, ids = time.perf_counter(), []
+            for _ in range(count):
+                answer = await client.post("/v1/jobs", files={"file": picture}, data=FIELDS)
+                ids.append(str(answer.json()["job_id"]))
+            await until_none_waits(client)
+            seconds = time.perf_counter() - begun
+            await check_done(client, ids)
+            return seconds
 
-        # What a process does for its first jobs only: importing, making tables.
-        await _until_done(client, [await submit() for _ in range(4 * workers)])
-        begun = time.perf_counter()
-        await _until_done(client, [await submit() for _ in range(JOBS)])
-        return JOBS / (time.perf_counter() - begun)
+        await seconds_for(4 * workers)  # what a process does for its first jobs only
+        return JOBS / await seconds_for(JOBS)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Opening a picture: the same pixels as Pillow's, and no warning of damaged fields."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.images import open_picture
+from artscraper_runner.saving import layer_format, save_layer
 from artscraper_runner.types import PictureLimits
 from tests.hashes.pictures import random_picture
 
@@ -30,3 +32,15 @@ def test_damaged_exif_is_neither_an_error_nor_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     Image.new("RGB", (8, 8)).save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0\x03")
     assert open_picture(path, PictureLimits()).orientation == 1
+
+
+def test_a_tiff_field_that_cannot_be_read_is_no_field(tmp_path: Path) -> None:
+    source, layer = tmp_path / "damaged.tif", tmp_path / "layer.tif"
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), 50).save(buffer, "TIFF", description="drawn here")
+    content = buffer.getvalue()
+    entry = content.index(b"\x06\x01\x03\x00\x01")  # PhotometricInterpretation, one SHORT
+    source.write_bytes(content[: entry + 4] + b"\x02" + content[entry + 5 :])  # two of them
+    picture = open_picture(source, PictureLimits())
+    save_layer(picture.pixels, picture, layer, layer_format(picture, source))
+    assert open_picture(layer, PictureLimits()).exif[0x010E] == "drawn here"

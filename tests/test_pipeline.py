@@ -64,6 +64,21 @@ def test_the_summary_lists_every_stage_and_project(painting: Path, tmp_path: Pat
     assert not (tmp_path / "out" / ".work").exists()
 
 
+def test_the_summary_tells_what_layers_lack(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    text = "\u4e2d" * 25_000  # as UTF-16 it fits into a JPEG, as UTF-8 it does not
+    packet = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{text}</x:xmpmeta>".encode("utf-16")
+    Image.new("RGB", (64, 48), (90, 120, 60)).save(path, xmp=packet)
+    config = WorkflowConfig(stages=("photoguard",))
+    summary = protect_picture(path, tmp_path / "out", config=config)
+    (note,) = summary["notes"]
+    assert note.startswith("XMP is left out of the layers: in UTF-8 it has 75")
+    with Image.open(summary["layers"][1]["path"]) as layer:
+        assert "xmp" not in layer.info
+    bare = protect_picture(path, tmp_path / "bare", config=WorkflowConfig(stages=()))
+    assert bare["notes"] == []  # the original is as it came
+
+
 def test_metrics_are_those_of_the_saved_file(painting: Path, tmp_path: Path) -> None:
     jpeg = tmp_path / "a.jpg"
     with Image.open(painting) as image:

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.images import open_picture
-from artscraper_runner.saving import LayerFormat, layer_format, save_layer
+from artscraper_runner.saving import LayerFormat, layer_format, save_layer, why_xmp_is_left_out
 from artscraper_runner.types import PictureLimits
 
 LIMITS = PictureLimits()
@@ -249,6 +249,24 @@ def test_xmp_that_no_jpeg_can_hold_is_left_out(tmp_path: Path, size: int, *, is_
     save_layer(picture.pixels, picture, path, LayerFormat("JPEG", ".jpg", lossless=False))
     with Image.open(path) as image:
         assert ("xmp" in image.info) == is_kept
+
+
+@pytest.mark.parametrize(
+    ("packet", "kind", "said"),
+    [
+        (XMP, "JPEG", None),
+        (_xmp_of(66_000), "WEBP", None),
+        (_xmp_of(66_000), "JPEG", "in UTF-8 it has 66"),
+        (_xmp_of(1 << 20), "WEBP", "1048576 bytes are read, it has 1048"),
+        (b"<x:xmpmeta", "WEBP", "expected well-formed XML"),
+    ],
+)
+def test_xmp_that_is_left_out_is_told_of(
+    tmp_path: Path, packet: bytes, kind: str, said: str | None
+) -> None:
+    picture = open_picture(saved(tmp_path, noise(), "WEBP", xmp=packet), LIMITS)
+    why = why_xmp_is_left_out(picture, LayerFormat(kind, ".x", lossless=False))
+    assert why is None if said is None else why is not None and said in why
 
 
 @pytest.mark.parametrize("code", ["utf-8", "utf-16"])

@@ -45,6 +45,24 @@ def test_a_change_at_the_pictures_own_size_is_added_exactly(textured):
     assert np.array_equal(result, middle + levels)
 
 
+@pytest.mark.parametrize("side", [100, 1300])
+def test_a_change_is_enlarged_without_seams_between_bands(side):
+    original = np.full((1300, side, 3), 100, np.uint8)
+    down = torch.linspace(-7, 7, 100)[None, None, :, None] / 255
+    result = added(original, down.expand(1, 3, 100, 100), original=original, budget=8)
+    steps = np.diff(result[:, 0, 0].astype(int))
+    assert result.min() == 93 and result.max() == 107
+    assert set(steps) == {0, 1}  # a ramp: nowhere back, nowhere two levels at once
+    assert (result == result[:, :1, :1]).all()
+
+
+def test_a_change_at_its_own_size_is_exact_over_many_bands():
+    levels = np.random.default_rng(4).integers(-8, 9, (1100, 20, 3))
+    change = torch.from_numpy(levels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    middle = np.full(levels.shape, 90, np.uint8)
+    assert np.array_equal(added(middle, change, original=middle, budget=8), middle + levels)
+
+
 def test_an_enlarged_change_is_seen_at_the_working_size_and_within_the_budget():
     original = np.full((300, 450, 3), 100, np.uint8)
     change = torch.zeros(1, 3, 100, 150)

@@ -37,14 +37,9 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     Raises:
         DatabaseRefused: a newer release made it, or another program did.
     """
-    known, stored = known_revisions(), _stored_revision(connection)
+    known, stored = known_revisions(), checked_revision(connection)
     if stored == known[-1]:
         return
-    if stored is not None and stored not in known:
-        raise DatabaseRefused(
-            f"the database has schema {stored}, made by a newer release; this one knows up to"
-            f" {known[-1]}. Start that release again, or choose another base_dir or database_url"
-        )
     from alembic import command
     from alembic.config import Config
 
@@ -54,6 +49,21 @@ def bring_up_to_date(connection: sa.Connection) -> None:
         command.stamp(settings, _FIRST)
     command.upgrade(settings, "head")
     _log.info("the database's schema went from %s to %s", stored or "none", known[-1])
+
+
+def checked_revision(connection: sa.Connection) -> str | None:
+    """Returns the revision that the database has; None = it has none yet. Changes nothing.
+
+    Raises:
+        DatabaseRefused: a newer release made it.
+    """
+    known, stored = known_revisions(), _stored_revision(connection)
+    if stored is not None and stored not in known:
+        raise DatabaseRefused(
+            f"the database has schema {stored}, made by a newer release; this one knows up to"
+            f" {known[-1]}. Start that release again, or choose another base_dir or database_url"
+        )
+    return stored
 
 
 def _stored_revision(connection: sa.Connection) -> str | None:

@@ -9,8 +9,14 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.archive import stream_zip
+from artscraper_gateway.errors import (
+    JobFailed,
+    NotFound,
+    NotReady,
+)
 from artscraper_gateway.routes.access import Reader
-from artscraper_gateway.routes.openapi import ARCHIVE, PROBLEMS
+from artscraper_gateway.routes.openapi import ARCHIVE
+from artscraper_gateway.routes.problem_docs import problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 
@@ -18,7 +24,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 @router.get(
     "/{job_id}/archive.zip",
     response_class=StreamingResponse,
-    responses={**ARCHIVE, **PROBLEMS[404, 409]},
+    responses={**ARCHIVE, **problems(NotFound, NotReady, JobFailed)},
 )
 def get_archive(job_id: str, used: Reader) -> StreamingResponse:
     """Returns summary.json, analysis.json, all layers and all masks, streamed."""

@@ -1,4 +1,4 @@
-"""Submit many pictures at once, ask how they stand, fetch all their files."""
+"""Submit many pictures at once, ask how they stand, fetch all their files, delete them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.batches import Batch
-from artscraper_gateway.errors import NotFound, NotReady
+from artscraper_gateway.errors import (
+    NotFound,
+    NotReady,
+)
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.routes import Gateway
-from artscraper_gateway.routes.access import Reader, Submitter
+from artscraper_gateway.routes.access import Deleter, Reader, Submitter
 from artscraper_gateway.routes.archive import zip_response
 from artscraper_gateway.routes.bodies import offered_batch
-from artscraper_gateway.routes.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY, PROBLEMS
-from artscraper_gateway.schemas import BatchState, JobState, RefusedItem, moment
+from artscraper_gateway.routes.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
+from artscraper_gateway.routes.problem_docs import SUBMISSION, problems
+from artscraper_gateway.schemas import BatchDeleted, BatchState, JobState, RefusedItem, moment
 from artscraper_gateway.store import Status
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -26,7 +30,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 @router.post(
     "",
     openapi_extra={**BATCH_BODY, "parameters": [IDEMPOTENCY_KEY]},
-    responses=PROBLEMS[413, 415, 422, 429, 503],
+    responses=problems(*SUBMISSION),
 )
 async def submit_batch(request: Request, response: Response, used: Submitter) -> BatchState:
     """Accepts 1 to 100 pictures and returns their batch: a job each, all of them or none.
@@ -40,7 +44,7 @@ async def submit_batch(request: Request, response: Response, used: Submitter) ->
     return await run_sync(get_batch, batch_id, used)
 
 
-@router.get("/{batch_id}", responses=PROBLEMS[404,])
+@router.get("/{batch_id}", responses=problems(NotFound))
 def get_batch(batch_id: str, used: Reader) -> BatchState:
     """Returns how the batch and each of its jobs stand."""
     batch = _batch(batch_id, used)
@@ -55,10 +59,22 @@ def get_batch(batch_id: str, used: Reader) -> BatchState:
     )
 
 
+@router.delete("/{batch_id}", responses=problems(NotFound))
+async def delete_batch(batch_id: str, used: Deleter) -> BatchDeleted:
+    """Deletes the batch's jobs with all their files; those that run are cancelled first."""
+
+    def delete() -> None:
+        used.deletion.delete_all([job.id for job in _batch(batch_id, used).jobs])
+        used.batches.forget(batch_id)
+
+    await run_sync(delete, limiter=used.deletion.threads)
+    return BatchDeleted(batch_id=batch_id, status="deleted")
+
+
 @router.get(
     "/{batch_id}/archive.zip",
     response_class=StreamingResponse,
-    responses={**ARCHIVE, **PROBLEMS[404, 409]},
+    responses={**ARCHIVE, **problems(NotFound, NotReady)},
 )
 def get_batch_archive(batch_id: str, used: Reader) -> StreamingResponse:
     """Returns all files of the batch's jobs that are done, a folder each, streamed."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from artscraper_gateway.deliveries import Attempt, Delivery
-from artscraper_gateway.errors import NotFound
+from artscraper_gateway.errors import (
+    NotFound,
+)
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader, Submitter
-from artscraper_gateway.routes.openapi import PROBLEMS
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.schemas import AttemptState, DeliveryList, DeliveryState, moment
 
 router = APIRouter(prefix="/v1/jobs", tags=["webhooks"])
 
 
-@router.get("/{job_id}/deliveries", responses=PROBLEMS[404,])
+@router.get("/{job_id}/deliveries", responses=problems(NotFound))
 def list_deliveries(job_id: str, used: Reader) -> DeliveryList:
     """Returns the job's webhooks with every try, the oldest first."""
     return _listed(used, used.job(job_id).id)
 
 
-@router.post("/{job_id}/deliveries/{delivery_id}/resend", responses=PROBLEMS[404,])
+@router.post("/{job_id}/deliveries/{delivery_id}/resend", responses=problems(NotFound))
 def resend_delivery(job_id: str, delivery_id: str, used: Submitter) -> DeliveryList:
     """Sends a webhook again, at once and with all its retries, whatever became of it."""
     if not used.deliveries.send_again(used.job(job_id).id, delivery_id):

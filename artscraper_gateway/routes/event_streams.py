@@ -15,11 +15,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from artscraper_gateway.errors import NotFound
+from artscraper_gateway.errors import (
+    InvalidRequest,
+    NotFound,
+)
 from artscraper_gateway.job_watch import Follower
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
-from artscraper_gateway.routes.openapi import EVENTS, PROBLEMS
+from artscraper_gateway.routes.openapi import EVENTS
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.store import Job
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -36,7 +40,9 @@ Message = tuple[str, str]  # name and JSON
 
 
 @router.get(
-    "", response_class=StreamingResponse, responses={200: EVENTS[200], **PROBLEMS[422, 503]}
+    "",
+    response_class=StreamingResponse,
+    responses={200: EVENTS[200], **problems(InvalidRequest)},
 )
 async def follow_jobs(job_ids: JobIds, request: Request, used: Reader) -> StreamingResponse:
     """Streams `snapshot` of each job, then each change; the stream ends with the last job's end.

@@ -11,10 +11,14 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
+from artscraper_gateway.errors import (
+    NotFound,
+)
 from artscraper_gateway.events import Event
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
-from artscraper_gateway.routes.openapi import EVENTS, PROBLEMS
+from artscraper_gateway.routes.openapi import EVENTS
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.schemas import JobState
 from artscraper_gateway.store import Job
 
@@ -27,7 +31,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 @router.get(
     "/{job_id}/events",
     response_class=StreamingResponse,
-    responses={**EVENTS, **PROBLEMS[404, 503]},
+    responses={**EVENTS, **problems(NotFound)},
 )
 async def follow_job(
     job_id: str,

@@ -9,9 +9,10 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from artscraper_gateway.errors import DiskFull, Draining, InvalidRequest, NoRoomInQueue
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import allowed
-from artscraper_gateway.routes.openapi import PROBLEMS
+from artscraper_gateway.routes.problem_docs import OPEN, problems
 
 router = APIRouter(tags=["health"])
 _one_at_a_time = CapacityLimiter(1)
@@ -51,7 +52,10 @@ async def get_life(response: Response) -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses=PROBLEMS[422, 503])
+@router.get(
+    "/readyz",
+    responses=problems(Draining, NoRoomInQueue, DiskFull, InvalidRequest, common=OPEN),
+)
 async def get_readiness(request: Request, response: Response, ignore: Ignored = "") -> Ready:
     """Returns while requests are welcome; needs no API key.
 
@@ -67,7 +71,7 @@ async def get_readiness(request: Request, response: Response, ignore: Ignored = 
 
 @router.get(
     "/metrics",
-    responses={**METRICS, **PROBLEMS[401, 403, 503]},
+    responses={**METRICS, **problems()},
     response_class=Response,
 )
 async def get_metrics(request: Request) -> Response:

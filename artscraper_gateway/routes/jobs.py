@@ -9,14 +9,21 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
-from artscraper_gateway.errors import NotFound
+from artscraper_gateway.errors import (
+    InvalidRequest,
+    JobFailed,
+    NotFound,
+    NotReady,
+    TooBusy,
+)
 from artscraper_gateway.figures import JOBS_ENDED
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Deleter, Reader, Submitter
 from artscraper_gateway.routes.bodies import offered_job
-from artscraper_gateway.routes.openapi import IDEMPOTENCY_KEY, PROBLEMS, SUBMIT_BODY
+from artscraper_gateway.routes.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
 from artscraper_gateway.routes.prefer import Preference
+from artscraper_gateway.routes.problem_docs import SUBMISSION, problems
 from artscraper_gateway.schemas import JobDeleted, JobPage, JobResult, JobState
 from artscraper_gateway.store import Status
 
@@ -29,8 +36,8 @@ Wait = Annotated[
 
 @router.post(
     "",
-    openapi_extra={**SUBMIT_BODY, "parameters": [IDEMPOTENCY_KEY]},
-    responses=PROBLEMS[413, 415, 422, 429, 503],
+    openapi_extra={**SUBMIT_BODY, "parameters": [IDEMPOTENCY_KEY, PREFER]},
+    responses={**ACCEPTED, **problems(*SUBMISSION)},
 )
 async def submit_job(request: Request, response: Response, used: Submitter) -> JobState:
     """Accepts a picture and returns its job, queued.
@@ -54,7 +61,7 @@ async def submit_job(request: Request, response: Response, used: Submitter) -> J
     return state
 
 
-@router.get("", responses=PROBLEMS[422,])
+@router.get("", responses=problems(InvalidRequest))
 def list_jobs(
     used: Reader,
     status: Annotated[Status | None, Query(description="only these")] = None,
@@ -72,7 +79,7 @@ def list_jobs(
     return JobPage(jobs=states, next_page_token=page.next_token)
 
 
-@router.get("/{job_id}", responses=PROBLEMS[404, 422, 503])
+@router.get("/{job_id}", responses=problems(NotFound, InvalidRequest, TooBusy))
 async def get_job(job_id: str, request: Request, used: Reader, wait: Wait = 0) -> JobState:
     """Returns how the job stands; with `wait` when it has ended, or after so many seconds."""
     if wait > 0:
@@ -80,7 +87,7 @@ async def get_job(job_id: str, request: Request, used: Reader, wait: Wait = 0) -
     return await run_sync(used.state, job_id)
 
 
-@router.get("/{job_id}/result", responses=PROBLEMS[404, 409])
+@router.get("/{job_id}/result", responses=problems(NotFound, NotReady, JobFailed))
 def get_result(job_id: str, used: Reader) -> JobResult:
     """Returns what a finished job produced."""
     job = used.finished_job(job_id)
@@ -95,7 +102,7 @@ def get_result(job_id: str, used: Reader) -> JobResult:
     )
 
 
-@router.post("/{job_id}/cancel", responses=PROBLEMS[404,])
+@router.post("/{job_id}/cancel", responses=problems(NotFound))
 def cancel_job(job_id: str, used: Submitter) -> JobState:
     """Ends the job as error, with the code `cancelled`; one that has ended stays as it is.
 
@@ -110,7 +117,7 @@ def cancel_job(job_id: str, used: Submitter) -> JobState:
     return used.state(job_id)
 
 
-@router.delete("/{job_id}", responses=PROBLEMS[404,])
+@router.delete("/{job_id}", responses=problems(NotFound))
 async def delete_job(job_id: str, used: Deleter) -> JobDeleted:
     """Deletes the job with all its files; one that runs is cancelled first."""
 

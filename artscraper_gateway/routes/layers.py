@@ -11,17 +11,26 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from artscraper_gateway.errors import NotFound
+from artscraper_gateway.errors import (
+    InvalidRequest,
+    JobFailed,
+    NotFound,
+    NotReady,
+    TooBusy,
+    UnsatisfiableRange,
+)
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
-from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
+from artscraper_gateway.routes.openapi import LAYER
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.store import Job
 from artscraper_runner import PREVIEW_SIDES
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
+_ORIGINAL = "original"
 _MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
@@ -45,7 +54,10 @@ Size = Annotated[
 @router.get(
     "/{job_id}/layers/{stage}",
     response_class=FileResponse,
-    responses={**LAYER, **PROBLEMS[404, 409, 416, 503]},
+    responses={
+        **LAYER,
+        **problems(NotFound, NotReady, JobFailed, UnsatisfiableRange, InvalidRequest, TooBusy),
+    },
 )
 async def get_layer(
     job_id: str,
@@ -56,6 +68,7 @@ async def get_layer(
 ) -> Response:
     """Returns the picture as `stage` left it; `original` is the upload, byte for byte.
 
+    `original` is there as soon as the job is accepted, the other layers once it is done.
     With `size` a preview: JPEG where Accept names it and not WebP, else WebP.
     """
     job, layer = await run_sync(_find_layer, used, job_id, stage)
@@ -85,8 +98,19 @@ def _preview_suffix(accept: str) -> str:
 
 
 def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
+    job = used.job(job_id)
+    if stage == _ORIGINAL and job.status != "done":
+        return job, _upload_path(used, job)
     job = used.finished_job(job_id)
     return job, _layer_path(used.storage.output(job.id), stage)
+
+
+def _upload_path(used: Gateway, job: Job) -> Path:
+    """The upload, which is there before there are layers, and also when there will be none."""
+    path = used.storage.fetch_input(job.id) / job.source
+    if not path.is_file():
+        raise NotFound("The upload is no longer on the server's disk.")
+    return path
 
 
 def _check_kept(used: Gateway, job_id: str) -> None:

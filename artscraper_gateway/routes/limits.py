@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
-
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from artscraper_gateway.errors import (
+    GatewayError,
+)
 from artscraper_gateway.routes import Gateway
-from artscraper_runner import default_stages, stage_names
+from artscraper_gateway.routes.problem_docs import problems
+from artscraper_runner import default_stages, stage_names, stage_obstacle
 
 router = APIRouter(prefix="/v1", tags=["limits"])
-# Stages whose package is an extra: they can be asked for only where it is installed.
-_NEEDED_PACKAGES = {"c2pa": "c2pa", "fawkes": "dlib"}
 
 
 class StageChoice(BaseModel):
@@ -40,7 +39,7 @@ class Limits(BaseModel):
     stages: list[StageChoice] = Field(description="in the order in which they run")
 
 
-@router.get("/limits")
+@router.get("/limits", responses=problems(common=(GatewayError,)))
 def get_limits(request: Request) -> Limits:
     """Returns the limits and choices; needs no API key."""
     gateway: Gateway = request.app.state.gateway
@@ -56,13 +55,7 @@ def get_limits(request: Request) -> Limits:
         max_disk=config.max_disk,
         strength=config.strength,
         stages=[
-            StageChoice(name=name, default=name in defaults, available=_is_available(name))
+            StageChoice(name=name, default=name in defaults, available=not stage_obstacle(name))
             for name in stage_names()
         ],
     )
-
-
-@cache
-def _is_available(stage: str) -> bool:
-    needed = _NEEDED_PACKAGES.get(stage)
-    return needed is None or find_spec(needed) is not None

@@ -8,10 +8,16 @@ from pathlib import Path, PurePath
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from artscraper_gateway.errors import NotFound
+from artscraper_gateway.errors import (
+    JobFailed,
+    NotFound,
+    NotReady,
+    UnsatisfiableRange,
+)
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
-from artscraper_gateway.routes.openapi import LAYER, PROBLEMS
+from artscraper_gateway.routes.openapi import LAYER
+from artscraper_gateway.routes.problem_docs import problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 
@@ -19,7 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 @router.get(
     "/{job_id}/masks/{stage}",
     response_class=FileResponse,
-    responses={**LAYER, **PROBLEMS[404, 409, 416]},
+    responses={**LAYER, **problems(NotFound, NotReady, JobFailed, UnsatisfiableRange)},
 )
 def get_mask(job_id: str, stage: str, request: Request, used: Reader) -> Response:
     """Returns what is different from the original after `stage`, amplified, as a grey PNG."""

@@ -1,8 +1,7 @@
-"""What FastAPI cannot read off the routes: the two request bodies, and the problems."""
+"""What FastAPI cannot read off the routes: request bodies, files, streams, examples."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from artscraper_gateway.schemas import (
@@ -10,32 +9,15 @@ from artscraper_gateway.schemas import (
     BatchByReference,
     JobByReference,
     JobOptions,
-    ProblemDetails,
+    JobState,
 )
-
-
-class _Problems(dict[Any, Any]):
-    """`PROBLEMS[404, 409]`: the `responses` of a route that may answer with these."""
-
-    def __missing__(self, statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
-        schema = {"$ref": "#/components/schemas/ProblemDetails"}
-        return {
-            status: {
-                "description": HTTPStatus(status).phrase,
-                "content": {"application/problem+json": {"schema": schema}},
-            }
-            for status in statuses
-        }
-
-
-PROBLEMS = _Problems()
 
 
 def _form_schema() -> dict[str, Any]:
     schema = JobOptions.model_json_schema()
     properties: dict[str, Any] = {
         "file": {"type": "string", "format": "binary", "description": "the picture"},
-        **schema["properties"],
+        **{name: _without_null(field) for name, field in schema["properties"].items()},
     }
     properties["processors"] = {
         "type": "string",
@@ -57,12 +39,27 @@ def _form_schema() -> dict[str, Any]:
     return {**schema, "title": "JobForm", "properties": properties, "required": ["file"]}
 
 
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null: a field is left out, or empty."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return field
+    rest = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    return {**kinds[0], **rest}
+
+
 SUBMIT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _form_schema()},
-            "application/json": {"schema": JobByReference.model_json_schema()},
+            "application/json": {
+                "schema": JobByReference.model_json_schema(),
+                "examples": {
+                    "by URL": {"value": {"image_url": "https://example.org/art.jpg"}},
+                    "by path": {"value": {"local_path": "input/astronaut.jpg", "seed": 7}},
+                },
+            },
         },
     }
 }
@@ -85,7 +82,10 @@ BATCH_BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _batch_form_schema()},
-            "application/json": {"schema": BatchByReference.model_json_schema()},
+            "application/json": {
+                "schema": BatchByReference.model_json_schema(),
+                "example": {"strength": "low", "items": [{"local_path": "input/astronaut.jpg"}]},
+            },
         },
     }
 }
@@ -98,10 +98,42 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 
+_EVENT: dict[str, Any] = {
+    "title": "ServerSentEvent",
+    "description": "each event of the stream",
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "description": "what happened"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "description": "to send as Last-Event-ID"},
+        "retry": {"type": "integer", "description": "ms after which to connect again"},
+    },
+}
+
+_STREAM = """id: 3
+event: progress
+data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
+
+"""
+
+PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "respond-async for a 202; wait=N to be answered at the end, after N s at most",
+    "schema": {"type": "string"},
+    "example": "wait=30",
+}
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "Accepted, as `Prefer: respond-async` asks for.", "model": JobState},
+}
+
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT, "example": _STREAM}},
     },
     204: {"description": "Nothing will follow the event that Last-Event-ID names."},
 }
@@ -139,5 +171,3 @@ ARCHIVE: dict[int | str, dict[str, Any]] = {
         "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-
-PROBLEM_SCHEMA = ProblemDetails.model_json_schema()

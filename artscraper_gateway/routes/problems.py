@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from artscraper_gateway.errors import BodyTooLarge, DatabaseAway, GatewayError, InvalidRequest
 from artscraper_gateway.figures import REJECTIONS
@@ -24,6 +25,7 @@ from artscraper_gateway.schemas import ProblemDetails
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -52,10 +54,27 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     """What Starlette raises itself: no such path, method not allowed."""
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that is no JSON in an odd way
+        return _answer(request, InvalidRequest(str(error.detail)))
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
     problem = _details(error.status_code, code, title, str(error.detail))
-    return _problem(request, problem, error.headers)
+    return _problem(request, problem, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes of the path: Starlette names those of the first one it finds."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:

@@ -10,9 +10,14 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from artscraper_gateway.errors import NotFound, NotReady
+from artscraper_gateway.errors import (
+    NotFound,
+    NotReady,
+    QueueFull,
+    StorageFailed,
+)
 from artscraper_gateway.routes.access import Submitter
-from artscraper_gateway.routes.openapi import PROBLEMS
+from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.schemas import JobOptions, JobState
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job
@@ -22,7 +27,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _DRAWN = {"watermark_payload"}  # made anew for each job
 
 
-@router.post("/{job_id}/retry", responses=PROBLEMS[404, 409, 429, 503])
+@router.post("/{job_id}/retry", responses=problems(NotFound, NotReady, QueueFull, StorageFailed))
 async def retry_job(job_id: str, request: Request, response: Response, used: Submitter) -> JobState:
     """Accepts a new job that asks for what this one asked for, of the same picture.
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from artscraper_gateway.errors import Forbidden, Unauthorized
+from artscraper_gateway.errors import (
+    Forbidden,
+    InvalidRequest,
+    Unauthorized,
+)
 from artscraper_gateway.routes import Gateway
-from artscraper_gateway.routes.openapi import PROBLEMS
+from artscraper_gateway.routes.problem_docs import OPEN, problems
 from artscraper_gateway.routes.session_cookie import csrf_token, key_of_cookie, set_cookie
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
@@ -31,14 +35,14 @@ class Session(BaseModel):
     )
 
 
-@router.get("", responses=PROBLEMS[422,])
+@router.get("", responses=problems(common=OPEN))
 async def get_session(request: Request, response: Response) -> Session:
     """Returns whether a key is needed, and whether the browser's cookie holds a valid one."""
     response.headers["Cache-Control"] = "no-store"
     return await _session(request, key_of_cookie(request))
 
 
-@router.post("", responses=PROBLEMS[401, 403, 422])
+@router.post("", responses=problems(Unauthorized, Forbidden, InvalidRequest, common=OPEN))
 async def sign_in(asked: SignIn, request: Request, response: Response) -> Session:
     """Keeps the key in an HttpOnly cookie of this site."""
     if request.headers.get("sec-fetch-site", _OWN[0]) not in _OWN:
@@ -51,7 +55,7 @@ async def sign_in(asked: SignIn, request: Request, response: Response) -> Sessio
     return session
 
 
-@router.delete("", responses=PROBLEMS[403,])
+@router.delete("", responses=problems(Forbidden, common=OPEN))
 async def sign_out(request: Request, response: Response) -> Session:
     """Makes the browser forget the key."""
     key_of_cookie(request)

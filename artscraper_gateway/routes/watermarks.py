@@ -11,17 +11,25 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.datastructures import UploadFile
 
-from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
+from artscraper_gateway.errors import (
+    InvalidRequest,
+    StorageFailed,
+    TooBusy,
+    UnsupportedRequestBody,
+)
 from artscraper_gateway.folders import READING_PREFIX
 from artscraper_gateway.intake.upload import save_upload, uploaded_form
 from artscraper_gateway.routes.access import Reader
-from artscraper_gateway.routes.openapi import PICTURE_BODY, PROBLEMS
+from artscraper_gateway.routes.openapi import PICTURE_BODY
+from artscraper_gateway.routes.problem_docs import PICTURE, problems
 from artscraper_gateway.schemas import WatermarkReading
 
 router = APIRouter(prefix="/v1/watermarks", tags=["watermarks"])
 
 
-@router.post("/read", openapi_extra=PICTURE_BODY, responses=PROBLEMS[413, 415, 422, 503])
+@router.post(
+    "/read", openapi_extra=PICTURE_BODY, responses=problems(*PICTURE, TooBusy, StorageFailed)
+)
 async def read_watermark(request: Request, used: Reader) -> WatermarkReading:
     """Returns what the watermark of an uploaded picture says; the picture is not kept."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()

@@ -107,7 +107,7 @@ class GatewayProcess:
         self._process.terminate()
         self._process.wait(timeout=60)
         for worker in found:
-            worker.wait(timeout=1)
+            worker.wait(timeout=20)
         self._close()
         return time.monotonic() - begun
 

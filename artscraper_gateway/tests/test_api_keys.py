@@ -73,6 +73,7 @@ def test_without_keys_everybody_gets_in_and_with_one_nobody_else(
             ("POST", "/v1/batches"),
             ("GET", "/v1/batches/x"),
             ("GET", "/v1/batches/x/archive.zip"),
+            ("DELETE", "/v1/batches/x"),
             ("POST", "/v1/watermarks/read"),
         ):
             for given in ({}, {"X-API-Key": "x"}, {"Authorization": f"Basic {token}"}):
@@ -111,6 +112,7 @@ def test_jobs_belong_to_their_key(start_gateway: Start, tmp_path: Path, picture:
         assert client.delete(f"/v1/jobs/{hers}", headers=bob).status_code == 404
         batch_url = f"/v1/batches/{batch['batch_id']}"
         assert client.get(batch_url, headers=bob).status_code == 404
+        assert client.delete(batch_url, headers=bob).status_code == 404
         assert client.get(batch_url, headers=ada).status_code == 200
 
         def listed(header: dict[str, str]) -> set[str]:
@@ -225,7 +227,7 @@ def test_secrets_are_shown_once_and_not_kept(tmp_path: Path) -> None:
     token = added(tmp_path, "ada", "--scope", "read,submit", "--rate", "60/min")["X-API-Key"]
     listed = keys(tmp_path, "list").stdout
     assert "ada" in listed and "submit,read" in listed and "60/min" in listed
-    assert token.split("_")[2] not in listed
+    assert token.split("_", 2)[2] not in listed
     with sqlite3.connect(tmp_path / "gateway_jobs" / "gateway.sqlite3") as database:
         everything = "\n".join(database.iterdump())
     database.close()

@@ -43,6 +43,19 @@ def test_strength_bounds_the_change_of_the_attack_stages(
         assert layer["metrics"]["strength"] == strength
 
 
+def test_the_published_numbers_can_be_chosen(client: httpx.Client, picture: Picture) -> None:
+    layers = protect(client, picture(32, 32), preset="published", stages="mist")
+    assert layers[1]["metrics"]["preset"] == "published"
+    assert layers[1]["metrics"]["iterations"] == 100
+
+
+def test_a_preset_that_nobody_names_is_the_settings() -> None:
+    choices = Choices(GatewayConfig(preset="published"))
+    assert choices.request(JobOptions())["protection"]["preset"] == "published"
+    named = choices.request(JobOptions(preset="default"))
+    assert named["protection"]["preset"] == "default"
+
+
 def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Picture) -> None:
     content = picture(96, 80)
 
@@ -106,6 +119,7 @@ def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Pic
     ("fields", "named"),
     [
         ({"strength": "extreme"}, "medium"),
+        ({"preset": "paper"}, "'default' or 'published'"),
         ({"stages": ["blur"]}, "photoguard"),
         ({"encoder": "clip"}, "bundled"),
         ({"encoder": "vae:/etc/passwd"}, "bundled"),

@@ -1,15 +1,17 @@
-"""Command line beats environment beats default; every setting comes all three ways."""
+"""Every setting comes every way: command line > environment > .env > TOML file > default."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from artscraper_gateway.cli import _config, _parser
+from artscraper_gateway.cli import config_from, main, settings_parser
 from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.setting_sources import SettingsFileUnusable, origins
 
 # A value of each setting that is not its default: as text, and as the setting holds it.
 OTHER_VALUES: dict[str, tuple[str, Any]] = {
@@ -41,6 +43,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "max_stage_attempts": ("2", 2),
     "strength": ("low", "low"),
     "encoder": ("taef2", "taef2"),
+    "preset": ("published", "published"),
     "models_dir": ("/models", Path("/models")),
     "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
@@ -57,13 +60,15 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # has neither .env nor artscraper.toml
+    monkeypatch.setenv("ARTSCRAPER_GATEWAY_CONFIG", "")  # --config sets it: to be put back
     for name in GatewayConfig.model_fields:
         monkeypatch.delenv(f"ARTSCRAPER_GATEWAY_{name.upper()}", raising=False)
 
 
 def from_command_line(*arguments: str) -> GatewayConfig:
-    return _config(_parser("serve").parse_args(arguments))
+    return config_from(settings_parser("serve").parse_args(arguments))
 
 
 def test_this_file_knows_every_setting() -> None:
@@ -78,6 +83,79 @@ def test_the_documented_defaults() -> None:
     assert config.request_timeout == 30
     assert config.host == "127.0.0.1"
     assert config.local_roots == (Path.cwd() / "input",)
+
+
+def as_toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(as_toml(part) for part in value)}]"
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    return json.dumps(value.get_secret_value() if isinstance(value, SecretStr) else str(value))
+
+
+@pytest.mark.parametrize("name", OTHER_VALUES)
+def test_a_setting_comes_from_files_below_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    text, value = OTHER_VALUES[name]
+    variable = f"ARTSCRAPER_GATEWAY_{name.upper()}"
+    default = getattr(GatewayConfig(), name)
+
+    def origin(**given: Any) -> str:
+        return origins(GatewayConfig, given)[name]
+
+    assert origin() == "default"
+    (tmp_path / "artscraper.toml").write_text(f"{name} = {as_toml(value)}\n")
+    assert getattr(GatewayConfig(), name) == value and origin() == "artscraper.toml"
+    elsewhere = tmp_path / "elsewhere.toml"
+    elsewhere.write_text("")
+    assert getattr(from_command_line("--config", str(elsewhere)), name) == default
+    monkeypatch.setenv("ARTSCRAPER_GATEWAY_CONFIG", "none")
+    assert getattr(GatewayConfig(), name) == default
+    monkeypatch.setenv("ARTSCRAPER_GATEWAY_CONFIG", "")
+
+    (tmp_path / "artscraper.toml").unlink()
+    (tmp_path / ".env").write_text(f"POSTGRES_PASSWORD=x\n{variable}='{text}'\n")
+    assert getattr(GatewayConfig(), name) == value and origin() == ".env"
+    shown = as_toml(default) if default not in (None, "", ()) else None
+    if shown is not None:
+        (tmp_path / "artscraper.toml").write_text(f"{name} = {shown}\n")
+        assert getattr(GatewayConfig(), name) == value, ".env beats the TOML file"
+        plain = str(default) if not isinstance(default, tuple) else ",".join(map(str, default))
+        monkeypatch.setenv(variable, plain)
+        assert getattr(GatewayConfig(), name) == default, "the environment beats .env"
+        assert origin() == f"environment ({variable})"
+    assert getattr(from_command_line(f"--{name}", text), name) == value
+    assert origin(**{name: text}) == "command line"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"port = ", "cannot be read"), (b"\xff", "cannot be read"), (None, "found none")],
+)
+def test_a_settings_file_that_cannot_be_used_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "mine.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsFileUnusable, match=said):
+        from_command_line("--config", str(file))
+    assert main(["serve", "--config", str(file)]) == 2
+    assert str(file) in capsys.readouterr().err
+
+
+def test_names_in_the_file_that_are_no_settings_are_refused_and_secrets_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "artscraper.toml").write_text(
+        'colour = "red"\nport = "x"\ndatabase_url = "mysql://me:sesame@h/d"\ntineye_api_key = 77\n'
+    )
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert "colour: " in said and "port: " in said and "'x'" in said
+    assert "database_url: " in said and "tineye_api_key: " in said
+    assert "sesame" not in said and "77" not in said
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
@@ -118,9 +196,12 @@ def test_the_tineye_key_is_read_under_its_own_name_and_shown_nowhere(
 
 
 def test_a_worker_gets_the_same_settings_through_its_environment(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "artscraper.toml").write_text("job_ttl = 5\nmax_side = 7\n")
+    (tmp_path / ".env").write_text("ARTSCRAPER_GATEWAY_MAX_DISK=7\n")
     config = GatewayConfig(**{name: value for name, (_, value) in OTHER_VALUES.items()})
+    config = GatewayConfig(**{**dict(config), "job_ttl": None, "max_disk": None})
     for name, value in config.environment().items():
         monkeypatch.setenv(name, value)
     assert GatewayConfig() == config
@@ -132,3 +213,18 @@ def test_a_worker_gets_the_same_settings_through_its_environment(
 def test_wrong_values_and_unknown_names_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         GatewayConfig(**{name: value})
+
+
+def test_keys_are_those_of_the_gateway_that_the_file_describes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(f"base_dir = {json.dumps(str(tmp_path / 'mine'))}\n")
+    assert main(["keys", "add", "me", "--config", "mine.toml"]) == 0
+    assert (tmp_path / "mine" / "gateway.sqlite3").is_file()
+    assert main(["keys", "list"]) == 0 and "me" in capsys.readouterr().out
+    assert main(["keys", "list", "--config", "none.toml"]) == 2
+    assert "none.toml" in capsys.readouterr().err
+    (tmp_path / "mine.toml").write_text('database_url = "mysql://me:sesame@h/d"\n')
+    assert main(["keys", "list", "--config", "mine.toml"]) == 2
+    said = capsys.readouterr().err
+    assert "database_url" in said and "sesame" not in said

@@ -246,7 +246,7 @@ def test_a_job_that_waits_is_409_with_retry_after(
     idle = start_gateway(worker_concurrency=0)
     with idle.client() as client:
         job_id = client.post("/v1/jobs", files={"file": picture()}).json()["job_id"]
-        for path in ("result", "layers/original"):
+        for path in ("result", "layers/mist"):
             answer = client.get(f"/v1/jobs/{job_id}/{path}")
             assert answer.status_code == 409
             assert int(answer.headers["retry-after"]) >= 1
@@ -280,3 +280,35 @@ def test_methods_and_paths_that_do_not_exist_are_problems(client: httpx.Client) 
 
 def _off() -> dict[str, bool]:
     return {"include_protection": False, "include_hash_analysis": False}
+
+
+def test_a_405_names_every_method_of_the_path(client: httpx.Client) -> None:
+    for path, methods in (
+        ("/v1/jobs", "GET, POST"),
+        ("/v1/jobs/x", "GET, DELETE"),
+        ("/v1/session", "GET, POST, DELETE"),
+        ("/v1/limits", "GET"),
+    ):
+        answer = client.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+def test_a_request_that_is_not_valid_is_described_as_the_problem_that_it_is(
+    client: httpx.Client,
+) -> None:
+    described = client.get("/openapi.json").json()
+    answers = [
+        operation["responses"]["422"]["content"]
+        for operations in described["paths"].values()
+        for operation in operations.values()
+        if "422" in operation["responses"]
+    ]
+    assert all(answer.keys() == {"application/problem+json"} for answer in answers)
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+def test_the_described_form_has_no_null(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()
+    for path in ("/v1/jobs", "/v1/batches"):
+        content = described["paths"][path]["post"]["requestBody"]["content"]
+        assert "null" not in json.dumps(content["multipart/form-data"])

@@ -226,9 +226,31 @@ def test_batches_have_100_pictures_at_most_and_so_many_bytes(
         assert folders(gateway) == 100
 
 
+def test_a_batch_is_deleted_with_its_jobs_and_nothing_else(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    with idle.client() as client:
+        files = [("file", picture(64 + n, 64)) for n in range(3)]
+        headers = {"Idempotency-Key": "batch"}
+        batch = client.post("/v1/batches", files=files, data=LIGHT, headers=headers).json()
+        other = send(client, picture(70, 70), None).json()
+        url = f"/v1/batches/{batch['batch_id']}"
+        deleted = client.delete(url)
+        assert deleted.json() == {"batch_id": batch["batch_id"], "status": "deleted"}
+        assert client.get(url).status_code == client.delete(url).status_code == 404
+        for job in batch["jobs"]:
+            assert client.get(f"/v1/jobs/{job['job_id']}").status_code == 404
+        listed = client.get("/v1/jobs").json()["jobs"]
+        assert [job["job_id"] for job in listed] == [other["job_id"]]
+        assert folders(idle) == 1
+        again = client.post("/v1/batches", files=files, data=LIGHT, headers=headers).json()
+        assert again["batch_id"] != batch["batch_id"], "its key is free again"
+
+
 def test_an_unknown_batch_is_404(client: httpx.Client) -> None:
     for batch_id in ("0" * 32, "x", "%00"):
         assert client.get(f"/v1/batches/{batch_id}").status_code == 404
+        assert client.delete(f"/v1/batches/{batch_id}").status_code == 404
         assert client.get(f"/v1/batches/{batch_id}/archive.zip").status_code == 404
 
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from artscraper_gateway.job_queue import _THROUGH_AN_ENCODER
-from artscraper_runner.protections import load_stage, stage_names
-from artscraper_runner.protections.latent_attack import LatentAttack
+import pytest
+
+from artscraper_gateway.job_queue import GPU, HEAVY, LIGHT, queue_for
 
 
-def test_the_stages_that_look_through_an_encoder_are_known() -> None:
-    found = {name for name in stage_names() if isinstance(load_stage(name), LatentAttack)}
-    assert found | {"fawkes"} == _THROUGH_AN_ENCODER  # fawkes looks through a face network
+def request(*stages: str) -> dict[str, object]:
+    return {
+        "stages": list(stages),
+        "include_protection": bool(stages),
+        "include_hash_analysis": False,
+    }
+
+
+@pytest.mark.parametrize("stage", ["fawkes", "photoguard", "mist", "nightshade"])
+def test_stages_that_look_through_a_network_wait_for_a_gpu_where_there_is_one(stage: str) -> None:
+    assert queue_for(request("invisible-watermark", stage), gpu_queue=True) == GPU
+    assert queue_for(request("invisible-watermark", stage), gpu_queue=False) == HEAVY
+
+
+def test_other_jobs_do_not_wait_for_a_gpu() -> None:
+    assert queue_for(request("invisible-watermark", "c2pa"), gpu_queue=True) == HEAVY
+    assert queue_for(request(), gpu_queue=True) == LIGHT

@@ -168,6 +168,24 @@ def test_the_archive_holds_every_file_byte_for_byte(
     assert json.loads(found["summary.json"])["layers"][1]["stage"] == "invisible-watermark"
 
 
+def test_the_original_is_there_before_the_job_is_done_and_when_it_fails(
+    start_gateway: Callable[..., GatewayProcess], picture: Picture
+) -> None:
+    content = picture(400, 300)
+    with start_gateway(worker_concurrency=0).client() as idle:
+        job_id = idle.post("/v1/jobs", files={"file": content}).json()["job_id"]
+        url = f"/v1/jobs/{job_id}/layers/original"
+        for _ in ("queued", "cancelled"):
+            answer = idle.get(url)
+            assert answer.content == content and answer.headers["content-type"] == "image/png"
+            with Image.open(io.BytesIO(idle.get(url, params={"size": 100}).content)) as preview:
+                assert preview.size == (100, 75)
+            assert idle.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
+        assert idle.get(f"/v1/jobs/{job_id}/layers/mist").status_code == 409
+        assert idle.delete(f"/v1/jobs/{job_id}").status_code == 200
+        assert idle.get(url).status_code == 404
+
+
 def test_archives_of_jobs_that_are_unknown_or_wait(
     client: httpx.Client, start_gateway: Callable[..., GatewayProcess], picture: Picture
 ) -> None:

@@ -52,6 +52,7 @@ EXPECTED = [
     '"status":"done"',
     "queued",
     '"status":"deleted"',
+    '"status":"deleted"',
     '"jobs"',
     "unsupported-picture",
 ]
@@ -108,6 +109,18 @@ def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
     command = [sys.executable, "-c", source.replace(DOCUMENTED_BASE, gateway.base_url)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
     assert done.stdout.startswith("done ['original'"), done.stderr
+
+
+def test_the_client_that_comes_along(documented: tuple[GatewayProcess, Path]) -> None:
+    gateway, folder = documented
+    source = blocks("python")[-2].replace(DOCUMENTED_BASE, gateway.base_url)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", source]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment
+    )
+    files = "['00-original.jpg', '01-invisible-watermark.jpg']"
+    assert done.stdout.endswith(f"done {files}\n"), done.stderr
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")

@@ -63,10 +63,10 @@ def webhook_receiver(*answers: tuple[int, dict[str, str]]) -> Iterator[Receiver]
             pass
 
     class Server(ThreadingHTTPServer):
-        request_queue_size = 64  # more may connect at once than five
+        daemon_threads = True
+        request_queue_size = 64  # of connections that come at once; more than five are refused else
 
     server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook"

@@ -11,16 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from artscraper_runner.encoders.dlib_face import SAME_PERSON
-from artscraper_runner.engine import optimise
 from artscraper_runner.errors import InvalidOption
 from artscraper_runner.faces.alignment import Alignment, chip
-from artscraper_runner.faces.cloak_presets import (
-    DEFAULT_ROUNDS,
-    ENOUGH,
-    PUBLISHED_MODES,
-    CloakRound,
-)
+from artscraper_runner.faces.cloak_presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.detection import Face, find_faces
+from artscraper_runner.faces.least_change import Room, least_change
 from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.published_cloak import published_change
 from artscraper_runner.faces.recogniser import embedding, face_network
@@ -33,7 +28,6 @@ from artscraper_runner.working_size import added
 
 Pixels = NDArray[np.uint8]
 STAGE = "fawkes"
-_BISECTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -130,9 +124,9 @@ class Cloaking:
         controls: Controls,
         what: str,
     ) -> tuple[torch.Tensor, int]:
-        """The engine's steps on the region itself, through the alignment, in rounds."""
+        """The least change of the region itself, seen through the alignment."""
         original = region.seen(self.original)
-        start = region.seen(before) - original
+        seen = region.seen(before)
         reference = self._reference(region)
         objective = CloakObjective(
             region.alignment,
@@ -141,39 +135,16 @@ class Cloaking:
             neighbours,
             np.random.default_rng(self._seed(index)),
         )
-        change, taken = start, 0
-        reached = 0.0
-        for number, cloak_round in enumerate(DEFAULT_ROUNDS):
-            if reached < cloak_round.begins_from:
-                continue
-            outcome = optimise(
-                original,
-                start=change,
-                bound=torch.maximum(self._bound(original, region, cloak_round), change.abs()),
-                objective=objective,
-                rule=cloak_round.rule,
-                seed=self._seed(index),
-                controls=controls,
-                what=f"{what}, round {number + 1}",
-            )
-            change, taken = outcome.perturbation, taken + outcome.iterations
-            reached = objective.reached(original + change)
-            if reached >= ENOUGH:
-                break
-        return _lessened(change - start, original + start, objective), taken
-
-    def _bound(
-        self, original: torch.Tensor, region: FaceRegion, cloak_round: CloakRound
-    ) -> torch.Tensor:
-        """The bound of each pixel of the region, in [0, 1], with its soft edge."""
-        strength = strength_named(self.options.strength)
-        edge, budget = self._writable(region), strength.budget / 255
-        if cloak_round.loosened is None:
-            return edge * budget
-        floor, slope = (
-            cloak_round.loosened * each for each in (strength.flat / 255, strength.texture)
+        return least_change(
+            seen,
+            room=Room.within(original, seen, self._budget / 255),
+            edge=self._writable(region),
+            objective=objective,
+            numbers=DEFAULT_CLOAK.hidden(self._hidden(original, region)),
+            budget=self._budget / 255,
+            controls=controls,
+            what=what,
         )
-        return edge * budget_map(original, budget=budget, floor=floor, slope=slope)
 
     def _published(
         self,
@@ -197,6 +168,13 @@ class Cloaking:
             what=what,
         )
         return region.from_chip(change) * self._writable(region), taken
+
+    def _hidden(self, original: torch.Tensor, region: FaceRegion) -> float:
+        """How many times as much as flat skin the face hides, by the median of the map."""
+        strength = strength_named(self.options.strength)
+        flat, slope = strength.flat / 255, strength.texture * DEFAULT_CLOAK.texture
+        bounds = budget_map(original, budget=1.0, floor=flat, slope=slope)
+        return (bounds[region.soft_edge() > 0.5] / flat).median().item()
 
     @property
     def _budget(self) -> int:
@@ -244,17 +222,3 @@ class Cloaking:
                     reference = face_network()(chip(region.seen(self.original), seen))
                 found.append((seen, reference))
         return tuple(found)
-
-
-def _lessened(
-    change: torch.Tensor, picture: torch.Tensor, objective: CloakObjective
-) -> torch.Tensor:
-    """The smallest share of `change` that is still enough; all of it where that is not."""
-    low, high = 0.5, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if objective.reached(picture + middle * change) >= ENOUGH:
-            high = middle
-        else:
-            low = middle
-    return high * change

@@ -6,9 +6,7 @@ high belong to our strengths low, medium and high; the job's Linf budget holds i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from artscraper_runner.presets import StepRule
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,36 +30,43 @@ PUBLISHED_MODES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CloakRound:
-    """Steps of the engine with the perceptual map loosened `loosened` times; None = no map.
+class LeastChange:
+    """The product's own steps: no more change than a face needs, and none that is wide.
 
-    `iterations` with a step that falls from `first_step` to `last_step`, shares of the bound.
-    Left out where the rounds before have reached less than `begins_from`: it would not do.
+    The change is sought in luma and chroma, a unit of chroma being `colour` units of luma. Its size
+    is the root of its mean square. Steps rise steepest for the norm of order `norm`, between 2,
+    which piles a change up in few places, and the sign steps of Linf, which put it everywhere.
+    A step falls from `first_step` to `last_step` of the size. The size begins at `first_size`, is
+    left alone for `settling` iterations, then follows what the face still lacks by at most
+    `largest_turn` (relative) an iteration, up to `largest_size`. Under a Gaussian of `blur` px, at
+    the size at which the recogniser sees the face, neither luma nor chroma keeps more than `wide`.
+    `first_size`, `largest_size` and `wide` are shares of the job's budget; the last two grow as
+    many times as the face hides more than flat skin does, `most_hidden` at most: of the texture
+    that masks the attacks on the whole picture the share `texture` counts, since faces are looked
+    at closely.
     """
 
-    loosened: float | None
-    iterations: int
-    first_step: float
-    last_step: float = 0.05
-    begins_from: float = 0.0
+    iterations: int = 50
+    settling: int = 12
+    norm: float = 3.0
+    momentum: float = 0.7
+    colour: float = 1.2
+    first_step: float = 0.25
+    last_step: float = 0.025
+    first_size: float = 0.15
+    largest_size: float = 0.225
+    largest_turn: float = 0.07
+    blur: float = 3.0
+    wide: float = 0.375
+    texture: float = 0.15
+    most_hidden: float = 2.5
 
-    @property
-    def rule(self) -> StepRule:
-        """How the loop moves."""
-        return StepRule(
-            iterations=self.iterations,
-            first_step=self.first_step,
-            last_step=self.last_step,
-            momentum=0.9,
-            start_noise=0.5,
-        )
+    def hidden(self, times: float) -> LeastChange:
+        """Returns the numbers for a face whose texture hides `times` as much as flat skin."""
+        times = min(max(1.0, times), self.most_hidden)
+        return replace(self, largest_size=self.largest_size * times, wide=self.wide * times)
 
 
-# What is enough: well beyond dlib's threshold of 0.6, also after JPEG 75 and after halving.
-ENOUGH = 0.92
-# A face ends with the first round that is enough, so that skin changes no more than it must.
-DEFAULT_ROUNDS = (
-    CloakRound(loosened=1.0, iterations=12, first_step=0.6),
-    CloakRound(loosened=1.6, iterations=10, first_step=0.4, begins_from=0.75),
-    CloakRound(loosened=None, iterations=24, first_step=0.8),
-)
+DEFAULT_CLOAK = LeastChange()
+# What is enough: well beyond dlib's threshold of 0.6; after JPEG 75 or halving, a little less.
+ENOUGH_PLAIN, ENOUGH_WORN = 0.89, 0.81

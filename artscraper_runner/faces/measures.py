@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.effects import random_signs
-from artscraper_runner.encoders.dlib_face import SAME_PERSON
+from artscraper_runner.encoders.dlib_face import CHIP_SIDE, SAME_PERSON
+from artscraper_runner.faces.alignment import Alignment
 from artscraper_runner.faces.detection import Face, landmark_alignment
 from artscraper_runner.faces.published_cloak import dssim
 from artscraper_runner.faces.recogniser import aligned_face, embedding
@@ -19,6 +20,7 @@ from artscraper_runner.types import Json
 
 Pixels = NDArray[np.uint8]
 _CONTEXT = 1.6  # of the recogniser's square: what is cut out to be compressed and halved
+_LARGEST_SIDE = 4 * CHIP_SIDE  # px of the square; larger faces are measured in a smaller copy
 _GRID = 16  # px; JPEG's blocks with halved colour
 _JPEG_QUALITY = 75
 
@@ -44,10 +46,12 @@ _VIEWS: dict[str, Callable[[Pixels], Pixels]] = {
 def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> list[Json]:
     """Returns one record a face, pictures being uint8 (H, W, 3).
 
-    `box` left, top, width, height in px. `distance` by view: of the embedding from that of the
-    unchanged original, landmarks being found anew in the changed picture; `noise_distance` that
-    of random signs of the same mean square error; `is_another_person` whether it reaches dlib's
-    threshold. `dssim` is that of the aligned face.
+    `box` left, top, width, height in px. A face whose square is over 600 px wide is measured in a
+    copy of both pictures that is `shrunk` times smaller, 1 = none, and its noise is drawn there,
+    which is more than noise at full size would leave. `distance` by view: of the embedding from
+    that of the unchanged original, landmarks being found anew in the changed picture;
+    `noise_distance` that of random signs of the same mean square error; `is_another_person`
+    whether it reaches dlib's threshold. `dssim` is that of the aligned face.
 
     Raises:
         MissingDependency, UnusableModel: the recogniser cannot be had.
@@ -57,27 +61,43 @@ def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> 
 
 def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
     rows, columns = _surroundings(face, original.shape[:2])
-    before, after = original[rows, columns], changed[rows, columns]
+    shrunk = _shrinking(face.alignment.side)
+    before, after = (_shrunk(pixels[rows, columns], shrunk) for pixels in (original, changed))
+    alignment = face.alignment.seen_at(1 / shrunk, 1 / shrunk, left=columns.start, top=rows.start)
     left, top, width, height = face.box
-    box = (left - columns.start, top - rows.start, width, height)
-    reference = embedding(original, face.alignment)
+    in_copy = (left - columns.start, top - rows.start, width, height)
+    box = tuple(side / shrunk for side in in_copy)
+    reference = embedding(before, alignment)
     noise = _noise(before, after)
     distance = {name: _moved(view(after), before, box, reference) for name, view in _VIEWS.items()}
     return {
         "box": list(face.box),
+        "shrunk": shrunk,
         "distance": distance,
         "noise_distance": {
             name: _moved(view(noise), before, box, reference) for name, view in _VIEWS.items()
         },
         "threshold": SAME_PERSON,
         "is_another_person": {name: value >= SAME_PERSON for name, value in distance.items()},
-        "dssim": _dssim(original, changed, face),
+        "dssim": _dssim(before, after, alignment),
     }
 
 
-def _moved(
-    view: Pixels, whole: Pixels, box: tuple[int, int, int, int], reference: torch.Tensor
-) -> float:
+def _shrinking(side: float) -> int:
+    """How many times smaller a face with such a square is measured, a power of two."""
+    shrunk = 1
+    while side / shrunk > _LARGEST_SIDE:
+        shrunk *= 2
+    return shrunk
+
+
+def _shrunk(pixels: Pixels, shrunk: int) -> Pixels:
+    if shrunk == 1:
+        return pixels
+    return np.array(Image.fromarray(np.ascontiguousarray(pixels)).reduce(shrunk))
+
+
+def _moved(view: Pixels, whole: Pixels, box: tuple[float, ...], reference: torch.Tensor) -> float:
     """The distance of what is in `box` of `whole`, where `view` may be smaller than that."""
     scale_x, scale_y = view.shape[1] / whole.shape[1], view.shape[0] / whole.shape[0]
     left, top, width, height = box
@@ -110,6 +130,6 @@ def _noise(original: Pixels, changed: Pixels) -> Pixels:
     return np.ascontiguousarray(levels.numpy())
 
 
-def _dssim(original: Pixels, changed: Pixels, face: Face) -> float:
-    before, after = (aligned_face(pixels, face.alignment) for pixels in (original, changed))
-    return round(dssim(before, after).item(), 5)
+def _dssim(before: Pixels, after: Pixels, alignment: Alignment) -> float:
+    faces = (aligned_face(pixels, alignment) for pixels in (before, after))
+    return round(dssim(*faces).item(), 5)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from artscraper_runner.faces.alignment import Alignment, chip
+from artscraper_runner.faces.cloak_presets import ENOUGH_PLAIN, ENOUGH_WORN
 from artscraper_runner.faces.recogniser import face_network
 from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
 
@@ -46,25 +47,31 @@ class CloakObjective:
     others: tuple[tuple[Alignment, torch.Tensor], ...]
     rng: np.random.Generator
 
-    def __call__(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
-        """Returns the sum over one plain view and one that is compressed or halved."""
+    def __call__(self, picture: torch.Tensor, iteration: int) -> tuple[torch.Tensor, float]:
+        """Returns the sum over one plain view and one that is compressed or halved, and the share
+        of what is enough that the lesser of the two has reached; 1 is enough.
+        """
         views = [chip(picture, jittered(self.alignment, self.rng)), self._worn(picture, iteration)]
         views += [chip(picture, alignment) for alignment, _ in self.others]
         embeddings = face_network()(torch.cat(views))
         own = embeddings[:2]
-        score = distance(own, self.reference).sum()
+        shares = distance(own, self.reference) / torch.tensor([ENOUGH_PLAIN, ENOUGH_WORN])
+        score = shares.sum()
         if self.target is not None:
             score = -distance(own, self.target).sum()
         for index, (_, reference) in enumerate(self.others, start=2):
             score = score + distance(embeddings[index : index + 1], reference).sum()
-        return score
+        return score, shares.min().item()
 
     @torch.no_grad()
     def reached(self, picture: torch.Tensor) -> float:
-        """Returns the least distance over the plain, the compressed and the halved view."""
+        """Returns the least share of what is enough over the plain, the compressed and the halved
+        view, without errors of alignment.
+        """
         views = [chip(picture, self.alignment), self._coded(picture, self.alignment)]
         views.append(self._halved(picture, self.alignment))
-        return distance(face_network()(torch.cat(views)), self.reference).min().item()
+        enough = torch.tensor([ENOUGH_PLAIN, ENOUGH_WORN, ENOUGH_WORN])
+        return (distance(face_network()(torch.cat(views)), self.reference) / enough).min().item()
 
     def _worn(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
         alignment = jittered(self.alignment, self.rng)

@@ -15,7 +15,9 @@ from artscraper_runner.faces.alignment import Alignment
 
 Pixels = NDArray[np.uint8]
 _GROWN = 1.1  # of the recogniser's square: room for what it sees when landmarks move
+_GRID = 16  # px; regions begin where JPEG's blocks do, so that it treats both alike
 _SOFT_EDGE = 0.1  # of the square's side: how far a change takes to fade away
+_BAND_ROWS = 256  # of the picture, converted at once: as floats a large one takes gigabytes
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class FaceRegion:
         while alignment.side / shrunk >= 2 * CHIP_SIDE:
             shrunk *= 2
         corners = alignment.corners(_GROWN)
-        left, top = np.maximum(0, np.floor(corners.min(0) / shrunk).astype(int) * shrunk)
+        grid = max(_GRID, shrunk)
+        left, top = np.maximum(0, np.floor(corners.min(0) / grid).astype(int) * grid)
         right, bottom = np.minimum(size[::-1], np.ceil(corners.max(0)).astype(int) + 1)
         width, height = (int(right - left) // shrunk, int(bottom - top) // shrunk)
         if width < 1 or height < 1:
@@ -58,9 +61,7 @@ class FaceRegion:
 
     def seen(self, pixels: Pixels) -> torch.Tensor:
         """Returns the region of uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], shrunk."""
-        cut = np.ascontiguousarray(self.cut(pixels))
-        view = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255
-        return functional.avg_pool2d(view, self.shrunk) if self.shrunk > 1 else view
+        return shrunk_view(self.cut(pixels), self.shrunk)
 
     def soft_edge(self) -> torch.Tensor:
         """Returns float32 (1, 1, h, w): 1 inside the square, 0 at its border and outside."""
@@ -87,3 +88,17 @@ class FaceRegion:
         cos, sin = math.cos(self.alignment.angle), math.sin(self.alignment.angle)
         side = max(1.0, self.alignment.side - 1)
         return (cos * x + sin * y) / side, (cos * y - sin * x) / side
+
+
+def shrunk_view(pixels: Pixels, shrunk: int) -> torch.Tensor:
+    """Returns uint8 (H, W, 3) as float32 (1, 3, H // shrunk, W // shrunk) in [0, 1], by averaging.
+
+    `shrunk` is a power of two, 1 for the same size; rows and columns left over are dropped.
+    """
+    height, width = (side // shrunk * shrunk for side in pixels.shape[:2])
+    bands = []
+    for top in range(0, height, max(_BAND_ROWS, shrunk)):
+        rows = pixels[top : min(top + max(_BAND_ROWS, shrunk), height), :width]
+        band = torch.from_numpy(np.ascontiguousarray(rows)).permute(2, 0, 1)[None].float() / 255
+        bands.append(functional.avg_pool2d(band, shrunk) if shrunk > 1 else band)
+    return torch.cat(bands, dim=2)

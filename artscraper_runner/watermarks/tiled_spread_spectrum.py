@@ -29,6 +29,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
+from artscraper_runner.row_bands import over_bands
 from artscraper_runner.watermarks import carriers, decoding, error_correction, folding, frames
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
@@ -43,7 +44,6 @@ MOST_GRIDS = 3
 # What one level of luma adds to R, G and B: near the least change of RGB that makes it, which is
 # 1.2 dB below the same step in all three.
 LUMA_STEP = (0.70, 1.28, 0.35)
-_BAND_ROWS = 64  # worked on at once, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -205,13 +205,15 @@ def _added(pixels: Pixels, change: Floats) -> Pixels:
         enlarged = Image.fromarray(change).resize((width, height), Image.Resampling.BICUBIC)
         change = np.asarray(enlarged)
     marked = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, _BAND_ROWS):
-        rows = slice(top, top + _BAND_ROWS)
+
+    def add(rows: slice) -> None:
         levels = np.empty(marked[rows].shape, np.int16)
         for channel, step in enumerate(LUMA_STEP):
             levels[:, :, channel] = np.rint(change[rows] * np.float32(step))
         levels += pixels[rows]
         marked[rows] = np.clip(levels, 0, 255, out=levels)
+
+    over_bands(add, height)
     return marked
 
 

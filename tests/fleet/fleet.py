@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
+from artscraper_gateway.heartbeats import Heartbeats
 from artscraper_gateway.tests.gateway_process import (
     REPOSITORY,
     STAGES_FOR_TESTS,
@@ -170,3 +173,10 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def registered(engine: sa.Engine, slot: int) -> Heartbeats:
+    """The heartbeats of a worker that has no process: tests beat for it."""
+    heart = Heartbeats(engine, f"host.slot-{slot}", patience=3)
+    heart.register()
+    return heart

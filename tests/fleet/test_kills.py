@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.boundaries import BOUNDARIES
 from tests.fleet.fleet import Fleet, files_of
@@ -17,7 +19,7 @@ from tests.fleet.fleet import Fleet, files_of
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 WORKERS = 3
-RANDOM_KILLS = 16  # on each kind of database
+RANDOM_KILLS = (16, pytest.param(40, marks=pytest.mark.slow))  # on each kind of database
 LIGHT = {"include_protection": "0", "include_hash_analysis": "0"}
 # Blame is another test's subject: here a job may lose as many workers as chance wants.
 PATIENT = {"max_stage_attempts": 20, "worker_timeout": 2}
@@ -65,8 +67,9 @@ def test_kill_at_every_boundary(
     assert_whole(fleet, job_id, stages=["original", "invisible-watermark"])
 
 
+@pytest.mark.parametrize("kills", RANDOM_KILLS)
 def test_kill_at_random_moments(
-    start_fleet: Start, database: dict[str, Any], picture: Picture
+    start_fleet: Start, database: dict[str, Any], picture: Picture, kills: int
 ) -> None:
     chance = random.Random(f"moments {sorted(database)}")
     fleet = start_fleet({**database, **PATIENT})
@@ -76,8 +79,8 @@ def test_kill_at_random_moments(
     ids = [fleet.submit(picture(64 + chance.randrange(600))) for _ in range(8)]
     light = [fleet.submit(picture(), **LIGHT) for _ in range(8)]
     seen: dict[str, Any] = {}
-    for kill in range(RANDOM_KILLS):
-        if kill == RANDOM_KILLS // 2:  # results that the later kills must not touch
+    for kill in range(kills):
+        if kill == kills // 2:  # results that the later kills must not touch
             fleet.ended(ids[0], timeout_s=120)
         slot = until(lambda: _at_work(fleet, ids, picture), what="a worker is at work")
         time.sleep(chance.uniform(0, 0.5))  # the moment

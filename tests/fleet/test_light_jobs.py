@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
 from artscraper_gateway.store import JobStore, NewJob, Outcome
+from tests.fleet.fleet import registered
 
 REQUEST = {"protection": {"watermark_payload": None}}
 
@@ -31,12 +31,6 @@ def store(tmp_path: Path, database: dict[str, Any]) -> Iterator[JobStore]:
     engine.dispose()
 
 
-def worker(engine: sa.Engine, slot: int) -> Heartbeats:
-    heart = Heartbeats(engine, f"host.slot-{slot}", patience=3)
-    heart.register()
-    return heart
-
-
 def taken(store: JobStore, by: Heartbeats, at_most: int = 2) -> list[str]:
     found = store.take("light", "original", worker=by.id, at_most=at_most)
     assert all(job.worker == by.id and job.status == "running" for job in found)
@@ -44,7 +38,7 @@ def taken(store: JobStore, by: Heartbeats, at_most: int = 2) -> list[str]:
 
 
 def test_each_is_taken_by_one_worker_the_urgent_first(store: JobStore) -> None:
-    one, other = worker(store.engine, 0), worker(store.engine, 1)
+    one, other = registered(store.engine, 0), registered(store.engine, 1)
     assert taken(store, one) == ["d"]  # one priority at a time
     assert taken(store, other) == ["a", "b"]
     assert taken(store, one) == ["c", "e"]
@@ -53,7 +47,7 @@ def test_each_is_taken_by_one_worker_the_urgent_first(store: JobStore) -> None:
 
 
 def test_those_of_a_dead_worker_come_first_and_are_counted(store: JobStore) -> None:
-    dead, other = worker(store.engine, 0), worker(store.engine, 1)
+    dead, other = registered(store.engine, 0), registered(store.engine, 1)
     assert taken(store, dead) == ["d"]
     assert taken(store, dead) == ["a", "b"]
     dead.leave()
@@ -66,7 +60,7 @@ def test_those_of_a_dead_worker_come_first_and_are_counted(store: JobStore) -> N
 
 
 def test_several_end_together_and_each_by_its_holder_alone(store: JobStore) -> None:
-    one, other = worker(store.engine, 0), worker(store.engine, 1)
+    one, other = registered(store.engine, 0), registered(store.engine, 1)
     taken(store, one)
     taken(store, one)
     outcomes = [Outcome("d", None, 5), Outcome("a", "it broke", None), Outcome("c", None, 5)]

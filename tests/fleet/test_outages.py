@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from pydantic import SecretStr
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
-from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
+from artscraper_gateway.heartbeats import WorkerGivenUp
+from artscraper_gateway.job_steps import JobSteps
 from artscraper_gateway.migrations import DatabaseRefused
+from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.store import JobStore, NewJob, Outcome
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
+from artscraper_runner import Cancelled
 from tests.fleet.conftest import missing
-from tests.fleet.fleet import Fleet
+from tests.fleet.fleet import Fleet, registered
 from tests.fleet.servers import PostgresServer, free_port
 
 Start = Callable[..., Fleet]
@@ -121,12 +125,6 @@ def engine(tmp_path: Path, database: dict[str, Any]) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def registered(engine: sa.Engine, slot: int) -> Heartbeats:
-    heart = Heartbeats(engine, f"host.slot-{slot}", patience=3)
-    heart.register()
-    return heart
-
-
 def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine) -> None:
     silent, first, second = (registered(engine, slot) for slot in range(3))
     given_up = []
@@ -186,6 +184,29 @@ def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engin
     assert store.begin_stage(job_id, "original", worker=after.id) == 2
     assert store.begin_stage(job_id, "original", worker=registered(engine, 1).id) is None
     assert store.finish_all([outcome], worker=after.id) == {job_id}
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_worker_that_was_given_up_records_no_cancellation(
+    engine: sa.Engine, tmp_path: Path, is_over: bool
+) -> None:
+    """Its stage is stopped as that of a cancelled job is, but the job goes on elsewhere."""
+    heart, config = registered(engine, 0), GatewayConfig(base_dir=tmp_path)
+    store, job_id = JobStore(engine), held_job(engine)
+    job = store.find(job_id)
+    assert job is not None
+    steps = JobSteps(job, config, store, open_storage(config), heart.id, lambda _: nullcontext())
+
+    def stage() -> dict[str, Any]:
+        if is_over:
+            heart.leave()
+        else:
+            store.cancel(job_id)
+        assert steps._should_stop()
+        raise Cancelled("stopped")
+
+    with pytest.raises(WorkerGivenUp if is_over else Cancelled):
+        steps._kept("mist", stage)
 
 
 def held_job(engine: sa.Engine) -> str:

@@ -8,13 +8,21 @@ from typing import Any
 
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
-from tests.fleet.fleet import Fleet, files_of
+from tests.fleet.fleet import Fleet, Worker, files_of
 from tests.fleet.servers import PostgresServer
 
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 # The default is eight looks one second apart, and at most two seconds until the jobs are put back.
 WITHIN_S = 15
+
+
+def frozen_in_mid_job(fleet: Fleet, picture: Picture) -> tuple[str, Worker]:
+    worker = fleet.ready_worker(0)
+    job_id = fleet.submit(picture(GATE_WIDTH))
+    fleet.entered()
+    worker.send(signal.SIGSTOP)
+    return job_id, worker
 
 
 def test_a_worker_that_dies_for_good_loses_its_jobs_to_others(
@@ -41,10 +49,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(
     start_fleet: Start, database: dict[str, Any], picture: Picture
 ) -> None:
     fleet = start_fleet({**database, "worker_timeout": 2})
-    frozen = fleet.ready_worker(0)
-    job_id = fleet.submit(picture(GATE_WIDTH))
-    fleet.entered()
-    frozen.send(signal.SIGSTOP)
+    job_id, frozen = frozen_in_mid_job(fleet, picture)
     fleet.ready_worker(1)
     fleet.entered(times=2)
     fleet.open_gate()
@@ -62,10 +67,7 @@ def test_a_frozen_worker_that_wakes_first_does_not_end_the_job(
 ) -> None:
     """It finishes its stage, is refused, and the other one's result is the one that is seen."""
     fleet = start_fleet({**database, "worker_timeout": 2})
-    frozen = fleet.ready_worker(0)
-    job_id = fleet.submit(picture(GATE_WIDTH))
-    fleet.entered()
-    frozen.send(signal.SIGSTOP)
+    job_id, frozen = frozen_in_mid_job(fleet, picture)
     other = fleet.ready_worker(1)
     fleet.entered(times=2)
     other.send(signal.SIGSTOP)

@@ -7,19 +7,24 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from artscraper_runner.effects import random_signs
 from artscraper_runner.errors import Cancelled, InvalidOption, MissingDependency, StageFailed
 from artscraper_runner.faces import model_files
+from artscraper_runner.faces.cloak_presets import DEFAULT_CLOAK
 from artscraper_runner.faces.detection import landmark_alignment
 from artscraper_runner.faces.measures import face_records
 from artscraper_runner.faces.recogniser import embedding, faces_in
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.protections import load_stage
 from artscraper_runner.protections.stage import StageInput
+from artscraper_runner.transforms import RGB_TO_YCC
 from artscraper_runner.types import Controls, ProtectionOptions
 from artscraper_runner.working_size import to_tensor
 from tests.faces.conftest import images, opened, portrait  # noqa: F401  fixtures
+
+ROUNDING = 0.2  # of 255; what whole levels add to a blurred change
 
 
 def given_for(pixels, *, alpha=None, controls=None, insists=False, **options) -> StageInput:
@@ -39,6 +44,19 @@ def cloaked(pixels, **options):
 
 def largest(before, after) -> int:
     return int(np.abs(before.astype(int) - after.astype(int)).max())
+
+
+@pytest.fixture(scope="module")
+def smooth(portrait):  # noqa: F811
+    """The portrait without texture that could hide a wide change."""
+    return ndimage.gaussian_filter(portrait, (2, 2, 0))
+
+
+def widest(before, after) -> float:
+    """The largest luma or chroma that the blur leaves of a change, of 255."""
+    change = (after.astype(np.float64) - before) @ np.array(RGB_TO_YCC).T
+    blur = (DEFAULT_CLOAK.blur, DEFAULT_CLOAK.blur, 0)
+    return float(np.abs(ndimage.gaussian_filter(change, blur, truncate=3)).max())
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +100,19 @@ def test_nothing_changes_far_from_the_face_and_little_at_the_squares_border(port
     assert change[row, low[0] : high[0]].max() <= 2
 
 
-@pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("high", 16)])
-def test_strength_bounds_the_change(portrait, strength, budget):  # noqa: F811
-    assert 0 < largest(portrait, cloaked(portrait, strength=strength)) <= budget
+@pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("medium", 8), ("high", 16)])
+def test_strength_bounds_the_change_and_its_wide_part(smooth, tmp_path, strength, budget):
+    Image.fromarray(cloaked(smooth, strength=strength)).save(tmp_path / "layer.png")
+    saved = opened(tmp_path / "layer.png")
+    assert 0 < largest(smooth, saved) <= budget
+    assert 0 < widest(smooth, saved) <= 1.2 * DEFAULT_CLOAK.wide * budget + ROUNDING
+
+
+def test_only_as_much_is_changed_as_the_face_needs(portrait, layer):  # noqa: F811
+    (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
+    assert record["distance"]["plain"] < 1.05
+    change = layer.astype(float) - portrait
+    assert np.sqrt((change**2).mean()) < DEFAULT_CLOAK.largest_size * 8
 
 
 def test_without_a_face_it_does_not_apply(textured):
@@ -228,3 +256,16 @@ def test_the_summary_has_every_faces_figures_also_of_the_final_picture(portrait,
     assert own["distance"]["plain"] > 0.75 and final["distance"]["plain"] >= 0.7
     (project,) = (row for row in summary["projects"] if row["name"] == "Fawkes")
     assert project["applied"] is True
+
+
+def test_a_large_face_is_measured_in_a_smaller_copy(portrait, layer):  # noqa: F811
+    large, changed = (
+        np.asarray(Image.fromarray(each).resize((2600, 2600), Image.Resampling.BICUBIC))
+        for each in (portrait, layer)
+    )
+    (small,) = face_records(portrait, layer, faces_in(portrait))
+    (record,) = face_records(large, changed, faces_in(large))
+    assert (small["shrunk"], record["shrunk"]) == (1, 4)
+    assert record["box"][2] > 5 * small["box"][2]
+    assert record["distance"]["plain"] == pytest.approx(small["distance"]["plain"], abs=0.15)
+    assert record["noise_distance"]["plain"] < 0.3

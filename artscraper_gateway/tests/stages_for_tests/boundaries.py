@@ -30,7 +30,7 @@ def die_once(boundary: str) -> None:
 
 def lay() -> None:
     """Wraps what a worker does at the boundaries."""
-    from artscraper_gateway.jobs import _Steps as steps
+    from artscraper_gateway.job_steps import JobSteps as steps
     from artscraper_gateway.storage import SharedFolder
     from artscraper_gateway.store import JobStore
 

@@ -9,7 +9,7 @@ import os
 from artscraper_runner import protections
 
 for name, class_name in (("gate", "Gate"), ("deadly", "Deadly"), ("broken", "Broken")):
-    protections._STAGES[name] = ("stages_that_misbehave", class_name)
+    protections._STAGES[name] = protections.StageEntry("stages_that_misbehave", class_name)
 
 if os.environ.get("DIE_AT_EACH_BOUNDARY"):
     from boundaries import lay

@@ -20,8 +20,14 @@ from artscraper_gateway.tests.web.test_accessibility import LONG
 SIZES = {"wide": (1280, 900), "phone": (360, 740)}
 ASTRONAUT = REPOSITORY / "input" / "astronaut.jpg"
 JOBS = 100
-PATIENCE_MS = 60_000
-SETTLED_MS = 1000  # pictures that come late; nothing is asserted here
+PATIENCE_MS = 180_000
+ALL_THUMBNAILS = """() => {
+  const images = [...document.querySelectorAll("img.thumb")];
+  const empty = images.find((image) => image.checkVisibility() && !image.naturalWidth);
+  empty?.scrollIntoView({ block: "center" });
+  return !empty;
+}"""
+WHOLE_LIST = ".job { content-visibility: visible }"  # rows out of sight are not drawn else
 Shot = Callable[[Studio], None]
 
 
@@ -109,15 +115,21 @@ def prepared(client: httpx.Client, home: Path) -> dict[str, Shot]:
 def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> None:
     for size, (width, height) in SIZES.items():
         viewport = {"width": width, "height": height}
-        context = browser.new_context(viewport=viewport, reduced_motion="reduce")  # type: ignore[arg-type]
+        context = browser.new_context(
+            viewport=viewport,  # type: ignore[arg-type]
+            reduced_motion="reduce",
+            bypass_csp=True,  # for WHOLE_LIST
+        )
         with tempfile.TemporaryDirectory() as folder:
             studio = Studio(context.new_page(), base_url, Path(folder))
             studio.open("/")
             studio.page.locator("#jobs-list li").nth(4).scroll_into_view_if_needed()
             show(studio)
+            studio.page.add_style_tag(content=WHOLE_LIST)
             for theme in ("light", "dark"):
                 studio.page.get_by_label("Colours").select_option(theme)
-                studio.page.wait_for_timeout(SETTLED_MS)
+                studio.page.wait_for_function(ALL_THUMBNAILS, timeout=PATIENCE_MS)
+                studio.page.evaluate("window.scrollTo(0, 0)")
                 path = out / f"{name}-{theme}-{size}.png"
                 studio.page.screenshot(path=path, full_page=True)
         context.close()

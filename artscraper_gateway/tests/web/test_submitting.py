@@ -141,3 +141,26 @@ def test_429_in_words(
     studio.page.locator("#send").click()
     expect(studio.row("second.png")).to_be_visible()
     assert Path(studio.folder / "second.png").is_file()
+
+
+def test_the_share_of_a_slow_upload_that_has_left_is_shown(studio: Studio) -> None:
+    line = studio.page.context.new_cdp_session(studio.page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
+    line.send("Network.emulateNetworkConditions", slow)
+    noise = Image.effect_noise((700, 700), 90)
+    buffer = io.BytesIO()
+    noise.save(buffer, "PNG")
+    studio.page.evaluate(
+        """() => {
+          window.shares = [];
+          new MutationObserver(() => {
+            const bar = document.querySelector("#tray progress");
+            if (bar) window.shares.push(bar.value);
+          }).observe(document.querySelector("#tray"), { subtree: true, childList: true });
+        }"""
+    )
+    studio.send(studio.file("slow.png", buffer.getvalue()))
+    studio.is_done("slow.png")
+    shares = studio.page.evaluate("window.shares")
+    assert shares == sorted(shares)
+    assert any(0 < share < 1 for share in shares), shares

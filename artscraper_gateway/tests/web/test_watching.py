@@ -44,10 +44,10 @@ def test_a_reload_in_mid_job(studio: Studio, gate: Path) -> None:
     row = studio.row("held.png")
     expect(row).to_contain_text("In work: gate")
     expect(row.get_by_role("progressbar", name="Progress of held.png")).to_be_visible()
-    gate.touch()
-    studio.is_done("held.png")
     row.scroll_into_view_if_needed()
     expect(row.locator("img")).not_to_have_js_property("naturalWidth", 0)
+    gate.touch()
+    studio.is_done("held.png")
     expect(studio.page.locator("#announcer")).to_have_text("held.png is done.")
 
 

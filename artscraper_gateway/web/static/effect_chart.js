@@ -4,16 +4,17 @@ import { isAttack } from "./explanation.js";
 import { number, say, stageName } from "./strings.js";
 
 const SERIES = ["plain", "jpeg_75", "halved"];
-const WIDTH = 560, LABELS = 130, VALUES = 44, BAR = 14, GAP = 3, GROUP = 22, TOP = 20;
+const WIDEST = 560, MARGINS = 64, LABELS = 108, VALUES = 44, BAR = 14, GAP = 3, GROUP = 22, TOP = 20;
 
 export function effectChart(layers) {
   const attacks = layers.filter(isAttack);
   if (!attacks.length) return null;
+  const width = Math.min(WIDEST, window.innerWidth - MARGINS); // so that letters keep their size
   const rowHeight = SERIES.length * (BAR + GAP) + GROUP;
   const height = TOP + attacks.length * rowHeight;
   const most = Math.max(1.5, ...attacks.flatMap(({ metrics }) => SERIES.map((name) => metrics.times_noise[name] ?? 0)));
-  const scale = (value) => (value / most) * (WIDTH - LABELS - VALUES);
-  const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": summary(attacks) });
+  const scale = (value) => (value / most) * (width - LABELS - VALUES);
+  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary(attacks) });
   svg.append(...noiseLine(LABELS + scale(1), height));
   attacks.forEach((layer, index) => svg.append(...bars(layer, TOP + index * rowHeight, scale)));
   return element(

@@ -19,8 +19,7 @@ export function figures(layers) {
   const rows = layers.filter((layer) => layer.metrics).map(row);
   const table = element(
     "table",
-    {},
-    element("caption", {}, say("figures.caption")),
+    { "aria-labelledby": "figures-heading", "aria-describedby": "figures-caption" },
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, say("figures.step")), ...heads)),
     element("tbody", {}, ...rows),
   );
@@ -29,6 +28,7 @@ export function figures(layers) {
     "section",
     { class: "panel" },
     element("h2", { id: "figures-heading" }, say("figures.heading")),
+    element("p", { id: "figures-caption", class: "figures-caption" }, say("figures.caption")),
     element("div", region, table),
     element("p", { class: "hint" }, say("figures.explain")),
   );

@@ -4,15 +4,15 @@ import * as actions from "./job_actions.js";
 import { nameOf } from "./names.js";
 import { told } from "./problems.js";
 import { percent, say } from "./strings.js";
-import { emptyThumbnail, fileThumbnail, layerThumbnail } from "./thumbnails.js";
+import { fileThumbnail, layerThumbnail } from "./thumbnails.js";
 
 /** `events`: `retried(job)` and `removed()` are called after the gateway did so. */
 export class JobRow {
   constructor(job, events, file = null) {
     this.job = job;
     this.events = events;
-    this.thumb = file ? fileThumbnail(file) : emptyThumbnail();
-    this.hasLayer = false;
+    this.thumb = file ? fileThumbnail(file) : layerThumbnail(job.job_id, "original");
+    this.isUploads = Boolean(file); // what the browser read; nothing of a TIFF, for one
     this.name = element("a", { class: "name", href: `#/jobs/${job.job_id}` });
     this.words = element("span", { class: "mark" });
     this.percent = element("span", {});
@@ -38,11 +38,11 @@ export class JobRow {
     this.percent.textContent = percent(job.progress);
     this.shown = `${job.status} ${name}`;
     if (this.shown !== before) this.showButtons(name);
-    if (job.status === "done" && !this.hasLayer) this.showLayer();
+    if (job.status === "done" && this.isUploads) this.showLayer();
   }
 
   showLayer() {
-    this.hasLayer = true;
+    this.isUploads = false;
     const image = layerThumbnail(this.job.job_id, "original");
     this.thumb.replaceWith(image);
     this.thumb = image;

@@ -25,9 +25,8 @@ export async function showJob(screen, jobId) {
     if (shownId !== jobId) return;
     new JobScreen(screen, back, job);
   } catch (problem) {
-    const heading = element("h1", { tabindex: "-1" }, say("problem.not-found"));
-    const isGone = problem.code === "not-found";
-    screen.replaceChildren(back, isGone ? heading : element("h1", { tabindex: "-1" }, say("title")), told(problem));
+    const words = say(problem.code === "not-found" ? "job.none" : "title");
+    screen.replaceChildren(back, element("h1", { tabindex: "-1" }, words), told(problem));
   }
 }
 

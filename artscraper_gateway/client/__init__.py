@@ -1,0 +1,43 @@
+"""A client of the gateway, for scripts and services: `Gateway`, and `AsyncGateway` for asyncio.
+
+    from artscraper_gateway.client import Gateway
+
+    with Gateway("http://127.0.0.1:8765") as gateway:
+        job = gateway.wait(gateway.submit("input/astronaut.jpg", strength="low").job_id)
+        files = gateway.download(job.job_id, "protected")
+
+Every refusal is an exception, see `errors`. Importing this loads neither the service nor torch.
+"""
+
+from artscraper_gateway.client.answers import (
+    Batch,
+    Delivery,
+    Job,
+    Layer,
+    Limits,
+    Result,
+    WatermarkReading,
+)
+from artscraper_gateway.client.async_gateway import AsyncGateway
+from artscraper_gateway.client.attempts import Attempts
+from artscraper_gateway.client.gateway import Gateway
+from artscraper_gateway.client.submissions import JobOptions, OnGateway, Picture
+from artscraper_gateway.client.webhooks import WebhookMessage, verify_webhook
+
+__all__ = [
+    "AsyncGateway",
+    "Attempts",
+    "Batch",
+    "Delivery",
+    "Gateway",
+    "Job",
+    "JobOptions",
+    "Layer",
+    "Limits",
+    "OnGateway",
+    "Picture",
+    "Result",
+    "WatermarkReading",
+    "WebhookMessage",
+    "verify_webhook",
+]

@@ -1,0 +1,146 @@
+"""Pictures and options as requests: a form where bytes are sent, JSON where pictures are named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
+
+
+@dataclass(frozen=True)
+class OnGateway:
+    """A picture on the gateway's own machine, inside one of its `local_roots`."""
+
+    path: str
+
+
+File: TypeAlias = str | PathLike[str] | bytes
+# A file's path, its content, a URL (text that begins with http:// or https://), or a path there.
+Picture: TypeAlias = File | OnGateway
+
+
+class JobOptions(TypedDict, total=False):
+    """What may be chosen about a job; what is left out is as the gateway has it.
+
+    A `nightshade_target` that is text is a concept's name; a Path or bytes is a picture. Both
+    targets as pictures need an uploaded picture beside them.
+    """
+
+    processors: Sequence[str] | None
+    include_hash_analysis: bool
+    include_protection: bool
+    enable_tineye: bool
+    stages: Sequence[str] | None
+    strength: Literal["low", "medium", "high"] | None
+    encoder: str | None
+    preset: Literal["default", "published"] | None
+    seed: int | None
+    nightshade_target: str | PathLike[str] | bytes | None
+    fawkes_target: File | None
+    watermark_text: str | None
+    watermark_method: Literal["tiled", "dwtDctSvd"] | None
+    priority: int
+    callback_url: str | None
+
+
+@dataclass(frozen=True)
+class Body:
+    """A request's body, which can be sent more than once: files are opened for each sending."""
+
+    json: dict[str, Any] | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+    files: tuple[tuple[str, File], ...] = ()
+
+    def opened(self, stack: ExitStack) -> dict[str, Any]:
+        """Returns httpx' arguments; files stay open until `stack` closes. Their names stay here."""
+        if self.json is not None:
+            return {"json": self.json}
+        if not self.files:
+            return {}
+        files = [(name, ("picture", _content(file, stack))) for name, file in self.files]
+        return {"data": self.fields, "files": files}
+
+
+def _content(file: File, stack: ExitStack) -> bytes | BinaryIO:
+    if isinstance(file, bytes):
+        return file
+    return stack.enter_context(Path(file).open("rb"))
+
+
+def body_of(picture: Picture, options: JobOptions) -> Body:
+    """Returns the request for one job.
+
+    Raises:
+        ValueError: a target is a picture, and the picture itself is only named.
+    """
+    named = _named(picture)
+    if named is None:
+        return _form([picture], options)
+    return Body(json={**named, **_json_options(options)})
+
+
+def batch_body_of(pictures: Sequence[Picture], options: JobOptions) -> Body:
+    """Returns the request for a batch, with the same options for all.
+
+    Raises:
+        ValueError: no picture, or some are sent and others only named.
+    """
+    named = [each for each in map(_named, pictures) if each is not None]
+    if len(named) not in (0, len(pictures)) or not pictures:
+        raise ValueError("expected pictures that are all files, or all URLs and OnGateway paths")
+    if not named:
+        return _form(pictures, options)
+    return Body(json={"items": named, **_json_options(options)})
+
+
+def picture_body_of(picture: File) -> Body:
+    """Returns the request that is nothing but a picture."""
+    return Body(files=(("file", picture),))
+
+
+def is_url(picture: Picture) -> bool:
+    """Whether the gateway is to fetch the picture."""
+    return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))
+
+
+def _named(picture: Picture) -> dict[str, str] | None:
+    if isinstance(picture, OnGateway):
+        return {"local_path": picture.path}
+    return {"image_url": str(picture)} if is_url(picture) else None
+
+
+def _form(pictures: Sequence[Any], options: JobOptions) -> Body:
+    files: list[tuple[str, File]] = [("file", each) for each in pictures]
+    fields = {}
+    for name, value in options.items():
+        if _is_target_picture(name, value):
+            files.append((name, value))  # type: ignore[arg-type]
+        elif value is not None:
+            fields[name] = _text(value)
+    return Body(fields=fields, files=tuple(files))
+
+
+def _json_options(options: JobOptions) -> dict[str, Any]:
+    for name, value in options.items():
+        if _is_target_picture(name, value):
+            raise ValueError(f"{name} as a picture needs the picture itself to be a file or bytes")
+    return {
+        name: list(value) if isinstance(value, list | tuple) else value
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def _is_target_picture(name: str, value: object) -> bool:
+    if name == "fawkes_target":
+        return value is not None
+    return name == "nightshade_target" and isinstance(value, bytes | PathLike)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)

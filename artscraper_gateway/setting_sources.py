@@ -1,0 +1,132 @@
+"""Where settings come from, and in which order: the first that names a setting decides.
+
+command line, or constructor arguments
+environment         ARTSCRAPER_GATEWAY_<NAME>
+.env                the same names, in the working directory
+a TOML file         --config FILE, else artscraper.toml in the working directory
+default
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    TomlConfigSettingsSource,
+)
+
+ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
+FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"  # what --config sets
+NO_FILES = "none"  # its value where neither the TOML file nor .env is to be read
+DEFAULT_FILE, DOTENV = "artscraper.toml", ".env"
+
+
+class SettingsFileUnusable(ValueError):
+    """The TOML file that was named is not there, or is no TOML; says where."""
+
+
+def settings_file() -> Path | None:
+    """Returns the TOML file with settings; None when there is none.
+
+    Raises:
+        SettingsFileUnusable: one was named, and is not there.
+    """
+    named = os.environ.get(FILE_VARIABLE, "")
+    if named == NO_FILES:
+        return None
+    path = Path(named or DEFAULT_FILE)
+    if path.is_file():
+        return path
+    if named:
+        raise SettingsFileUnusable(f"{named}: expected a TOML file with settings, found none")
+    return None
+
+
+def file_sources(kind: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, ...]:
+    """Returns the sources below the environment: `.env`, then the TOML file.
+
+    Raises:
+        SettingsFileUnusable: as `settings_file`, or the file is no TOML.
+    """
+    reads_dotenv = os.environ.get(FILE_VARIABLE) != NO_FILES
+    path = settings_file()
+    try:
+        return (
+            DotEnvSettingsSource(
+                kind,
+                env_file=DOTENV if reads_dotenv else None,
+                env_file_encoding="utf-8",
+                dotenv_filtering="only_existing",  # the file may serve other programs, too
+            ),
+            TomlConfigSettingsSource(kind, toml_file=path),
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsFileUnusable(f"{path or DOTENV}: cannot be read: {error}") from error
+
+
+def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns where each setting's value comes from, in words; `given` are arguments.
+
+    Raises:
+        SettingsFileUnusable: as `file_sources`.
+    """
+    dotenv, toml = (set(source()) for source in file_sources(kind))
+    found = {}
+    for name, field in kind.model_fields.items():
+        variables = variables_of(name, field)
+        keys = {name, *variables, *(variable.lower() for variable in variables)}
+        in_environment = [each for each in variables if os.environ.get(each)]
+        if name in given:
+            found[name] = "command line"
+        elif in_environment:
+            found[name] = f"environment ({in_environment[0]})"
+        elif dotenv & keys:
+            found[name] = DOTENV
+        else:
+            found[name] = str(settings_file()) if toml & keys else "default"
+    return found
+
+
+def variables_of(name: str, field: FieldInfo) -> list[str]:
+    """Returns the environment variables of a setting, the first one first."""
+    alias = field.validation_alias
+    others = [str(each) for each in getattr(alias, "choices", ()) if str(each).isupper()]
+    return list(dict.fromkeys([f"{ENVIRONMENT_PREFIX}{name.upper()}", *others]))
+
+
+def unknown_variables(kind: type[BaseSettings]) -> list[str]:
+    """Returns variables of the environment that begin as settings do and are none."""
+    known = {
+        variable
+        for name, field in kind.model_fields.items()
+        for variable in variables_of(name, field)
+    }
+    known.add(FILE_VARIABLE)
+    return sorted(
+        name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and name not in known
+    )
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether the setting's value is never to be shown."""
+    return "SecretStr" in str(field.annotation)
+
+
+def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str]:
+    """Returns what is wrong with which setting; a secret, or a URL that holds one, is not shown."""
+    secrets = [name for name, field in kind.model_fields.items() if is_secret(field)]
+    lines = []
+    for found in error.errors(include_url=False):
+        name = ".".join(str(part) for part in found["loc"])
+        hidden = any(secret in name.lower() for secret in secrets)
+        lines.append(f"{name}: {found['msg']}" + ("" if hidden else f", found {found['input']!r}"))
+    return lines

@@ -1,0 +1,271 @@
+"""Broken connections, refusals that pass, and which calls are made again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from artscraper_gateway.client import Attempts, Gateway, errors
+from artscraper_gateway.tests.client.conftest import Blocking, Connect
+from artscraper_gateway.tests.client.cutting_proxy import cutting_proxy
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+
+JOB = {
+    "job_id": "a" * 32,
+    "status": "queued",
+    "submitted_at": "2026-01-01T00:00:00Z",
+    "updated_at": "2026-01-01T00:00:00Z",
+}
+RESULT = {
+    "job_id": "a" * 32,
+    "analysis": None,
+    "output_dir": "/o",
+    "summary": {"layers": [{"stage": "original", "path": "/o/image.png"}]},
+}
+Answer = httpx.Response | Exception
+
+
+def problem(status: int, code: str = "x", **headers: str) -> httpx.Response:
+    body = {"type": "t", "title": "Title", "status": status, "detail": "detail", "code": code}
+    return httpx.Response(status, json=body, headers=headers)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that a client would make; none is made."""
+    made: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        made.append(seconds)
+
+    monkeypatch.setattr("artscraper_gateway.client.gateway.time.sleep", made.append)
+    monkeypatch.setattr("artscraper_gateway.client.async_gateway.asyncio.sleep", pause)
+    return made
+
+
+@pytest.fixture
+def scripted(connect: Connect, pauses: list[float]) -> Callable[..., Any]:
+    """A client that gets these answers, in their order; `asked` has its requests."""
+
+    def make(*answers: Answer, url: str = "http://gateway", **options: Any) -> Any:
+        left, asked = list(answers), []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            found = left.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            # Made anew: a body can be read once, and cases share their answers.
+            return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+
+        client = connect(url, **options)
+        kind = httpx.AsyncClient if isinstance(client, Blocking) else httpx.Client
+        inner = client.__dict__.get("_gateway", client)
+        inner._http = kind(transport=httpx.MockTransport(answer))
+        client.__dict__["asked"] = asked
+        return client
+
+    return make
+
+
+def test_following_goes_on_behind_the_last_event_after_a_break(
+    connect: Connect, start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+) -> None:
+    idle = start_gateway(worker_concurrency=0)
+    with (
+        cutting_proxy(idle.base_url) as proxy,
+        Gateway(idle.base_url) as direct,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        job = direct.submit(picture(64, 64))
+        seen: list[Any] = []
+        client = connect(proxy.url)
+        waiting = pool.submit(client.wait, job.job_id, on_change=seen.append, timeout_s=60)
+        until(lambda: seen, what="the first event")
+        proxy.cut()
+
+        def connections() -> list[bytes]:
+            return [head for head in proxy.requests if b"/events" in head]
+
+        until(lambda: len(connections()) == 2, what="it connects again")
+        direct.cancel(job.job_id)
+        assert waiting.result(timeout=60).error_code == "cancelled"
+        assert b"last-event-id" not in connections()[0].lower()
+        assert b"last-event-id: 0" in connections()[1].lower()
+
+
+def test_a_job_is_waited_for_where_no_events_come_through(scripted: Callable[..., Any]) -> None:
+    silent = problem(403)
+    done = httpx.Response(200, json={**JOB, "status": "done", "progress": 1})
+    client = scripted(silent, httpx.Response(200, json=JOB), silent, done, done)
+    assert client.wait("a" * 32).status == "done"
+    paths = [(each.url.path.rsplit("/", 1)[1], each.url.query) for each in client.asked]
+    assert paths[0][0] == paths[2][0] == "events"
+    assert paths[3] == ("a" * 32, b"wait=2.0"), "with more silence it waits at the gateway"
+
+
+def test_a_job_that_is_deleted_meanwhile_is_not_found(scripted: Callable[..., Any]) -> None:
+    body = b"event: deleted\ndata: {}\n\n"
+    stream = httpx.Response(200, content=body, headers={"Content-Type": "text/event-stream"})
+    client = scripted(stream, problem(404, "not-found"))
+    with pytest.raises(errors.NotFound):
+        client.wait("a" * 32)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(
+    scripted: Callable[..., Any], pauses: list[float], status: int
+) -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    client = scripted(
+        problem(status, **{"Retry-After": "7"}),
+        problem(status, **{"Retry-After": soon}),
+        problem(status),
+        httpx.Response(200, json=JOB),
+    )
+    assert client.submit(b"picture").status == "queued"
+    assert pauses[0] == 7 and 25 < pauses[1] <= 30 and 0 < pauses[2] <= 4
+    keys = {each.headers["idempotency-key"] for each in client.asked}
+    assert len(keys) == 1 and keys != {""}, "the same key each time"
+
+
+def test_more_than_the_longest_wait_is_not_waited_for(
+    scripted: Callable[..., Any], pauses: list[float]
+) -> None:
+    client = scripted(
+        problem(429, "rate-limited", **{"Retry-After": "61"}),
+        problem(429, "queue-full", **{"Retry-After": "61"}),
+    )
+    with pytest.raises(errors.TooManyRequests) as refused:
+        client.submit(b"picture")
+    assert refused.value.retry_after_s == 61 and refused.value.code == "rate-limited"
+    assert str(refused.value) == "Title: detail" and not pauses
+    with pytest.raises(errors.QueueFull):
+        client.submit(b"picture")
+
+
+def test_attempts_come_to_an_end(scripted: Callable[..., Any], pauses: list[float]) -> None:
+    broken = httpx.ConnectError("refused")
+    client = scripted(*[broken] * 3, attempts=Attempts(at_most=3))
+    with pytest.raises(errors.Unreachable, match="no answer from http://gateway: ConnectError"):
+        client.limits()
+    assert len(client.asked) == 3 and len(pauses) == 2
+
+
+@pytest.mark.parametrize("call", [("retry", "a"), ("resend", "a", "b")])
+@pytest.mark.parametrize("failure", [httpx.ReadError("lost"), problem(503), problem(429)])
+def test_what_may_not_be_done_twice_is_not_repeated(
+    scripted: Callable[..., Any], call: tuple[str, ...], failure: Answer
+) -> None:
+    client = scripted(failure)
+    with pytest.raises((errors.Unreachable, errors.Problem)):
+        getattr(client, call[0])(*call[1:])
+    assert len(client.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 422, 500])
+def test_refusals_that_last_are_not_repeated(scripted: Callable[..., Any], status: int) -> None:
+    client = scripted(problem(status))
+    with pytest.raises(errors.Problem) as refused:
+        client.job("a")
+    assert refused.value.status == status and len(client.asked) == 1
+
+
+def test_a_deletion_whose_answer_was_lost_is_a_success(scripted: Callable[..., Any]) -> None:
+    client = scripted(httpx.ReadError("lost"), problem(404, "not-found"))
+    client.delete("a")
+    with pytest.raises(errors.NotFound):
+        scripted(problem(404, "not-found")).delete("a")
+
+
+def test_a_file_is_sent_whole_again(scripted: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(b"content of the picture")
+    sent: list[bytes] = []
+
+    client = scripted(problem(503), httpx.Response(200, json=JOB))
+    client.submit(file, seed=3, stages=["mist", "c2pa"], include_protection=True)
+    for request in client.asked:
+        body = asyncio.run(request.aread()) if isinstance(client, Blocking) else request.read()
+        sent.append(body)
+    assert len(sent) == 2
+    for body in sent:
+        assert b"content of the picture" in body and b"mist,c2pa" in body and b"true" in body
+        assert str(file).encode() not in body, "names of files stay here"
+
+
+def test_a_download_that_breaks_or_differs_is_made_again_and_never_kept(
+    scripted: Callable[..., Any], tmp_path: Path
+) -> None:
+    whole = b"the whole picture"
+    tag = {"ETag": f'"{hashlib.sha256(whole).hexdigest()}"'}
+    target = tmp_path / "layer.png"
+    client = scripted(
+        httpx.ReadError("lost"),
+        httpx.Response(200, content=b"other", headers=tag),
+        httpx.Response(200, content=whole, headers=tag),
+    )
+    assert client.download_layer("a", "mist", target).read_bytes() == whole
+    client = scripted(
+        *[httpx.Response(200, content=b"other", headers=tag)] * 2, attempts=Attempts(at_most=2)
+    )
+    with pytest.raises(errors.DigestMismatch, match=r"layer\.png: expected SHA-256"):
+        client.download_layer("a", "mist", target)
+    assert target.read_bytes() == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["layer.png"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"stage": "../../etc", "path": "/o/image.png"},
+        {"stage": "mist", "path": "/o/image.sh"},
+        {"stage": "Mist/..", "path": "/o/image.png"},
+        {"stage": "mist"},
+    ],
+)
+def test_a_layer_cannot_be_written_elsewhere(
+    scripted: Callable[..., Any], tmp_path: Path, layer: dict[str, str]
+) -> None:
+    client = scripted(httpx.Response(200, json={**RESULT, "summary": {"layers": [layer]}}))
+    with pytest.raises(errors.UnexpectedAnswer):
+        client.download("a", tmp_path / "in")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json={**JOB, "status": "unknown"}),
+    ],
+)
+def test_answers_of_something_else_are_explained(
+    scripted: Callable[..., Any], answer: httpx.Response
+) -> None:
+    with pytest.raises(errors.UnexpectedAnswer):
+        scripted(answer).job("a")
+    with pytest.raises(errors.Unavailable, match="Bad Gateway: status 502"):
+        scripted(httpx.Response(502, text="<html>"), attempts=Attempts(at_most=1)).job("a")
+
+
+def test_ids_stay_in_their_place_in_the_path(scripted: Callable[..., Any]) -> None:
+    client = scripted(httpx.Response(200, json=JOB))
+    client.job("../limits?x")
+    assert client.asked[0].url.raw_path == b"/v1/jobs/..%2Flimits%3Fx"
+
+
+def test_a_gateway_under_a_path(scripted: Callable[..., Any]) -> None:
+    client = scripted(httpx.Response(200, json=JOB), url="http://gateway/studio/")
+    client.job("a")
+    assert client.asked[0].url.path == "/studio/v1/jobs/a"

@@ -1,0 +1,148 @@
+"""The commands that stand in the documents, and which of them cannot run in a test, and why."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+
+FOLDERS = (".", "docs", "artscraper_gateway", "deploy", "input", "training")
+SHELLS = ("", "bash", "sh", "shell", "console")  # a block without a language is commands, too
+_BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_INLINE = re.compile(r"(?<!`)`((?:make|pip install|python -m|python3? benchmarks/)[^`\n]*)`(?!`)")
+_PROMPT = re.compile(r"^\$ ")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a document: its language, and its text without the fence."""
+
+    document: str
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """One a line; lines that end in a backslash go on, comments and prompts are left out."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        bare = [_PROMPT.sub("", line).strip() for line in lines]
+        return [line for line in bare if line and not line.startswith("#")]
+
+
+def documents() -> list[Path]:
+    """Returns every document for readers of the project."""
+    found = [path for folder in FOLDERS for path in sorted((REPOSITORY / folder).glob("*.md"))]
+    return [path for path in found if path.name != "CHANGELOG.md"]
+
+
+def blocks() -> Iterator[Block]:
+    """Yields the fenced blocks of all documents, in their order."""
+    for path in documents():
+        for language, text in _BLOCK.findall(path.read_text()):
+            yield Block(str(path.relative_to(REPOSITORY)), language, text)
+
+
+def inline_commands() -> list[tuple[str, str]]:
+    """Returns (document, command) for the commands that stand in running text."""
+    return [
+        (str(path.relative_to(REPOSITORY)), command)
+        for path in documents()
+        for command in _INLINE.findall(_BLOCK.sub("", path.read_text()))
+    ]
+
+
+Check = Callable[[str], None]
+
+
+def make_knows(command: str) -> None:
+    """The target exists, and what it would do can be said."""
+    done = subprocess.run(
+        ["make", "--dry-run", *shlex.split(command, comments=True)[1:]],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def module_knows(command: str) -> None:
+    """The module's command line has the sub-command and every option that is named."""
+    words = shlex.split(command.partition(" > ")[0], comments=True)
+    words = words[words.index("-m") + 1 :] if "-m" in words else words[1:]
+    module, rest = words[0], words[1:]
+    sub_command = [rest[0]] if rest and re.fullmatch(r"[a-z][a-z-]+", rest[0]) else []
+    known = _options(module, *sub_command)
+    unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - known
+    assert not unknown, f"{command}: {module} has no {unknown}"
+
+
+@cache
+def _options(module: str, *sub_command: str) -> set[str]:
+    start = [module] if module.endswith(".py") else ["-m", module]
+    command = [sys.executable, *start, *sub_command, "--help"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return set(re.findall(r"--[a-z][a-z0-9_-]*", done.stdout))
+
+
+def project_has_the_extra(command: str) -> None:
+    """What pip is to install are extras of this project."""
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    for name in re.findall(r"artscraper-gateway\[([\w,]+)\]", command):
+        assert set(name.split(",")) <= extras["optional-dependencies"].keys(), command
+
+
+def files_exist(command: str) -> None:
+    """Files of the repository that the command names are there."""
+    for word in shlex.split(command, comments=True):
+        if re.fullmatch(r"(deploy|docs|benchmarks|artscraper_\w+|tests|input)/[\w./-]+", word):
+            assert (REPOSITORY / word).exists(), f"{command}: no {word}"
+
+
+@dataclass(frozen=True)
+class CannotRun:
+    """Commands that match `pattern` are not run but checked, for a reason."""
+
+    pattern: str
+    reason: str
+    check: Check
+
+
+# The first that matches counts. What matches none is run.
+CANNOT_RUN = (
+    CannotRun(r"^make\b", "installs torch, or starts what takes minutes", make_knows),
+    CannotRun(
+        r"^python -m artscraper_gateway( serve| worker)?( -|$|  )",
+        "runs until stopped",
+        module_knows,
+    ),
+    CannotRun(
+        r"^(python -m training\.|.*--mist-model)", "needs weights to be downloaded", module_knows
+    ),
+    CannotRun(r"^python3? benchmarks/", "takes minutes", module_knows),
+    CannotRun(
+        r"^(pip install|\S+/pip install)", "installs from the network", project_has_the_extra
+    ),
+    CannotRun(r"^pytest\b", "would run this very test", files_exist),
+    CannotRun(r"^export \w+_DATABASE_URL=", "names a database of the example", files_exist),
+    CannotRun(
+        r"^(sudo|apt-get|docker|kubectl|systemctl|journalctl|psql|createdb|pg_dump|pg_restore"
+        r"|caddy|nginx|useradd|install|cp|chown|mkdir|promtool|git|helm|npm|npx|node)\b",
+        "changes the machine, or needs one that is not here",
+        files_exist,
+    ),
+)
+
+
+def why_not(command: str) -> CannotRun | None:
+    """Returns why `command` is not run; None = it is."""
+    return next((row for row in CANNOT_RUN if re.search(row.pattern, command)), None)

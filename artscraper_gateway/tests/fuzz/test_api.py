@@ -1,0 +1,77 @@
+"""Every operation of the OpenAPI description, one by one and in chains, against a real gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.tests.fuzz.schemathesis_hooks import ANSWERED, KNOWN, PICTURE
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+
+pytestmark = pytest.mark.fuzz
+
+EXAMPLES = 20  # of each operation
+# What random requests do not come to: their callers need what only a person has.
+NEVER_REACHED = {"POST /v1/session"}
+
+
+@pytest.fixture
+def fuzzed(tmp_path: Path, picture: Callable[..., bytes]) -> Iterator[GatewayProcess]:
+    """A gateway that leaves the attacks to a GPU that it has not: they wait, others end."""
+    (tmp_path / "input").mkdir()
+    (tmp_path / PICTURE).write_bytes(picture(24, 16))
+    options = {"gpu_queue": True, "max_wait": 10, "log_level": "warning"}
+    process = GatewayProcess(tmp_path, options).start()
+    yield process
+    process.stop()
+
+
+def known_paths(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
+    """Submits a job and returns path parameters of what it left."""
+    fields = {"local_path": PICTURE, "stages": ["invisible-watermark"]}
+    callback = {"callback_url": "http://nobody.example/"}
+    with gateway.client() as client:
+        asked = {"json": {**fields, **callback}, "headers": {"Prefer": "wait=10"}}
+        job = client.post("/v1/jobs", **asked).json()
+        assert job["status"] == "done", job
+        found = client.get(f"/v1/jobs/{job['job_id']}/deliveries").json()
+    here = {"job_id": job["job_id"]}
+    return {
+        "/v1/jobs/{job_id}/layers/{stage}": {**here, "stage": "original"},
+        "/v1/jobs/{job_id}/masks/{stage}": {**here, "stage": "invisible-watermark"},
+        "/v1/jobs/{job_id}/deliveries/{delivery_id}/resend": {
+            **here,
+            "delivery_id": found["deliveries"][0]["delivery_id"],
+        },
+    }
+
+
+def test_every_answer_is_one_that_the_openapi_description_has(fuzzed: GatewayProcess) -> None:
+    answered = fuzzed.home / "answered"
+    variables = {ANSWERED: str(answered), KNOWN: json.dumps(known_paths(fuzzed))}
+    command = [sys.executable, "-m", "schemathesis.cli"]
+    command += ["--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
+    command += ["run", f"{fuzzed.base_url}/openapi.json"]
+    command += ["--max-examples", str(EXAMPLES)]
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=fuzzed.home,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
+    assert "unexpected error" not in fuzzed.log()
+    print(done.stdout[done.stdout.index("Test cases") :])
+    did = set(answered.read_text().splitlines())
+    with fuzzed.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    operations = {f"{method.upper()} {path}" for path, found in paths.items() for method in found}
+    assert operations - did <= NEVER_REACHED, operations - did

@@ -1,0 +1,86 @@
+"""10,000 damaged pictures: each is taken or refused, soon, and within a memory that is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+from artscraper_runner.images import FORMATS, open_picture
+from artscraper_runner.types import PictureLimits
+
+pytestmark = pytest.mark.fuzz
+
+MODULE = "artscraper_gateway.tests.fuzz.intake_process"
+EXAMPLES = {
+    "JPEG": 2000,
+    "PNG": 2000,
+    "TIFF": 2000,
+    "WEBP": 1500,
+    "GIF": 1000,
+    "AVIF": 1000,
+    "BMP": 500,
+}
+
+
+def test_there_are_ten_thousand_and_all_accepted_formats_are_among_them() -> None:
+    assert sum(EXAMPLES.values()) == 10_000
+    assert EXAMPLES.keys() == set(FORMATS) == sample_pictures().keys()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_sample_is_taken_as_it_is(kind: str, tmp_path: Path) -> None:
+    for content in sample_pictures()[kind]:
+        (tmp_path / "picture").write_bytes(content)
+        assert open_picture(tmp_path / "picture", PictureLimits()).header.format == kind
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends_with"),
+    [
+        ("while True: pass", -signal.SIGPROF),
+        ("import os; os.abort()", -signal.SIGABRT),
+        ("b'x' * (1100 * 1024**2)", 1),
+        ("raise ZeroDivisionError", 1),
+    ],
+)
+def test_a_fault_in_the_intake_would_be_seen(fault: str, ends_with: int, tmp_path: Path) -> None:
+    script = f"""
+import pathlib
+from {MODULE.rpartition(".")[0]} import intake_process
+def take_in(path):
+    {fault}
+    return "taken"
+intake_process.take_in, intake_process.CPU_S = take_in, 2.0
+intake_process.main("BMP", 5, pathlib.Path({str(tmp_path)!r}))
+"""
+    assert run("-c", script).returncode == ends_with
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_picture_is_taken_or_refused(kind: str, tmp_path: Path) -> None:
+    done = run("-m", MODULE, kind, str(EXAMPLES[kind]), str(tmp_path))
+    assert done.returncode == 0, (
+        f"ended with {done.returncode} at {tmp_path / 'picture'}:\n{done.stderr[-10_000:]}"
+    )
+    received = json.loads(done.stdout)
+    print(kind, received)
+    assert sum(received.values()) >= EXAMPLES[kind]
+    assert min(received["taken"], received["BrokenPicture"]) > EXAMPLES[kind] // 50

@@ -1,0 +1,191 @@
+"""`python -m artscraper_gateway check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from artscraper_gateway.api_keys import KeyStore
+from artscraper_gateway.cli import main
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.settings_check import check_settings
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In an empty folder, without settings around."""
+    for name in [*os.environ]:
+        if name.startswith("ARTSCRAPER_GATEWAY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setenv("ARTSCRAPER_GATEWAY_CONFIG", "")
+    monkeypatch.chdir(tmp_path)
+
+
+def checked(capsys: Capture, *arguments: str, status: int = 0) -> dict[str, Any]:
+    """Returns what `check --json` prints on a free port."""
+    assert main(["check", "--json", "--port=0", *arguments]) == status
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert report["would_start"] == (status == 0)
+    return report
+
+
+def warnings(**settings: Any) -> str:
+    found = check_settings(GatewayConfig(**{"port": 0, "max_disk": 10**9, **settings}), gpu=False)
+    assert all(finding.level == "warning" for finding in found), found
+    return "\n".join(finding.text for finding in found)
+
+
+def test_it_says_what_is_in_effect_and_where_it_comes_from(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTSCRAPER_GATEWAY_MAX_SIDE", "4000")
+    monkeypatch.setenv("TINEYE_API_KEY", "sesame")
+    Path(".env").write_text("ARTSCRAPER_GATEWAY_MAX_FRAMES=3\n")
+    Path("artscraper.toml").write_text("job_ttl = 60\nmax_side = 5\n")
+    report = checked(capsys, "--strength", "low")
+    shown = {name: (row["value"], row["from"]) for name, row in report["settings"].items()}
+    assert shown.keys() == GatewayConfig.model_fields.keys()
+    assert shown["strength"] == ("low", "command line")
+    assert shown["max_side"] == ("4000", "environment (ARTSCRAPER_GATEWAY_MAX_SIDE)")
+    assert shown["max_frames"] == ("3", ".env")
+    assert shown["job_ttl"] == ("60.0", "artscraper.toml")
+    assert shown["gpu_queue"] == ("no", "default")
+    assert shown["max_pixels"] == ("50000000", "default")
+    assert shown["tineye_api_key"] == ("(set, not shown)", "environment (TINEYE_API_KEY)")
+    assert "sesame" not in json.dumps(report)
+    assert {"device", "disk of base_dir", "release"} <= report["machine"].keys()
+
+
+def test_it_says_what_can_be_used_and_why_not(capsys: Capture, tmp_path: Path) -> None:
+    report = checked(capsys)
+    reasons = {(part["kind"], part["name"]): part["reason"] for part in report["parts"]}
+    assert reasons["stage", "mist"] == reasons["encoder", "bundled"] == ""
+    assert "models_dir" in reasons["encoder", "taef2"]
+    assert "tineye_api_key" in reasons["processor", "tineye"]
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "taef1_encoder.safetensors").write_bytes(b"")
+    report = checked(capsys, "--models-dir", str(models), "--encoder", "taef2")
+    reasons = {part["name"]: part["reason"] for part in report["parts"]}
+    assert reasons["taef1"] == "" and str(models) in reasons["taef2"]
+    assert any("encoder taef2" in finding["text"] for finding in report["findings"])
+
+
+def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> None:
+    assert main(["check", "--port=0"]) == 0
+    text = capsys.readouterr().out
+    for part in ("settings\n", "stages\n", "encoders\n", "processors\n", "machine\n"):
+        assert part in text
+    assert text.endswith("The gateway would start; 1 warnings.\n") and "max_disk" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "x"], "port: "),
+        (["--config", "none.toml"], "none.toml: expected a TOML file"),
+        (["--output-parent", "nothing://bucket"], "output_parent nothing://bucket cannot be used"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+        (["--base-dir", "file/below"], "base_dir: "),
+        (["--output-parent", "file/below"], "output_parent: "),
+        (["--database-url", "postgresql://me:sesame@127.0.0.1:9/d"], "database_url: "),
+    ],
+)
+def test_what_keeps_the_service_from_starting_is_status_1(
+    capsys: Capture, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    report = checked(capsys, *arguments, status=1)
+    errors = [finding["text"] for finding in report["findings"] if finding["level"] == "error"]
+    assert any(said in text for text in errors), errors
+    assert "sesame" not in json.dumps(report)
+
+
+def test_a_database_of_a_newer_release_is_an_error(capsys: Capture, tmp_path: Path) -> None:
+    open_engine(GatewayConfig(base_dir=tmp_path)).dispose()
+    with sqlite3.connect(tmp_path / "gateway.sqlite3") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    report = checked(capsys, "--base-dir", str(tmp_path), status=1)
+    assert "newer release" in report["findings"][0]["text"]
+
+
+def test_without_keys_beyond_loopback(tmp_path: Path) -> None:
+    settings = {"host": "0.0.0.0", "base_dir": tmp_path}
+    assert "there are no API keys" in warnings(**settings)
+    assert "API keys" not in warnings(base_dir=tmp_path)
+    engine = open_engine(GatewayConfig(base_dir=tmp_path))
+    assert "there are no API keys" in warnings(**settings)
+    KeyStore(engine).add("me")
+    engine.dispose()
+    assert "API keys" not in warnings(**settings)
+
+
+def test_an_address_in_use_is_a_warning() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert f"127.0.0.1 port {port} is in use" in warnings(port=port)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_disk": None}, "neither max_disk nor job_ttl"),
+        ({"max_disk": 10**18}, "more than the whole disk"),
+        ({"allow_private_addresses": True}, "from inside your network; leave it off"),
+        ({"allow_downloads": True}, "no effect without models_dir"),
+        ({"allow_downloads": True, "models_dir": "."}, "fetch its weights"),
+        ({"tineye_api_key": "k", "tineye_url": "http://a/"}, "in clear"),
+        ({"local_roots": "/"}, "other callers' uploads"),
+        ({"worker_concurrency": 64}, "worker_concurrency 64 on "),
+        ({"worker_concurrency": 0}, "only workers of this machine"),
+        ({"queues": "gpu"}, "there is no CUDA device"),
+        ({"gpu_queue": True}, "until a worker elsewhere takes gpu"),
+        ({"c2pa_key": "/none.pem"}, "both, or neither"),
+        ({"models_dir": "/none"}, "models_dir: /none cannot be read"),
+    ],
+)
+def test_unwise_settings(settings: dict[str, Any], said: str) -> None:
+    assert said in warnings(**settings)
+    assert said not in warnings()
+
+
+def test_unwise_surroundings(
+    monkeypatch: pytest.MonkeyPatch, disk: Callable[[int, int], None]
+) -> None:
+    assert warnings() == ""
+    monkeypatch.setenv("WEB_CONCURRENCY", "8")
+    monkeypatch.setenv("ARTSCRAPER_GATEWAY_COLOUR", "red")
+    Path(".env").write_text("")
+    Path(".env").chmod(0o644)
+    found = warnings()
+    assert "SQLite with 8 web processes" in found
+    assert "ARTSCRAPER_GATEWAY_COLOUR is no setting" in found
+    assert ".env may be read by every user" in found
+    Path(".env").chmod(0o600)
+    assert ".env" not in warnings()
+    disk(10**12, 10**10)
+    assert "only 9.3 GiB of its disk are free" in warnings()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Makes every disk so large, with so much free."""
+
+    def set_usage(total: int, free: int) -> None:
+        found = SimpleNamespace(total=total, free=free)
+        monkeypatch.setattr("artscraper_gateway.settings_check.shutil.disk_usage", lambda _: found)
+
+    return set_usage

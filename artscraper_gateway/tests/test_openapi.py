@@ -1,0 +1,360 @@
+"""Every route gives every answer that the OpenAPI description states, and is described whole."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import uvicorn
+from PIL import Image
+
+from artscraper_gateway import GatewayConfig, create_app
+from artscraper_gateway.api_keys import KeyStore, Rate
+from artscraper_gateway.tests.gateway_process import until
+
+Picture = Callable[..., bytes]
+METHODS = ("get", "post", "delete")
+LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
+JOB_BODY = ("/v1/jobs", "/v1/batches", "/v1/watermarks/read")
+NOBODY = "0" * 32
+# What a caller must send to be answered well, beside ids: query, headers.
+QUERIES = {"/v1/events": {"job": NOBODY}}
+INVALID: dict[tuple[str, str], dict[str, Any]] = {
+    ("get", "/v1/jobs"): {"params": {"page_size": 0}},
+    ("post", "/v1/jobs"): {"json": {"colour": "red"}},
+    ("post", "/v1/batches"): {"json": {"items": []}},
+    ("get", "/v1/jobs/{job_id}"): {"params": {"wait": -1}},
+    ("get", "/v1/jobs/{job_id}/layers/{stage}"): {"params": {"size": 1}},
+    ("get", "/v1/events"): {},
+    ("post", "/v1/watermarks/read"): {"files": {"other": b""}},
+    ("post", "/v1/session"): {"json": {"key": 7}},
+}
+
+
+def operations(tmp_path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    app = create_app(GatewayConfig(base_dir=tmp_path))
+    return {
+        (method, path): operation
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+class World:
+    """A gateway in this process with jobs in every state, and keys that may do different things."""
+
+    def __init__(self, app: Any, client: httpx.Client, picture: Picture) -> None:
+        self.app, self.client, self.picture = app, client, picture
+        keys = KeyStore(app.state.gateway.store.engine)
+        self.keys = {
+            "admin": keys.add("admin", scopes=("admin",)),
+            "read": keys.add("read", scopes=("read",)),
+            "delete": keys.add("delete", scopes=("delete",)),
+            "full": keys.add("full", max_queued=1),
+            "spent": keys.add("spent", rate=Rate(1, 86_400.0)),
+        }
+        app.state.gateway.keyring._read_at = float("-inf")
+        self.call("get", "/v1/jobs", key="spent")
+        self.waiting = self.submit()
+        self.failed = self.submit()
+        self.call("post", f"/v1/jobs/{self.failed}/cancel")
+        self.done = self.submit(**LIGHT)
+        self.refused = self.submit(key="full")
+        self.call("post", f"/v1/jobs/{self.refused}/cancel", key="full")
+        self.submit(key="full")
+        self.waiting_batch = self.batch()
+        self.done_batch = self.batch(**LIGHT)
+        marked = {**LIGHT, "include_protection": "true", "stages": "invisible-watermark"}
+        self.masked = self.submit(callback_url="https://example.invalid/", **marked)
+        for job_id in (self.done, self.masked):
+            until(lambda: self.state(job_id) == "done", what="the job ends")  # noqa: B023
+        url = f"/v1/batches/{self.done_batch}"
+        until(lambda: self.call("get", url).json()["status"] == "done", what="the batch ends")
+
+    def call(self, method: str, path: str, *, key: str = "admin", **more: Any) -> httpx.Response:
+        headers = {**({"X-API-Key": self.keys[key]} if key else {}), **more.pop("headers", {})}
+        self.client.cookies.clear()
+        return self.client.request(method, path, headers=headers, **more)
+
+    def submit(self, *, key: str = "admin", **fields: str) -> str:
+        files = {"file": self.picture(320, 280)}
+        answer = self.call("post", "/v1/jobs", key=key, files=files, data=fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["job_id"]
+
+    def batch(self, **fields: str) -> str:
+        files = {"file": self.picture(64, 64)}
+        return self.call("post", "/v1/batches", files=files, data=fields).json()["batch_id"]
+
+    def state(self, job_id: str) -> str:
+        return self.call("get", f"/v1/jobs/{job_id}").json()["status"]
+
+    def delivery(self) -> str:
+        rows = self.call("get", f"/v1/jobs/{self.masked}/deliveries").json()["deliveries"]
+        return rows[0]["delivery_id"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("world")
+    config = GatewayConfig(
+        base_dir=home / "jobs",
+        output_parent=home / "outputs",
+        gpu_queue=True,  # jobs with attack stages wait, since no worker takes them
+        max_upload_bytes=400_000,
+    )
+    app = create_app(config)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    serving = threading.Thread(target=server.run)
+    serving.start()
+    until(lambda: server.started, what="the server starts")
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url, alone = f"http://127.0.0.1:{port}", httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=url, timeout=60, trust_env=False, limits=alone) as client:
+        yield World(app, client, _picture)
+    server.should_exit = True
+    serving.join()
+
+
+def _picture(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(width).integers(40, 216, (height, width, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@contextmanager
+def failing_database(world: World, error: Exception) -> Iterator[None]:
+    """The engine of the app answers every statement with `error`."""
+    engine = world.app.state.gateway.store.engine
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    world.app.state.gateway.keyring._read_at = float("-inf")
+    sa.event.listen(engine, "before_cursor_execute", fail)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", fail)
+
+
+OUTAGE = sa.exc.OperationalError("SELECT", None, Exception("away"), connection_invalidated=True)
+
+
+def body(world: World, method: str, path: str) -> dict[str, Any]:
+    """What makes a call of this route a good one, apart from its path."""
+    if method == "post" and path in JOB_BODY:
+        data = {} if path.endswith("read") else LIGHT
+        return {"files": {"file": world.picture(64, 64)}, "data": data}
+    if (method, path) == ("post", "/v1/session"):
+        return {"json": {"key": world.keys["admin"]}}
+    return {"params": QUERIES.get(path, {})}
+
+
+def filled(path: str, *, job: str, batch: str = NOBODY, delivery: str = "msg_0") -> str:
+    stage = "invisible-watermark" if "masks" in path else "original"
+    ids = {"job_id": job, "batch_id": batch, "stage": stage, "delivery_id": delivery}
+    return path.format(**ids)
+
+
+def provoke(world: World, method: str, path: str, code: str, patch: Any) -> httpx.Response:
+    """Makes the call that the route answers with the problem `code`."""
+    good = body(world, method, path)
+    ids = {"job": world.done, "batch": world.done_batch, "delivery": world.delivery()}
+    if code == "unauthorized":
+        more = {"json": {"key": "ask_0"}} if path == "/v1/session" else good
+        return world.call(method, filled(path, **ids), key="", **more)
+    if code == "forbidden":
+        return _forbidden(world, method, filled(path, **ids), good)
+    if code == "rate-limited":
+        return world.call(method, filled(path, **ids), key="spent", **good)
+    if code == "internal-error":
+        if path == "/v1/limits":
+            patch.setattr("artscraper_gateway.routes.limits.default_stages", None)
+        with failing_database(world, RuntimeError("broken")):
+            return world.call(method, filled(path, **ids), **good)
+    if code == "database-away":
+        with failing_database(world, OUTAGE):
+            return world.call(method, filled(path, **ids), **good)
+    if code == "not-found":
+        return world.call(method, filled(path, job=NOBODY), **good)
+    if code == "not-ready":
+        waiting = {"job": world.waiting, "batch": world.waiting_batch}
+        return world.call(method, filled(path, **waiting), **good)
+    if code == "job-failed":
+        return world.call(method, filled(path, job=world.failed), **good)
+    if code == "invalid-request":
+        return world.call(method, filled(path, **ids), **INVALID[method, path])
+    if code == "unsatisfiable-range":
+        ids["job"] = world.masked
+        headers = {"Range": "bytes=999999999-"}
+        return world.call(method, filled(path, **ids), headers=headers)
+    if code == "queue-full":
+        refused = filled(path, job=world.refused)
+        more = {**good, "data": {}} if "files" in good else good
+        return world.call(method, refused, key="full", **more)
+    return _refuse_picture(world, path, code, patch, ids)
+
+
+def _forbidden(world: World, method: str, path: str, good: dict[str, Any]) -> httpx.Response:
+    if path == "/v1/session":
+        if method == "post":
+            return world.call(method, path, headers={"Sec-Fetch-Site": "cross-site"}, **good)
+        cookie = {"Cookie": f"artscraper_key={world.keys['admin']}"}
+        return world.call(method, path, key="", headers=cookie)
+    answers = [world.call(method, path, key=key, **good) for key in ("read", "delete")]
+    return next(each for each in answers if each.status_code == 403)
+
+
+def _refuse_picture(
+    world: World, path: str, code: str, patch: Any, ids: dict[str, str]
+) -> httpx.Response:
+    contents = {
+        "too-large": b"\x89PNG\r\n\x1a\n" + b"x" * 500_000,
+        "unsupported-picture": b"text",
+        "broken-picture": world.picture(64, 64)[:40],
+    }
+    if code in contents:
+        return world.call("post", path, files={"file": contents[code]})
+    named = {
+        "forbidden-address": {"image_url": "http://127.0.0.1/a.png"},
+        "download-failed": {"image_url": "http://nothing.invalid/a.png"},
+        "unusable-local-path": {"local_path": "/none/a.png"},
+    }
+    if code in named:
+        content = {"items": [named[code]]} if "batches" in path else named[code]
+        return world.call("post", path, json=content)
+    if code == "unsupported-request-body":
+        return world.call("post", path, content=b"x", headers={"Content-Type": "text/plain"})
+    if code == "idempotency-key-reused":
+        headers = {"Idempotency-Key": f"k{path}"}
+        for width in (64, 65):
+            files = {"file": world.picture(width, 64)}
+            answer = world.call("post", path, files=files, data=LIGHT, headers=headers)
+        return answer
+    if code == "storage-failed":
+        patch.setattr(Path, "replace" if "watermarks" in path else "mkdir", _no_space)
+        ids["job"] = world.failed
+        return world.call("post", filled(path, **ids), **body(world, "post", path))
+    assert code == "too-busy", code
+    gateway = world.app.state.gateway
+    patch.setattr("artscraper_gateway.job_watch._FOLLOWERS", 0)
+    patch.setattr(gateway.reader.processes, "_inside", 10**6)
+    patch.setattr(gateway.previews._processes, "_inside", 10**6)
+    params = {"wait": 1} if path.endswith("{job_id}") else {"size": 33}
+    ids["job"] = world.waiting if "wait" in params else world.done
+    if "watermarks" in path:
+        return world.call("post", path, **body(world, "post", path))
+    return world.call("get", filled(path, **ids), params=params)
+
+
+def _no_space(*_: Any, **__: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
+    world: World, tmp_path: Path
+) -> None:
+    walked = 0
+    for (method, path), operation in operations(tmp_path).items():
+        for status, stated in operation["responses"].items():
+            problem = stated.get("content", {}).get("application/problem+json")
+            for code, example in (problem or {"examples": {}})["examples"].items():
+                with pytest.MonkeyPatch.context() as patch:
+                    answer = provoke(world, method, path, code, patch)
+                where = f"{method} {path} {code}: {answer.status_code} {answer.text[:200]}"
+                assert answer.status_code == int(status), where
+                assert answer.headers["content-type"] == "application/problem+json", where
+                found = answer.json()
+                # A submission says that it could not store the job.
+                known = {"database-away": ("database-away", "storage-failed")}.get(code, (code,))
+                assert found["code"] in known, where
+                assert found.keys() == example["value"].keys()
+                walked += 1
+    assert walked == 169
+
+
+def succeed(world: World, method: str, path: str) -> httpx.Response:
+    """Makes a call that the route answers well; what a deletion needs is made for it."""
+    ids = {"job": world.masked, "batch": world.done_batch, "delivery": world.delivery()}
+    if method == "delete":
+        ids = {"job": world.submit(), "batch": world.batch()}
+    return world.call(method, filled(path, **ids), **body(world, method, path))
+
+
+def test_every_good_answer_is_what_the_description_says(world: World, tmp_path: Path) -> None:
+    schema = create_app(GatewayConfig(base_dir=tmp_path)).openapi()
+    for (method, path), operation in operations(tmp_path).items():
+        if path == "/v1/session" and method == "delete":
+            continue  # below
+        answer = succeed(world, method, path)
+        where = f"{method} {path}: {answer.status_code} {answer.text[:200]}"
+        assert answer.status_code == 200, where
+        (kind,) = operation["responses"]["200"]["content"].items()
+        stated, content = kind
+        assert re.match(stated.replace("*", ".*"), answer.headers["content-type"]), where
+        if stated == "application/json":
+            full = {**content["schema"], "components": schema["components"]}
+            jsonschema.validate(answer.json(), full)
+    assert world.call("delete", "/v1/session", key="").status_code == 200
+
+
+def test_the_other_good_answers(world: World, tmp_path: Path) -> None:
+    """202, 204, 206 and 304, wherever they are stated."""
+    layer = world.call("get", f"/v1/jobs/{world.done}/layers/original")
+    found = set()
+    for (method, path), operation in operations(tmp_path).items():
+        others = {status for status in operation["responses"] if status[0] in "23"} - {"200"}
+        for status in others:
+            job = world.masked if "masks" in path else world.done
+            url = filled(path, job=job)
+            tag = world.call("get", url).headers.get("etag", "") if status == "304" else ""
+            headers = {
+                "202": {"Prefer": "respond-async"},
+                "204": {"Last-Event-ID": str(_last_event(world))},
+                "206": {"Range": "bytes=0-3"},
+                "304": {"If-None-Match": tag},
+            }[status]
+            more = body(world, method, path)
+            if status == "202":
+                more["data"] = {}
+            answer = world.call(method, url, headers=headers, **more)
+            assert answer.status_code == int(status), (method, path, status, answer.text)
+            found.add(status)
+    assert found == {"202", "204", "206", "304"} and layer.status_code == 200
+
+
+def _last_event(world: World) -> int:
+    job = world.app.state.gateway.store.find(world.done)
+    return int(job.revision)
+
+
+def test_every_route_is_described(tmp_path: Path) -> None:
+    described = operations(tmp_path)
+    for (method, path), operation in described.items():
+        where = f"{method} {path}"
+        assert method in METHODS and operation["summary"] and operation["description"], where
+        assert operation["tags"], where
+        for status, stated in operation["responses"].items():
+            assert stated["description"], where
+            if status[0] in "45":
+                (kind,) = stated["content"]
+                assert kind == "application/problem+json" and stated["content"][kind]["examples"]
+        if path not in ("/v1/limits", "/v1/session"):
+            assert {"401", "403", "429", "500", "503"} <= operation["responses"].keys(), where
+            assert operation["security"][0] == {}, "keys are asked for only where there are some"
+    assert (
+        "HTTPValidationError"
+        not in create_app(GatewayConfig(base_dir=tmp_path)).openapi()["components"]["schemas"]
+    )

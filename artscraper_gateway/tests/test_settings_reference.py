@@ -1,0 +1,40 @@
+"""docs/configuration.md says what the settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.settings_reference import page, sample
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+
+
+def test_the_page_is_as_it_would_be_made() -> None:
+    written = (REPOSITORY / "docs" / "configuration.md").read_text("utf-8")
+    assert written == page(), "run `make configuration`"
+
+
+def test_every_setting_has_a_row_with_its_option_and_variable() -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| `--")]
+    assert len(rows) == len(GatewayConfig.model_fields)
+    for name, row in zip(GatewayConfig.model_fields, rows, strict=True):
+        assert row.startswith(
+            f"| `--{name.replace('_', '-')}` | `ARTSCRAPER_GATEWAY_{name.upper()}`"
+        )
+        assert row.count(" | ") == 4, row
+    text = "\n".join(rows)
+    assert "whole number, from 0, to 65,535" in text and "low, medium, high" in text
+    assert "path or URL" in text and "list of paths" in text and "| yes or no | `no` |" in text
+
+
+def test_the_sample_file_sets_everything_to_its_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in GatewayConfig.model_fields:
+        monkeypatch.delenv(f"ARTSCRAPER_GATEWAY_{name.upper()}", raising=False)
+    before = GatewayConfig()
+    Path("artscraper.toml").write_text(sample())
+    assert GatewayConfig() == before

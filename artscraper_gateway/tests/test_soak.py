@@ -1,0 +1,19 @@
+"""Half a minute of benchmarks/soak.py: killed workers lose, double and leave behind nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+
+
+@pytest.mark.slow
+def test_half_a_minute_of_mixed_jobs_and_killed_workers() -> None:
+    command = [sys.executable, "benchmarks/soak.py", "--minutes", "0.5"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^[1-9]\d* workers killed", done.stdout, re.MULTILINE), done.stdout

@@ -1,0 +1,211 @@
+"""`python -m artscraper_gateway submit` against a live gateway."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.picture_submission import named_by_format, submission_digest
+from artscraper_gateway.pictures_to_submit import UnusableArguments, find_pictures
+from artscraper_gateway.submit_command import main
+from artscraper_gateway.tests.conftest import SAMPLES
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
+
+Picture = Callable[..., bytes]
+LIGHT = ["--no-protection", "--no-analysis"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: Picture) -> Path:
+    """A folder of pictures, and of what is none."""
+    below = tmp_path / "art" / "more"
+    below.mkdir(parents=True)
+    (below.parent / "a.png").write_bytes(picture(64, 64))
+    (below / "a.png").write_bytes(picture(65, 64))
+    (below / "b.gif").write_bytes(picture(66, 64, kind="GIF"))
+    (below / "notes.txt").write_text("no picture")
+    (below / ".hidden.png").write_bytes(b"")
+    return below.parent
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_goes_in_and_a_folder_comes_out(
+    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    given = [str(folder), "--url", gateway.base_url, "--out", str(out)]
+    stages = ["--stages", "invisible-watermark", "--no-analysis", "--watermark-text", "me"]
+    assert main([*given, *stages]) == 0
+    assert names(out) == ["a.png", "more/a.png", "more/b.gif.png"]
+    assert (out / "a.png").read_bytes() != (folder / "a.png").read_bytes()
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["picture", "status", "seconds", "result"]
+    assert shown[1].split()[0] == str(folder / "a.png") and "done" in shown[1]
+    assert shown[-1] == "3 done, 0 failed"
+
+
+def test_all_layers_of_a_picture(gateway: GatewayProcess, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["--url", gateway.base_url, "--out", str(out), "--layers", "all"]
+    stages = ["--stages", "invisible-watermark", "--no-analysis"]
+    assert main([str(SAMPLES[0]), *arguments, *stages]) == 0
+    stem = SAMPLES[0].stem
+    assert names(out) == [f"{stem}/00-original.jpg", f"{stem}/01-invisible-watermark.jpg"]
+    none = tmp_path / "none"
+    options = ["--url", gateway.base_url, "--out", str(none), "--layers", "none"]
+    assert main([str(SAMPLES[0]), *options, *LIGHT]) == 0
+    assert not none.exists()
+
+
+def test_what_fails_is_told_and_the_rest_goes_on(
+    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "text.jpg").write_text("text")
+    out = tmp_path / "out"
+    assert main([str(folder), "--url", gateway.base_url, "--out", str(out), *LIGHT]) == 1
+    shown = capsys.readouterr().out
+    assert "3 done, 2 failed" in shown
+    assert "The picture is damaged: " in shown and "Not an accepted picture format: " in shown
+    assert len(names(out)) == 3
+
+
+def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(
+    start_gateway: Callable[..., GatewayProcess], folder: Path, tmp_path: Path
+) -> None:
+    idle = start_gateway(tmp_path / "gateway", worker_concurrency=0)
+    command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
+    command += ["--url", idle.base_url, "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    with idle.client() as client:
+        until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 3, what="all are sent")
+        first.send_signal(signal.SIGINT)
+        _, said = first.communicate(timeout=60)
+        assert first.returncode == 130 and "go on with the same jobs" in said
+        assert "Traceback" not in said
+        jobs = {job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]}
+    idle.stop()
+    busy = start_gateway(tmp_path / "gateway", worker_concurrency=1)
+    command[command.index("--url") + 1] = busy.base_url
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert again.returncode == 0, again.stderr
+    with busy.client() as client:
+        listed = client.get("/v1/jobs").json()["jobs"]
+    assert {job["job_id"] for job in listed} == jobs, "no new job was made"
+    assert names(tmp_path / "out") == ["a.png", "more/a.png", "more/b.gif"]
+
+
+def test_a_job_that_failed_before_is_done_anew(
+    start_gateway: Callable[..., GatewayProcess], folder: Path, tmp_path: Path
+) -> None:
+    gateway = start_gateway(tmp_path / "gateway", worker_concurrency=0)
+    given = [str(folder / "a.png"), "--url", gateway.base_url, "--out", str(tmp_path / "out")]
+    with gateway.client() as client:
+        assert main([*given, *LIGHT, "--timeout", "0.2"]) == 1
+        (job,) = client.get("/v1/jobs").json()["jobs"]
+        client.post(f"/v1/jobs/{job['job_id']}/cancel")
+        assert main([*given, *LIGHT, "--timeout", "0.2"]) == 1
+        assert len(client.get("/v1/jobs").json()["jobs"]) == 2
+
+
+def test_a_key_comes_from_the_environment_and_is_not_shown(
+    start_gateway: Callable[..., GatewayProcess],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gateway = start_gateway(tmp_path / "gateway", worker_concurrency=0)
+    add = [sys.executable, "-m", "artscraper_gateway", "keys", "add", "me", "--base-dir"]
+    done = subprocess.run(
+        [*add, str(gateway.base_dir)], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    key = done.stdout.split()[2]
+    given = [str(folder / "a.png"), "--url", gateway.base_url, "--out", str(tmp_path / "out")]
+    monkeypatch.setenv("ARTSCRAPER_API_KEY", "ask_wrong")
+    with gateway.client() as client:
+        until(lambda: client.get("/v1/jobs").status_code == 401, what="keys are asked for")
+    assert main(given) == 1
+    refused = capsys.readouterr()
+    assert "An API key is needed" in refused.out and "ask_wrong" not in refused.out + refused.err
+    monkeypatch.setenv("ARTSCRAPER_API_KEY", key)
+    assert main([*given, "--timeout", "0.2"]) == 1
+    accepted = capsys.readouterr()
+    assert "had not ended" in accepted.out and key not in accepted.out + accepted.err
+
+
+def test_what_cannot_be_begun_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = "http://127.0.0.1:9"
+    assert main([str(tmp_path / "none.png"), "--url", nobody]) == 2
+    assert "there is no file or folder" in capsys.readouterr().err
+    assert main([str(SAMPLES[0]), "--url", nobody, "--out", str(tmp_path)]) == 2
+    assert f"no answer from {nobody}" in capsys.readouterr().err
+    assert main([str(SAMPLES[0]), "--url", "nowhere", "--out", str(tmp_path)]) == 2
+    assert "expected http://host" in capsys.readouterr().err
+
+
+def test_nothing_is_overwritten_and_no_two_results_have_one_name(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnusableArguments, match="would be overwritten"):
+        find_pictures([str(folder)], folder, keep_all=False)
+    both = [str(folder / "a.png"), str(folder / "more" / "a.png")]
+    with pytest.raises(UnusableArguments, match="would both be written"):
+        find_pictures(both, tmp_path / "out", keep_all=False)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UnusableArguments, match="found none"):
+        find_pictures([str(empty)], tmp_path, keep_all=False)
+    out = folder / "out"
+    shutil.copytree(folder / "more", out)
+    assert list(find_pictures([str(folder)], out, keep_all=False).values()) == [
+        str(folder / "a.png"),
+        str(folder / "more" / "a.png"),
+        str(folder / "more" / "b.gif"),
+    ]
+    url = "https://example.org/x/..%2f..%2fart.png?y"
+    (target,) = find_pictures([url], tmp_path, keep_all=False)
+    assert target == tmp_path / "art.png"
+
+
+@pytest.mark.parametrize(
+    ("target", "suffix", "named"),
+    [
+        ("a.jpeg", ".jpg", "a.jpeg"),
+        ("a.JPG", ".jpg", "a.JPG"),
+        ("a.gif", ".png", "a.gif.png"),
+        ("a", ".png", "a.png"),
+    ],
+)
+def test_a_result_is_named_by_its_format(target: str, suffix: str, named: str) -> None:
+    assert named_by_format(Path(target), suffix) == Path(named)
+
+
+def test_the_key_follows_content_and_options(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    first.write_bytes(b"a")
+    second.write_bytes(b"a")
+    assert submission_digest(str(first), {}) == submission_digest(str(second), {})
+    digests = {
+        submission_digest(str(first), {}),
+        submission_digest(str(first), {"seed": 1}),
+        submission_digest(str(first), {"seed": 2}),
+        submission_digest(str(first), {"nightshade_target": "city"}),
+        submission_digest(str(first), {"nightshade_target": second}),
+        submission_digest("https://example.org/a.png", {}),
+    }
+    second.write_bytes(b"b")
+    digests.add(submission_digest(str(first), {"nightshade_target": second}))
+    digests.add(submission_digest(str(second), {}))
+    assert len(digests) == 8

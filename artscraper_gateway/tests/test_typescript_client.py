@@ -1,0 +1,96 @@
+"""The TypeScript client is made from the OpenAPI description, compiles, and works."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.tests.conftest import SAMPLES
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+
+SOURCE = REPOSITORY / "clients" / "typescript"
+USE = """
+import { readFileSync } from "node:fs";
+import { connect, submit, waitForJob, fetchResult, fetchLayer, GatewayProblem } from "./gateway.js";
+const gateway = connect(process.argv[2]!);
+const picture = new Blob([readFileSync(process.argv[3]!)]);
+const options = { include_protection: false, include_hash_analysis: false };
+const first = await submit(gateway, picture, options, "once");
+const again = await submit(gateway, picture, options, "once");
+const seen: string[] = [];
+const job = await waitForJob(gateway, first.job_id, (state) => seen.push(state.status));
+const result = await fetchResult(gateway, job.job_id);
+const layer = await fetchLayer(gateway, job.job_id, "original");
+let refused = "";
+try {
+  await submit(gateway, new Blob(["text"]));
+} catch (error) {
+  if (error instanceof GatewayProblem) refused = error.problem?.code ?? "";
+}
+const same = first.job_id === again.job_id;
+console.log(JSON.stringify([same, seen.at(-1), result.analysis, layer.size, refused]));
+"""
+
+
+def _missing() -> str:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "node and npm are not installed"
+    if not (SOURCE / "node_modules").is_dir():
+        return "the packages of clients/typescript are not installed"
+    return ""
+
+
+@pytest.fixture
+def project(tmp_path: Path, gateway: GatewayProcess) -> Path:
+    """A copy of the client with the description of the live gateway."""
+    if missing := _missing():
+        said = f"THE TYPESCRIPT CLIENT IS NOT TRIED: {missing}; make setup-node"
+        if os.environ.get("ARTSCRAPER_REQUIRE_NODE"):
+            pytest.fail(said)
+        pytest.skip(said)
+    for name in ("package.json", "tsconfig.json"):
+        shutil.copy(SOURCE / name, tmp_path)
+    (tmp_path / "src").mkdir()
+    shutil.copy(SOURCE / "src" / "gateway.ts", tmp_path / "src")
+    (tmp_path / "node_modules").symlink_to(SOURCE / "node_modules")
+    with gateway.client() as client:
+        (tmp_path / "openapi.json").write_text(client.get("/openapi.json").text)
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: GatewayProcess) -> None:
+    node_globals = "declare const process: { argv: string[] };\n"
+    reads = "export function readFileSync(path: string): Uint8Array<ArrayBuffer>;"
+    stub = f'declare module "node:fs" {{ {reads} }}\n'
+    (project / "src" / "node.d.ts").write_text(node_globals + stub)
+    (project / "src" / "use.ts").write_text(USE)
+    built = run(project, "npm", "run", "build")
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (project / "dist" / "gateway.d.ts").is_file()
+    used = run(project, "node", "dist/use.js", gateway.base_url, str(SAMPLES[0]))
+    size = SAMPLES[0].stat().st_size
+    assert json.loads(used.stdout) == [True, "done", None, size, "unsupported-picture"], used.stderr
+
+
+def test_what_the_description_does_not_have_is_a_compile_error(project: Path) -> None:
+    wrong = (
+        'import { connect, type Job } from "./gateway.js";\n'
+        "export const colour = (job: Job): string => job.colour;\n"
+        'export const none = connect("").GET("/v1/none");\n'
+    )
+    (project / "src" / "wrong.ts").write_text(wrong)
+    built = run(project, "npm", "run", "build")
+    assert built.returncode != 0
+    assert "wrong.ts(2" in built.stdout and "wrong.ts(3" in built.stdout, built.stdout

@@ -1,0 +1,361 @@
+"""Mixed jobs for some minutes while workers are killed, and an account of what became of them.
+
+    python benchmarks/soak.py --minutes 10
+
+Starts a gateway of its own. Clients send pictures of all formats (filed away, analysed, marked,
+protected, in batches, some twice under one idempotency key), look, cancel and delete; workers are
+killed with kill -9 all the while. Ends with 1 when a job or a file is not where it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from artscraper_gateway.folders import RUNNING, is_job_id  # noqa: E402
+from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402
+
+KEPT_JOBS = 150  # more are deleted again, so that memory is not that of ever more jobs
+SAMPLE_EVERY_S = 1.0
+KILL_EVERY_S = 10.0  # on average; a worker takes about two to start
+END_WITHIN_S = 240.0
+WARM_UP = 1 / 3  # of the time
+NOTHING = {"include_protection": "false", "include_hash_analysis": "false"}
+KINDS: dict[str, tuple[int, dict[str, str]]] = {  # how often, and with which fields
+    "filed": (10, NOTHING),
+    "analysed": (5, {"include_protection": "false"}),
+    "marked": (3, {"include_hash_analysis": "false", "stages": "invisible-watermark"}),
+    "protected": (1, {"include_hash_analysis": "false", "stages": "mist", "strength": "low"}),
+}
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+
+
+@dataclass
+class Ledger:
+    """What the clients were told."""
+
+    accepted: dict[str, str] = field(default_factory=dict)  # kind by id
+    cancelled: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)  # or being deleted
+    twice: int = 0  # one key, two jobs
+    odd: Counter[str] = field(default_factory=Counter)  # answers that nobody should get
+    submit_s: list[float] = field(default_factory=list)
+    status_s: list[float] = field(default_factory=list)
+    kills: int = 0
+
+    @property
+    def there(self) -> list[str]:
+        return [job_id for job_id in self.accepted if job_id not in self.deleted]
+
+
+@dataclass
+class Soak:
+    """One run against one gateway."""
+
+    gateway: GatewayProcess
+    client: httpx.AsyncClient
+    draw: random.Random
+    ledger: Ledger = field(default_factory=Ledger)
+    samples: list[tuple[float, float, int, float]] = field(default_factory=list)
+
+    async def run(self, seconds: float, clients: int) -> None:
+        """Works for so long, then waits for the last job's end."""
+        ends = time.monotonic() + seconds
+        loops: list[Callable[[], Awaitable[None]]] = [self._act] * clients
+        loops += [self._kill, self._sample]
+        await asyncio.gather(*(_until(ends, loop) for loop in loops))
+        deadline = time.monotonic() + END_WITHIN_S
+        for job_id in self.ledger.there:
+            while (await self._state(job_id)).get("status") in ("queued", "running"):
+                if time.monotonic() > deadline:
+                    return
+                await asyncio.sleep(0.1)
+
+    async def _act(self) -> None:
+        actions = [self._submit, self._submit_batch, self._submit_twice]
+        weights = [8, 1, 1]
+        if self.ledger.there:
+            actions += [self._look, self._cancel, self._delete]
+            crowded = len(self.ledger.there) > KEPT_JOBS
+            weights += [12, 1, 40 if crowded else 2]
+        await self.draw.choices(actions, weights)[0]()
+        await asyncio.sleep(self.draw.expovariate(8))
+
+    def _job(self) -> tuple[str, dict[str, str], tuple[str, bytes]]:
+        names = list(KINDS)
+        kind = self.draw.choices(names, [KINDS[name][0] for name in names])[0]
+        return kind, KINDS[kind][1], ("picture", _picture(self.draw))
+
+    async def _submit(self, key: str | None = None) -> None:
+        kind, fields, picture = self._job()
+        await self._post("/v1/jobs", kind, fields, [picture], key)
+
+    async def _submit_batch(self) -> None:
+        kind, fields, picture = self._job()
+        more = [("picture", _picture(self.draw)) for _ in range(self.draw.randint(1, 4))]
+        await self._post("/v1/batches", kind, fields, [picture, *more], None)
+
+    async def _submit_twice(self) -> None:
+        """At once, and again later, as a client does that had no answer."""
+        kind, fields, picture = self._job()
+        key = f"{self.draw.getrandbits(64):x}"
+        same = ("/v1/jobs", kind, fields, [picture], key)
+        found = set().union(*await asyncio.gather(self._post(*same), self._post(*same)))
+        self.ledger.twice += len(found) > 1
+
+    async def _post(
+        self,
+        path: str,
+        kind: str,
+        fields: dict[str, str],
+        pictures: list[tuple[str, bytes]],
+        key: str | None,
+    ) -> set[str]:
+        headers = {"Idempotency-Key": key} if key else {}
+        files = [("file", picture) for picture in pictures]
+        begun = time.perf_counter()
+        answer = await self.client.post(path, files=files, data=fields, headers=headers)
+        self.ledger.submit_s.append(time.perf_counter() - begun)
+        if not self._is_expected(answer, 200):
+            return set()
+        told = answer.json()
+        ids = {job["job_id"] for job in told.get("jobs", [told])}
+        if len(ids) != len(pictures):
+            self.ledger.odd[f"{len(ids)} jobs of {len(pictures)} pictures"] += 1
+        self.ledger.accepted.update(dict.fromkeys(ids, kind))
+        return ids
+
+    async def _look(self) -> None:
+        await self._state(self.draw.choice(self.ledger.there))
+
+    async def _state(self, job_id: str) -> dict[str, Any]:
+        begun = time.perf_counter()
+        answer = await self.client.get(f"/v1/jobs/{job_id}")
+        self.ledger.status_s.append(time.perf_counter() - begun)
+        if job_id in self.ledger.deleted:
+            return {}
+        return dict(answer.json()) if self._is_expected(answer, 200) else {}
+
+    async def _cancel(self) -> None:
+        job_id = self.draw.choice(self.ledger.there)
+        self.ledger.cancelled.add(job_id)
+        answer = await self.client.post(f"/v1/jobs/{job_id}/cancel")
+        if job_id not in self.ledger.deleted:
+            self._is_expected(answer, 200)
+
+    async def _delete(self) -> None:
+        job_id = self.draw.choice(self.ledger.there)
+        self.ledger.deleted.add(job_id)
+        self._is_expected(await self.client.delete(f"/v1/jobs/{job_id}"), 200)
+
+    def _is_expected(self, answer: httpx.Response, status: int) -> bool:
+        if answer.status_code != status:
+            self.ledger.odd[f"{answer.request.method} {answer.status_code}: {answer.text}"] += 1
+        return answer.status_code == status
+
+    async def _kill(self) -> None:
+        await asyncio.sleep(self.draw.expovariate(1 / KILL_EVERY_S))
+        workers = [child for child in self.gateway.workers() if _is_worker(child)]
+        if workers:
+            self.draw.choice(workers).kill()
+            self.ledger.kills += 1
+
+    async def _sample(self) -> None:
+        web = psutil.Process(self.gateway.pid)
+        workers = sum(_rss(child) for child in self.gateway.workers())
+        self.samples.append((time.monotonic(), _rss(web), web.num_fds(), workers))
+        await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def account(self) -> dict[str, int]:
+        """Counts what is lost, there twice, or left behind; all should be 0."""
+        ledger, listed = self.ledger, await self._listed()
+        states = {job["job_id"]: job for job in listed}
+        there = set(ledger.there)
+        done = [job["job_id"] for job in listed if job["status"] == "done"]
+        failed = [job for job in listed if job["error_code"] == "failed"]
+        failed += [
+            job
+            for job in listed
+            if job["error_code"] == "cancelled" and job["job_id"] not in ledger.cancelled
+        ]
+        for job in failed:
+            print(f"failed: {job['error']}")
+        unfinished = [job for job in listed if job["status"] in ("queued", "running")]
+        incomplete = [job_id for job_id in done if not await self._is_whole(job_id)]
+        orphans = _orphans(self.gateway, set(states))
+        for path in orphans[:20]:
+            print(f"orphan: {path}")
+        return {
+            "lost": len(there - states.keys()) + len(unfinished) + len(incomplete),
+            "failed": len(failed),
+            "duplicated": len(states.keys() - ledger.accepted.keys())
+            + ledger.twice
+            + len(listed)
+            - len(states),
+            "not deleted": len(states.keys() & ledger.deleted),
+            "orphaned files": len(orphans),
+            "odd answers": sum(ledger.odd.values()),
+        }
+
+    async def _listed(self) -> list[dict[str, Any]]:
+        params: dict[str, Any] = {"page_size": 1000}
+        found: list[dict[str, Any]] = []
+        while True:
+            page = (await self.client.get("/v1/jobs", params=params)).json()
+            found += page["jobs"]
+            if page["next_page_token"] is None:
+                return found
+            params["page_token"] = page["next_page_token"]
+
+    async def _is_whole(self, job_id: str) -> bool:
+        answer = await self.client.get(f"/v1/jobs/{job_id}/result")
+        if not self._is_expected(answer, 200):
+            return False
+        layers = answer.json()["summary"]["layers"]
+        asked = {"marked": 2, "protected": 2}.get(self.ledger.accepted.get(job_id, ""), 1)
+        return len(layers) == asked and all(Path(layer["path"]).is_file() for layer in layers)
+
+
+async def _until(ends: float, act: Callable[[], Awaitable[None]]) -> None:
+    while time.monotonic() < ends:
+        await act()
+
+
+def _picture(draw: random.Random) -> bytes:
+    width, height = draw.randint(40, 160), draw.randint(40, 160)
+    noise = np.frombuffer(draw.randbytes(width * height * 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise.reshape(height, width, 3)).save(buffer, draw.choice(FORMATS))
+    return buffer.getvalue()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "worker" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _rss(process: psutil.Process) -> float:
+    try:
+        return process.memory_info().rss / 1e6
+    except psutil.Error:
+        return 0.0
+
+
+def _orphans(gateway: GatewayProcess, known: set[str]) -> list[Path]:
+    """Folders of jobs that are no more, and what only running or incoming jobs need."""
+    found = [
+        folder
+        for parent in (gateway.base_dir, gateway.outputs)
+        for folder in parent.iterdir()
+        if is_job_id(folder.name) and folder.name not in known
+    ]
+    running = gateway.outputs / RUNNING
+    found += running.iterdir() if running.is_dir() else []
+    found += gateway.base_dir.glob("reading-*")
+    for parent in (gateway.base_dir, gateway.outputs):
+        found += [
+            path
+            for path in parent.rglob("*")
+            if path.name.startswith((".half-", "incoming")) or path.suffix == ".part"
+        ]
+    return found
+
+
+def _slope(samples: list[tuple[float, float, int, float]]) -> tuple[float, float]:
+    """MB an hour of the web process by least squares, and the standard error of that."""
+    hours = np.array([sample[0] for sample in samples]) / 3600
+    used = np.array([sample[1] for sample in samples])
+    hours -= hours.mean()
+    slope = float(hours @ used / (hours @ hours))
+    rest = used - used.mean() - slope * hours
+    return slope, float(np.sqrt(rest @ rest / max(1, len(samples) - 2) / (hours @ hours)))
+
+
+def _percentile(seconds: list[float], percent: int) -> float:
+    return float(np.percentile(np.array(seconds), percent)) * 1000
+
+
+async def _soak(gateway: GatewayProcess, arguments: argparse.Namespace) -> dict[str, int]:
+    limits = httpx.Limits(max_connections=64)
+    async with httpx.AsyncClient(
+        base_url=gateway.base_url, timeout=120, trust_env=False, limits=limits
+    ) as client:
+        soak = Soak(gateway, client, random.Random(arguments.seed))
+        await soak.run(arguments.minutes * 60, arguments.clients)
+        account = await soak.account()
+    _print(soak, account)
+    return account
+
+
+def _print(soak: Soak, account: dict[str, int]) -> None:
+    ledger = soak.ledger
+    kinds = ", ".join(
+        f"{count} {kind}" for kind, count in Counter(ledger.accepted.values()).items()
+    )
+    print(f"{len(ledger.accepted)} jobs accepted: {kinds}")
+    print(
+        f"{ledger.kills} workers killed, {len(ledger.cancelled)} jobs cancelled,"
+        f" {len(ledger.deleted)} deleted; load {os.getloadavg()[0]:.1f}"
+    )
+    for answer, count in ledger.odd.items():
+        print(f"odd, {count} times: {answer[:300]}")
+    print("| " + " | ".join(account) + " |")
+    print("| " + " | ".join("---" for _ in account) + " |")
+    print("| " + " | ".join(str(count) for count in account.values()) + " |")
+    for name, taken in (("submit", ledger.submit_s), ("status", ledger.status_s)):
+        print(f"{name}: p50 {_percentile(taken, 50):.1f} ms, p99 {_percentile(taken, 99):.1f} ms")
+    warm = soak.samples[int(len(soak.samples) * WARM_UP) :]
+    slope, error = _slope(warm)
+    print(
+        f"web process: {warm[0][1]:.1f} MB when warm, {warm[-1][1]:.1f} MB at the end,"
+        f" {slope:+.2f} MB an hour (standard error {error:.2f}, {len(warm)} samples);"
+        f" {warm[0][2]} file descriptors when warm, {warm[-1][2]} at the end"
+    )
+    half = len(warm) // 2
+    first, last = (max(sample[3] for sample in part) for part in (warm[:half], warm[half:]))
+    print(f"workers together, at most: {first:.0f} MB in the first half, {last:.0f} MB in the last")
+
+
+def main() -> int:
+    """Prints the account; returns 0 when all of it is 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    options = {"worker_concurrency": arguments.workers, "log_level": "error"}
+    # Else a job that is in a killed worker three times by chance is blamed for it.
+    options["max_stage_attempts"] = 20
+    with tempfile.TemporaryDirectory() as folder:
+        gateway = GatewayProcess(Path(folder), options).start()
+        try:
+            account = asyncio.run(_soak(gateway, arguments))
+        finally:
+            gateway.stop()
+    return 1 if any(account.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Time a whole default job in a process of its own, and read the memory that it needed at most.
+
+Linux only: the peak is the kernel's VmHWM of that process, torch and everything else included.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from PIL import Image
+
+from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
+
+
+@dataclass(frozen=True)
+class JobFigures:
+    """What a job took: wall and processor time in s, and its process's largest memory in MiB."""
+
+    seconds: float
+    processor_seconds: float
+    peak_mib: float
+
+
+def measured_job(picture: Image.Image, suffix: str) -> JobFigures:
+    """Runs every default stage, analysis, metrics and saving on `picture` as `artwork.<suffix>`.
+
+    After a small picture, so that what a worker loads once is not timed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, small = (Path(folder) / f"{name}.{suffix}" for name in ("artwork", "small"))
+        picture.save(path, quality=92)
+        picture.resize((64, 64)).save(small)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            process.submit(_job, small).result()
+            return process.submit(_job, path).result()
+
+
+def _job(path: Path) -> JobFigures:
+    begun, used = time.perf_counter(), time.process_time()
+    protect_picture(path, path.parent / f"out-{path.stem}", config=WorkflowConfig())
+    taken = (time.perf_counter() - begun, time.process_time() - used)
+    return JobFigures(*taken, _peak_mib())
+
+
+def _peak_mib() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,0 +1,61 @@
+"""Bands: every row once, answers from the top, whichever thread was first."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from artscraper_runner import metrics
+from artscraper_runner.row_bands import over_bands
+
+
+@pytest.mark.parametrize("height", [1, 32, 33, 1024, 5000])
+def test_every_row_is_in_one_band_and_bands_come_in_order(height: int) -> None:
+    bands = over_bands(lambda rows: rows, height)
+    assert [row for band in bands for row in range(band.start, band.stop)] == list(range(height))
+
+
+def test_the_order_holds_when_a_later_band_is_done_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    second = threading.Event()
+
+    def work(rows: slice) -> int:
+        if rows.start == 0:
+            assert second.wait(10)
+        else:
+            second.set()
+        return rows.start
+
+    assert over_bands(work, 1024, rows=512) == [0, 512]
+
+
+def test_what_a_band_raises_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+
+    def work(rows: slice) -> None:
+        raise MemoryError(rows.start)
+
+    with pytest.raises(MemoryError):
+        over_bands(work, 4096)
+
+
+def test_metrics_of_a_large_picture_are_those_of_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(2)
+    before = rng.integers(0, 256, (1500, 90, 3), np.uint8)
+    after = np.clip(before + rng.integers(-8, 9, before.shape), 0, 255).astype(np.uint8)
+
+    def measured(cores: int) -> tuple[object, ...]:
+        monkeypatch.setattr("os.cpu_count", lambda: cores)
+        mask = metrics.change_mask(before, after, gain=16, max_side=256)
+        figures = (metrics.linf, metrics.psnr, metrics.ssim)
+        return (mask.tobytes(), *(figure(before, after) for figure in figures))
+
+    assert measured(1) == measured(4)
+    change = np.abs(before.astype(int) - after)
+    assert metrics.linf(before, after) == change.max()
+    expected = 10 * np.log10(255**2 / np.square(change).mean())
+    assert metrics.psnr(before, after) == pytest.approx(expected)
