@@ -20,6 +20,7 @@ from artscraper_gateway.tests.documents import (
     Block,
     blocks,
     documents,
+    indented_blocks,
     inline_commands,
     module_knows,
     why_not,
@@ -105,6 +106,10 @@ def test_python_and_json_are_whole(block: Block) -> None:
         json.loads(block.text)
     else:
         compile(block.text, block.document, "exec")
+
+
+def test_every_block_has_a_fence() -> None:
+    assert indented_blocks() == []
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
