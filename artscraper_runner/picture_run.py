@@ -211,16 +211,10 @@ class PictureRun:
     def _measure(
         self, saved: NDArray[np.uint8], stage: Stage, given: StageInput, result: StageResult
     ) -> Json:
-        from artscraper_runner import metrics
-
-        measured: Json = {
-            "linf": metrics.linf(given.original, saved),
-            "psnr_db": metrics.psnr(given.original, saved),
-            "ssim": metrics.ssim(given.original, saved),
-        }
-        if result.pixels is not None:
-            measured |= {**result.metrics, **stage.measure(saved, given)}
-        return measured
+        with ThreadPoolExecutor(1) as beside:  # a stage's own figures leave a core free at times
+            distances = beside.submit(_distances, given.original, saved)
+            figures = {} if result.pixels is None else stage.measure(saved, given)
+            return {**distances.result(), **result.metrics, **figures}
 
     def _save(
         self,
@@ -252,6 +246,16 @@ class PictureRun:
         with atomic_path(path) as temporary:
             Image.fromarray(mask).save(temporary, format="PNG")
         return path
+
+
+def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
+    from artscraper_runner import metrics
+
+    return {
+        "linf": metrics.linf(original, saved),
+        "psnr_db": metrics.psnr(original, saved),
+        "ssim": metrics.ssim(original, saved),
+    }
 
 
 def _with_final(layer: Json, left: Json) -> Json:
