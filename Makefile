@@ -114,9 +114,9 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
 
-## soak: ten minutes of mixed jobs while workers are killed; nothing may be lost or left behind
+## soak: half an hour of mixed jobs while workers are killed; nothing may be lost or left behind
 soak: setup-tests
-	$(BIN)/python benchmarks/soak.py --minutes 10
+	$(BIN)/python benchmarks/soak.py --minutes 30
 
 ## pictures: make the README's pictures anew (needs chromium)
 pictures: setup-tests

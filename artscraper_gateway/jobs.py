@@ -8,36 +8,23 @@ the last recorded step; the step it died in runs again from its beginning. The s
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbos import DBOS, PortableWorkflowError
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.figures import (
-    ENCODER_LOAD_SECONDS,
-    JOB_SECONDS,
-    JOBS_ENDED,
-    PROCESSOR_SECONDS,
-    STAGE_FAILURES,
-    STAGE_SECONDS,
-    Recorder,
-)
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.heartbeats import WorkerGivenUp
+from artscraper_gateway.job_observer import JobObserver
 from artscraper_gateway.job_queue import LIGHT, WORKFLOW
 from artscraper_gateway.job_steps import ORIGINAL, JobSteps
-from artscraper_gateway.logs import about
 from artscraper_gateway.outages import patiently
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import Job, JobStore, Outcome
-from artscraper_gateway.tracing import Tracing
 from artscraper_runner import (
     Cancelled,
     RunnerError,
-    watch_timings,
 )
 
 _log = logging.getLogger(__name__)
@@ -51,8 +38,7 @@ class JobRunner:
     store: JobStore
     storage: Storage
     worker: str
-    recorder: Recorder
-    tracing: Tracing
+    observer: JobObserver
 
     def register(self) -> None:
         """Makes the workflow known to DBOS; must come before its launch."""
@@ -71,7 +57,7 @@ class JobRunner:
             outcome = self.outcome_of(job, lambda: self._steps(job).take_all())
             if outcome is not None:
                 ended = patiently(self.store.finish_all, [outcome], worker=self.worker)
-                self.tell_ended([job], [outcome], ended)
+                self.observer.tell_ended([job], [outcome], ended)
         finally:
             self.part_from(job_id, ended=job_id in ended)
 
@@ -85,13 +71,9 @@ class JobRunner:
 
     def outcome_of(self, job: Job, make_results: Callable[[], None]) -> Outcome | None:
         """Returns how the job ends; None when it was cancelled or deleted meanwhile."""
-        origin = job.request.get("origin", {})
-        with about(job_id=job.id, request_id=origin.get("request_id", "")):
+        with self.observer.named(job):
             try:
-                with (
-                    watch_timings(self._note),
-                    self.tracing.span("job", kind="consumer", parent=origin, job__id=job.id),
-                ):
+                with self.observer.run(job):
                     return Outcome(job.id, None, self._publish(job, make_results))
             except Cancelled:
                 _log.info("job %s was cancelled", job.id)
@@ -99,41 +81,9 @@ class JobRunner:
             except Exception as error:
                 return Outcome(job.id, _reason(job, error), None)
 
-    def tell_ended(self, jobs: Sequence[Job], outcomes: Sequence[Outcome], ended: set[str]) -> None:
-        """Counts and logs those of `jobs` that have ended here."""
-        errors = {outcome.job_id: outcome.error for outcome in outcomes}
-        now = time.time()
-        for job in jobs:
-            if job.id not in ended:
-                continue
-            how = "failed" if errors[job.id] else "done"
-            taken_s = max(0.0, now - job.submitted_at)
-            self.recorder.count(JOBS_ENDED, how)
-            self.recorder.observe(JOB_SECONDS, taken_s, how)
-            request_id = job.request.get("origin", {}).get("request_id", "")
-            with about(job_id=job.id, request_id=request_id):
-                _log.info("%s, %.2f s after its submission", how, taken_s)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Makes a span of a stage and counts how long it ran, and whether it broke."""
-        begun = time.perf_counter()
-        try:
-            with self.tracing.span(f"stage {name}", stage=name):
-                yield
-        except Cancelled:
-            raise
-        except Exception:
-            self.recorder.count(STAGE_FAILURES, name)
-            raise
-        self.recorder.observe(STAGE_SECONDS, time.perf_counter() - begun, name)
-
-    def _note(self, part: str, name: str, taken_s: float) -> None:
-        figure = PROCESSOR_SECONDS if part == "processor" else ENCODER_LOAD_SECONDS
-        self.recorder.observe(figure, taken_s, name)
-
     def _steps(self, job: Job) -> JobSteps:
-        return JobSteps(job, self.config, self.store, self.storage, self.worker, self.stage)
+        during = self.observer.stage
+        return JobSteps(job, self.config, self.store, self.storage, self.worker, during)
 
     def part_from(self, job_id: str, *, ended: bool) -> None:
         """Leaves a job that has ended, or that is cancelled or deleted.

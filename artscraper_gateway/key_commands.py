@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from artscraper_gateway.api_keys import SCOPES, ApiKey, InvalidKeyOption, KeyStore, Rate
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.migrations import DatabaseRefused
+from artscraper_gateway.setting_sources import FILE_VARIABLE, SettingsFileUnusable, wrong_settings
 
 _WHERE = ("base_dir", "database_url")  # the settings that say which gateway's keys
 
@@ -19,6 +23,8 @@ _WHERE = ("base_dir", "database_url")  # the settings that say which gateway's k
 def main(arguments: Sequence[str]) -> int:
     """Runs `keys ...`; returns 0, or 2 when something is not valid."""
     options = _parser().parse_args(arguments)
+    if options.config:
+        os.environ[FILE_VARIABLE] = options.config
     given = {name: value for name in _WHERE if (value := getattr(options, name, None))}
     try:
         engine = open_engine(GatewayConfig(**given))
@@ -26,7 +32,11 @@ def main(arguments: Sequence[str]) -> int:
             status: int = options.run(options, KeyStore(engine), DeliveryLog(engine))
         finally:
             engine.dispose()
-    except (InvalidKeyOption, DatabaseRefused) as error:
+    except ValidationError as error:
+        for line in wrong_settings(GatewayConfig, error):
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except (InvalidKeyOption, DatabaseRefused, SettingsFileUnusable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return status
@@ -55,10 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     secret.set_defaults(run=_webhook_secret)
     for command in (add, listing, revoke, secret):
+        command.add_argument("--config", metavar="FILE", help="the gateway's TOML file")
         for name in _WHERE:
-            if name in GatewayConfig.model_fields:
-                description = GatewayConfig.model_fields[name].description
-                command.add_argument(f"--{name.replace('_', '-')}", help=description)
+            description = GatewayConfig.model_fields[name].description
+            command.add_argument(f"--{name.replace('_', '-')}", help=description)
     return parser
 
 

@@ -59,7 +59,7 @@ class LightJobs:
             outcomes = [found for found in threads.map(runner.file_away, taken) if found]
             if outcomes:
                 ended = patiently(runner.store.finish_all, outcomes, worker=runner.worker)
-                runner.tell_ended(taken, outcomes, ended)
+                runner.observer.tell_ended(taken, outcomes, ended)
         finally:
             for job in taken:
                 runner.part_from(job.id, ended=job.id in ended)

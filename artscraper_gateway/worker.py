@@ -25,6 +25,7 @@ from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.figures import Recorder
 from artscraper_gateway.folders import RUNNING
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp, machine_name, worker_name
+from artscraper_gateway.job_observer import JobObserver
 from artscraper_gateway.job_queue import (
     APPLICATION,
     QUEUES,
@@ -69,14 +70,11 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     stop = _stop_event(supervised)
     storage = open_storage(config)
     store = JobStore(open_engine(config))
-    patience = round(config.worker_timeout / BEAT_EVERY_S)
-    heart = Heartbeats(store.engine, worker_name(slot), patience)
-    heart.register()
-    recorder, tracing = Recorder("worker", machine_name()), Tracing()
-    tracing.start()
-    threading.Thread(target=_show_life, args=(heart, recorder), daemon=True).start()
+    observer = JobObserver(Recorder("worker", machine_name()), Tracing())
+    observer.tracing.start()
+    heart = _begin_to_beat(config, store, slot, observer.recorder)
     _remove_leftovers(config, store)
-    runner = JobRunner(config, store, storage, heart.id, recorder, tracing)
+    runner = JobRunner(config, store, storage, heart.id, observer)
     runner.register()
     put_on_schedule = _retention(config, store, storage).register()
     _launch(config, store, heart.id)
@@ -88,7 +86,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     while not stop.is_set():
         _put_back_abandoned(heart)
         stop.wait(_SWEEP_EVERY_S)
-    _drain(config, light, _Leaving(store, heart, recorder, tracing))
+    _drain(config, light, _Leaving(store, heart, observer))
 
 
 def _retention(config: GatewayConfig, store: JobStore, storage: Storage) -> Retention:
@@ -106,6 +104,16 @@ def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:
         is_over = job is None or job.is_finished
         if is_over and store.holder(folder.name) is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begin_to_beat(
+    config: GatewayConfig, store: JobStore, slot: int, recorder: Recorder
+) -> Heartbeats:
+    patience = round(config.worker_timeout / BEAT_EVERY_S)
+    heart = Heartbeats(store.engine, worker_name(slot), patience)
+    heart.register()
+    threading.Thread(target=_show_life, args=(heart, recorder), daemon=True).start()
+    return heart
 
 
 def _show_life(heart: Heartbeats, recorder: Recorder) -> None:
@@ -177,18 +185,17 @@ class _Leaving:
 
     store: JobStore
     heart: Heartbeats
-    recorder: Recorder
-    tracing: Tracing
+    observer: JobObserver
 
     def end(self) -> None:
         try:
             self.store.return_unfinished(self.heart.id)
             self.heart.leave()
-            self.recorder.leave(self.store.engine)
+            self.observer.recorder.leave(self.store.engine)
         except sa.exc.SQLAlchemyError as error:  # then others will find out by its silence
             name = self.heart.name
             _log.warning("worker %s could not say that it leaves: %s", name, error.__cause__)
-        self.tracing.stop()
+        self.observer.tracing.stop()
         _log.info("worker %s stopped", self.heart.name)
         logging.shutdown()
         os._exit(0)

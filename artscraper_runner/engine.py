@@ -60,7 +60,8 @@ def optimise(
     Args:
         picture: float32 (1, 3, H, W) sRGB in [0, 1].
         start: the perturbation so far, like `picture`; zeros when there is none.
-        bound: broadcasts to `picture`, >= 0; no channel of a pixel changes by more.
+        bound: broadcasts to `picture`, >= 0; no channel of a pixel changes by more, or, where
+            `start` has passed it, further.
         objective: (picture, iteration from 0) -> scalar, differentiable in the picture.
         rule: steps, momentum and when to end.
         seed: of the uniform start.
@@ -70,7 +71,9 @@ def optimise(
     Raises:
         Cancelled: the caller asked to stop.
     """
-    change = _projected(_started(start, bound, rule.start_noise, seed), picture, bound)
+    # Where `start` has passed the bound it may stay or go back, but not as far the other way.
+    room = (torch.minimum(-bound, start), torch.maximum(bound, start))
+    change = _projected(_started(start, bound, rule.start_noise, seed), picture, room)
     momentum = torch.zeros_like(picture)
     scores: list[float] = []
     for iteration in range(rule.iterations):
@@ -80,7 +83,7 @@ def optimise(
         momentum = rule.momentum * momentum + gradient / (gradient.abs().mean() + _TINY)
         step = _step_size(rule, iteration)
         change = _projected(
-            change + step * bound * _direction(momentum, rule.softness), picture, bound
+            change + step * bound * _direction(momentum, rule.softness), picture, room
         )
         controls.on_progress(Progress(what, iteration + 1, rule.iterations))
         if _is_plateau(scores, rule):
@@ -97,9 +100,11 @@ def _started(start: torch.Tensor, bound: torch.Tensor, noise: float, seed: int) 
     return torch.where(start == 0, noise * bound * drawn, start)
 
 
-def _projected(change: torch.Tensor, picture: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-    """The nearest change within the bound that leaves the picture in [0, 1]."""
-    bounded = torch.minimum(torch.maximum(change, -bound), bound)
+def _projected(
+    change: torch.Tensor, picture: torch.Tensor, room: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """The nearest change between the two of `room` that leaves the picture in [0, 1]."""
+    bounded = torch.minimum(torch.maximum(change, room[0]), room[1])
     return (picture + bounded).clamp(0, 1) - picture
 
 

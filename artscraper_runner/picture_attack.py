@@ -146,8 +146,8 @@ class PictureAttack:
         objective = self._objective(original, before, preset)
         return optimise(
             original,
-            start=before - original,
-            bound=_bound(original, before, preset, strength),
+            start=(before - original).clamp(-strength.budget / 255, strength.budget / 255),
+            bound=_bound(original, preset, strength),
             objective=cloaked.kept_by(objective, before) if cloaked else objective,
             rule=preset.rule_for(self.options.encoder),
             seed=self._seed,
@@ -197,15 +197,11 @@ class PictureAttack:
         return effect_record(observer, original, changed, views=views)
 
 
-def _bound(
-    original: torch.Tensor, before: torch.Tensor, preset: AttackPreset, strength: Strength
-) -> torch.Tensor:
-    """The bound of each pixel; never less than what the layers before have used within budget."""
+def _bound(original: torch.Tensor, preset: AttackPreset, strength: Strength) -> torch.Tensor:
     budget = strength.budget / 255
     if not preset.has_map:
         return torch.full_like(original[:, :1], budget)
-    shaped = budget_map(original, budget=budget, floor=strength.flat / 255, slope=strength.texture)
-    return torch.maximum(shaped, (before - original).abs().clamp(max=budget))
+    return budget_map(original, budget=budget, floor=strength.flat / 255, slope=strength.texture)
 
 
 def _observer_for(options: ProtectionOptions) -> Observer:

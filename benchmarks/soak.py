@@ -1,6 +1,6 @@
 """Mixed jobs for some minutes while workers are killed, and an account of what became of them.
 
-    python benchmarks/soak.py --minutes 10
+    python benchmarks/soak.py --minutes 30
 
 Starts a gateway of its own. Clients send pictures of all formats (filed away, analysed, marked,
 protected, in batches, some twice under one idempotency key), look, cancel and delete; workers are
@@ -38,7 +38,9 @@ KEPT_JOBS = 150  # more are deleted again, so that memory is not that of ever mo
 SAMPLE_EVERY_S = 1.0
 KILL_EVERY_S = 10.0  # on average; a worker takes about two to start
 END_WITHIN_S = 240.0
-WARM_UP = 1 / 3  # of the time
+# Of the time. The queue keeps its records for ten minutes, and what each connection to the database
+# remembers of it grows as long.
+WARM_UP = 2 / 3
 NOTHING = {"include_protection": "false", "include_hash_analysis": "false"}
 KINDS: dict[str, tuple[int, dict[str, str]]] = {  # how often, and with which fields
     "filed": (10, NOTHING),
@@ -333,6 +335,8 @@ def _print(soak: Soak, account: dict[str, int]) -> None:
         f" {warm[0][2]} file descriptors when warm, {warm[-1][2]} at the end"
     )
     half = len(warm) // 2
+    slopes = [_slope(part)[0] for part in (warm[:half], warm[half:])]
+    print("in the first half of that time {:+.2f} MB an hour, in the last {:+.2f}".format(*slopes))
     first, last = (max(sample[3] for sample in part) for part in (warm[:half], warm[half:]))
     print(f"workers together, at most: {first:.0f} MB in the first half, {last:.0f} MB in the last")
 
@@ -340,7 +344,7 @@ def _print(soak: Soak, account: dict[str, int]) -> None:
 def main() -> int:
     """Prints the account; returns 0 when all of it is 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)

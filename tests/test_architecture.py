@@ -82,6 +82,7 @@ GATEWAY_RANKS = {
     "store": 3,
     "previews": 3,
     "watermark_reader": 3,
+    "job_observer": 4,
     "job_listing": 4,
     "job_watch": 4,
     "schemas": 4,

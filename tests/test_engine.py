@@ -35,6 +35,16 @@ def test_sign_steps_add_up_until_the_bound():
     assert torch.allclose(run().perturbation, torch.full_like(PICTURE, 8 / 255))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_had_passed_the_bound_may_stay_and_not_turn_as_far_the_other_way(sign: int):
+    start = sign * torch.full_like(PICTURE, 12 / 255)
+    rule = replace(RULE, iterations=9)
+    up = run(start=start, rule=rule).perturbation
+    down = run(lambda pictures, _: -pictures.sum(), start=start, rule=rule).perturbation
+    assert torch.allclose(up, start.clamp(min=8 / 255))
+    assert torch.allclose(down, start.clamp(max=-8 / 255))
+
+
 def test_the_step_falls_linearly_to_its_last_value():
     rule = replace(RULE, first_step=0.3, last_step=0.1)
     expected = (0.3 + 0.2 + 0.1) * 8 / 255

@@ -279,7 +279,8 @@ class AsyncGateway:
             if response.status_code == httpx.codes.NO_CONTENT:
                 return
             async for event in EventSource(response).aiter_sse():
-                yield story.take(event)
+                if event.data:  # a keep-alive comment comes as an event of nothing
+                    yield story.take(event)
 
     async def _save(self, path: str, target: Path, params: dict[str, Any] | None = None) -> Path:
         call: Call[Path] = Call("GET", path, lambda _: target, params=params or {})

@@ -27,6 +27,7 @@ from artscraper_gateway.errors import (
     UnsupportedRequestBody,
     UnusableLocalPath,
 )
+from artscraper_gateway.routes.answer_examples import ANSWER_EXAMPLES
 from artscraper_gateway.schemas import ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
@@ -132,11 +133,19 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     components["securitySchemes"] = _SCHEMES
-    for path in schema["paths"].values():
-        for operation in path.values():
-            answers = operation["responses"]
-            if "application/json" in answers.get("422", {}).get("content", {}):
-                del answers["422"]
-            if "401" in answers and "/v1/session" not in operation["operationId"]:
-                operation["security"] = _SECURITY
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            _complete(operation, signs_in=path == "/v1/session")
     return schema
+
+
+def _complete(operation: dict[str, Any], *, signs_in: bool) -> None:
+    answers = operation["responses"]
+    if "application/json" in answers.get("422", {}).get("content", {}):
+        del answers["422"]
+    if "401" in answers and not signs_in:
+        operation["security"] = _SECURITY
+    for answer in answers.values():
+        content = answer.get("content", {}).get("application/json")
+        if content is not None:
+            content["example"] = ANSWER_EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]

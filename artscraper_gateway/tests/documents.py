@@ -18,6 +18,7 @@ FOLDERS = (".", "docs", "artscraper_gateway", "deploy", "input", "training")
 SHELLS = ("", "bash", "sh", "shell", "console")  # a block without a language is commands, too
 _BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"(?<!`)`((?:make|pip install|python -m|python3? benchmarks/)[^`\n]*)`(?!`)")
+_INDENTED = re.compile(r"^\n {4}(\S.*)$", re.MULTILINE)
 _PROMPT = re.compile(r"^\$ ")
 
 
@@ -48,6 +49,15 @@ def blocks() -> Iterator[Block]:
     for path in documents():
         for language, text in _BLOCK.findall(path.read_text()):
             yield Block(str(path.relative_to(REPOSITORY)), language, text)
+
+
+def indented_blocks() -> list[tuple[str, str]]:
+    """Returns (document, first line) of blocks without a fence, which `blocks` would not see."""
+    return [
+        (str(path.relative_to(REPOSITORY)), line)
+        for path in documents()
+        for line in _INDENTED.findall(_BLOCK.sub("", path.read_text()))
+    ]
 
 
 def inline_commands() -> list[tuple[str, str]]:

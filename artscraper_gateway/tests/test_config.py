@@ -213,3 +213,18 @@ def test_a_worker_gets_the_same_settings_through_its_environment(
 def test_wrong_values_and_unknown_names_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         GatewayConfig(**{name: value})
+
+
+def test_keys_are_those_of_the_gateway_that_the_file_describes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(f"base_dir = {json.dumps(str(tmp_path / 'mine'))}\n")
+    assert main(["keys", "add", "me", "--config", "mine.toml"]) == 0
+    assert (tmp_path / "mine" / "gateway.sqlite3").is_file()
+    assert main(["keys", "list"]) == 0 and "me" in capsys.readouterr().out
+    assert main(["keys", "list", "--config", "none.toml"]) == 2
+    assert "none.toml" in capsys.readouterr().err
+    (tmp_path / "mine.toml").write_text('database_url = "mysql://me:sesame@h/d"\n')
+    assert main(["keys", "list", "--config", "mine.toml"]) == 2
+    said = capsys.readouterr().err
+    assert "database_url" in said and "sesame" not in said

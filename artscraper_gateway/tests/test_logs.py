@@ -11,7 +11,9 @@ import pytest
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.logs import LineFormatter, _secrets_of, about, current_request_id
-from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.test_api_keys import keys
+from artscraper_gateway.tests.webhook_receiver import webhook_receiver
 
 KEY = "ask_0123456789abcdef_" + "s" * 43
 LEAKS = {
@@ -120,3 +122,30 @@ def test_a_job_is_followed_through_the_log_of_all_processes(
     refused = [each for each in lines if each.get("request_id") == forged.headers["x-request-id"]]
     assert any("415 unsupported-picture" in each["message"] for each in refused)
     assert "s" * 43 not in gateway.log() and "forged" not in gateway.log()
+
+
+def test_secrets_that_pass_through_a_gateway_are_in_no_line_of_its_log(
+    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+) -> None:
+    gateway = start_gateway(worker_concurrency=0, allow_private_addresses="yes", log_level="debug")
+    secrets = {"presigned": "f00dfeedf00dfeed", "token": "hush-hush-hush"}
+    with webhook_receiver() as receiver, gateway.client() as client:
+        job = client.post(
+            "/v1/jobs",
+            files={"file": picture(64, 64)},
+            data={"callback_url": f"{receiver.url}?token={secrets['token']}"},
+        ).json()
+        client.post(f"/v1/jobs/{job['job_id']}/cancel")
+        until(lambda: receiver.received, what="the webhook arrives")
+        signature = receiver.received[0].headers["webhook-signature"]
+        address = f"http://127.0.0.1:9/b/k.png?X-Amz-Signature={secrets['presigned']}"
+        refused = client.post("/v1/jobs", json={"image_url": address})
+        assert refused.status_code == 422
+        client.get(f"/v1/jobs?page_token={secrets['token']}", headers={"X-API-Key": KEY})
+    secrets["webhook"] = keys(gateway.home, "webhook-secret").stdout.strip()
+    assert secrets["webhook"].startswith("whsec_")
+    gateway.stop()
+    log = gateway.log()
+    assert "webhook msg_" in log and "422 download-failed" in log  # it does tell of them
+    for secret in (*secrets.values(), signature, "s" * 43):
+        assert secret not in log

@@ -26,6 +26,7 @@ Picture = Callable[..., bytes]
 METHODS = ("get", "post", "delete")
 LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
 JOB_BODY = ("/v1/jobs", "/v1/batches", "/v1/watermarks/read")
+OPEN_PATHS = ("/v1/limits", "/v1/session", "/livez", "/readyz")  # ask for no key
 NOBODY = "0" * 32
 # What a caller must send to be answered well, beside ids: query, headers.
 QUERIES = {"/v1/events": {"job": NOBODY}}
@@ -36,6 +37,7 @@ INVALID: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "/v1/jobs/{job_id}"): {"params": {"wait": -1}},
     ("get", "/v1/jobs/{job_id}/layers/{stage}"): {"params": {"size": 1}},
     ("get", "/v1/events"): {},
+    ("get", "/readyz"): {"params": {"ignore": "nothing"}},
     ("post", "/v1/watermarks/read"): {"files": {"other": b""}},
     ("post", "/v1/session"): {"json": {"key": 7}},
 }
@@ -162,14 +164,25 @@ def body(world: World, method: str, path: str) -> dict[str, Any]:
     return {"params": QUERIES.get(path, {})}
 
 
-def filled(path: str, *, job: str, batch: str = NOBODY, delivery: str = "msg_0") -> str:
-    stage = "invisible-watermark" if "masks" in path else "original"
+def filled(
+    path: str,
+    *,
+    job: str,
+    batch: str = NOBODY,
+    delivery: str = "msg_0",
+    is_unfinished: bool = False,
+) -> str:
+    # The original is there from the beginning, and of a job that failed.
+    by_stage = "masks" in path or is_unfinished
+    stage = "invisible-watermark" if by_stage else "original"
     ids = {"job_id": job, "batch_id": batch, "stage": stage, "delivery_id": delivery}
     return path.format(**ids)
 
 
 def provoke(world: World, method: str, path: str, code: str, patch: Any) -> httpx.Response:
     """Makes the call that the route answers with the problem `code`."""
+    if path == "/readyz":
+        _make_unready(world, code, patch)
     good = body(world, method, path)
     ids = {"job": world.done, "batch": world.done_batch, "delivery": world.delivery()}
     if code == "unauthorized":
@@ -191,20 +204,30 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         return world.call(method, filled(path, job=NOBODY), **good)
     if code == "not-ready":
         waiting = {"job": world.waiting, "batch": world.waiting_batch}
-        return world.call(method, filled(path, **waiting), **good)
+        return world.call(method, filled(path, **waiting, is_unfinished=True), **good)
     if code == "job-failed":
-        return world.call(method, filled(path, job=world.failed), **good)
+        return world.call(method, filled(path, job=world.failed, is_unfinished=True), **good)
     if code == "invalid-request":
         return world.call(method, filled(path, **ids), **INVALID[method, path])
     if code == "unsatisfiable-range":
         ids["job"] = world.masked
         headers = {"Range": "bytes=999999999-"}
         return world.call(method, filled(path, **ids), headers=headers)
+    if path == "/readyz":
+        return world.call(method, path)
     if code == "queue-full":
         refused = filled(path, job=world.refused)
         more = {**good, "data": {}} if "files" in good else good
         return world.call(method, refused, key="full", **more)
     return _refuse_picture(world, path, code, patch, ids)
+
+
+def _make_unready(world: World, code: str, patch: Any) -> None:
+    readiness = world.app.state.gateway.readiness
+    readiness._looked_at = float("-inf")
+    patch.setattr(readiness, "is_draining", code == "draining")
+    limits = {"queue-full": {"max_queued": 1}, "disk-full": {"min_free_disk": 2**62}}
+    patch.setattr(readiness, "config", readiness.config.model_copy(update=limits.get(code, {})))
 
 
 def _forbidden(world: World, method: str, path: str, good: dict[str, Any]) -> httpx.Response:
@@ -282,7 +305,7 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1
-    assert walked == 169
+    assert walked == 180
 
 
 def succeed(world: World, method: str, path: str) -> httpx.Response:
@@ -290,6 +313,7 @@ def succeed(world: World, method: str, path: str) -> httpx.Response:
     ids = {"job": world.masked, "batch": world.done_batch, "delivery": world.delivery()}
     if method == "delete":
         ids = {"job": world.submit(), "batch": world.batch()}
+    world.app.state.gateway.readiness._looked_at = float("-inf")  # it keeps what it saw a second
     return world.call(method, filled(path, **ids), **body(world, method, path))
 
 
@@ -351,10 +375,38 @@ def test_every_route_is_described(tmp_path: Path) -> None:
             if status[0] in "45":
                 (kind,) = stated["content"]
                 assert kind == "application/problem+json" and stated["content"][kind]["examples"]
-        if path not in ("/v1/limits", "/v1/session"):
+        if path not in OPEN_PATHS:
             assert {"401", "403", "429", "500", "503"} <= operation["responses"].keys(), where
             assert operation["security"][0] == {}, "keys are asked for only where there are some"
     assert (
         "HTTPValidationError"
         not in create_app(GatewayConfig(base_dir=tmp_path)).openapi()["components"]["schemas"]
     )
+
+
+def test_every_good_answer_and_every_json_request_has_an_example_that_is_valid(
+    tmp_path: Path,
+) -> None:
+    schema = create_app(GatewayConfig(base_dir=tmp_path)).openapi()
+    tried = 0
+    for (method, path), operation in operations(tmp_path).items():
+        bodies = [operation.get("requestBody", {})]
+        bodies += [answer for status, answer in operation["responses"].items() if status[0] == "2"]
+        for each in bodies:
+            content = each.get("content", {}).get("application/json")
+            if content is None or (path == "/v1/session" and each is bodies[0]):
+                continue  # the example of a key would be a key
+            named = content.get("examples", {}).values()
+            found = [content["example"]] if "example" in content else [it["value"] for it in named]
+            assert found, f"{method} {path}"
+            for example in found:
+                full = {**content["schema"], "components": schema["components"]}
+                jsonschema.validate(example, full)
+                if "$ref" in content["schema"]:  # an example leaves nothing out
+                    name = content["schema"]["$ref"].rpartition("/")[2]
+                    stated = schema["components"]["schemas"][name]["properties"]
+                    assert example.keys() == stated.keys(), name
+                tried += 1
+    assert tried > 20
+    session = operations(tmp_path)["post", "/v1/session"]
+    assert "security" not in session, "it is where a key is sent to"

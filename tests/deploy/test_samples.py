@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from artscraper_gateway.app import create_app
-from artscraper_gateway.cli import _config, _parser
+from artscraper_gateway.cli import config_from, settings_parser
 from artscraper_gateway.config import ENVIRONMENT_PREFIX, GatewayConfig
 from tests.deploy.conftest import DEPLOY, REPOSITORY, checked, tool
 
@@ -44,7 +44,7 @@ def parsed(arguments: list[str], settings: dict[str, str]) -> GatewayConfig:
         for name, value in settings.items()
         if name.startswith(ENVIRONMENT_PREFIX)
     }
-    given = _config(_parser(command).parse_args(options))
+    given = config_from(settings_parser(command).parse_args(options))
     return GatewayConfig(**{**fields, **given.model_dump(include=given.model_fields_set)})
 
 

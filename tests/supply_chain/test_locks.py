@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_every_line_is_an_exact_release_with_hashes_and_no_address(lock: Path) -
             assert not before.endswith("\\"), f"{before} has no hash"
         before = line
     assert _HASH.match(before)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_dependency_of_the_project_is_pinned(lock: Path) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=\[ ]", line)[0].lower() for line in project["dependencies"]}
+    pinned = {name for name, _ in pins(lock)}
+    assert names - pinned <= ({"torch"} if "without-torch" in lock.name else set())
 
 
 def test_torch_is_the_release_that_the_figures_were_taken_with() -> None:

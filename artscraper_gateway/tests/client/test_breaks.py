@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -111,6 +112,25 @@ def test_a_job_is_waited_for_where_no_events_come_through(scripted: Callable[...
     paths = [(each.url.path.rsplit("/", 1)[1], each.url.query) for each in client.asked]
     assert paths[0][0] == paths[2][0] == "events"
     assert paths[3] == ("a" * 32, b"wait=2.0"), "with more silence it waits at the gateway"
+
+
+def test_keep_alive_comments_are_passed_over(scripted: Callable[..., Any]) -> None:
+    done = {**JOB, "status": "done", "progress": 1}
+    body = (
+        f"id: 1\nevent: snapshot\ndata: {json.dumps(JOB)}\n\n"
+        ": ping\n\n"
+        f"id: 2\nevent: stage\ndata: {json.dumps({'status': 'running', 'stage': 'mist'})}\n\n"
+        ": ping\n\n: ping\n\n"
+        f"id: 3\nevent: done\ndata: {json.dumps({'status': 'done', 'progress': 1.0})}\n\n"
+    )
+    headers = {"Content-Type": "text/event-stream"}
+    seen: list[Any] = []
+    client = scripted(
+        httpx.Response(200, content=body, headers=headers), httpx.Response(200, json=done)
+    )
+    assert client.wait("a" * 32, on_change=seen.append).status == "done"
+    stages = [(each.status, each.stage) for each in seen]
+    assert stages == [("queued", None), ("running", "mist"), ("done", "mist"), ("done", None)]
 
 
 def test_a_job_that_is_deleted_meanwhile_is_not_found(scripted: Callable[..., Any]) -> None:
