@@ -16,7 +16,12 @@ from artscraper_runner.presets import StepRule
 from artscraper_runner.types import Controls, Progress
 
 Objective = Callable[[torch.Tensor, int], torch.Tensor]
+Shaping = Callable[[torch.Tensor], torch.Tensor]
 _TINY = 1e-20
+
+
+def _as_it_is(change: torch.Tensor) -> torch.Tensor:
+    return change
 
 
 def sum_of(*terms: Objective) -> Objective:
@@ -54,6 +59,7 @@ def optimise(
     seed: int,
     controls: Controls,
     what: str = "attack",
+    calmed: Shaping = _as_it_is,
 ) -> Outcome:
     """Returns a perturbation of `picture` within `bound` that raises `objective`.
 
@@ -67,6 +73,7 @@ def optimise(
         seed: of the uniform start.
         controls: asked to stop and told of the progress once an iteration.
         what: names the work in progress reports.
+        calmed: takes a change to one that is less visible, before it is bounded.
 
     Raises:
         Cancelled: the caller asked to stop.
@@ -83,7 +90,7 @@ def optimise(
         momentum = rule.momentum * momentum + gradient / (gradient.abs().mean() + _TINY)
         step = _step_size(rule, iteration)
         change = _projected(
-            change + step * bound * _direction(momentum, rule.softness), picture, room
+            calmed(change + step * bound * _direction(momentum, rule.softness)), picture, room
         )
         controls.on_progress(Progress(what, iteration + 1, rule.iterations))
         if _is_plateau(scores, rule):

@@ -20,6 +20,7 @@ from artscraper_runner.effects import EFFECTIVE_RATIO, VIEWS, Observer, effect_r
 from artscraper_runner.encoders import load_encoder, standby_encoders
 from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
 from artscraper_runner.errors import OutOfMemory
+from artscraper_runner.faces.calm import calm_faces
 from artscraper_runner.faces.keeping import CloakedFaces, cloaked_faces
 from artscraper_runner.objectives import LatentObjective
 from artscraper_runner.perceptual_map import budget_map
@@ -144,15 +145,20 @@ class PictureAttack:
         cloaked: CloakedFaces | None,
     ) -> Outcome:
         objective = self._objective(original, before, preset)
+        start = (before - original).clamp(-strength.budget / 255, strength.budget / 255)
+        bound = _bound(original, preset, strength)
+        if cloaked:
+            objective = cloaked.kept_by(objective, before)
         return optimise(
             original,
-            start=(before - original).clamp(-strength.budget / 255, strength.budget / 255),
-            bound=_bound(original, preset, strength),
-            objective=cloaked.kept_by(objective, before) if cloaked else objective,
+            start=start,
+            bound=bound,
+            objective=objective,
             rule=preset.rule_for(self.options.encoder),
             seed=self._seed,
             controls=controls,
             what=self.stage,
+            calmed=calm_faces(cloaked.squares if cloaked else (), start, bound),
         )
 
     def _objective(
