@@ -16,6 +16,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from artscraper_gateway.setting_sources import (
     ENVIRONMENT_PREFIX,
@@ -176,8 +178,15 @@ class GatewayConfig(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        expected = "expected postgresql://user:password@host/database"
         if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("expected postgresql://user:password@host/database")
+            raise ValueError(expected)
+        try:
+            make_url(value.get_secret_value()) if value else None
+        except (ArgumentError, ValueError):  # its text holds parts of the password
+            raise ValueError(
+                f"{expected}, with @ : / in a password written as %40 %3A %2F"
+            ) from None
         return value
 
     @field_validator("output_parent", mode="before")

@@ -19,6 +19,7 @@ _SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
 # A process that is frozen inside a transaction may not hold its locks for longer.
 _IDLE_MS = 5_000
 _CONNECT_S = 10
+SQLITE_PATIENCE_MS = 30_000  # for what another process holds locked
 metadata = sa.MetaData()
 
 # The worker processes that are alive, or were a moment ago: `heartbeats.py`.
@@ -263,7 +264,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     # Commits survive kill -9; forcing each to disk would cost 4 ms with the write lock held.
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute(f"PRAGMA busy_timeout={SQLITE_PATIENCE_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

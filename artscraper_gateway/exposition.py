@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import deliveries, figures, jobs, processes, workers
+from artscraper_gateway.database import deliveries, figures, jobs, processes
 from artscraper_gateway.figures import ALL, PROCESS_FORGOTTEN_S, Figure
 from artscraper_runner import __version__
 
@@ -54,7 +54,7 @@ class Exposition:
         with self.engine.connect() as connection:
             yield from _counted(connection)
             yield from _jobs(connection, self.clock())
-            yield from _workers(connection)
+            yield from _workers(connection, self.clock())
             yield from _memory(connection, self.clock())
             yield _waiting_webhooks(connection)
         yield from self._limits()
@@ -93,10 +93,9 @@ def _counted(connection: sa.Connection) -> Iterator[Metric]:
 def _counter(figure: Figure, rows: list[sa.Row[tuple[str, str, str, int, float]]]) -> Metric:
     labels = [figure.label] if figure.label else []
     metric = CounterMetricFamily(figure.name, figure.help, labels=labels)
-    for row in rows:
-        metric.add_metric([row.label] if labels else [], row._mapping["count"])
-    if not labels and not rows:
-        metric.add_metric([], 0)
+    counts = {row.label: row._mapping["count"] for row in rows}
+    for label in dict.fromkeys((*(figure.values if labels else ("",)), *counts)):
+        metric.add_metric([label] if labels else [], counts.get(label, 0))
     return metric
 
 
@@ -139,8 +138,11 @@ def _jobs(connection: sa.Connection, now: float) -> Iterator[Metric]:
     yield _gauge("artscraper_disk_bytes", "Bytes of all jobs.", taken)
 
 
-def _workers(connection: sa.Connection) -> Iterator[Metric]:
-    alive = connection.execute(sa.select(sa.func.count()).select_from(workers)).scalar_one()
+def _workers(connection: sa.Connection, now: float) -> Iterator[Metric]:
+    """Rows of `workers` stay when the last ones die: nobody is left who would give them up."""
+    seen = sa.and_(processes.c.role == "worker", processes.c.seen_at >= now - PROCESS_FORGOTTEN_S)
+    query = sa.select(sa.func.count()).select_from(processes).where(seen)
+    alive = connection.execute(query).scalar_one()
     busy = sa.select(sa.func.count(jobs.c.worker.distinct()))
     yield _gauge("artscraper_workers", "Worker processes that are alive.", alive)
     at_work = connection.execute(busy).scalar_one()

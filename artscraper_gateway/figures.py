@@ -12,22 +12,26 @@ what a caller sent.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from artscraper_gateway.database import figures, processes
+from artscraper_gateway.database import SQLITE_PATIENCE_MS, figures, processes
 
 FLUSH_EVERY_S: Final = 1.0
 PROCESS_FORGOTTEN_S: Final = 60.0
 _TELL_MEMORY_EVERY_S = 10.0
+_PATIENCE_MS = 300  # for what others hold locked
 COUNTER: Final = "counter"  # in the place of a bucket
 _UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _INFINITE = "+Inf"
@@ -36,12 +40,14 @@ _INFINITE = "+Inf"
 @dataclass(frozen=True)
 class Figure:
     """Something that is counted. `bounds` are the upper ends of a histogram's buckets, seconds;
-    none = a counter. `label` is what it is told apart by, "" = nothing."""
+    none = a counter. `label` is what it is told apart by, "" = nothing; `values` are those that a
+    counter shows from the beginning, so that the first of them is an increase."""
 
     name: str
     help: str
     label: str = ""
     bounds: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
 
     def bucket_of(self, value: float) -> str:
         """Returns the name of the bucket that `value` falls into."""
@@ -58,7 +64,12 @@ _LONG_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 JOBS_ACCEPTED = Figure("artscraper_jobs_accepted", "Jobs that were accepted.")
-JOBS_ENDED = Figure("artscraper_jobs_ended", "Jobs that ended: done, failed, cancelled.", "outcome")
+JOBS_ENDED = Figure(
+    "artscraper_jobs_ended",
+    "Jobs that ended: done, failed, cancelled.",
+    "outcome",
+    values=("done", "failed", "cancelled"),
+)
 REJECTIONS = Figure("artscraper_rejections", "Problems answered, by their code.", "reason")
 REQUESTS = Figure("artscraper_http_requests", "Requests answered, by HTTP status.", "status")
 RECEIVED = Figure("artscraper_received_bytes", "Bytes of requests' bodies.")
@@ -67,6 +78,7 @@ DELIVERIES = Figure(
     "artscraper_webhook_deliveries",
     "Tries to deliver a webhook: delivered, pending (tried again later), failed, closed.",
     "outcome",
+    values=("delivered", "pending", "failed", "closed"),
 )
 STAGE_FAILURES = Figure("artscraper_stage_failures", "Stages that broke.", "stage")
 JOB_SECONDS = Figure(
@@ -116,7 +128,7 @@ class Recorder:
         if not (rows or is_due):
             return
         try:
-            with engine.begin() as connection:
+            with _brief_transaction(engine) as connection:
                 for key in sorted(rows):  # in one order: no two processes wait for each other
                     _add_row(connection, key, *rows[key])
                 if is_due:
@@ -158,6 +170,27 @@ class Recorder:
         connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=said))
         silent = processes.c.seen_at < now - PROCESS_FORGOTTEN_S
         connection.execute(sa.delete(processes).where(silent))
+
+
+@contextmanager
+def _brief_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that gives up soon when others hold what it writes.
+
+    Counts are kept for the next time; calls that wait for the same connection would not be.
+    """
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+            driver.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={SQLITE_PATIENCE_MS}")
+        else:
+            with connection.begin():
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = {_PATIENCE_MS}"))
+                yield connection
 
 
 def resident_bytes() -> int | None:

@@ -26,6 +26,7 @@ from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.storage import SUMMARY, SharedFolder, Storage, StorageRefused
 from artscraper_runner import Workspace
 
+_RECEIVED = ".received"  # uploads of jobs that are not done
 _CACHED_JOBS = 200  # whose results stay on this machine after they were asked for
 Sent = dict[str, int]  # by name, when the file that was sent was written
 
@@ -74,6 +75,14 @@ class ObjectStorage:
         folder = self._folders(job_id).running / "input"
         if not folder.is_dir():
             self._fetch_folder(self._of_job(job_id, "input"), folder)
+        return folder
+
+    def received(self, job_id: str) -> Path:
+        """Fetches it into a folder of those that were asked for last."""
+        folder = self._received(job_id)
+        if not folder.is_dir():
+            self._fetch_folder(self._of_job(job_id, "input"), folder)
+            self._forget_oldest(folder.parent)
         return folder
 
     def shown_input(self, job_id: str, name: str) -> str:
@@ -134,11 +143,15 @@ class ObjectStorage:
     def remove(self, job_id: str) -> None:
         """Removes all objects of the job, and its folders here."""
         self._folders(job_id).remove()
+        shutil.rmtree(self._received(job_id), ignore_errors=True)
         self._remove(f"{self._root}/{job_id}")
         self._remove(f"{self._root}/.jobs/{job_id}")
 
     def _folders(self, job_id: str) -> JobFolders:
         return JobFolders.of(job_id, self.config)
+
+    def _received(self, job_id: str) -> Path:
+        return self.config.output_folder / _RECEIVED / job_id
 
     def _of_job(self, job_id: str, name: str) -> str:
         return f"{self._root}/.jobs/{job_id}/{name}"

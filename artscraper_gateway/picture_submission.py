@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from artscraper_gateway.client import AsyncGateway, Job, JobOptions
+from artscraper_gateway.client.answers import Layer
 from artscraper_gateway.client.errors import ClientError, UnexpectedAnswer
 
 _MOST_TRIES = 20  # failed jobs of the same picture and options within a day
@@ -20,13 +21,17 @@ _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture; `failure` "" = it is done, `saved` is where its result lies."""
+    """What became of a picture; `failure` "" = it is done, `saved` is where its result lies.
+
+    `left_out` names the stages that did not apply, and why.
+    """
 
     picture: str
     status: str
     seconds: float
     saved: str = ""
     failure: str = ""
+    left_out: str = ""
 
 
 @dataclass
@@ -80,22 +85,31 @@ class PictureSubmission:
         job = await self.gateway.wait(job.job_id, timeout_s=self.timeout_s, on_change=note)
         if job.status == "error":
             return self._outcome("failed", failure=job.error or "it failed")
-        return self._outcome("done", saved=await self._save(job))
+        layers = (await self.gateway.result(job.job_id)).layers
+        changed = [layer for layer in layers if layer.stage != "original"]
+        left_out = "; ".join(
+            f"{layer.stage}: {layer.reason}" for layer in changed if not layer.applied
+        )
+        if changed and not any(layer.applied for layer in changed):
+            return self._outcome("unprotected", failure=left_out)
+        return self._outcome("done", saved=await self._save(job, layers), left_out=left_out)
 
-    async def _save(self, job: Job) -> str:
+    async def _save(self, job: Job, layers: Sequence[Layer]) -> str:
         if self.layers == "none":
             return f"job {job.job_id}"
         if self.layers == "all":
             await self.gateway.download(job.job_id, self.target)
             return str(self.target)
-        layers = (await self.gateway.result(job.job_id)).layers
         if not layers:
             raise UnexpectedAnswer("the job has no layers")
         target = named_by_format(self.target, layers[-1].suffix)
         return str(await self.gateway.download_layer(job.job_id, layers[-1].stage, target))
 
-    def _outcome(self, status: str, *, saved: str = "", failure: str = "") -> Outcome:
-        return Outcome(self.picture, status, time.monotonic() - self._begun, saved, failure)
+    def _outcome(
+        self, status: str, *, saved: str = "", failure: str = "", left_out: str = ""
+    ) -> Outcome:
+        seconds = time.monotonic() - self._begun
+        return Outcome(self.picture, status, seconds, saved, failure, left_out)
 
 
 def named_by_format(target: Path, suffix: str) -> Path:

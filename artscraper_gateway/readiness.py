@@ -81,9 +81,9 @@ class Readiness:
         ):
             try:
                 free = shutil.disk_usage(folder).free
-            except FileNotFoundError:  # made with the first results
-                continue
             except OSError as error:
+                if name == "output_parent" and isinstance(error, FileNotFoundError):
+                    continue  # it is made with the first results
                 return DiskFull(f"{name} cannot be reached: {error.strerror}")
             if free < least:
                 return DiskFull(f"{name} has {free} bytes free, and {least} are to be.")

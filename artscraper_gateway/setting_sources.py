@@ -127,6 +127,9 @@ def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str
     lines = []
     for found in error.errors(include_url=False):
         name = ".".join(str(part) for part in found["loc"])
-        hidden = any(secret in name.lower() for secret in secrets)
+        # What stands under a name that is none may be anything, a misspelt secret too.
+        is_misspelt = found["type"] == "extra_forbidden"
+        hidden = is_misspelt or any(secret in name.lower() for secret in secrets)
+        hidden = hidden or "://" in str(found["input"])
         lines.append(f"{name}: {found['msg']}" + ("" if hidden else f", found {found['input']!r}"))
     return lines

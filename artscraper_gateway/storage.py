@@ -31,6 +31,9 @@ class Storage(Protocol):
     def fetch_input(self, job_id: str) -> Path:
         """Returns the folder on this machine with the staged picture."""
 
+    def received(self, job_id: str) -> Path:
+        """Returns a folder on this machine with the picture, for those who want to look at it."""
+
     def shown_input(self, job_id: str, name: str) -> str:
         """Returns what callers are told about where the staged picture stands."""
 
@@ -79,6 +82,10 @@ class SharedFolder:
         """It stands where everybody looks."""
 
     def fetch_input(self, job_id: str) -> Path:
+        """Returns where it was staged."""
+        return self._folders(job_id).input
+
+    def received(self, job_id: str) -> Path:
         """Returns where it was staged."""
         return self._folders(job_id).input
 

@@ -136,7 +136,8 @@ async def _greet(url: str) -> None:
 def _table(outcomes: Sequence[Outcome]) -> str:
     rows = [("picture", "status", "seconds", "result")]
     for each in outcomes:
-        rows.append((each.picture, each.status, f"{each.seconds:.1f}", each.failure or each.saved))
+        result = each.failure or each.saved + (f" (without {each.left_out})" * bool(each.left_out))
+        rows.append((each.picture, each.status, f"{each.seconds:.1f}", result))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()

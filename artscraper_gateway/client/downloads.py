@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
+import secrets
 from pathlib import Path
 from types import TracebackType
 
@@ -29,9 +28,9 @@ class Incoming:
         self._target = target
         self._digest = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
-        self._file = os.fdopen(handle, "wb")
-        self._path = Path(name)
+        self._path = target.with_name(f".incoming-{secrets.token_hex(8)}")
+        # Unlike tempfile's, with the permissions that the user's other files get.
+        self._file = self._path.open("xb")
 
     def __enter__(self) -> Incoming:
         return self
@@ -58,7 +57,6 @@ class Incoming:
                 f"{self._target.name}: expected SHA-256 {match[1]}, got {self._digest.hexdigest()}"
             )
         self._file.close()
-        self._path.chmod(0o666 & ~_umask())
         self._path.replace(self._target)
 
 
@@ -75,9 +73,3 @@ def layer_name(index: int, layer: Layer) -> str:
     if _STAGE.fullmatch(layer.stage) is None:
         raise UnexpectedAnswer(f"a layer has the name {layer.stage[:80]!r}, which no stage has")
     return f"{index:02d}-{layer.stage}{layer.suffix}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -107,16 +107,17 @@ def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
 
 def _upload_path(used: Gateway, job: Job) -> Path:
     """The upload, which is there before there are layers, and also when there will be none."""
-    path = used.storage.fetch_input(job.id) / job.source
+    path = used.storage.received(job.id) / job.source
+    _check_kept(used, job.id)
     if not path.is_file():
         raise NotFound("The upload is no longer on the server's disk.")
     return path
 
 
 def _check_kept(used: Gateway, job_id: str) -> None:
-    """A preview that was made while its job was being deleted must not stay."""
+    """What was fetched or made while its job was being deleted must not stay."""
     if not used.store.exists(job_id):
-        JobFolders.of(job_id, used.config).remove()
+        used.storage.remove(job_id)
         raise NotFound("The job was deleted meanwhile.")
 
 

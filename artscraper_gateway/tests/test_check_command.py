@@ -102,6 +102,8 @@ def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> 
         (["--base-dir", "file/below"], "base_dir: "),
         (["--output-parent", "file/below"], "output_parent: "),
         (["--database-url", "postgresql://me:sesame@127.0.0.1:9/d"], "database_url: "),
+        (["--database-url", "postgresql://me:x@3:4sesame@h/d"], "%40 %3A %2F"),
+        (["--database-url", "postgresql://me:sesame@h:54x/d"], "database_url: "),
     ],
 )
 def test_what_keeps_the_service_from_starting_is_status_1(

@@ -150,10 +150,13 @@ def test_names_in_the_file_that_are_no_settings_are_refused_and_secrets_not_show
 ) -> None:
     (tmp_path / "artscraper.toml").write_text(
         'colour = "red"\nport = "x"\ndatabase_url = "mysql://me:sesame@h/d"\ntineye_api_key = 77\n'
+        'databse_url = "postgresql://me:sesame@h/d"\ntineye_apikey = "sesame"\n'
+        'c2pa_key = 7\nroot_path = "http://me:sesame@h/"\n'
     )
     assert main([]) == 2
     said = capsys.readouterr().err
     assert "colour: " in said and "port: " in said and "'x'" in said
+    assert "databse_url: " in said and "tineye_apikey: " in said
     assert "database_url: " in said and "tineye_api_key: " in said
     assert "sesame" not in said and "77" not in said
 

@@ -72,6 +72,23 @@ def test_processes_add_to_one_another(config: GatewayConfig, engine: sa.Engine) 
     assert of(found, "artscraper_stage_seconds_sum", stage="mist") == pytest.approx(0.9)
 
 
+def test_outcomes_are_there_before_the_first_of_them(
+    config: GatewayConfig, engine: sa.Engine
+) -> None:
+    """Else the first failure is no increase, and no alert sees it."""
+    found = exported(config, engine)
+    assert found["artscraper_jobs_ended_total", (("outcome", "failed"),)] == 0
+    assert found["artscraper_webhook_deliveries_total", (("outcome", "failed"),)] == 0
+
+
+def test_workers_that_all_died_are_none(config: GatewayConfig, engine: sa.Engine) -> None:
+    Recorder("worker", "host").flush(engine)
+    assert of(exported(config, engine), "artscraper_workers") == 1
+    with engine.begin() as connection:
+        connection.execute(sa.update(processes).values(seen_at=processes.c.seen_at - 61))
+    assert of(exported(config, engine), "artscraper_workers") == 0
+
+
 def test_a_histogram_is_what_prometheus_own_client_makes_of_it(
     config: GatewayConfig, engine: sa.Engine
 ) -> None:
@@ -223,14 +240,14 @@ def test_callers_cannot_make_labels(client: httpx.Client, picture: Callable[...,
     def labels() -> set[tuple[str, tuple[tuple[str, str], ...]]]:
         return {key for key in samples(client.get("/metrics").text) if "le" not in dict(key[1])}
 
-    marks = [f"mark{number}" for number in range(30)]
+    marks = [f"forged{number}" for number in range(30)]
     for mark in marks:
         client.get(f"/{mark}")
         client.get(f"/v1/jobs/{mark}", headers={"X-Request-Id": mark, "Host": mark})
         client.request(mark.upper(), "/v1/jobs")
         client.post("/v1/jobs", files={"file": (mark, b"")}, data={"encoder": mark})
         client.post("/v1/jobs", files={"file": picture(64, 64)}, data={"stages": mark})
-    assert not any("mark" in value.lower() for _, pairs in labels() for _, value in pairs)
+    assert not any("forged" in value.lower() for _, pairs in labels() for _, value in pairs)
     assert len(labels()) < 150
 
 

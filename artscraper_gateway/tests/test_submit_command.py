@@ -27,9 +27,9 @@ def folder(tmp_path: Path, picture: Picture) -> Path:
     """A folder of pictures, and of what is none."""
     below = tmp_path / "art" / "more"
     below.mkdir(parents=True)
-    (below.parent / "a.png").write_bytes(picture(64, 64))
-    (below / "a.png").write_bytes(picture(65, 64))
-    (below / "b.gif").write_bytes(picture(66, 64, kind="GIF"))
+    (below.parent / "a.png").write_bytes(picture(256, 256))
+    (below / "a.png").write_bytes(picture(257, 256))
+    (below / "b.gif").write_bytes(picture(258, 256, kind="GIF"))
     (below / "notes.txt").write_text("no picture")
     (below / ".hidden.png").write_bytes(b"")
     return below.parent
@@ -78,6 +78,21 @@ def test_what_fails_is_told_and_the_rest_goes_on(
     assert "3 done, 2 failed" in shown
     assert "The picture is damaged: " in shown and "Not an accepted picture format: " in shown
     assert len(names(out)) == 3
+
+
+def test_a_picture_that_nothing_was_done_to_is_not_done(
+    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    given = [str(folder / "a.png"), "--url", gateway.base_url, "--out", str(out), "--no-analysis"]
+    assert main([*given, "--stages", "fawkes"]) == 1
+    shown = capsys.readouterr().out
+    assert "unprotected" in shown and "no face found" in shown and "0 done, 1 failed" in shown
+    assert not names(out)
+    assert main([*given, "--stages", "fawkes,invisible-watermark"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 done, 0 failed" in shown and "without fawkes: no face found" in shown
+    assert names(out) == ["a.png"]
 
 
 def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(

@@ -31,7 +31,7 @@ def to_rgb(change: torch.Tensor) -> torch.Tensor:
 def blurred(planes: torch.Tensor, deviation: float) -> torch.Tensor:
     """Returns planes (1, C, h, w) under a Gaussian of `deviation` px."""
     reach = math.ceil(_REACH * deviation)
-    steps = torch.arange(-reach, reach + 1, dtype=planes.dtype)
+    steps = torch.arange(-reach, reach + 1, dtype=planes.dtype, device=planes.device)
     taps = torch.exp(-(steps**2) / (2 * deviation**2))
     taps = taps / taps.sum()
     channels = planes.shape[1]

@@ -19,9 +19,10 @@ class Fawkes(Stage):
     """Cloaking of Shan et al. 2020 (arXiv 2002.08327), re-implemented, against dlib's recogniser.
 
     Untargeted as in the release 1.0, or, with `fawkes_target`, towards another person, as in the
-    paper. Differs: under the preset `default` the engine's sign steps on the picture itself,
-    through the alignment, averaged over its errors, JPEG and halving; Linf bounds the change in
-    every preset, DSSIM in `published` as well; faces are found by dlib's frontal detector.
+    paper. Differs: under the preset `default` the least change that is enough, on the picture
+    itself (`faces/least_change.py`), through the alignment, averaged over its errors, JPEG and
+    halving; Linf bounds the change in every preset, DSSIM in `published` as well; faces are found
+    by dlib's frontal detector.
     """
 
     name = "fawkes"

@@ -60,6 +60,7 @@ def test_machines_that_share_nothing_else(
     assert not bucket.exists(f"{BUCKET}/some/prefix/{job_id}"), "seen before it is done"
     with fleet.web.client() as client:
         assert client.get(f"/v1/jobs/{job_id}/layers/original").content == sent
+    assert not (fleet.web.outputs / ".running" / job_id / "input").exists(), "nobody clears it"
     dying.kill()
     fleet.ready_worker(1, base_dir=tmp_path / "machine-1")
     fleet.entered(times=2)
