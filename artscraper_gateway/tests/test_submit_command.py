@@ -102,14 +102,9 @@ def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(
     command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
     command += ["--url", idle.base_url, "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    first = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        # As in a terminal: what runs in the background has been told to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    # As in a terminal: what runs in the background has been told to ignore it.
+    in_terminal = ["env", "--default-signal=INT", *command]
+    first = subprocess.Popen(in_terminal, stderr=subprocess.PIPE, text=True, env=environment)
     with idle.client() as client:
         until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 3, what="all are sent")
         first.send_signal(signal.SIGINT)
