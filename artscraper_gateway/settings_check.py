@@ -106,9 +106,9 @@ def _look_into_database(config: GatewayConfig) -> tuple[bool, list[Error]]:
     try:
         engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool)
         with engine.connect() as connection:
-            if checked_revision(connection) is None:
-                return False, []
-        return bool(KeyStore(engine).all()), []
+            checked_revision(connection)
+            has_keys = sa.inspect(connection).has_table("api_keys")  # older ones have it not yet
+        return has_keys and bool(KeyStore(engine).all()), []
     except ModuleNotFoundError:
         command = "pip install 'artscraper-gateway[postgres]'"
         return False, [("error", f"database_url needs psycopg: {command}")]

@@ -55,7 +55,7 @@ def checked_revision(connection: sa.Connection) -> str | None:
     """Returns the revision that the database has; None = it has none yet. Changes nothing.
 
     Raises:
-        DatabaseRefused: a newer release made it.
+        DatabaseRefused: a newer release made it, or another program did.
     """
     known, stored = known_revisions(), _stored_revision(connection)
     if stored is not None and stored not in known:
@@ -63,6 +63,8 @@ def checked_revision(connection: sa.Connection) -> str | None:
             f"the database has schema {stored}, made by a newer release; this one knows up to"
             f" {known[-1]}. Start that release again, or choose another base_dir or database_url"
         )
+    if stored is None:
+        _is_unversioned(connection)
     return stored
 
 

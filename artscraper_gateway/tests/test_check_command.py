@@ -7,6 +7,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,6 +123,24 @@ def test_a_database_of_a_newer_release_is_an_error(capsys: Capture, tmp_path: Pa
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     report = checked(capsys, "--base-dir", str(tmp_path), status=1)
     assert "newer release" in report["findings"][0]["text"]
+
+
+def test_a_database_of_another_program_is_an_error(capsys: Capture, tmp_path: Path) -> None:
+    foreign_database(tmp_path, "CREATE TABLE jobs (name TEXT)")
+    report = checked(capsys, status=1)
+    assert any("not this gateway's" in finding["text"] for finding in report["findings"])
+
+
+def test_a_database_of_before_api_keys_will_be_upgraded(capsys: Capture, tmp_path: Path) -> None:
+    columns = "id TEXT, status TEXT, request TEXT, source TEXT, stage_attempts INT, watermark TEXT"
+    foreign_database(tmp_path, f"CREATE TABLE jobs ({columns})")
+    assert checked(capsys, status=0)
+
+
+def foreign_database(home: Path, script: str) -> None:
+    (home / "gateway_jobs").mkdir()
+    with closing(sqlite3.connect(home / "gateway_jobs" / "gateway.sqlite3")) as database:
+        database.executescript(script)
 
 
 def test_without_keys_beyond_loopback(tmp_path: Path) -> None:
