@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import time
@@ -109,7 +110,8 @@ def _at_work(fleet: Fleet, ids: list[str], picture: Picture) -> int | None:
     fleet.replace_dead()
     if fleet.job(ids[-1])["status"] == "done":
         ids.append(fleet.submit(picture(64)))
-    begun = {folder.name for folder in (fleet.web.outputs / ".running").glob("*/*")}
+    running = fleet.web.outputs / ".running"  # where folders go while they are looked at
+    begun = {name for _, names, _ in os.walk(running) for name in names}
     for slot, worker in fleet.workers.items():
         started = re.search(r"is ready as (\S+)", worker.log_path.read_text())
         if started and started[1] in begun:
