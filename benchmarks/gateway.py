@@ -30,7 +30,7 @@ from gateway_servers import (
 from PIL import Image
 
 SIDE_PX = 443  # noise of this size is a PNG of about 590 kB
-OFFERED = 80  # jobs/s
+OFFERED = (80, 120)  # jobs/s
 
 
 def main() -> None:
@@ -50,13 +50,14 @@ def main() -> None:
         full = asyncio.run(load(url, picture, arguments))
         print(_row("gateway, as fast as the clients can", full))
         warm = memory(url)
-        paced = asyncio.run(load(url, picture, arguments, offered=OFFERED))
-        print(_row(f"gateway, {OFFERED} jobs/s offered", paced))
+        for offered in OFFERED:
+            paced = asyncio.run(load(url, picture, arguments, offered=offered))
+            print(_row(f"gateway, {offered} jobs/s offered", paced))
         alone = asyncio.run(_one_at_a_time(url, picture))
         print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
         print(
             f"memory of all processes (PSS): idle {idle:.0f} MB, after {arguments.jobs} jobs"
-            f" {warm:.0f} MB, after {2 * arguments.jobs} {memory(url):.0f} MB"
+            f" {warm:.0f} MB, after {3 * arguments.jobs} {memory(url):.0f} MB"
         )
         print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
     if arguments.finished:
@@ -71,8 +72,8 @@ def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
         settled_memory(url)
         asyncio.run(load(url, picture, arguments, jobs=10 * arguments.clients))
         before = memory(url)
-        paced = asyncio.run(load(url, picture, arguments, offered=OFFERED))
-        name = f"gateway with {arguments.finished} finished jobs, {OFFERED} jobs/s offered"
+        paced = asyncio.run(load(url, picture, arguments, offered=OFFERED[0]))
+        name = f"gateway with {arguments.finished} finished jobs, {OFFERED[0]} jobs/s offered"
         print(_row(name, paced))
         print(f"its memory (PSS): before {before:.0f} MB, after {memory(url):.0f} MB")
 
