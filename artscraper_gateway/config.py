@@ -16,8 +16,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from artscraper_gateway.setting_sources import (
     ENVIRONMENT_PREFIX,
@@ -181,6 +179,9 @@ class GatewayConfig(BaseSettings):
         expected = "expected postgresql://user:password@host/database"
         if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError(expected)
+        from sqlalchemy import make_url  # not at the top: `--help` answers without it
+        from sqlalchemy.exc import ArgumentError
+
         try:
             make_url(value.get_secret_value()) if value else None
         except (ArgumentError, ValueError):  # its text holds parts of the password

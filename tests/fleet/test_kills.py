@@ -33,7 +33,7 @@ def assert_whole(
     stages: Sequence[str] = ("original", "invisible-watermark", "gate"),
 ) -> None:
     job, output = fleet.job(job_id), fleet.web.outputs / job_id
-    assert job["status"] == "done", job["error"]
+    assert job["status"] == "done", f"{job['error']}: {fleet.logs()}"
     layers = json.loads((output / "summary.json").read_text())["layers"]
     assert [layer["stage"] for layer in layers] == list(stages)
     for layer in layers:
