@@ -79,7 +79,19 @@ class JobRunner:
                 _log.info("job %s was cancelled", job.id)
                 return None
             except Exception as error:
+                if self._was_overtaken(job):
+                    return Outcome(job.id, None, None)
                 return Outcome(job.id, _reason(job, error), None)
+
+    def _was_overtaken(self, job: Job) -> bool:
+        """Whether a worker that was given up has published the job all the same.
+
+        Publishing removes the folders of all who run the job, so that the others break off.
+        """
+        try:
+            return self.storage.is_published(job.id)
+        except OSError:  # then nobody knows, and the first reason is what is told
+            return False
 
     def _steps(self, job: Job) -> JobSteps:
         during = self.observer.stage

@@ -46,6 +46,7 @@ RUNNER_RANKS = {
     "protections": 4,
     "analysis": 5,
     "availability": 5,
+    "preloading": 5,
     "projects": 5,
     "picture_run": 6,
     "protection_pipeline": 7,
