@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from artscraper_gateway.database import reading
 from artscraper_gateway.errors import TooBusy
 from artscraper_gateway.events import Event, events_after, revisions
 from artscraper_gateway.store import Job
@@ -162,7 +163,7 @@ class JobWatch:
     def _changes(self, seen: dict[str, int]) -> dict[str, list[Event] | None]:
         """Returns the new events of the jobs that have any; None for those that are gone."""
         found: dict[str, list[Event] | None] = {}
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             newest = revisions(connection, seen)
             for job_id, seq in seen.items():
                 if job_id not in newest:
