@@ -85,6 +85,15 @@ class JobWatch:
         self._task: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)  # of its own: requests may have taken all others
 
+    def check_room(self) -> None:
+        """Refuses, before an answer is begun, a caller whom there is no room for.
+
+        Raises:
+            TooBusy: too many follow already.
+        """
+        if self._count >= _FOLLOWERS:
+            raise TooBusy("Too many clients follow jobs; ask for the job's state instead.")
+
     @asynccontextmanager
     async def follow(self, job_id: str, *, after: int) -> AsyncIterator[Follower]:
         """Yields a follower that is told of the job's events behind number `after`.
@@ -92,8 +101,7 @@ class JobWatch:
         Raises:
             TooBusy: too many follow already.
         """
-        if self._count >= _FOLLOWERS:
-            raise TooBusy("Too many clients follow jobs; ask for the job's state instead.")
+        self.check_room()
         follower = Follower(job_id, after)
         self._followers.setdefault(job_id, set()).add(follower)
         self._count += 1
