@@ -21,8 +21,8 @@ from artscraper_gateway.errors import GatewayError, StorageFailed
 from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
 from artscraper_gateway.job_queue import NewBatch, Terms
+from artscraper_gateway.job_records import FINISHED, Job, NewJob
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.store import FINISHED, Job, NewJob
 from artscraper_gateway.submission import Offer, Submission
 
 _DOWNLOADS_AT_ONCE = 8

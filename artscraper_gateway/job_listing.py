@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from artscraper_gateway.database import jobs, reading
 from artscraper_gateway.errors import InvalidRequest
+from artscraper_gateway.job_records import Job, Status
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.store import Job, Status
 
 _ahead = jobs.alias("ahead")
 _IS_AHEAD = sa.and_(

@@ -21,7 +21,7 @@ from anyio.to_thread import run_sync
 from artscraper_gateway.database import reading
 from artscraper_gateway.errors import TooBusy
 from artscraper_gateway.events import Event, events_after, revisions
-from artscraper_gateway.store import Job
+from artscraper_gateway.job_records import Job
 
 _log = logging.getLogger(__name__)
 _QUICK_LOOK_S, _LOOK_S = 0.04, 0.2  # between two looks

@@ -18,10 +18,11 @@ from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.heartbeats import WorkerGivenUp
 from artscraper_gateway.job_observer import JobObserver
 from artscraper_gateway.job_queue import LIGHT, WORKFLOW
+from artscraper_gateway.job_records import Job, Outcome
 from artscraper_gateway.job_steps import ORIGINAL, JobSteps
 from artscraper_gateway.outages import patiently
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job, JobStore, Outcome
+from artscraper_gateway.store import JobStore
 from artscraper_runner import (
     Cancelled,
     RunnerError,

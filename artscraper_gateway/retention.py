@@ -17,8 +17,8 @@ from artscraper_gateway.database import batches, jobs, reading
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.idempotency import KEPT_S, drop_expired
 from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.job_records import FINISHED
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.store import FINISHED
 
 _log = logging.getLogger(__name__)
 SCHEDULE = "retention"

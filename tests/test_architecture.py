@@ -79,6 +79,7 @@ GATEWAY_RANKS = {
     "object_storage": 3,
     "intake": 2,
     "picture_processes": 2,
+    "job_records": 2,
     "job_statements": 2,
     "store": 3,
     "previews": 3,

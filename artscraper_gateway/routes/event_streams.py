@@ -20,12 +20,12 @@ from artscraper_gateway.errors import (
     NotFound,
     TooBusy,
 )
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.job_watch import Follower
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import EVENTS
 from artscraper_gateway.routes.problem_docs import problems
-from artscraper_gateway.store import Job
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 _AT_MOST = 100  # jobs of one stream; so many ids still make a URL that every proxy takes

@@ -13,12 +13,12 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from artscraper_gateway.errors import NotFound, TooBusy
 from artscraper_gateway.events import Event
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import EVENTS
 from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.schemas import JobState
-from artscraper_gateway.store import Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 _KEEP_ALIVE_S = 15.0

@@ -12,9 +12,10 @@ from artscraper_gateway.database import open_engine
 from artscraper_gateway.figures import Recorder
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.job_observer import JobObserver
+from artscraper_gateway.job_records import Job, NewJob, Outcome
 from artscraper_gateway.jobs import JobRunner
 from artscraper_gateway.storage import SUMMARY, SharedFolder
-from artscraper_gateway.store import Job, JobStore, NewJob, Outcome
+from artscraper_gateway.store import JobStore
 from artscraper_gateway.tracing import Tracing
 from artscraper_runner import StageFailed
 
