@@ -49,7 +49,7 @@ class LeastChange:
     iterations: int = 50
     settling: int = 12
     norm: float = 3.0
-    momentum: float = 0.7
+    momentum: float = 0.3
     colour: float = 1.2
     first_step: float = 0.6
     last_step: float = 0.025
