@@ -62,9 +62,11 @@ class ScaledPictures:
 
     def get(self, pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
         """Returns `to_tensor(pixels, size)`."""
-        for alive, known_size, tensor in self._rows:
-            if alive() is pixels and known_size == size:
-                return tensor
+        for index, row in enumerate(self._rows):
+            if row[0]() is pixels and row[1] == size:
+                del self._rows[index]
+                self._rows.append(row)
+                return row[2]
         tensor = to_tensor(pixels, size)
         self._rows.append((weakref.ref(pixels), size, tensor))
         return tensor
@@ -85,33 +87,49 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
     levels = 127 / max(1.0, 255 * float(change.abs().max()))
     coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * np.float32(255 * levels)) + 128
     image = Image.fromarray(coded.astype(np.uint8))
-    steps = np.rint((np.arange(256) - 128) / levels).astype(np.int16)
-    result = np.empty_like(pixels)
+    steps = np.rint((np.arange(256) - 128) / levels)
+    rises, falls = (part.clip(0, 255).astype(np.uint8).tobytes() for part in (steps, -steps))
+    result = np.empty(pixels.shape, np.uint8)
 
     def add(rows: slice) -> None:
-        step = np.take(steps, _enlarged(image, (height, width), rows), mode="clip")
-        result[rows] = _bounded(pixels[rows], step, original[rows], budget)
+        codes = _enlarged(image, (height, width), rows)
+        shape = result[rows].shape
+        rise, fall = (
+            np.frombuffer(codes.translate(table), np.uint8).reshape(shape)
+            for table in (rises, falls)
+        )
+        _add_bounded(result[rows], pixels[rows], rise, fall, original[rows], budget)
 
     over_bands(add, height, rows=_ENLARGED_ROWS)
     return result
 
 
-def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> Pixels:
-    """These rows of `image` as it would be at `size`, (height, width)."""
+def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> bytes:
+    """These rows of `image` as it would be at `size`, (height, width): R, G, B of each pixel."""
     height, width = size
     scale = image.height / height
     box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
-    return np.asarray(
-        image.resize((width, rows.stop - rows.start), Image.Resampling.BICUBIC, box=box)
-    )
+    wide = image.resize((width, rows.stop - rows.start), Image.Resampling.BICUBIC, box=box)
+    return wide.tobytes()
 
 
-def _bounded(before: Pixels, step: NDArray[np.int16], original: Pixels, budget: int) -> Pixels:
-    """`before + step`, between the original's bounds widened to where `before` stands."""
-    lowest = np.minimum(np.maximum(original, budget) - np.uint8(budget), before)
-    highest = np.maximum(np.minimum(original, 255 - budget) + np.uint8(budget), before)
-    step += before
-    return np.minimum(np.maximum(step, lowest), highest).astype(np.uint8)
+def _add_bounded(
+    result: Pixels, before: Pixels, rise: Pixels, fall: Pixels, original: Pixels, budget: int
+) -> None:
+    """Writes `before + rise - fall`, between the original's bounds widened to where `before` is.
+
+    One of `rise` and `fall` is 0. All stays in 8 bits, which is many times as fast as 16.
+    """
+    room = np.minimum(original, 255 - budget)
+    room += np.uint8(budget)
+    np.maximum(room, before, out=room)
+    room -= before
+    np.add(before, np.minimum(room, rise, out=room), out=result)
+    np.maximum(original, budget, out=room)
+    room -= np.uint8(budget)
+    np.minimum(room, before, out=room)
+    np.subtract(before, room, out=room)
+    result -= np.minimum(room, fall, out=room)
 
 
 def _fitted(side: float, whole: int) -> int:

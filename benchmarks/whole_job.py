@@ -5,6 +5,7 @@ Linux only: the peak is the kernel's VmHWM of that process, torch and everything
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -29,8 +30,10 @@ class JobFigures:
 def measured_job(picture: Image.Image, suffix: str) -> JobFigures:
     """Runs every default stage, analysis, metrics and saving on `picture` as `artwork.<suffix>`.
 
-    After a small picture, so that what a worker loads once is not timed.
+    After a small picture, so that what a worker loads once is not timed, and with idle threads
+    that sleep, as in the gateway's workers.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for the process below
     with tempfile.TemporaryDirectory() as folder:
         path, small = (Path(folder) / f"{name}.{suffix}" for name in ("artwork", "small"))
         picture.save(path, quality=92)

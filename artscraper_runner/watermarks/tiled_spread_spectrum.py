@@ -22,6 +22,7 @@ read the mark, and write over it.
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ from artscraper_runner.row_bands import over_bands
 from artscraper_runner.watermarks import carriers, decoding, error_correction, folding, frames
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
-from artscraper_runner.watermarks.folding import Band, Filtered, Floats
+from artscraper_runner.watermarks.folding import Band, Complexes, Filtered, Floats
 from artscraper_runner.watermarks.pixels import Pixels, check_layout
 
 MIN_SIDE = 256  # px, either side
@@ -113,16 +114,13 @@ def read(pixels: Pixels, *, search: bool = True) -> decoding.Decoded | None:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
     """
     check_layout(pixels)
-    luma = folding.reference_luma(pixels)
-    if min(luma.shape) < TILE_PX // 2:
+    if min(folding.reference_size(*pixels.shape[:2])) < TILE_PX // 2:
         return None
-    bands = folding.split(luma)
-    highest = folding.highest_kept(*pixels.shape[:2])
-    found = decoding.decode_anywhere(
-        folding.whitened(folding.wave_spectrum(bands), highest), at_origin=True
-    )
+    found = decoding.decode_anywhere(_spectra.get(pixels), at_origin=True)
     if found is not None or not search:
         return found
+    highest = folding.highest_kept(*pixels.shape[:2])
+    bands = folding.split(folding.reference_luma(pixels))
     evened = bands[0].evened + bands[1].evened
     fine, finer = folding.fine_luma(pixels)
     for grid in sync.find_grids(
@@ -143,10 +141,7 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
     For a picture that was not cropped or rotated. An unmarked one scores about 0.5.
     """
     _check(pixels)
-    luma = folding.reference_luma(pixels)
-    spectrum = folding.wave_spectrum(folding.split(luma))
-    spectrum = folding.whitened(spectrum, folding.highest_kept(*pixels.shape[:2]))
-    bits = decoding.likeliest_frame(spectrum, len(payload))
+    bits = decoding.likeliest_frame(_spectra.get(pixels), len(payload))
     wrong = np.unpackbits(np.frombuffer(payload, np.uint8)) != bits[: 8 * len(payload)]
     return 1.0 - float(wrong.mean())
 
@@ -154,6 +149,29 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
 def least_side(height: int, width: int) -> int:
     """Returns the px that the short side of such a picture must have to be marked."""
     return max(MIN_SIDE, -(-max(height, width) // LONGEST_RATIO))
+
+
+class _Spectra:
+    """Remembers the folded spectrum of the last picture that nobody can write to.
+
+    A job reads the same layer three times.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[weakref.ref[Pixels], Complexes] | None = None
+
+    def get(self, pixels: Pixels) -> Complexes:
+        if self._last is not None and self._last[0]() is pixels:
+            return self._last[1]
+        bands = folding.split(folding.reference_luma(pixels))
+        highest = folding.highest_kept(*pixels.shape[:2])
+        spectrum = folding.whitened(folding.wave_spectrum(bands), highest)
+        if not pixels.flags.writeable:
+            self._last = (weakref.ref(pixels), spectrum)
+        return spectrum
+
+
+_spectra = _Spectra()
 
 
 def _amplitudes(

@@ -185,3 +185,24 @@ def test_no_false_reading_in_2000_clean_crops() -> None:
         left = int(random.integers(0, picture.shape[1] - width + 1))
         crop = np.ascontiguousarray(picture[top : top + height, left : left + width])
         assert read(crop) is None
+
+
+def test_a_picture_that_was_written_to_is_read_anew(marked: Pixels) -> None:
+    pixels = marked.copy()
+    assert read(pixels, search=False) is not None
+    pixels[:] = 128
+    assert read(pixels, search=False) is None
+    assert bit_accuracy(pixels, NUMBER) < 1
+
+
+def test_a_picture_that_cannot_be_written_to_is_folded_once(
+    marked: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = marked.copy()
+    pixels.flags.writeable = False
+    found = read(pixels, search=False)
+    monkeypatch.setattr(
+        "artscraper_runner.watermarks.folding.reference_luma", lambda pixels: pytest.fail("again")
+    )
+    assert read(pixels, search=False) == found
+    assert bit_accuracy(pixels, NUMBER) == 1
