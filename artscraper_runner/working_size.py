@@ -98,7 +98,7 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
             np.frombuffer(codes.translate(table), np.uint8).reshape(shape)
             for table in (rises, falls)
         )
-        _add_bounded(result[rows], pixels[rows], rise, fall, original[rows], budget)
+        _add_bounded(result[rows], pixels[rows], (rise, fall), (original[rows], budget))
 
     over_bands(add, height, rows=_ENLARGED_ROWS)
     return result
@@ -114,12 +114,15 @@ def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> bytes:
 
 
 def _add_bounded(
-    result: Pixels, before: Pixels, rise: Pixels, fall: Pixels, original: Pixels, budget: int
+    result: Pixels, before: Pixels, change: tuple[Pixels, Pixels], within: tuple[Pixels, int]
 ) -> None:
-    """Writes `before + rise - fall`, between the original's bounds widened to where `before` is.
+    """Writes `before` plus `change`: how far each value rises and falls, one of which is 0.
 
-    One of `rise` and `fall` is 0. All stays in 8 bits, which is many times as fast as 16.
+    It stays `within` an original and a budget, widened to where `before` is. All in 8 bits, which
+    is many times as fast as 16.
     """
+    rise, fall = change
+    original, budget = within
     room = np.minimum(original, 255 - budget)
     room += np.uint8(budget)
     np.maximum(room, before, out=room)
