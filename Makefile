@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 INSTALLED_CHECKS := $(VENV)/.installed-checks
 
+# Threads of torch that wait sleep: spinning on a busy machine, they make it many times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
