@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.database import api_keys
+from artscraper_gateway.database import api_keys, reading
 
 Scope = Literal["submit", "read", "delete", "admin"]
 SCOPES: tuple[Scope, ...] = ("submit", "read", "delete", "admin")
@@ -127,7 +127,7 @@ class KeyStore:
 
     def all(self) -> list[ApiKey]:
         """Returns all keys, the revoked ones too, the oldest first."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
             return [_key(row) for row in rows]
 

@@ -16,13 +16,13 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.database import batches, jobs
+from artscraper_gateway.database import batches, jobs, reading
 from artscraper_gateway.errors import GatewayError, StorageFailed
 from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
 from artscraper_gateway.job_queue import NewBatch, Terms
+from artscraper_gateway.job_records import FINISHED, Job, NewJob
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.store import FINISHED, Job, NewJob
 from artscraper_gateway.submission import Offer, Submission
 
 _DOWNLOADS_AT_ONCE = 8
@@ -101,7 +101,7 @@ class Batches:
             .where(jobs.c.batch_id == batch_id, jobs.c.status != DELETING)
             .order_by(jobs.c.batch_index)
         )
-        with self.submission.listing.engine.connect() as connection:
+        with reading(self.submission.listing.engine) as connection:
             query = sa.select(batches).where(batches.c.id == batch_id)
             row = connection.execute(query).one_or_none()
             found = [Job(**each._mapping) for each in connection.execute(mine)]

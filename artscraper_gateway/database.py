@@ -249,6 +249,18 @@ def _open_postgresql(given: str) -> sa.Engine:
     return engine
 
 
+def reading(engine: sa.Engine) -> sa.Connection:
+    """Returns a connection for questions that need no transaction around them.
+
+    A server has to be told of the begin and of the end of each, and psycopg forgets the statements
+    that it has prepared when one is rolled back, which is how one that has only read ends.
+    """
+    connection = engine.connect()
+    if engine.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+    return connection
+
+
 @contextmanager
 def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
     try:

@@ -16,6 +16,7 @@ from artscraper_gateway.database import (
     closed_callbacks,
     deliveries,
     delivery_attempts,
+    reading,
     webhook_secrets,
 )
 
@@ -111,7 +112,7 @@ class DeliveryLog:
             .where(deliveries.c.job_id == job_id)
             .order_by(delivery_attempts.c.at)
         )
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             found = [Delivery(**row._mapping) for row in connection.execute(mine)]
             attempts: dict[str, list[Attempt]] = {each.id: [] for each in found}
             for row in connection.execute(tried):
@@ -132,7 +133,7 @@ class DeliveryLog:
     def secret(self, owner: str) -> str:
         """Returns what the owner's webhooks are signed with; made when it is first asked for."""
         mine = sa.select(webhook_secrets.c.secret).where(webhook_secrets.c.owner == owner)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             found = connection.execute(mine).scalar_one_or_none()
         if found is not None:
             return str(found)
@@ -150,7 +151,7 @@ class DeliveryLog:
             return []
         due = sa.and_(deliveries.c.status == "pending", deliveries.c.next_at <= now)
         query = sa.select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(at_most)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             ids = list(connection.execute(query).scalars())
         if not ids:
             return []

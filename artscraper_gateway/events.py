@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,8 +50,14 @@ def append_event(
     """
     if kind == "progress":
         connection.execute(_DROP_PROGRESS, {"of_job": job_id})
-    row = {"job_id": job_id, "seq": seq, "kind": kind, "data": data}
-    connection.execute(_APPEND, row)
+    append_events(connection, [Event(job_id, seq, kind, data)])
+
+
+def append_events(connection: sa.Connection, changes: Sequence[Event]) -> None:
+    """Records changes of several jobs, none of them progress, as `append_event` does one."""
+    rows = [vars(change) for change in changes]
+    if rows:
+        connection.execute(_APPEND, rows if len(rows) > 1 else rows[0])
 
 
 def events_after(connection: sa.Connection, job_id: str, seq: int) -> list[Event]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from artscraper_gateway.database import workers
+from artscraper_gateway.database import reading, workers
 
 _log = logging.getLogger(__name__)
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
@@ -99,12 +99,12 @@ class Heartbeats:
 
     def alive(self) -> set[str]:
         """Returns the ids of all that are registered, this one among them."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return set(connection.execute(sa.select(workers.c.id)).scalars())
 
     def _look(self) -> dict[str, int]:
         query = sa.select(workers.c.id, workers.c.beats).where(workers.c.id != self.id)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return {row.id: row.beats for row in connection.execute(query)}
 
     def _is_over(self, worker: str) -> bool:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from artscraper_gateway.database import jobs
+from artscraper_gateway.database import jobs, reading
 from artscraper_gateway.errors import InvalidRequest
+from artscraper_gateway.job_records import Job, Status
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.store import Job, Status
 
 _ahead = jobs.alias("ahead")
 _IS_AHEAD = sa.and_(
@@ -59,7 +59,7 @@ class JobListing:
 
     def show(self, job_id: str) -> ShownJob | None:
         """Returns the job with its place in the queue; None when there is none."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             row = connection.execute(_SHOW, {"job_id": job_id}).mappings().one_or_none()
         if row is None:
             return None
@@ -72,7 +72,7 @@ class JobListing:
         query = sa.select(jobs.c.id, _POSITION).where(
             jobs.c.id.in_(list(job_ids)), jobs.c.status == "queued"
         )
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return {row.id: row.queue_position for row in connection.execute(query)}
 
     def page(
@@ -103,7 +103,7 @@ class JobListing:
                 < sa.tuple_(sa.literal(submitted_at), sa.literal(job_id))
             )
         query = query.order_by(jobs.c.submitted_at.desc(), jobs.c.id.desc()).limit(size + 1)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             found = [Job(**row._mapping) for row in connection.execute(query)]
         more = len(found) > size
         return Page(found[:size], _token(found[size - 1]) if more else None)

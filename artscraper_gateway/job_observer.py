@@ -17,8 +17,8 @@ from artscraper_gateway.figures import (
     STAGE_SECONDS,
     Recorder,
 )
+from artscraper_gateway.job_records import Job, Outcome
 from artscraper_gateway.logs import about
-from artscraper_gateway.store import Job, Outcome
 from artscraper_gateway.tracing import Carrier, Tracing
 from artscraper_runner import Cancelled, watch_timings
 

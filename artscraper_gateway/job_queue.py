@@ -24,7 +24,8 @@ from artscraper_gateway.database import batches, jobs
 from artscraper_gateway.errors import QueueFull, StorageFailed
 from artscraper_gateway.idempotency import IdempotencyClaim, claim
 from artscraper_gateway.job_listing import ShownJob
-from artscraper_gateway.store import JobStore, NewJob
+from artscraper_gateway.job_records import NewJob
+from artscraper_gateway.store import JobStore
 from artscraper_runner import needs_network
 
 APPLICATION = "artscraper-gateway"

@@ -18,9 +18,10 @@ from dbos import DBOS
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.heartbeats import WorkerGivenUp
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.outages import patiently
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job, JobStore
+from artscraper_gateway.store import JobStore
 from artscraper_runner import (
     AnalysisOptions,
     Cancelled,

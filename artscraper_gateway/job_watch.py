@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from artscraper_gateway.database import reading
 from artscraper_gateway.errors import TooBusy
 from artscraper_gateway.events import Event, events_after, revisions
-from artscraper_gateway.store import Job
+from artscraper_gateway.job_records import Job
 
 _log = logging.getLogger(__name__)
 _QUICK_LOOK_S, _LOOK_S = 0.04, 0.2  # between two looks
@@ -84,6 +85,15 @@ class JobWatch:
         self._task: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)  # of its own: requests may have taken all others
 
+    def check_room(self) -> None:
+        """Refuses, before an answer is begun, a caller whom there is no room for.
+
+        Raises:
+            TooBusy: too many follow already.
+        """
+        if self._count >= _FOLLOWERS:
+            raise TooBusy("Too many clients follow jobs; ask for the job's state instead.")
+
     @asynccontextmanager
     async def follow(self, job_id: str, *, after: int) -> AsyncIterator[Follower]:
         """Yields a follower that is told of the job's events behind number `after`.
@@ -91,8 +101,7 @@ class JobWatch:
         Raises:
             TooBusy: too many follow already.
         """
-        if self._count >= _FOLLOWERS:
-            raise TooBusy("Too many clients follow jobs; ask for the job's state instead.")
+        self.check_room()
         follower = Follower(job_id, after)
         self._followers.setdefault(job_id, set()).add(follower)
         self._count += 1
@@ -162,7 +171,7 @@ class JobWatch:
     def _changes(self, seen: dict[str, int]) -> dict[str, list[Event] | None]:
         """Returns the new events of the jobs that have any; None for those that are gone."""
         found: dict[str, list[Event] | None] = {}
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             newest = revisions(connection, seen)
             for job_id, seq in seen.items():
                 if job_id not in newest:

@@ -18,10 +18,11 @@ from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.heartbeats import WorkerGivenUp
 from artscraper_gateway.job_observer import JobObserver
 from artscraper_gateway.job_queue import LIGHT, WORKFLOW
+from artscraper_gateway.job_records import Job, Outcome
 from artscraper_gateway.job_steps import ORIGINAL, JobSteps
 from artscraper_gateway.outages import patiently
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job, JobStore, Outcome
+from artscraper_gateway.store import JobStore
 from artscraper_runner import (
     Cancelled,
     RunnerError,
@@ -79,7 +80,19 @@ class JobRunner:
                 _log.info("job %s was cancelled", job.id)
                 return None
             except Exception as error:
+                if self._was_overtaken(job):
+                    return Outcome(job.id, None, None)
                 return Outcome(job.id, _reason(job, error), None)
+
+    def _was_overtaken(self, job: Job) -> bool:
+        """Whether a worker that was given up has published the job all the same.
+
+        Publishing removes the folders of all who run the job, so that the others break off.
+        """
+        try:
+            return self.storage.is_published(job.id)
+        except OSError:  # then nobody knows, and the first reason is what is told
+            return False
 
     def _steps(self, job: Job) -> JobSteps:
         during = self.observer.stage

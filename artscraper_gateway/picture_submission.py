@@ -14,9 +14,9 @@ from typing import Any, Literal
 from artscraper_gateway.client import AsyncGateway, Job, JobOptions
 from artscraper_gateway.client.answers import Layer
 from artscraper_gateway.client.errors import ClientError, UnexpectedAnswer
+from artscraper_gateway.pictures_to_submit import named_by_format
 
 _MOST_TRIES = 20  # failed jobs of the same picture and options within a day
-_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,6 @@ class PictureSubmission:
     ) -> Outcome:
         seconds = time.monotonic() - self._begun
         return Outcome(self.picture, status, seconds, saved, failure, left_out)
-
-
-def named_by_format(target: Path, suffix: str) -> Path:
-    """Returns `target` with the suffix of what is written there; a fitting one stays as it is."""
-    given = target.suffix.lower()
-    if _SAME_FORMAT.get(given, given) == suffix:
-        return target
-    return target.with_name(target.name + suffix)
 
 
 def submission_digest(picture: str, options: JobOptions) -> str:

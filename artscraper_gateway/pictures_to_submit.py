@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 _SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}
 )  # taken from folders; a file that is named is sent whatever it is called
+_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 class UnusableArguments(ValueError):
@@ -38,9 +39,30 @@ def find_pictures(images: Sequence[str], out: Path, *, keep_all: bool) -> dict[P
             if Path(picture).exists() and target.exists() and target.samefile(picture):
                 raise UnusableArguments(f"{picture} would be overwritten; choose another --out")
             targets[target] = picture
+    if not keep_all:
+        _check_names_by_format(targets)
     if not targets:
         raise UnusableArguments(f"expected pictures ({', '.join(sorted(_SUFFIXES))}), found none")
     return targets
+
+
+def named_by_format(target: Path, suffix: str) -> Path:
+    """Returns `target` with the suffix of what is written there; a fitting one stays as it is."""
+    given = target.suffix.lower()
+    if _SAME_FORMAT.get(given, given) == suffix:
+        return target
+    return target.with_name(target.name + suffix)
+
+
+def _check_names_by_format(targets: dict[Path, str]) -> None:
+    """Refuses a.gif beside a.gif.png: the result of the first may be written as a PNG."""
+    for target, picture in targets.items():
+        other = target.with_suffix("")
+        if other in targets and named_by_format(other, target.suffix) == target:
+            raise UnusableArguments(
+                f"{targets[other]} and {picture} might both be written to {target};"
+                " submit them with two --out folders"
+            )
 
 
 def _named_by(image: str, out: Path) -> Iterator[tuple[str, Path]]:

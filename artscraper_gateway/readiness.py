@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, fail_after
 from anyio.to_thread import run_sync
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import jobs
+from artscraper_gateway.database import jobs, reading
 from artscraper_gateway.errors import (
     DatabaseAway,
     DiskFull,
@@ -70,7 +70,7 @@ class Readiness:
 
     def _queued(self) -> int:
         query = sa.select(sa.func.count()).where(jobs.c.status == "queued")
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return int(connection.execute(query).scalar_one())
 
     def _full_disk(self) -> GatewayError | None:

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import batches, jobs
+from artscraper_gateway.database import batches, jobs, reading
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.idempotency import KEPT_S, drop_expired
 from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.job_records import FINISHED
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.store import FINISHED
 
 _log = logging.getLogger(__name__)
 SCHEDULE = "retention"
@@ -91,7 +91,7 @@ class Retention:
         if limit is None:
             return
         query = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.disk_bytes), 0))
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             total = int(connection.execute(query.where(jobs.c.status != DELETING)).scalar_one())
         while total > limit:
             found = self._finished(sa.true())
@@ -110,7 +110,7 @@ class Retention:
             .order_by(jobs.c.finished_at)
             .limit(_AT_ONCE)
         )
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return [(row.id, row.disk_bytes) for row in connection.execute(query)]
 
     def _drop_empty_batches(self, now: float) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from artscraper_gateway.deliveries import DeliveryStatus
-from artscraper_gateway.store import Job, Status
+from artscraper_gateway.job_records import Job, Status
 from artscraper_runner import processor_names
 
 MAX_BATCH = 100  # pictures

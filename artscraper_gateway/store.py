@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
-from artscraper_gateway.database import jobs, workers
+from artscraper_gateway.database import jobs, reading, workers
 from artscraper_gateway.deliveries import add_delivery
-from artscraper_gateway.events import append_event
+from artscraper_gateway.events import Event, append_event, append_events
 from artscraper_gateway.heartbeats import WorkerGivenUp
+from artscraper_gateway.job_records import CANCELLED, FAILED, Job, NewJob, Outcome
 from artscraper_gateway.job_statements import (
     ADD,
     BEGIN_STAGE,
@@ -26,70 +26,6 @@ from artscraper_gateway.job_statements import (
     TAKE,
     WAITING,
 )
-
-# queued -> running -> done | error; any of them -> deleting -> (no row).
-Status = Literal["queued", "running", "done", "error"]
-FINISHED = ("done", "error")
-CANCELLED, FAILED = "cancelled", "failed"  # codes of why a job ended in error
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job as it stands. Times are seconds since 1970, UTC."""
-
-    id: str
-    status: Status
-    request: dict[str, Any]
-    source: str
-    submitted_at: float
-    updated_at: float
-    started_at: float | None = None
-    finished_at: float | None = None
-    stage: str | None = None
-    stage_attempts: int = 0
-    worker: str | None = None
-    error: str | None = None
-    error_code: str | None = None
-    watermark: str | None = None
-    owner: str = ""
-    queue: str = "heavy"
-    priority: int = 0
-    progress: float = 0.0
-    revision: int = 0
-    callback_url: str | None = None
-    disk_bytes: int = 0
-    batch_id: str | None = None
-    batch_index: int | None = None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.status in FINISHED
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """A job about to be added: its `source` is staged in the folder of `id`."""
-
-    id: str
-    source: str
-    request: dict[str, Any]
-    queue: str
-    owner: str = ""
-    priority: int = 0
-    callback_url: str | None = None
-    disk_bytes: int = 0
-    batch_id: str | None = None
-    batch_index: int | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: well, or with an error that callers may read."""
-
-    job_id: str
-    error: str | None
-    disk_bytes: int | None  # what its files take; None = as much as before
 
 
 class JobStore:
@@ -114,14 +50,14 @@ class JobStore:
 
     def find(self, job_id: str) -> Job | None:
         """Returns the job, or None when there is none or it is being deleted."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             row = connection.execute(FIND, {"job_id": job_id}).one_or_none()
         return None if row is None else Job(**row._mapping)
 
     def marked_with(self, number: str) -> Job | None:
         """Returns the job whose picture carries the watermark `number`, 16 hex digits."""
         query = sa.select(jobs).where(jobs.c.watermark == number, jobs.c.status != DELETING)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             row = connection.execute(query).first()
         return None if row is None else Job(**row._mapping)
 
@@ -186,9 +122,7 @@ class JobStore:
                     return []
                 rows = connection.execute(TAKE, {**values, "ids": ids, "now": time.time()})
                 taken = [Job(**row._mapping) for row in rows]
-                for job in taken:
-                    change = {"status": "running", "stage": stage, "progress": job.progress}
-                    append_event(connection, job.id, job.revision, "stage", change)
+                append_events(connection, [_begun(job, stage) for job in taken])
                 return taken
         except sa.exc.IntegrityError as error:
             raise WorkerGivenUp(worker) from error
@@ -212,19 +146,22 @@ class JobStore:
 
         Not one that is being deleted, has ended, or is not held by `worker`.
         """
-        ended = set()
+        ends = []
         with self.engine.begin() as connection:
             for outcome in outcomes:
                 code = FAILED if outcome.error else None
                 values = {"by_worker": worker, "bytes": outcome.disk_bytes}
-                if _end(connection, FINISH, outcome.job_id, outcome.error, code, **values):
-                    ended.add(outcome.job_id)
-        return ended
+                end = _end(connection, FINISH, outcome.job_id, outcome.error, code, **values)
+                ends += [end] if end else []
+            append_events(connection, ends)
+        return {end.job_id for end in ends}
 
     def cancel(self, job_id: str) -> bool:
         """Ends the job as error, cancelled; False when it had ended. Its worker stops by itself."""
         with self.engine.begin() as connection:
-            return _end(connection, CANCEL, job_id, "the job was cancelled", CANCELLED)
+            end = _end(connection, CANCEL, job_id, "the job was cancelled", CANCELLED)
+            append_events(connection, [end] if end else [])
+        return end is not None
 
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
         """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
@@ -244,13 +181,13 @@ class JobStore:
     def holder(self, job_id: str) -> str | None:
         """Returns the worker that holds the job, deleted or not; None when nobody does."""
         query = sa.select(jobs.c.worker).where(jobs.c.id == job_id)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def is_registered(self, worker: str) -> bool:
         """Whether the worker may hold jobs; once it may not, it never may again."""
         query = sa.select(workers.c.id).where(workers.c.id == worker)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
 
     def let_go(self, job_id: str, *, worker: str) -> None:
@@ -275,13 +212,13 @@ class JobStore:
     def deleting_ids(self) -> list[str]:
         """Returns the jobs whose deletion was begun and not finished."""
         query = sa.select(jobs.c.id).where(jobs.c.status == DELETING)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return list(connection.execute(query).scalars())
 
     def exists(self, job_id: str) -> bool:
         """Whether there is a row, deleting or not."""
         query = sa.select(jobs.c.id).where(jobs.c.id == job_id)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
 
     def _update(self, where: sa.ColumnElement[bool], **values: Any) -> None:
@@ -296,16 +233,20 @@ def _end(
     reason: str | None,
     code: str | None,
     **values: Any,
-) -> bool:
+) -> Event | None:
+    """Ends a job, with its webhook; returns what is to be told of it, None = it was not open."""
     now = time.time()
     status = "error" if reason else "done"
     values |= {"job_id": job_id, "reason": reason, "code": code, "new_status": status}
     row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
     if row is None:
-        return False
-    change = {name: row[name] for name in SHOWN}
-    kind: Literal["done", "error"] = "error" if reason else "done"
-    append_event(connection, job_id, row["revision"], kind, change)
+        return None
     if row["callback_url"] is not None:
         add_delivery(connection, dict(row), now=now)
-    return True
+    change = {name: row[name] for name in SHOWN}
+    return Event(job_id, row["revision"], "error" if reason else "done", change)
+
+
+def _begun(job: Job, stage: str) -> Event:
+    change = {"status": "running", "stage": stage, "progress": job.progress}
+    return Event(job.id, job.revision, "stage", change)

@@ -30,10 +30,10 @@ from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, fingerprint
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
+from artscraper_gateway.job_records import NewJob
 from artscraper_gateway.logs import about, current_request_id
 from artscraper_gateway.schemas import JobOptions
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import NewJob
 from artscraper_gateway.tracing import Tracing
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture

@@ -40,6 +40,7 @@ from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.tracing import Tracing
 from artscraper_gateway.workers import lock_slot
+from artscraper_runner import preload
 
 _log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0
@@ -68,6 +69,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         raise SlotTaken(slot)
     os.nice(_NICENESS)
     stop = _stop_event(supervised)
+    preload()
     storage = open_storage(config)
     store = JobStore(open_engine(config))
     observer = JobObserver(Recorder("worker", machine_name()), Tracing())

@@ -53,6 +53,7 @@ _HOME = {
     "all_parts": "availability",
     "device_name": "availability",
     "stage_obstacle": "protections",
+    "preload": "preloading",
 }
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from artscraper_runner.images import inspect_picture as inspect_picture
     from artscraper_runner.images import open_picture as open_picture
     from artscraper_runner.picture_run import PictureRun as PictureRun
+    from artscraper_runner.preloading import preload as preload
     from artscraper_runner.previews import write_preview as write_preview
     from artscraper_runner.processors import processor_names as processor_names
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture

@@ -98,8 +98,7 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
             np.frombuffer(codes.translate(table), np.uint8).reshape(shape)
             for table in (rises, falls)
         )
-        bounds = (original[rows], budget)
-        _add_bounded(pixels[rows], rise, fall, bounds=bounds, out=result[rows])
+        _add_bounded(result[rows], pixels[rows], (rise, fall), (original[rows], budget))
 
     over_bands(add, height, rows=_ENLARGED_ROWS)
     return result
@@ -115,23 +114,25 @@ def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> bytes:
 
 
 def _add_bounded(
-    before: Pixels, rise: Pixels, fall: Pixels, *, bounds: tuple[Pixels, int], out: Pixels
+    result: Pixels, before: Pixels, change: tuple[Pixels, Pixels], within: tuple[Pixels, int]
 ) -> None:
-    """Writes `before + rise - fall` to `out`, all in 8 bits; one of `rise` and `fall` is 0.
+    """Writes `before` plus `change`: how far each value rises and falls, one of which is 0.
 
-    Between the `bounds`, the original and the budget, widened to where `before` is.
+    It stays `within` an original and a budget, widened to where `before` is. All in 8 bits, which
+    is many times as fast as 16.
     """
-    original, budget = bounds
+    rise, fall = change
+    original, budget = within
     room = np.minimum(original, 255 - budget)
     room += np.uint8(budget)
     np.maximum(room, before, out=room)
     room -= before
-    np.add(before, np.minimum(room, rise, out=room), out=out)
+    np.add(before, np.minimum(room, rise, out=room), out=result)
     np.maximum(original, budget, out=room)
     room -= np.uint8(budget)
     np.minimum(room, before, out=room)
     np.subtract(before, room, out=room)
-    out -= np.minimum(room, fall, out=room)
+    result -= np.minimum(room, fall, out=room)
 
 
 def _fitted(side: float, whole: int) -> int:

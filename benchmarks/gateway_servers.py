@@ -94,7 +94,8 @@ def _free_port() -> int:
 def _add_finished(base_dir: Path, count: int) -> None:
     from artscraper_gateway.config import GatewayConfig
     from artscraper_gateway.database import jobs, open_engine
-    from artscraper_gateway.store import JobStore, NewJob
+    from artscraper_gateway.job_records import NewJob
+    from artscraper_gateway.store import JobStore
 
     engine = open_engine(GatewayConfig(base_dir=base_dir))
     store = JobStore(engine)

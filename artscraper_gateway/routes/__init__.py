@@ -14,12 +14,13 @@ from artscraper_gateway.exposition import Exposition
 from artscraper_gateway.figures import Recorder
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.previews import Previews
 from artscraper_gateway.readiness import Readiness
 from artscraper_gateway.schemas import JobState
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job, JobStore
+from artscraper_gateway.store import JobStore
 from artscraper_gateway.submission import Submission
 from artscraper_gateway.watermark_reader import WatermarkReader
 

@@ -15,6 +15,7 @@ from artscraper_gateway.errors import (
     NotReady,
 )
 from artscraper_gateway.idempotency import checked_key
+from artscraper_gateway.job_records import Status
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Deleter, Reader, Submitter
 from artscraper_gateway.routes.archive import zip_response
@@ -22,7 +23,6 @@ from artscraper_gateway.routes.bodies import offered_batch
 from artscraper_gateway.routes.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
 from artscraper_gateway.routes.problem_docs import SUBMISSION, problems
 from artscraper_gateway.schemas import BatchDeleted, BatchState, JobState, RefusedItem, moment
-from artscraper_gateway.store import Status
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 

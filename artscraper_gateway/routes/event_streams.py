@@ -18,13 +18,14 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from artscraper_gateway.errors import (
     InvalidRequest,
     NotFound,
+    TooBusy,
 )
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.job_watch import Follower
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import EVENTS
 from artscraper_gateway.routes.problem_docs import problems
-from artscraper_gateway.store import Job
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 _AT_MOST = 100  # jobs of one stream; so many ids still make a URL that every proxy takes
@@ -42,7 +43,7 @@ Message = tuple[str, str]  # name and JSON
 @router.get(
     "",
     response_class=StreamingResponse,
-    responses={200: EVENTS[200], **problems(InvalidRequest)},
+    responses={200: EVENTS[200], **problems(InvalidRequest, TooBusy)},
 )
 async def follow_jobs(job_ids: JobIds, request: Request, used: Reader) -> StreamingResponse:
     """Streams `snapshot` of each job, then each change; the stream ends with the last job's end.
@@ -52,6 +53,8 @@ async def follow_jobs(job_ids: JobIds, request: Request, used: Reader) -> Stream
     there, or no longer, is `deleted`. A client that reconnects gets snapshots again.
     """
     found = await run_sync(_find, used, dict.fromkeys(job_ids))
+    if any(job is not None and not job.is_finished for job in found.values()):
+        used.watch.check_room()
     return StreamingResponse(
         _Stream(used, request, found).chunks(), media_type="text/event-stream", headers=_HEADERS
     )

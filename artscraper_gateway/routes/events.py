@@ -11,16 +11,14 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from artscraper_gateway.errors import (
-    NotFound,
-)
+from artscraper_gateway.errors import NotFound, TooBusy
 from artscraper_gateway.events import Event
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import EVENTS
 from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.schemas import JobState
-from artscraper_gateway.store import Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 _KEEP_ALIVE_S = 15.0
@@ -31,7 +29,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 @router.get(
     "/{job_id}/events",
     response_class=StreamingResponse,
-    responses={**EVENTS, **problems(NotFound)},
+    responses={**EVENTS, **problems(NotFound, TooBusy)},
 )
 async def follow_job(
     job_id: str,
@@ -50,6 +48,8 @@ async def follow_job(
     seen = _number(last_event_id, job)
     if seen == job.revision and job.is_finished:
         return Response(status_code=204)
+    if not job.is_finished:
+        used.watch.check_room()
     return StreamingResponse(
         _stream(used, job, seen, request), media_type="text/event-stream", headers=_HEADERS
     )

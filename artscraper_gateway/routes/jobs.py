@@ -18,6 +18,7 @@ from artscraper_gateway.errors import (
 )
 from artscraper_gateway.figures import JOBS_ENDED
 from artscraper_gateway.idempotency import checked_key
+from artscraper_gateway.job_records import Status
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Deleter, Reader, Submitter
 from artscraper_gateway.routes.bodies import offered_job
@@ -25,7 +26,6 @@ from artscraper_gateway.routes.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER,
 from artscraper_gateway.routes.prefer import Preference
 from artscraper_gateway.routes.problem_docs import SUBMISSION, problems
 from artscraper_gateway.schemas import JobDeleted, JobPage, JobResult, JobState
-from artscraper_gateway.store import Status
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _PAGE, _LARGEST_PAGE = 50, 1000

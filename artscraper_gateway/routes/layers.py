@@ -20,13 +20,13 @@ from artscraper_gateway.errors import (
     UnsatisfiableRange,
 )
 from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.routes.openapi import LAYER
 from artscraper_gateway.routes.problem_docs import problems
-from artscraper_gateway.store import Job
 from artscraper_runner import PREVIEW_SIDES
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])

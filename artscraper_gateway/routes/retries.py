@@ -16,11 +16,11 @@ from artscraper_gateway.errors import (
     QueueFull,
     StorageFailed,
 )
+from artscraper_gateway.job_records import Job
 from artscraper_gateway.routes.access import Submitter
 from artscraper_gateway.routes.problem_docs import problems
 from artscraper_gateway.schemas import JobOptions, JobState
 from artscraper_gateway.storage import Storage
-from artscraper_gateway.store import Job
 from artscraper_gateway.submission import Offer, ThreadReceiver
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

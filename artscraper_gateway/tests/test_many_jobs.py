@@ -17,7 +17,8 @@ from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.events import revisions
 from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue, Terms
-from artscraper_gateway.store import JobStore, NewJob, Outcome
+from artscraper_gateway.job_records import NewJob, Outcome
+from artscraper_gateway.store import JobStore
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 

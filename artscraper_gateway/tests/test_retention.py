@@ -18,9 +18,10 @@ from artscraper_gateway.database import open_engine
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.job_queue import APPLICATION, JobQueue, NewBatch, Terms
+from artscraper_gateway.job_records import NewJob
 from artscraper_gateway.retention import SCHEDULE, Retention
 from artscraper_gateway.storage import SharedFolder
-from artscraper_gateway.store import JobStore, NewJob
+from artscraper_gateway.store import JobStore
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 

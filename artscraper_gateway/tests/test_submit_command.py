@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from artscraper_gateway.picture_submission import named_by_format, submission_digest
-from artscraper_gateway.pictures_to_submit import UnusableArguments, find_pictures
+from artscraper_gateway.picture_submission import submission_digest
+from artscraper_gateway.pictures_to_submit import UnusableArguments, find_pictures, named_by_format
 from artscraper_gateway.submit_command import main
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
@@ -207,6 +207,13 @@ def test_nothing_is_overwritten_and_no_two_results_have_one_name(
 )
 def test_a_result_is_named_by_its_format(target: str, suffix: str, named: str) -> None:
     assert named_by_format(Path(target), suffix) == Path(named)
+
+
+def test_a_picture_beside_one_that_is_called_as_its_result_is_refused(tmp_path: Path) -> None:
+    for name in ("a.gif", "a.gif.png"):
+        (tmp_path / name).write_bytes(b"picture")
+    with pytest.raises(UnusableArguments, match="might both be written"):
+        find_pictures([str(tmp_path)], tmp_path / "out", keep_all=False)
 
 
 def test_the_key_follows_content_and_options(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from artscraper_gateway.deliveries import Attempt, Delivery, DeliveryLog
 from artscraper_gateway.delivery_sender import RETRY_AFTER_S, DeliverySender
 from artscraper_gateway.figures import Recorder
 from artscraper_gateway.intake.address_guard import AddressRules
-from artscraper_gateway.store import JobStore, NewJob
+from artscraper_gateway.job_records import NewJob
+from artscraper_gateway.store import JobStore
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_api_keys import added, keys
 from artscraper_gateway.tests.test_contract import LIGHT, submit

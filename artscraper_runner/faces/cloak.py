@@ -129,7 +129,7 @@ class Cloaking:
         seen = region.seen(before)
         reference = self._reference(region)
         objective = CloakObjective(
-            region.alignment,
+            region,
             reference,
             self._target(reference),
             neighbours,
@@ -158,7 +158,7 @@ class Cloaking:
         """The published steps on the aligned face, laid back onto the region."""
         reference = self._reference(region)
         change, taken = published_change(
-            chip(region.seen(before), region.alignment),
+            _face(before, region),
             reference=reference,
             target=self._target(reference),
             mode=PUBLISHED_MODES[self.options.strength],
@@ -185,7 +185,7 @@ class Cloaking:
 
     @torch.no_grad()
     def _reference(self, region: FaceRegion) -> torch.Tensor:
-        answer: torch.Tensor = face_network()(chip(region.seen(self.original), region.alignment))
+        answer: torch.Tensor = face_network()(_face(self.original, region))
         return answer
 
     def _target(self, reference: torch.Tensor) -> torch.Tensor | None:
@@ -222,3 +222,8 @@ class Cloaking:
                     reference = face_network()(chip(region.seen(self.original), seen))
                 found.append((seen, reference))
         return tuple(found)
+
+
+def _face(pixels: Pixels, region: FaceRegion) -> torch.Tensor:
+    """The aligned face (1, 3, 150, 150) in uint8 (H, W, 3)."""
+    return chip(region.as_halved(region.seen(pixels)), region.alignment)

@@ -34,24 +34,24 @@ class LeastChange:
     """The product's own steps: no more change than a face needs, and none that is wide.
 
     The change is sought in luma and chroma, a unit of chroma being `colour` units of luma. Its size
-    is the root of its mean square. Steps rise steepest for the norm of order `norm`, between 2,
-    which piles a change up in few places, and the sign steps of Linf, which put it everywhere.
-    A step falls from `first_step` to `last_step` of the size. The size begins at `first_size`, is
-    left alone for `settling` iterations, then follows what the face still lacks by at most
-    `largest_turn` (relative) an iteration, up to `largest_size`. Under a Gaussian of `blur` px, at
-    the size at which the recogniser sees the face, neither luma nor chroma keeps more than `wide`.
-    `first_size`, `largest_size` and `wide` are shares of the job's budget; the last two grow as
-    many times as the face hides more than flat skin does, `most_hidden` at most: of the texture
-    that masks the attacks on the whole picture the share `texture` counts, since faces are looked
-    at closely.
+    is the root of its mean square, and at most what is allowed: it is not scaled up to that. Steps
+    rise steepest for the norm of order `norm`, between 2, which piles a change up in few places,
+    and the sign steps of Linf, which put it everywhere. A step falls from `first_step` to
+    `last_step` of the size allowed. That begins at `first_size`, is left alone for `settling`
+    iterations, then follows what the face still lacks by at most `largest_turn` (relative) an
+    iteration, up to `largest_size`. Under a Gaussian of `blur` px, at the size at which the
+    recogniser sees the face, neither luma nor chroma keeps more than `wide`.
+    `first_size`, `largest_size` and `wide` are shares of the job's budget; they grow as many times
+    as the face hides more than flat skin does, `most_hidden` at most: of the texture that masks the
+    attacks on the whole picture the share `texture` counts, since faces are looked at closely.
     """
 
     iterations: int = 50
     settling: int = 12
     norm: float = 3.0
-    momentum: float = 0.7
+    momentum: float = 0.3
     colour: float = 1.2
-    first_step: float = 0.25
+    first_step: float = 0.6
     last_step: float = 0.025
     first_size: float = 0.15
     largest_size: float = 0.225
@@ -64,7 +64,12 @@ class LeastChange:
     def hidden(self, times: float) -> LeastChange:
         """Returns the numbers for a face whose texture hides `times` as much as flat skin."""
         times = min(max(1.0, times), self.most_hidden)
-        return replace(self, largest_size=self.largest_size * times, wide=self.wide * times)
+        return replace(
+            self,
+            first_size=self.first_size * times,
+            largest_size=self.largest_size * times,
+            wide=self.wide * times,
+        )
 
 
 DEFAULT_CLOAK = LeastChange()

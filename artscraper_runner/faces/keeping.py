@@ -105,8 +105,8 @@ def _cloaked(
     region = FaceRegion.around(alignment, (height, width))
     if region is None:
         return None
-    reference = face_network()(chip(region.seen(original), region.alignment))
-    seen = region.seen(before)
+    seen, unchanged = (region.as_halved(region.seen(pixels)) for pixels in (before, original))
+    reference = face_network()(chip(unchanged, region.alignment))
     gained = distance(face_network()(chip(seen, region.alignment)), reference).item()
     if gained < CLOAKED_FROM:
         return None

@@ -21,6 +21,7 @@ _TINY = 1e-20
 _LEAST_SHARE, _BISECTIONS = 0.6, 5  # of the change found, when it is lessened at the end
 _FOLLOWING = 0.6  # of what a face lacks (relative), how much the size grows
 _SLACKENED = 0.7  # how much less the size follows at the end than at the start
+_LAST_NARROWINGS = 3  # at the end, so that no single place has the whole change lessened
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ def least_change(
         Cancelled: the caller asked to stop.
     """
     colour = seen.new_tensor([1.0, numbers.colour, numbers.colour]).view(1, 3, 1, 1)
-    bounds = numbers.wide * budget / colour
     planes, momentum = torch.zeros_like(seen), torch.zeros_like(seen)
     size = numbers.first_size * budget
     for iteration in range(numbers.iterations):
@@ -81,12 +81,22 @@ def least_change(
             size = min(size * _turn(share, left, numbers), numbers.largest_size * budget)
         step = numbers.last_step + (numbers.first_step - numbers.last_step) * left
         planes = planes.detach() + step * size * _direction(momentum, numbers.norm)
-        planes = narrowed(planes * (size / (_size(planes) + _TINY)), bounds, numbers.blur)
-        planes = to_luma_chroma(room.holds(to_rgb(planes * colour))) / colour
+        planes = planes * min(1.0, size / (_size(planes) + _TINY))
+        planes = _narrowed(planes, room, colour, numbers, budget)
         controls.on_progress(Progress(what, iteration + 1, numbers.iterations))
+    for _ in range(_LAST_NARROWINGS):
+        planes = _narrowed(planes, room, colour, numbers, budget)
     change = room.holds(to_rgb(planes * colour) * edge)
     change = change * min(1.0, numbers.wide * budget / (widest(change, numbers.blur) + _TINY))
     return _lessened(change, seen, objective), numbers.iterations
+
+
+def _narrowed(
+    planes: torch.Tensor, room: Room, colour: torch.Tensor, numbers: LeastChange, budget: float
+) -> torch.Tensor:
+    """Luma and chroma, in units of `colour`, nearer to both bounds."""
+    planes = narrowed(planes, numbers.wide * budget / colour, numbers.blur)
+    return to_luma_chroma(room.holds(to_rgb(planes * colour))) / colour
 
 
 def _turn(share: float, left: float, numbers: LeastChange) -> float:

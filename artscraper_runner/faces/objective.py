@@ -14,6 +14,7 @@ import torch
 from artscraper_runner.faces.alignment import Alignment, chip
 from artscraper_runner.faces.cloak_presets import ENOUGH_PLAIN, ENOUGH_WORN
 from artscraper_runner.faces.recogniser import face_network
+from artscraper_runner.faces.region import FaceRegion
 from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
 
 _JITTER = 0.01  # deviation of the square's place, size (shares) and angle (radians)
@@ -34,14 +35,15 @@ def distance(embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class CloakObjective:
-    """Called with a region's picture (1, 3, h, w) in [0, 1], answers a scalar to be raised.
+    """Called with a picture of `region`, (1, 3, h, w) in [0, 1], answers a scalar to be raised.
 
+    As it is the picture is seen as dlib halves it; compressed or scaled it is a small copy.
     `reference` (1, 128) is left behind; `target` (1, 128), another person's, is approached where
     it is given. `others` are squares in the same region that earlier cloaks have changed, each
     with its reference: their gain is kept too.
     """
 
-    alignment: Alignment
+    region: FaceRegion
     reference: torch.Tensor
     target: torch.Tensor | None
     others: tuple[tuple[Alignment, torch.Tensor], ...]
@@ -51,7 +53,8 @@ class CloakObjective:
         """Returns the sum over one plain view and one that is compressed or halved, and the share
         of what is enough that the lesser of the two has reached; 1 is enough.
         """
-        views = [chip(picture, jittered(self.alignment, self.rng)), self._worn(picture, iteration)]
+        plain = self._plain(picture, jittered(self.region.alignment, self.rng))
+        views = [plain, self._worn(picture, iteration)]
         views += [chip(picture, alignment) for alignment, _ in self.others]
         embeddings = face_network()(torch.cat(views))
         own = embeddings[:2]
@@ -68,15 +71,20 @@ class CloakObjective:
         """Returns the least share of what is enough over the plain, the compressed and the halved
         view, without errors of alignment.
         """
-        views = [chip(picture, self.alignment), self._coded(picture, self.alignment)]
-        views.append(self._halved(picture, self.alignment))
+        views = [
+            seen(picture, self.region.alignment)
+            for seen in (self._plain, self._coded, self._halved)
+        ]
         enough = torch.tensor([ENOUGH_PLAIN, ENOUGH_WORN, ENOUGH_WORN])
         return (distance(face_network()(torch.cat(views)), self.reference) / enough).min().item()
 
     def _worn(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
-        alignment = jittered(self.alignment, self.rng)
+        alignment = jittered(self.region.alignment, self.rng)
         seen = self._halved if iteration % 2 else self._coded
         return seen(picture, alignment)
+
+    def _plain(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
+        return chip(self.region.as_halved(picture), alignment)
 
     def _coded(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
         return chip(through_jpeg(colour_halved(picture), _JPEG_QUALITY), alignment)

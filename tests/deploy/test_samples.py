@@ -134,6 +134,23 @@ def test_the_manifests_start_a_fleet_that_the_gateway_understands() -> None:
         assert sources == ["artscraper", "artscraper"]
 
 
+def test_the_ingress_lets_callers_in_and_keeps_what_is_for_the_cluster() -> None:
+    (rule,) = the("Ingress", "gateway")["spec"]["rules"]
+    entries = rule["http"]["paths"]
+    assert {entry["backend"]["service"]["name"] for entry in entries} == {"gateway"}
+    app = create_app(GatewayConfig())
+    paths = {getattr(route, "path", "") for route in app.routes} | set(app.openapi()["paths"])
+
+    def is_let_in(path: str) -> bool:
+        return any(
+            path == entry["path"]
+            or (entry["pathType"] == "Prefix" and path.startswith(entry["path"] + "/"))
+            for entry in entries
+        )
+
+    assert {path for path in paths if path and not is_let_in(path)} == {"/metrics", "/readyz"}
+
+
 def test_services_find_their_pods() -> None:
     for name, kind in (("gateway", "Deployment"), ("workers", "StatefulSet")):
         labels = the(kind, name)["spec"]["template"]["metadata"]["labels"]

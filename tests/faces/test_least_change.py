@@ -77,4 +77,5 @@ def test_texture_loosens_the_bounds_up_to_a_limit():
     flat, some, much = (DEFAULT_CLOAK.hidden(times) for times in (0.6, 1.5, 40.0))
     assert flat == DEFAULT_CLOAK
     assert some.wide == pytest.approx(1.5 * DEFAULT_CLOAK.wide)
+    assert some.first_size == pytest.approx(1.5 * DEFAULT_CLOAK.first_size)
     assert much.wide == pytest.approx(DEFAULT_CLOAK.most_hidden * DEFAULT_CLOAK.wide)

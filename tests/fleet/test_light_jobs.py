@@ -11,7 +11,8 @@ import pytest
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
-from artscraper_gateway.store import JobStore, NewJob, Outcome
+from artscraper_gateway.job_records import NewJob, Outcome
+from artscraper_gateway.store import JobStore
 from tests.fleet.fleet import registered
 
 REQUEST = {"protection": {"watermark_payload": None}}

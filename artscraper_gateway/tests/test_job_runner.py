@@ -1,0 +1,74 @@
+"""How a job ends in the hands of one worker, whatever others do with it meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.figures import Recorder
+from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.job_observer import JobObserver
+from artscraper_gateway.job_records import Job, NewJob, Outcome
+from artscraper_gateway.jobs import JobRunner
+from artscraper_gateway.storage import SUMMARY, SharedFolder
+from artscraper_gateway.store import JobStore
+from artscraper_gateway.tracing import Tracing
+from artscraper_runner import StageFailed
+
+JOB_ID = "a" * 32
+REQUEST = {"protection": {"watermark_payload": None}}
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[JobRunner]:
+    config = GatewayConfig(base_dir=tmp_path / "base", output_parent=tmp_path / "outputs")
+    store = JobStore(open_engine(config))
+    observer = JobObserver(Recorder("worker", "here"), Tracing())
+    yield JobRunner(config, store, SharedFolder(config), "late", observer)
+    store.engine.dispose()
+
+
+@pytest.fixture
+def job(runner: JobRunner) -> Job:
+    with runner.store.engine.begin() as connection:
+        runner.store.add(connection, NewJob(JOB_ID, "image.png", REQUEST, "light"))
+    added = runner.store.find(JOB_ID)
+    assert added is not None
+    return added
+
+
+def write_as(worker: str, runner: JobRunner) -> Path:
+    output, _ = JobFolders.of(JOB_ID, runner.config).of_worker(worker)
+    output.mkdir(parents=True)
+    (output / SUMMARY).write_text(f"{{}} by {worker}")
+    return output
+
+
+def test_a_worker_whose_folder_goes_since_another_published_has_a_job_that_is_done(
+    runner: JobRunner, job: Job
+) -> None:
+    """The other one was given up in the moment before, and did not know of it yet."""
+    own = write_as("late", runner)
+
+    def make_results() -> None:
+        write_as("given-up", runner)
+        runner.storage.publish(JOB_ID, "given-up")
+        (own / "layers").mkdir()  # its folder is gone
+
+    assert runner.outcome_of(job, make_results) == Outcome(JOB_ID, None, None)
+    assert (runner.storage.output(JOB_ID) / SUMMARY).read_text() == "{} by given-up"
+
+
+def test_a_job_that_breaks_before_anybody_has_published_has_failed(
+    runner: JobRunner, job: Job
+) -> None:
+    def make_results() -> None:
+        raise StageFailed("original", "it broke")
+
+    failed = runner.outcome_of(job, make_results)
+    assert failed is not None and failed.error is not None
+    assert "it broke" in failed.error
