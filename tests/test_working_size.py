@@ -105,3 +105,22 @@ def test_a_picture_is_scaled_once_while_it_lives(textured):
     assert scaled.get(textured, (32, 48)) is first
     assert scaled.get(textured.copy(), (32, 48)) is not first
     assert scaled.get(textured, (16, 24)).shape == (1, 3, 16, 24)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_largest_change_does_not_wrap_around(sign):
+    """Enlarging overshoots beside an edge: past the lowest code a step would be over 255."""
+    original = np.full((90, 90, 3), 128, np.uint8)
+    change = torch.zeros(1, 3, 30, 30)
+    change[..., 10:20] = sign
+    result = added(original, change, original=original, budget=8)
+    assert (result[:, 33:57] == 128 + sign * 8).all()
+
+
+def test_a_picture_that_is_asked_for_again_is_remembered_longer():
+    pictures = [np.full((8, 8, 3), level, np.uint8) for level in range(4)]
+    scaled = ScaledPictures(kept=2)
+    first = scaled.get(pictures[0], (8, 8))
+    for picture in pictures[1:]:
+        scaled.get(picture, (8, 8))
+        assert scaled.get(pictures[0], (8, 8)) is first
