@@ -7,7 +7,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests
 INSTALLED_CHECKS := $(VENV)/.installed-checks
 
 # Threads of torch that wait sleep: spinning on a busy machine, they make it many times slower.
-export OMP_WAIT_POLICY ?= PASSIVE
+run test test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
 
 TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
