@@ -54,7 +54,7 @@ def append_event(
 
 
 def append_events(connection: sa.Connection, changes: Sequence[Event]) -> None:
-    """Records changes of several jobs, none of them progress, as `append_event` does one."""
+    """Records changes of several jobs, at most one each, as `append_event` does one."""
     rows = [vars(change) for change in changes]
     if rows:
         connection.execute(_APPEND, rows if len(rows) > 1 else rows[0])

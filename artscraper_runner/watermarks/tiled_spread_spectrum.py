@@ -161,8 +161,9 @@ class _Spectra:
         self._last: tuple[weakref.ref[Pixels], Complexes] | None = None
 
     def get(self, pixels: Pixels) -> Complexes:
-        if self._last is not None and self._last[0]() is pixels:
-            return self._last[1]
+        last = self._last  # once: another thread may remember another picture meanwhile
+        if last is not None and last[0]() is pixels:
+            return last[1]
         bands = folding.split(folding.reference_luma(pixels))
         highest = folding.highest_kept(*pixels.shape[:2])
         spectrum = folding.whitened(folding.wave_spectrum(bands), highest)
