@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.database import open_engine, reading
 from artscraper_gateway.migrations import DatabaseRefused
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.test_migrations import OPEN, assert_tables_as_described
@@ -22,6 +23,22 @@ from tests.fleet.servers import PostgresServer
 @pytest.fixture
 def config(tmp_path: Path, postgres: PostgresServer) -> GatewayConfig:
     return GatewayConfig(base_dir=tmp_path, database_url=SecretStr(postgres.new_database()))
+
+
+def test_a_question_is_asked_without_a_transaction(config: GatewayConfig) -> None:
+    """Else psycopg would forget its prepared statements at each rollback."""
+    engine = open_engine(config)
+
+    def status(connection: sa.Connection) -> str:
+        connection.execute(sa.select(1))
+        driver: Any = connection.connection.driver_connection
+        return str(driver.info.transaction_status.name)
+
+    with reading(engine) as connection:
+        assert status(connection) == "IDLE"
+    with engine.connect() as connection:  # the same one, from the pool
+        assert status(connection) == "INTRANS"
+    engine.dispose()
 
 
 def test_many_processes_make_the_tables_that_the_code_describes(config: GatewayConfig) -> None:
