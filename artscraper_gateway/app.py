@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from artscraper_gateway.api_keys import Keyring, KeyStore
 from artscraper_gateway.batches import Batches
+from artscraper_gateway.checkpoints import Checkpoints
 from artscraper_gateway.choices import Choices, address_rules
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
@@ -99,6 +100,9 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
         sender = DeliverySender(gateway.deliveries, address_rules(config), recorder)
         sending = asyncio.create_task(sender.run())
         counting = asyncio.create_task(_keep_flushing(recorder, engine))
+        checkpoints = Checkpoints(config.database_path) if config.database_url is None else None
+        if checkpoints is not None:
+            checkpoints.start()
         try:
             yield
         finally:
@@ -111,6 +115,8 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
             gateway.queue.close()
             with suppress(sa.exc.SQLAlchemyError):  # then these counts are lost
                 await run_sync(recorder.leave, engine)
+            if checkpoints is not None:
+                await run_sync(checkpoints.stop)
             engine.dispose()
             await run_sync(tracing.stop)
 

@@ -20,6 +20,8 @@ _SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
 _IDLE_MS = 5_000
 _CONNECT_S = 10
 SQLITE_PATIENCE_MS = 30_000  # for what another process holds locked
+# Commits copy the log themselves only where nothing else does (`checkpoints.py`): of 64 MiB.
+_LOG_PAGES = 16_384
 metadata = sa.MetaData()
 
 # The worker processes that are alive, or were a moment ago: `heartbeats.py`.
@@ -276,6 +278,7 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     # Commits survive kill -9; forcing each to disk would cost 4 ms with the write lock held.
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     connection.execute(f"PRAGMA busy_timeout={SQLITE_PATIENCE_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
 

@@ -40,7 +40,7 @@ from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
 
 # More threads would not be faster, only fight over the interpreter and make the slowest slower.
-_THREADS = 4
+_THREADS = 2
 _log = logging.getLogger(__name__)
 _INCOMING = "incoming"
 # Write a picture to the path they are given.

@@ -58,6 +58,7 @@ GATEWAY_RANKS = {
     "errors": 0,
     "setting_sources": 0,
     "config": 0,
+    "checkpoints": 0,
     "content_tags": 0,
     "logs": 0,
     "tracing": 0,

@@ -1,0 +1,125 @@
+"""The log of SQLite is emptied beside the work: nothing is lost, and no commit does it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from artscraper_gateway.checkpoints import Checkpoints
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.tests.gateway_process import until
+
+# More than sets the thread to work, and more than what SQLite's own default lets a log have.
+ROWS, ROW_BYTES = 300, 64 * 1024
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> GatewayConfig:
+    return GatewayConfig(base_dir=tmp_path)
+
+
+@pytest.fixture
+def engine(config: GatewayConfig) -> Iterator[sa.Engine]:
+    engine = open_engine(config)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table written (content blob)")
+    yield engine
+    engine.dispose()
+
+
+def write_rows(engine: sa.Engine, count: int = ROWS) -> None:
+    for _ in range(count):
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"insert into written values (randomblob({ROW_BYTES}))")
+
+
+def log_bytes(config: GatewayConfig) -> int:
+    path = config.database_path
+    return path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def rows_without_the_log(config: GatewayConfig, copy: Path) -> int:
+    """How many rows the database file alone has."""
+    copy.write_bytes(config.database_path.read_bytes())
+    with closing(sqlite3.connect(copy)) as connection:
+        return int(connection.execute("select count(*) from written").fetchone()[0])
+
+
+def test_commits_leave_the_log_alone(config: GatewayConfig, engine: sa.Engine) -> None:
+    write_rows(engine)
+    assert log_bytes(config) > ROWS * ROW_BYTES
+
+
+def test_the_log_is_copied_and_emptied(
+    config: GatewayConfig, engine: sa.Engine, tmp_path: Path
+) -> None:
+    write_rows(engine)
+    Checkpoints(config.database_path).empty_log()
+    assert log_bytes(config) == 0
+    assert rows_without_the_log(config, tmp_path / "copy") == ROWS
+
+
+def test_a_reader_keeps_its_view_and_the_rest_is_copied_later(
+    config: GatewayConfig, engine: sa.Engine, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(config.database_path)
+    with closing(sqlite3.connect(config.database_path)) as reader:
+        reader.execute("begin")
+        assert reader.execute("select count(*) from written").fetchone() == (0,)
+        write_rows(engine)
+        checkpoints.empty_log()
+        assert reader.execute("select count(*) from written").fetchone() == (0,)
+        assert log_bytes(config) > 0
+    checkpoints.empty_log()
+    assert log_bytes(config) == 0
+    assert rows_without_the_log(config, tmp_path / "copy") == ROWS
+
+
+def test_the_thread_empties_a_log_that_has_grown_while_others_write(
+    config: GatewayConfig, engine: sa.Engine
+) -> None:
+    write_rows(engine)
+    checkpoints, enough = Checkpoints(config.database_path), threading.Event()
+    written = ROWS
+
+    def go_on_writing() -> None:
+        nonlocal written
+        while not enough.is_set():
+            write_rows(engine, 1)
+            written += 1
+
+    writer = threading.Thread(target=go_on_writing)
+    before = log_bytes(config)
+    checkpoints.start()
+    writer.start()
+    try:
+        until(lambda: log_bytes(config) < before / 2, what="an emptied log")
+    finally:
+        enough.set()
+        writer.join()
+        checkpoints.stop()
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("select count(*) from written").scalar_one()
+    assert found == written
+
+
+def test_only_a_long_log_is_worth_it(config: GatewayConfig, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(config.database_path)
+    assert not checkpoints.is_worth_it()  # there is no database yet
+    engine = open_engine(config)
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("create table written (content blob)")
+        assert log_bytes(config) > 0
+        assert not checkpoints.is_worth_it()
+        write_rows(engine)
+        assert checkpoints.is_worth_it()
+    finally:
+        engine.dispose()
