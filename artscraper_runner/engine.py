@@ -7,6 +7,7 @@ steps and bounds may be smaller where the picture is flat, and the loop ends at 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -78,20 +79,18 @@ def optimise(
     Raises:
         Cancelled: the caller asked to stop.
     """
-    # Where `start` has passed the bound it may stay or go back, but not as far the other way.
-    room = (torch.minimum(-bound, start), torch.maximum(bound, start))
-    change = _projected(_started(start, bound, rule.start_noise, seed), picture, room)
+    room = _room(picture, start, bound)
+    change = _started(start, bound, rule.start_noise, seed).clamp(*room)
     momentum = torch.zeros_like(picture)
     scores: list[float] = []
     for iteration in range(rule.iterations):
         controls.checkpoint()
-        gradient, score = _gradient(objective, picture, change, iteration)
+        gradient, size, score = _gradient(objective, picture, change, iteration)
         scores.append(score)
-        momentum = rule.momentum * momentum + gradient / (gradient.abs().mean() + _TINY)
-        step = _step_size(rule, iteration)
-        change = _projected(
-            calmed(change + step * bound * _direction(momentum, rule.softness)), picture, room
-        )
+        momentum.mul_(rule.momentum).add_(gradient, alpha=1 / (size + _TINY))
+        direction, largest = _direction(momentum, rule.softness)
+        change.addcmul_(direction, bound, value=_step_size(rule, iteration) / largest)
+        change = calmed(change).clamp_(*room)
         controls.on_progress(Progress(what, iteration + 1, rule.iterations))
         if _is_plateau(scores, rule):
             break
@@ -107,29 +106,42 @@ def _started(start: torch.Tensor, bound: torch.Tensor, noise: float, seed: int) 
     return torch.where(start == 0, noise * bound * drawn, start)
 
 
-def _projected(
-    change: torch.Tensor, picture: torch.Tensor, room: tuple[torch.Tensor, torch.Tensor]
-) -> torch.Tensor:
-    """The nearest change between the two of `room` that leaves the picture in [0, 1]."""
-    bounded = torch.minimum(torch.maximum(change, room[0]), room[1])
-    return (picture + bounded).clamp(0, 1) - picture
+def _room(
+    picture: torch.Tensor, start: torch.Tensor, bound: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The least and the largest change: within the bound, and the picture stays in [0, 1].
+
+    Where `start` has passed the bound it may stay or go back, but not as far the other way.
+    """
+    least, largest = torch.minimum(-bound, start), torch.maximum(bound, start)
+    return torch.maximum(least, -picture), torch.minimum(largest, 1 - picture)
 
 
 def _gradient(
     objective: Objective, picture: torch.Tensor, change: torch.Tensor, iteration: int
-) -> tuple[torch.Tensor, float]:
+) -> tuple[torch.Tensor, float, float]:
+    """The objective's gradient, the mean of its absolute values, and the objective itself."""
     moved = (picture + change).requires_grad_(True)
     score = objective(moved, iteration)
     (gradient,) = torch.autograd.grad(score, moved)
-    # A black picture or a degenerate view may divide zero by zero: no direction, not a NaN.
-    return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), score.item()
+    size = _mean_size(gradient)
+    if not math.isfinite(size):
+        # A black picture or a degenerate view may divide zero by zero: no direction, not a NaN.
+        gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+        size = _mean_size(gradient)
+    return gradient, size, score.item()
 
 
-def _direction(momentum: torch.Tensor, softness: float) -> torch.Tensor:
-    """Signs, or what lies below `softness` times the mean in proportion; in -1..1."""
+def _mean_size(values: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(values, 1)) / values.numel()
+
+
+def _direction(momentum: torch.Tensor, softness: float) -> tuple[torch.Tensor, float]:
+    """Signs, or what lies below `softness` times the mean in proportion; and the largest value."""
     if not softness:
-        return momentum.sign()
-    return (momentum / (softness * momentum.abs().mean() + _TINY)).clamp(-1, 1)
+        return momentum.sign(), 1.0
+    largest = softness * _mean_size(momentum) + _TINY
+    return momentum.clamp(-largest, largest), largest
 
 
 def _step_size(rule: StepRule, iteration: int) -> float:

@@ -20,12 +20,21 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class _Reference:
-    """Latents, flat (1, D), of one view: the original's, the target's and the way made so far."""
+class _View:
+    """The weighted terms of one view in one: each is a quadratic in the latent, so is their sum.
+
+    With m the way that the latent has made from `original`, flat (1, D), it is
+    `spread` |m|^2 + `pull` . m + `offset`.
+    """
 
     original: torch.Tensor
-    target: torch.Tensor | None
-    gained: torch.Tensor | None
+    spread: torch.Tensor
+    pull: torch.Tensor
+    offset: float
+
+    def score(self, latent: torch.Tensor) -> torch.Tensor:
+        moved = latent - self.original
+        return (moved * torch.addcmul(self.pull, moved, self.spread)).sum() + self.offset
 
 
 class LatentObjective:
@@ -48,52 +57,43 @@ class LatentObjective:
     ) -> None:
         self._encode = encode
         self._preset = preset
-        self._references = [
-            _reference(
-                reference, preset.weights, scaled(original, scale), scaled(before, scale), target
-            )
+        self._views = [
+            _view(reference, preset.weights, scaled(original, scale), scaled(before, scale), target)
             for scale in preset.scales
         ]
 
     def __call__(self, pictures: torch.Tensor, iteration: int) -> torch.Tensor:
         preset, total = self._preset, pictures.new_zeros(())
-        views = zip(preset.scales, preset.scale_weights, self._references, strict=True)
-        for scale, weight, reference in views:
+        views = zip(preset.scales, preset.scale_weights, self._views, strict=True)
+        for scale, weight, view in views:
             latent = self._encode(scaled(pictures, scale)).flatten(1)
-            total = total + weight * _score(latent, reference, preset.weights)
+            total = total + weight * view.score(latent)
         return total
 
 
 @torch.no_grad()
-def _reference(
+def _view(
     encode: Encode,
     weights: ObjectiveWeights,
     original: torch.Tensor,
     before: torch.Tensor,
     target: torch.Tensor,
-) -> _Reference:
+) -> _View:
     latent = encode(original).flatten(1)
-    aim = gained = None
+    spread = weights.away / _square(latent)
+    pull = torch.zeros_like(latent)
     if weights.towards or weights.along:
         size = original.shape[-2:]
         sized = functional.interpolate(target, size=size, mode="bilinear", antialias=True)
-        aim = encode(sized).flatten(1)
+        way = encode(sized).flatten(1) - latent
+        # -|m - way|^2 / |way|^2 = -|m|^2 / |way|^2 + 2 way . m / |way|^2 - 1
+        spread = spread - weights.towards / _square(way)
+        pull = pull + (2 * weights.towards + weights.along) / _square(way) * way
     if weights.keep and not torch.equal(original, before):
         gained = encode(before).flatten(1) - latent
-    return _Reference(latent, aim, gained)
+        pull = pull + weights.keep / _square(gained) * gained
+    return _View(latent, spread, pull, -weights.towards)
 
 
-def _score(latent: torch.Tensor, reference: _Reference, weights: ObjectiveWeights) -> torch.Tensor:
-    moved = latent - reference.original
-    score = weights.away * moved.square().sum() / (reference.original.square().sum() + _TINY)
-    if reference.target is not None:
-        way = reference.target - reference.original
-        left = (latent - reference.target).square().sum() / (way.square().sum() + _TINY)
-        score = score - weights.towards * left + weights.along * _share(moved, way)
-    if reference.gained is not None:
-        score = score + weights.keep * _share(moved, reference.gained)
-    return score
-
-
-def _share(moved: torch.Tensor, way: torch.Tensor) -> torch.Tensor:
-    return (moved * way).sum() / (way.square().sum() + _TINY)
+def _square(latent: torch.Tensor) -> torch.Tensor:
+    return latent.square().sum() + _TINY
