@@ -20,7 +20,7 @@ from artscraper_runner.effects import EFFECTIVE_RATIO, VIEWS, Observer, effect_r
 from artscraper_runner.encoders import load_encoder, standby_encoders
 from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
 from artscraper_runner.errors import OutOfMemory
-from artscraper_runner.faces.calm import calm_faces
+from artscraper_runner.faces.calm import calm_faces, face_squares
 from artscraper_runner.faces.keeping import CloakedFaces, cloaked_faces
 from artscraper_runner.objectives import LatentObjective
 from artscraper_runner.perceptual_map import budget_map
@@ -146,19 +146,20 @@ class PictureAttack:
     ) -> Outcome:
         objective = self._objective(original, before, preset)
         start = (before - original).clamp(-strength.budget / 255, strength.budget / 255)
-        bound = _bound(original, preset, strength)
+        squares = face_squares(self.original, _size_of(original)) if preset.has_map else ()
+        calm = calm_faces(squares, start, _bound(original, preset, strength))
         if cloaked:
             objective = cloaked.kept_by(objective, before)
         return optimise(
             original,
             start=start,
-            bound=bound,
+            bound=calm.bound,
             objective=objective,
             rule=preset.rule_for(self.options.encoder),
             seed=self._seed,
             controls=controls,
             what=self.stage,
-            calmed=calm_faces(cloaked.squares if cloaked else (), start, bound),
+            calmed=calm.calmed,
         )
 
     def _objective(
@@ -181,7 +182,7 @@ class PictureAttack:
         return zlib.crc32(self.stage.encode(), self.options.seed)
 
     def _target_for(self, picture: torch.Tensor) -> torch.Tensor:
-        drawn = self.target((picture.shape[2], picture.shape[3]))
+        drawn = self.target(_size_of(picture))
         return torch.from_numpy(drawn).permute(2, 0, 1)[None].contiguous().to(picture)
 
     def _progress(self, original: torch.Tensor, changed: torch.Tensor) -> float:
@@ -208,6 +209,10 @@ def _bound(original: torch.Tensor, preset: AttackPreset, strength: Strength) -> 
     if not preset.has_map:
         return torch.full_like(original[:, :1], budget)
     return budget_map(original, budget=budget, floor=strength.flat / 255, slope=strength.texture)
+
+
+def _size_of(picture: torch.Tensor) -> Size:
+    return picture.shape[2], picture.shape[3]
 
 
 def _observer_for(options: ProtectionOptions) -> Observer:

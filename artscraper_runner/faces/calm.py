@@ -1,91 +1,127 @@
-"""Keep attacks from redrawing faces: bound the wide part of a change in them.
+"""Keep attacks from redrawing faces: half the change in them, and a bound on its wide part.
 
-What an attack adds to a painted sky is lost in it, but everybody reads faces: the same amplitude,
-wider than the grain of skin or paint, becomes a shadow on a chin or a colour around an eye, and
-shows sooner in chroma, which the original has little of there. So in faces what a blur leaves of
-an attack's change (`wide_change`) is bounded, and colour more tightly than light.
+What an attack adds to a painted sky is lost in it, but everybody reads faces: the same amplitude
+is stubble and a rough skin, and, wider than the grain of skin or paint, a shadow on a chin or a
+colour around an eye. So in faces an attack has half of each pixel's bound, and what a blur leaves
+of its change (`wide_change`) is bounded too, colour more tightly than light, which the original
+has little of there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from artscraper_runner.faces.alignment import Alignment
+from artscraper_runner.faces.model_files import is_installed
+from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.faces.wide_change import blurred, to_luma_chroma, to_rgb
 
-_GROWN = 1.3  # of the recogniser's square: forehead, chin and ears too
+Pixels = NDArray[np.uint8]
+_SHARE = 0.5  # of each pixel's bound, inside a face
+_ACROSS, _DOWN = 0.44, 0.54  # half axes of a face's oval, shares of the recogniser's square's side
+_FADED = 1.4  # times so far from its middle it has no effect any more
 _BLUR = 2.0  # px of the working size
 _LUMA, _CHROMA = 0.3, 0.1  # of the bound of each pixel, for what the blur leaves
 _ROUNDS = 2
 _OVERSHOOT = 1.5  # of the excess, since a blur of what is taken off takes off less
-_SOFT_EDGE = 0.15  # of a face's side, over which the bound begins
+
+
+@dataclass(frozen=True)
+class _Oval:
+    """A face's part of the picture; `weight` (1, 1, h, w) fades from 1 inside to 0."""
+
+    rows: slice
+    columns: slice
+    weight: torch.Tensor
 
 
 @dataclass(frozen=True)
 class _CalmFace:
-    """A face's part of the picture; `low` and `high` (1, 3, h, w) bound luma and chroma under the
-    blur, and `edge` (1, 1, h, w) fades from 1 inside to 0 at the border.
-    """
+    """`low` and `high` (1, 3, h, w) bound luma and chroma under the blur in a face's part."""
 
-    rows: slice
-    columns: slice
+    oval: _Oval
     low: torch.Tensor
     high: torch.Tensor
-    edge: torch.Tensor
 
     def calmed(self, change: torch.Tensor) -> torch.Tensor:
         planes = to_luma_chroma(change)
         for _ in range(_ROUNDS):
             wide = blurred(planes, _BLUR)
             excess = wide - torch.minimum(torch.maximum(wide, self.low), self.high)
-            planes = planes - _OVERSHOOT * self.edge * blurred(excess, _BLUR / 2)
+            planes = planes - _OVERSHOOT * self.oval.weight * blurred(excess, _BLUR / 2)
         return to_rgb(planes)
 
 
-def calm_faces(
-    squares: Sequence[Alignment], start: torch.Tensor, bound: torch.Tensor
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Returns what takes a change (1, 3, H, W) of sRGB back to what is calm in the faces.
+@dataclass(frozen=True)
+class CalmFaces:
+    """The faces of a picture; `bound` (1, 1, H, W) is how far an attack may change each pixel."""
 
-    `squares` are the faces' at the size of the picture; `start` is the change so far, whose own
-    wide part (a cloak's) may stay; `bound` (1, 1, H, W) is how far each pixel may change.
-    """
-    height, width = start.shape[2:]
-    faces = []
-    for square in squares:
-        corners = square.corners(_GROWN)
-        left, top = np.maximum(0, np.floor(corners.min(0)).astype(int))
-        right, bottom = np.minimum((width, height), np.ceil(corners.max(0)).astype(int) + 1)
-        if right > left and bottom > top:
-            place = (slice(int(top), int(bottom)), slice(int(left), int(right)))
-            faces.append(_calm_face(*place, start, bound))
+    bound: torch.Tensor
+    faces: tuple[_CalmFace, ...]
 
-    def calmed(change: torch.Tensor) -> torch.Tensor:
+    def calmed(self, change: torch.Tensor) -> torch.Tensor:
+        """Returns a change (1, 3, H, W) of sRGB taken back to what is calm in the faces."""
         calm = change.clone()
-        for face in faces:
-            calm[..., face.rows, face.columns] = face.calmed(calm[..., face.rows, face.columns])
+        for face in self.faces:
+            place = (..., face.oval.rows, face.oval.columns)
+            calm[place] = face.calmed(calm[place])
         return calm
 
-    return calmed
+
+def face_squares(original: Pixels, size: tuple[int, int]) -> tuple[Alignment, ...]:
+    """Returns the squares of the faces of `original`, uint8 (H, W, 3), in a copy of `size`.
+
+    `size` is (height, width) in px. Without the extra `faces` none are found.
+    """
+    if not is_installed():
+        return ()
+    height, width = original.shape[:2]
+    scales = (size[1] / width, size[0] / height)
+    return tuple(face.alignment.seen_at(*scales) for face in faces_in(original))
 
 
-def _calm_face(rows: slice, columns: slice, start: torch.Tensor, bound: torch.Tensor) -> _CalmFace:
-    limit = bound[..., rows, columns] * bound.new_tensor((_LUMA, _CHROMA, _CHROMA)).view(1, 3, 1, 1)
-    before = blurred(to_luma_chroma(start[..., rows, columns]), _BLUR)
-    height, width = before.shape[2:]
-    across, down = (_ramp(size, max(height, width)).to(bound) for size in (width, height))
-    edge = (down[:, None] * across[None, :])[None, None]
-    return _CalmFace(
-        rows, columns, torch.minimum(-limit, before), torch.maximum(limit, before), edge
+def calm_faces(squares: Sequence[Alignment], start: torch.Tensor, bound: torch.Tensor) -> CalmFaces:
+    """Returns what keeps an attack calm in the faces whose squares are given.
+
+    `squares` are at the size of the picture; `start` (1, 3, H, W) is the change so far, whose own
+    wide part (a cloak's) may stay; `bound` (1, 1, H, W) is how far each pixel may change elsewhere.
+    """
+    found = [_oval(square, start) for square in squares]
+    ovals = [oval for oval in found if oval is not None]
+    quieter = bound.clone()
+    for oval in ovals:
+        quieter[..., oval.rows, oval.columns] *= 1 - (1 - _SHARE) * oval.weight
+    return CalmFaces(quieter, tuple(_calm_face(oval, start, quieter) for oval in ovals))
+
+
+def _calm_face(oval: _Oval, start: torch.Tensor, bound: torch.Tensor) -> _CalmFace:
+    place = (..., oval.rows, oval.columns)
+    limit = bound[place] * bound.new_tensor((_LUMA, _CHROMA, _CHROMA)).view(1, 3, 1, 1)
+    before = blurred(to_luma_chroma(start[place]), _BLUR)
+    return _CalmFace(oval, torch.minimum(-limit, before), torch.maximum(limit, before))
+
+
+def _oval(square: Alignment, picture: torch.Tensor) -> _Oval | None:
+    """The face's oval as far as it lies in the picture (1, 3, H, W); None where it does not."""
+    height, width = picture.shape[2:]
+    corners = square.corners(2 * _FADED * max(_ACROSS, _DOWN))
+    left, top = np.maximum(0, np.floor(corners.min(0)).astype(int))
+    right, bottom = np.minimum((width, height), np.ceil(corners.max(0)).astype(int) + 1)
+    if right <= left or bottom <= top:
+        return None
+    x = torch.arange(left, right, dtype=torch.float32) - square.centre[0]
+    y = torch.arange(top, bottom, dtype=torch.float32)[:, None] - square.centre[1]
+    cos, sin = math.cos(square.angle), math.sin(square.angle)
+    distance = torch.hypot(
+        (cos * x + sin * y) / (_ACROSS * square.side),
+        (cos * y - sin * x) / (_DOWN * square.side),
     )
-
-
-def _ramp(size: int, side: int) -> torch.Tensor:
-    """Rises from 0 at either end to 1 within a share of the face's `side`."""
-    steps = torch.arange(size, dtype=torch.float32)
-    nearest = torch.minimum(steps, size - 1 - steps)
-    return (nearest / max(1.0, _SOFT_EDGE * side)).clamp(0, 1)
+    weight = ((_FADED - distance) / (_FADED - 1)).clamp(0, 1)
+    rows, columns = slice(int(top), int(bottom)), slice(int(left), int(right))
+    return _Oval(rows, columns, weight[None, None].to(picture))

@@ -45,11 +45,6 @@ class CloakedFaces:
     faces: tuple[_CloakedFace, ...]
     rng: np.random.Generator
 
-    @property
-    def squares(self) -> tuple[Alignment, ...]:
-        """The faces' squares at the attack's working size."""
-        return tuple(face.working for face in self.faces)
-
     def kept_by(self, objective: Objective, before: torch.Tensor) -> Objective:
         """Returns `objective` plus WEIGHT times each face's share of what it is to keep.
 
