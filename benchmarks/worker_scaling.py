@@ -1,18 +1,24 @@
 """Jobs a second of one worker process and of two, on jobs that are all computing.
 
-python benchmarks/worker_scaling.py
+    python benchmarks/worker_scaling.py
+
+With a core for each worker: a job uses threads where it can, so that one worker alone takes more
+than one core where it may. What that leaves for a second worker is printed too. Linux only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import numpy as np
 from gateway_load import check_done, until_none_waits
-from gateway_servers import gateway
+from gateway_servers import cpu, gateway
 from PIL import Image
 
 JOBS = 24
@@ -23,20 +29,34 @@ FIELDS = {"stages": "invisible-watermark"}
 def main() -> None:
     """Prints the table."""
     print(f"{JOBS} jobs with a watermark and analysis, noise of {SIDE_PX} px")
-    print("| worker processes | jobs/s | times one |")
-    print("| --- | --- | --- |")
+    print("| worker processes | cores | jobs/s | times one on one | cores used |")
+    print("| --- | --- | --- | --- | --- |")
     noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
-    one = None
-    for workers in (1, 2):
-        with gateway(None, workers=workers) as url:
-            rate = asyncio.run(_rate(url, buffer.getvalue(), workers))
-        one = one or rate
-        print(f"| {workers} | {rate:.2f} | {rate / one:.2f} |")
+    alone = None
+    for workers, cores in ((1, 1), (2, 2), (1, 2)):
+        with _on_cores(cores), gateway(None, workers=workers) as url:
+            rate, used = asyncio.run(_rate(url, buffer.getvalue(), workers))
+        alone = alone or rate
+        print(f"| {workers} | {cores} | {rate:.2f} | {rate / alone:.2f} | {used:.2f} |")
 
 
-async def _rate(url: str, picture: bytes, workers: int) -> float:
+@contextmanager
+def _on_cores(count: int) -> Iterator[None]:
+    """Processes that are started meanwhile run on so many cores; so does this one."""
+    available = os.sched_getaffinity(0)
+    if len(available) < count:
+        raise SystemExit(f"expected {count} cores, found {len(available)}")
+    os.sched_setaffinity(0, sorted(available)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, available)
+
+
+async def _rate(url: str, picture: bytes, workers: int) -> tuple[float, float]:
+    """Returns jobs a second, and how many cores the gateway used for them."""
     async with httpx.AsyncClient(base_url=url, timeout=600, trust_env=False) as client:
 
         async def seconds_for(count: int) -> float:
@@ -50,7 +70,9 @@ async def _rate(url: str, picture: bytes, workers: int) -> float:
             return seconds
 
         await seconds_for(4 * workers)  # what a process does for its first jobs only
-        return JOBS / await seconds_for(JOBS)
+        before = cpu(url)
+        seconds = await seconds_for(JOBS)
+        return JOBS / seconds, (cpu(url) - before) / seconds
 
 
 if __name__ == "__main__":
