@@ -96,7 +96,8 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
         app.state.gateway = gateway
         app.state.workers = supervisor
         supervisor.start()
-        tidying = asyncio.create_task(run_sync(gateway.deletion.finish_interrupted))
+        stopping = asyncio.Event()
+        tidying = asyncio.create_task(gateway.deletion.keep_tidy(stopping))
         sender = DeliverySender(gateway.deliveries, address_rules(config), recorder)
         sending = asyncio.create_task(sender.run())
         counting = asyncio.create_task(_keep_flushing(recorder, engine))
@@ -107,6 +108,7 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
             yield
         finally:
             gateway.readiness.is_draining = True
+            stopping.set()
             sending.cancel()
             counting.cancel()
             await asyncio.gather(tidying, sending, counting, return_exceptions=True)

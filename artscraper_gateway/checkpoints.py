@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 _WORTH_IT_BYTES = 16 << 20
-# Commits wait while the log is emptied, so that comes last, when hardly anything is left to copy,
-# and is put off when somebody reads or writes for longer than that.
-_PASSES, _FEW_PAGES = 5, 64
+# Commits wait while the log is emptied, so that comes last, when hardly anything is left to copy
+# and the disk is quick. Else it is put off, and when somebody reads or writes for longer than that.
+_PASSES, _FEW_PAGES, _QUICK_S = 5, 64, 0.05
 _PATIENCE_S = 0.05
+_COPY, _EMPTY = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
 class Checkpoints:
@@ -47,19 +49,24 @@ class Checkpoints:
             return False
 
     def empty_log(self) -> None:
-        """Copies the log and empties it; copies what it can where others are in the way. Blocks.
+        """Copies the log, and empties it where nobody would have to wait for that. Blocks.
 
         Raises:
             sqlite3.Error: the database cannot be read or written.
         """
-        with closing(
-            sqlite3.connect(self._path, timeout=_PATIENCE_S, isolation_level=None)
-        ) as connection:
+        with closing(self._connect()) as connection:
             for _ in range(_PASSES):
-                _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                if pages - copied <= _FEW_PAGES:
-                    break
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                begun = time.monotonic()
+                busy, pages, copied = connection.execute(_COPY).fetchone()
+                if busy:  # another process is at it
+                    return
+                if pages - copied <= _FEW_PAGES and time.monotonic() - begun < _QUICK_S:
+                    connection.execute(_EMPTY)
+                    return
+
+    def _connect(self) -> sqlite3.Connection:
+        address = f"{self._path.resolve().as_uri()}?mode=rw"  # never made anew
+        return sqlite3.connect(address, uri=True, timeout=_PATIENCE_S, isolation_level=None)
 
     def _work(self) -> None:
         while not self._stop.wait(_LOOK_EVERY_S):

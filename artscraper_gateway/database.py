@@ -34,7 +34,7 @@ workers = sa.Table(
 )
 
 # `status` is what the API shows. A job in `deleting` is unknown to callers; the row stays until
-# its folders are gone, so that an interrupted deletion is finished at the next start.
+# its folders are gone, so that an interrupted deletion is finished later.
 jobs = sa.Table(
     "jobs",
     metadata,

@@ -213,7 +213,7 @@ class NoRoomInQueue(GatewayError):
 
 
 class DiskFull(GatewayError):
-    """Less of the disk is free than `min_free_disk`."""
+    """Less of the disk is free than `min_free_disk`, or there is no room for the request at all."""
 
     status = 503
     code = "disk-full"

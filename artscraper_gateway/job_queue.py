@@ -158,6 +158,16 @@ class JobQueue:
         self._client.delete_workflows([workflow.workflow_id for workflow in ended])
         return len(ended)
 
+    def broken(self) -> list[str]:
+        """Returns the jobs whose workflow has ended without ending its job, or just so."""
+        ended = self._client.list_workflows(
+            status=["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            name=WORKFLOW,
+            load_input=False,
+            load_output=False,
+        )
+        return [workflow.workflow_id for workflow in ended]
+
     def close(self) -> None:
         """Ends the client's threads; the engine stays open."""
         self._client.destroy()

@@ -85,6 +85,7 @@ _ENDED = {
 }
 SHOWN = ("status", "stage", "progress", "error", "error_code")
 _TOLD = (*SHOWN, "id", "revision", "owner", "callback_url", "submitted_at", "batch_id")
+_TELLING = [jobs.c[name] for name in _TOLD]
 FINISH = (
     sa.update(jobs)
     .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
@@ -93,9 +94,11 @@ FINISH = (
         worker=None,
         disk_bytes=sa.func.coalesce(sa.bindparam("bytes"), jobs.c.disk_bytes),
     )
-    .returning(*(jobs.c[name] for name in _TOLD))
+    .returning(*_TELLING)
+)
+# What the queue will never run again, and nobody runs.
+FAIL_UNHELD = (
+    sa.update(jobs).where(_IS_OPEN, jobs.c.worker.is_(None)).values(**_ENDED).returning(*_TELLING)
 )
 # The worker that holds the job lets go of it itself, once it has stopped.
-CANCEL = (
-    sa.update(jobs).where(_IS_OPEN).values(**_ENDED).returning(*(jobs.c[name] for name in _TOLD))
-)
+CANCEL = sa.update(jobs).where(_IS_OPEN).values(**_ENDED).returning(*_TELLING)

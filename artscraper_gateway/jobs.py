@@ -7,10 +7,13 @@ the last recorded step; the step it died in runs again from its beginning. The s
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from dbos import DBOS, PortableWorkflowError
 
 from artscraper_gateway.config import GatewayConfig
@@ -20,7 +23,7 @@ from artscraper_gateway.job_observer import JobObserver
 from artscraper_gateway.job_queue import LIGHT, WORKFLOW
 from artscraper_gateway.job_records import Job, Outcome
 from artscraper_gateway.job_steps import ORIGINAL, JobSteps
-from artscraper_gateway.outages import patiently
+from artscraper_gateway.outages import is_full, is_outage, patiently
 from artscraper_gateway.storage import Storage
 from artscraper_gateway.store import JobStore
 from artscraper_runner import (
@@ -57,10 +60,21 @@ class JobRunner:
         try:
             outcome = self.outcome_of(job, lambda: self._steps(job).take_all())
             if outcome is not None:
-                ended = patiently(self.store.finish_all, [outcome], worker=self.worker)
+                ended = self._finish(outcome)
                 self.observer.tell_ended([job], [outcome], ended)
         finally:
             self.part_from(job_id, ended=job_id in ended)
+
+    def _finish(self, outcome: Outcome) -> set[str]:
+        """Ends the job; the files of one that failed go first where they leave no room for that."""
+        try:
+            return self.store.finish_all([outcome], worker=self.worker)
+        except sa.exc.SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
+            if is_full(error) and outcome.error:
+                self._tidy(outcome.job_id)
+        return patiently(self.store.finish_all, [outcome], worker=self.worker)
 
     def take_light(self, at_most: int) -> list[Job]:
         """Takes jobs of the light queue: those that ask for neither analysis nor protection."""
@@ -111,7 +125,7 @@ class JobRunner:
             patiently(self.store.let_go, job_id, worker=self.worker)
 
     def _check_lost(self, job_id: str) -> None:
-        if not patiently(self.store.exists, job_id):
+        if patiently(self.store.find, job_id) is None:
             self.storage.remove(job_id)  # what was written while it was being removed
         if not patiently(self.store.is_registered, self.worker):
             raise WorkerGivenUp(self.worker)
@@ -139,4 +153,6 @@ def _reason(job: Job, error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"the gateway could not store the results: {error.strerror}"
+    if is_full(error):
+        return f"the gateway could not store the results: {os.strerror(errno.ENOSPC)}"
     return "internal error; the gateway's log has the reason"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.folders import JobFolders, is_job_id
 from artscraper_gateway.storage import SUMMARY, SharedFolder, Storage, StorageRefused
 from artscraper_runner import Workspace
 
@@ -132,6 +132,12 @@ class ObjectStorage:
     def shown_output(self, job_id: str) -> str:
         """Returns the URL that the names of the results begin with."""
         return f"{self.config.output_parent}/{job_id}"
+
+    def copies(self) -> Iterator[Path]:
+        """Yields those that were fetched because somebody asked for them."""
+        for cache in (self.config.output_folder, self.config.output_folder / _RECEIVED):
+            if cache.is_dir():
+                yield from (folder for folder in cache.iterdir() if is_job_id(folder.name))
 
     def clear(self, job_id: str) -> None:
         """Removes what workers kept, there and here."""

@@ -1,4 +1,4 @@
-"""Remove what is over: jobs past their time or beyond the disk, and what else is left of them."""
+"""Every minute: end what broke, remove jobs past their time or beyond the disk, and their rest."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ SCHEDULE = "retention"
 _EVERY_MINUTE = "* * * * *"
 _QUEUE_RECORD_S = 600.0  # that the queue's own record of an ended job is kept
 _AT_ONCE = 200
+_BROKEN = "internal error; the gateway's log has the reason"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Retention:
 
     def run_once(self) -> None:
         """Removes everything that is over now."""
+        self._end_broken()
         for job_id in self._expired():
             self._delete(job_id, "its time is over")
         for job_id in self._beyond_the_disk():
@@ -72,6 +74,12 @@ class Retention:
         self._drop_empty_batches(now)
         while self.queue.forget_ended(before=now - _QUEUE_RECORD_S, at_most=_AT_ONCE) == _AT_ONCE:
             pass
+
+    def _end_broken(self) -> None:
+        """A job of which a worker could not even say that it failed must not run for ever."""
+        for job_id in self.queue.broken():
+            if self.deletion.store.fail_unheld(job_id, _BROKEN):
+                _log.error("job %s failed: the queue has given it up", job_id)
 
     def _delete(self, job_id: str, why: str) -> None:
         _log.info("deleting job %s: %s", job_id, why)

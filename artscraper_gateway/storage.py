@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +61,9 @@ class Storage(Protocol):
 
     def shown_output(self, job_id: str) -> str:
         """Returns what callers are told about where the results stand."""
+
+    def copies(self) -> Iterator[Path]:
+        """Yields this machine's copies of jobs, each a folder of the job's name."""
 
     def clear(self, job_id: str) -> None:
         """Removes what only the running job needed."""
@@ -129,6 +133,10 @@ class SharedFolder:
     def shown_output(self, job_id: str) -> str:
         """Returns the folder's absolute path."""
         return str(self._folders(job_id).output)
+
+    def copies(self) -> Iterator[Path]:
+        """Yields none: there is one of everything."""
+        return iter(())
 
     def clear(self, job_id: str) -> None:
         """Removes the folders of all workers that ran it."""

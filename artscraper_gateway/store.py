@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from artscraper_gateway.job_statements import (
     BEGIN_STAGE,
     CANCEL,
     DELETING,
+    FAIL_UNHELD,
     FIND,
     FINISH,
     HOLD,
@@ -26,6 +27,8 @@ from artscraper_gateway.job_statements import (
     TAKE,
     WAITING,
 )
+
+_IDS_AT_ONCE = 500
 
 
 class JobStore:
@@ -163,6 +166,13 @@ class JobStore:
             append_events(connection, [end] if end else [])
         return end is not None
 
+    def fail_unheld(self, job_id: str, reason: str) -> bool:
+        """Ends an open job that nobody holds as error; False when there is no such job."""
+        with self.engine.begin() as connection:
+            end = _end(connection, FAIL_UNHELD, job_id, reason, FAILED)
+            append_events(connection, [end] if end else [])
+        return end is not None
+
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
         """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
         job = self.find(job_id)
@@ -220,6 +230,16 @@ class JobStore:
         query = sa.select(jobs.c.id).where(jobs.c.id == job_id)
         with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
+
+    def which_exist(self, job_ids: Collection[str]) -> set[str]:
+        """Returns those of which there is a row, deleting or not."""
+        wanted, found = sorted(job_ids), set()
+        with reading(self.engine) as connection:
+            for begin in range(0, len(wanted), _IDS_AT_ONCE):
+                some = wanted[begin : begin + _IDS_AT_ONCE]
+                query = sa.select(jobs.c.id).where(jobs.c.id.in_(some))
+                found |= set(connection.execute(query).scalars())
+        return found
 
     def _update(self, where: sa.ColumnElement[bool], **values: Any) -> None:
         with self.engine.begin() as connection:

@@ -86,7 +86,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     if "cpu" in config.queues:
         light.start()
     while not stop.is_set():
-        _put_back_abandoned(heart)
+        _sweep(heart)
         stop.wait(_SWEEP_EVERY_S)
     _drain(config, light, _Leaving(store, heart, observer))
 
@@ -132,6 +132,13 @@ def _show_life(heart: Heartbeats, recorder: Recorder) -> None:
             logging.shutdown()
             os._exit(1)  # at once: its threads still work on jobs that are no longer its own
         time.sleep(BEAT_EVERY_S)
+
+
+def _sweep(heart: Heartbeats) -> None:
+    try:
+        _put_back_abandoned(heart)
+    except sa.exc.SQLAlchemyError as error:
+        _log.warning("nobody can be looked after for now: %s", error.__cause__)
 
 
 def _put_back_abandoned(heart: Heartbeats) -> None:

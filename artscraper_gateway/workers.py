@@ -128,7 +128,9 @@ class _Slot:
                 **self.config.environment(),
                 "PYTHONPATH": search_path,
             },
-            start_new_session=True,  # Ctrl-C in a terminal reaches the gateway alone, which drains
+            # Ctrl-C in a terminal reaches the gateway alone, which drains. No session of its own:
+            # Linux gives each an equal share of the processors, however nice its processes are.
+            process_group=0,
         )
 
     def _wait_for_end(self, process: subprocess.Popen[bytes]) -> None:

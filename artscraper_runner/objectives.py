@@ -81,18 +81,19 @@ def _view(
 ) -> _View:
     latent = encode(original).flatten(1)
     spread = weights.away / _square(latent)
-    pull = torch.zeros_like(latent)
+    pull, offset = torch.zeros_like(latent), 0.0
     if weights.towards or weights.along:
         size = original.shape[-2:]
         sized = functional.interpolate(target, size=size, mode="bilinear", antialias=True)
         way = encode(sized).flatten(1) - latent
-        # -|m - way|^2 / |way|^2 = -|m|^2 / |way|^2 + 2 way . m / |way|^2 - 1
+        # -|m - way|^2 / |way|^2 = -|m|^2 / |way|^2 + 2 way . m / |way|^2 - |way|^2 / |way|^2
         spread = spread - weights.towards / _square(way)
+        offset = -weights.towards * float(way.square().sum() / _square(way))
         pull = pull + (2 * weights.towards + weights.along) / _square(way) * way
     if weights.keep and not torch.equal(original, before):
         gained = encode(before).flatten(1) - latent
         pull = pull + weights.keep / _square(gained) * gained
-    return _View(latent, spread, pull, -weights.towards)
+    return _View(latent, spread, pull, offset)
 
 
 def _square(latent: torch.Tensor) -> torch.Tensor:

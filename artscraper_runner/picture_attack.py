@@ -60,8 +60,7 @@ class PictureAttack:
     def run(self, before: Pixels, controls: Controls, *, may_be_cloaked: bool = True) -> Attacked:
         """Returns `before` plus the attack's change; memory that runs out is met once with less.
 
-        Faces that `before` has cloaked are kept so; where there can be none they are not looked
-        for, which takes a while.
+        Faces that `before` has cloaked are kept so; where there can be none nothing is kept.
 
         Raises:
             Cancelled: the caller asked to stop.

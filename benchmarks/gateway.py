@@ -57,7 +57,7 @@ def main() -> None:
         print(f"empty job, submit to done: median {alone * 1000:.0f} ms")
         print(
             f"memory of all processes (PSS): idle {idle:.0f} MB, after {arguments.jobs} jobs"
-            f" {warm:.0f} MB, after {3 * arguments.jobs} {memory(url):.0f} MB"
+            f" {warm:.0f} MB, after {(1 + len(OFFERED)) * arguments.jobs} {memory(url):.0f} MB"
         )
         print(f"a job in its stage mist, deleted: {_deletions(url, picture)}")
     if arguments.finished:

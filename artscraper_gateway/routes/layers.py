@@ -116,7 +116,7 @@ def _upload_path(used: Gateway, job: Job) -> Path:
 
 def _check_kept(used: Gateway, job_id: str) -> None:
     """What was fetched or made while its job was being deleted must not stay."""
-    if not used.store.exists(job_id):
+    if used.store.find(job_id) is None:
         used.storage.remove(job_id)
         raise NotFound("The job was deleted meanwhile.")
 

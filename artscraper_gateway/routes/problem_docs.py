@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from artscraper_gateway.errors import (
     BrokenPicture,
     DatabaseAway,
+    DiskFull,
     DownloadFailed,
     Forbidden,
     ForbiddenAddress,
@@ -32,7 +33,7 @@ from artscraper_gateway.schemas import ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
 # What any call may meet that asks the database, and one that needs an API key besides.
-OPEN = (GatewayError, DatabaseAway)
+OPEN = (GatewayError, DatabaseAway, DiskFull)
 KEYED = (*OPEN, Unauthorized, Forbidden, RateLimited)
 # What a picture may be refused for, and a job or a batch.
 PICTURE = (TooLarge, UnsupportedPicture, UnsupportedRequestBody, BrokenPicture, InvalidRequest)

@@ -15,11 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from artscraper_gateway.errors import BodyTooLarge, DatabaseAway, GatewayError, InvalidRequest
+from artscraper_gateway.errors import (
+    BodyTooLarge,
+    DatabaseAway,
+    DiskFull,
+    GatewayError,
+    InvalidRequest,
+)
 from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.intake.upload import drain
 from artscraper_gateway.logs import about
-from artscraper_gateway.outages import is_outage
+from artscraper_gateway.outages import is_full, is_outage
 from artscraper_gateway.routes.observation import REQUEST_ID
 from artscraper_gateway.schemas import ProblemDetails
 
@@ -84,6 +90,8 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
+    if is_full(error):
+        return _answer(request, DiskFull("There is no room left; delete jobs, or ask again later."))
     if isinstance(error, SQLAlchemyError) and is_outage(error):
         return _answer(request, DatabaseAway())
     return await _answer_unexpected(request, error)

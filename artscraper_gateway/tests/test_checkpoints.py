@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
+from artscraper_gateway import create_app
 from artscraper_gateway.checkpoints import Checkpoints
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.tests.gateway_process import until
 
+COPY, EMPTY = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)"
 # More than sets the thread to work, and more than what SQLite's own default lets a log have.
 ROWS, ROW_BYTES = 300, 64 * 1024
 
@@ -34,8 +40,8 @@ def engine(config: GatewayConfig) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def write_rows(engine: sa.Engine, count: int = ROWS) -> None:
-    for _ in range(count):
+def write_rows(engine: sa.Engine, rows: int = ROWS) -> None:
+    for _ in range(rows):
         with engine.begin() as connection:
             connection.exec_driver_sql(f"insert into written values (randomblob({ROW_BYTES}))")
 
@@ -50,6 +56,22 @@ def rows_without_the_log(config: GatewayConfig, copy: Path) -> int:
     copy.write_bytes(config.database_path.read_bytes())
     with closing(sqlite3.connect(copy)) as connection:
         return int(connection.execute("select count(*) from written").fetchone()[0])
+
+
+@contextmanager
+def asked(checkpoints: Checkpoints) -> Iterator[list[str]]:
+    """Collects the statements that are sent to the database meanwhile."""
+    statements: list[str] = []
+    connect = checkpoints._connect
+
+    def traced() -> sqlite3.Connection:
+        connection = connect()
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "_connect", traced)
+        yield statements
 
 
 def test_commits_leave_the_log_alone(config: GatewayConfig, engine: sa.Engine) -> None:
@@ -74,12 +96,88 @@ def test_a_reader_keeps_its_view_and_the_rest_is_copied_later(
         reader.execute("begin")
         assert reader.execute("select count(*) from written").fetchone() == (0,)
         write_rows(engine)
-        checkpoints.empty_log()
+        with asked(checkpoints) as statements:
+            checkpoints.empty_log()
+        assert statements and set(statements) == {COPY}, "emptying it would hold commits up"
         assert reader.execute("select count(*) from written").fetchone() == (0,)
         assert log_bytes(config) > 0
     checkpoints.empty_log()
     assert log_bytes(config) == 0
     assert rows_without_the_log(config, tmp_path / "copy") == ROWS
+
+
+def test_a_log_is_not_emptied_while_the_disk_is_slow(
+    config: GatewayConfig, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(engine, 3)
+    checkpoints, seconds = Checkpoints(config.database_path), count(step=0.2)
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    with asked(checkpoints) as statements:
+        checkpoints.empty_log()
+    assert set(statements) == {COPY}
+    monkeypatch.undo()
+    with asked(checkpoints) as statements:
+        checkpoints.empty_log()
+    assert statements == [COPY, EMPTY]
+
+
+def test_one_process_does_it_at_a_time(
+    config: GatewayConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        """A connection that finds another checkpoint being made."""
+
+        statements: ClassVar[list[str]] = []
+
+        def execute(self, statement: str) -> Busy:
+            self.statements.append(statement)
+            return self
+
+        def fetchone(self) -> tuple[int, int, int]:
+            return 1, -1, -1
+
+        def close(self) -> None:
+            pass
+
+    checkpoints = Checkpoints(config.database_path)
+    monkeypatch.setattr(checkpoints, "_connect", Busy)
+    checkpoints.empty_log()
+    assert Busy.statements == [COPY]
+
+
+def test_a_database_that_is_gone_is_not_made_anew(config: GatewayConfig) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        Checkpoints(config.database_path).empty_log()
+    assert not config.database_path.exists()
+
+
+def test_the_thread_goes_on_after_a_failure(
+    config: GatewayConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints, tries, again = Checkpoints(config.database_path), count(1), threading.Event()
+
+    def empty_log() -> None:
+        if next(tries) > 1:
+            again.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("artscraper_gateway.checkpoints._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(checkpoints, "is_worth_it", lambda: True)
+    monkeypatch.setattr(checkpoints, "empty_log", empty_log)
+    checkpoints.start()
+    assert again.wait(30)
+    checkpoints.stop()
+    assert "disk I/O error" in caplog.text
+
+
+def test_a_gateway_on_sqlite_has_the_thread_while_it_runs(config: GatewayConfig) -> None:
+    def runs() -> bool:
+        return "checkpoints" in [thread.name for thread in threading.enumerate()]
+
+    assert not runs()
+    with TestClient(create_app(config.model_copy(update={"worker_concurrency": 0}))):
+        assert runs()
+    assert not runs()
 
 
 def test_the_thread_empties_a_log_that_has_grown_while_others_write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,9 @@ def failing_database(world: World, error: Exception) -> Iterator[None]:
 
 
 OUTAGE = sa.exc.OperationalError("SELECT", None, Exception("away"), connection_invalidated=True)
+NO_ROOM = sqlite3.OperationalError("database or disk is full")
+NO_ROOM.sqlite_errorcode = sqlite3.SQLITE_FULL
+FULL = sa.exc.OperationalError("UPDATE", None, NO_ROOM)
 
 
 def provoke(world: World, method: str, path: str, code: str, patch: Any) -> httpx.Response:
@@ -82,8 +86,8 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
             patch.setattr("artscraper_gateway.routes.limits.default_stages", None)
         with failing_database(world, RuntimeError("broken")):
             return world.call(method, filled(path, **ids), **good)
-    if code == "database-away":
-        with failing_database(world, OUTAGE):
+    if code == "database-away" or (code == "disk-full" and path != "/readyz"):
+        with failing_database(world, OUTAGE if code == "database-away" else FULL):
             return world.call(method, filled(path, **ids), **good)
     if code == "not-found":
         return world.call(method, filled(path, job=NOBODY), **good)
@@ -188,7 +192,8 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
                 assert answer.headers["content-type"] == "application/problem+json", where
                 found = answer.json()
                 # A submission says that it could not store the job.
-                known = {"database-away": ("database-away", "storage-failed")}.get(code, (code,))
+                outages = ("database-away", "disk-full")
+                known = (code, "storage-failed") if code in outages else (code,)
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1

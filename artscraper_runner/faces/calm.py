@@ -67,6 +67,8 @@ class CalmFaces:
 
     def calmed(self, change: torch.Tensor) -> torch.Tensor:
         """Returns a change (1, 3, H, W) of sRGB taken back to what is calm in the faces."""
+        if not self.faces:
+            return change
         calm = change.clone()
         for face in self.faces:
             place = (..., face.oval.rows, face.oval.columns)
@@ -94,9 +96,11 @@ def calm_faces(squares: Sequence[Alignment], start: torch.Tensor, bound: torch.T
     """
     found = [_oval(square, start) for square in squares]
     ovals = [oval for oval in found if oval is not None]
-    quieter = bound.clone()
+    in_face = torch.zeros_like(bound)  # 0..1; a face that was found twice is one face
     for oval in ovals:
-        quieter[..., oval.rows, oval.columns] *= 1 - (1 - _SHARE) * oval.weight
+        place = (..., oval.rows, oval.columns)
+        in_face[place] = torch.maximum(in_face[place], oval.weight)
+    quieter = bound * (1 - (1 - _SHARE) * in_face)
     return CalmFaces(quieter, tuple(_calm_face(oval, start, quieter) for oval in ovals))
 
 

@@ -34,8 +34,8 @@ class StageInput:
     original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
     packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
-    it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, which
-    are then looked for and kept.
+    it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, whose
+    cloaks are then kept.
     """
 
     pixels: NDArray[np.uint8]

@@ -70,6 +70,17 @@ def test_a_face_has_half_the_bound_in_an_oval_that_fades():
     assert torch.equal(calm_faces([], NONE, BOUND).bound, BOUND)
 
 
+def test_a_face_that_is_found_twice_is_one_face():
+    again = Alignment((50.0, 47.0), 46.0, 0.1)
+    bound = calm_faces([FACE, again], NONE, BOUND).bound / BOUND
+    assert bound.min() >= 0.5 - 1e-6
+    assert torch.allclose(calm_faces([FACE, FACE], NONE, BOUND).bound, one_face(), atol=1e-9)
+
+
+def one_face() -> torch.Tensor:
+    return calm_faces([FACE], NONE, BOUND).bound
+
+
 def test_the_oval_turns_with_the_face():
     upright = calm_faces([Alignment((48.0, 48.0), 48.0, 0.0)], NONE, BOUND).bound
     lying = calm_faces([Alignment((48.0, 48.0), 48.0, torch.pi / 2)], NONE, BOUND).bound

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.fleet.servers import PostgresServer, free_port
 
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
+MountDisk = Callable[[str, str], Path]
 OUTAGE_S = 5
 
 
@@ -93,21 +94,39 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        missing("a small disk can only be mounted by root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        missing("a tmpfs cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def mount_disk(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
+    """Mounts a disk of so many bytes, like "512k", as a folder of the test's own."""
+    mounted: list[Path] = []
+
+    def mount(name: str, size: str) -> Path:
+        if os.geteuid() != 0:
+            missing("a small disk can only be mounted by root")
+        folder = tmp_path / name
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+        if subprocess.run(command, check=False, capture_output=True).returncode != 0:
+            missing("a tmpfs cannot be mounted here")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leaves no byte free, and returns the file that took them."""
+    filler = disk / "filler"
+    with filler.open("ab", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    return filler
 
 
 def test_a_full_disk_fails_the_job_and_the_service_goes_on(
-    start_fleet: Start, small_disk: Path, picture: Picture
+    start_fleet: Start, mount_disk: MountDisk, picture: Picture
 ) -> None:
+    small_disk = mount_disk("small", "512k")
     fleet = start_fleet({"output_parent": small_disk / "outputs"})
     fleet.ready_worker(0)
     for light in ({}, {"include_protection": "0", "include_hash_analysis": "0"}):
@@ -117,6 +136,34 @@ def test_a_full_disk_fails_the_job_and_the_service_goes_on(
         assert str(small_disk) not in job["error"]
     job = fleet.ended(fleet.submit(picture(64, 64)))
     assert job["status"] == "done", job["error"]
+
+
+def test_a_disk_that_is_full_with_the_database_on_it(
+    start_fleet: Start, mount_disk: MountDisk, picture: Picture
+) -> None:
+    disk = mount_disk("gateway_jobs", "32m")
+    fleet = start_fleet({"output_parent": disk / "outputs"})
+    assert fleet.web.base_dir == disk
+    worker = fleet.ready_worker(0)
+    before = fleet.submit(picture(64, 64))
+    assert fleet.ended(before)["status"] == "done"
+    job_id = fleet.submit(picture(GATE_WIDTH))
+    fleet.entered()
+    fill(disk)
+    fleet.open_gate()
+    job = fleet.ended(job_id)
+    assert job["status"] == "error" and "No space left on device" in job["error"]
+    filler = fill(disk)
+    with fleet.web.client() as client:
+        light = {"include_protection": "0", "include_hash_analysis": "0"}
+        refused = client.post("/v1/jobs", files={"file": picture(400, 400)}, data=light)
+        assert refused.status_code == 503 and refused.json()["code"] == "storage-failed"
+        deleted = client.delete(f"/v1/jobs/{before}")
+        assert deleted.status_code == 200, deleted.text
+        assert client.get(f"/v1/jobs/{before}").status_code == 404
+    filler.unlink()
+    assert fleet.ended(fleet.submit(picture()))["status"] == "done"
+    assert worker.process.poll() is None, "the worker outlived the full disk"
 
 
 @pytest.fixture

@@ -1,0 +1,171 @@
+"""Deleting jobs on a full disk, beside those who still write, and after an interruption."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from artscraper_gateway import worker
+from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.errors import NotFound
+from artscraper_gateway.folders import READING_PREFIX, JobFolders
+from artscraper_gateway.outages import is_full, is_outage
+from artscraper_gateway.routes.layers import _check_kept
+from artscraper_gateway.tests.test_retention import House
+
+HOUR_S = 3600
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.queue.close()
+    house.engine.dispose()
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> sa.exc.OperationalError:
+    """What SQLite says for want of room."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/small.sqlite3")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table t (x)")
+        connection.exec_driver_sql("pragma max_page_count = 2")
+        with pytest.raises(sa.exc.OperationalError) as caught:
+            connection.exec_driver_sql("insert into t values (zeroblob(100000))")
+    engine.dispose()
+    return caught.value
+
+
+def failing_once(method: Any, error: Exception) -> Any:
+    calls = []
+
+    def call(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise error
+        return method(*given, **named)
+
+    return call
+
+
+def test_a_full_disk_and_a_locked_database_pass_and_a_wrong_question_does_not(
+    home: House, full: sa.exc.OperationalError
+) -> None:
+    assert is_full(full) and is_outage(full)
+    path = home.config.database_path
+    with sqlite3.connect(path) as holder:
+        holder.execute("begin immediate")
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
+        with pytest.raises(sa.exc.OperationalError) as locked, engine.begin() as connection:
+            connection.exec_driver_sql("delete from jobs")
+        with pytest.raises(sa.exc.OperationalError) as wrong, engine.begin() as connection:
+            connection.exec_driver_sql("select nonsense from nowhere")
+        engine.dispose()
+    holder.close()
+    assert is_outage(locked.value) and not is_full(locked.value)
+    assert not is_outage(wrong.value)
+
+
+def test_a_finished_job_makes_room_for_its_own_deletion(
+    home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = home.add(1)
+    once = failing_once(home.store.mark_deleting, full)
+
+    def mark(job_id: str) -> bool:
+        marked: bool = once(job_id)
+        assert not JobFolders.of(job_id, home.config).intake.exists(), "the files went first"
+        return marked
+
+    monkeypatch.setattr(home.store, "mark_deleting", mark)
+    assert home.retention.deletion.delete(job_id)
+    assert home.left() == []
+
+
+def test_an_open_job_keeps_its_files_while_its_deletion_cannot_be_recorded(
+    home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = home.add(1, ended=False)
+    monkeypatch.setattr(home.store, "mark_deleting", failing_once(None, full))
+    with pytest.raises(sa.exc.OperationalError):
+        home.retention.deletion.delete(job_id)
+    assert home.left() == [1]
+
+
+def test_files_that_could_not_be_removed_go_later(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, storage = home.add(1), home.retention.deletion.storage
+    once = failing_once(type(storage).remove, OSError("busy"))
+    monkeypatch.setattr(type(storage), "remove", once)
+    assert home.retention.deletion.delete(job_id)
+    assert home.store.find(job_id) is None and home.left() == [1]
+    home.retention.deletion.finish_interrupted()
+    assert home.left() == []
+
+
+def test_only_uploads_that_nobody_waits_for_any_more_are_abandoned(home: House) -> None:
+    home.add(1)
+    old = [home.config.base_dir / name for name in (f"{2:032x}", f"{READING_PREFIX}old")]
+    young = [home.config.base_dir / name for name in (f"{3:032x}", f"{READING_PREFIX}young")]
+    other = home.config.base_dir / "c2pa"
+    for folder in (*old, *young, other):
+        folder.mkdir()
+        (folder / "image.png").touch()
+    past = home.config.database_path.stat().st_mtime - 2 * HOUR_S
+    for folder in (*old, other, JobFolders.of(f"{1:032x}", home.config).intake):
+        os.utime(folder, (past, past))
+    home.retention.deletion.finish_interrupted()
+    assert [folder.exists() for folder in (*old, *young, other)] == [False] * 2 + [True] * 3
+    assert JobFolders.of(f"{1:032x}", home.config).intake.exists()
+
+
+def test_what_is_made_of_a_job_that_is_being_deleted_does_not_stay(home: House) -> None:
+    job_id = home.add(1)
+    home.store.mark_deleting(job_id)
+    preview = JobFolders.of(job_id, home.config).previews / "small.webp"
+    preview.parent.mkdir(parents=True)
+    preview.touch()
+    deletion: Deletion = home.retention.deletion
+    used: Any = SimpleNamespace(store=home.store, storage=deletion.storage)
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        _check_kept(used, job_id)
+    assert not preview.exists()
+
+
+def test_a_job_that_broke_with_its_workflow_ends_unless_somebody_holds_it(home: House) -> None:
+    for number in (1, 2, 3):
+        home.add(number, ended=False)
+    with home.engine.begin() as connection:
+        connection.execute(sa.text("insert into workers values ('w', 'w', 0)"))
+        connection.execute(
+            sa.text("update jobs set worker = 'w' where id = :id"), {"id": f"{2:032x}"}
+        )
+        connection.execute(
+            sa.text("update workflow_status set status = 'ERROR' where workflow_uuid != :id"),
+            {"id": f"{3:032x}"},
+        )
+    home.retention.run_once()
+    found = [home.store.find(f"{number:032x}") for number in (1, 2, 3)]
+    assert [job and job.status for job in found] == ["error", "queued", "queued"]
+    assert found[0] is not None and found[0].error_code == "failed"
+
+
+def test_a_worker_lives_on_when_it_cannot_look_after_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_: object) -> None:
+        raise sa.exc.OperationalError("select", {}, Exception("gone"))
+
+    monkeypatch.setattr(worker, "_put_back_abandoned", away)
+    heart: Any = None
+    worker._sweep(heart)
+    assert "nobody can be looked after" in caplog.text
