@@ -64,6 +64,7 @@ jobs = sa.Table(
     sa.Column("batch_index", sa.Integer),
     sa.Index("ix_jobs_queued", "status", "queue", "priority", "submitted_at", "owner"),
     sa.Index("ix_jobs_owner", "owner", "submitted_at", "id"),
+    sa.Index("ix_jobs_submitted", "submitted_at", "id"),
     sa.Index("ix_jobs_finished", "finished_at"),
 )
 
