@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import os
 import random
 import sys
@@ -26,7 +25,7 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
-from PIL import Image
+from soak_clients import Clients
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -34,39 +33,12 @@ sys.path.insert(0, str(ROOT))
 from artscraper_gateway.folders import RUNNING, is_job_id  # noqa: E402
 from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402
 
-KEPT_JOBS = 150  # more are deleted again, so that memory is not that of ever more jobs
 SAMPLE_EVERY_S = 1.0
 KILL_EVERY_S = 10.0  # on average; a worker takes about two to start
-END_WITHIN_S = 240.0
 # Of the time. The queue keeps its records for ten minutes, and what each connection to the database
 # remembers of it grows as long.
 WARM_UP = 2 / 3
-NOTHING = {"include_protection": "false", "include_hash_analysis": "false"}
-KINDS: dict[str, tuple[int, dict[str, str]]] = {  # how often, and with which fields
-    "filed": (10, NOTHING),
-    "analysed": (5, {"include_protection": "false"}),
-    "marked": (3, {"include_hash_analysis": "false", "stages": "invisible-watermark"}),
-    "protected": (1, {"include_hash_analysis": "false", "stages": "mist", "strength": "low"}),
-}
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
-
-
-@dataclass
-class Ledger:
-    """What the clients were told."""
-
-    accepted: dict[str, str] = field(default_factory=dict)  # kind by id
-    cancelled: set[str] = field(default_factory=set)
-    deleted: set[str] = field(default_factory=set)  # or being deleted
-    twice: int = 0  # one key, two jobs
-    odd: Counter[str] = field(default_factory=Counter)  # answers that nobody should get
-    submit_s: list[float] = field(default_factory=list)
-    status_s: list[float] = field(default_factory=list)
-    kills: int = 0
-
-    @property
-    def there(self) -> list[str]:
-        return [job_id for job_id in self.accepted if job_id not in self.deleted]
+SLOPE_MB_H = 1.0  # of the web process, at most; an hour and more of soaking tells
 
 
 @dataclass
@@ -74,112 +46,24 @@ class Soak:
     """One run against one gateway."""
 
     gateway: GatewayProcess
-    client: httpx.AsyncClient
-    draw: random.Random
-    ledger: Ledger = field(default_factory=Ledger)
+    clients: Clients
     samples: list[tuple[float, float, int, float]] = field(default_factory=list)
+    kills: int = 0
 
     async def run(self, seconds: float, clients: int) -> None:
         """Works for so long, then waits for the last job's end."""
         ends = time.monotonic() + seconds
-        loops: list[Callable[[], Awaitable[None]]] = [self._act] * clients
+        loops: list[Callable[[], Awaitable[None]]] = [self.clients.act] * clients
         loops += [self._kill, self._sample]
         await asyncio.gather(*(_until(ends, loop) for loop in loops))
-        deadline = time.monotonic() + END_WITHIN_S
-        for job_id in self.ledger.there:
-            while (await self._state(job_id)).get("status") in ("queued", "running"):
-                if time.monotonic() > deadline:
-                    return
-                await asyncio.sleep(0.1)
-
-    async def _act(self) -> None:
-        actions = [self._submit, self._submit_batch, self._submit_twice]
-        weights = [8, 1, 1]
-        if self.ledger.there:
-            actions += [self._look, self._cancel, self._delete]
-            crowded = len(self.ledger.there) > KEPT_JOBS
-            weights += [12, 1, 40 if crowded else 2]
-        await self.draw.choices(actions, weights)[0]()
-        await asyncio.sleep(self.draw.expovariate(8))
-
-    def _job(self) -> tuple[str, dict[str, str], tuple[str, bytes]]:
-        names = list(KINDS)
-        kind = self.draw.choices(names, [KINDS[name][0] for name in names])[0]
-        return kind, KINDS[kind][1], ("picture", _picture(self.draw))
-
-    async def _submit(self, key: str | None = None) -> None:
-        kind, fields, picture = self._job()
-        await self._post("/v1/jobs", kind, fields, [picture], key)
-
-    async def _submit_batch(self) -> None:
-        kind, fields, picture = self._job()
-        more = [("picture", _picture(self.draw)) for _ in range(self.draw.randint(1, 4))]
-        await self._post("/v1/batches", kind, fields, [picture, *more], None)
-
-    async def _submit_twice(self) -> None:
-        """At once, and again later, as a client does that had no answer."""
-        kind, fields, picture = self._job()
-        key = f"{self.draw.getrandbits(64):x}"
-        same = ("/v1/jobs", kind, fields, [picture], key)
-        found = set().union(*await asyncio.gather(self._post(*same), self._post(*same)))
-        self.ledger.twice += len(found) > 1
-
-    async def _post(
-        self,
-        path: str,
-        kind: str,
-        fields: dict[str, str],
-        pictures: list[tuple[str, bytes]],
-        key: str | None,
-    ) -> set[str]:
-        headers = {"Idempotency-Key": key} if key else {}
-        files = [("file", picture) for picture in pictures]
-        begun = time.perf_counter()
-        answer = await self.client.post(path, files=files, data=fields, headers=headers)
-        self.ledger.submit_s.append(time.perf_counter() - begun)
-        if not self._is_expected(answer, 200):
-            return set()
-        told = answer.json()
-        ids = {job["job_id"] for job in told.get("jobs", [told])}
-        if len(ids) != len(pictures):
-            self.ledger.odd[f"{len(ids)} jobs of {len(pictures)} pictures"] += 1
-        self.ledger.accepted.update(dict.fromkeys(ids, kind))
-        return ids
-
-    async def _look(self) -> None:
-        await self._state(self.draw.choice(self.ledger.there))
-
-    async def _state(self, job_id: str) -> dict[str, Any]:
-        begun = time.perf_counter()
-        answer = await self.client.get(f"/v1/jobs/{job_id}")
-        self.ledger.status_s.append(time.perf_counter() - begun)
-        if job_id in self.ledger.deleted:
-            return {}
-        return dict(answer.json()) if self._is_expected(answer, 200) else {}
-
-    async def _cancel(self) -> None:
-        job_id = self.draw.choice(self.ledger.there)
-        self.ledger.cancelled.add(job_id)
-        answer = await self.client.post(f"/v1/jobs/{job_id}/cancel")
-        if job_id not in self.ledger.deleted:
-            self._is_expected(answer, 200)
-
-    async def _delete(self) -> None:
-        job_id = self.draw.choice(self.ledger.there)
-        self.ledger.deleted.add(job_id)
-        self._is_expected(await self.client.delete(f"/v1/jobs/{job_id}"), 200)
-
-    def _is_expected(self, answer: httpx.Response, status: int) -> bool:
-        if answer.status_code != status:
-            self.ledger.odd[f"{answer.request.method} {answer.status_code}: {answer.text}"] += 1
-        return answer.status_code == status
+        await self.clients.until_all_have_ended()
 
     async def _kill(self) -> None:
-        await asyncio.sleep(self.draw.expovariate(1 / KILL_EVERY_S))
+        await asyncio.sleep(self.clients.draw.expovariate(1 / KILL_EVERY_S))
         workers = [child for child in self.gateway.workers() if _is_worker(child)]
         if workers:
-            self.draw.choice(workers).kill()
-            self.ledger.kills += 1
+            self.clients.draw.choice(workers).kill()
+            self.kills += 1
 
     async def _sample(self) -> None:
         web = psutil.Process(self.gateway.pid)
@@ -189,7 +73,7 @@ class Soak:
 
     async def account(self) -> dict[str, int]:
         """Counts what is lost, there twice, or left behind; all should be 0."""
-        ledger, listed = self.ledger, await self._listed()
+        ledger, listed = self.clients.ledger, await self._listed()
         states = {job["job_id"]: job for job in listed}
         there = set(ledger.there)
         done = [job["job_id"] for job in listed if job["status"] == "done"]
@@ -222,32 +106,24 @@ class Soak:
         params: dict[str, Any] = {"page_size": 1000}
         found: list[dict[str, Any]] = []
         while True:
-            page = (await self.client.get("/v1/jobs", params=params)).json()
+            page = (await self.clients.client.get("/v1/jobs", params=params)).json()
             found += page["jobs"]
             if page["next_page_token"] is None:
                 return found
             params["page_token"] = page["next_page_token"]
 
     async def _is_whole(self, job_id: str) -> bool:
-        answer = await self.client.get(f"/v1/jobs/{job_id}/result")
-        if not self._is_expected(answer, 200):
+        answer = await self.clients.client.get(f"/v1/jobs/{job_id}/result")
+        if not self.clients.is_expected(answer, 200):
             return False
         layers = answer.json()["summary"]["layers"]
-        asked = {"marked": 2, "protected": 2}.get(self.ledger.accepted.get(job_id, ""), 1)
+        asked = {"marked": 2, "protected": 2}.get(self.clients.ledger.accepted.get(job_id, ""), 1)
         return len(layers) == asked and all(Path(layer["path"]).is_file() for layer in layers)
 
 
 async def _until(ends: float, act: Callable[[], Awaitable[None]]) -> None:
     while time.monotonic() < ends:
         await act()
-
-
-def _picture(draw: random.Random) -> bytes:
-    width, height = draw.randint(40, 160), draw.randint(40, 160)
-    noise = np.frombuffer(draw.randbytes(width * height * 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise.reshape(height, width, 3)).save(buffer, draw.choice(FORMATS))
-    return buffer.getvalue()
 
 
 def _is_worker(process: psutil.Process) -> bool:
@@ -303,7 +179,7 @@ async def _soak(gateway: GatewayProcess, arguments: argparse.Namespace) -> dict[
     async with httpx.AsyncClient(
         base_url=gateway.base_url, timeout=120, trust_env=False, limits=limits
     ) as client:
-        soak = Soak(gateway, client, random.Random(arguments.seed))
+        soak = Soak(gateway, Clients(client, random.Random(arguments.seed)))
         await soak.run(arguments.minutes * 60, arguments.clients)
         account = await soak.account()
     _print(soak, account)
@@ -311,13 +187,13 @@ async def _soak(gateway: GatewayProcess, arguments: argparse.Namespace) -> dict[
 
 
 def _print(soak: Soak, account: dict[str, int]) -> None:
-    ledger = soak.ledger
+    ledger = soak.clients.ledger
     kinds = ", ".join(
         f"{count} {kind}" for kind, count in Counter(ledger.accepted.values()).items()
     )
     print(f"{len(ledger.accepted)} jobs accepted: {kinds}")
     print(
-        f"{ledger.kills} workers killed, {len(ledger.cancelled)} jobs cancelled,"
+        f"{soak.kills} workers killed, {len(ledger.cancelled)} jobs cancelled,"
         f" {len(ledger.deleted)} deleted; load {os.getloadavg()[0]:.1f}"
     )
     for answer, count in ledger.odd.items():
@@ -331,7 +207,8 @@ def _print(soak: Soak, account: dict[str, int]) -> None:
     slope, error = _slope(warm)
     print(
         f"web process: {warm[0][1]:.1f} MB when warm, {warm[-1][1]:.1f} MB at the end,"
-        f" {slope:+.2f} MB an hour (standard error {error:.2f}, {len(warm)} samples);"
+        f" {slope:+.2f} MB an hour (standard error {error:.2f}, {len(warm)} samples;"
+        f" under {SLOPE_MB_H:g} wanted: {'reached' if slope < SLOPE_MB_H else 'MISSED'});"
         f" {warm[0][2]} file descriptors when warm, {warm[-1][2]} at the end"
     )
     half = len(warm) // 2
