@@ -20,7 +20,7 @@ from tests.fleet.fleet import Fleet, files_of
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 WORKERS = 3
-RANDOM_KILLS = (16, pytest.param(40, marks=pytest.mark.slow))  # on each kind of database
+RANDOM_KILLS = (30, pytest.param(100, marks=pytest.mark.slow))  # on each kind of database
 LIGHT = {"include_protection": "0", "include_hash_analysis": "0"}
 # Blame is another test's subject: here a job may lose as many workers as chance wants.
 PATIENT = {"max_stage_attempts": 20, "worker_timeout": 2}
