@@ -25,7 +25,7 @@ class GatewayError(Exception):
 
 
 class InvalidRequest(GatewayError):
-    """A field is missing, unknown or has a value that is not valid."""
+    """A field is missing, unknown or not valid, or a batch has more jobs than may ever wait."""
 
     status = 422
     code = "invalid-request"
@@ -151,7 +151,7 @@ class Forbidden(GatewayError):
 
 
 class QueueFull(GatewayError):
-    """As many jobs wait as may."""
+    """So many jobs wait that there is no room for what came."""
 
     status = 429
     code = "queue-full"

@@ -21,7 +21,7 @@ from dbos import DBOSClient
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
 from artscraper_gateway.database import batches, jobs
-from artscraper_gateway.errors import QueueFull, StorageFailed
+from artscraper_gateway.errors import InvalidRequest, QueueFull, StorageFailed
 from artscraper_gateway.idempotency import IdempotencyClaim, claim
 from artscraper_gateway.job_listing import ShownJob
 from artscraper_gateway.job_records import NewJob
@@ -67,6 +67,19 @@ class Terms:
     max_queued: int | None = None
     owner_max_queued: int | None = None
 
+    def check_size(self, count: int) -> None:
+        """Refuses a batch of so many jobs if it would find no room in an empty queue.
+
+        Raises:
+            InvalidRequest: it would find none.
+        """
+        limits = [each for each in (self.max_queued, self.owner_max_queued) if each is not None]
+        if limits and count > min(limits):
+            raise InvalidRequest(
+                f"expected a batch of at most {min(limits)} jobs, for no more may wait at a time;"
+                f" found {count}; split it into smaller batches"
+            )
+
 
 @dataclass(frozen=True)
 class NewBatch:
@@ -96,7 +109,7 @@ class JobQueue:
         Returns the queued job, or the id of the one that the idempotency key led to before.
 
         Raises:
-            QueueFull: as many jobs wait as may.
+            QueueFull: so many jobs wait that there is no room for what came.
             IdempotencyKeyReused: the key came with another payload before.
             StorageFailed: the database would not take it.
         """
@@ -105,7 +118,7 @@ class JobQueue:
             if before is not None:
                 return before
             job = self._store.add(connection, new)
-            position = self._check_room(connection, new, terms)
+            position = self._check_room(connection, [new], terms)
             self._enqueue(connection, new)
         return ShownJob(job, position)
 
@@ -120,17 +133,21 @@ class JobQueue:
         """Adds a batch with all its jobs, or nothing; raises as `submit`.
 
         Returns the batch's id, or that of the one that the idempotency key led to before.
+
+        Raises:
+            InvalidRequest: it has more jobs than may wait, so that there is never room.
         """
         with self._transaction() as connection:
             before = claim(connection, asked, batch.id) if asked else None
             if before is not None:
                 return before
+            terms.check_size(len(new))
             connection.execute(sa.insert(batches), {**vars(batch), "owner": terms.owner})
             for each in new:
                 self._store.add(connection, each)
                 self._enqueue(connection, each)
             if new:
-                self._check_room(connection, new[-1], terms)
+                self._check_room(connection, new, terms)
         return batch.id
 
     def knows(self, job_id: str) -> bool:
@@ -180,16 +197,20 @@ class JobQueue:
         except sa.exc.OperationalError as error:
             raise StorageFailed("The job could not be recorded; try again later.") from error
 
-    def _check_room(self, connection: sa.Connection, last: NewJob, terms: Terms) -> int:
-        """Returns which `last`, which has just been added, is in its queue, from 1."""
+    def _check_room(self, connection: sa.Connection, new: Sequence[NewJob], terms: Terms) -> int:
+        """Returns which the last of `new`, which have just been added, is in its queue, from 1."""
+        last = new[-1]
         values = {"of_owner": terms.owner, "in_queue": last.queue, "at_least": last.priority}
         queued = connection.execute(_COUNT_QUEUED, values).mappings().one()
-        for count, limit in (
-            (queued["all"], terms.max_queued),
-            (queued["own"], terms.owner_max_queued),
+        for jobs_of, count, limit in (
+            ("jobs", queued["all"], terms.max_queued),
+            ("jobs of this API key", queued["own"], terms.owner_max_queued),
         ):
             if limit is not None and count > limit:
-                raise QueueFull(f"{limit} jobs may wait at a time, and do; try again later.")
+                raise QueueFull(
+                    f"{count - len(new)} {jobs_of} wait, {limit} may, and {len(new)} came;"
+                    " try again later."
+                )
         return int(queued["ahead"])
 
     def _enqueue(self, connection: sa.Connection, new: NewJob) -> None:

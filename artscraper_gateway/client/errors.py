@@ -81,7 +81,7 @@ class UnsatisfiableRange(Problem):
 
 
 class InvalidRequest(Problem):
-    """422: an option is unknown or has a value that is not valid."""
+    """422: an option is unknown or not valid, or a batch has more jobs than may ever wait."""
 
 
 class RejectedInput(InvalidRequest):
@@ -97,7 +97,7 @@ class TooManyRequests(Problem):
 
 
 class QueueFull(TooManyRequests):
-    """429: as many jobs wait as may."""
+    """429: so many jobs wait that there is no room for what came."""
 
 
 class GatewayFailed(Problem):

@@ -63,7 +63,7 @@ _DETAILS = {
     " send a new key with it.",
     "unauthorized": "Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.",
     "forbidden": "This API key has not the scope submit.",
-    "queue-full": "10000 jobs may wait at a time, and do; try again later.",
+    "queue-full": "10000 jobs wait, 10000 may, and 1 came; try again later.",
     "rate-limited": "This API key may be used 60/min; try again in 3 s.",
     "unsatisfiable-range": "The file has 512 bytes; the range begins behind its end.",
     "too-busy": "Too many pictures are being read; try again in a moment.",

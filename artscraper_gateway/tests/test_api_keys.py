@@ -206,6 +206,11 @@ def test_a_key_may_have_a_queue_of_its_own_length(
 
         assert [status(many) for _ in range(3)] == [200] * 3
         assert [status(few) for _ in range(3)] == [200, 200, 429]
+        full = client.post("/v1/jobs", files=files, headers=few).json()["detail"]
+        assert full.startswith("2 jobs of this API key wait, 2 may, and 1 came;")
+        three = [("file", picture(64, 64))] * 3
+        large = client.post("/v1/batches", files=three, headers=few)
+        assert large.status_code == 422 and "at most 2 jobs" in large.json()["detail"]
 
 
 def test_a_revoked_key_is_useless_and_opens_nothing(start_gateway: Start, tmp_path: Path) -> None:

@@ -122,10 +122,34 @@ def test_a_full_queue_is_429_until_there_is_room(start_gateway: Start, picture: 
         for url in ("/v1/jobs", "/v1/batches"):
             answer = send(client, content, "full", url=url)
             assert answer.status_code == 429 and answer.json()["code"] == "queue-full"
+            assert answer.json()["detail"].startswith("3 jobs wait, 3 may, and 1 came;")
             assert int(answer.headers["retry-after"]) >= 1
         assert folders(gateway) == 3
         client.post(f"/v1/jobs/{ids[0]}/cancel")
         assert send(client, content, "full").status_code == 200
+
+
+def test_a_batch_without_room_is_told_the_counts_and_one_beyond_the_limit_to_be_split(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_queued=10)
+    content = picture(64, 64)
+    with gateway.client() as client:
+
+        def batch(pictures: int, *broken: bytes) -> httpx.Response:
+            files = [("file", each) for each in [content] * pictures + list(broken)]
+            return client.post("/v1/batches", files=files, data=LIGHT)
+
+        assert batch(2).status_code == 200
+        full = batch(9)
+        assert full.status_code == 429 and full.json()["code"] == "queue-full"
+        assert full.json()["detail"].startswith("2 jobs wait, 10 may, and 9 came;")
+        large = batch(12)
+        assert large.status_code == 422 and large.json()["code"] == "invalid-request"
+        assert "at most 10 jobs" in large.json()["detail"]
+        assert "12" in large.json()["detail"] and "split" in large.json()["detail"]
+        assert folders(gateway) == 2
+        assert batch(8, b"no picture", b"none").status_code == 200, "what is refused needs no room"
 
 
 def test_a_batch_is_a_job_for_each_picture_and_one_zip(
