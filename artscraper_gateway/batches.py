@@ -17,13 +17,17 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from artscraper_gateway.database import batches, jobs, reading
-from artscraper_gateway.errors import GatewayError, StorageFailed
+from artscraper_gateway.errors import (
+    ForbiddenAddress,
+    GatewayError,
+    InvalidRequest,
+    StorageFailed,
+)
 from artscraper_gateway.figures import REJECTIONS
-from artscraper_gateway.idempotency import IdempotencyClaim, fingerprint
 from artscraper_gateway.job_queue import NewBatch, Terms
 from artscraper_gateway.job_records import FINISHED, Job, NewJob
 from artscraper_gateway.job_statements import DELETING
-from artscraper_gateway.submission import Offer, Submission
+from artscraper_gateway.submission import Offer, Submission, claim_of
 
 _DOWNLOADS_AT_ONCE = 8
 
@@ -72,7 +76,10 @@ class Batches:
                 stored; nothing was accepted.
         """
         submission = self.submission
-        requests = [submission.choices.request(offer.options) for offer in offers]
+        requests = [self._request(index, offer) for index, offer in enumerate(offers)]
+        answer = await submission.find_answer("batch", offers, terms, key)
+        if answer is not None:
+            return answer
         ids = [uuid.uuid4().hex for _ in offers]
         taken: str | None = None
         batch_id = uuid.uuid4().hex
@@ -114,6 +121,14 @@ class Batches:
         with self.submission.listing.engine.begin() as connection:
             connection.execute(sa.delete(batches).where(batches.c.id == batch_id))
 
+    def _request(self, index: int, offer: Offer) -> dict[str, Any]:
+        try:
+            return self.submission.choices.request(offer.options)
+        except (InvalidRequest, ForbiddenAddress) as error:
+            if offer.name is None:  # a form has options for all
+                raise
+            raise type(error)(f"items.{index}: {error.detail}") from error
+
     async def _stage(
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms
     ) -> NewJob | GatewayError:
@@ -137,21 +152,15 @@ class Batches:
         terms: Terms,
         key: str | None,
     ) -> str:
-        new, refused, sent = [], [], []
-        for index, (offer, outcome) in enumerate(zip(offers, outcomes, strict=True)):
+        new, refused = [], []
+        for index, outcome in enumerate(outcomes):
             if isinstance(outcome, GatewayError):
-                row = {"index": index, "code": outcome.code, "detail": outcome.detail}
-                refused.append(row)
-                sent.append(row)
+                refused.append({"index": index, "code": outcome.code, "detail": outcome.detail})
                 continue
             new.append(NewJob(**{**vars(outcome), "batch_id": batch_id, "batch_index": index}))
-            if key is not None:
-                sent.append(self.submission.payload(offer, outcome))
         if not new:
             raise next(each for each in outcomes if isinstance(each, GatewayError))
-        asked = None
-        if key is not None:
-            asked = IdempotencyClaim(terms.owner, key, fingerprint("batch", sent))
+        asked = None if key is None else claim_of("batch", offers, terms, key)
         for each in new:
             self.submission.keep(each)
         batch = NewBatch(batch_id, time.time(), refused)

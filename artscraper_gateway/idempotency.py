@@ -17,6 +17,7 @@ from artscraper_gateway.database import batches, idempotency_keys, jobs
 from artscraper_gateway.errors import IdempotencyKeyReused, InvalidRequest
 
 KEPT_S = 24 * 3600.0
+Kind = Literal["job", "batch"]
 _KEY = re.compile(r"[!-~]{1,255}")
 
 _table = idempotency_keys.c
@@ -45,7 +46,7 @@ def checked_key(header: str | None) -> str | None:
     return key
 
 
-def fingerprint(kind: Literal["job", "batch"], sent: Sequence[dict[str, Any]]) -> str:
+def fingerprint(kind: Kind, sent: Sequence[dict[str, Any]]) -> str:
     """Returns a digest of what was sent: the options of each picture, and what names or is it."""
     text = json.dumps([kind, sent], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

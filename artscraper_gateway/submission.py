@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +26,7 @@ from artscraper_gateway.errors import (
 )
 from artscraper_gateway.figures import JOBS_ACCEPTED, Recorder
 from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.idempotency import IdempotencyClaim, find_answer, fingerprint
+from artscraper_gateway.idempotency import IdempotencyClaim, Kind, find_answer, fingerprint
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms, queue_for
 from artscraper_gateway.job_records import NewJob
@@ -46,6 +45,7 @@ _INCOMING = "incoming"
 # Write a picture to the path they are given.
 ThreadReceiver = Callable[[Path], None]
 Receiver = Callable[[Path], Awaitable[object]] | ThreadReceiver
+Digest = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,16 @@ class Offer:
 
     A plain function is called in the thread that also checks and enqueues: every hop between
     threads is paid for by each submission. `targets` write the caller's own pictures for stages,
-    by the names of their fields. `name` is what the picture is named by; None = its bytes are sent.
+    by the names of their fields. `name` is what the picture is named by; None = its bytes are sent,
+    and `content` and `target_contents` return the digests of what was sent.
     """
 
     receive: Receiver
     options: JobOptions
     targets: Mapping[str, ThreadReceiver] = field(default_factory=dict)
     name: str | None = None
+    content: Digest | None = None
+    target_contents: Mapping[str, Digest] = field(default_factory=dict)
 
     @property
     def is_fetched(self) -> bool:
@@ -89,16 +92,29 @@ class Submission:
                 was accepted.
         """
         request = self.choices.request(offer.options)
-        if key is not None and offer.name is not None:  # known before anything is fetched
-            asked = IdempotencyClaim(terms.owner, key, fingerprint("job", [payload(offer)]))
-            answer = await run_sync(find_answer, self.listing.engine, asked)
-            if answer is not None:
-                return await run_sync(self._again, answer)
+        answer = await self.find_answer("job", [offer], terms, key)
+        if answer is not None:
+            return await run_sync(self._again, answer)
         job_id = uuid.uuid4().hex
         async with self.folder(job_id):
             await self.fetch(offer, job_id)
             enqueue = partial(self._enqueue, offer, request, job_id, terms, key)
             return await run_sync(enqueue, limiter=self.threads)
+
+    async def find_answer(
+        self, kind: Kind, offers: Sequence[Offer], terms: Terms, key: str | None
+    ) -> str | None:
+        """Returns what the key led to before, for pictures that are named; fetches none of them.
+
+        None where the key is free, or pictures were sent.
+
+        Raises:
+            IdempotencyKeyReused: it came with another payload before.
+        """
+        if key is None or any(offer.name is None for offer in offers):
+            return None
+        asked = claim_of(kind, offers, terms, key)
+        return await run_sync(find_answer, self.listing.engine, asked)
 
     async def fetch(self, offer: Offer, job_id: str) -> None:
         """Fetches a picture that comes over the network into the job's folder."""
@@ -133,16 +149,6 @@ class Submission:
             priority=offer.options.priority,
             callback_url=offer.options.callback_url,
             disk_bytes=(folder / source).stat().st_size,
-        )
-
-    def payload(self, offer: Offer, new: NewJob) -> dict[str, Any]:
-        """Returns what was sent, for the fingerprint that goes with an idempotency key. Blocks."""
-        folder = JobFolders.of(new.id, self.config).input
-        files = new.request.get("target_files", {})
-        return payload(
-            offer,
-            content=None if offer.name is not None else _digest(folder / new.source),
-            targets={name: _digest(folder / file) for name, file in files.items()},
         )
 
     @asynccontextmanager
@@ -202,11 +208,7 @@ class Submission:
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms, key: str | None
     ) -> ShownJob:
         new = self.stage(offer, request, job_id, terms)
-        asked = None
-        if key is not None:
-            asked = IdempotencyClaim(
-                terms.owner, key, fingerprint("job", [self.payload(offer, new)])
-            )
+        asked = None if key is None else claim_of("job", [offer], terms, key)
         self.keep(new)
         accepted = self.queue.submit(new, terms, asked=asked)
         if isinstance(accepted, str):
@@ -229,14 +231,19 @@ class Submission:
         return target.name
 
 
-def payload(
-    offer: Offer, *, content: str | None = None, targets: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """Returns what was sent: the options, and the picture's name or the digest of its content."""
-    options = offer.options.model_dump(exclude_unset=True)
-    return {"options": options, "name": offer.name, "content": content, "targets": targets or {}}
+def claim_of(kind: Kind, offers: Sequence[Offer], terms: Terms, key: str) -> IdempotencyClaim:
+    """Returns the claim of a key for what was asked, whatever becomes of it.
+
+    Blocks where pictures were sent.
+    """
+    sent = [_payload(offer) for offer in offers]
+    return IdempotencyClaim(terms.owner, key, fingerprint(kind, sent))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _payload(offer: Offer) -> dict[str, Any]:
+    return {
+        "options": offer.options.model_dump(exclude_unset=True),
+        "name": offer.name,
+        "content": None if offer.content is None else offer.content(),
+        "targets": {name: digest() for name, digest in offer.target_contents.items()},
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,16 +106,34 @@ async def drain(request: Request) -> None:
         return
 
 
-def save_upload(upload: UploadFile, destination: Path, *, max_bytes: int) -> None:
-    """Copies an uploaded picture to `destination`. Blocks.
+class UploadedPicture:
+    """A picture of a form. A batch reads one several times, from several threads. Blocks."""
 
-    Raises:
-        TooLarge: it has more than `max_bytes`.
-        StorageFailed: the disk would not take it.
-    """
-    with bounded_file(destination, max_bytes=max_bytes) as file:
-        while chunk := upload.file.read(CHUNK_BYTES):
-            file.append(chunk)
+    def __init__(self, upload: UploadFile, *, max_bytes: int) -> None:
+        self._file = upload.file
+        self._max_bytes = max_bytes
+        self._turn = threading.Lock()  # the file has one position
+
+    def save(self, destination: Path) -> None:
+        """Copies the picture to `destination`.
+
+        Raises:
+            TooLarge: it has more than `max_bytes`.
+            StorageFailed: the disk would not take it.
+        """
+        with self._turn, bounded_file(destination, max_bytes=self._max_bytes) as file:
+            self._file.seek(0)
+            while chunk := self._file.read(CHUNK_BYTES):
+                file.append(chunk)
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of its bytes in hex digits."""
+        sha256 = hashlib.sha256()
+        with self._turn:
+            self._file.seek(0)
+            while chunk := self._file.read(CHUNK_BYTES):
+                sha256.update(chunk)
+        return sha256.hexdigest()
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
 from artscraper_gateway.intake.download import download
 from artscraper_gateway.intake.local_path import copy_local
-from artscraper_gateway.intake.upload import bounded_request, save_upload, uploaded_form
+from artscraper_gateway.intake.upload import UploadedPicture, bounded_request, uploaded_form
 from artscraper_gateway.routes.problems import invalid_request
 from artscraper_gateway.schemas import MAX_BATCH, BatchByReference, JobByReference, JobOptions
 from artscraper_gateway.submission import Offer
@@ -43,7 +42,8 @@ async def offered_job(request: Request, config: GatewayConfig) -> AsyncIterator[
             upload = form.get("file")
             if not isinstance(upload, UploadFile):
                 raise InvalidRequest("file: expected a picture in this form field, found none")
-            yield _uploaded(upload, form, _form_options(form), limit)
+            picture = UploadedPicture(upload, max_bytes=limit)
+            yield _uploaded(picture, _targets(form, limit), _form_options(form))
         return
     body = await bounded_request(request, _MAX_JSON_BYTES).body()
     yield _named(_validated(JobByReference.model_validate_json, body), config)
@@ -64,11 +64,17 @@ async def offered_batch(request: Request, config: GatewayConfig) -> AsyncIterato
                     f" found {len(uploads)}"
                 )
             limit = config.max_upload_bytes
-            yield [_uploaded(upload, form, options, limit) for upload in uploads]
+            targets = _targets(form, limit)
+            pictures = [UploadedPicture(upload, max_bytes=limit) for upload in uploads]
+            yield [_uploaded(picture, targets, options) for picture in pictures]
         return
     body = await bounded_request(request, _MAX_BATCH_JSON_BYTES).body()
     asked: BatchByReference = _validated(BatchByReference.model_validate_json, body)
-    yield [_named(_validated(JobByReference.model_validate, item), config) for item in asked.each()]
+    items = [
+        _validated(JobByReference.model_validate, item, at=("items", index))
+        for index, item in enumerate(asked.each())
+    ]
+    yield [_named(item, config) for item in items]
 
 
 def _is_form(request: Request) -> bool:
@@ -78,13 +84,24 @@ def _is_form(request: Request) -> bool:
     return media_type == "multipart/form-data"
 
 
-def _uploaded(upload: UploadFile, form: FormData, options: JobOptions, limit: int) -> Offer:
-    targets = {
-        name: partial(save_upload, sent, max_bytes=limit)
+def _targets(form: FormData, limit: int) -> dict[str, UploadedPicture]:
+    return {
+        name: UploadedPicture(sent, max_bytes=limit)
         for name in _TARGETS
         if isinstance(sent := form.get(name), UploadFile)
     }
-    return Offer(partial(save_upload, upload, max_bytes=limit), options, targets)
+
+
+def _uploaded(
+    picture: UploadedPicture, targets: Mapping[str, UploadedPicture], options: JobOptions
+) -> Offer:
+    return Offer(
+        picture.save,
+        options,
+        targets={name: target.save for name, target in targets.items()},
+        content=picture.digest,
+        target_contents={name: target.digest for name, target in targets.items()},
+    )
 
 
 def _named(asked: JobByReference, config: GatewayConfig) -> Offer:
@@ -127,8 +144,8 @@ def _form_options(form: FormData) -> JobOptions:
     return options
 
 
-def _validated(validate: Any, value: Any) -> Any:
+def _validated(validate: Any, value: Any, *, at: tuple[str | int, ...] = ()) -> Any:
     try:
         return validate(value)
     except ValidationError as error:
-        raise invalid_request(error) from error
+        raise invalid_request(error, at=at) from error

@@ -43,9 +43,10 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
-def invalid_request(error: ValidationError) -> InvalidRequest:
-    """Returns what pydantic found, as one readable sentence a field."""
-    return InvalidRequest(_sentences(error.errors(include_url=False, include_context=False)))
+def invalid_request(error: ValidationError, *, at: tuple[str | int, ...] = ()) -> InvalidRequest:
+    """Returns what pydantic found, as one readable sentence a field; `at` is what they are in."""
+    found = error.errors(include_url=False, include_context=False)
+    return InvalidRequest(_sentences([{**row, "loc": (*at, *row["loc"])} for row in found]))
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:

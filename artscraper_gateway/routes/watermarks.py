@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -18,7 +17,7 @@ from artscraper_gateway.errors import (
     UnsupportedRequestBody,
 )
 from artscraper_gateway.folders import READING_PREFIX
-from artscraper_gateway.intake.upload import save_upload, uploaded_form
+from artscraper_gateway.intake.upload import UploadedPicture, uploaded_form
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import PICTURE_BODY
 from artscraper_gateway.routes.problem_docs import PICTURE, problems
@@ -42,7 +41,7 @@ async def read_watermark(request: Request, used: Reader) -> WatermarkReading:
             upload = form.get("file")
             if not isinstance(upload, UploadFile):
                 raise InvalidRequest("file: expected a picture in this form field, found none")
-            await run_sync(partial(save_upload, upload, folder / "picture", max_bytes=limit))
+            await run_sync(UploadedPicture(upload, max_bytes=limit).save, folder / "picture")
         await run_sync(used.submission.check_header, folder / "picture")
         found = await used.reader.read(folder / "picture")
     finally:

@@ -33,7 +33,8 @@ def folders(gateway: GatewayProcess) -> int:
 
 @pytest.fixture
 def idle(start_gateway: Start) -> GatewayProcess:
-    return start_gateway(worker_concurrency=0, local_roots=str(SAMPLES[0].parent))
+    roots = f"{SAMPLES[0].parent},."
+    return start_gateway(worker_concurrency=0, local_roots=roots)
 
 
 def test_the_same_key_and_payload_is_the_same_job(idle: GatewayProcess, picture: Picture) -> None:
@@ -218,16 +219,73 @@ def test_a_batch_of_names_with_options_for_all_and_for_one(idle: GatewayProcess)
         assert other.status_code == 422
 
 
+@pytest.mark.parametrize("is_there_first", [False, True])
+def test_a_batch_of_names_is_the_same_whatever_has_become_of_its_pictures(
+    idle: GatewayProcess, picture: Picture, is_there_first: bool
+) -> None:
+    changing = idle.home / "changing.png"
+    if is_there_first:
+        changing.write_bytes(picture(64, 64))
+    body = {"items": [{"local_path": str(changing)}, {"local_path": str(idle.home / "b.png")}]}
+    (idle.home / "b.png").write_bytes(picture(65, 64))
+    headers = {"Idempotency-Key": "changing"}
+    with idle.client() as client:
+        first = client.post("/v1/batches", json=body, headers=headers).json()
+        assert [row["index"] for row in first["refused"]] == ([] if is_there_first else [0])
+        if is_there_first:
+            changing.unlink()
+            (idle.home / "b.png").unlink()
+        else:
+            changing.write_bytes(picture(64, 64))
+        again = client.post("/v1/batches", json=body, headers=headers)
+        assert again.status_code == 200, again.text
+        assert again.json() == first
+        other = {"items": body["items"][:1]}
+        answer = client.post("/v1/batches", json=other, headers=headers)
+        assert answer.status_code == 422 and answer.json()["code"] == "idempotency-key-reused"
+
+
+def test_uploads_that_are_refused_count_by_their_content(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    headers = {"Idempotency-Key": "uploads"}
+
+    def batch(second: bytes) -> httpx.Response:
+        files = [("file", picture(64, 64)), ("file", second)]
+        return client.post("/v1/batches", files=files, data=LIGHT, headers=headers)
+
+    with idle.client() as client:
+        first = batch(b"no picture").json()
+        assert batch(b"no picture").json() == first
+        other = batch(b"no drawing")
+        assert other.status_code == 422 and other.json()["code"] == "idempotency-key-reused"
+
+
+def test_every_picture_of_a_batch_has_the_target_that_came_with_them(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    target = picture(80, 80)
+    files = [("file", picture(64 + n, 64)) for n in range(6)] + [("nightshade_target", target)]
+    with idle.client() as client:
+        batch = client.post("/v1/batches", files=files).json()
+        assert batch["refused"] == []
+        for job in batch["jobs"]:
+            staged = idle.base_dir / job["job_id"] / "input" / "nightshade-target.png"
+            assert staged.read_bytes() == target
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [
         ({}, "items"),
         ({"items": []}, "items"),
         ({"items": [{"local_path": "a"}] * 101}, "items"),
-        ({"items": [{}]}, "exactly one"),
-        ({"items": [{"local_path": "a", "colour": "red"}]}, "colour"),
-        ({"items": [{"local_path": "a"}], "colour": "red"}, "colour"),
-        ({"items": ["a"]}, "items"),
+        ({"items": [{}]}, "items.0: expected exactly one"),
+        ({"items": [{"local_path": "a"}, {"local_path": "a", "hue": 1}]}, "items.1.hue: "),
+        ({"items": [{"local_path": "a"}, {"local_path": "a", "stages": ["x"]}]}, "items.1: "),
+        ({"items": [{"local_path": "a", "callback_url": "ftp://x"}]}, "items.0: "),
+        ({"items": [{"local_path": "a"}], "colour": "red"}, "colour: "),
+        ({"items": ["a"]}, "items.0: "),
     ],
 )
 def test_other_batches_are_422(client: httpx.Client, body: dict[str, Any], named: str) -> None:
