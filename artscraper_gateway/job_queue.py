@@ -10,6 +10,7 @@ more than the job.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ WORKFLOW_VERSION = "1"
 WORKFLOW = "run_job"
 LIGHT, HEAVY, GPU = "light", "heavy", "gpu"
 QUEUES = {"cpu": HEAVY, "gpu": GPU}  # of workflows, by what workers are told to take
+_ROOM_LOCK = 7_304_120 << 32  # any number, with 2**32 behind it, that nobody else locks here
+_NEARLY = 1000  # more jobs than are being added at one moment
 _NORMAL_PRIORITY = 101  # of the queue, where lower runs first; unset would be 0, ahead of all
 
 _in_queue = sa.func.count()
@@ -88,6 +91,24 @@ class NewBatch:
     id: str
     submitted_at: float
     refused: list[dict[str, Any]]
+
+
+def _lock_what_is_nearly_full(
+    connection: sa.Connection, queued: sa.RowMapping, terms: Terms
+) -> bool:
+    """On PostgreSQL others add jobs meanwhile: near a limit, only one at a time, to its commit."""
+    if connection.dialect.name != "postgresql":
+        return False
+    locked = False
+    for name, count, limit in (
+        ("", queued["all"], terms.max_queued),
+        (f"of {terms.owner}", queued["own"], terms.owner_max_queued),
+    ):
+        if limit is not None and count > limit - _NEARLY:
+            number = sa.literal(_ROOM_LOCK + zlib.crc32(name.encode()), sa.BigInteger)
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+            locked = True
+    return locked
 
 
 class JobQueue:
@@ -202,6 +223,8 @@ class JobQueue:
         last = new[-1]
         values = {"of_owner": terms.owner, "in_queue": last.queue, "at_least": last.priority}
         queued = connection.execute(_COUNT_QUEUED, values).mappings().one()
+        if _lock_what_is_nearly_full(connection, queued, terms):
+            queued = connection.execute(_COUNT_QUEUED, values).mappings().one()
         for jobs_of, count, limit in (
             ("jobs", queued["all"], terms.max_queued),
             ("jobs of this API key", queued["own"], terms.owner_max_queued),

@@ -1,0 +1,48 @@
+"""No more jobs wait than may, however many come at one moment."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.errors import QueueFull
+from artscraper_gateway.job_queue import JobQueue, Terms
+from artscraper_gateway.job_records import NewJob
+from artscraper_gateway.store import JobStore
+
+REQUEST = {"protection": {"watermark_payload": None}}
+MAY_WAIT, AT_ONCE = 5, 16
+
+
+@pytest.mark.parametrize("of_key", [False, True], ids=["everybody", "key"])
+def test_the_limit_holds_in_a_crowd(tmp_path: Path, database: dict[str, Any], of_key: bool) -> None:
+    engines = [open_engine(GatewayConfig(base_dir=tmp_path, **database)) for _ in range(2)]
+    queues = [JobQueue(JobStore(engine)) for engine in engines]  # of two web processes
+    together = threading.Barrier(AT_ONCE)
+
+    def submit(number: int, owner: str) -> bool:
+        limit: dict[str, Any] = {"owner_max_queued" if of_key else "max_queued": MAY_WAIT}
+        new = NewJob(uuid4().hex, "image.png", REQUEST, "light", owner=owner)
+        together.wait(30)
+        try:
+            queues[number % 2].submit(new, Terms(owner, **limit))
+        except QueueFull:
+            return False
+        return True
+
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for owner in ("ada", "bob", "cleo") if of_key else ("ada",):
+                accepted = list(threads.map(submit, range(AT_ONCE), [owner] * AT_ONCE))
+                assert sum(accepted) == MAY_WAIT
+    finally:
+        for queue, engine in zip(queues, engines, strict=True):
+            queue.close()
+            engine.dispose()
