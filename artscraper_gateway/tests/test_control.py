@@ -51,23 +51,19 @@ def test_a_job_that_waits_is_cancelled_at_once(start_gateway: Start, picture: Pi
 def test_a_job_that_runs_stops_at_its_next_iteration(
     start_gateway: Start, picture: Picture
 ) -> None:
-    gateway = start_gateway()
+    gateway = start_gateway(with_stages_for_tests=True)
+    steps = gateway.home / "steps"
     with gateway.client() as client:
-        files = {"file": picture(700, 600)}
-        job_id = client.post("/v1/jobs", files=files, data={"stages": "mist"}).json()["job_id"]
-
-        def inside() -> bool:
-            job = client.get(f"/v1/jobs/{job_id}").json()
-            assert job["status"] in ("queued", "running")
-            return bool(job["stage"] == "mist" and job["progress"] > 0.5)
-
-        until(inside, what="mist is iterating")
+        job_id = send(client, picture(64, 64), stages="endless")
+        until(lambda: steps.exists() and len(steps.read_text()) > 9, what="the engine iterates")
         job = client.post(f"/v1/jobs/{job_id}/cancel").json()
         assert job["error_code"] == "cancelled" and job["progress"] < 1
         query = f"select worker from jobs where id = '{job_id}'"
         until(lambda: rows(gateway, query) == [(None,)], what="its worker lets go")
+        assert steps.read_text().strip(".") == "!", "it took a step after it had seen the wish"
+        assert client.get(f"/v1/jobs/{job_id}").json() == job, "progress came after the cancel"
         assert not (gateway.base_dir / job_id / "work").exists()
-        assert not list((gateway.outputs / job_id / "layers").glob("*mist/*"))
+        assert not list((gateway.outputs / job_id / "layers").glob("*endless/*"))
         assert submit(client, picture(64, 64), **LIGHT)["status"] == "done"
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
         assert not (gateway.outputs / job_id).exists()

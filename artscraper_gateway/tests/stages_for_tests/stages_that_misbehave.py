@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from artscraper_runner.protections.stage import Stage, StageInput
-from artscraper_runner.types import Project, StageResult
+from artscraper_runner.types import Controls, Project, StageResult
 
 GATE_WIDTH, DEADLY_WIDTH, BROKEN_WIDTH = 300, 301, 302  # px; other pictures pass
 
@@ -47,4 +47,45 @@ class Broken(Stage):
     def apply(self, given: StageInput) -> StageResult:
         if given.pixels.shape[1] == BROKEN_WIDTH:
             raise KeyError("/secret/server/path")
+        return StageResult(given.pixels)
+
+
+class Endless(Stage):
+    """The file `steps` has `.` for each iteration of the engine, `!` for each wish that it stop."""
+
+    name = "endless"
+    description = "Takes steps of the engine until it is told to stop."
+    project = Project("test", "endless")
+
+    def apply(self, given: StageInput) -> StageResult:
+        import torch
+
+        from artscraper_runner.engine import optimise
+        from artscraper_runner.presets import StepRule
+
+        def note(mark: str) -> None:
+            with Path("steps").open("a") as file:
+                file.write(mark)
+
+        def score(picture: torch.Tensor, _iteration: int) -> torch.Tensor:
+            note(".")
+            time.sleep(0.001)
+            return picture.sum()
+
+        def should_stop() -> bool:
+            stop = given.controls.should_stop()
+            note("!" if stop else "")
+            return stop
+
+        optimise(
+            torch.full((1, 3, 2, 2), 0.5),
+            start=torch.zeros(1, 3, 2, 2),
+            bound=torch.full((1, 1, 2, 2), 0.1),
+            objective=score,
+            rule=StepRule(
+                iterations=10**9, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0
+            ),
+            seed=0,
+            controls=Controls(given.controls.on_progress, should_stop),
+        )
         return StageResult(given.pixels)

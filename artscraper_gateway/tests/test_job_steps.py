@@ -1,0 +1,105 @@
+"""How often a running stage asks and tells, by a clock that the test moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
+from artscraper_gateway.heartbeats import Heartbeats
+from artscraper_gateway.job_records import Job, NewJob
+from artscraper_gateway.job_steps import JobSteps
+from artscraper_gateway.object_storage import open_storage
+from artscraper_gateway.store import JobStore
+from artscraper_runner import Cancelled, Controls, Progress
+from artscraper_runner.engine import optimise
+from artscraper_runner.presets import StepRule
+
+JOB_ID = "a" * 32
+REQUEST = {"protection": {"watermark_payload": None}}
+RULE = StepRule(iterations=500, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0)
+PICTURE = torch.full((1, 3, 2, 2), 0.5)
+CANCELLED_AT = 100  # the iteration in which it happens
+
+
+class Clock:
+    """What `time.monotonic` shows."""
+
+    now_s = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now_s)
+    return clock
+
+
+@pytest.fixture
+def steps(tmp_path: Path, clock: Clock) -> Iterator[JobSteps]:
+    """The steps of a job that runs in its stage `mist`."""
+    config = GatewayConfig(base_dir=tmp_path / "gateway_jobs", output_parent=tmp_path / "outputs")
+    store = JobStore(open_engine(config))
+    heart = Heartbeats(store.engine, "host.slot-0", patience=3)
+    heart.register()
+    with store.engine.begin() as connection:
+        job = store.add(connection, NewJob(JOB_ID, "image.png", REQUEST, "heavy"))
+    assert store.begin_stage(JOB_ID, "mist", worker=heart.id) == 1
+    yield JobSteps(job, config, store, open_storage(config), heart.id, lambda _: nullcontext())
+    store.engine.dispose()
+
+
+def found(steps: JobSteps) -> Job:
+    job = steps.store.find(JOB_ID)
+    assert job is not None
+    return job
+
+
+def test_progress_makes_two_events_a_second_however_often_it_is_reported(
+    steps: JobSteps, clock: Clock
+) -> None:
+    told_at, revision = [], found(steps).revision
+    for done in range(256):
+        steps._on_progress(Progress("mist", done, 256))
+        if found(steps).revision != revision:
+            told_at.append(clock.now_s - 1000)
+            revision = found(steps).revision
+        clock.now_s += 1 / 64
+    assert told_at == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+
+
+@pytest.mark.parametrize("step_s", [1 / 64, 0.5])
+def test_a_cancelled_job_is_asked_for_five_times_a_second_and_takes_no_step_then(
+    steps: JobSteps, clock: Clock, step_s: float
+) -> None:
+    taken: list[int] = []
+
+    def score(picture: torch.Tensor, iteration: int) -> torch.Tensor:
+        taken.append(iteration)
+        clock.now_s += step_s
+        if iteration == CANCELLED_AT:
+            assert steps.store.cancel(JOB_ID)
+        return picture.sum()
+
+    with pytest.raises(Cancelled):
+        optimise(
+            PICTURE,
+            start=torch.zeros_like(PICTURE),
+            bound=torch.full((1, 1, 2, 2), 0.1),
+            objective=score,
+            rule=RULE,
+            seed=0,
+            controls=Controls(steps._on_progress, steps._should_stop),
+        )
+    assert taken[-1] - CANCELLED_AT <= 0.2 / step_s
+    job = found(steps)
+    assert job.error_code == "cancelled"
+    with steps.store.engine.connect() as connection:
+        rows = connection.exec_driver_sql("select kind from events order by seq").scalars()
+        assert list(rows)[-1] == "error", "progress came after the end"
