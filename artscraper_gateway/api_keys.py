@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.database import api_keys, reading
+from artscraper_gateway.database import CLOCKS_APART_S, api_keys, reading
 
 Scope = Literal["submit", "read", "delete", "admin"]
 SCOPES: tuple[Scope, ...] = ("submit", "read", "delete", "admin")
+_LISTED = ", ".join(SCOPES)
 _DEFAULT_SCOPES: tuple[Scope, ...] = ("submit", "read", "delete")
 _TOKEN = re.compile(r"ask_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _RATE = re.compile(r"(\d{1,9})/(s|min|h|day)")
@@ -101,12 +102,14 @@ class KeyStore:
         """Adds a key and returns it; it cannot be had again.
 
         Raises:
-            InvalidKeyOption: the name is taken or none; an unknown scope.
+            InvalidKeyOption: the name is taken or none; no scope, or an unknown one.
         """
         if _NAME.fullmatch(name) is None:
             raise InvalidKeyOption("expected a name of 1 to 64 letters, digits, spaces and ._-")
+        if not scopes:
+            raise InvalidKeyOption(f"expected at least one scope, found none; valid: {_LISTED}")
         if unknown := [scope for scope in scopes if scope not in SCOPES]:
-            raise InvalidKeyOption(f"unknown scope {unknown[0]!r}; valid: {', '.join(SCOPES)}")
+            raise InvalidKeyOption(f"unknown scope {unknown[0]!r}; valid: {_LISTED}")
         key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
         row = {
             "id": key_id,
@@ -144,12 +147,14 @@ class KeyStore:
     def use(self, key: ApiKey, *, now: float) -> Allowance:
         """Counts a request against the key's rate, in all web processes together.
 
-        The generic cell rate algorithm: `rate_until` is when all that was used is free again.
+        The generic cell rate algorithm: `rate_until` is when all that was used is free again. That
+        is within a period; one that lies farther ahead is of before the clock was put back.
         """
         rate = cast(Rate, key.rate)
         each_s = rate.period_s / rate.count
         column = api_keys.c.rate_until
-        begin = sa.case((column > now, column), else_=sa.literal(now))
+        latest = now + rate.period_s + CLOCKS_APART_S
+        begin = sa.case((column.between(now, latest), column), else_=sa.literal(now))
         spend = (
             sa.update(api_keys)
             .where(api_keys.c.id == key.id, begin + each_s <= now + rate.period_s + 1e-9)

@@ -20,6 +20,7 @@ _SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
 _IDLE_MS = 5_000
 _CONNECT_S = 10
 SQLITE_PATIENCE_MS = 30_000  # for what another process holds locked
+CLOCKS_APART_S = 60.0  # of a fleet's machines, at most; what lies farther ahead is a clock put back
 # Commits copy the log themselves only where nothing else does (`checkpoints.py`): of 64 MiB.
 _LOG_PAGES = 16_384
 metadata = sa.MetaData()

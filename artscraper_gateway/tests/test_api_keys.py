@@ -245,6 +245,8 @@ def test_secrets_are_shown_once_and_not_kept(tmp_path: Path) -> None:
     [
         (["add", "ada"], "already"),
         (["add", "bob", "--scope", "write"], "submit, read, delete, admin"),
+        (["add", "bob", "--scope", ""], "submit, read, delete, admin"),
+        (["add", "bob", "--scope", " , "], "submit, read, delete, admin"),
         (["add", "bob", "--rate", "fast"], "60/min"),
         (["add", "bob", "--rate", "0/min"], "60/min"),
         (["add", "bob", "--max-queued", "0"], "at least 1"),
@@ -268,6 +270,23 @@ def test_a_rate_gives_back_what_time_has_passed(store: KeyStore) -> None:
     assert store.use(key, now=1014.9).retry_after_s > 0
     assert store.use(key, now=1015.1).retry_after_s == 0
     assert store.use(key, now=1100.0).remaining == 3
+    store.engine.dispose()
+
+
+def test_a_key_is_not_locked_out_when_the_clock_is_put_back(store: KeyStore) -> None:
+    store.add("ada", rate=Rate.parse("60/min"))
+    (key,) = store.all()
+    assert store.use(key, now=10_000.0).remaining == 59
+    back = store.use(key, now=10_000.0 - 3600)
+    assert (back.retry_after_s, back.remaining) == (0, 59)
+    store.engine.dispose()
+
+
+def test_a_gateway_whose_clock_is_a_little_behind_gives_nothing_more(store: KeyStore) -> None:
+    store.add("ada", rate=Rate.parse("2/s"))
+    (key,) = store.all()
+    assert [store.use(key, now=1030.0).remaining for _ in range(2)] == [1, 0]
+    assert store.use(key, now=1000.0).retry_after_s > 0
     store.engine.dispose()
 
 
