@@ -141,7 +141,10 @@ deliveries = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),  # since it was made or sent again by hand
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("next_at", sa.Float),
-    sa.Index("ix_deliveries_due", "status", "next_at"),
+    sa.Column("waits_since", sa.Float),  # when `next_at` was set
+    # Host and port: what shares a receiver's slots. "" = made by an earlier release.
+    sa.Column("receiver", sa.String, nullable=False, server_default=""),
+    sa.Index("ix_deliveries_due", "status", "next_at", "receiver"),
 )
 
 delivery_attempts = sa.Table(

@@ -6,13 +6,17 @@ import base64
 import json
 import secrets
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import httpx
 import sqlalchemy as sa
 
 from artscraper_gateway.database import (
+    CLOCKS_APART_S,
     closed_callbacks,
     deliveries,
     delivery_attempts,
@@ -38,7 +42,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None = never."""
+    """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None = never.
+
+    `waits_since` is when `next_at` was set, None = by an earlier release.
+    """
 
     id: str
     job_id: str
@@ -50,6 +57,8 @@ class Delivery:
     tries: int
     created_at: float
     next_at: float | None
+    waits_since: float | None
+    receiver: str
 
 
 def add_delivery(connection: sa.Connection, job: dict[str, Any], *, now: float) -> None:
@@ -67,26 +76,29 @@ def add_delivery(connection: sa.Connection, job: dict[str, Any], *, now: float) 
         owner=owner,
         url=url,
         kind=kind,
-        body=_body(kind, job, now),
+        body=_body(kind, job),
         status="closed" if closed else "pending",
         tries=0,
         created_at=now,
         next_at=None if closed else now,
+        waits_since=now,
+        receiver=httpx.URL(url).netloc.decode(),
     )
     connection.execute(sa.insert(deliveries), vars(row))
 
 
-def _body(kind: str, job: dict[str, Any], now: float) -> str:
+def _body(kind: str, job: dict[str, Any]) -> str:
+    finished_at = _moment(job["finished_at"])
     data = {
         "job_id": job["id"],
         "status": job["status"],
         "submitted_at": _moment(job["submitted_at"]),
-        "finished_at": _moment(now),
+        "finished_at": finished_at,
         "error": job["error"],
         "error_code": job["error_code"],
         "batch_id": job["batch_id"],
     }
-    return json.dumps({"type": kind, "timestamp": _moment(now), "data": data})
+    return json.dumps({"type": kind, "timestamp": finished_at, "data": data})
 
 
 def _moment(seconds: float) -> str:
@@ -122,10 +134,11 @@ class DeliveryLog:
 
     def send_again(self, job_id: str, delivery_id: str) -> bool:
         """Makes a delivery due now, with all its tries before it; False when there is none."""
+        now = time.time()
         change = (
             sa.update(deliveries)
             .where(deliveries.c.id == delivery_id, deliveries.c.job_id == job_id)
-            .values(status="pending", tries=0, next_at=time.time())
+            .values(status="pending", tries=0, next_at=now, waits_since=now)
         )
         with self.engine.begin() as connection:
             return connection.execute(change).rowcount == 1
@@ -145,24 +158,41 @@ class DeliveryLog:
             return self.secret(owner)
         return made
 
-    def claim_due(self, *, now: float, until: float, at_most: int) -> list[Delivery]:
-        """Takes deliveries that are due; nobody else gets them before `until`."""
-        if at_most < 1:
-            return []
+    def claim_due(
+        self, *, now: float, until: float, at_most: int, of_each: int, held: Mapping[str, int]
+    ) -> list[Delivery]:
+        """Takes deliveries that are due; nobody else gets them before `until`.
+
+        No receiver gets more than `of_each`, with those that the caller has `held` already.
+        """
         due = sa.and_(deliveries.c.status == "pending", deliveries.c.next_at <= now)
-        query = sa.select(deliveries.c.id).where(due).order_by(deliveries.c.next_at).limit(at_most)
         with reading(self.engine) as connection:
-            ids = list(connection.execute(query).scalars())
+            ids = _fair_share(connection, due, at_most, of_each, held)
         if not ids:
             return []
         take = (
             sa.update(deliveries)
             .where(due, deliveries.c.id.in_(ids))
-            .values(next_at=until)
+            .values(next_at=until, waits_since=now)
             .returning(*deliveries.c)
         )
         with self.engine.begin() as connection:
             return [Delivery(**row._mapping) for row in connection.execute(take)]
+
+    def restart_waits(self, *, now: float) -> None:
+        """Lets waits that began in the future begin now: the clock was put back since then.
+
+        Messages that are under way are then sent again, since their tries have such times too.
+        """
+        wait_s = deliveries.c.next_at - deliveries.c.waits_since
+        is_odd = sa.and_(
+            deliveries.c.status == "pending",
+            deliveries.c.next_at > now,
+            deliveries.c.waits_since > now + CLOCKS_APART_S,
+        )
+        change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
+        with self.engine.begin() as connection:
+            connection.execute(change)
 
     def record(
         self,
@@ -180,7 +210,12 @@ class DeliveryLog:
             changed = connection.execute(
                 sa.update(deliveries)
                 .where(still_mine)
-                .values(status=status, next_at=next_at, tries=deliveries.c.tries + 1)
+                .values(
+                    status=status,
+                    next_at=next_at,
+                    waits_since=attempt.at,
+                    tries=deliveries.c.tries + 1,
+                )
             )
             if changed.rowcount:
                 connection.execute(
@@ -208,3 +243,35 @@ class DeliveryLog:
                 )
                 .values(status="closed", next_at=None)
             )
+
+
+def _fair_share(
+    connection: sa.Connection,
+    due: sa.ColumnElement[bool],
+    at_most: int,
+    of_each: int,
+    held: Mapping[str, int],
+) -> list[str]:
+    """The ids of those that are due longest, but none beyond a receiver's share.
+
+    Each look passes over receivers whose share is taken, so however much waits for one of them,
+    the others are found behind it.
+    """
+    ids: list[str] = []
+    taken = Counter(held)
+    while (room := at_most - len(ids)) > 0:
+        full = [receiver for receiver, count in taken.items() if count >= of_each]
+        query = (
+            sa.select(deliveries.c.id, deliveries.c.receiver)
+            .where(due, deliveries.c.receiver.not_in(full), deliveries.c.id.not_in(ids))
+            .order_by(deliveries.c.next_at)
+            .limit(room)
+        )
+        rows = connection.execute(query).all()
+        for row in rows:
+            if taken[row.receiver] < of_each:
+                taken[row.receiver] += 1
+                ids.append(row.id)
+        if len(rows) < room:
+            break
+    return ids

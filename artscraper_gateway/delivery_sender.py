@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,7 +37,9 @@ _JITTER = 0.1  # later by up to this share, so that what failed together is not 
 _TRY_S = 15.0  # for everything: look-up, connection, answer
 _HELD_S = 60.0
 _AT_ONCE = 32
+_AT_ONCE_EACH = 8  # to one receiver: one that hangs leaves room for the others
 _LOOK_EVERY_S = 0.5
+_LOOK_AT_CLOCK_EVERY_S = 60.0
 _GONE = 410
 _USER_AGENT = "Artscraper-Gateway/1 (webhook)"
 
@@ -51,17 +54,21 @@ class DeliverySender:
     lookup: Lookup = system_lookup
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: dict[asyncio.Task[None], str] = field(default_factory=dict)  # each with its receiver
+    _passed_over: set[str] = field(default_factory=set)  # receivers who may have more that is due
+    _has_room: asyncio.Event = field(default_factory=asyncio.Event)
+    _looked_at_clock: float = float("-inf")
 
     async def run(self) -> None:
         """Sends until it is cancelled; what is under way then is sent again by another."""
         try:
             while True:
+                self._has_room.clear()
                 try:
                     await self._begin_due()
                 except sa.exc.SQLAlchemyError:  # the database is away for a moment
                     _log.warning("the webhooks that are due cannot be looked up", exc_info=True)
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await self._pause()
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -69,22 +76,45 @@ class DeliverySender:
 
     async def send_due(self) -> int:
         """Sends what is due now, each once; returns how many."""
-        found = await self._begin_due()
-        await asyncio.gather(*self._tasks)
-        return found
+        sent = 0
+        while found := await self._begin_due():
+            sent += found
+            await asyncio.gather(*self._tasks)
+        return sent
+
+    async def _pause(self) -> None:
+        """Waits for the next look; it comes at once when there is room for what was passed over."""
+        try:
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._has_room.wait()
+        except TimeoutError:
+            pass
 
     async def _begin_due(self) -> int:
-        now, room = self.clock(), _AT_ONCE - len(self._tasks)
-
-        def claim() -> list[Delivery]:
-            return self.log.claim_due(now=now, until=now + _HELD_S, at_most=room)
-
-        due = await run_sync(claim)
+        held = Counter(self._tasks.values())
+        due = await run_sync(self._claim, held)
+        held.update(delivery.receiver for delivery in due)
+        is_full = held.total() >= _AT_ONCE
+        self._passed_over = {each for each in held if is_full or held[each] >= _AT_ONCE_EACH}
         for delivery in due:
             task = asyncio.create_task(self._deliver(delivery))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = delivery.receiver
+            task.add_done_callback(self._leave)
         return len(due)
+
+    def _claim(self, held: Counter[str]) -> list[Delivery]:
+        now = self.clock()
+        if time.monotonic() - self._looked_at_clock > _LOOK_AT_CLOCK_EVERY_S:
+            self.log.restart_waits(now=now)
+            self._looked_at_clock = time.monotonic()
+        room = _AT_ONCE - held.total()
+        return self.log.claim_due(
+            now=now, until=now + _HELD_S, at_most=room, of_each=_AT_ONCE_EACH, held=held
+        )
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        if self._tasks.pop(task) in self._passed_over:
+            self._has_room.set()
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:

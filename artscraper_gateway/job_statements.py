@@ -21,6 +21,10 @@ _FARTHER = sa.case(
     else_=jobs.c.progress,
 )
 _NEXT = jobs.c.revision + 1
+# Where the clock was put back, a job's times stand still instead of running backwards.
+_NOW = sa.case(
+    (jobs.c.updated_at > sa.bindparam("now"), jobs.c.updated_at), else_=sa.bindparam("now")
+)
 _BEGUN = {
     "status": "running",
     "stage": sa.bindparam("new_stage"),
@@ -30,8 +34,8 @@ _BEGUN = {
     "progress": _FARTHER,
     "revision": _NEXT,
     "worker": sa.bindparam("new_worker"),
-    "started_at": sa.func.coalesce(jobs.c.started_at, sa.bindparam("now")),
-    "updated_at": sa.bindparam("now"),
+    "started_at": sa.func.coalesce(jobs.c.started_at, _NOW),
+    "updated_at": _NOW,
 }
 HOLD = sa.update(jobs).where(_IS_OPEN, _IS_FREE_OR_MINE).values(worker=sa.bindparam("new_worker"))
 BEGIN_STAGE = (
@@ -71,7 +75,7 @@ TAKE = (
 PROGRESS = (
     sa.update(jobs)
     .where(_IS_OPEN, jobs.c.worker == sa.bindparam("by_worker"))
-    .values(progress=_FARTHER, revision=_NEXT, updated_at=sa.bindparam("now"))
+    .values(progress=_FARTHER, revision=_NEXT, updated_at=_NOW)
     .returning(jobs.c.revision, jobs.c.progress, jobs.c.stage)
 )
 _ENDED = {
@@ -80,11 +84,12 @@ _ENDED = {
     "error_code": sa.bindparam("code"),
     "progress": sa.case((sa.bindparam("new_status") == "done", 1.0), else_=jobs.c.progress),
     "revision": _NEXT,
-    "finished_at": sa.bindparam("now"),
-    "updated_at": sa.bindparam("now"),
+    "finished_at": _NOW,
+    "updated_at": _NOW,
 }
 SHOWN = ("status", "stage", "progress", "error", "error_code")
-_TOLD = (*SHOWN, "id", "revision", "owner", "callback_url", "submitted_at", "batch_id")
+_TIMES = ("submitted_at", "finished_at")
+_TOLD = (*SHOWN, *_TIMES, "id", "revision", "owner", "callback_url", "batch_id")
 _TELLING = [jobs.c[name] for name in _TOLD]
 FINISH = (
     sa.update(jobs)

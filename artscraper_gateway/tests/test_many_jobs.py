@@ -50,11 +50,13 @@ def fill(config: GatewayConfig, count: int) -> sa.Engine:
 
 @contextmanager
 def plans(engine: sa.Engine) -> Iterator[list[str]]:
-    """Collects how SQLite carries out every statement about jobs."""
+    """Collects how SQLite carries out every statement about jobs and deliveries."""
     found: list[str] = []
 
     def explain(_: Any, cursor: Any, statement: str, values: Any, *__: Any) -> None:
-        if re.match(r"(SELECT|UPDATE|DELETE)\b", statement) and "jobs" in statement:
+        if re.match(r"(SELECT|UPDATE|DELETE)\b", statement) and re.search(
+            "jobs|deliveries", statement
+        ):
             rows = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
             found.extend(f"{row[3]}   <- {statement[:200]}" for row in rows)
 
@@ -80,7 +82,9 @@ def test_what_is_asked_all_the_time_never_reads_the_whole_table(tmp_path: Path) 
         store.report_progress("f" * 32, 0.5, worker="w")
         store.finish_all([Outcome("f" * 32, None, None)], worker="w")
         store.is_wanted("f" * 32, worker="w")
-        DeliveryLog(engine).claim_due(now=0, until=1, at_most=10)
+        log = DeliveryLog(engine)
+        log.claim_due(now=0, until=1, at_most=10, of_each=5, held={"example.org": 5})
+        log.restart_waits(now=0)
         with engine.connect() as connection:
             revisions(connection, ["f" * 32, "0" * 32])
     queue.close()

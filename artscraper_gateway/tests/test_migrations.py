@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from artscraper_gateway import migrations
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import metadata, open_engine
+from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.migrations import DatabaseRefused, known_revisions
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.tests.gateway_process import REPOSITORY
@@ -39,6 +40,19 @@ INSERT INTO jobs VALUES (
     'a1', 'queued', '{"include_protection": false, "include_hash_analysis": false}', 'image.png',
     1.0, 2.0, NULL, NULL, NULL, 0, NULL, NULL, NULL
 );
+"""
+# What schema 0006 had, with a webhook that is still to be sent and one that is not.
+WITHOUT_RECEIVERS = """
+DROP INDEX ix_deliveries_due;
+ALTER TABLE deliveries DROP COLUMN receiver;
+ALTER TABLE deliveries DROP COLUMN waits_since;
+CREATE INDEX ix_deliveries_due ON deliveries (status, next_at);
+INSERT INTO jobs (id, status, request, source, submitted_at, updated_at, stage_attempts)
+    VALUES ('a0', 'done', '{}', 'image.png', 1.0, 2.0, 1);
+INSERT INTO deliveries (id, job_id, owner, url, kind, body, status, tries, created_at, next_at)
+    VALUES ('m0', 'a0', '', 'http://Example.org:8080/x', 'job.done', '{}', 'pending', 1, 2.0, 9.0),
+    ('m1', 'a0', '', 'http://example.org/y', 'job.done', '{}', 'delivered', 1, 2.0, NULL);
+UPDATE alembic_version SET version_num = '0006';
 """
 OPEN = (
     "import sys\n"
@@ -123,6 +137,17 @@ def test_a_database_without_a_revision_is_taken_over_with_its_jobs(config: Gatew
     assert differences(engine) == []
     engine.dispose()
     assert known_revisions()[-1] in stored_revision(config)[0]
+
+
+def test_webhooks_that_wait_get_a_receiver(config: GatewayConfig) -> None:
+    open_engine(config).dispose()
+    run_sql(config, WITHOUT_RECEIVERS)
+    engine = open_engine(config)
+    assert differences(engine) == []
+    found = {delivery.id: delivery for delivery, _ in DeliveryLog(engine).of_job("a0")}
+    assert (found["m0"].receiver, found["m1"].receiver) == ("example.org:8080", "")
+    assert found["m0"].next_at == 9.0 and found["m0"].waits_since is None
+    engine.dispose()
 
 
 def test_a_newer_database_is_refused_and_left_as_it_is(config: GatewayConfig) -> None:

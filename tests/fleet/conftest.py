@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.database import open_engine
 from tests.fleet.fleet import Fleet
 from tests.fleet.servers import PostgresServer, S3Server, postgresql_binaries
 
@@ -43,6 +46,13 @@ def database(request: pytest.FixtureRequest) -> dict[str, Any]:
         return {}
     server: PostgresServer = request.getfixturevalue("postgres")
     return {"database_url": server.new_database()}
+
+
+@pytest.fixture
+def engine(tmp_path: Path, database: dict[str, Any]) -> Iterator[sa.Engine]:
+    engine = open_engine(GatewayConfig(base_dir=tmp_path, **database))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

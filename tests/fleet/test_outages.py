@@ -166,13 +166,6 @@ def test_a_disk_that_is_full_with_the_database_on_it(
     assert worker.process.poll() is None, "the worker outlived the full disk"
 
 
-@pytest.fixture
-def engine(tmp_path: Path, database: dict[str, Any]) -> Iterator[sa.Engine]:
-    engine = open_engine(GatewayConfig(base_dir=tmp_path, **database))
-    yield engine
-    engine.dispose()
-
-
 def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine) -> None:
     silent, first, second = (registered(engine, slot) for slot in range(3))
     given_up = []
