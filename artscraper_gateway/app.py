@@ -71,6 +71,8 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     app = FastAPI(
         title="Artscraper Gateway",
         version=__version__,
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; `add_page` has one of our own
+        redoc_url=None,
         lifespan=_lifespan(config or GatewayConfig(), recorder, tracing),
     )
     app.state.recorder = recorder

@@ -1,6 +1,7 @@
-"""Serve the page: one HTML file in the reader's language, and the static files it needs.
+"""Serve the page: one HTML file in the reader's language, and the static files it needs. At /docs
+stands the reference, which its script makes from openapi.json; it is English, as the description.
 
-Every address in the page is relative, so it works under any path. Nothing comes from elsewhere,
+Every address in them is relative, so it works under any path. Nothing comes from elsewhere,
 and the policy that goes with it lets the browser load and run nothing else.
 """
 
@@ -34,7 +35,7 @@ _SAFETY = {
 
 
 def add_page(app: FastAPI) -> None:
-    """Makes `app` serve the page at its root."""
+    """Makes `app` serve the page at its root, and the reference."""
     app.include_router(router)
     files = GZipMiddleware(StaticFiles(directory=_WEB / "static"), minimum_size=500)
     app.mount("/static", _with_headers(files), name="static")
@@ -47,14 +48,13 @@ def show_page(request: Request) -> Response:
     accepted = [cookies.get("language", ""), *_accepted(request.headers.get("accept-language", ""))]
     known = _languages()
     language = next((each for each in accepted if each in known), _FIRST_LANGUAGE)
-    theme = cookies.get("theme", "")
     html = (
         _templates()
         .get_template("page.html")
         .render(
             language=language,
             languages={code: strings["language"] for code, strings in known.items()},
-            theme=theme if theme in _THEMES else "",
+            theme=_theme(request),
             version=__version__,
             modules=_modules(),
             page=known[language]["page"],
@@ -64,6 +64,14 @@ def show_page(request: Request) -> Response:
     return HTMLResponse(html, headers=headers)
 
 
+@router.get("/docs")
+def show_reference(request: Request) -> Response:
+    """Returns the interactive reference, in the colours of the cookie."""
+    template = _templates().get_template("reference.html")
+    html = template.render(theme=_theme(request), version=__version__)
+    return HTMLResponse(html, headers={**_SAFETY, "Cache-Control": "no-cache", "Vary": "Cookie"})
+
+
 @router.get("/strings/{language}.json")
 def get_strings(language: str) -> Response:
     """Returns the texts that the page's scripts show; those of the first language if unknown."""
@@ -71,6 +79,12 @@ def get_strings(language: str) -> Response:
     texts = json.dumps(known.get(language, known[_FIRST_LANGUAGE])["scripts"], ensure_ascii=False)
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return Response(texts, media_type="application/json", headers=headers)
+
+
+def _theme(request: Request) -> str:
+    """The colours that the reader chose; "" = those of the system."""
+    theme = request.cookies.get("theme", "")
+    return theme if theme in _THEMES else ""
 
 
 def _accepted(header: str) -> list[str]:

@@ -71,6 +71,16 @@ def confirmation(studio: Studio, job_id: str) -> None:
     expect(studio.page.get_by_role("dialog")).to_be_visible()
 
 
+def reference(studio: Studio, _job_id: str) -> None:
+    studio.open("/docs")
+    for operation in ("submit_job", "list_jobs"):
+        studio.page.locator(f'details[id^="{operation}"] > summary').click()
+    listing = studio.page.locator('details[id^="list_jobs"]')
+    listing.locator("details > summary").first.click()
+    listing.get_by_role("button", name="Send").click()
+    listing.locator(".came pre").wait_for()
+
+
 SCREENS = [
     protect,
     protect_with_tray,
@@ -80,6 +90,7 @@ SCREENS = [
     no_job,
     watermark,
     confirmation,
+    reference,
 ]
 
 
