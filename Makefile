@@ -16,12 +16,12 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
     licences lint lock pictures run sbom screenshots setup setup-checks setup-chromium setup-deploy \
     setup-fleet setup-node setup-tests soak test test-slow typescript
 
-## run: start the gateway, or protect one picture with IMAGE=path
+## run: start the gateway, on another port with PORT=number, or protect one picture with IMAGE=path
 run: setup
 ifdef IMAGE
 	$(BIN)/python -m artscraper_runner protect "$(IMAGE)"
 else
-	$(BIN)/python -m artscraper_gateway
+	$(BIN)/python -m artscraper_gateway$(if $(PORT), --port "$(PORT)")
 endif
 
 ## test: run the whole suite

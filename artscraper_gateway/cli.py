@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns 0, or 2 when a setting is not valid."""
+    """Runs the command line; returns 0, or 2 when a setting is not valid or cannot be used."""
     from pydantic import ValidationError
 
     from artscraper_gateway.config import GatewayConfig
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in wrong_settings(GatewayConfig, error):
             print(f"error: {line}", file=sys.stderr)
         return 2
+    from artscraper_gateway.listening import AddressRefused
     from artscraper_gateway.logs import set_up_logging
     from artscraper_gateway.migrations import DatabaseRefused
     from artscraper_gateway.object_storage import open_storage
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "worker":
             return _work(config, options)
         return _serve(config)
-    except (DatabaseRefused, StorageRefused) as error:
+    except (AddressRefused, DatabaseRefused, StorageRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -126,12 +128,24 @@ def config_from(options: argparse.Namespace) -> GatewayConfig:
 
 
 def _serve(config: GatewayConfig) -> int:
-    from artscraper_gateway.api_keys import KeyStore
     from artscraper_gateway.app import create_app
-    from artscraper_gateway.database import open_engine
+    from artscraper_gateway.listening import open_listeners
     from artscraper_gateway.server import Server
 
-    # Before the server, which would show a refused database as a traceback.
+    with ExitStack() as held:
+        # First: where something else answers, nothing is written.
+        sockets = [held.enter_context(each) for each in open_listeners(config)]
+        _look_at_keys(config)
+        server = Server(create_app(config), config)
+        server.run(sockets)
+    return 0 if server.started else 1
+
+
+def _look_at_keys(config: GatewayConfig) -> None:
+    """Opens the database before the server, which would show a refused one as a traceback."""
+    from artscraper_gateway.api_keys import KeyStore
+    from artscraper_gateway.database import open_engine
+
     engine = open_engine(config)
     if config.host not in _LOOPBACK and not KeyStore(engine).all():
         logging.getLogger(__name__).warning(
@@ -140,9 +154,6 @@ def _serve(config: GatewayConfig) -> int:
             config.host,
         )
     engine.dispose()
-    server = Server(create_app(config), config)
-    server.run()
-    return 0 if server.started else 1
 
 
 def _work(config: GatewayConfig, options: argparse.Namespace) -> int:

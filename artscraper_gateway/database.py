@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.migrations import DatabaseRefused, bring_up_to_date
+from artscraper_gateway.setting_sources import ENVIRONMENT_PREFIX
 
 _SCHEMA_LOCK = 7_304_119  # any number that nobody else locks in this database
 # A process that is frozen inside a transaction may not hold its locks for longer.
@@ -199,11 +200,18 @@ def open_engine(config: GatewayConfig) -> sa.Engine:
     """Returns an engine on the database, whose tables are brought up to date.
 
     Raises:
-        DatabaseRefused: it cannot be reached; or a newer release made it, or another program did.
+        DatabaseRefused: it cannot be reached; or a newer release made it, or another program did;
+            or base_dir can be no folder, or not be written to.
     """
-    config.base_dir.mkdir(parents=True, exist_ok=True)
-    if config.database_url is None:
-        return _open_sqlite(config)
+    try:
+        config.base_dir.mkdir(parents=True, exist_ok=True)
+        if config.database_url is None:
+            return _open_sqlite(config)
+    except OSError as error:
+        raise DatabaseRefused(
+            f"base_dir {config.base_dir} cannot be used: {error.strerror}; choose another with"
+            f" --base-dir or {ENVIRONMENT_PREFIX}BASE_DIR"
+        ) from error
     return _open_postgresql(config.database_url.get_secret_value())
 
 

@@ -37,7 +37,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Says where it listens once it does, in words; the port may have been 0."""
         await super().startup(sockets)
-        for listener in self.servers[0].sockets if self.started else ():
+        servers = self.servers if self.started else []
+        for listener in (each for server in servers for each in server.sockets):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             print(f"Artscraper Gateway listens on http://{shown}:{port}", flush=True)

@@ -67,6 +67,7 @@ GATEWAY_RANKS = {
     "migrations": 0,
     "database": 1,
     "folders": 1,
+    "listening": 1,
     "api_keys": 2,
     "deliveries": 2,
     "events": 2,

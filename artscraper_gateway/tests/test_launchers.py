@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.listening import AddressRefused, bind_address, open_listeners
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 
 LAUNCHER = """
@@ -48,6 +50,57 @@ def test_a_wrong_setting_is_explained(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "artscraper_gateway", "--port=none", cwd=tmp_path)
     assert done.returncode == 2
     assert "port" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        command = [sys.executable, "-m", "artscraper_gateway", f"--port={port}"]
+        done = run(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: port {port} of 127.0.0.1 is in use; choose another with --port or"
+        " ARTSCRAPER_GATEWAY_PORT\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("base_dir", ["/proc/x", "file/below", "file"])
+def test_a_base_dir_that_cannot_be_is_told_in_a_sentence(tmp_path: Path, base_dir: str) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["--port=0", f"--base-dir={base_dir}"]
+    done = run(sys.executable, "-m", "artscraper_gateway", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: base_dir ") and "--base-dir" in line and base_dir in line
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_every_address_of_a_host_is_listened_on(host: str) -> None:
+    config = GatewayConfig(host=host, port=0)
+    listeners = open_listeners(config)
+    for listener in listeners:
+        with socket.create_connection(listener.getsockname()[:2], timeout=5):
+            pass
+        listener.close()
+    expected = {each[4][0] for each in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)}
+    assert len(listeners) == len(expected)
+
+
+def test_of_two_that_have_an_address_one_listens() -> None:
+    with bind_address(GatewayConfig(port=0))[0] as first:
+        config = GatewayConfig(port=first.getsockname()[1])
+        (listener,) = open_listeners(config)
+        with listener, pytest.raises(OSError, match="in use"):
+            first.listen()
+        with pytest.raises(AddressRefused, match=r"cannot listen on 192\.0\.2\.1 .*--host"):
+            open_listeners(GatewayConfig(host="192.0.2.1"))
+
+
+def test_make_run_passes_the_port_on() -> None:
+    for arguments, options in ((["PORT=9000"], ' --port "9000"'), ([], "")):
+        told = run("make", "--dry-run", "run", *arguments).stdout.splitlines()
+        assert told[-1].endswith(f"-m artscraper_gateway{options}")
 
 
 def test_both_package_names_give_the_same_objects() -> None:
