@@ -7,15 +7,20 @@ import json
 import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from artscraper_gateway.cli import config_from, settings_parser
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.setting_sources import SettingsFileUnusable, origins, wrong_settings
-from artscraper_gateway.settings_check import Finding, check_settings, existing
+from artscraper_gateway.setting_sources import (
+    SettingsFileUnusable,
+    in_words,
+    origins,
+    wrong_settings,
+)
+from artscraper_gateway.settings_check import Finding, check_settings, existing, unreadable
 from artscraper_runner import Part, __version__, all_parts, device_name
 
 _MASKED = "(set, not shown)"
@@ -54,11 +59,7 @@ def _report(options: argparse.Namespace) -> Report:
     except ValidationError as error:
         wrong = wrong_settings(GatewayConfig, error)
         return Report({}, [], {}, [Finding("error", line) for line in wrong])
-    parts = all_parts(
-        models_dir=config.models_dir,
-        allow_downloads=config.allow_downloads,
-        has_tineye_key=config.tineye_api_key is not None,
-    )
+    parts = _parts(config)
     device = device_name()
     findings = check_settings(config, gpu=not device.startswith("CPU"))
     obstacles = {part.name: part.reason for part in parts if part.kind == "encoder"}
@@ -66,6 +67,20 @@ def _report(options: argparse.Namespace) -> Report:
         text = f"encoder {config.encoder}, that of jobs that name none: {obstacles[config.encoder]}"
         findings.append(Finding("warning", text))
     return Report(settings, parts, _machine(config, device), findings)
+
+
+def _parts(config: GatewayConfig) -> list[Part]:
+    """Returns what can be used; stage c2pa cannot where a file that it signs with is missing."""
+    found = all_parts(
+        models_dir=config.models_dir,
+        allow_downloads=config.allow_downloads,
+        has_tineye_key=config.tineye_api_key is not None,
+    )
+    missing = "; ".join(unreadable(config, "c2pa_certificate", "c2pa_key"))
+    return [
+        replace(part, reason=part.reason or missing) if part.name == "c2pa" else part
+        for part in found
+    ]
 
 
 def _settings(config: GatewayConfig, options: argparse.Namespace) -> dict[str, dict[str, str]]:
@@ -77,13 +92,7 @@ def _settings(config: GatewayConfig, options: argparse.Namespace) -> dict[str, d
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return _MASKED
-    if isinstance(value, tuple):
-        return ",".join(str(part) for part in value) or "none"
-    if isinstance(value, bool):
-        return ("no", "yes")[value]
-    return "none" if value in (None, "") else str(value)
+    return _MASKED if isinstance(value, SecretStr) else in_words(value)
 
 
 def _machine(config: GatewayConfig, device: str) -> dict[str, str]:
@@ -118,4 +127,5 @@ def _text(report: Report) -> str:
     lines += ["", *(f"{each.level.upper()}: {each.text}" for each in report.findings)]
     verdict = "would start" if report.would_start else "would not start"
     warnings = sum(finding.level == "warning" for finding in report.findings)
-    return "\n".join([*lines, f"The gateway {verdict}; {warnings} warnings."]).lstrip("\n")
+    told = f"{warnings} warning{'' if warnings == 1 else 's'}"
+    return "\n".join([*lines, f"The gateway {verdict}; {told}."]).lstrip("\n")

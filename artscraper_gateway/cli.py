@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def settings_parser(command: str) -> argparse.ArgumentParser:
     """Returns the parser of `serve`, `worker` or `check`: every setting is an option."""
     from artscraper_gateway.config import GatewayConfig
+    from artscraper_gateway.setting_sources import in_words
 
     parser = argparse.ArgumentParser(
         prog="python -m artscraper_gateway",
@@ -103,13 +104,11 @@ def settings_parser(command: str) -> argparse.ArgumentParser:
         "--config", metavar="FILE", help="TOML file with settings (default: artscraper.toml)"
     )
     for name, field in GatewayConfig.model_fields.items():
-        default = field.default
-        shown = ",".join(str(part) for part in default) if isinstance(default, tuple) else default
         parser.add_argument(
             *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
             dest=name,
             metavar="VALUE",
-            help=f"{field.description} (default: {shown if shown != '' else 'none'})",
+            help=f"{field.description} (default: {in_words(field.default)})",
         )
     return parser
 

@@ -116,6 +116,15 @@ def unknown_variables(kind: type[BaseSettings]) -> list[str]:
     )
 
 
+def in_words(value: object) -> str:
+    """Returns a setting's value as `check`, `--help` and docs/configuration.md show it."""
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value) or "none"
+    if isinstance(value, bool):
+        return ("no", "yes")[value]
+    return "none" if value in (None, "") else str(value)
+
+
 def is_secret(field: FieldInfo) -> bool:
     """Whether the setting's value is never to be shown."""
     return "SecretStr" in str(field.annotation)

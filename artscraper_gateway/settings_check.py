@@ -1,6 +1,7 @@
 """Whether the gateway would start with these settings, and what of them is unwise.
 
-Looks only: nothing is made, migrated or sent, and a gateway that runs meanwhile is not disturbed.
+Looks only: nothing is migrated or sent, nothing that is made stays, and a gateway that runs
+meanwhile is not disturbed.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 
 from artscraper_gateway.api_keys import KeyStore
 from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.listening import AddressRefused, bind_address
 from artscraper_gateway.migrations import DatabaseRefused, checked_revision
 from artscraper_gateway.object_storage import open_storage
 from artscraper_gateway.setting_sources import DOTENV, settings_file, unknown_variables
@@ -50,55 +52,57 @@ def check_settings(config: GatewayConfig, *, gpu: bool) -> list[Finding]:
         *_names(config),
     ]
     return sorted(
-        [*(Finding(*each) for each in errors), *(Finding("warning", text) for text in warnings)],
+        [Finding("error", text) for text in errors]
+        + [Finding("warning", text) for text in warnings],
         key=lambda finding: finding.level,
     )
 
 
-Error = tuple[Literal["error", "warning"], str]
-
-
-def _folders(config: GatewayConfig) -> Iterator[Error]:
+def _folders(config: GatewayConfig) -> Iterator[str]:
     for name in ("base_dir", "output_parent"):
         folder = getattr(config, name)
         if not isinstance(folder, Path):
             continue
         here = existing(folder)
         if not here.is_dir():
-            yield "error", f"{name}: {here} is no folder"
+            yield f"{name}: {here} is no folder"
         elif not os.access(here, os.W_OK | os.X_OK):
-            yield "error", f"{name}: {here} may not be written to"
+            yield f"{name}: {here} may not be written to"
+        elif reason := _why_nothing_can_be_made(here):
+            yield f"{name}: nothing can be made in {here}: {reason}"
 
 
-def _storage(config: GatewayConfig) -> Iterator[Error]:
+def _why_nothing_can_be_made(folder: Path) -> str:
+    """Makes a folder and removes it: /proc, for one, says that it may be written to, and lies."""
+    try:
+        Path(tempfile.mkdtemp(prefix=".check-", dir=folder)).rmdir()
+    except OSError as error:
+        return "" if error.errno == errno.ENOSPC else str(error.strerror)  # `_space` warns of it
+    return ""
+
+
+def _storage(config: GatewayConfig) -> Iterator[str]:
     try:
         open_storage(config)
     except StorageRefused as error:
-        yield "error", str(error)
+        yield str(error)
 
 
-def _address(config: GatewayConfig) -> Iterator[Error]:
+def _address(config: GatewayConfig) -> Iterator[str]:
     try:
-        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
-        family, kind, _, _, address = found[0]
-        with socket.socket(family, kind) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(address)
-    except OSError as error:
-        where = f"{config.host} port {config.port}"
-        if error.errno == errno.EADDRINUSE:
-            yield "warning", f"{where} is in use; a gateway may be running there"
-        else:
-            yield "error", f"cannot listen on {where}: {error.strerror}"
+        for each in bind_address(config):
+            each.close()
+    except AddressRefused as error:
+        yield str(error)
 
 
-def _look_into_database(config: GatewayConfig) -> tuple[bool, list[Error]]:
+def _look_into_database(config: GatewayConfig) -> tuple[bool, list[str]]:
     """Returns whether there are API keys, and why the database cannot be used."""
     if config.database_url is not None:
         url = sa.make_url(config.database_url.get_secret_value())
         arguments = {"connect_timeout": _CONNECT_S}
         url = url.set(drivername="postgresql+psycopg")
-    elif not config.database_path.exists():
+    elif not os.access(config.database_path, os.F_OK):
         return False, []
     else:
         url = sa.make_url(f"sqlite:///file:{config.database_path}?mode=ro&uri=true")
@@ -111,11 +115,11 @@ def _look_into_database(config: GatewayConfig) -> tuple[bool, list[Error]]:
         return has_keys and bool(KeyStore(engine).all()), []
     except ModuleNotFoundError:
         command = "pip install 'artscraper-gateway[postgres]'"
-        return False, [("error", f"database_url needs psycopg: {command}")]
+        return False, [f"database_url needs psycopg: {command}"]
     except (sa.exc.SQLAlchemyError, DatabaseRefused) as error:
         where = "database_url" if config.database_url else str(config.database_path)
         reason = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
-        return False, [("error", f"{where}: {' '.join(reason.split())}")]
+        return False, [f"{where}: {' '.join(reason.split())}"]
 
 
 def _exposure(config: GatewayConfig, *, has_keys: bool) -> Iterator[str]:
@@ -175,10 +179,7 @@ def _processes(config: GatewayConfig, *, gpu: bool) -> Iterator[str]:
 def _files(config: GatewayConfig) -> Iterator[str]:
     if (config.c2pa_certificate is None) != (config.c2pa_key is None):
         yield "c2pa_certificate and c2pa_key have to be set both, or neither"
-    for name in ("c2pa_certificate", "c2pa_key", "models_dir", "mist_model"):
-        path = getattr(config, name)
-        if path is not None and not os.access(path, os.R_OK):
-            yield f"{name}: {path} cannot be read"
+    yield from unreadable(config, "c2pa_certificate", "c2pa_key", "models_dir", "mist_model")
     for file in (Path(DOTENV), settings_file(), config.c2pa_key):
         if file is not None and file.is_file() and file.stat().st_mode & stat.S_IROTH:
             yield f"{file} may be read by every user of this machine; chmod o-r"
@@ -189,8 +190,18 @@ def _names(config: GatewayConfig) -> Iterator[str]:
         yield f"the environment's {name} is no setting"
 
 
+def unreadable(config: GatewayConfig, *names: str) -> list[str]:
+    """Returns which of these settings name something that cannot be read, one sentence each."""
+    paths = {name: getattr(config, name) for name in names}
+    return [
+        f"{name}: {path} cannot be read"
+        for name, path in paths.items()
+        if path is not None and not os.access(path, os.R_OK)
+    ]
+
+
 def existing(path: Path) -> Path:
     """Returns the path, or the nearest of the folders above it that exists."""
-    while not path.exists() and path != path.parent:
+    while not os.access(path, os.F_OK) and path != path.parent:
         path = path.parent
     return path

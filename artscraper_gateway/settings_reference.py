@@ -11,7 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.setting_sources import variables_of
+from artscraper_gateway.setting_sources import in_words, variables_of
 
 _HEAD = """# Configuration
 
@@ -72,20 +72,15 @@ def sample() -> str:
 def _row(name: str, field: FieldInfo) -> str:
     option = f"`--{name.replace('_', '-')}`"
     variables = ", ".join(f"`{each}`" for each in variables_of(name, field))
-    default = field.default
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else _words(default)
+    default = in_words(field.default)
     cells = (
         option,
         variables,
         _value(field),
-        "none" if default in (None, "", ()) else f"`{shown}`",
+        default if default == "none" else f"`{default}`",
         str(field.description),
     )
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _words(default: object) -> str:
-    return ("no", "yes")[default] if isinstance(default, bool) else str(default)
 
 
 def _value(field: FieldInfo) -> str:

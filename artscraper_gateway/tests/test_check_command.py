@@ -89,7 +89,7 @@ def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> 
     text = capsys.readouterr().out
     for part in ("settings\n", "stages\n", "encoders\n", "processors\n", "machine\n"):
         assert part in text
-    assert text.endswith("The gateway would start; 1 warnings.\n") and "max_disk" in text
+    assert text.endswith("The gateway would start; 1 warning.\n") and "max_disk" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,6 +101,9 @@ def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> 
         (["--output-parent", "nothing://bucket"], "output_parent nothing://bucket cannot be used"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["--base-dir", "file/below"], "base_dir: "),
+        (["--base-dir", "/proc/x"], "base_dir: nothing can be made in /proc"),
+        (["--encoder", "nosuch"], "unknown encoder 'nosuch'; valid: bundled, "),
+        (["--host", "no-such-host.invalid"], "--host or ARTSCRAPER_GATEWAY_HOST"),
         (["--output-parent", "file/below"], "output_parent: "),
         (["--database-url", "postgresql://me:sesame@127.0.0.1:9/d"], "database_url: "),
         (["--database-url", "postgresql://me:x@3:4sesame@h/d"], "%40 %3A %2F"),
@@ -154,10 +157,24 @@ def test_without_keys_beyond_loopback(tmp_path: Path) -> None:
     assert "API keys" not in warnings(**settings)
 
 
-def test_an_address_in_use_is_a_warning() -> None:
+def test_an_address_in_use_is_an_error(capsys: Capture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert f"127.0.0.1 port {port} is in use" in warnings(port=port)
+        report = checked(capsys, f"--port={port}", status=1)
+    assert report["findings"][0] == {
+        "level": "error",
+        "text": f"port {port} of 127.0.0.1 is in use; choose another with --port or"
+        " ARTSCRAPER_GATEWAY_PORT",
+    }
+
+
+def test_c2pa_without_its_certificate_is_not_available(capsys: Capture, tmp_path: Path) -> None:
+    settings = [f"--c2pa-certificate={tmp_path / 'none.pem'}", f"--c2pa-key={tmp_path / 'key.pem'}"]
+    (tmp_path / "key.pem").write_text("")
+    (tmp_path / "key.pem").chmod(0o600)
+    parts = {part["name"]: part["reason"] for part in checked(capsys, *settings)["parts"]}
+    assert parts["c2pa"] == f"c2pa_certificate: {tmp_path / 'none.pem'} cannot be read"
+    assert {part["name"]: part["reason"] for part in checked(capsys)["parts"]}["c2pa"] == ""
 
 
 @pytest.mark.parametrize(

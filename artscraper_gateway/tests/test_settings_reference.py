@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from artscraper_gateway.cli import settings_parser
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.settings_reference import page, sample
 from artscraper_gateway.tests.gateway_process import REPOSITORY
@@ -27,6 +28,17 @@ def test_every_setting_has_a_row_with_its_option_and_variable() -> None:
     text = "\n".join(rows)
     assert "whole number, from 0, to 65,535" in text and "low, medium, high" in text
     assert "path or URL" in text and "list of paths" in text and "| yes or no | `no` |" in text
+
+
+def test_the_help_says_the_same_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        settings_parser("serve").parse_args(["--help"])
+    help_text = " ".join(capsys.readouterr().out.split())
+    for row in [line for line in page().splitlines() if line.startswith("| `--")]:
+        option, _, _, default, meaning = row.strip("| ").replace("\\|", "|").split(" | ", 4)
+        told = f"{meaning} (default: {default.strip('`')})"
+        # Words of the help are broken anywhere.
+        assert told.replace(" ", "") in help_text.replace(" ", ""), option
 
 
 def test_the_sample_file_sets_everything_to_its_default(
