@@ -13,10 +13,17 @@ from typing import Any, Literal
 
 from artscraper_gateway.client import AsyncGateway, Job, JobOptions
 from artscraper_gateway.client.answers import Layer
-from artscraper_gateway.client.errors import ClientError, UnexpectedAnswer
+from artscraper_gateway.client.errors import ClientError, Unauthorized, UnexpectedAnswer
 from artscraper_gateway.pictures_to_submit import named_by_format
 
 _MOST_TRIES = 20  # failed jobs of the same picture and options within a day
+
+KEY_VARIABLE = "ARTSCRAPER_API_KEY"
+_REFUSED_KEY = {  # by whether there was one
+    False: f"the gateway needs an API key; give it with --api-key, or in {KEY_VARIABLE}",
+    True: "the gateway does not know this API key, or it was revoked; give another with --api-key,"
+    f" or in {KEY_VARIABLE}",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class PictureSubmission:
     options: JobOptions
     layers: Literal["final", "all", "none"]
     timeout_s: float | None
+    has_key: bool = False
     progress: float = 0.0
     _begun: float = field(default_factory=time.monotonic)
 
@@ -56,6 +64,8 @@ class PictureSubmission:
             try:
                 job = await self._submit()
                 outcome = await self._finish(job, show)
+            except Unauthorized:
+                outcome = self._outcome("failed", failure=_REFUSED_KEY[self.has_key])
             except (ClientError, OSError, ValueError) as error:
                 outcome = self._outcome("failed", failure=str(error))
             self.progress = 1.0

@@ -16,10 +16,10 @@ from typing import Any
 
 from artscraper_gateway.client import AsyncGateway, Attempts, JobOptions
 from artscraper_gateway.client.errors import ClientError
-from artscraper_gateway.picture_submission import Outcome, PictureSubmission
+from artscraper_gateway.picture_submission import KEY_VARIABLE, Outcome, PictureSubmission
 from artscraper_gateway.pictures_to_submit import UnusableArguments, find_pictures
 
-_KEY_VARIABLE, _URL_VARIABLE = "ARTSCRAPER_API_KEY", "ARTSCRAPER_URL"
+_URL_VARIABLE = "ARTSCRAPER_URL"
 _PATIENCE = Attempts(at_most=20, longest_wait_s=300)
 _INTERRUPTED = 130
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to download: the protected picture, every layer in a folder, or nothing",
     )
     parser.add_argument(
-        "--api-key", help=f"better in {_KEY_VARIABLE}, where other users of the machine see it not"
+        "--api-key", help=f"better in {KEY_VARIABLE}, where other users of the machine see it not"
     )
     parser.add_argument("--parallel", type=int, default=4, help="pictures at a time (%(default)s)")
     parser.add_argument("--timeout", type=float, help="seconds to wait for a picture; none = any")
@@ -103,7 +103,7 @@ async def _submit_all(options: argparse.Namespace, pictures: dict[Path, str]) ->
         for name in JobOptions.__annotations__
         if (value := getattr(options, name)) is not None
     }
-    key = options.api_key or os.environ.get(_KEY_VARIABLE) or None
+    key = options.api_key or os.environ.get(KEY_VARIABLE) or None
     gateway = AsyncGateway(options.url, api_key=key, attempts=_PATIENCE)
     turns = asyncio.Semaphore(max(1, options.parallel))
     bar = tqdm(total=len(pictures), unit="picture", disable=None, bar_format=_BAR)
@@ -111,7 +111,15 @@ async def _submit_all(options: argparse.Namespace, pictures: dict[Path, str]) ->
         await _greet(options.url)
         with bar:
             runs = [
-                PictureSubmission(gateway, picture, target, chosen, options.layers, options.timeout)
+                PictureSubmission(
+                    gateway,
+                    picture,
+                    target,
+                    chosen,
+                    options.layers,
+                    options.timeout,
+                    has_key=key is not None,
+                )
                 for target, picture in pictures.items()
             ]
 

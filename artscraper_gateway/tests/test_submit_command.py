@@ -150,12 +150,18 @@ def test_a_key_comes_from_the_environment_and_is_not_shown(
     )
     key = done.stdout.split()[2]
     given = [str(folder / "a.png"), "--url", gateway.base_url, "--out", str(tmp_path / "out")]
-    monkeypatch.setenv("ARTSCRAPER_API_KEY", "ask_wrong")
+    monkeypatch.delenv("ARTSCRAPER_API_KEY", raising=False)
     with gateway.client() as client:
         until(lambda: client.get("/v1/jobs").status_code == 401, what="keys are asked for")
     assert main(given) == 1
+    told = capsys.readouterr().out
+    assert "needs an API key; give it with --api-key, or in ARTSCRAPER_API_KEY" in told
+    assert "Bearer" not in told
+    monkeypatch.setenv("ARTSCRAPER_API_KEY", "ask_wrong")
+    assert main(given) == 1
     refused = capsys.readouterr()
-    assert "An API key is needed" in refused.out and "ask_wrong" not in refused.out + refused.err
+    assert "does not know this API key" in refused.out and "--api-key" in refused.out
+    assert "ask_wrong" not in refused.out + refused.err
     monkeypatch.setenv("ARTSCRAPER_API_KEY", key)
     assert main([*given, "--timeout", "0.2"]) == 1
     accepted = capsys.readouterr()
