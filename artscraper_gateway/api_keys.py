@@ -26,6 +26,7 @@ SCOPES: tuple[Scope, ...] = ("submit", "read", "delete", "admin")
 _LISTED = ", ".join(SCOPES)
 _DEFAULT_SCOPES: tuple[Scope, ...] = ("submit", "read", "delete")
 _TOKEN = re.compile(r"ask_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_SHOWN_ID = re.compile(r"(?:ask_)?([0-9a-f]{16})(?:_.*)?")  # as `keys list` has it, or less
 _RATE = re.compile(r"(\d{1,9})/(s|min|h|day)")
 _PERIODS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86_400.0}
 _FRESH_S = 1.0  # a revoked key works for no longer than this
@@ -135,10 +136,19 @@ class KeyStore:
             return [_key(row) for row in rows]
 
     def revoke(self, name: str) -> bool:
-        """Makes a key useless; False when there is none of this name that is not so already."""
+        """Makes a key useless, by its name or by its id as `ask_<id>_...`.
+
+        False when there is none that is not so already.
+        """
+        shown = _SHOWN_ID.fullmatch(name)
+        return self._revoke(api_keys.c.name == name) or (
+            shown is not None and self._revoke(api_keys.c.id == shown[1])
+        )
+
+    def _revoke(self, which: sa.ColumnElement[bool]) -> bool:
         change = (
             sa.update(api_keys)
-            .where(api_keys.c.name == name, api_keys.c.revoked_at.is_(None))
+            .where(which, api_keys.c.revoked_at.is_(None))
             .values(revoked_at=time.time())
         )
         with self.engine.begin() as connection:
@@ -204,6 +214,12 @@ class Keyring:
             found = await run_sync(self.store.all)
             self._keys = {key.id: key for key in found}
             self._read_at = asked_at
+
+
+def without_secret(text: str) -> str:
+    """Returns a key as `ask_<id>_...`, and what is none as it is."""
+    match = _TOKEN.fullmatch(text)
+    return f"ask_{match[1]}_..." if match else text
 
 
 def _hash(secret: str) -> str:

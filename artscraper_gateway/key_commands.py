@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from artscraper_gateway.api_keys import SCOPES, ApiKey, InvalidKeyOption, KeyStore, Rate
+from artscraper_gateway.api_keys import (
+    SCOPES,
+    ApiKey,
+    InvalidKeyOption,
+    KeyStore,
+    Rate,
+    without_secret,
+)
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.deliveries import DeliveryLog
@@ -58,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="print all keys, not their secrets")
     listing.set_defaults(run=_list)
     revoke = commands.add_parser("revoke", help="make a key useless, within a second")
-    revoke.add_argument("name", metavar="NAME")
+    revoke.add_argument("name", metavar="NAME", help="the key's name, or its id as list prints it")
     revoke.set_defaults(run=_revoke)
     secret = commands.add_parser(
         "webhook-secret", help="print what webhooks are signed with for jobs without a key"
@@ -99,9 +106,12 @@ def _line(key: ApiKey) -> str:
 
 
 def _revoke(options: argparse.Namespace, keys: KeyStore, _log: DeliveryLog) -> int:
+    shown = without_secret(options.name)
     if not keys.revoke(options.name):
-        raise InvalidKeyOption(f"there is no valid key named {options.name!r}")
-    print(f"revoked {options.name}")
+        raise InvalidKeyOption(
+            f"there is no valid key with the name or id {shown!r}; keys list prints all"
+        )
+    print(f"revoked {shown}")
     return 0
 
 

@@ -261,6 +261,24 @@ def test_what_cannot_be_is_said(tmp_path: Path, arguments: list[str], named: str
     assert named in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("form", ["{id}", "ask_{id}_...", "ask_{id}", "{token}"])
+def test_a_key_is_revoked_by_its_id_too(tmp_path: Path, form: str) -> None:
+    token, other = (added(tmp_path, name)["X-API-Key"] for name in ("ada", "bob"))
+    given = form.format(id=token.split("_")[1], token=token)
+    listed = keys(tmp_path, "list").stdout.splitlines()
+    assert form != "ask_{id}_..." or listed[0].split("\t")[0] == given
+    done = keys(tmp_path, "revoke", given)
+    assert done.returncode == 0, done.stderr
+    assert token not in done.stdout
+    assert [line.split("\t")[-1] for line in keys(tmp_path, "list").stdout.splitlines()] == [
+        "revoked",
+        "valid",
+    ]
+    again = keys(tmp_path, "revoke", given)
+    assert again.returncode == 2 and "keys list" in again.stderr
+    assert token not in again.stderr and other not in again.stderr
+
+
 def test_a_rate_gives_back_what_time_has_passed(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("4/min"))
     (key,) = store.all()
