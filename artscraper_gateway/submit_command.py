@@ -96,8 +96,6 @@ def _concept_or_file(text: str) -> str | Path:
 
 
 async def _submit_all(options: argparse.Namespace, pictures: dict[Path, str]) -> list[Outcome]:
-    from tqdm import tqdm
-
     chosen: Any = {
         name: value
         for name in JobOptions.__annotations__
@@ -106,29 +104,45 @@ async def _submit_all(options: argparse.Namespace, pictures: dict[Path, str]) ->
     key = options.api_key or os.environ.get(KEY_VARIABLE) or None
     gateway = AsyncGateway(options.url, api_key=key, attempts=_PATIENCE)
     turns = asyncio.Semaphore(max(1, options.parallel))
-    bar = tqdm(total=len(pictures), unit="picture", disable=None, bar_format=_BAR)
     async with gateway:
         await _greet(options.url)
-        with bar:
-            runs = [
-                PictureSubmission(
-                    gateway,
-                    picture,
-                    target,
-                    chosen,
-                    options.layers,
-                    options.timeout,
-                    has_key=key is not None,
-                )
-                for target, picture in pictures.items()
-            ]
+        runs = [
+            PictureSubmission(
+                gateway,
+                picture,
+                target,
+                chosen,
+                options.layers,
+                options.timeout,
+                has_key=key is not None,
+            )
+            for target, picture in pictures.items()
+        ]
+        return await _run_all(runs, turns)
 
-            def show(_run: PictureSubmission) -> None:
-                bar.n = round(sum(run.progress for run in runs), 2)
-                bar.refresh()
 
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(run.run(turns, show)) for run in runs]
+async def _run_all(runs: Sequence[PictureSubmission], turns: asyncio.Semaphore) -> list[Outcome]:
+    """Shows a bar on a terminal, and elsewhere a line for each picture that has ended."""
+    from tqdm import tqdm
+
+    ended = 0
+    with tqdm(total=len(runs), unit="picture", disable=None, bar_format=_BAR) as bar:
+
+        def show(_run: PictureSubmission) -> None:
+            bar.n = round(sum(run.progress for run in runs), 2)
+            bar.refresh()
+
+        async def follow(run: PictureSubmission) -> Outcome:
+            nonlocal ended
+            outcome = await run.run(turns, show)
+            ended += 1
+            if bar.disable:
+                said = f"{ended} of {len(runs)}: {outcome.picture}: {outcome.status}"
+                print(said, file=sys.stderr, flush=True)
+            return outcome
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(follow(run)) for run in runs]
     return [task.result() for task in tasks]
 
 

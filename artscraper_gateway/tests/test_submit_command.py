@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +55,54 @@ def test_a_folder_goes_in_and_a_folder_comes_out(
     assert shown[0].split() == ["picture", "status", "seconds", "result"]
     assert shown[1].split()[0] == str(folder / "a.png") and "done" in shown[1]
     assert shown[-1] == "3 done, 0 failed"
+
+
+def test_a_terminal_shows_a_bar(gateway: GatewayProcess, folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
+    command += ["--url", gateway.base_url, "--out", str(tmp_path / "out")]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    os.close(theirs)
+    drawn = read_to_the_end(ours)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and told.endswith("3 done, 0 failed\n")
+    states = re.findall(r"(\d+)%\|[^|]*\| (\d\.\d) of 3 pictures", drawn)
+    assert states[0] == ("0", "0.0") and states[-1] == ("100", "3.0")
+    shown = [float(pictures) for _, pictures in states]
+    assert shown == sorted(shown) and len({*shown}) > 2, "it moves, and only onwards"
+    assert "done" not in drawn, "the bar alone"
+
+
+def read_to_the_end(terminal: int) -> str:
+    """Returns what is written to a terminal until its other side is closed."""
+    read = b""
+    with os.fdopen(terminal, "rb", buffering=0) as file:
+        try:
+            while part := file.read(4096):
+                read += part
+        except OSError:  # so Linux says that nobody can write any more
+            pass
+    return read.decode()
+
+
+def test_without_a_terminal_each_picture_that_has_ended_is_a_line(
+    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "text.jpg").write_text("text")
+    out = tmp_path / "out"
+    assert main([str(folder), "--url", gateway.base_url, "--out", str(out), *LIGHT]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    places, pictures, states = zip(*(line.split(": ") for line in lines), strict=True)
+    assert places == tuple(f"{place} of 4" for place in (1, 2, 3, 4))
+    assert {Path(picture).name for picture in pictures} == {"a.png", "b.gif", "text.jpg"}
+    assert sorted(states) == ["done", "done", "done", "failed"]
 
 
 def test_all_layers_of_a_picture(gateway: GatewayProcess, tmp_path: Path) -> None:
