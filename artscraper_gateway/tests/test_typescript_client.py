@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 
 SOURCE = REPOSITORY / "clients" / "typescript"
+DOCUMENT = REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md"
 USE = """
 import { readFileSync } from "node:fs";
 import { connect, submit, waitForJob, fetchResult, fetchLayer, GatewayProblem } from "./gateway.js";
@@ -63,6 +65,13 @@ def project(tmp_path: Path, gateway: GatewayProcess) -> Path:
     return tmp_path
 
 
+def stub_node(folder: Path) -> None:
+    """Declares what of Node.js is used, in the place of its types."""
+    node_globals = "declare const process: { argv: string[] };\n"
+    reads = "export function readFileSync(path: string): Uint8Array<ArrayBuffer>;"
+    (folder / "node.d.ts").write_text(f'{node_globals}declare module "node:fs" {{ {reads} }}\n')
+
+
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "1"}
     return subprocess.run(
@@ -71,10 +80,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: GatewayProcess) -> None:
-    node_globals = "declare const process: { argv: string[] };\n"
-    reads = "export function readFileSync(path: string): Uint8Array<ArrayBuffer>;"
-    stub = f'declare module "node:fs" {{ {reads} }}\n'
-    (project / "src" / "node.d.ts").write_text(node_globals + stub)
+    stub_node(project / "src")
     (project / "src" / "use.ts").write_text(USE)
     built = run(project, "npm", "run", "build")
     assert built.returncode == 0, built.stdout + built.stderr
@@ -82,6 +88,32 @@ def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: Gateway
     used = run(project, "node", "dist/use.js", gateway.base_url, str(SAMPLES[0]))
     size = SAMPLES[0].stat().st_size
     assert json.loads(used.stdout) == [True, "done", None, size, "unsupported-picture"], used.stderr
+
+
+def test_the_documented_use_compiles_and_works(
+    project: Path, gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In a project of its own, which has the client as `npm install FOLDER` puts it there."""
+    assert (built := run(project, "npm", "run", "build")).returncode == 0, built.stdout
+    theirs = tmp_path_factory.mktemp("theirs")
+    for name in ("src", "node_modules", "input"):
+        (theirs / name).mkdir()
+    (theirs / "node_modules" / "artscraper-gateway-client").symlink_to(project)
+    (theirs / "package.json").write_text('{"type": "module"}')
+    shutil.copy(SOURCE / "tsconfig.json", theirs)
+    shutil.copy(SAMPLES[0], theirs / "input" / "astronaut.jpg")
+    (snippet,) = re.findall(r"```typescript\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    here = snippet.replace("http://127.0.0.1:8765", gateway.base_url)
+    (theirs / "src" / "documented.ts").write_text(here)
+    stub_node(theirs / "src")
+    compiled = run(theirs, "node", str(SOURCE / "node_modules/typescript/bin/tsc"))
+    assert compiled.returncode == 0, compiled.stdout
+    used = run(theirs, "node", "dist/documented.js")
+    assert re.match(rf"done {re.escape(str(gateway.home))}\S+ \d+$", last_line(used)), used.stderr
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
 def test_what_the_description_does_not_have_is_a_compile_error(project: Path) -> None:
