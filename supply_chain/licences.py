@@ -1,6 +1,7 @@
 """List the licence of every package of a lock file, and refuse what may not be brought along.
 
-`python -m supply_chain.licences locks/default.txt` reads what is installed beside it.
+`python -m supply_chain.licences locks/default.txt` reads what is installed beside it; what the lock
+file brings to other machines, and what says nothing of its licence, has to be in `known_licences`.
 
 What is refused: GPL, AGPL and SSPL in every version, and a package whose licence nobody knows.
 What is not: LGPL, since a package of Python is loaded at run time and whoever has it can put
@@ -23,6 +24,8 @@ from license_expression import ExpressionError, get_spdx_licensing
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from supply_chain.known_licences import KNOWN
+
 _SPDX = get_spdx_licensing()
 _FIELDS = ("License-Expression", "License-Classifier", "License-Metadata")
 _UNKNOWN = "UNKNOWN"
@@ -37,16 +40,17 @@ _SHOWN = 60  # characters of a licence; some put its whole text there
 
 @dataclass(frozen=True)
 class Package:
-    """A package and what its metadata says of its licence; None = not installed here."""
+    """A package and its licence, as its metadata or, where that says none, our table has it."""
 
     name: str
     version: str
-    licence: str | None
+    licence: str
+    is_installed: bool = True
 
     @property
     def is_refused(self) -> bool:
-        """Whether the project may not bring it along; what is not installed is not judged."""
-        return self.licence is not None and not is_allowed(self.licence)
+        """Whether the project may not bring it along."""
+        return not is_allowed(self.licence)
 
 
 def is_allowed(licence: str) -> bool:
@@ -73,14 +77,15 @@ def pinned(lock: Path) -> dict[str, str]:
 
 
 def packages(lock: Path) -> list[Package]:
-    """Returns what the lock file installs here, by name, with licences as installed."""
+    """Returns what the lock file installs on such a machine, by name, with licences."""
     command = [sys.executable, "-m", "piplicenses", "--from=all", "--format=json", "--with-system"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     licences: dict[str, str] = {
         canonicalize_name(row["Name"]): _licence(row) for row in json.loads(told)
     }
     return [
-        Package(name, version, licences.get(name)) for name, version in sorted(pinned(lock).items())
+        Package(name, version, _told_or_known(name, licences.get(name)), name in licences)
+        for name, version in sorted(pinned(lock).items())
     ]
 
 
@@ -88,8 +93,9 @@ def main(lock: str) -> int:
     """Prints the list; returns 1 when a licence is not allowed."""
     found = packages(Path(lock))
     for package in found:
-        shown = (package.licence or "(not installed here)").splitlines()[0][:_SHOWN]
-        print(f"{package.name} {package.version}\t{shown}")
+        shown = package.licence.splitlines()[0][:_SHOWN]
+        where = "" if package.is_installed else "\t(not installed here)"
+        print(f"{package.name} {package.version}\t{shown}{where}")
     refused = [package for package in found if package.is_refused]
     for package in refused:
         print(f"NOT ALLOWED: {package.name}: {package.licence}", file=sys.stderr)
@@ -99,6 +105,10 @@ def main(lock: str) -> int:
 def _licence(row: dict[str, Any]) -> str:
     said = (row[name] for name in _FIELDS if row[name] != _UNKNOWN)
     return next(said, _UNKNOWN)
+
+
+def _told_or_known(name: str, told: str | None) -> str:
+    return KNOWN.get(name, _UNKNOWN) if told in (None, _UNKNOWN) else told
 
 
 def _holds(node: Any) -> bool:

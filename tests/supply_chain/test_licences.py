@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 pytest.importorskip("license_expression", reason="NOT TESTED: pip install '.[checks]'")
 
+from supply_chain.known_licences import KNOWN
 from supply_chain.licences import is_allowed, packages, pinned
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,6 +34,8 @@ DEFAULT = REPOSITORY / "locks" / "default.txt"
         "Boost Software License",
         "BSD License",
         "Python Software Foundation License",
+        "LicenseRef-NVIDIA-Proprietary",
+        "NVIDIA Proprietary Software",
     ],
 )
 def test_allowed(licence: str) -> None:
@@ -60,30 +64,61 @@ def test_refused(licence: str) -> None:
 def test_the_default_install_brings_nothing_that_is_refused() -> None:
     found = packages(DEFAULT)
     assert {"torch", "dbos", "pillow", "dlib-bin"} <= {package.name for package in found}
-    known = [package for package in found if package.licence is not None]
-    assert len(known) > 50, "most of the default install is to be there to be looked at"
+    installed = [package for package in found if package.is_installed]
+    assert len(installed) > 50, "most of the default install is to be there to be looked at"
     assert not [package for package in found if package.is_refused]
+
+
+def test_what_is_installed_elsewhere_is_in_the_table_and_in_the_lock() -> None:
+    locked = set(re.findall(r"^([a-z0-9-]+)==", DEFAULT.read_text(), re.MULTILINE))
+    assert KNOWN.keys() <= locked, "the table has what the lock has no more"
+    of_cuda = {name for name in locked if re.match("triton|nvidia-|cuda-", name)}
+    of_other_systems = locked - pinned(DEFAULT).keys()
+    assert len(of_cuda) >= 19 and of_cuda | of_other_systems <= KNOWN.keys()
+    assert all(is_allowed(licence) for licence in KNOWN.values())
 
 
 def test_the_command_fails_where_a_licence_is_refused(tmp_path: Path) -> None:
     """A package with this licence is put on the path, as if it were installed."""
-    folder = tmp_path / "copyleft-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(
-        "Metadata-Version: 2.4\nName: copyleft\nVersion: 1.0\nLicense-Expression: GPL-3.0-only\n"
+    installed(tmp_path, "copyleft", "License-Expression: GPL-3.0-only\n")
+    done = licences(tmp_path, "copyleft==1.0 \\\n    --hash=sha256:00\nanyio==4.0\n")
+    assert done.returncode == 1 and "NOT ALLOWED: copyleft: GPL-3.0-only" in done.stderr
+    assert "anyio 4.0\tMIT\n" in done.stdout
+
+
+def test_the_command_fails_where_a_licence_is_unknown(tmp_path: Path) -> None:
+    """Not installed, or saying nothing: only what is in the table may be either."""
+    for name in ("silent", "cuda-toolkit"):
+        installed(tmp_path, name, "")
+    done = licences(
+        tmp_path, "absent==1.0\ncuda-toolkit==1.0\nnvidia-nccl-cu99==1.0\nsilent==1.0\n"
     )
-    lock = tmp_path / "lock.txt"
-    lock.write_text("copyleft==1.0 \\\n    --hash=sha256:00\nanyio==4.0\n")
-    done = subprocess.run(
+    assert done.returncode == 1
+    refused = ("absent", "nvidia-nccl-cu99", "silent")
+    assert done.stderr.splitlines() == [f"NOT ALLOWED: {name}: UNKNOWN" for name in refused]
+    assert "cuda-toolkit 1.0\tLicenseRef-NVIDIA-Proprietary\n" in done.stdout
+    assert "absent 1.0\tUNKNOWN\t(not installed here)\n" in done.stdout
+
+
+def installed(folder: Path, name: str, licence: str) -> None:
+    """Puts the metadata of a package below `folder`, which then is on the path."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{licence}")
+
+
+def licences(folder: Path, locked: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command over a lock file with these lines."""
+    lock = folder / "lock.txt"
+    lock.write_text(locked)
+    return subprocess.run(
         [sys.executable, "-m", "supply_chain.licences", str(lock)],
-        env={"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"},
+        env={"PYTHONPATH": f"{REPOSITORY}:{folder}"},
         capture_output=True,
         text=True,
         check=False,
         cwd=REPOSITORY,
     )
-    assert done.returncode == 1 and "NOT ALLOWED: copyleft: GPL-3.0-only" in done.stderr
-    assert "anyio 4.0\tMIT" in done.stdout
 
 
 def test_every_dependency_of_the_project_is_pinned_within_its_bounds() -> None:
