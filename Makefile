@@ -5,6 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TESTS := $(VENV)/.installed-tests
 INSTALLED_CHECKS := $(VENV)/.installed-checks
+# LOCKED=1 installs what locks/default.txt pins instead of the newest that pyproject.toml allows.
+ifdef LOCKED
+INSTALLED := $(VENV)/.installed-locked
+endif
+INSTALLING = @echo "Installing into $(VENV) over the network: about 1.5 GB (several with CUDA), some minutes the first time."
 
 # Threads of torch that wait sleep: spinning on a busy machine, they make it many times slower.
 run test test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
@@ -49,7 +54,7 @@ fuzz-intake: setup-tests
 fuzz-addresses: setup-tests
 	$(FUZZ)/test_addresses.py
 
-## setup: make the virtual environment with all that the default job needs
+## setup: make the virtual environment with all that the default job needs; LOCKED=1: as pinned
 setup: $(INSTALLED)
 
 setup-tests: $(INSTALLED_TESTS)
@@ -88,9 +93,17 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(INSTALLED): pyproject.toml | $(BIN)/python
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(INSTALLING)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[c2pa,faces]'
 	touch $@
+
+# What builds the project is pinned, too, and so is not fetched for it once more.
+$(VENV)/.installed-locked: pyproject.toml locks/default.txt | $(BIN)/python
+	$(INSTALLING)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/default.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(VENV)/.installed $@
 
 # What checks the supply chain and deploy/, kept out of what the tests' environment resolves.
 $(INSTALLED_CHECKS): pyproject.toml $(INSTALLED)

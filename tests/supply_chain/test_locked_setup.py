@@ -1,0 +1,50 @@
+"""What `make setup` would install, with the lock file and without, and what it says before."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def would_do(environment: Path, *arguments: str) -> list[str]:
+    """Returns the commands of `make setup` for this environment; none is run."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "setup", f"VENV={environment}", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    return done.stdout.splitlines()
+
+
+def test_locked_it_installs_the_lock_by_hashes_and_then_only_the_project(tmp_path: Path) -> None:
+    installs = [line for line in would_do(tmp_path, "LOCKED=1") if "pip install" in line]
+    assert len(installs) == 2
+    assert "--require-hashes -r locks/default.txt" in installs[0]
+    assert installs[1].endswith("--no-deps --no-build-isolation --editable .")
+
+
+def test_without_it_installs_what_the_project_asks_for(tmp_path: Path) -> None:
+    (install,) = [line for line in would_do(tmp_path) if "pip install" in line]
+    assert install.endswith("--editable '.[c2pa,faces]'") and "locks/" not in install
+
+
+def test_it_says_what_is_coming_before_it_is_silent(tmp_path: Path) -> None:
+    for arguments in ([], ["LOCKED=1"]):
+        said = would_do(tmp_path, *arguments)
+        first = next(place for place, line in enumerate(said) if "pip install" in line)
+        assert f"Installing into {tmp_path} over the network: about 1.5 GB" in said[first - 1]
+
+
+def test_what_was_installed_as_pinned_stays_so(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for mark in ("bin/python", ".installed", ".installed-locked"):
+        (tmp_path / mark).touch()
+    for arguments in ([], ["LOCKED=1"]):
+        assert not [line for line in would_do(tmp_path, *arguments) if "pip install" in line]
+    (tmp_path / ".installed-locked").unlink()
+    assert not [line for line in would_do(tmp_path) if "pip install" in line]
+    assert [line for line in would_do(tmp_path, "LOCKED=1") if "--require-hashes" in line]
