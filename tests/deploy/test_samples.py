@@ -103,6 +103,19 @@ def test_the_compose_file_starts_a_fleet_that_the_gateway_understands() -> None:
     assert asked == named
 
 
+def test_every_image_that_is_not_built_here_has_a_release() -> None:
+    services = compose()["services"].values()
+    images = [service["image"] for service in services if "build" not in service]
+    for kind, name in (("Deployment", "gateway"), ("StatefulSet", "workers")):
+        images += [
+            each["image"] for each in the(kind, name)["spec"]["template"]["spec"]["containers"]
+        ]
+    assert len(images) >= 6
+    for image in images:
+        _, _, tag = image.rpartition("/")[2].partition(":")
+        assert tag and tag != "latest", image
+
+
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 def test_a_manifest_is_valid_for_kubernetes(path: Path) -> None:
     validate = tool("kubernetes-validate", install=CHECKS)
@@ -179,6 +192,14 @@ def test_a_unit_starts_what_the_gateway_understands(path: Path) -> None:
     assert config.worker_concurrency == 2 and str(config.base_dir).startswith("/var/lib/artscraper")
     (timeout,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
     assert float(timeout) > config.drain_notice + config.drain_timeout + _OPEN_REQUESTS_S
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_a_unit_names_a_document_that_the_documented_install_brings(path: Path) -> None:
+    (named,) = re.findall(r"^Documentation=file:(\S+)$", path.read_text(), re.MULTILINE)
+    document = REPOSITORY / "docs" / "operations.md"
+    lines = document.read_text().splitlines()
+    assert f"install -D -m 0644 docs/{document.name} {named}" in lines
 
 
 def test_prometheus_understands_its_samples() -> None:
