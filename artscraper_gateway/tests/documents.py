@@ -20,6 +20,10 @@ _BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"(?<!`)`((?:make|pip install|python -m|python3? benchmarks/)[^`\n]*)`(?!`)")
 _INDENTED = re.compile(r"^\n {4}(\S.*)$", re.MULTILINE)
 _PROMPT = re.compile(r"^\$ ")
+_OURS = re.compile(
+    r"(\./)?(artscraper_\w+|benchmarks|clients|deploy|docs|input|locks|tests)/[\w./-]+"
+)
+_EXTRAS = re.compile(r"^artscraper-gateway\[([\w,]+)\]$")
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,10 @@ Check = Callable[[str], None]
 
 
 def make_knows(command: str) -> None:
-    """The target exists, and what it would do can be said."""
+    """The target exists, what it would do can be said, and a picture that is named is there."""
+    for word in shlex.split(command, comments=True):
+        if word.startswith("IMAGE="):
+            is_there(word.removeprefix("IMAGE="), command)
     done = subprocess.run(
         ["make", "--dry-run", *shlex.split(command, comments=True)[1:]],
         check=False,
@@ -90,32 +97,48 @@ def module_knows(command: str) -> None:
     words = words[words.index("-m") + 1 :] if "-m" in words else words[1:]
     module, rest = words[0], words[1:]
     sub_command = [rest[0]] if rest and re.fullmatch(r"[a-z][a-z-]+", rest[0]) else []
-    known = _options(module, *sub_command)
+    said = _help(module, *sub_command)
+    if sub_command and re.search(rf"^    {re.escape(' '.join(rest[1:2]))}\b", said, re.MULTILINE):
+        said = _help(module, *rest[:2])  # `keys` has commands of its own
+    known = set(re.findall(r"--[a-z][a-z0-9_-]*", said))
     unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - known
     assert not unknown, f"{command}: {module} has no {unknown}"
 
 
 @cache
-def _options(module: str, *sub_command: str) -> set[str]:
+def _help(module: str, *sub_command: str) -> str:
     start = [module] if module.endswith(".py") else ["-m", module]
     command = [sys.executable, *start, *sub_command, "--help"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 0, f"{command}: {done.stderr}"
-    return set(re.findall(r"--[a-z][a-z0-9_-]*", done.stdout))
+    return done.stdout
 
 
-def project_has_the_extra(command: str) -> None:
-    """What pip is to install are extras of this project."""
-    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    for name in re.findall(r"artscraper-gateway\[([\w,]+)\]", command):
-        assert set(name.split(",")) <= extras["optional-dependencies"].keys(), command
+def pip_finds(command: str) -> None:
+    """Files to install from are there; the rest are extras or dependencies of this project."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[<>=\[ ]", line)[0].lower() for line in project["dependencies"]}
+    words = shlex.split(command, comments=True)
+    words = words[words.index("install") + 1 :]
+    for before, word in zip(["", *words], words, strict=False):
+        if before in ("-r", "--requirement"):
+            is_there(word, command)
+        elif found := _EXTRAS.match(word):
+            assert set(found[1].split(",")) <= project["optional-dependencies"].keys(), command
+        elif not word.startswith("-") and word != ".":
+            assert word.lower() in needed, f"{command}: the project needs no {word}"
 
 
 def files_exist(command: str) -> None:
     """Files of the repository that the command names are there."""
     for word in shlex.split(command, comments=True):
-        if re.fullmatch(r"(deploy|docs|benchmarks|artscraper_\w+|tests|input)/[\w./-]+", word):
-            assert (REPOSITORY / word).exists(), f"{command}: no {word}"
+        if _OURS.fullmatch(word):
+            is_there(word, command)
+
+
+def is_there(name: str, command: str) -> None:
+    """The file or folder is in the repository. Raises AssertionError when it is not."""
+    assert (REPOSITORY / name).exists(), f"{command}: no {name}"
 
 
 @dataclass(frozen=True)
@@ -139,9 +162,7 @@ CANNOT_RUN = (
         r"^(python -m training\.|.*--mist-model)", "needs weights to be downloaded", module_knows
     ),
     CannotRun(r"^python3? benchmarks/", "takes minutes", module_knows),
-    CannotRun(
-        r"^(pip install|\S+/pip install)", "installs from the network", project_has_the_extra
-    ),
+    CannotRun(r"^(pip install|\S+/pip install)", "installs from the network", pip_finds),
     CannotRun(r"^pytest\b", "would run this very test", files_exist),
     CannotRun(r"^export \w+_DATABASE_URL=", "names a database of the example", files_exist),
     CannotRun(

@@ -1,14 +1,15 @@
-"""Every command of every document runs, or is checked for what can be; every link leads there."""
+"""Commands of documents run as they stand, or are checked; every link leads there."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ STANDS_FOR = {
     "IMAGE...": "input/astronaut.jpg",
     "IMAGE": "input/astronaut.jpg",
     "DIR": "out",
+    "/opt/artscraper": "opt/artscraper",
 }
+ACTIVATES = ". .venv/bin/activate"  # README.md says it for all documents
 FACELESS = (300, 330, 460, 450)  # of the sample: whole jobs on it take a moment
 ALL = list(blocks())
 SHELL_BLOCKS = [
@@ -44,44 +47,89 @@ SHELL_BLOCKS = [
 ]
 COMMANDS = [(block.document, command) for block in SHELL_BLOCKS for command in block.commands]
 UNRUN = [(document, command) for document, command in COMMANDS if why_not(command)]
+RUN_SLOWLY = [command for _, command in COMMANDS if command.startswith("make run IMAGE=")]
+CHECKED_ELSEWHERE = [  # blocks in bash run there, these do not
+    (block.document, command)
+    for block in ALL
+    if block.document == RUN_ELSEWHERE and block.language == "sh"
+    for command in block.commands
+]
 
 
 def as_here(command: str, base_url: str) -> str:
     command = command.replace(DOCUMENTED_BASE, base_url)
     for word, thing in STANDS_FOR.items():
         command = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", thing, command)
-    return re.sub(r"\bpython( -m|$| )", rf"{sys.executable}\1", command)
+    return command
+
+
+def in_a_terminal(
+    commands: Iterable[str], folder: Path, *, activated: bool
+) -> subprocess.CompletedProcess[str]:
+    """Runs them in one shell, one after the other; the environment's programs are on its path
+    when it is `activated`.
+    """
+    of_the_environment = Path(sys.prefix) / "bin"
+    path = [each for each in os.get_exec_path() if Path(each) != of_the_environment]
+    if activated:
+        path.insert(0, str(of_the_environment))
+    return subprocess.run(
+        ["bash", "-c", "\n".join(["set -evo pipefail", *commands])],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PATH": os.pathsep.join(path), "PYTHONPATH": str(REPOSITORY)},
+    )
 
 
 @pytest.fixture
-def readers_place(
-    start_gateway: Callable[..., GatewayProcess], tmp_path: Path
-) -> tuple[GatewayProcess, Path]:
-    """A gateway, and the folder that a reader stands in."""
+def readers_folder(tmp_path: Path) -> Path:
+    """The folder that a reader stands in, after `make run`."""
     (tmp_path / "input").mkdir()
     with Image.open(REPOSITORY / "input" / "astronaut.jpg") as sample:
         sample.crop(FACELESS).save(tmp_path / "input" / "astronaut.jpg")
-    return start_gateway(tmp_path), tmp_path
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return tmp_path
 
 
-def test_every_command_that_can_run_runs(readers_place: tuple[GatewayProcess, Path]) -> None:
-    gateway, folder = readers_place
-    ran = 0
-    for block in SHELL_BLOCKS:
-        commands = [command for command in block.commands if not why_not(command)]
-        ran += len(commands)
-        script = "\n".join(["set -eo pipefail", *commands])
-        done = subprocess.run(
-            ["bash", "-c", as_here(script, gateway.base_url)],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        assert done.returncode == 0, f"{block.document}: {commands}\n{done.stderr}"
-        assert "urn:artscraper-gateway:problem" not in done.stdout, f"{commands}\n{done.stdout}"
-    assert ran >= 4
+@pytest.fixture
+def readers_gateway(
+    start_gateway: Callable[..., GatewayProcess], readers_folder: Path
+) -> GatewayProcess:
+    return start_gateway(readers_folder)
+
+
+def test_every_command_that_can_run_runs(readers_gateway: GatewayProcess) -> None:
+    """Each document has a terminal of its own; README.md, the first, finds nothing activated."""
+    scripts: dict[str, list[str]] = {}
+    for document, command in COMMANDS:
+        if not why_not(command):
+            here = as_here(command, readers_gateway.base_url)
+            scripts.setdefault(document, []).append(here)
+    assert next(iter(scripts)) == "README.md"
+    for document, script in scripts.items():
+        done = in_a_terminal(script, readers_gateway.home, activated=document != "README.md")
+        assert done.returncode == 0, f"{document}: {done.stderr}"
+        assert "urn:artscraper-gateway:problem" not in done.stdout, f"{document}: {done.stdout}"
+
+
+def test_the_readme_activates_the_environment() -> None:
+    said = [command for document, command in COMMANDS if document == "README.md"]
+    pythons = [place for place, command in enumerate(said) if command.startswith("python")]
+    assert len(pythons) >= 4 and said.index(ACTIVATES) < min(pythons)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", RUN_SLOWLY)
+def test_make_protects_one_picture(command: str, readers_folder: Path) -> None:
+    """In an environment that has everything: what make would install is taken for installed."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, readers_folder)
+    installed = f"{command} --old-file=.venv/.installed"
+    done = in_a_terminal([installed], readers_folder, activated=False)
+    assert done.returncode == 0, done.stderr
+    assert list(readers_folder.glob("outputs/*/summary.json"))
 
 
 @pytest.mark.parametrize(("document", "command"), UNRUN)
@@ -91,14 +139,33 @@ def test_a_command_that_cannot_run_would_work(document: str, command: str) -> No
     found.check(command)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pip install --require-hashes -r locks/nosuch.txt",
+        "pip install 'artscraper-gateway[nosuch]'",
+        "pip install nosuch",
+        "make run IMAGE=input/nosuch.jpg",
+        "make nosuch",
+        "python -m artscraper_gateway serve --nosuch",
+        "npm install ./clients/nosuch",
+    ],
+)
+def test_a_command_that_would_not_work_is_found(command: str) -> None:
+    found = why_not(command)
+    assert found is not None
+    with pytest.raises(AssertionError, match="nosuch"):
+        found.check(command)
+
+
 def test_no_reason_stands_for_nothing() -> None:
     """A row of the table that no document needs would hide the next command that matches it."""
-    every = [*COMMANDS, *inline_commands()]
+    every = [*COMMANDS, *CHECKED_ELSEWHERE, *inline_commands()]
     used = {row.pattern for _, command in every if (row := why_not(command))}
     assert {row.pattern for row in CANNOT_RUN} == used
 
 
-@pytest.mark.parametrize(("document", "command"), sorted(set(inline_commands())))
+@pytest.mark.parametrize(("document", "command"), sorted({*inline_commands(), *CHECKED_ELSEWHERE}))
 def test_a_command_in_running_text_would_work(document: str, command: str) -> None:
     found = why_not(command)
     (found.check if found else module_knows)(command)

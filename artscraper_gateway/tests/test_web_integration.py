@@ -77,16 +77,16 @@ def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
     lines = [line for block in blocks("bash") for line in block.strip().splitlines()]
     script = ["set -e"]
     for line in lines:
-        here = line.replace(DOCUMENTED_BASE, gateway.base_url)
-        script += [here.replace("python -m", f"{sys.executable} -m"), "echo; echo ----"]
+        script += [line.replace(DOCUMENTED_BASE, gateway.base_url), "echo; echo ----"]
     command = ["bash", "-c", "\n".join(script)]
+    activated = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         command,
         check=False,
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PATH": activated, "PYTHONPATH": str(REPOSITORY)},
     )
     assert done.returncode == 0, done.stderr
     answers = [part.strip() for part in done.stdout.split("----\n")][:-1]
