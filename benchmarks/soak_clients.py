@@ -106,6 +106,8 @@ class Clients:
         begun = time.perf_counter()
         answer = await self.client.post(path, files=files, data=fields, headers=headers)
         self.ledger.submit_s.append(time.perf_counter() - begun)
+        if key and answer.status_code == 404:  # another client has deleted the key's job meanwhile
+            return set()
         if not self.is_expected(answer, 200):
             return set()
         told = answer.json()
