@@ -68,11 +68,16 @@ class Observer:
             self._last_record = (key, _measured(self, original, changed, views))
         return self._last_record[1]
 
-    def displacement(self, original: torch.Tensor, changed: torch.Tensor) -> float:
-        """Returns the effect, from 0; 0 too where the original's latent has no length."""
-        before, after = self.latent(original), self.latent(changed)
-        size = before.norm().item()
-        return (after - before).norm().item() / size if size else 0.0
+    def displacement(
+        self, original: torch.Tensor, changed: torch.Tensor, *, since: torch.Tensor | None = None
+    ) -> float:
+        """Returns the effect, from 0; 0 too where the original's latent has no length.
+
+        `since` is the picture that the latent's way is counted from, None = the original.
+        """
+        before = self.latent(original if since is None else since)
+        size = self.latent(original).norm().item()
+        return (self.latent(changed) - before).norm().item() / size if size else 0.0
 
     def progress(
         self, original: torch.Tensor, changed: torch.Tensor, target: torch.Tensor
@@ -101,6 +106,35 @@ def effect_record(
     where noise has no effect, that is, where nothing was changed.
     """
     return {"encoder": observer.encoder.name, **observer.record(original, changed, views)}
+
+
+def own_record(
+    observer: Observer, original: torch.Tensor, before: torch.Tensor, made: torch.Tensor
+) -> Json:
+    """Returns what a stage added by itself when it made `made` out of the layer `before`.
+
+    `effect_before`: the effect of `before`. `own_effect`: norm(E(made) - E(before)) /
+    norm(E(original)). `own_times_noise`: that in times of random signs of the same mean square
+    error on `before`; None where they have no effect. `effective`: it beats noise, and the effect
+    did not fall below `effect_before` by more than such signs move the latent.
+    """
+    noisy = random_signs(before, like=made)
+    own = observer.displacement(original, made, since=before)
+    noise = observer.displacement(original, noisy, since=before)
+    gained = observer.displacement(original, before)
+    times_noise = _ratio(own, noise)
+    kept = observer.displacement(original, made) >= gained - noise
+    return {
+        "effect_before": round(gained, 4),
+        "own_effect": round(own, 4),
+        "own_times_noise": times_noise,
+        "effective": kept and beats_noise(times_noise),
+    }
+
+
+def beats_noise(times_noise: float | None) -> bool:
+    """Returns whether an effect is EFFECTIVE_RATIO times that of noise; None is not."""
+    return times_noise is not None and times_noise >= EFFECTIVE_RATIO
 
 
 def _measured(

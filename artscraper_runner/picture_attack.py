@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.effects import EFFECTIVE_RATIO, VIEWS, Observer, effect_record
+from artscraper_runner.effects import VIEWS, Observer, beats_noise, effect_record, own_record
 from artscraper_runner.encoders import load_encoder, standby_encoders
 from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
 from artscraper_runner.errors import OutOfMemory
@@ -80,22 +80,25 @@ class PictureAttack:
             _free_device_memory()
             raise OutOfMemory(self.options.encoder, width, height) from error
 
-    def measured(self, saved: Pixels, before: Pixels) -> Json:
+    def measured(self, saved: Pixels, before: Pixels, *, made: Pixels | None = None) -> Json:
         """Returns the layer's effects as saved, seen at the working size; see `effects`.
 
-        `unattacked` names what a second encoder sees that no attack looked through, where the
-        folder of models holds one; `effective` is false where noise would do about as well.
+        What the stage added by itself is told from `made`, the layer before it was encoded, None =
+        as saved: a lossy file changes more than a later stage does. `effective` is false where
+        noise would do about as well as the layer, or as the stage. `unattacked` names what a
+        second encoder sees that no attack looked through, where the folder of models holds one.
         """
         original, changed, earlier = (self._seen(each) for each in (self.original, saved, before))
         observer = _observer_for(self.options)
         record = effect_record(observer, original, changed)
-        times_noise = record["times_noise"]["plain"]
+        handed_on = changed if made is None else self._seen(made)
+        own = own_record(observer, original, earlier, handed_on)
         return {
             **record,
-            "effect_before": round(observer.displacement(original, earlier), 4),
+            **own,
             "progress_to_target": self._progress(original, changed),
             "unattacked": self._seen_by_another(original, changed, ("plain",)),
-            "effective": times_noise is not None and times_noise >= EFFECTIVE_RATIO,
+            "effective": own["effective"] and beats_noise(record["times_noise"]["plain"]),
         }
 
     def measured_final(self, final: Pixels) -> Json:

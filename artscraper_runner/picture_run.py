@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,6 +197,7 @@ class PictureRun:
             self.__dict__["_last_saved"] = (path, saved)
             mask_path, _ = mask.result(), handed_on.result()
         height, width = pixels.shape[:2]
+        figures = self._measure(saved, stage, replace(given, made=pixels), result)
         return {
             "stage": stage.name,
             "description": stage.description,
@@ -205,7 +206,7 @@ class PictureRun:
             "applied": result.pixels is not None,
             "reason": result.reason,
             "mask_path": self.workspace.shown(mask_path),
-            "metrics": {**self._measure(saved, stage, given, result), **stated},
+            "metrics": {**figures, **stated},
         }
 
     def _measure(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from artscraper_runner.effects import VIEWS, Observer, effect_record, random_signs
+from artscraper_runner.effects import VIEWS, Observer, effect_record, own_record, random_signs
 from artscraper_runner.encoders.base import Encoder
 from artscraper_runner.encoders.request import LoadRequest
 
@@ -33,6 +33,21 @@ def flat(value: float) -> torch.Tensor:
 
 def test_the_effect_is_the_relative_displacement():
     assert observer().displacement(flat(0.5), flat(0.6)) == pytest.approx(0.2, abs=1e-5)
+
+
+def test_the_way_since_another_picture_is_a_share_of_the_originals_latent():
+    way = observer().displacement(flat(0.5), flat(0.7), since=flat(0.6))
+    assert way == pytest.approx(0.2, abs=1e-5)
+
+
+def test_what_a_stage_added_is_told_beside_what_was_there():
+    record = own_record(observer(), flat(0.5), flat(0.6), flat(0.7))
+    assert record["effect_before"] == pytest.approx(0.2, abs=1e-4)
+    assert record["own_effect"] == pytest.approx(0.2, abs=1e-4)
+    assert record["effective"] is True
+    back = own_record(observer(), flat(0.5), flat(0.7), flat(0.6))
+    assert back["own_times_noise"] == pytest.approx(record["own_times_noise"], rel=0.1)
+    assert back["effective"] is False
 
 
 def test_progress_is_the_share_of_the_way_to_the_target():

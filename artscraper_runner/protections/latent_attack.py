@@ -47,7 +47,7 @@ class LatentAttack(Stage):
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns what the layer as saved does; see `PictureAttack.measured`."""
-        return self._attack(given).measured(saved, given.pixels)
+        return self._attack(given).measured(saved, given.pixels, made=given.made)
 
     def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
         """Returns what is left of this stage in the last layer: effects and progress."""

@@ -35,7 +35,8 @@ class StageInput:
     packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
     it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, whose
-    cloaks are then kept.
+    cloaks are then kept. `made`: for `measure`, the layer as it is handed on, before it is encoded;
+    None = as saved.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,6 +49,7 @@ class StageInput:
     signing: SigningSettings | None = None
     insists: bool = False
     may_be_cloaked: bool = True
+    made: NDArray[np.uint8] | None = None
 
     def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.

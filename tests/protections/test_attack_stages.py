@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,9 +38,9 @@ def applied(name, pixels, **options):
     return load_stage(name).apply(given_for(pixels, **options)).pixels
 
 
-def reopened(pixels):
+def reopened(pixels, how="PNG", **options):
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    Image.fromarray(pixels).save(file, how, **options)
     return np.asarray(Image.open(file))
 
 
@@ -85,6 +86,7 @@ def test_all_stages_share_one_budget_and_keep_what_was_gained(kodak):
         measured = stage.measure(layer, given)
         assert largest(kodak, layer) <= 8
         assert measured["effective"] is True
+        assert measured["own_times_noise"] >= 1.3
         assert measured["effect"]["plain"] >= 0.95 * measured["effect_before"]
         effects.append(measured["effect"]["plain"])
     assert effects[-1] >= 0.95 * max(effects)
@@ -111,6 +113,44 @@ def test_a_change_that_noise_would_match_is_not_effective(name, kodak):
     measured = load_stage(name).measure(layer, given_for(kodak))
     assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
     assert measured["effective"] is False
+
+
+@pytest.mark.parametrize("name", ATTACKS[1:])
+def test_a_stage_does_not_inherit_what_the_layer_before_it_does(name, kodak):
+    before = applied("photoguard", kodak)
+    measured = load_stage(name).measure(before, given_for(kodak, before=before))
+    assert measured["times_noise"]["plain"] > 1.5
+    assert measured["own_effect"] == 0
+    assert measured["own_times_noise"] is None
+    assert measured["effective"] is False
+
+
+def test_a_stage_that_adds_noise_to_the_layer_before_is_not_effective(kodak):
+    before = applied("photoguard", kodak)
+    signs = np.random.default_rng(4).choice([-2, 2], before.shape)
+    layer = np.clip(before + signs, 0, 255).astype(np.uint8)
+    measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
+    assert measured["times_noise"]["plain"] > 1.5
+    assert measured["own_times_noise"] == pytest.approx(1, abs=0.2)
+    assert measured["effective"] is False
+
+
+def test_a_stage_that_undoes_half_of_the_layer_before_is_not_effective(kodak):
+    before = applied("photoguard", kodak)
+    layer = ((kodak.astype(int) + before) // 2).astype(np.uint8)
+    measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
+    assert min(measured["times_noise"]["plain"], measured["own_times_noise"]) > 1.5
+    assert measured["effective"] is False
+
+
+def test_what_a_lossy_file_changes_is_not_counted_as_the_stages_own(kodak):
+    stage, given = load_stage("mist"), given_for(kodak, before=applied("photoguard", kodak))
+    layer = stage.apply(given).pixels
+    saved = reopened(layer, "JPEG", quality=95, subsampling=0)
+    measured = stage.measure(saved, replace(given, made=layer))
+    assert measured["effect"] != stage.measure(layer, given)["effect"]
+    assert measured["own_effect"] == stage.measure(layer, given)["own_effect"]
+    assert measured["effective"] is True
 
 
 def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, models_dir):

@@ -118,7 +118,7 @@ def test_words_for_what_the_shown_job_has_not(studio: Studio) -> None:
     assert "can be seen in smooth areas" in text
     assert "2 faces found; the nearest distance is now 0.71" in text
     assert "threshold is 0.6. From this distance on it takes them for somebody else." in text
-    assert "Pattern: moves the encoder hardly further than plain noise" in text
+    assert "Pattern: by itself moves the encoder hardly further than plain noise" in text
     assert "Hidden text was not applied: saved as JPEG." in text
 
 
