@@ -102,6 +102,7 @@ def load_denoising_loss(folder: Path, device: str) -> DenoisingLoss:
         MissingModel: there is no such model.
         MissingDependency: diffusers or transformers is not installed; names the command.
         UnusableModel: the folder holds something else.
+        torch.OutOfMemoryError: the device has too little memory.
     """
     if not (folder / _LAYOUT).is_file():
         remedy = "put the folder of a Stable Diffusion model in diffusers' layout there"
@@ -120,5 +121,7 @@ def load_denoising_loss(folder: Path, device: str) -> DenoisingLoss:
             folder, local_files_only=True, use_safetensors=True, safety_checker=None
         )
         return DenoisingLoss(pipeline.to(device))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
         raise UnusableModel(folder, f"expected a Stable Diffusion pipeline: {exc}") from exc

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from artscraper_runner.working_size import SHORT_SIDE, ScaledPictures, added, wo
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width in px
+Found = TypeVar("Found")
 _scaled = ScaledPictures()
 
 
@@ -67,18 +69,9 @@ class PictureAttack:
             OutOfMemory: the device has too little, also for a smaller working size.
             RunnerError: the encoder or the target cannot be used.
         """
-        height, width = before.shape[:2]
-        try:
-            return self._run_at(working_size(height, width), before, controls, may_be_cloaked)
-        except torch.OutOfMemoryError:
-            _free_device_memory()
-        short_side = max(1, min(SHORT_SIDE, height, width) // 2)
-        try:
-            size = working_size(height, width, short_side=short_side)
-            return self._run_at(size, before, controls, may_be_cloaked)
-        except torch.OutOfMemoryError as error:
-            _free_device_memory()
-            raise OutOfMemory(self.options.encoder, width, height) from error
+        return self._within_memory(
+            lambda size: self._run_at(size, before, controls, may_be_cloaked)
+        )
 
     def measured(self, saved: Pixels, before: Pixels, *, made: Pixels | None = None) -> Json:
         """Returns the layer's effects as saved, seen at the working size; see `effects`.
@@ -87,11 +80,27 @@ class PictureAttack:
         as saved: a lossy file changes more than a later stage does. `effective` is false where
         noise would do about as well as the layer, or as the stage. `unattacked` names what a
         second encoder sees that no attack looked through, where the folder of models holds one.
+
+        Raises:
+            OutOfMemory: the device has too little, also for a smaller size.
         """
-        original, changed, earlier = (self._seen(each) for each in (self.original, saved, before))
+        handed_on = saved if made is None else made
+        return self._within_memory(lambda size: self._measured_at(size, saved, before, handed_on))
+
+    def measured_final(self, final: Pixels) -> Json:
+        """Returns what is left of the attack in the last layer: effects and progress.
+
+        Raises:
+            OutOfMemory: the device has too little, also for a smaller size.
+        """
+        return self._within_memory(lambda size: self._measured_final_at(size, final))
+
+    def _measured_at(self, size: Size, saved: Pixels, before: Pixels, made: Pixels) -> Json:
+        original, changed, earlier, handed_on = (
+            _to_device(each, size) for each in (self.original, saved, before, made)
+        )
         observer = _observer_for(self.options)
         record = effect_record(observer, original, changed)
-        handed_on = changed if made is None else self._seen(made)
         own = own_record(observer, original, earlier, handed_on)
         return {
             **record,
@@ -101,9 +110,8 @@ class PictureAttack:
             "effective": own["effective"] and beats_noise(record["times_noise"]["plain"]),
         }
 
-    def measured_final(self, final: Pixels) -> Json:
-        """Returns what is left of the attack in the last layer: effects and progress."""
-        original, changed = self._seen(self.original), self._seen(final)
+    def _measured_final_at(self, size: Size, final: Pixels) -> Json:
+        original, changed = _to_device(self.original, size), _to_device(final, size)
         return {
             **effect_record(_observer_for(self.options), original, changed),
             "progress_to_target": self._progress(original, changed),
@@ -191,9 +199,19 @@ class PictureAttack:
         aim = self._target_for(original)
         return round(_observer_for(self.options).progress(original, changed, aim), 4)
 
-    def _seen(self, pixels: Pixels) -> torch.Tensor:
-        height, width = pixels.shape[:2]
-        return _to_device(pixels, working_size(height, width))
+    def _within_memory(self, work: Callable[[Size], Found]) -> Found:
+        """What `work` returns at the working size, or at a smaller one where memory ran out."""
+        height, width = self.original.shape[:2]
+        try:
+            return work(working_size(height, width))
+        except torch.OutOfMemoryError:
+            _free_device_memory()
+        short_side = max(1, min(SHORT_SIDE, height, width) // 2)
+        try:
+            return work(working_size(height, width, short_side=short_side))
+        except torch.OutOfMemoryError as error:
+            _free_device_memory()
+            raise OutOfMemory(self.options.encoder, width, height) from error
 
     def _seen_by_another(
         self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]

@@ -8,7 +8,9 @@ go, the gateway's durable workflow takes each as a step of its own.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -93,20 +95,16 @@ class PictureRun:
         stage = load_stage(name)
         given = self._stage_input(index)
         self.controls.checkpoint()
-        try:
+        with _blaming(name):
             result = stage.apply(given)
             return self._keep_layer(index, stage, given, result)
-        except (Cancelled, StageFailed):
-            raise
-        except RunnerError as error:
-            raise StageFailed(name, error.public) from error
-        except OSError as error:
-            raise StageFailed(name, error.strerror or type(error).__name__) from error
-        except Exception as error:  # its message may hold what callers should not see: paths, keys
-            raise StageFailed(name, f"internal error ({type(error).__name__})") from error
 
     def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
-        """Writes summary.json, removes the work folder and returns the summary."""
+        """Writes summary.json, removes the work folder and returns the summary.
+
+        Raises:
+            StageFailed: what is left of a stage could not be measured; names it.
+        """
         from artscraper_runner.projects import project_rows
 
         layers = self._with_final_measures(layers)
@@ -142,7 +140,7 @@ class PictureRun:
         final = self._saved_pixels(self.workspace.file(layers[-1]["path"]))
         given = self._stage_input(1)
         return [
-            _with_final(layer, applied[layer["stage"]].measure_final(final, given))
+            _with_final(layer, applied[layer["stage"]], final, given)
             if layer["stage"] in applied
             else layer
             for layer in layers
@@ -259,8 +257,30 @@ def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
     }
 
 
-def _with_final(layer: Json, left: Json) -> Json:
+def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: StageInput) -> Json:
+    with _blaming(stage.name):
+        left = stage.measure_final(final, given)
     return {**layer, "metrics": {**layer["metrics"], "final": left}}
+
+
+@contextmanager
+def _blaming(stage: str) -> Iterator[None]:
+    """Raises what breaks inside as the failure of `stage`, in words for whoever sent the picture.
+
+    Raises:
+        StageFailed: instead of any other error.
+        Cancelled: as it is.
+    """
+    try:
+        yield
+    except (Cancelled, StageFailed):
+        raise
+    except RunnerError as error:
+        raise StageFailed(stage, error.public) from error
+    except OSError as error:
+        raise StageFailed(stage, error.strerror or type(error).__name__) from error
+    except Exception as error:  # its message may hold what callers should not see: paths, keys
+        raise StageFailed(stage, f"internal error ({type(error).__name__})") from error
 
 
 def _what_was_left_out(header: PictureHeader) -> str | None:

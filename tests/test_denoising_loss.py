@@ -148,6 +148,18 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         load_denoising_loss(tmp_path, "cpu")
 
 
+def test_memory_that_runs_out_is_not_the_models_fault(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("artscraper_runner.denoising_loss.DenoisingLoss", fails)
+    load_denoising_loss.cache_clear()
+    with pytest.raises(torch.OutOfMemoryError):
+        load_denoising_loss(model, "cpu")
+
+
 @pytest.mark.parametrize("package", ["diffusers", "transformers"])
 def test_a_missing_package_names_the_command(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,11 +46,19 @@ class LatentAttack(Stage):
         return StageResult(found.pixels, metrics=found.record, processing_size=found.size[::-1])
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns what the layer as saved does; see `PictureAttack.measured`."""
+        """Returns what the layer as saved does; see `PictureAttack.measured`.
+
+        Raises:
+            OutOfMemory: the device has too little, also for a smaller size.
+        """
         return self._attack(given).measured(saved, given.pixels, made=given.made)
 
     def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns what is left of this stage in the last layer: effects and progress."""
+        """Returns what is left of this stage in the last layer: effects and progress.
+
+        Raises:
+            OutOfMemory: the device has too little, also for a smaller size.
+        """
         return self._attack(given).measured_final(final)
 
     def also(

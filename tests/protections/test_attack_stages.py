@@ -231,6 +231,39 @@ def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
     assert sizes[1][0] * sizes[1][1] < 96 * 144 / 2
 
 
+@pytest.mark.parametrize("measure", ["measure", "measure_final"])
+def test_measuring_without_memory_is_tried_once_more_with_less(measure, textured, monkeypatch):
+    sizes = []
+
+    def fails(self, original, *rest):
+        sizes.append(tuple(original.shape[2:]))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    stage, given = load_stage("mist"), given_for(textured)
+    monkeypatch.setattr(Observer, "record", fails)
+    with pytest.raises(OutOfMemory, match="smaller encoder"):
+        getattr(stage, measure)(textured, given)
+    assert sizes[0] == (96, 144)
+    assert len(sizes) == 2
+    assert sizes[1][0] * sizes[1][1] < 96 * 144 / 2
+
+
+@pytest.mark.parametrize("measure", ["measure", "measure_final"])
+def test_measuring_with_less_memory_still_tells_the_effect(measure, textured, monkeypatch):
+    whole, failed = Observer.record, []
+
+    def fails_once(self, *rest):
+        if not failed:
+            failed.append(rest)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, *rest)
+
+    stage, given = load_stage("mist"), given_for(textured)
+    layer = stage.apply(given).pixels
+    monkeypatch.setattr(Observer, "record", fails_once)
+    assert getattr(stage, measure)(layer, given)["times_noise"]["plain"] > 1
+
+
 def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypatch):
     whole = PictureAttack._run_at
     failed = []

@@ -7,8 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from artscraper_runner.errors import StageFailed
+from artscraper_runner.picture_attack import PictureAttack
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.types import Controls, ProtectionOptions
 
@@ -57,6 +60,20 @@ def test_the_figures_say_what_is_left_in_the_final_picture(job):
         assert set(layers[name]["metrics"]["final"]["effect"]) == {"plain", "jpeg_75", "halved"}
     watermark = layers["invisible-watermark"]
     assert not watermark["applied"] and "final" not in watermark["metrics"], "it is too small"
+
+
+@pytest.mark.parametrize("measured", ["_measured_at", "_measured_final_at"])
+def test_memory_that_runs_out_while_measuring_fails_the_stage(
+    measured, textured, tmp_path, monkeypatch
+):
+    def fails(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    Image.fromarray(textured).save(tmp_path / "art.png")
+    monkeypatch.setattr(PictureAttack, measured, fails)
+    with pytest.raises(StageFailed, match="photoguard failed: out of memory") as caught:
+        protected(tmp_path / "art.png", tmp_path / "out")
+    assert caught.value.stage == "photoguard"
 
 
 def test_projects_name_the_three_works_as_applied(job):
