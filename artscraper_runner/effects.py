@@ -22,6 +22,7 @@ EFFECTIVE_RATIO = 1.3  # times the effect of noise
 _JPEG_QUALITY = 75
 _NOISE_SEED = 5
 _KEPT_LATENTS = 24
+_SHORTEST_WAY = 0.01  # to a target, as a share of the latent
 View = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -81,16 +82,19 @@ class Observer:
 
     def progress(
         self, original: torch.Tensor, changed: torch.Tensor, target: torch.Tensor
-    ) -> float:
+    ) -> float | None:
         """Returns the share of the way to the target's latent that was made along that way.
 
         The projection of the displacement on the line from the original's latent to the target's:
-        0 = none, 1 = level with the target, below 0 = the other way.
+        0 = none, 1 = level with the target, below 0 = the other way. None where that way is at
+        most 1 % of the original's latent: the original is the target already, or almost.
         """
         before = self.latent(original)
         way = self.latent(target) - before
-        length = way.square().sum().item()
-        return ((self.latent(changed) - before) * way).sum().item() / length if length else 0.0
+        length = way.norm().item()
+        if length <= _SHORTEST_WAY * before.norm().item():
+            return None
+        return ((self.latent(changed) - before) * way).sum().item() / length**2
 
 
 def effect_record(
@@ -103,7 +107,8 @@ def effect_record(
     """Returns `effect`, `noise_effect` and `times_noise` by view, and the `encoder`'s name.
 
     Pictures are float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits. `times_noise` is None
-    where noise has no effect, that is, where nothing was changed.
+    where noise has no effect: nothing was changed, or a view takes so little noise away (JPEG on a
+    flat picture), whatever the effect beside it is.
     """
     return {"encoder": observer.encoder.name, **observer.record(original, changed, views)}
 

@@ -195,9 +195,10 @@ class PictureAttack:
         drawn = self.target(_size_of(picture))
         return torch.from_numpy(drawn).permute(2, 0, 1)[None].contiguous().to(picture)
 
-    def _progress(self, original: torch.Tensor, changed: torch.Tensor) -> float:
+    def _progress(self, original: torch.Tensor, changed: torch.Tensor) -> float | None:
         aim = self._target_for(original)
-        return round(_observer_for(self.options).progress(original, changed, aim), 4)
+        progress = _observer_for(self.options).progress(original, changed, aim)
+        return None if progress is None else round(progress, 4)
 
     def _within_memory(self, work: Callable[[Size], Found]) -> Found:
         """What `work` returns at the working size, or at a smaller one where memory ran out."""

@@ -7,6 +7,7 @@ machine with nothing else to do. DIRs hold the sample pictures and taef2's weigh
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import sys
@@ -152,8 +153,9 @@ def through_itself(
     table[name] = kept
     original, changed = (to_tensor(each, pixels.shape[:2]) for each in (pixels, layer))
     progress = judge.progress(original, changed, torch.full_like(original, 0.5))
+    to_grey = math.nan if progress is None else progress
     quality = (metrics.ssim(pixels, layer), metrics.psnr(pixels, layer))
-    return (judge.displacement(original, changed), progress, *quality, taken)
+    return (judge.displacement(original, changed), to_grey, *quality, taken)
 
 
 def median_time(work: Callable[[], object], repeats: int = 3) -> tuple[float, float]:

@@ -54,7 +54,11 @@ def test_progress_is_the_share_of_the_way_to_the_target():
     seen = observer()
     assert seen.progress(flat(0.2), flat(0.4), flat(0.6)) == pytest.approx(0.5, abs=1e-5)
     assert seen.progress(flat(0.2), flat(0.1), flat(0.6)) == pytest.approx(-0.25, abs=1e-5)
-    assert seen.progress(flat(0.2), flat(0.3), flat(0.2)) == 0
+
+
+@pytest.mark.parametrize("target", [0.2, 0.201])
+def test_there_is_no_progress_to_what_the_picture_is_already(target):
+    assert observer().progress(flat(0.2), flat(0.3), flat(target)) is None
 
 
 def test_a_black_picture_has_no_relative_displacement():

@@ -181,6 +181,16 @@ def test_odd_pictures_are_worked_on(name, kind):
     assert np.isfinite(list(measured["effect"].values())).all()
 
 
+def test_a_grey_picture_has_no_way_to_grey_nor_noise_after_jpeg():
+    grey = ODD_PICTURES["flat"]
+    stage, given = load_stage("photoguard"), given_for(grey)
+    measured = stage.measure(stage.apply(given).pixels, given)
+    assert measured["progress_to_target"] is None
+    assert measured["effect"]["jpeg_75"] > 0.3
+    assert measured["times_noise"]["jpeg_75"] is None
+    assert load_stage("mist").measure(grey, given)["progress_to_target"] == 0
+
+
 def test_a_picture_above_the_working_size_is_changed_at_its_own(kodak):
     pixels = np.asarray(Image.fromarray(kodak).resize((1500, 1000)))
     result = load_stage("photoguard").apply(given_for(pixels))

@@ -8,6 +8,7 @@ const VISIBILITY = [
   { words: "hard", psnr: 36, ssim: 0.95 },
 ];
 const UNPROTECTED = 1.3; // times noise below which a stage counts as having no effect
+const UNKNOWN = "–"; // where noise has no effect there are no times of it
 
 export const isAttack = (layer) => layer.applied && layer.metrics?.times_noise !== undefined;
 
@@ -38,15 +39,21 @@ function effectSentences(changed) {
   const { final, ...own } = attacks.at(-1).metrics;
   const { times_noise: times, encoder, unattacked } = final ?? own;
   const said = [
-    say("understand.effect", { plain: times.plain, jpeg: times.jpeg_75, halved: times.halved }),
+    say("understand.effect", timesOf(times)),
     say("understand.effect.own", { encoder }),
   ];
   if (unattacked?.times_noise) {
-    const { plain, jpeg_75: jpeg } = unattacked.times_noise;
-    said.push(say("understand.effect.other", { encoder: unattacked.encoder, plain, jpeg }));
+    const seen = timesOf(unattacked.times_noise);
+    said.push(say("understand.effect.other", { encoder: unattacked.encoder, ...seen }));
   }
   return said;
 }
+
+const timesOf = ({ plain, jpeg_75: jpeg, halved }) => ({
+  plain: plain ?? UNKNOWN,
+  jpeg: jpeg ?? UNKNOWN,
+  halved: halved ?? UNKNOWN,
+});
 
 function stageSentences(layer) {
   const { metrics, stage } = layer;
