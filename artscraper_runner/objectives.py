@@ -38,7 +38,7 @@ class _View:
 
 
 class LatentObjective:
-    """Distance from the original, nearness to a target and what was gained before, weighted.
+    """Distance from the original and nearness to a target, weighted.
 
     Called with pictures float32 (1, 3, H, W) sRGB in [0, 1] and the iteration's number from 0,
     it answers a scalar to be raised. `encode` is differentiated through; `reference` answers the
@@ -51,14 +51,13 @@ class LatentObjective:
         *,
         reference: Encode,
         original: torch.Tensor,
-        before: torch.Tensor,
         target: torch.Tensor,
         preset: AttackPreset,
     ) -> None:
         self._encode = encode
         self._preset = preset
         self._views = [
-            _view(reference, preset.weights, scaled(original, scale), scaled(before, scale), target)
+            _view(reference, preset.weights, scaled(original, scale), target)
             for scale in preset.scales
         ]
 
@@ -76,7 +75,6 @@ def _view(
     encode: Encode,
     weights: ObjectiveWeights,
     original: torch.Tensor,
-    before: torch.Tensor,
     target: torch.Tensor,
 ) -> _View:
     latent = encode(original).flatten(1)
@@ -90,9 +88,6 @@ def _view(
         spread = spread - weights.towards / _square(way)
         offset = -weights.towards * float(way.square().sum() / _square(way))
         pull = pull + (2 * weights.towards + weights.along) / _square(way) * way
-    if weights.keep and not torch.equal(original, before):
-        gained = encode(before).flatten(1) - latent
-        pull = pull + weights.keep / _square(gained) * gained
     return _View(latent, spread, pull, offset)
 
 

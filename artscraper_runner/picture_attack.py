@@ -154,7 +154,7 @@ class PictureAttack:
         controls: Controls,
         cloaked: CloakedFaces | None,
     ) -> Outcome:
-        objective = self._objective(original, before, preset)
+        objective = self._objective(original, preset)
         start = (before - original).clamp(-strength.budget / 255, strength.budget / 255)
         squares = face_squares(self.original, _size_of(original)) if preset.has_map else ()
         calm = calm_faces(squares, start, _bound(original, preset, strength))
@@ -172,15 +172,12 @@ class PictureAttack:
             calmed=calm.calmed,
         )
 
-    def _objective(
-        self, original: torch.Tensor, before: torch.Tensor, preset: AttackPreset
-    ) -> Objective:
+    def _objective(self, original: torch.Tensor, preset: AttackPreset) -> Objective:
         observer, target = _observer_for(self.options), self._target_for(original)
         objective = LatentObjective(
             observer.encoder,
             reference=observer.latent,
             original=original,
-            before=before,
             target=target,
             preset=preset,
         )

@@ -76,14 +76,12 @@ class ObjectiveWeights:
 
     `away`: |z - z0|^2 / |z0|^2. `towards`: -|z - t|^2 / |t - z0|^2, as published. `along`: the
     share of the way from z0 to t that z has made in that direction; unlike `towards` it does not
-    pull back what `away` gains beside that way. `keep`: the same along the displacement that the
-    layers before have reached.
+    pull back what `away` gains beside that way.
     """
 
     away: float = 0.0
     towards: float = 0.0
     along: float = 0.0
-    keep: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,6 @@ class AttackPreset:
     `full_rule` is the rule for other encoders than the bundled one: the bundled one only imitates
     another, so that more iterations through it gain nothing there. None = `rule` for all.
     `has_map` bounds each pixel by the perceptual map as well as by the budget.
-    `published_budget` is the Linf of the publication, x/255, for the record; None = ours.
     """
 
     rule: StepRule
@@ -103,7 +100,6 @@ class AttackPreset:
     scale_weights: tuple[float, ...]
     full_rule: StepRule | None = None
     has_map: bool = True
-    published_budget: float | None = None
 
     def rule_for(self, encoder: str) -> StepRule:
         """Returns how the loop moves when it looks through `encoder`."""
@@ -113,14 +109,13 @@ class AttackPreset:
 _TARGETED = ObjectiveWeights(towards=1.0)
 
 
-def _published(rule: StepRule, budget: float) -> AttackPreset:
+def _published(rule: StepRule) -> AttackPreset:
     return AttackPreset(
         rule=rule,
         weights=_TARGETED,
         scales=(1.0,),
         scale_weights=(1.0,),
         has_map=False,
-        published_budget=budget,
     )
 
 
@@ -159,8 +154,7 @@ _PRESETS: dict[str, dict[str, AttackPreset]] = {
                 last_step=2.55 / 7.65 / 100,
                 momentum=0.0,
                 start_noise=1.0,
-            ),
-            7.65,
+            )
         ),
     },
     "mist": {
@@ -168,16 +162,14 @@ _PRESETS: dict[str, dict[str, AttackPreset]] = {
         PUBLISHED: _published(
             StepRule(
                 iterations=100, first_step=1 / 16, last_step=1 / 16, momentum=0.0, start_noise=1.0
-            ),
-            16.0,
+            )
         ),
     },
     "nightshade": {
         DEFAULT_PRESET: _DEFAULT_LATER,
-        # The released code's Linf; the paper bounds LPIPS by 0.07 instead.
+        # Shares of the released code's Linf of 10.2; the paper bounds LPIPS by 0.07 instead.
         PUBLISHED: _published(
-            StepRule(iterations=500, first_step=1.0, last_step=0.01, momentum=0.0, start_noise=0.0),
-            10.2,
+            StepRule(iterations=500, first_step=1.0, last_step=0.01, momentum=0.0, start_noise=0.0)
         ),
     },
 }

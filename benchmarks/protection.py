@@ -234,7 +234,6 @@ def timed_step(picture: torch.Tensor, observer: Observer, preset: presets.Attack
         observer.encoder,
         reference=observer.latent,
         original=picture,
-        before=picture,
         target=target,
         preset=preset,
     )

@@ -27,7 +27,6 @@ def flat(value: float) -> torch.Tensor:
 def score(
     value: float | torch.Tensor,
     *,
-    before: float = ORIGINAL,
     original: float = ORIGINAL,
     target: float = TARGET,
     preset: AttackPreset = PLAIN,
@@ -39,7 +38,6 @@ def score(
         encode,
         reference=encode,
         original=flat(original),
-        before=flat(before),
         target=flat(target),
         preset=replace(preset, weights=ObjectiveWeights(**(weights or {"away": 1.0}))),
     )
@@ -63,12 +61,6 @@ def test_along_is_the_share_of_the_way_and_rewards_going_on():
     assert score(0.4, along=1.0).item() == pytest.approx(0.5, rel=1e-4)
     assert score(0.8, along=1.0).item() == pytest.approx(1.5, rel=1e-4)
     assert score(0.1, along=1.0).item() == pytest.approx(-0.25, rel=1e-4)
-
-
-def test_keep_is_the_share_of_what_the_layers_before_gained():
-    assert score(0.3, before=0.3, keep=1.0).item() == pytest.approx(1.0, rel=1e-4)
-    assert score(0.15, before=0.3, keep=1.0).item() == pytest.approx(-0.5, rel=1e-4)
-    assert score(0.3, before=ORIGINAL, keep=1.0).item() == 0
 
 
 def test_terms_and_sizes_add_up():
@@ -103,4 +95,4 @@ def test_the_gradient_points_where_the_score_rises():
 
 @pytest.mark.parametrize("weights", [{"away": 1.0}, {"towards": 1.0}, {"along": 1.0}])
 def test_a_latent_without_length_gives_no_nan(weights):
-    assert score(0.0, original=0.0, before=0.0, target=0.0, **weights).isfinite()
+    assert score(0.0, original=0.0, target=0.0, **weights).isfinite()

@@ -19,13 +19,12 @@ from artscraper_runner.types import PRESET_NAMES, STRENGTH_NAMES
 )
 def test_published_rows_are_the_papers(stage, budget, first_step, last_step, iterations):
     preset = attack_preset(stage, "published")
-    assert preset.published_budget == budget
     assert preset.rule.first_step * budget == pytest.approx(first_step)
     assert preset.rule.last_step * budget == pytest.approx(last_step)
     assert preset.rule.iterations == iterations
     assert preset.rule.momentum == 0
     assert preset.weights.towards == 1
-    assert preset.weights.away == preset.weights.along == preset.weights.keep == 0
+    assert preset.weights.away == preset.weights.along == 0
     assert preset.scales == (1.0,)
     assert not preset.has_map
 
