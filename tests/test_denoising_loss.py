@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner.denoising_loss import FusedTerm, load_denoising_loss
+from artscraper_runner.denoising_loss import DenoisingLoss, FusedTerm, load_denoising_loss
 from artscraper_runner.encoders.weights import UnusableModel
 from artscraper_runner.errors import MissingDependency, MissingModel
 from artscraper_runner.protections import load_stage
 from artscraper_runner.protections.stage import StageInput
 from artscraper_runner.types import Controls, ProtectionOptions
+from artscraper_runner.working_size import to_tensor
 
 
 def tiny_pipeline(folder: Path, *, prediction: str = "epsilon") -> Path:
@@ -126,13 +127,36 @@ def mist_layer(pixels: Any, model: Path | None) -> Any:
     return load_stage("mist").apply(StageInput(pixels, pixels, None, options, Controls()))
 
 
-def test_mist_climbs_the_loss_only_where_a_model_is_named(model: Path, textured: Any) -> None:
+def test_mist_is_fused_only_where_a_model_is_named(model: Path, textured: Any) -> None:
     pixels = textured[:40, :64].copy()
     plain, fused = mist_layer(pixels, None), mist_layer(pixels, model)
     assert (plain.metrics["mode"], fused.metrics["mode"]) == ("textural", "fused")
     assert not np.array_equal(plain.pixels, fused.pixels)
     assert np.array_equal(fused.pixels, mist_layer(pixels, model).pixels)
     assert np.abs(fused.pixels.astype(int) - pixels).max() <= 8
+
+
+def test_mist_climbs_the_loss_of_the_noise_that_it_draws(
+    model: Path, textured: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, seeds, whole = textured[:40, :64].copy(), [], DenoisingLoss.__call__
+
+    def noted(self: DenoisingLoss, pictures: torch.Tensor, *, seed: int) -> torch.Tensor:
+        seeds.append(seed)
+        return whole(self, pictures, seed=seed)
+
+    monkeypatch.setattr(DenoisingLoss, "__call__", noted)
+    fused = mist_layer(pixels, model)
+    monkeypatch.undo()
+    loss = load_denoising_loss(model, "cpu")
+
+    @torch.no_grad()
+    def drawn(layer: Any) -> float:
+        return sum(loss(to_tensor(layer, (40, 64)), seed=seed).item() for seed in seeds)
+
+    assert len(set(seeds)) == fused.metrics["iterations"]
+    assert drawn(fused.pixels) > drawn(pixels)
+    assert drawn(mist_layer(pixels, None).pixels) < drawn(fused.pixels)
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
