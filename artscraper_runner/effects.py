@@ -91,10 +91,10 @@ class Observer:
         """
         before = self.latent(original)
         way = self.latent(target) - before
-        length = way.norm().item()
-        if length <= _SHORTEST_WAY * before.norm().item():
+        length = float(way.norm())
+        if length <= _SHORTEST_WAY * float(before.norm()):
             return None
-        return ((self.latent(changed) - before) * way).sum().item() / length**2
+        return float(((self.latent(changed) - before) * way).sum()) / length**2
 
 
 def effect_record(
