@@ -89,17 +89,6 @@ def test_progress_inside_a_stage_stays_at_the_runs_step(job):
     assert all(a.done <= b.done for a, b in pairwise(seen))
 
 
-def test_what_is_wholly_transparent_is_left_untouched(textured, tmp_path):
-    alpha = np.full(textured.shape[:2], 255, np.uint8)
-    alpha[:30, :40] = 0
-    Image.fromarray(np.dstack([textured, alpha])).save(tmp_path / "art.png")
-    summary, _ = protected(tmp_path / "art.png", tmp_path / "out")
-    for layer in summary["layers"]:
-        saved = np.asarray(Image.open(layer["path"]))
-        assert np.array_equal(saved[..., 3], alpha)
-        assert np.array_equal(saved[:30, :40, :3], textured[:30, :40])
-
-
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_small_flat_picture_is_done(mode, tmp_path):
     Image.new(mode, (32, 32), 128 if mode == "L" else (90, 90, 90)).save(tmp_path / "art.png")

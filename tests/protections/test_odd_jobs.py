@@ -1,0 +1,53 @@
+"""The whole default job on pictures that divide by zero somewhere: nothing in it is no number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner.protection_pipeline import protect_picture
+
+TRANSPARENT = (slice(0, 30), slice(0, 40))
+
+
+def half_transparent(textured: Any) -> Image.Image:
+    alpha = np.full(textured.shape[:2], 255, np.uint8)
+    alpha[TRANSPARENT] = 0
+    return Image.fromarray(np.dstack([textured, alpha]))
+
+
+PICTURES = {
+    "1x1": lambda textured: Image.new("RGB", (1, 1), (200, 30, 90)),
+    "8000x20": lambda textured: Image.fromarray(textured[:20]).resize((8000, 20)),
+    "black": lambda textured: Image.new("RGB", (56, 40)),
+    "greyscale": lambda textured: Image.fromarray(textured).convert("L"),
+    "flat": lambda textured: Image.new("RGB", (32, 32), (128, 128, 128)),
+    "transparent": half_transparent,
+}
+
+
+def refused(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_default_job_has_numbers_only_and_leaves_what_is_hidden(
+    kind: str, textured: Any, tmp_path: Path
+) -> None:
+    picture = PICTURES[kind](textured)
+    picture.save(tmp_path / "art.png")
+    protect_picture(tmp_path / "art.png", tmp_path / "out")
+    written = [tmp_path / "out" / name for name in ("summary.json", "analysis.json")]
+    summary, _ = (json.loads(path.read_text("utf-8"), parse_constant=refused) for path in written)
+    layers = {layer["stage"]: layer for layer in summary["layers"]}
+    assert all(layers[name]["applied"] for name in ("photoguard", "mist", "nightshade"))
+    if picture.mode == "RGBA":
+        for layer in layers.values():
+            saved = np.asarray(Image.open(layer["path"]))
+            assert np.array_equal(saved[TRANSPARENT], np.asarray(picture)[TRANSPARENT])
+            assert np.array_equal(saved[..., 3], np.asarray(picture)[..., 3])
