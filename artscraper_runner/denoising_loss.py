@@ -105,8 +105,11 @@ def load_denoising_loss(folder: Path, device: str) -> DenoisingLoss:
         torch.OutOfMemoryError: the device has too little memory.
     """
     if not (folder / _LAYOUT).is_file():
-        remedy = "put the folder of a Stable Diffusion model in diffusers' layout there"
-        raise MissingModel(_LAYOUT, searched=(folder,), remedy=remedy)
+        remedy = (
+            "name the folder of a Stable Diffusion model in diffusers' layout (mist_model,"
+            " --mist-model); without one mist runs in its textural mode"
+        )
+        raise MissingModel(_LAYOUT, searched=(folder,), setting="mist_model", remedy=remedy)
     try:
         import transformers  # noqa: F401  diffusers makes do without, and fails later
         from diffusers import StableDiffusionPipeline
@@ -124,4 +127,5 @@ def load_denoising_loss(folder: Path, device: str) -> DenoisingLoss:
     except torch.OutOfMemoryError:
         raise
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
-        raise UnusableModel(folder, f"expected a Stable Diffusion pipeline: {exc}") from exc
+        reason = "expected a Stable Diffusion pipeline"
+        raise UnusableModel(folder, reason, detail=str(exc)) from exc

@@ -36,6 +36,11 @@ class RunnerError(Exception):
         """The message for whoever sent the picture: without paths of this machine."""
         return str(self)
 
+    @property
+    def full(self) -> str:
+        """The message for whoever sits at this machine: with its paths."""
+        return str(self)
+
 
 class PictureError(RunnerError):
     """The picture cannot be worked on."""
@@ -134,17 +139,25 @@ class ServiceFailed(RunnerError):
 
 
 class MissingModel(RunnerError):
-    """A file of weights is in none of the folders where it may be."""
+    """A file of weights is in none of the folders where it may be.
 
-    def __init__(self, expected: str, *, searched: Sequence[Path], remedy: str) -> None:
+    `setting` names those folders, None = nobody chooses them; `remedy` holds no path of this
+    machine.
+    """
+
+    def __init__(
+        self, expected: str, *, searched: Sequence[Path], setting: str | None, remedy: str
+    ) -> None:
         where = ", ".join(str(folder) for folder in searched) or "no folder: none was given"
         super().__init__(f"expected {expected}, searched {where}: {remedy}")
-        self.expected, self.searched, self.remedy = expected, tuple(searched), remedy
+        self.expected, self.searched = expected, tuple(searched)
+        self.setting, self.remedy = setting, remedy
 
     @property
     def public(self) -> str:
-        """Names the setting instead of its folder."""
-        return f"expected {self.expected} in the folder of models (setting models_dir)"
+        """Names the setting instead of its folders."""
+        where = f"in the folder of the setting {self.setting}" if self.setting else "as installed"
+        return f"expected {self.expected} {where}: {self.remedy}"
 
 
 class OutOfMemory(RunnerError):
@@ -166,6 +179,14 @@ class StageFailed(RunnerError):
         super().__init__(f"stage {stage} failed: {reason}")
         self.stage = stage
         self.reason = reason
+
+    @property
+    def full(self) -> str:
+        """Says all that the error behind this one says, where it is the runner's."""
+        cause = self.__cause__
+        return (
+            f"stage {self.stage} failed: {cause}" if isinstance(cause, RunnerError) else str(self)
+        )
 
 
 class Cancelled(RunnerError):

@@ -148,7 +148,7 @@ def run_full_workflow(
                 controls=on_picture(image),
             )
         except (PictureError, StageFailed) as error:
-            result["failed"].append({**row, "error": str(error)})
+            result["failed"].append({**row, "error": error.full})
         else:
             row |= {"output_dir": str(output.absolute()), "summary": summary}
             result["processed"].append(row)

@@ -112,10 +112,42 @@ def test_weights_that_are_missing_name_where_to_put_them(
 ) -> None:
     arguments = ["--stages", "photoguard", "--encoder", "taef2", "--models-dir", str(art.parent)]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
-    assert "taef2_encoder" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "taef2_encoder.safetensors or taef2_encoder.pth" in said
+    assert f"searched {art.parent / 'taef2'}, {art.parent}" in said
+    assert "--models-dir" in said and "--allow-downloads" in said
+
+
+def test_downloads_without_a_folder_to_fetch_into_are_told_so(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--stages", "mist", "--encoder", "taef2", "--allow-downloads"]
+    assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
+    assert "is on, but needs a folder to fetch it into: models_dir" in capsys.readouterr().err
+
+
+def test_a_folder_of_an_autoencoder_that_is_missing_is_named(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("diffusers", reason="needs the optional extra `vae`")
+    arguments = ["--stages", "mist", "--encoder", f"vae:{art.parent / 'vae'}"]
+    assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
+    said = capsys.readouterr().err
+    assert str(art.parent / "vae") in said and "--encoder" in said
+
+
+def test_in_a_folder_of_pictures_missing_weights_name_where_to_put_them_too(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, models = art.parent / "out", art.parent / "models"
+    arguments = ["--stages", "mist", "--encoder", "taef2", "--models-dir", str(models)]
+    assert main(["protect", str(art.parent), "--out", str(out), *arguments]) == 1
+    assert str(models / "taef2") in capsys.readouterr().err
 
 
 def test_a_model_that_is_missing_fails_mist(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--stages", "mist", "--mist-model", str(art.parent / "model")]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
-    assert "model_index.json" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "model_index.json" in said and "--mist-model" in said
+    assert str(art.parent / "model") in said

@@ -160,16 +160,19 @@ def test_mist_climbs_the_loss_of_the_noise_that_it_draws(
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingModel, match=r"model_index\.json"):
+    with pytest.raises(MissingModel, match=r"model_index\.json") as caught:
         load_denoising_loss(tmp_path, "cpu")
+    assert "setting mist_model" in caught.value.public
+    assert str(tmp_path) not in caught.value.public
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("diffusers", reason="needs the optional extra `fused`")
     pytest.importorskip("transformers", reason="needs the optional extra `fused`")
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(UnusableModel, match="expected a Stable Diffusion pipeline"):
+    with pytest.raises(UnusableModel, match="expected a Stable Diffusion pipeline") as caught:
         load_denoising_loss(tmp_path, "cpu")
+    assert str(tmp_path.parent) not in caught.value.public
 
 
 def test_memory_that_runs_out_is_not_the_models_fault(

@@ -112,6 +112,7 @@ def load(name: str, request: LoadRequest) -> Encoder:
         raise MissingModel(
             WEIGHTS.name,
             searched=(WEIGHTS.parent,),
+            setting=None,
             remedy="install the package again, or make the file anew with "
             "`python -m training.distil` and `python -m training.export`",
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from artscraper_runner.encoders.request import LoadRequest
 from artscraper_runner.errors import RunnerError
 
 PUBLISHED_AT = "https://raw.githubusercontent.com"
@@ -17,11 +19,20 @@ TIMEOUT_S = 60.0  # of each wait for the server
 
 
 class DownloadFailed(RunnerError):
-    """A download was refused, broke off or is not the file that was pinned."""
+    """A download was refused, broke off or is not the file that was pinned.
 
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(f"did not download {what}: {reason}")
-        self.what, self.reason = what, reason
+    `what` is its address or name, or a Path here; `detail` is what may hold paths.
+    """
+
+    def __init__(self, what: str | Path, reason: str, *, detail: str = "") -> None:
+        super().__init__(f"did not download {what}: {reason}{f': {detail}' if detail else ''}")
+        self.what, self.reason, self.detail = what, reason, detail
+
+    @property
+    def public(self) -> str:
+        """Names a file here without its folder, and leaves the detail out."""
+        what = self.what.name if isinstance(self.what, Path) else self.what
+        return f"did not download {what}: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +48,16 @@ class PublishedFile:
     def location(self) -> str:
         """The file's path below the server's base URL."""
         return f"{self.repository}/{self.revision}/{self.path}"
+
+
+def how_to_download(request: LoadRequest) -> str:
+    """Answer what is left to do, in words, before missing weights are fetched."""
+    if request.allow_downloads:
+        return (
+            "allow_downloads (--allow-downloads) is on, but needs a folder to fetch it into:"
+            " models_dir (--models-dir)"
+        )
+    return "allow_downloads (--allow-downloads), which needs models_dir (--models-dir) too"
 
 
 def download(file: PublishedFile, folder: Path, *, base_url: str | None = None) -> Path:
@@ -84,6 +105,8 @@ def _written(content: bytes, path: Path) -> Path:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as exc:
-        partial.unlink(missing_ok=True)
-        raise DownloadFailed(str(path), f"could not be written: {exc}") from exc
+        with suppress(OSError):
+            partial.unlink()
+        reason = f"could not be written: {exc.strerror or type(exc).__name__}"
+        raise DownloadFailed(path, reason, detail=str(exc)) from exc
     return path

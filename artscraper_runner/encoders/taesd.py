@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from artscraper_runner.encoders.base import Encoder
-from artscraper_runner.encoders.download import PublishedFile, download
+from artscraper_runner.encoders.download import PublishedFile, download, how_to_download
 from artscraper_runner.encoders.request import LoadRequest
 from artscraper_runner.encoders.weights import UnusableModel, first_file, folders_of, read_state
 from artscraper_runner.errors import MissingModel
@@ -155,9 +155,11 @@ def _file_of(name: str, request: LoadRequest) -> Path:
         return found
     if request.allow_downloads and request.models_dir is not None:
         return download(published(name), folders[0], base_url=request.base_url)
-    url = f"https://github.com/{REPOSITORY}"
-    remedy = f"put {names[1]} from {url} there, or allow downloads and give a folder for models"
-    raise MissingModel(" or ".join(names), searched=folders, remedy=remedy)
+    remedy = (
+        f"put {names[1]} from https://github.com/{REPOSITORY} there (models_dir, --models-dir),"
+        f" or have it fetched: {how_to_download(request)}"
+    )
+    raise MissingModel(" or ".join(names), searched=folders, setting="models_dir", remedy=remedy)
 
 
 def _encoder_part(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

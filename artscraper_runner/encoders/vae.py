@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from artscraper_runner.encoders.base import Encoder
-from artscraper_runner.encoders.download import DownloadFailed
+from artscraper_runner.encoders.download import DownloadFailed, how_to_download
 from artscraper_runner.encoders.request import LoadRequest
 from artscraper_runner.encoders.weights import UnusableModel, folders_of
 from artscraper_runner.errors import MissingModel
@@ -75,26 +75,32 @@ def _folder_of(source: str, request: LoadRequest) -> Path | None:
                 return candidate
     if request.allow_downloads and request.models_dir is not None:
         return None
-    remedy = "put the model's folder there, or allow downloads and give a folder for models"
-    raise MissingModel(f"{CONFIG} of an AutoencoderKL", searched=searched, remedy=remedy)
+    remedy = (
+        "name a model's folder in diffusers' layout as vae:<path> (encoder, --encoder), put one"
+        " into models_dir (--models-dir) as owner/name for vae:owner/name, or have"
+        f" vae:owner/name@revision fetched: {how_to_download(request)}"
+    )
+    expected = f"{CONFIG} of an AutoencoderKL"
+    raise MissingModel(expected, searched=searched, setting="encoder", remedy=remedy)
 
 
 def _read(folder: Path) -> Any:
     try:
         return READER.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
-        raise UnusableModel(folder, f"expected an AutoencoderKL: {exc}") from exc
+        raise UnusableModel(folder, "expected an AutoencoderKL", detail=str(exc)) from exc
 
 
 def _fetch(source: str, request: LoadRequest) -> Any:
     identifier, _, revision = source.partition("@")
     if not COMMIT.fullmatch(revision):
         raise DownloadFailed(
-            source, "expected owner/name@revision with the 40 hex digits of a commit"
+            Path(source) if Path(source).is_absolute() else source,
+            "expected owner/name@revision with the 40 hex digits of a commit",
         )
     try:
         return READER.from_pretrained(
             identifier, revision=revision, cache_dir=request.models_dir, use_safetensors=True
         )
     except Exception as exc:  # whatever the hub's client raises
-        raise DownloadFailed(source, str(exc)) from exc
+        raise DownloadFailed(source, "the hub did not give it", detail=str(exc)) from exc

@@ -11,11 +11,19 @@ from artscraper_runner.errors import RunnerError
 
 
 class UnusableModel(RunnerError):
-    """A file of weights that cannot be read, or that belongs to another network."""
+    """A file of weights that cannot be read, or that belongs to another network.
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is not usable: {reason}")
-        self.path, self.reason = path, reason
+    `reason` holds no path; `detail` is what a library said, which may hold one.
+    """
+
+    def __init__(self, path: Path, reason: str, *, detail: str = "") -> None:
+        super().__init__(f"{path} is not usable: {reason}{f': {detail}' if detail else ''}")
+        self.path, self.reason, self.detail = path, reason, detail
+
+    @property
+    def public(self) -> str:
+        """Names the file without its folder, and leaves the detail out."""
+        return f"{self.path.name} is not usable: {self.reason}"
 
 
 def folders_of(name: str, models_dir: Path | None) -> tuple[Path, ...]:
@@ -44,7 +52,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     except ModuleNotFoundError:
         raise  # the registry names the package to install
     except Exception as exc:  # the two readers raise a dozen kinds between them
-        raise UnusableModel(path, f"expected tensors, got {exc}") from exc
+        raise UnusableModel(path, "expected tensors", detail=str(exc)) from exc
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise UnusableModel(path, f"expected a dict of tensors, got {type(state).__name__}")
     return state

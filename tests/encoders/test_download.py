@@ -128,3 +128,19 @@ def test_every_published_file_is_pinned() -> None:
 def test_the_pinned_digest_is_that_of_the_file_we_have(shared_models: Path) -> None:
     content = (shared_models / "taef2" / "taef2_encoder.pth").read_bytes()
     assert hashlib.sha256(content).hexdigest() == taesd.published("taef2").sha256
+
+
+def test_a_caller_reads_no_folder_that_cannot_be_written(
+    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = tmp_path / "served" / taesd.published("taesd").location
+    served.parent.mkdir(parents=True)
+    served.write_bytes(b"weights")
+    monkeypatch.setitem(taesd.SHA256, "taesd", hashlib.sha256(b"weights").hexdigest())
+    models = tmp_path / "models"
+    models.write_text("a file where the folder should be")
+    with pytest.raises(DownloadFailed, match="could not be written") as caught:
+        load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+    assert str(models) in str(caught.value)
+    assert "taesd_encoder.pth: could not be written: Not a directory" in caught.value.public
+    assert str(tmp_path) not in caught.value.public

@@ -46,8 +46,18 @@ def test_missing_weights_are_named_with_the_folders_searched(name: str, tmp_path
     with pytest.raises(MissingModel, match=f"{name}_encoder.safetensors") as caught:
         load_encoder(name, models_dir=tmp_path)
     assert caught.value.searched == (tmp_path / name, tmp_path)
+    assert caught.value.setting == "models_dir"
     with pytest.raises(MissingModel, match="no folder"):
         load_encoder(name)
+
+
+def test_a_caller_reads_which_files_and_settings_are_needed_but_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingModel) as caught:
+        load_encoder("taef2", models_dir=tmp_path)
+    public = caught.value.public
+    assert public.startswith("expected taef2_encoder.safetensors or taef2_encoder.pth")
+    assert "setting models_dir" in public and "allow_downloads" in public
+    assert str(tmp_path) not in public
 
 
 @pytest.mark.parametrize("name", CONTRACT)

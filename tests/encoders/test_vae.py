@@ -54,10 +54,18 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert caught.value.searched == (Path("owner/name"), tmp_path / "owner/name")
 
 
+def test_a_caller_reads_the_setting_of_a_missing_folder_and_no_path(tmp_path: Path) -> None:
+    with pytest.raises(MissingModel) as caught:
+        load_encoder(f"vae:{tmp_path}", models_dir=tmp_path)
+    assert "setting encoder" in caught.value.public and "allow_downloads" in caught.value.public
+    assert str(tmp_path) not in caught.value.public
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UnusableModel, match="expected an AutoencoderKL"):
+    with pytest.raises(UnusableModel, match="expected an AutoencoderKL") as caught:
         load_encoder(f"vae:{tmp_path}")
+    assert str(tmp_path.parent) not in caught.value.public
 
 
 @pytest.mark.parametrize("source", ["owner/name", "owner/name@main"])

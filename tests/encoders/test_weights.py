@@ -30,3 +30,13 @@ def test_what_is_no_dict_of_tensors_is_refused(content: object, tmp_path: Path) 
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(UnusableModel, match="expected a dict of tensors"):
         read_state(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "missing.pth", "missing.safetensors"])
+def test_a_caller_reads_the_name_of_a_damaged_file_and_no_folder(name: str, tmp_path: Path) -> None:
+    if not name.startswith("missing"):
+        (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(UnusableModel, match="expected tensors") as caught:
+        read_state(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert caught.value.public == f"{name} is not usable: expected tensors"
