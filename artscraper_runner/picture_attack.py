@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from artscraper_runner.effects import VIEWS, Observer, beats_noise, effect_record, own_record
 from artscraper_runner.encoders import load_encoder, standby_encoders
 from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
-from artscraper_runner.errors import OutOfMemory
+from artscraper_runner.errors import OutOfMemory, RunnerError
 from artscraper_runner.faces.calm import calm_faces, face_squares
 from artscraper_runner.faces.keeping import CloakedFaces, cloaked_faces
 from artscraper_runner.objectives import LatentObjective
@@ -79,7 +79,8 @@ class PictureAttack:
         What the stage added by itself is told from `made`, the layer before it was encoded, None =
         as saved: a lossy file changes more than a later stage does. `effective` is false where
         noise would do about as well as the layer, or as the stage. `unattacked` names what a
-        second encoder sees that no attack looked through, where the folder of models holds one.
+        second encoder sees that no attack looked through, where the folder of models holds one
+        that can be used, else its `error`.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
@@ -214,12 +215,15 @@ class PictureAttack:
     def _seen_by_another(
         self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]
     ) -> Json | None:
-        models_dir = self.options.models_dir
-        name = next(iter(standby_encoders(self.options.encoder, models_dir)), None)
-        if name is None:
-            return None
-        observer = _observer(name, models_dir, allow_downloads=False)
-        return effect_record(observer, original, changed, views=views)
+        models_dir, refused = self.options.models_dir, None
+        for name in standby_encoders(self.options.encoder, models_dir):
+            try:
+                observer = _observer(name, models_dir, allow_downloads=False)
+            except RunnerError as error:  # it only measures: nobody asked for it
+                refused = refused or {"encoder": name, "error": error.public}
+            else:
+                return effect_record(observer, original, changed, views=views)
+        return refused
 
 
 def _bound(original: torch.Tensor, preset: AttackPreset, strength: Strength) -> torch.Tensor:

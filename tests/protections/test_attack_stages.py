@@ -12,6 +12,7 @@ from PIL import Image
 
 from artscraper_runner.effects import Observer, random_signs
 from artscraper_runner.encoders import load_encoder
+from artscraper_runner.encoders.taesd import TaesdNetwork
 from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
 from artscraper_runner.picture_attack import PictureAttack
 from artscraper_runner.protections import load_stage, stage_names
@@ -158,6 +159,28 @@ def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, mod
     measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
     assert measured["encoder"] == "taef2"
     assert measured["times_noise"]["plain"] > 1
+
+
+def test_a_damaged_encoder_that_nobody_asked_for_is_only_noted(textured, tmp_path):
+    (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
+    stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
+    layer = stage.apply(given).pixels
+    for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
+        assert measured["effect"]["plain"] > 0
+        assert set(measured["unattacked"]) == {"encoder", "error"}
+        assert measured["unattacked"]["encoder"] == "taef2"
+        assert "taef2_encoder.pth is not usable" in measured["unattacked"]["error"]
+        assert str(tmp_path) not in measured["unattacked"]["error"]
+
+
+def test_behind_a_damaged_encoder_the_next_is_asked(textured, tmp_path):
+    (tmp_path / "taef2_encoder.pth").write_bytes(b"")
+    network = TaesdNetwork(latent_channels=4, pooled=False)
+    torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
+    stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
+    measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
+    assert measured["encoder"] == "taesd"
+    assert "plain" in measured["times_noise"]
 
 
 ODD_PICTURES = {
