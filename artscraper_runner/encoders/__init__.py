@@ -53,12 +53,19 @@ def encoder_names() -> tuple[str, ...]:
 
 
 def check_encoder_name(name: str) -> None:
-    """Raise UnknownName unless ``name``, and every member of an ensemble, is in the registry."""
+    """Raise UnknownName unless ``name``, and every member of an ensemble, is in the registry.
+
+    An ensemble has two or more different members, none of them an ensemble.
+    """
     kind, colon, argument = name.partition(":")
     if kind + colon not in _MODULES or (colon and not argument):
         raise UnknownName("encoder", name, (*encoder_names(), *_PATTERNS.values()))
     if kind == "ensemble":
-        for member in argument.split("+"):
+        members = argument.split("+")
+        is_nested = any(member.startswith("ensemble:") for member in members)
+        if len(members) < 2 or len(set(members)) < len(members) or is_nested:
+            raise UnknownName("ensemble", argument, ["two or more different encoders joined by +"])
+        for member in members:
             check_encoder_name(member)
 
 

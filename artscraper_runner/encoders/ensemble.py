@@ -20,7 +20,6 @@ import torch
 from artscraper_runner.encoders import load_requested
 from artscraper_runner.encoders.base import Encoder
 from artscraper_runner.encoders.request import LoadRequest
-from artscraper_runner.errors import UnknownName
 
 SEPARATOR = "+"
 REFERENCE_COUNT, REFERENCE_SIZE = 4, 128  # pictures, pixels
@@ -72,13 +71,10 @@ def reference_pictures() -> torch.Tensor:
 def load(argument: str, request: LoadRequest) -> Encoder:
     """Answer the ensemble of the encoders that are named in ``a+b``.
 
+    Which names may be joined, `check_encoder_name` has looked at.
+
     Raises:
-        UnknownName: there are fewer than two names, one of them twice, or an ensemble.
         RunnerError: whatever loading a member raises.
     """
-    names = argument.split(SEPARATOR)
-    is_nested = any(name.startswith("ensemble:") for name in names)
-    if len(names) < 2 or len(set(names)) < len(names) or is_nested:
-        raise UnknownName("ensemble", argument, ["two or more different encoders joined by +"])
-    members = [load_requested(name, request) for name in names]
+    members = [load_requested(name, request) for name in argument.split(SEPARATOR)]
     return Ensemble(members, name=f"ensemble:{argument}", request=request)
