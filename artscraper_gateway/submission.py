@@ -135,7 +135,7 @@ class Submission:
         files = {}
         for name, receive_target in offer.targets.items():
             receive_target(folder / _INCOMING)
-            files[name] = self._name_by_content(folder, name.replace("_", "-"))
+            files[name] = self._name_by_content(folder, name.replace("_", "-"), field=name)
         if files:
             request["target_files"] = files
         # With what the worker's log lines and spans are tied to this request.
@@ -189,20 +189,21 @@ class Submission:
         with about(job_id=new.id):
             _log.info("accepted, for the queue %s", new.queue)
 
-    def check_header(self, path: Path) -> PictureHeader:
-        """Returns the header of the picture at `path`.
+    def check_header(self, path: Path, *, field: str = "") -> PictureHeader:
+        """Returns the header of the picture at `path`; `field` is what refusals call it by.
 
         Raises:
             UnsupportedPicture, TooLarge, BrokenPicture: it is refused.
         """
+        about_it = f"{field}: " if field else ""
         try:
             return inspect_picture(path, self.config.picture_limits)
         except RunnerUnsupportedPicture as error:
-            raise UnsupportedPicture(str(error)) from error
+            raise UnsupportedPicture(f"{about_it}{error}") from error
         except PictureTooLarge as error:
-            raise TooLarge(str(error)) from error
+            raise TooLarge(f"{about_it}{error}") from error
         except RunnerBrokenPicture as error:
-            raise BrokenPicture(str(error)) from error
+            raise BrokenPicture(f"{about_it}{error}") from error
 
     def _enqueue(
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms, key: str | None
@@ -223,9 +224,9 @@ class Submission:
             raise NotFound("The job of this Idempotency-Key was deleted meanwhile.")
         return shown
 
-    def _name_by_content(self, folder: Path, name: str) -> str:
+    def _name_by_content(self, folder: Path, name: str, *, field: str = "") -> str:
         """Checks what came in and gives it `name` with its real suffix; a sent name is not used."""
-        header = self.check_header(folder / _INCOMING)
+        header = self.check_header(folder / _INCOMING, field=field)
         target = folder / f"{name}{header.suffix}"
         (folder / _INCOMING).rename(target)
         return target.name

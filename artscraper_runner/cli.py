@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artscraper_runner.errors import PictureError, RunnerError
+from artscraper_runner.errors import InvalidOption, PictureError, RunnerError, UnknownName
 from artscraper_runner.types import (
     PRESET_NAMES,
     STRENGTH_NAMES,
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except RunnerError as error:
         print(f"error: {error.full}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InvalidOption) else 1
     except BrokenPipeError:  # whoever reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -147,7 +147,17 @@ def _concept_or_path(text: str) -> str | Path:
     return path if text not in concept_names() and path.is_file() else text
 
 
+def _check_target(target: str | Path) -> None:
+    """Raises InvalidOption for what is neither a concept's name nor a file."""
+    from artscraper_runner.target_pictures import concept_names
+
+    if isinstance(target, str) and target not in concept_names():
+        unknown = UnknownName("nightshade target", target, concept_names())
+        raise InvalidOption(f"{unknown}, or a picture; there is no such file either")
+
+
 def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
+    _check_target(options.nightshade_target)
     return ProtectionOptions(
         watermark_text=options.watermark_text,
         watermark_method=options.watermark_method,

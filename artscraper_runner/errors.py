@@ -6,6 +6,7 @@
         BrokenPicture       an accepted format, damaged
         PictureTooLarge     more pixels, frames or side than the limits allow
         PictureTooSmall     fewer pixels than a method needs
+        UnusableTarget      not the picture: the one that a stage is to move towards
         UnsupportedPixels   an array that is no picture in the expected layout
       InvalidOption         an option has a value that cannot work
         UnknownName         no stage, processor or encoder of that name
@@ -75,6 +76,14 @@ class PictureTooSmall(PictureError):
         self.height = height
         self.width = width
         self.min_pixels = min_pixels
+
+
+class UnusableTarget(PictureError):
+    """A picture that a stage is to move towards cannot be opened; names its option."""
+
+    def __init__(self, option: str, error: PictureError) -> None:
+        super().__init__(f"{option}: {error.public}")
+        self.option = option
 
 
 class UnsupportedPixels(PictureError):

@@ -41,7 +41,9 @@ def pixels(layer: dict[str, Any]) -> Any:
         (["--encoder", "clip"], "bundled, taesd, taesdxl, taesd3, taef1, taef2, vae:"),
         (["--encoder", "ensemble:bundled+clip"], "bundled, taesd"),
         (["--encoder", "vae:"], "vae:<path or hub id>"),
+        (["--encoder", "ensemble:bundled+bundled"], "two or more different encoders"),
         (["--nightshade-target", "dog"], "forest, city, flower"),
+        (["--nightshade-target", "missing.png"], "there is no such file either"),
         (["--seed", "-1"], "expected 0 to 2147483647"),
         (["--seed", "2147483648"], "expected 0 to 2147483647"),
     ],
@@ -50,7 +52,7 @@ def test_what_is_unknown_lists_what_is_known(
     art: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = art.parent / "out"
-    assert main(["protect", str(art), "--out", str(out), *arguments]) == 1
+    assert main(["protect", str(art), "--out", str(out), *arguments]) == 2
     assert named in capsys.readouterr().err
     assert not out.exists()
 
@@ -96,6 +98,16 @@ def test_nightshade_takes_a_concept_or_a_picture(art: Path, textured: Any) -> No
     for index, first in enumerate(results):
         for second in results[index + 1 :]:
             assert not np.array_equal(first, second)
+
+
+def test_a_target_that_is_no_picture_is_called_the_target(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = art.parent / "notes.txt"
+    text.write_text("no picture")
+    arguments = ["--stages", "nightshade", "--nightshade-target", str(text)]
+    assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
+    assert "nightshade failed: nightshade_target: expected" in capsys.readouterr().err
 
 
 def test_a_stage_that_does_no_more_than_noise_is_noted(

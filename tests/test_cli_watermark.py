@@ -47,7 +47,7 @@ def test_protect_writes_the_text_that_was_asked_for(tmp_path: Path) -> None:
     assert main(arguments) == 0
     layers = json.loads((tmp_path / "out" / "summary.json").read_text())["layers"]
     assert layers[1]["metrics"]["text"] == "me"
-    assert main([*arguments[:-1], "more than ten"]) == 1
+    assert main([*arguments[:-1], "more than ten"]) == 2
 
 
 def test_odd_file_names_and_terminals_stop_nothing(tmp_path: Path) -> None:

@@ -94,6 +94,16 @@ def test_a_picture_of_another_person_for_fawkes(
     assert staged == ["fawkes-target.png", "image.jpg"]
 
 
+@pytest.mark.parametrize("field", ["nightshade_target", "fawkes_target"])
+def test_a_target_that_is_no_picture_is_a_415_that_names_the_target(
+    client: httpx.Client, picture: Picture, field: str
+) -> None:
+    files = {"file": picture(96, 80), field: ("notes.png", b"no picture")}
+    answer = client.post("/v1/jobs", files=files)
+    assert answer.status_code == 415
+    assert answer.json()["detail"].startswith(f"{field}: expected")
+
+
 @pytest.mark.parametrize(("stages", "insists"), [(None, False), (["fawkes"], True)])
 def test_only_a_caller_who_names_the_stages_insists_on_them(
     stages: list[str] | None, insists: bool
@@ -124,6 +134,8 @@ def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Pic
         ({"encoder": "clip"}, "bundled"),
         ({"encoder": "vae:/etc/passwd"}, "bundled"),
         ({"encoder": "ensemble:bundled+vae:/etc"}, "bundled"),
+        ({"encoder": "ensemble:bundled"}, "two or more different encoders"),
+        ({"encoder": "ensemble:bundled+bundled"}, "two or more different encoders"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**40}, "seed"),
         ({"nightshade_target": "/etc/passwd"}, "forest"),

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from artscraper_runner.encoders.dlib_face import SAME_PERSON
-from artscraper_runner.errors import InvalidOption
+from artscraper_runner.errors import InvalidOption, PictureError, UnusableTarget
 from artscraper_runner.faces.alignment import Alignment, chip
 from artscraper_runner.faces.cloak_presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.detection import Face, find_faces
@@ -41,11 +41,14 @@ class Identity:
         """Returns the people in the picture at `path`.
 
         Raises:
-            PictureError: it cannot be opened.
+            UnusableTarget: it cannot be opened.
             InvalidOption: it shows no face.
             MissingDependency, UnusableModel: the recogniser cannot be had.
         """
-        pixels = open_picture(path, PictureLimits()).pixels
+        try:
+            pixels = open_picture(path, PictureLimits()).pixels
+        except PictureError as error:
+            raise UnusableTarget("fawkes_target", error) from error
         faces = find_faces(pixels)
         if not faces:
             raise InvalidOption("fawkes_target: expected a picture of a face, found none in it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artscraper_runner.errors import PictureError, UnusableTarget
 from artscraper_runner.images import open_picture
 from artscraper_runner.protections.latent_attack import LatentAttack
 from artscraper_runner.target_pictures import concept
@@ -35,12 +36,15 @@ class Nightshade(LatentAttack):
         """Returns the built-in concept or the caller's picture, stretched to the size.
 
         Raises:
-            PictureError: the caller's picture cannot be opened, or is too large.
+            UnusableTarget: the caller's picture cannot be opened, or is too large.
         """
         chosen = options.nightshade_target
         if isinstance(chosen, str):
             return concept(chosen, *size)
-        return _stretched(chosen, size)
+        try:
+            return _stretched(chosen, size)
+        except PictureError as error:
+            raise UnusableTarget("nightshade_target", error) from error
 
 
 def _stretched(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:

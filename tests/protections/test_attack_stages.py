@@ -232,7 +232,7 @@ def test_nightshade_moves_towards_the_callers_own_picture(kodak, textured, tmp_p
 def test_a_target_that_is_no_picture_is_refused(textured, tmp_path):
     path = tmp_path / "target.png"
     path.write_bytes(b"no picture")
-    with pytest.raises(PictureError):
+    with pytest.raises(PictureError, match=r"^nightshade_target: expected"):
         applied("nightshade", textured, nightshade_target=path)
 
 
