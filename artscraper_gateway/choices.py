@@ -29,7 +29,8 @@ _PROTECTION_FIELDS = (
     "watermark_text",
     "watermark_method",
 )
-_OF_THE_SETTINGS = ("strength", "encoder", "preset")  # where the caller names none
+# Where the caller names none.
+_OF_THE_SETTINGS = ("strength", "encoder", "preset", "seed", "nightshade_target")
 _OF_THE_JOB = {"priority", "callback_url"}  # kept in the job's row, not with what it runs on
 
 
@@ -61,7 +62,8 @@ class Choices:
         try:
             self._check_encoder(request["protection"]["encoder"])
             check_options(self.protection(request))
-            stages = chosen_stages(None if options.stages is None else tuple(options.stages))
+            named = self.config.stages or None if options.stages is None else options.stages
+            stages = chosen_stages(None if named is None else tuple(named))
         except InvalidOption as error:
             raise InvalidRequest(str(error)) from error
         request["stages"] = list(stages) if options.include_protection else []

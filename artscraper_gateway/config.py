@@ -23,7 +23,14 @@ from artscraper_gateway.setting_sources import (
     NO_FILES,
     file_sources,
 )
-from artscraper_runner import TINEYE_URL, PictureLimits
+from artscraper_runner import (
+    TINEYE_URL,
+    InvalidOption,
+    PictureLimits,
+    ProtectionOptions,
+    check_options,
+    chosen_stages,
+)
 
 
 class GatewayConfig(BaseSettings):
@@ -109,9 +116,18 @@ class GatewayConfig(BaseSettings):
     strength: str = Field(
         "medium", pattern="^(low|medium|high)$", description="strength of jobs that name none"
     )
+    stages: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="stages of jobs that name none, in this order; none = all but optional ones"
+    )
     encoder: str = Field("bundled", description="encoder of jobs that name none")
     preset: str = Field(
         "default", pattern="^(default|published)$", description="preset of jobs that name none"
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of jobs that name none")
+    nightshade_target: str = Field(
+        "forest",
+        pattern="^(forest|city|flower)$",
+        description="concept that nightshade moves towards, of jobs that name none",
     )
     models_dir: Path | None = Field(None, description="folder of encoders' weights")
     allow_downloads: bool = Field(
@@ -159,7 +175,7 @@ class GatewayConfig(BaseSettings):
         """Returns the sources, the first to decide first."""
         return init_settings, env_settings, *file_sources(settings_cls)
 
-    @field_validator("local_roots", "allowed_hosts", "queues", mode="before")
+    @field_validator("local_roots", "allowed_hosts", "queues", "stages", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -171,6 +187,23 @@ class GatewayConfig(BaseSettings):
     def _known_queues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not set(value) <= {"cpu", "gpu"}:
             raise ValueError("expected cpu, gpu or both, separated by a comma")
+        return value
+
+    @field_validator("stages")
+    @classmethod
+    def _known_stages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return chosen_stages(value)
+        except InvalidOption as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, value: str) -> str:
+        try:
+            check_options(ProtectionOptions(encoder=value))
+        except InvalidOption as error:
+            raise ValueError(str(error)) from error
         return value
 
     @field_validator("database_url")

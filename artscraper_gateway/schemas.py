@@ -36,7 +36,7 @@ class JobOptions(BaseModel):
     stages: Annotated[list[str] | None, BeforeValidator(_split_names)] = Field(
         None,
         description="protection stages, in this order, but for stegano-embed and c2pa, which run"
-        " last; none given = all but the optional ones",
+        " last; none given = the gateway's",
         max_length=32,
     )
     strength: Literal["low", "medium", "high"] | None = Field(
@@ -51,10 +51,15 @@ class JobOptions(BaseModel):
         " none = the gateway's",
     )
     seed: int | None = Field(
-        None, ge=0, le=2**31 - 1, description="same seed, same picture: same bytes; none = 0"
+        None,
+        ge=0,
+        le=2**31 - 1,
+        description="same seed, same picture: same bytes; none = the gateway's",
     )
     nightshade_target: str | None = Field(
-        None, max_length=200, description="concept that nightshade moves towards; none = forest"
+        None,
+        max_length=200,
+        description="concept that nightshade moves towards; none = the gateway's",
     )
     watermark_text: str | None = Field(
         None, max_length=200, description="up to 10 bytes in the watermark; none = a job's number"

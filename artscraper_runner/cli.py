@@ -118,7 +118,6 @@ def _add_attack_options(protect: argparse.ArgumentParser) -> None:
     protect.add_argument(
         "--nightshade-target",
         default="forest",
-        type=_concept_or_path,
         metavar="NAME|FILE",
         help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
     )
@@ -141,23 +140,18 @@ def _add_attack_options(protect: argparse.ArgumentParser) -> None:
 
 
 def _concept_or_path(text: str) -> str | Path:
-    from artscraper_runner.target_pictures import concept_names
-
-    path = Path(text)
-    return path if text not in concept_names() and path.is_file() else text
-
-
-def _check_target(target: str | Path) -> None:
     """Raises InvalidOption for what is neither a concept's name nor a file."""
     from artscraper_runner.target_pictures import concept_names
 
-    if isinstance(target, str) and target not in concept_names():
-        unknown = UnknownName("nightshade target", target, concept_names())
-        raise InvalidOption(f"{unknown}, or a picture; there is no such file either")
+    if text in concept_names():
+        return text
+    if Path(text).is_file():
+        return Path(text)
+    unknown = UnknownName("nightshade target", text, concept_names())
+    raise InvalidOption(f"{unknown}, or a picture; there is no such file either")
 
 
 def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
-    _check_target(options.nightshade_target)
     return ProtectionOptions(
         watermark_text=options.watermark_text,
         watermark_method=options.watermark_method,
@@ -165,7 +159,7 @@ def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
         encoder=options.encoder,
         preset=options.preset,
         seed=options.seed,
-        nightshade_target=options.nightshade_target,
+        nightshade_target=_concept_or_path(options.nightshade_target),
         fawkes_target=options.fawkes_target,
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,

@@ -44,7 +44,7 @@ def get_limits(request: Request) -> Limits:
     """Returns the limits and choices; needs no API key."""
     gateway: Gateway = request.app.state.gateway
     config = gateway.config
-    defaults = default_stages()
+    defaults = config.stages or default_stages()
     return Limits(
         max_upload_bytes=config.max_upload_bytes,
         max_pixels=config.max_pixels,

@@ -25,7 +25,7 @@ def _form_schema() -> dict[str, Any]:
     }
     properties["stages"] = {
         "type": "string",
-        "description": "protection stages in this order, separated by commas; none = all",
+        "description": "protection stages in this order, separated by commas; none = the gateway's",
     }
     properties["nightshade_target"] = {
         "type": "string",

@@ -56,6 +56,20 @@ def test_a_preset_that_nobody_names_is_the_settings() -> None:
     assert named["protection"]["preset"] == "default"
 
 
+def test_stages_seed_and_target_that_nobody_names_are_the_settings() -> None:
+    settings = {"stages": ("c2pa", "mist"), "seed": 7, "nightshade_target": "city"}
+    choices = Choices(GatewayConfig(**settings))
+    request = choices.request(JobOptions())
+    assert request["stages"] == ["mist", "c2pa"] and request["insists"] is False
+    assert request["protection"]["seed"] == 7
+    assert request["protection"]["nightshade_target"] == "city"
+    named = JobOptions(stages=["photoguard"], seed=0, nightshade_target="forest")
+    request = choices.request(named)
+    assert request["stages"] == ["photoguard"] and request["insists"] is True
+    assert request["protection"]["seed"] == 0
+    assert request["protection"]["nightshade_target"] == "forest"
+
+
 def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Picture) -> None:
     content = picture(96, 80)
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 from artscraper_gateway.cli import config_from, main, settings_parser
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.setting_sources import SettingsFileUnusable, origins
+from artscraper_runner.target_pictures import concept_names
 
 # A value of each setting that is not its default: as text, and as the setting holds it.
 OTHER_VALUES: dict[str, tuple[str, Any]] = {
@@ -42,8 +43,11 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "worker_timeout": ("20", 20.0),
     "max_stage_attempts": ("2", 2),
     "strength": ("low", "low"),
+    "stages": ("mist, c2pa", ("mist", "c2pa")),
     "encoder": ("taef2", "taef2"),
     "preset": ("published", "published"),
+    "seed": ("7", 7),
+    "nightshade_target": ("city", "city"),
     "models_dir": ("/models", Path("/models")),
     "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
@@ -182,6 +186,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         "gpu_queue": "no",
         "open_metrics": "no",
         "queues": "cpu",
+        "stages": "",
     }
     if default is not None:  # on the command line there is no word for it
         text = as_text.get(name, str(default))
@@ -211,11 +216,26 @@ def test_a_worker_gets_the_same_settings_through_its_environment(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("port", 70_000), ("worker_concurrency", -1), ("colour", "red")]
+    ("name", "value"),
+    [
+        ("port", 70_000),
+        ("worker_concurrency", -1),
+        ("colour", "red"),
+        ("stages", "mist,blur"),
+        ("encoder", "ensemble:bundled"),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("nightshade_target", "dog"),
+    ],
 )
 def test_wrong_values_and_unknown_names_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         GatewayConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", concept_names())
+def test_every_concept_can_be_the_settings(name: str) -> None:
+    assert GatewayConfig(nightshade_target=name).nightshade_target == name
 
 
 def test_keys_are_those_of_the_gateway_that_the_file_describes(

@@ -21,7 +21,12 @@ Picture = Callable[..., bytes]
 
 def test_the_limits_are_the_settings(start_gateway: Start) -> None:
     gateway = start_gateway(
-        worker_concurrency=0, max_upload_bytes=1000, max_side=99, job_ttl=60, strength="low"
+        worker_concurrency=0,
+        max_upload_bytes=1000,
+        max_side=99,
+        job_ttl=60,
+        strength="low",
+        stages="mist",
     )
     with gateway.client() as client:
         limits = client.get("/v1/limits").json()
@@ -30,6 +35,7 @@ def test_the_limits_are_the_settings(start_gateway: Start) -> None:
     assert limits["strength"] == "low"
     stages = {each["name"]: each for each in limits["stages"]}
     assert stages["mist"] == {"name": "mist", "default": True, "available": True}
+    assert stages["photoguard"]["default"] is False
     assert stages["c2pa"] == {"name": "c2pa", "default": False, "available": True}
 
 
