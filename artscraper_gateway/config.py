@@ -223,17 +223,6 @@ class GatewayConfig(BaseSettings):
             ) from None
         return value
 
-    @field_validator("encoder")
-    @classmethod
-    def _known_encoder(cls, value: str) -> str:
-        from artscraper_runner import InvalidOption, ProtectionOptions, check_options
-
-        try:
-            check_options(ProtectionOptions(encoder=value))
-        except InvalidOption as error:
-            raise ValueError(str(error)) from None
-        return value
-
     @field_validator("output_parent", mode="before")
     @classmethod
     def _folder_or_url(cls, value: Any) -> Any:
