@@ -25,11 +25,7 @@ from artscraper_gateway.setting_sources import (
 )
 from artscraper_runner import (
     TINEYE_URL,
-    InvalidOption,
     PictureLimits,
-    ProtectionOptions,
-    check_options,
-    chosen_stages,
 )
 
 
@@ -192,6 +188,8 @@ class GatewayConfig(BaseSettings):
     @field_validator("stages")
     @classmethod
     def _known_stages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from artscraper_runner import InvalidOption, chosen_stages  # `--help` answers without them
+
         try:
             return chosen_stages(value)
         except InvalidOption as error:
@@ -200,6 +198,8 @@ class GatewayConfig(BaseSettings):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, value: str) -> str:
+        from artscraper_runner import InvalidOption, ProtectionOptions, check_options
+
         try:
             check_options(ProtectionOptions(encoder=value))
         except InvalidOption as error:

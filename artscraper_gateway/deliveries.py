@@ -191,6 +191,12 @@ class DeliveryLog:
             deliveries.c.waits_since > now + CLOCKS_APART_S,
         )
         change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
+        with reading(self.engine) as connection:  # nobody waits to write what is not there
+            if (
+                connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
+                is None
+            ):
+                return
         with self.engine.begin() as connection:
             connection.execute(change)
 

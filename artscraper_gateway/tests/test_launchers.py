@@ -99,7 +99,9 @@ def test_of_two_that_have_an_address_one_listens() -> None:
 
 def test_make_run_passes_the_port_on() -> None:
     for arguments, options in ((["PORT=9000"], ' --port "9000"'), ([], "")):
-        told = run("make", "--dry-run", "run", *arguments).stdout.splitlines()
+        told = run(
+            "make", "--no-print-directory", "--dry-run", "run", *arguments
+        ).stdout.splitlines()
         assert told[-1].endswith(f"-m artscraper_gateway{options}")
 
 

@@ -22,7 +22,7 @@ from artscraper_runner.faces.region import FaceRegion
 Pixels = NDArray[np.uint8]
 CLOAKED_FROM = 0.3  # distance; faces that were moved by less are not cloaked
 ENOUGH_KEPT = 0.8  # distance; what a cloak has beyond it may be lost
-WEIGHT = 0.4  # of a face that has lost all, in the attack's objective
+WEIGHT = 0.1  # of a face that has lost all, in the attack's objective
 
 
 @dataclass(frozen=True)
