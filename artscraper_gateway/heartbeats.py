@@ -54,6 +54,7 @@ class Heartbeats:
     name: str
     patience: int  # looks without a beat after which a worker is given up
     id: str = field(init=False)
+    has_left: bool = field(default=False, init=False)
     _seen: dict[str, int] = field(default_factory=dict, init=False)
     _silent: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -69,6 +70,7 @@ class Heartbeats:
 
     def leave(self) -> None:
         """Takes this worker out; what it still holds is free at once."""
+        self.has_left = True
         with self.engine.begin() as connection:
             connection.execute(sa.delete(workers).where(workers.c.id == self.id))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 SERVICE = "artscraper-gateway"
-_LAST_SPANS_S = 8.0
+_LAST_SPANS_S = 3.0
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 Carrier = dict[str, str]  # W3C trace context: traceparent, tracestate
 

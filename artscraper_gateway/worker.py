@@ -128,6 +128,8 @@ def _show_life(heart: Heartbeats, recorder: Recorder) -> None:
         except sa.exc.SQLAlchemyError as error:
             _log.warning("the database does not answer: %s", error.__cause__)
         except WorkerGivenUp as error:
+            if heart.has_left:  # by itself: what it does last is not cut off
+                return
             _log.error("%s", error)
             logging.shutdown()
             os._exit(1)  # at once: its threads still work on jobs that are no longer its own

@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from artscraper_gateway import worker
 from artscraper_gateway.deletion import Deletion
 from artscraper_gateway.errors import NotFound
+from artscraper_gateway.figures import Recorder
 from artscraper_gateway.folders import READING_PREFIX, JobFolders
+from artscraper_gateway.heartbeats import Heartbeats
 from artscraper_gateway.outages import is_full, is_outage
 from artscraper_gateway.routes.layers import _check_kept
 from artscraper_gateway.tests.test_retention import House
@@ -157,6 +159,19 @@ def test_a_job_that_broke_with_its_workflow_ends_unless_somebody_holds_it(home: 
     found = [home.store.find(f"{number:032x}") for number in (1, 2, 3)]
     assert [job and job.status for job in found] == ["error", "queued", "queued"]
     assert found[0] is not None and found[0].error_code == "failed"
+
+
+def test_a_worker_that_leaves_is_not_cut_off_by_its_own_heartbeat(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(_: int) -> None:
+        raise AssertionError("the process was ended at once")
+
+    monkeypatch.setattr(worker.os, "_exit", cut_off)
+    heart = Heartbeats(home.engine, "host.slot-0", patience=3)
+    heart.register()
+    heart.leave()
+    worker._show_life(heart, Recorder("worker", "here"))
 
 
 def test_a_worker_lives_on_when_it_cannot_look_after_others(
