@@ -40,6 +40,8 @@ _SECRET_FORMS = (
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS")
 _TOLD_IN_FULL = ("artscraper_gateway", "artscraper_runner", "uvicorn")
+# What the queue says, with a traceback, where a job was cancelled, or is deleted already.
+_TOLD_BY_THE_WORKER = ("DBOSAwaitedWorkflowCancelledError", "DBOSNonExistentWorkflowError")
 _SHORTEST_SECRET = 4  # shorter ones would blot out words
 
 
@@ -116,9 +118,8 @@ def set_up_logging(config: GatewayConfig) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Of a job that was cancelled or deleted its worker has told; the queue adds a traceback."""
     kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or kind.__name__ != "DBOSAwaitedWorkflowCancelledError"
+    return kind is None or kind.__name__ not in _TOLD_BY_THE_WORKER
 
 
 def _secrets_of(config: GatewayConfig) -> list[str]:

@@ -219,6 +219,23 @@ def test_deleting_a_running_job_cancels_it_and_leaves_no_file(
     assert "Traceback" not in gated.log()
 
 
+def test_a_job_whose_record_in_the_queue_goes_first_is_deleted_without_alarm(
+    gated: GatewayProcess, picture: Picture
+) -> None:
+    with gated.client() as client:
+        job_id = send(client, picture(GATE_WIDTH))
+        entered(gated)
+        with sqlite3.connect(gated.base_dir / "gateway.sqlite3") as database:
+            removed = database.execute(
+                "delete from workflow_status where workflow_uuid = ?", (job_id,)
+            )
+        database.close()
+        assert removed.rowcount == 1
+        assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
+    gated.stop()
+    assert "recorded outcome" in gated.log() and "Traceback" not in gated.log()
+
+
 def test_an_interrupted_deletion_is_finished_at_the_next_start(
     start_gateway: Start, picture: Picture
 ) -> None:
