@@ -11,18 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artscraper_runner.errors import InvalidOption, PictureError, RunnerError, UnknownName
+from artscraper_runner.cli_options import add_protect_options, protection_options, signing_settings
+from artscraper_runner.errors import InvalidOption, PictureError, RunnerError
 from artscraper_runner.types import (
-    PRESET_NAMES,
-    STRENGTH_NAMES,
-    WATERMARK_METHODS,
     AnalysisOptions,
     Controls,
     Json,
     PictureLimits,
     Progress,
-    ProtectionOptions,
-    SigningSettings,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m artscraper_runner", description="Analyse and protect pictures."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_protect(commands.add_parser("protect", help="protect a picture, or every one in a folder"))
+    protect = commands.add_parser("protect", help="protect a picture, or every one in a folder")
+    add_protect_options(protect)
+    protect.set_defaults(run=_protect)
     analyse = commands.add_parser("analyse", help="print what the processors find")
     analyse.add_argument("image", type=Path, metavar="IMAGE")
     analyse.add_argument("--json-out", type=Path, metavar="FILE", help="write there instead")
@@ -72,118 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_protect(protect: argparse.ArgumentParser) -> None:
-    from artscraper_runner.protections import default_stages, stage_names
-
-    protect.add_argument("image", type=Path, metavar="IMAGE", help="a picture or a folder")
-    protect.add_argument("--out", type=Path, help="where results go (default: outputs/<name>)")
-    protect.add_argument(
-        "--stages",
-        type=_names,
-        metavar="A,B",
-        help=f"stages to run, in this order (known: {', '.join(stage_names())};"
-        f" default: {', '.join(default_stages())})",
-    )
-    protect.add_argument(
-        "--watermark-text",
-        metavar="TEXT",
-        help="what the watermark says, up to 10 bytes (default: 64 random bits, see summary.json)",
-    )
-    protect.add_argument("--watermark-method", choices=WATERMARK_METHODS, default="tiled")
-    _add_signing(protect)
-    _add_attack_options(protect)
-    protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
-    protect.set_defaults(run=_protect)
-
-
-def _add_attack_options(protect: argparse.ArgumentParser) -> None:
-    from artscraper_runner.encoders import DEFAULT_ENCODER, encoder_names
-    from artscraper_runner.target_pictures import concept_names
-
-    protect.add_argument(
-        "--strength",
-        default="medium",
-        metavar="|".join(STRENGTH_NAMES),
-        help="largest change: 4, 8 or 16 of 255, for all attack stages together",
-    )
-    protect.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
-    protect.add_argument(
-        "--encoder",
-        default=DEFAULT_ENCODER,
-        metavar="NAME",
-        help=f"what the attacks look through: {', '.join(encoder_names())},"
-        " vae:<path or hub id>, ensemble:<a>+<b>",
-    )
-    protect.add_argument("--preset", default="default", metavar="|".join(PRESET_NAMES))
-    protect.add_argument(
-        "--nightshade-target",
-        default="forest",
-        metavar="NAME|FILE",
-        help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
-    )
-    protect.add_argument(
-        "--mist-model",
-        type=Path,
-        metavar="DIR",
-        help="a Stable Diffusion model in diffusers' layout, for mist's fused mode (default: none)",
-    )
-    protect.add_argument(
-        "--fawkes-target",
-        type=Path,
-        metavar="FILE",
-        help="picture of another person, whom cloaked faces are to resemble (default: nobody)",
-    )
-    protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
-    protect.add_argument(
-        "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
-    )
-
-
-def _concept_or_path(text: str) -> str | Path:
-    """Raises InvalidOption for what is neither a concept's name nor a file."""
-    from artscraper_runner.target_pictures import concept_names
-
-    if text in concept_names():
-        return text
-    if Path(text).is_file():
-        return Path(text)
-    unknown = UnknownName("nightshade target", text, concept_names())
-    raise InvalidOption(f"{unknown}, or a picture; there is no such file either")
-
-
-def _protection_options(options: argparse.Namespace) -> ProtectionOptions:
-    return ProtectionOptions(
-        watermark_text=options.watermark_text,
-        watermark_method=options.watermark_method,
-        strength=options.strength,
-        encoder=options.encoder,
-        preset=options.preset,
-        seed=options.seed,
-        nightshade_target=_concept_or_path(options.nightshade_target),
-        fawkes_target=options.fawkes_target,
-        models_dir=options.models_dir,
-        allow_downloads=options.allow_downloads,
-        mist_model=options.mist_model,
-    )
-
-
-def _add_signing(protect: argparse.ArgumentParser) -> None:
-    signing = protect.add_argument_group("signing, for the stage c2pa")
-    signing.add_argument(
-        "--c2pa-folder",
-        type=Path,
-        default=Path("c2pa_credentials"),
-        metavar="FOLDER",
-        help="where a private CA is made once and kept (default: %(default)s)",
-    )
-    signing.add_argument("--c2pa-certificate", type=Path, metavar="PEM", help="your own chain")
-    signing.add_argument("--c2pa-key", type=Path, metavar="PEM", help="and its private key")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _protect(options: argparse.Namespace) -> int:
     from artscraper_runner.protection_pipeline import (
         WorkflowConfig,
@@ -191,8 +77,9 @@ def _protect(options: argparse.Namespace) -> int:
         protect_picture,
     )
 
-    signing = SigningSettings(options.c2pa_folder, options.c2pa_certificate, options.c2pa_key)
-    config = WorkflowConfig(options.stages, _protection_options(options), signing=signing)
+    config = WorkflowConfig(
+        options.stages, protection_options(options), signing=signing_settings(options)
+    )
     if options.image.is_dir():
         return _protect_folder(options, config)
     output = options.out or output_folder(options.image, Path("outputs"))
@@ -210,7 +97,9 @@ def _protect(options: argparse.Namespace) -> int:
 def _print_results(folder: object, summary: Json) -> None:
     print(f"results: {folder}")
     for layer in summary["layers"]:
-        if layer.get("metrics", {}).get("effective") is False:
+        if not layer["applied"]:
+            print(f"note: {layer['stage']} was not applied: {layer['reason']}", file=sys.stderr)
+        elif layer.get("metrics", {}).get("effective") is False:
             print(f"note: {layer['stage']} does hardly more than noise here", file=sys.stderr)
     for note in summary["notes"]:
         print(f"note: {note}", file=sys.stderr)

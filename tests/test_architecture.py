@@ -50,6 +50,7 @@ RUNNER_RANKS = {
     "projects": 5,
     "picture_run": 6,
     "protection_pipeline": 7,
+    "cli_options": 7,
     "cli": 8,
     "__main__": 9,
     "__init__": 9,

@@ -44,6 +44,9 @@ def pixels(layer: dict[str, Any]) -> Any:
         (["--encoder", "ensemble:bundled+bundled"], "two or more different encoders"),
         (["--nightshade-target", "dog"], "forest, city, flower"),
         (["--nightshade-target", "missing.png"], "there is no such file either"),
+        (["--fawkes-target", "missing.png"], "--fawkes-target: expected a file, found none"),
+        (["--c2pa-certificate", "missing.pem"], "--c2pa-certificate: expected a file"),
+        (["--c2pa-key", "missing.pem"], "--c2pa-key: expected a file"),
         (["--seed", "-1"], "expected 0 to 2147483647"),
         (["--seed", "2147483648"], "expected 0 to 2147483647"),
     ],
@@ -117,6 +120,16 @@ def test_a_stage_that_does_no_more_than_noise_is_noted(
     (layer,) = protect(art, "--stages", "mist")
     assert layer["metrics"]["effective"] is False
     assert "mist does hardly more than noise" in capsys.readouterr().err
+
+
+def test_a_stage_that_was_not_applied_is_noted_with_its_reason(
+    art: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(art)
+    (layer,) = protect(art, "--stages", "stegano-embed,fawkes")[:1]
+    said = capsys.readouterr().err
+    assert f"note: fawkes was not applied: {layer['reason']}" in said
+    assert "stegano-embed was not applied" not in said
 
 
 def test_weights_that_are_missing_name_where_to_put_them(

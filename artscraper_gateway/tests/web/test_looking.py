@@ -103,7 +103,9 @@ def test_words_for_what_the_shown_job_has_not(studio: Studio) -> None:
           const { achieved } = await import("./static/explanation.js");
           const change = { linf: 9, psnr_db: 34, ssim: 0.9 };
           const times_noise = { plain: 1.1, jpeg_75: null, halved: 1 };
-          const attack = { ...change, times_noise, effective: false, encoder: "bundled" };
+          const unattacked = { encoder: "taef2", error: "the file is damaged" };
+          const seen = { times_noise, effective: false, encoder: "bundled", unattacked };
+          const attack = { ...change, ...seen };
           const face = (plain) => ({ distance: { plain, jpeg_75: 0.6 }, threshold: 0.6 });
           const faces = [face(0.71), face(0.9)];
           return achieved([
@@ -117,6 +119,7 @@ def test_words_for_what_the_shown_job_has_not(studio: Studio) -> None:
     text = "\n".join(said)
     assert "can be seen in smooth areas" in text
     assert "1.1 times as far as noise of the same size; after JPEG 75: – times" in text
+    assert "is not known: taef2 could not be used (the file is damaged)." in text
     assert "2 faces found; the nearest distance is now 0.71" in text
     assert "threshold is 0.6. From this distance on it takes them for somebody else." in text
     assert "Pattern: by itself moves the encoder hardly further than plain noise" in text

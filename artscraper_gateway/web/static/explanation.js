@@ -45,6 +45,8 @@ function effectSentences(changed) {
   if (unattacked?.times_noise) {
     const seen = timesOf(unattacked.times_noise);
     said.push(say("understand.effect.other", { encoder: unattacked.encoder, ...seen }));
+  } else if (unattacked?.error) {
+    said.push(say("understand.effect.unseen", unattacked));
   }
   return said;
 }
