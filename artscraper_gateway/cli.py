@@ -144,13 +144,15 @@ def _look_at_keys(config: GatewayConfig) -> None:
     """Opens the database before the server, which would show a refused one as a traceback."""
     from artscraper_gateway.api_keys import KeyStore
     from artscraper_gateway.database import open_engine
+    from artscraper_gateway.settings_check import adding_a_key
 
     engine = open_engine(config)
     if config.host not in _LOOPBACK and not KeyStore(engine).all():
         logging.getLogger(__name__).warning(
             "LISTENING ON %s WITHOUT API KEYS: everybody who reaches this address can submit,"
-            " read and delete jobs; add a key: python -m artscraper_gateway keys add NAME",
+            " read and delete jobs; add a key: %s",
             config.host,
+            adding_a_key(config),
         )
     engine.dispose()
 

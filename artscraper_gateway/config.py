@@ -6,6 +6,7 @@ Lists are comma-separated but for TOML, which has its own. docs/configuration.md
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -221,6 +222,17 @@ class GatewayConfig(BaseSettings):
             raise ValueError(
                 f"{expected}, with @ : / in a password written as %40 %3A %2F"
             ) from None
+        return value
+
+    @field_validator("output_parent", "tineye_url", mode="before")
+    @classmethod
+    def _no_password(cls, value: Any) -> Any:
+        """These addresses are shown: by `check`, and in the answers for results."""
+        if isinstance(value, str) and re.match(r"[\w+.-]+://[^/?#@]*:[^/?#]*@", value):
+            raise ValueError(
+                "expected an address without a password; for storage by fsspec it can stand in its"
+                " own settings, such as FSSPEC_SFTP_PASSWORD"
+            )
         return value
 
     @field_validator("output_parent", mode="before")

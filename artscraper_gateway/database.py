@@ -259,7 +259,7 @@ def _open_postgresql(given: str) -> sa.Engine:
         ) from error
     except sa.exc.OperationalError as error:
         raise DatabaseRefused(
-            f"database {url.render_as_string()} cannot be used: {error.orig}"
+            f"database {url.set(query={}).render_as_string()} cannot be used: {error.orig}"
         ) from None
     return engine
 

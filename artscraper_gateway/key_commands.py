@@ -34,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
         os.environ[FILE_VARIABLE] = options.config
     given = {name: value for name in _WHERE if (value := getattr(options, name, None))}
     try:
-        engine = open_engine(GatewayConfig(**given))
+        config = GatewayConfig(**given)
+        _look_for_database(config, may_be_new=options.may_be_new)
+        engine = open_engine(config)
         try:
             status: int = options.run(options, KeyStore(engine), DeliveryLog(engine))
         finally:
@@ -49,6 +51,23 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
+def _look_for_database(config: GatewayConfig, *, may_be_new: bool) -> None:
+    """Says so when these keys would be those of a gateway that nobody has started yet.
+
+    Raises:
+        InvalidKeyOption: that makes no sense for what is asked.
+    """
+    if config.database_url is not None or config.database_path.exists():
+        return
+    where = (
+        f"there was no database at {config.database_path.absolute()}; a gateway that has another"
+        " is named by its --base-dir, --database-url or --config, or its environment"
+    )
+    if not may_be_new:
+        raise InvalidKeyOption(where)
+    print(f"NOTE: {where}. What is made here is for one that is started there.", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m artscraper_gateway keys")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -61,16 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--rate", help="requests, such as 60/min (default: any number)")
     add.add_argument("--max-queued", type=int, help="jobs that may wait (default: any number)")
-    add.set_defaults(run=_add)
+    add.set_defaults(run=_add, may_be_new=True)
     listing = commands.add_parser("list", help="print all keys, not their secrets")
-    listing.set_defaults(run=_list)
+    listing.set_defaults(run=_list, may_be_new=False)
     revoke = commands.add_parser("revoke", help="make a key useless, within a second")
     revoke.add_argument("name", metavar="NAME", help="the key's name, or its id as list prints it")
-    revoke.set_defaults(run=_revoke)
+    revoke.set_defaults(run=_revoke, may_be_new=False)
     secret = commands.add_parser(
         "webhook-secret", help="print what webhooks are signed with for jobs without a key"
     )
-    secret.set_defaults(run=_webhook_secret)
+    secret.set_defaults(run=_webhook_secret, may_be_new=True)
     for command in (add, listing, revoke, secret):
         command.add_argument("--config", metavar="FILE", help="the gateway's TOML file")
         for name in _WHERE:

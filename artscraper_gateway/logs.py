@@ -130,6 +130,7 @@ def _secrets_of(config: GatewayConfig) -> list[str]:
         address = config.database_url.get_secret_value()
         password = re.match(r"\w+://[^:@/]*:([^@]*)@", address)
         found += [address, password[1] if password else ""]
+        found += re.findall(r"[?&]password=([^&]*)", address)
     return found
 
 

@@ -56,10 +56,12 @@ class ObjectStorage:
             from fsspec.core import url_to_fs
 
             files, root = url_to_fs(str(self.config.output_parent), use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, OSError) as error:
+            hint = "S3 needs the packages fsspec and s3fs: pip install 'artscraper-gateway[s3]'"
+            if isinstance(error, OSError):
+                hint = "Is it reachable from here?"
             raise StorageRefused(
-                f"output_parent {self.config.output_parent} cannot be used: {error}."
-                " S3 needs the packages fsspec and s3fs: pip install 'artscraper-gateway[s3]'"
+                f"output_parent {self.config.output_parent} cannot be used: {error}. {hint}"
             ) from error
         object.__setattr__(self, "_files", files)
         object.__setattr__(self, "_root", root)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -127,7 +128,7 @@ def _exposure(config: GatewayConfig, *, has_keys: bool) -> Iterator[str]:
     if open_to_all and not has_keys:
         yield (
             f"host {config.host} is reachable from elsewhere and there are no API keys: everybody"
-            " may submit, read and delete jobs; python -m artscraper_gateway keys add NAME"
+            f" may submit, read and delete jobs; {adding_a_key(config)}"
         )
     if config.allow_private_addresses:
         yield (
@@ -198,6 +199,14 @@ def unreadable(config: GatewayConfig, *names: str) -> list[str]:
         for name, path in paths.items()
         if path is not None and not os.access(path, os.R_OK)
     ]
+
+
+def adding_a_key(config: GatewayConfig) -> str:
+    """Returns the command that gives this very gateway its first API key."""
+    command = "python -m artscraper_gateway keys add NAME"
+    if config.database_url is not None:  # it may hold a password
+        return f"{command}, with the same database_url"
+    return f"{command} --base-dir {shlex.quote(str(config.base_dir.absolute()))}"
 
 
 def existing(path: Path) -> Path:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from artscraper_gateway.errors import (
-    Forbidden,
-    InvalidRequest,
-    Unauthorized,
-)
+from artscraper_gateway.errors import Forbidden, InvalidRequest, TooLarge, Unauthorized
+from artscraper_gateway.intake.upload import bounded_request
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.problem_docs import OPEN, problems
 from artscraper_gateway.routes.session_cookie import csrf_token, key_of_cookie, set_cookie
 
-router = APIRouter(prefix="/v1/session", tags=["session"])
+_MAX_BYTES = 4096
+
+
+class _Bounded(APIRoute):
+    """Reads the body before FastAPI does, which would take any, from callers without a key."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_bounded(request: Request) -> Response:
+            bounded = bounded_request(request, _MAX_BYTES)
+            await bounded.body()
+            return await handle(bounded)
+
+        return handle_bounded
+
+
+router = APIRouter(prefix="/v1/session", tags=["session"], route_class=_Bounded)
 _OWN = ("same-origin", "none")  # Sec-Fetch-Site of what a page of ours, or no page, sends
 
 
@@ -42,7 +62,7 @@ async def get_session(request: Request, response: Response) -> Session:
     return await _session(request, key_of_cookie(request))
 
 
-@router.post("", responses=problems(Unauthorized, Forbidden, InvalidRequest, common=OPEN))
+@router.post("", responses=problems(Unauthorized, Forbidden, TooLarge, InvalidRequest, common=OPEN))
 async def sign_in(asked: SignIn, request: Request, response: Response) -> Session:
     """Keeps the key in an HttpOnly cookie of this site."""
     if request.headers.get("sec-fetch-site", _OWN[0]) not in _OWN:

@@ -261,6 +261,16 @@ def test_what_cannot_be_is_said(tmp_path: Path, arguments: list[str], named: str
     assert named in done.stderr and "Traceback" not in done.stderr
 
 
+def test_keys_of_a_gateway_that_is_not_there_are_no_silent_success(tmp_path: Path) -> None:
+    for arguments in (["list"], ["revoke", "ada"]):
+        done = keys(tmp_path, *arguments)
+        assert done.returncode == 2 and "--base-dir" in done.stderr
+        assert not list(tmp_path.iterdir())
+    first, second = keys(tmp_path, "add", "ada"), keys(tmp_path, "add", "bob")
+    assert "no database at" in first.stderr and str(tmp_path) in first.stderr
+    assert second.returncode == 0 and "no database at" not in second.stderr
+
+
 @pytest.mark.parametrize("form", ["{id}", "ask_{id}_...", "ask_{id}", "{token}"])
 def test_a_key_is_revoked_by_its_id_too(tmp_path: Path, form: str) -> None:
     token, other = (added(tmp_path, name)["X-API-Key"] for name in ("ada", "bob"))

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from artscraper_gateway.cli import config_from, main, settings_parser
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.setting_sources import SettingsFileUnusable, origins
+from artscraper_gateway.setting_sources import SettingsFileUnusable, origins, wrong_settings
 from artscraper_runner.target_pictures import concept_names
 
 # A value of each setting that is not its default: as text, and as the setting holds it.
@@ -231,6 +231,15 @@ def test_a_worker_gets_the_same_settings_through_its_environment(
 def test_wrong_values_and_unknown_names_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         GatewayConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["output_parent", "tineye_url"])
+def test_addresses_that_are_shown_take_no_password(name: str) -> None:
+    with pytest.raises(ValidationError, match="without a password") as refused:
+        GatewayConfig(**{name: "sftp://ada:sesame@h/d"})
+    assert "sesame" not in "".join(wrong_settings(GatewayConfig, refused.value))
+    for good in ("sftp://ada@h/d", "s3://bucket/a:b@c"):
+        assert getattr(GatewayConfig(**{name: good}), name) == good
 
 
 @pytest.mark.parametrize("name", concept_names())

@@ -17,7 +17,7 @@ from artscraper_gateway.object_storage import ObjectStorage
 from artscraper_gateway.storage import StorageRefused
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.fleet import Fleet
-from tests.fleet.servers import PostgresServer, S3Server
+from tests.fleet.servers import PostgresServer, S3Server, free_port
 
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
@@ -120,6 +120,9 @@ def test_a_place_that_cannot_be_used_is_named_with_what_to_install(
     config = GatewayConfig(base_dir=tmp_path, output_parent=url)
     with pytest.raises(StorageRefused, match=r"pip install 'artscraper-gateway\[s3\]'"):
         ObjectStorage(config)
+    away = f"ftp://127.0.0.1:{free_port()}/results"
+    with pytest.raises(StorageRefused, match="reachable"):
+        ObjectStorage(GatewayConfig(base_dir=tmp_path, output_parent=away))
     done: Any = subprocess.run(
         [sys.executable, "-m", "artscraper_gateway", "--output-parent=colour://red", "--port=0"],
         capture_output=True,

@@ -76,7 +76,8 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
     with pytest.raises(DatabaseRefused, match=r"fleet:\*\*\*@127.0.0.1") as refused:
         open_engine(config)
     assert "swordfish" not in str(refused.value)
-    for wrong in (url, url.replace("postgresql", "mysql")):
+    in_query = f"postgresql://127.0.0.1:{free_port()}/nobody?user=fleet&password=swordfish"
+    for wrong in (url, url.replace("postgresql", "mysql"), in_query):
         done = subprocess.run(
             [sys.executable, "-m", "artscraper_gateway", f"--database-url={wrong}", "--port=0"],
             cwd=tmp_path,

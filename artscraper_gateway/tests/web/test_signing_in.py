@@ -99,6 +99,22 @@ def test_a_cookie_alone_changes_nothing(locked: Locked) -> None:
         assert client.get("/v1/session").json()["csrf_token"] == token
 
 
+def test_what_is_sent_to_sign_in_with_is_bounded(locked: Locked) -> None:
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        while read < 2**28:
+            read += 2**16
+            yield b" " * 2**16
+
+    with locked.gateway.client() as client:
+        headers = {"Content-Type": "application/json"}
+        answer = client.post("/v1/session", content=endless(), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+    assert read < 2**27, "it read on"
+
+
 def test_nobody_is_signed_in_from_elsewhere(locked: Locked) -> None:
     with locked.gateway.client() as client:
         headers = {"Sec-Fetch-Site": "cross-site"}
