@@ -56,7 +56,7 @@ class Observation:
                     span.update_name(f"{method} {_route(scope)}")
                     span.set_attribute("http.route", _route(scope))
                     span.set_attribute("http.response.status_code", answer.status)
-                answer.log(method, scope["path"])
+                answer.log(method, scope["path"], counts=not is_probe(scope))
 
 
 class _Answer:
@@ -83,10 +83,16 @@ class _Answer:
             self._recorder.count(SENT, by=len(body))
         await self._send(message)
 
-    def log(self, method: str, path: str) -> None:
-        self._recorder.count(REQUESTS, str(self.status))
+    def log(self, method: str, path: str, *, counts: bool) -> None:
+        if counts:
+            self._recorder.count(REQUESTS, str(self.status))
         taken_s = time.perf_counter() - self._begun
         _log.debug("%s %s answered %d in %.3f s", method, path[:200], self.status, taken_s)
+
+
+def is_probe(scope: Scope) -> bool:
+    """Whether a machine only looks how the gateway does: refusing it says nothing of callers."""
+    return _route(scope) in ("/livez", "/readyz", "/metrics")
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

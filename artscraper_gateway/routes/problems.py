@@ -26,7 +26,7 @@ from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.intake.upload import drain
 from artscraper_gateway.logs import about
 from artscraper_gateway.outages import is_full, is_outage
-from artscraper_gateway.routes.observation import REQUEST_ID
+from artscraper_gateway.routes.observation import REQUEST_ID, is_probe
 from artscraper_gateway.schemas import ProblemDetails
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,8 @@ def _details(status: int, code: str, title: str, detail: str) -> ProblemDetails:
 def _problem(
     request: Request, problem: ProblemDetails, headers: Mapping[str, str] | None
 ) -> JSONResponse:
-    request.app.state.recorder.count(REJECTIONS, problem.code)
+    if not is_probe(request.scope):
+        request.app.state.recorder.count(REJECTIONS, problem.code)
     level = logging.DEBUG if request.method in ("GET", "HEAD") else logging.INFO
     _log.log(level, "answered %d %s: %s", problem.status, problem.code, problem.detail[:_LOGGED])
     media_type = "application/problem+json"

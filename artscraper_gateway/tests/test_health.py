@@ -61,7 +61,10 @@ def test_a_full_queue_is_told_until_there_is_room(
         assert client.get("/readyz?ignore=queue-full").status_code == 200
         assert client.get("/readyz?ignore=disk-full,database-away").status_code == 503
         assert client.get("/readyz?ignore=draining").status_code == 422
+        figures = client.get("/metrics").text
         client.delete(f"/v1/jobs/{job['job_id']}")
+    assert "artscraper_rejections_total{" not in figures, "nobody was refused anything"
+    assert 'artscraper_http_requests_total{status="503"}' not in figures
     until(lambda: ready(gateway).status_code == 200, what="there is room again")
 
 
