@@ -221,7 +221,9 @@ class AsyncGateway:
         while not (batch := await self.batch(batch_id)).is_finished:
             deadline.check(f"batch {batch_id}")
             waiting = next(job for job in batch.jobs if not job.is_finished)
-            await self.job(waiting.job_id, wait_s=deadline.capped(_POLL_S))
+            job = await self.job(waiting.job_id, wait_s=deadline.capped(_POLL_S))
+            if not job.is_finished:
+                await asyncio.sleep(deadline.capped(RECONNECT_S))  # as `Gateway` does
         return batch
 
     async def batch_archive(self, batch_id: str, target: str | PathLike[str]) -> Path:

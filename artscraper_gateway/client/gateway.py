@@ -220,7 +220,8 @@ class Gateway:
         while not (batch := self.batch(batch_id)).is_finished:
             deadline.check(f"batch {batch_id}")
             waiting = next(job for job in batch.jobs if not job.is_finished)
-            self.job(waiting.job_id, wait_s=deadline.capped(_POLL_S))
+            if not self.job(waiting.job_id, wait_s=deadline.capped(_POLL_S)).is_finished:
+                time.sleep(deadline.capped(RECONNECT_S))  # the gateway may hold no answers back
         return batch
 
     def batch_archive(self, batch_id: str, target: str | PathLike[str]) -> Path:

@@ -104,6 +104,23 @@ def test_following_goes_on_behind_the_last_event_after_a_break(
         assert b"last-event-id: 0" in connections()[1].lower()
 
 
+def test_a_batch_is_asked_for_now_and_then_where_no_answer_is_held_back(
+    scripted: Callable[..., Any], pauses: list[float]
+) -> None:
+    batch = {
+        "batch_id": "b" * 32,
+        "status": "queued",
+        "submitted_at": JOB["submitted_at"],
+        "counts": {"queued": 1},
+        "jobs": [JOB],
+        "refused": [],
+    }
+    waiting = [httpx.Response(200, json=batch), httpx.Response(200, json=JOB)]
+    client = scripted(*waiting, *waiting, httpx.Response(200, json={**batch, "status": "done"}))
+    assert client.wait_for_batch(batch["batch_id"]).status == "done"
+    assert pauses == [0.5, 0.5]
+
+
 def test_a_job_is_waited_for_where_no_events_come_through(scripted: Callable[..., Any]) -> None:
     silent = problem(403)
     done = httpx.Response(200, json={**JOB, "status": "done", "progress": 1})

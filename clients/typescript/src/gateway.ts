@@ -8,11 +8,16 @@ export type Result = components["schemas"]["JobResult"];
 export type Problem = components["schemas"]["ProblemDetails"];
 export type JobOptions = Omit<
   paths["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"],
-  "file"
->;
+  "file" | "nightshade_target" | "fawkes_target"
+> & {
+  /** A concept's name, or a picture. */
+  nightshade_target?: string | Blob;
+  fawkes_target?: Blob;
+};
 export type Gateway = Client<paths>;
 
 const LONGEST_WAIT_S = 30;
+const LEAST_PAUSE_MS = 500; // a gateway may be set up to hold no answer back
 
 /** What the gateway refused, or answered that cannot be used. */
 export class GatewayProblem extends Error {
@@ -20,7 +25,7 @@ export class GatewayProblem extends Error {
     readonly status: number,
     readonly problem: Problem | undefined,
   ) {
-    super(problem ? `${problem.title}: ${problem.detail}` : `status ${status}`);
+    super(problem?.title ? `${problem.title}: ${problem.detail}` : `status ${status}`);
   }
 }
 
@@ -40,7 +45,8 @@ export async function submit(
   const form = new FormData();
   form.append("file", picture, "picture");
   for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && value !== null) form.append(name, String(value));
+    if (value instanceof Blob) form.append(name, value, name);
+    else if (value !== undefined && value !== null) form.append(name, String(value));
   }
   const answer = await gateway.POST("/v1/jobs", {
     params: { header: { "Idempotency-Key": idempotencyKey } },
@@ -58,10 +64,13 @@ export async function waitForJob(
 ): Promise<Job> {
   let wait = 0;
   for (;;) {
+    const asked = Date.now();
     const params = { path: { job_id: jobId }, query: { wait } };
     const job: Job = checked(await gateway.GET("/v1/jobs/{job_id}", { params }));
     told(job);
     if (job.finished_at !== null) return job;
+    const early = LEAST_PAUSE_MS - (Date.now() - asked);
+    if (wait > 0 && early > 0) await new Promise((resolve) => setTimeout(resolve, early));
     wait = LONGEST_WAIT_S;
   }
 }
@@ -87,7 +96,9 @@ function freshKey(): string {
 
 function checked<T>(answer: { data?: T; error?: unknown; response: Response }): T {
   if (answer.data === undefined) {
-    throw new GatewayProblem(answer.response.status, answer.error as Problem | undefined);
+    const told = answer.error; // a proxy's own page, say, is no problem of the gateway's
+    const problem = typeof told === "object" ? (told as Problem) : undefined;
+    throw new GatewayProblem(answer.response.status, problem);
   }
   return answer.data;
 }
