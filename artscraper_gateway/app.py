@@ -28,6 +28,7 @@ from artscraper_gateway.job_listing import JobListing
 from artscraper_gateway.job_queue import JobQueue
 from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.object_storage import open_storage
+from artscraper_gateway.picture_processes import PictureProcesses
 from artscraper_gateway.previews import Previews
 from artscraper_gateway.readiness import Readiness
 from artscraper_gateway.routes import (
@@ -59,6 +60,7 @@ from artscraper_gateway.workers import WorkerSupervisor
 from artscraper_runner import __version__
 
 _log = logging.getLogger(__name__)
+_PICTURES_AT_ONCE = 2  # that are decoded for callers, each in a process of its own
 
 
 def create_app(config: GatewayConfig | None = None) -> FastAPI:
@@ -141,6 +143,7 @@ def _gateway(
 ) -> Gateway:
     store, listing = JobStore(engine), JobListing(engine)
     queue, storage = JobQueue(store), open_storage(config)
+    slots = asyncio.Semaphore(_PICTURES_AT_ONCE)
     submission = Submission(config, queue, Choices(config), storage, listing, recorder, tracing)
     return Gateway(
         config=config,
@@ -153,8 +156,8 @@ def _gateway(
         deletion=Deletion(config, store, queue, storage),
         deliveries=DeliveryLog(engine),
         keyring=Keyring(KeyStore(engine)),
-        reader=WatermarkReader(config.picture_limits),
-        previews=Previews(config.picture_limits),
+        reader=WatermarkReader(config.picture_limits, PictureProcesses(slots)),
+        previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64)),
         storage=storage,
         recorder=recorder,
         readiness=Readiness(config, engine),

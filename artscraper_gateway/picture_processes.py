@@ -23,19 +23,16 @@ _LOGGED_BYTES = 4_000  # of what a failed process said last
 
 @dataclass
 class PictureProcesses:
-    """Runs modules, `at_once` at a time; so many more may wait.
+    """Runs modules, as many at a time as `slots` has room for; `waiting` more may wait.
 
-    Each runs below the web process' priority and is killed after `timeout_s`.
+    Each runs below the web process' priority and is killed after `timeout_s`. A large picture
+    takes up to 1 GiB, so all that runs on a machine shares its slots.
     """
 
-    at_once: int = 2
+    slots: asyncio.Semaphore
     waiting: int = 16
     timeout_s: float = 120.0
-    _slots: asyncio.Semaphore = field(init=False)
-    _inside: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(self.at_once)
+    _waiting: int = field(default=0, init=False)
 
     async def run(self, module: str, *arguments: str) -> dict[str, Any]:
         """Returns what `python -m module` said.
@@ -45,17 +42,23 @@ class PictureProcesses:
             TooBusy: too many others wait for the same, or there was no time to finish.
             GatewayError: the process failed; the log has the reason.
         """
-        if self._inside >= self.at_once + self.waiting:
-            raise TooBusy("Too many pictures are being read; try again in a moment.")
-        self._inside += 1
+        await self._get_slot()
         try:
-            async with self._slots:
-                said = await self._run(module, arguments)
+            said = await self._run(module, arguments)
         finally:
-            self._inside -= 1
+            self.slots.release()
         if "refused" in said:
             raise BrokenPicture(said["refused"])
         return said
+
+    async def _get_slot(self) -> None:
+        if self.slots.locked() and self._waiting >= self.waiting:
+            raise TooBusy("Too many pictures are being read; try again in a moment.")
+        self._waiting += 1
+        try:
+            await self.slots.acquire()
+        finally:
+            self._waiting -= 1
 
     async def _run(self, module: str, arguments: tuple[str, ...]) -> dict[str, Any]:
         package_root = str(Path(__file__).resolve().parent.parent)

@@ -21,21 +21,18 @@ MEDIA_TYPES = {".webp": "image/webp", ".jpg": "image/jpeg"}
 _KEPT = 64  # of one job; a caller who asks for every size there is must not fill the disk
 _MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
 _CPU_S = 90
-_TIMEOUT_S = 60.0
 
 
 @dataclass
 class Previews:
-    """Makes previews of layers within `limits`, at most two at a time.
+    """Makes previews of layers within `limits`.
 
     Layer `original` is what a stranger sent, and may never have been decoded: so each preview is
     made in a process of its own, with limits on its memory and time.
     """
 
     limits: PictureLimits
-    _processes: PictureProcesses = field(
-        default_factory=lambda: PictureProcesses(waiting=64, timeout_s=_TIMEOUT_S)
-    )
+    processes: PictureProcesses
     _making: dict[Path, asyncio.Lock] = field(default_factory=dict)
 
     async def find_or_make(self, layer: Path, folder: Path, *, size: int, suffix: str) -> Path:
@@ -61,7 +58,7 @@ class Previews:
     async def _make(self, layer: Path, path: Path, size: int) -> None:
         await run_sync(_make_room, path.parent)
         limits = json.dumps(asdict(self.limits))
-        await self._processes.run(__name__, str(layer), str(path), str(size), limits)
+        await self.processes.run(__name__, str(layer), str(path), str(size), limits)
 
 
 def _make_room(folder: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from artscraper_runner import PictureLimits
 
 @dataclass
 class WatermarkReader:
-    """Reads pictures within `limits`, at most two at a time."""
+    """Reads pictures within `limits`."""
 
     limits: PictureLimits
-    processes: PictureProcesses = field(default_factory=PictureProcesses)
+    processes: PictureProcesses
 
     async def read(self, picture: Path) -> dict[str, Any]:
         """Returns `payload`, `text` and `confidence` of the picture, whose header was checked.

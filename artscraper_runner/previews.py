@@ -13,6 +13,8 @@ from artscraper_runner.workspace import atomic_path
 
 PREVIEW_FORMATS = {".webp": "WEBP", ".jpg": "JPEG"}
 _QUALITY = 82
+_GAP = 3  # times the preview's size down to which means are good enough
+_BAND_ROWS = 256
 _PAPER = (255, 255, 255)  # behind transparent pixels where the format has no alpha
 
 
@@ -41,12 +43,39 @@ def write_preview(source: Path, destination: Path, side: int, limits: PictureLim
 
 
 def _small(picture: Picture, side: int, *, with_alpha: bool) -> Image.Image:
-    image = Image.fromarray(picture.pixels)
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha))
-    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    if image.mode == "RGBA" and not with_alpha:
-        paper = Image.new("RGB", image.size, _PAPER)
-        paper.paste(image, mask=image.getchannel("A"))
-        return paper
-    return image
+    height, width = picture.pixels.shape[:2]
+    longest = max(width, height)
+    factor = max(1, longest // (_GAP * side))
+    size = (width, height)
+    if longest > side:
+        size = (max(1, round(width * side / longest)), max(1, round(height * side / longest)))
+    box = (0, 0, width / factor, height / factor)
+    image = _reduced(picture, factor).resize(size, Image.Resampling.LANCZOS, box)
+    if picture.alpha is None:
+        return image
+    image = image.convert("RGBA")
+    if with_alpha:
+        return image
+    paper = Image.new("RGB", size, _PAPER)
+    paper.paste(image, mask=image.getchannel("A"))
+    return paper
+
+
+def _reduced(picture: Picture, factor: int) -> Image.Image:
+    """Returns means of `factor` x `factor` px: RGB, or RGBa, whose colours are multiplied by alpha.
+
+    In bands of rows, since the full size is held as often as it is converted otherwise.
+    """
+    import numpy as np
+
+    height, width = picture.pixels.shape[:2]
+    mode = "RGB" if picture.alpha is None else "RGBa"
+    reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    rows = factor * max(1, _BAND_ROWS // factor)
+    for top in range(0, height, rows):
+        band = picture.pixels[top : top + rows]
+        if picture.alpha is not None:
+            band = np.dstack([band, picture.alpha[top : top + rows]])
+        image = Image.fromarray(band)
+        reduced.paste(image.convert(mode).reduce(factor), (0, top // factor))
+    return reduced

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,56 @@ def test_transparency_is_kept_by_webp_and_becomes_white_in_jpeg(tmp_path):
     with Image.open(tmp_path / "b.webp") as webp, Image.open(tmp_path / "b.jpg") as jpeg:
         assert webp.getpixel((5, 5))[3] == 0 and webp.getpixel((95, 5))[3] == 255
         assert min(jpeg.getpixel((5, 5))) > 245
+
+
+def test_what_cannot_be_seen_lends_no_colour_to_its_neighbours(tmp_path):
+    pixels = np.zeros((900, 1400, 4), np.uint8)
+    pixels[...] = (255, 0, 0, 0)
+    pixels[300:, 500:] = (0, 0, 200, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for side in (64, 1000):  # with means before, and without
+        write_preview(tmp_path / "a.png", tmp_path / "b.webp", side, LIMITS)
+        with Image.open(tmp_path / "b.webp") as image:
+            made = np.asarray(image).astype(int)
+        assert made.shape == (round(900 * side / 1400), side, 4)
+        assert made[..., 0][made[..., 3] > 0].max() < 30
+
+
+def test_large_pictures_are_reduced_as_well_as_at_once(tmp_path, textured):
+    large = Image.fromarray(textured).resize((1501, 1003))
+    large.save(tmp_path / "a.png")
+    write_preview(tmp_path / "a.png", tmp_path / "b.webp", 100, LIMITS)
+    large.resize((100, 67), Image.Resampling.LANCZOS).save(tmp_path / "c.webp", quality=82)
+    made, at_once = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
+        for name in ("b.webp", "c.webp")
+    )
+    assert np.abs(made - at_once).mean() < 3
+
+
+def test_the_largest_picture_that_is_taken_needs_no_gibibyte(tmp_path):
+    Image.new("RGBA", (7050, 7050), (9, 80, 200, 128)).save(
+        tmp_path / "a.webp", lossless=True, method=0
+    )
+    code = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from artscraper_runner.previews import write_preview\n"
+        "from artscraper_runner.types import PictureLimits\n"
+        "write_preview(Path('a.webp'), Path('b.webp'), 400, PictureLimits())\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kibibytes = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
+    assert kibibytes < 2**20
 
 
 def test_it_is_upright(tmp_path):

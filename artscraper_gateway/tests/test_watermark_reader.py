@@ -22,8 +22,11 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def read(picture: Path, limits: PictureLimits, **settings: float) -> dict[str, object]:
-    reader = WatermarkReader(limits, PictureProcesses(**settings))
+def read(
+    picture: Path, limits: PictureLimits, *, slots: int = 2, **settings: float
+) -> dict[str, object]:
+    processes = PictureProcesses(asyncio.Semaphore(slots), **settings)
+    reader = WatermarkReader(limits, processes)
     return asyncio.run(reader.read(picture))
 
 
@@ -50,4 +53,4 @@ def test_too_little_time_is_nobodys_fault(picture: Path) -> None:
 
 def test_a_queue_that_is_full_says_so(picture: Path) -> None:
     with pytest.raises(TooBusy):
-        read(picture, PictureLimits(), at_once=0, waiting=0)
+        read(picture, PictureLimits(), slots=0, waiting=0)
