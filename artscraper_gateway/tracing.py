@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 SERVICE = "artscraper-gateway"
 _LAST_SPANS_S = 3.0
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+_PROTOCOL = "http/protobuf"
 Carrier = dict[str, str]  # W3C trace context: traceparent, tracestate
 
 
@@ -98,9 +100,13 @@ def _context(parent: Mapping[str, str]) -> Any:
 def _is_wanted() -> bool:
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+    if not any(os.environ.get(name) for name in _ENDPOINTS):
         return False
-    return any(os.environ.get(name) for name in _ENDPOINTS)
+    exporters = os.environ.get("OTEL_TRACES_EXPORTER", "").replace(" ", "").split(",")
+    others = set(exporters) - {"", "otlp", "none"}
+    if others:
+        _log.warning("OTEL_TRACES_EXPORTER: only otlp and none are known here, not %s", others)
+    return "otlp" in exporters or exporters == [""]
 
 
 def _exporting_provider() -> TracerProvider | None:
@@ -116,7 +122,12 @@ def _exporting_provider() -> TracerProvider | None:
             error.name,
         )
         return None
-    named = os.environ.get("OTEL_SERVICE_NAME") or SERVICE
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: named}))
+    for name in _PROTOCOLS:
+        if os.environ.get(name, _PROTOCOL) not in ("", _PROTOCOL):
+            _log.warning("%s: traces are sent as %s, which is all there is", name, _PROTOCOL)
+    resource = Resource.create()  # as OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have it
+    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider

@@ -164,6 +164,35 @@ def test_the_environment_can_switch_it_off(
     assert tracing.provider is None
 
 
+@pytest.mark.parametrize(
+    ("environment", "service", "told"),
+    [
+        ({}, "artscraper-gateway", ""),
+        ({"OTEL_TRACES_EXPORTER": ""}, "artscraper-gateway", ""),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine,team=red"}, "mine", ""),
+        ({"OTEL_SERVICE_NAME": "studio"}, "studio", ""),
+        ({"OTEL_TRACES_EXPORTER": "otlp, console"}, "artscraper-gateway", "console"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "artscraper-gateway", "http/protobuf"),
+    ],
+)
+def test_what_the_environment_says_is_done_or_told(
+    environment: dict[str, str],
+    service: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    tracing = Tracing()
+    tracing.start()
+    assert tracing.provider is not None
+    assert tracing.provider.resource.attributes["service.name"] == service
+    assert told in caplog.text and bool(told) == bool(caplog.records)
+    tracing.stop()
+
+
 def test_a_missing_package_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
