@@ -104,16 +104,21 @@ def variables_of(name: str, field: FieldInfo) -> list[str]:
 
 
 def unknown_variables(kind: type[BaseSettings]) -> list[str]:
-    """Returns variables of the environment that begin as settings do and are none."""
+    """Returns variables of the environment and of `.env` that begin as settings do and are none.
+
+    Raises:
+        SettingsFileUnusable: as `file_sources`.
+    """
     known = {
         variable
         for name, field in kind.model_fields.items()
         for variable in variables_of(name, field)
     }
     known.add(FILE_VARIABLE)
-    return sorted(
-        name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and name not in known
-    )
+    dotenv, _ = file_sources(kind)
+    in_file = getattr(dotenv, "env_vars", {})  # whose names it has made small
+    given = {*os.environ, *(name.upper() for name in in_file)}
+    return sorted(name for name in given - known if name.startswith(ENVIRONMENT_PREFIX))
 
 
 def in_words(value: object) -> str:

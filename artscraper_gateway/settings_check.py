@@ -145,8 +145,9 @@ def _exposure(config: GatewayConfig, *, has_keys: bool) -> Iterator[str]:
     if config.tineye_api_key and config.tineye_url.startswith("http://"):
         yield "tineye_url is http: TinEye's key and the pictures are sent in clear"
     for root in config.local_roots:
-        private = (config.base_dir, config.output_folder)
-        if any(folder.is_relative_to(root.resolve()) for folder in private):
+        at = root.resolve()
+        private = [folder.resolve() for folder in (config.base_dir, config.output_folder)]
+        if any(each.is_relative_to(at) or at.is_relative_to(each) for each in private):
             yield f"local_roots: {root} holds other callers' uploads or results"
 
 
@@ -188,7 +189,7 @@ def _files(config: GatewayConfig) -> Iterator[str]:
 
 def _names(config: GatewayConfig) -> Iterator[str]:
     for name in unknown_variables(type(config)):
-        yield f"the environment's {name} is no setting"
+        yield f"{name}, in the environment or in {DOTENV}, is no setting"
 
 
 def unreadable(config: GatewayConfig, *names: str) -> list[str]:

@@ -200,20 +200,32 @@ def test_unwise_settings(settings: dict[str, Any], said: str) -> None:
     assert said not in warnings()
 
 
+def test_roots_that_hold_what_is_others_are_found_through_links(tmp_path: Path) -> None:
+    for name in ("real", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    settings = {"base_dir": tmp_path / "link/jobs", "output_parent": tmp_path / "link/out"}
+    for root in ("link", "real", "real/out/one"):
+        assert "other callers' uploads" in warnings(**settings, local_roots=str(tmp_path / root))
+    assert "other callers'" not in warnings(**settings, local_roots=str(tmp_path / "elsewhere"))
+
+
 def test_unwise_surroundings(
     monkeypatch: pytest.MonkeyPatch, disk: Callable[[int, int], None]
 ) -> None:
     assert warnings() == ""
     monkeypatch.setenv("WEB_CONCURRENCY", "8")
     monkeypatch.setenv("ARTSCRAPER_GATEWAY_COLOUR", "red")
-    Path(".env").write_text("")
+    Path(".env").write_text("ARTSCRAPER_GATEWAY_MAX_QUEUD=5\nOF_ANOTHER_PROGRAM=1\n")
     Path(".env").chmod(0o644)
     found = warnings()
     assert "SQLite with 8 web processes" in found
-    assert "ARTSCRAPER_GATEWAY_COLOUR is no setting" in found
+    for name in ("COLOUR", "MAX_QUEUD"):
+        assert f"ARTSCRAPER_GATEWAY_{name}, in the environment or in .env, is no setting" in found
+    assert "OF_ANOTHER" not in found
     assert ".env may be read by every user" in found
     Path(".env").chmod(0o600)
-    assert ".env" not in warnings()
+    assert ".env may be read" not in warnings()
     disk(10**12, 10**10)
     assert "only 9.3 GiB of its disk are free" in warnings()
 
