@@ -29,7 +29,7 @@ else
 	$(BIN)/python -m artscraper_gateway$(if $(PORT), --port "$(PORT)")
 endif
 
-## test: run the whole suite
+## test: run the test suite, but for what takes minutes (test-slow) and fuzzing (fuzz)
 test: setup-tests
 	$(BIN)/python -m pytest -q
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+
+from artscraper_gateway.logs import LineFormatter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -22,6 +25,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, config: GatewayConfig) -> None:
         self._app, self._notice_s = app, config.drain_notice
+        self._logs_json = config.log_format == "json"
         super().__init__(
             uvicorn.Config(
                 app,
@@ -41,7 +45,14 @@ class Server(uvicorn.Server):
         for listener in (each for server in servers for each in server.sockets):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            print(f"Artscraper Gateway listens on http://{shown}:{port}", flush=True)
+            self._say(f"Artscraper Gateway listens on http://{shown}:{port}")
+
+    def _say(self, text: str) -> None:
+        """On standard output, for scripts; whoever merges it with a log of JSON finds JSON."""
+        if self._logs_json:
+            record = logging.LogRecord(__name__, logging.INFO, "", 0, text, None, None)
+            text = LineFormatter(as_json=True).format(record)
+        print(text, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Says on /readyz that it drains, and stops when the notice is over; at once for Ctrl-C.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         pictures = find_pictures(options.images, options.out, keep_all=options.layers == "all")
+        if options.layers != "none":
+            options.out.mkdir(parents=True, exist_ok=True)  # before the gateway does any work
         outcomes = asyncio.run(_submit_all(options, pictures))
     except (UnusableArguments, ClientError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         "--api-key", help=f"better in {KEY_VARIABLE}, where other users of the machine see it not"
     )
     parser.add_argument("--parallel", type=int, default=4, help="pictures at a time (%(default)s)")
-    parser.add_argument("--timeout", type=float, help="seconds to wait for a picture; none = any")
+    parser.add_argument(
+        "--timeout", type=_seconds, help="seconds to wait for a picture; none = any"
+    )
     _add_job_options(parser)
     return parser
 
@@ -85,6 +90,13 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     for name in ("protection", "analysis"):
         field = {"protection": "include_protection", "analysis": "include_hash_analysis"}[name]
         job.add_argument(f"--no-{name}", dest=field, action="store_false", default=None)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, found {text}")
+    return seconds
 
 
 def _names(text: str) -> list[str]:

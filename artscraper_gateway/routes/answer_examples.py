@@ -23,9 +23,18 @@ _JOB = {
     "progress": 0.42,
     "queue_position": None,
     "priority": 0,
-    "batch_id": _BATCH_ID,
+    "batch_id": None,
     "error": None,
     "error_code": None,
+}
+QUEUED_JOB = {
+    **_JOB,
+    "status": "queued",
+    "updated_at": _JOB["submitted_at"],
+    "started_at": None,
+    "stage": None,
+    "progress": 0.0,
+    "queue_position": 1,
 }
 _DELIVERY = {
     "delivery_id": "msg_5d1c0f7e",
@@ -59,7 +68,7 @@ ANSWER_EXAMPLES: dict[str, dict[str, Any]] = {
         "status": "running",
         "submitted_at": "2026-01-02T03:04:05.678901Z",
         "counts": {"queued": 0, "running": 1, "done": 0, "error": 0},
-        "jobs": [_JOB],
+        "jobs": [{**_JOB, "batch_id": _BATCH_ID}],
         "refused": [{"index": 1, "code": "too-large", "detail": "expected at most 50 MiB"}],
     },
     "BatchDeleted": {"batch_id": _BATCH_ID, "status": "deleted"},

@@ -28,7 +28,12 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Figures in Prometheus' text form.",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "content": {
+            "text/plain": {
+                "schema": {"type": "string"},
+                "example": 'artscraper_jobs{status="done"} 42.0\n',
+            }
+        },
     }
 }
 

@@ -12,6 +12,8 @@ from artscraper_gateway.schemas import (
     JobState,
 )
 
+_ART = "the bytes of a picture"
+
 
 def _form_schema() -> dict[str, Any]:
     schema = JobOptions.model_json_schema()
@@ -52,7 +54,10 @@ SUBMIT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": _form_schema()},
+            "multipart/form-data": {
+                "schema": _form_schema(),
+                "example": {"file": _ART, "strength": "medium", "stages": "fawkes,photoguard"},
+            },
             "application/json": {
                 "schema": JobByReference.model_json_schema(),
                 "examples": {
@@ -81,7 +86,10 @@ BATCH_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": _batch_form_schema()},
+            "multipart/form-data": {
+                "schema": _batch_form_schema(),
+                "example": {"file": [_ART, _ART], "strength": "low"},
+            },
             "application/json": {
                 "schema": BatchByReference.model_json_schema(),
                 "example": {"strength": "low", "items": [{"local_path": "input/astronaut.jpg"}]},
@@ -147,7 +155,8 @@ PICTURE_BODY: dict[str, Any] = {
                     "type": "object",
                     "properties": {"file": {"type": "string", "format": "binary"}},
                     "required": ["file"],
-                }
+                },
+                "example": {"file": _ART},
             }
         },
     }

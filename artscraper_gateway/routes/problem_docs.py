@@ -28,7 +28,7 @@ from artscraper_gateway.errors import (
     UnsupportedRequestBody,
     UnusableLocalPath,
 )
-from artscraper_gateway.routes.answer_examples import ANSWER_EXAMPLES
+from artscraper_gateway.routes.answer_examples import ANSWER_EXAMPLES, QUEUED_JOB
 from artscraper_gateway.schemas import ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
@@ -72,6 +72,7 @@ _DETAILS = {
     "disk-full": "0.4 GB of the disk are free; 1 GB is the least.",
     "database-away": "Ask again in a moment.",
 }
+_BEGINNINGS = ("/v1/jobs", "/v1/jobs/{job_id}/retry")  # answered with a job that has just begun
 _HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
     409: {"Retry-After": "seconds, where waiting helps"},
@@ -135,12 +136,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components["schemas"].pop(name, None)
     components["securitySchemes"] = _SCHEMES
     for path, operations in schema["paths"].items():
-        for operation in operations.values():
-            _complete(operation, signs_in=path == "/v1/session")
+        for method, operation in operations.items():
+            begins = method == "post" and path in _BEGINNINGS
+            _complete(operation, begins=begins, signs_in=path == "/v1/session")
     return schema
 
 
-def _complete(operation: dict[str, Any], *, signs_in: bool) -> None:
+def _complete(operation: dict[str, Any], *, begins: bool, signs_in: bool) -> None:
     answers = operation["responses"]
     if "application/json" in answers.get("422", {}).get("content", {}):
         del answers["422"]
@@ -149,4 +151,5 @@ def _complete(operation: dict[str, Any], *, signs_in: bool) -> None:
     for answer in answers.values():
         content = answer.get("content", {}).get("application/json")
         if content is not None:
-            content["example"] = ANSWER_EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            content["example"] = QUEUED_JOB if begins else ANSWER_EXAMPLES[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -54,7 +55,7 @@ class GatewayProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert "listens on" in line, f"did not start: {line} {self.log()}"
-        self.base_url = line.split()[-1]
+        self.base_url = (json.loads(line)["message"] if line[0] == "{" else line).split()[-1]
         return self
 
     @property

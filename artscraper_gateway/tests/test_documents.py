@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from artscraper_gateway.errors import GatewayError
 from artscraper_gateway.tests.documents import (
     CANNOT_RUN,
     SHELLS,
@@ -206,3 +207,14 @@ def test_pictures_are_small_and_well_formed() -> None:
     assert sum(path.stat().st_size for path in folder.iterdir()) < 600_000
     for path in folder.glob("*.svg"):
         assert ET.parse(path).getroot().get("viewBox")
+
+
+def test_every_error_there_is_stands_in_the_table_of_errors() -> None:
+    table = (REPOSITORY / RUN_ELSEWHERE).read_text().partition("## Errors")[2]
+    kinds, codes = [GatewayError], {"method-not-allowed"}
+    while kinds:
+        kind = kinds.pop()
+        codes.add(kind.code)
+        kinds += kind.__subclasses__()
+    assert len(codes) > 20
+    assert not {code for code in codes if f"`{code}`" not in table}

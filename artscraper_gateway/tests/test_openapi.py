@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -164,8 +165,9 @@ def _refuse_picture(
     assert code == "too-busy", code
     gateway = world.app.state.gateway
     patch.setattr("artscraper_gateway.job_watch._FOLLOWERS", 0)
-    patch.setattr(gateway.reader.processes, "_inside", 10**6)
-    patch.setattr(gateway.previews._processes, "_inside", 10**6)
+    for processes in (gateway.reader.processes, gateway.previews.processes):
+        patch.setattr(processes, "slots", asyncio.Semaphore(0))
+        patch.setattr(processes, "waiting", 0)
     params = {"wait": 1} if path.endswith("{job_id}") else {"size": 33}
     if "events" in path:
         params = {} if "{job_id}" in path else {"job": world.waiting}

@@ -57,6 +57,27 @@ def test_a_folder_goes_in_and_a_folder_comes_out(
     assert shown[-1] == "3 done, 0 failed"
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "soon"])
+def test_a_timeout_that_is_no_time_is_wrong_usage(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(SAMPLES[0]), "--timeout", seconds])
+    assert "--timeout" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_gateway_works(
+    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file" / "out")
+    with gateway.client() as client:
+        before = client.get("/v1/jobs").json()["jobs"]
+        assert main([str(folder), "--url", gateway.base_url, "--out", out]) == 2
+        assert client.get("/v1/jobs").json()["jobs"] == before
+    assert out in capsys.readouterr().err
+
+
 def test_a_terminal_shows_a_bar(gateway: GatewayProcess, folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
     command += ["--url", gateway.base_url, "--out", str(tmp_path / "out")]
