@@ -17,7 +17,10 @@ def stream_zip(folders: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
     """Yields a ZIP of every regular file in the folders, each below its folder's name in the ZIP.
 
     The name may be empty: then the files stand at the top. Links and temporary files (`.name`) are
-    left out, and so is what is gone by the time it is its turn. Blocks while it reads.
+    left out. Blocks while it reads.
+
+    Raises:
+        FileNotFoundError: a file is gone by the time it is its turn.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:
@@ -30,13 +33,10 @@ def stream_zip(folders: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
 
 
 def _member(archive: zipfile.ZipFile, sink: _Sink, path: Path, name: str) -> Iterator[bytes]:
-    try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            return
-        source = path.open("rb")
-    except FileNotFoundError:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
         return
+    source = path.open("rb")
     entry = zipfile.ZipInfo(name, _EARLIEST)
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
     is_text = path.suffix in _COMPRESSED

@@ -208,7 +208,10 @@ class DeliveryLog:
         status: DeliveryStatus,
         next_at: float | None,
     ) -> None:
-        """Records a try and what comes of it; nothing when the job was deleted meanwhile."""
+        """Records a try and what comes of it; nothing when the job was deleted meanwhile.
+
+        One that was sent again by hand meanwhile stays due.
+        """
         still_mine = sa.and_(
             deliveries.c.id == delivery.id, deliveries.c.next_at == delivery.next_at
         )
@@ -223,10 +226,12 @@ class DeliveryLog:
                     tries=deliveries.c.tries + 1,
                 )
             )
+            there = sa.select(deliveries.c.id).where(deliveries.c.id == delivery.id)
+            if not changed.rowcount and connection.execute(there).first() is None:
+                return
+            row = {"delivery_id": delivery.id, **vars(attempt)}
+            connection.execute(sa.insert(delivery_attempts), row)
             if changed.rowcount:
-                connection.execute(
-                    sa.insert(delivery_attempts), {"delivery_id": delivery.id, **vars(attempt)}
-                )
                 self._settle_receiver(connection, delivery, status, attempt.at)
 
     def _settle_receiver(

@@ -56,10 +56,10 @@ class JobFolders:
         """Small copies of layers, made when they are asked for."""
         return self.intake / "previews"
 
-    def disk_bytes(self) -> int:
-        """Returns how many bytes the files in the folders have."""
+    def disk_bytes(self, worker: str) -> int:
+        """Returns how many bytes stay of the job when the results of `worker` are published."""
         total = 0
-        for folder in (self.intake, self.running, self.output):
+        for folder in (self.intake, self.running / "input", self.of_worker(worker)[0]):
             for place, _, names in os.walk(folder):
                 for name in names:
                     with suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from artscraper_gateway.database import batches, idempotency_keys, jobs
+from artscraper_gateway.database import idempotency_keys, jobs
 from artscraper_gateway.errors import IdempotencyKeyReused, InvalidRequest
 
 KEPT_S = 24 * 3600.0
@@ -103,10 +103,10 @@ def _answer(connection: sa.Connection, asked: IdempotencyClaim) -> str | None:
 
 
 def _drop_stale(connection: sa.Connection, asked: IdempotencyClaim, now: float) -> None:
-    """Frees a key that is a day old, or whose job or batch has been deleted since."""
-    job = sa.exists().where(jobs.c.id == _table.answer_id, jobs.c.status != "deleting")
-    batch = sa.exists().where(batches.c.id == _table.answer_id)
-    stale = sa.or_(_table.created_at < now - KEPT_S, sa.not_(sa.or_(job, batch)))
+    """Frees a key that is a day old, or whose job, or all jobs of its batch, were deleted since."""
+    is_answer = sa.or_(jobs.c.id == _table.answer_id, jobs.c.batch_id == _table.answer_id)
+    stands = sa.exists().where(is_answer, jobs.c.status != "deleting")
+    stale = sa.or_(_table.created_at < now - KEPT_S, sa.not_(stands))
     connection.execute(sa.delete(idempotency_keys).where(_is(asked), stale))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from artscraper_gateway.database import jobs, reading
 from artscraper_gateway.errors import InvalidRequest
+from artscraper_gateway.folders import is_job_id
 from artscraper_gateway.job_records import Job, Status
 from artscraper_gateway.job_statements import DELETING
 
@@ -120,7 +122,9 @@ def _read_token(token: str) -> tuple[float, str]:
         submitted_at, job_id = json.loads(text)
     except (ValueError, TypeError, binascii.Error, RecursionError) as error:
         raise _bad_token() from error
-    if type(submitted_at) is not float or not isinstance(job_id, str) or "\0" in job_id:
+    if type(submitted_at) is not float or not math.isfinite(submitted_at):
+        raise _bad_token()
+    if not isinstance(job_id, str) or not is_job_id(job_id):
         raise _bad_token()
     return submitted_at, job_id
 

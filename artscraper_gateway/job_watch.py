@@ -68,6 +68,10 @@ class Follower:
             self.seq = event.seq
             self._news.set()
 
+    def wake(self) -> None:
+        """Ends the waiting for news, without any."""
+        self._news.set()
+
     def tell_gone(self) -> None:
         """The job was deleted."""
         self._gone = True
@@ -83,6 +87,7 @@ class JobWatch:
         self._count = 0
         self._newest_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self.is_over = False
         self._thread = CapacityLimiter(1)  # of its own: requests may have taken all others
 
     def check_room(self) -> None:
@@ -128,13 +133,23 @@ class JobWatch:
             return
         deadline = time.monotonic() + timeout_s
         async with self.follow(job.id, after=job.revision) as follower:
-            while (left_s := deadline - time.monotonic()) > 0 and not await is_gone():
+            while not self.is_over and not await is_gone():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return
                 try:
                     news = await follower.next_events(min(left_s, _ASK_CALLER_S))
                 except LookupError:
                     return
                 if any(event.is_last for event in news):
                     return
+
+    def let_go(self) -> None:
+        """Ends all waiting, now and later: who follows is to see `is_over`, and end his answer."""
+        self.is_over = True
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.wake()
 
     async def close(self) -> None:
         """Stops looking."""

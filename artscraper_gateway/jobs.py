@@ -55,6 +55,7 @@ class JobRunner:
         """The workflow. Which steps it takes depends on the job's request alone."""
         job = patiently(self.store.find, job_id)
         if job is None or not patiently(self.store.hold, job_id, worker=self.worker):
+            self._tidy_unheld(job_id)
             return
         ended: set[str] = set()
         try:
@@ -64,6 +65,12 @@ class JobRunner:
                 self.observer.tell_ended([job], [outcome], ended)
         finally:
             self.part_from(job_id, ended=job_id in ended)
+
+    def _tidy_unheld(self, job_id: str) -> None:
+        """Removes what a worker has left that died in a job which was cancelled before."""
+        job = patiently(self.store.find, job_id)
+        if job is not None and job.is_finished and patiently(self.store.holder, job_id) is None:
+            self._tidy(job_id)
 
     def _finish(self, outcome: Outcome) -> set[str]:
         """Ends the job; the files of one that failed go first where they leave no room for that."""
@@ -141,7 +148,7 @@ class JobRunner:
         if self.storage.is_published(job.id):  # by a worker that died before it could say so
             return None
         make_results()
-        size = JobFolders.of(job.id, self.config).disk_bytes()
+        size = JobFolders.of(job.id, self.config).disk_bytes(self.worker)
         self.storage.publish(job.id, self.worker)
         return size
 

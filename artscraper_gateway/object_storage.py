@@ -27,6 +27,7 @@ from artscraper_gateway.storage import SUMMARY, SharedFolder, Storage, StorageRe
 from artscraper_runner import Workspace
 
 _RECEIVED = ".received"  # uploads of jobs that are not done
+_PREVIEWS = ".previews"
 _CACHED_JOBS = 200  # whose results stay on this machine after they were asked for
 Sent = dict[str, int]  # by name, when the file that was sent was written
 
@@ -135,9 +136,14 @@ class ObjectStorage:
         """Returns the URL that the names of the results begin with."""
         return f"{self.config.output_parent}/{job_id}"
 
+    def previews(self, job_id: str) -> Path:
+        """Returns a folder of this machine's own."""
+        return self.config.output_folder / _PREVIEWS / job_id
+
     def copies(self) -> Iterator[Path]:
-        """Yields those that were fetched because somebody asked for them."""
-        for cache in (self.config.output_folder, self.config.output_folder / _RECEIVED):
+        """Yields those that were fetched or made because somebody asked for them."""
+        results = self.config.output_folder
+        for cache in (results, results / _RECEIVED, results / _PREVIEWS):
             if cache.is_dir():
                 yield from (folder for folder in cache.iterdir() if is_job_id(folder.name))
 
@@ -151,7 +157,8 @@ class ObjectStorage:
     def remove(self, job_id: str) -> None:
         """Removes all objects of the job, and its folders here."""
         self._folders(job_id).remove()
-        shutil.rmtree(self._received(job_id), ignore_errors=True)
+        for copy in (self._received(job_id), self.previews(job_id)):
+            shutil.rmtree(copy, ignore_errors=True)
         self._remove(f"{self._root}/{job_id}")
         self._remove(f"{self._root}/.jobs/{job_id}")
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import resource
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -35,38 +36,51 @@ class Previews:
     processes: PictureProcesses
     _making: dict[Path, asyncio.Lock] = field(default_factory=dict)
 
-    async def find_or_make(self, layer: Path, folder: Path, *, size: int, suffix: str) -> Path:
+    async def find_or_make(
+        self, layer: Path, folder: Path, *, size: int, suffix: str
+    ) -> tuple[Path, int]:
         """Returns the copy of `layer` whose longer side is `size` px at most, kept in `folder`.
 
-        Two that ask for the same one wait for one process. `suffix` is one of MEDIA_TYPES.
+        And by how many bytes the folder has grown, or shrunk, for it. Two that ask for the same
+        one wait for one process. `suffix` is one of MEDIA_TYPES.
 
         Raises:
             BrokenPicture: the layer cannot be decoded.
             TooBusy: too many others wait.
         """
+        grown = 0
         path = folder / f"{layer.parent.name}-{size}{suffix}"
         lock = self._making.setdefault(path, asyncio.Lock())
         try:
             async with lock:
                 if not await run_sync(path.is_file):
-                    await self._make(layer, path, size)
+                    grown = await self._make(layer, path, size)
         finally:
             if not lock.locked():
                 self._making.pop(path, None)
-        return path
+        return path, grown
 
-    async def _make(self, layer: Path, path: Path, size: int) -> None:
-        await run_sync(_make_room, path.parent)
+    async def _make(self, layer: Path, path: Path, size: int) -> int:
+        freed = await run_sync(_make_room, path.parent)
         limits = json.dumps(asdict(self.limits))
-        await self.processes.run(__name__, str(layer), str(path), str(size), limits)
+        said = await self.processes.run(__name__, str(layer), str(path), str(size), limits)
+        return int(said["bytes"]) - freed
 
 
-def _make_room(folder: Path) -> None:
-    """Makes the folder; the oldest previews go."""
+def _make_room(folder: Path) -> int:
+    """Makes the folder; the oldest previews go. Returns how many bytes they had."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-    for path in kept[: max(0, len(kept) - _KEPT + 1)]:
-        path.unlink(missing_ok=True)
+    kept = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # another preview of the job is being made
+            found = path.stat()
+            kept.append((found.st_mtime, found.st_size, path))
+    freed = 0
+    for _, size, path in sorted(kept)[: max(0, len(kept) - _KEPT + 1)]:
+        with suppress(FileNotFoundError):
+            path.unlink()
+            freed += size
+    return freed
 
 
 def main(layer: str, path: str, size: str, limits: str) -> None:
@@ -79,8 +93,10 @@ def main(layer: str, path: str, size: str, limits: str) -> None:
         write_preview(Path(layer), Path(path), int(size), PictureLimits(**json.loads(limits)))
     except (PictureError, MemoryError) as error:
         print(json.dumps({"refused": str(error) or "the picture needs too much memory"}))
-        return
-    print("{}")
+    except FileNotFoundError:
+        print(json.dumps({"refused": "the picture is not there any more"}))
+    else:
+        print(json.dumps({"bytes": Path(path).stat().st_size}))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,13 @@ class Server(uvicorn.Server):
             text = LineFormatter(as_json=True).format(record)
         print(text, flush=True)
 
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        """Answers those who wait for a job with how it stands, before open requests are cut off."""
+        gateway = getattr(self._app.state, "gateway", None)
+        if gateway is not None:
+            gateway.watch.let_go()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Says on /readyz that it drains, and stops when the notice is over; at once for Ctrl-C.
 

@@ -62,6 +62,9 @@ class Storage(Protocol):
     def shown_output(self, job_id: str) -> str:
         """Returns what callers are told about where the results stand."""
 
+    def previews(self, job_id: str) -> Path:
+        """Returns the folder on this machine for small copies of the job's layers."""
+
     def copies(self) -> Iterator[Path]:
         """Yields this machine's copies of jobs, each a folder of the job's name."""
 
@@ -133,6 +136,10 @@ class SharedFolder:
     def shown_output(self, job_id: str) -> str:
         """Returns the folder's absolute path."""
         return str(self._folders(job_id).output)
+
+    def previews(self, job_id: str) -> Path:
+        """Returns the one beside the upload."""
+        return self._folders(job_id).previews
 
     def copies(self) -> Iterator[Path]:
         """Yields none: there is one of everything."""

@@ -188,6 +188,10 @@ class JobStore:
         with self.engine.begin() as connection:
             return connection.execute(change).rowcount == 1
 
+    def add_disk_bytes(self, job_id: str, count: int) -> None:
+        """Counts what was kept for the job beside what it produced, or was removed of that."""
+        self._update(jobs.c.id == job_id, disk_bytes=jobs.c.disk_bytes + count)
+
     def holder(self, job_id: str) -> str | None:
         """Returns the worker that holds the job, deleted or not; None when nobody does."""
         query = sa.select(jobs.c.worker).where(jobs.c.id == job_id)

@@ -12,6 +12,7 @@ from artscraper_gateway.deliveries import DeliveryLog
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
 from artscraper_gateway.exposition import Exposition
 from artscraper_gateway.figures import Recorder
+from artscraper_gateway.folders import is_job_id
 from artscraper_gateway.job_listing import JobListing, ShownJob
 from artscraper_gateway.job_queue import JobQueue, Terms
 from artscraper_gateway.job_records import Job
@@ -71,14 +72,14 @@ class Gateway:
 
     def job(self, job_id: str) -> Job:
         """Returns the job. Raises NotFound when there is none, or it is somebody else's."""
-        job = self.store.find(job_id)
+        job = self.store.find(job_id) if is_job_id(job_id) else None
         if job is None or not self.may_see(job.owner):
             raise NotFound("There is no job of this id.")
         return job
 
     def state(self, job_id: str) -> JobState:
         """Returns how the job stands; raises as `job`."""
-        shown = self.listing.show(job_id)
+        shown = self.listing.show(job_id) if is_job_id(job_id) else None
         if shown is None or not self.may_see(shown.job.owner):
             raise NotFound("There is no job of this id.")
         return self.shown(shown)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -14,6 +15,8 @@ from artscraper_gateway.errors import (
     NotFound,
     NotReady,
 )
+from artscraper_gateway.job_records import Job
+from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import ARCHIVE
 from artscraper_gateway.routes.problem_docs import problems
@@ -29,13 +32,27 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 def get_archive(job_id: str, used: Reader) -> StreamingResponse:
     """Returns summary.json, analysis.json, all layers and all masks, streamed."""
     job = used.finished_job(job_id)
-    return zip_response([("", used.storage.output(job.id))], filename=f"{job.id}.zip")
+    used.storage.output(job.id)  # what keeps it from being fetched is told before it begins
+    return zip_response(used, [("", job)], filename=f"{job.id}.zip")
 
 
-def zip_response(folders: Iterable[tuple[str, Path]], *, filename: str) -> StreamingResponse:
-    """Returns the folders as a ZIP file whose length nobody knows before its end."""
+def _folders(used: Gateway, jobs: Iterable[tuple[str, Job]]) -> Iterator[tuple[str, Path]]:
+    """Yields each job's folder when it is its turn; looks for the job again behind its files."""
+    for name, job in jobs:
+        yield name, used.storage.output(job.id)
+        if used.store.find(job.id) is None:
+            raise FileNotFoundError(errno.ENOENT, "the job was deleted meanwhile", job.id)
+
+
+def zip_response(
+    used: Gateway, jobs: Iterable[tuple[str, Job]], *, filename: str
+) -> StreamingResponse:
+    """Returns what jobs produced, each below its name, as a ZIP file of unknown length.
+
+    Where a job is deleted meanwhile the answer breaks off, so that nobody takes it for the whole.
+    """
     return StreamingResponse(
-        stream_zip(folders),
+        stream_zip(_folders(used, jobs)),
         media_type="application/zip",
         headers={
             "Content-Disposition": f'attachment; filename="{filename}"',

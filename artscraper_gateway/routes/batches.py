@@ -14,6 +14,7 @@ from artscraper_gateway.errors import (
     NotFound,
     NotReady,
 )
+from artscraper_gateway.folders import is_job_id
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.job_records import Status
 from artscraper_gateway.routes import Gateway
@@ -84,16 +85,12 @@ def get_batch_archive(batch_id: str, used: Reader) -> StreamingResponse:
             "Some jobs of the batch have not ended; ask again in a moment.",
             headers={"Retry-After": "1"},
         )
-    folders = (  # each is fetched when it is its turn
-        (f"{job.batch_index:03d}-{job.id}", used.storage.output(job.id))
-        for job in batch.jobs
-        if job.status == "done"
-    )
-    return zip_response(folders, filename=f"{batch.id}.zip")
+    done = [(f"{job.batch_index:03d}-{job.id}", job) for job in batch.jobs if job.status == "done"]
+    return zip_response(used, done, filename=f"{batch.id}.zip")
 
 
 def _batch(batch_id: str, used: Gateway) -> Batch:
-    batch = used.batches.find(batch_id)
+    batch = used.batches.find(batch_id) if is_job_id(batch_id) else None
     if batch is None or not used.may_see(batch.owner):
         raise NotFound("There is no batch of this id.")
     return batch

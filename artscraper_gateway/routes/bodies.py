@@ -39,10 +39,11 @@ async def offered_job(request: Request, config: GatewayConfig) -> AsyncIterator[
     limit = config.max_upload_bytes
     if _is_form(request):
         async with uploaded_form(request, max_bytes=_PICTURES * limit, max_files=_PICTURES) as form:
-            upload = form.get("file")
-            if not isinstance(upload, UploadFile):
-                raise InvalidRequest("file: expected a picture in this form field, found none")
-            picture = UploadedPicture(upload, max_bytes=limit)
+            uploads = _pictures(form)
+            if len(uploads) != 1:
+                found = len(uploads) or "none"
+                raise InvalidRequest(f"file: expected a picture in this form field, found {found}")
+            picture = UploadedPicture(uploads[0], max_bytes=limit)
             yield _uploaded(picture, _targets(form, limit), _form_options(form))
         return
     body = await bounded_request(request, _MAX_JSON_BYTES).body()
@@ -57,7 +58,7 @@ async def offered_batch(request: Request, config: GatewayConfig) -> AsyncIterato
             request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + len(_TARGETS)
         ) as form:
             options = _form_options(form)
-            uploads = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
+            uploads = _pictures(form)
             if not 1 <= len(uploads) <= MAX_BATCH:
                 raise InvalidRequest(
                     f"file: expected 1 to {MAX_BATCH} pictures in this form field,"
@@ -82,6 +83,14 @@ def _is_form(request: Request) -> bool:
     if media_type not in ("multipart/form-data", "application/json"):
         raise UnsupportedRequestBody("expected multipart/form-data or application/json")
     return media_type == "multipart/form-data"
+
+
+def _pictures(form: FormData) -> list[UploadFile]:
+    found = form.getlist("file")
+    uploads = [each for each in found if isinstance(each, UploadFile)]
+    if len(uploads) < len(found):
+        raise InvalidRequest("file: expected pictures in this form field, found text as well")
+    return uploads
 
 
 def _targets(form: FormData, limit: int) -> dict[str, UploadedPicture]:

@@ -107,7 +107,7 @@ class _Stream:
             if time.monotonic() - looked_at < _LOOK_S:
                 continue
             looked_at = time.monotonic()
-            if await self.request.is_disconnected():
+            if self.used.watch.is_over or await self.request.is_disconnected():
                 return
             await run_sync(self._tell_places)
             if looked_at - said_at > _KEEP_ALIVE_S:

@@ -78,7 +78,7 @@ async def _stream(
             return
         seen = job.revision
     async with used.watch.follow(job.id, after=seen) as follower:
-        while not await request.is_disconnected():
+        while not used.watch.is_over and not await request.is_disconnected():
             try:
                 news = await follower.next_events(_KEEP_ALIVE_S)
             except LookupError:

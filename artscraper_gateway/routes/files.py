@@ -42,7 +42,7 @@ def serve_file(
         "Cache-Control": "private, no-cache",  # may be kept, but the job may have been deleted
         **(headers or {}),
     }
-    if _is_known(request.headers.get("if-none-match", ""), tag):
+    if _is_known(", ".join(request.headers.getlist("if-none-match")), tag):
         return Response(status_code=304, headers=shown)
     _settle_range(request, tag, found.st_size)
     return FileResponse(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from artscraper_gateway.errors import (
+    GatewayError,
     InvalidRequest,
     JobFailed,
     NotFound,
@@ -27,6 +30,7 @@ from artscraper_gateway.routes.prefer import Preference
 from artscraper_gateway.routes.problem_docs import SUBMISSION, problems
 from artscraper_gateway.schemas import JobDeleted, JobPage, JobResult, JobState
 
+_log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _PAGE, _LARGEST_PAGE = 50, 1000
 Wait = Annotated[
@@ -50,10 +54,14 @@ async def submit_job(request: Request, response: Response, used: Submitter) -> J
     async with offered_job(request, used.config) as offer:
         accepted = await used.submission.accept(offer, used.terms, key=key)
     state = used.shown(accepted)
-    preference = Preference.parse(request.headers.get("prefer", ""))
+    preference = Preference.parse(", ".join(request.headers.getlist("prefer")))
     if preference.wait_s is not None:
-        state = await _waited(used, accepted.job.id, request, preference.wait_s)
-        response.headers["Preference-Applied"] = f"wait={preference.wait_s:.0f}"
+        wait_s = min(preference.wait_s, used.config.max_wait)
+        try:
+            state = await _waited(used, accepted.job.id, request, wait_s)
+            response.headers["Preference-Applied"] = f"wait={wait_s:.0f}"
+        except (GatewayError, SQLAlchemyError) as error:  # it was accepted all the same
+            _log.warning("job %s cannot be waited for: %s", accepted.job.id, error)
     if preference.respond_async and state.finished_at is None:
         response.status_code = 202
         response.headers.append("Preference-Applied", "respond-async")

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from artscraper_gateway.errors import (
+    GatewayError,
     InvalidRequest,
     JobFailed,
     NotFound,
@@ -19,7 +20,6 @@ from artscraper_gateway.errors import (
     TooBusy,
     UnsatisfiableRange,
 )
-from artscraper_gateway.folders import JobFolders
 from artscraper_gateway.job_records import Job
 from artscraper_gateway.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
 from artscraper_gateway.routes import Gateway
@@ -79,9 +79,7 @@ async def get_layer(
     if size is not None:
         headers["Vary"] = "Accept"
         suffix = _preview_suffix(request.headers.get("accept", ""))
-        folder = JobFolders.of(job.id, used.config).previews
-        layer = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
-        await run_sync(_check_kept, used, job.id)
+        layer = await _preview(used, job, layer, size=size, suffix=suffix)
         media_type = PREVIEW_MEDIA_TYPES[suffix]
     serve = partial(
         serve_file,
@@ -90,6 +88,19 @@ async def get_layer(
         headers=headers,
     )
     return await run_sync(serve, request, layer)
+
+
+async def _preview(used: Gateway, job: Job, layer: Path, *, size: int, suffix: str) -> Path:
+    folder = used.storage.previews(job.id)
+    try:
+        made, grown = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
+    except GatewayError:
+        await run_sync(_check_kept, used, job.id)
+        raise
+    if grown:
+        await run_sync(used.store.add_disk_bytes, job.id, grown)
+    await run_sync(_check_kept, used, job.id)
+    return made
 
 
 def _preview_suffix(accept: str) -> str:

@@ -51,6 +51,10 @@ class Observation:
             answer = _Answer(self._recorder, request_id, receive, send)
             try:
                 await self.app(scope, answer.receive, answer.send)
+            except OSError as error:
+                if not answer.has_begun:
+                    raise
+                _log.warning("the answer breaks off: %s", error)  # so that nobody takes it as whole
             finally:
                 if span is not None:
                     span.update_name(f"{method} {_route(scope)}")
@@ -64,6 +68,7 @@ class _Answer:
 
     def __init__(self, recorder: Recorder, request_id: str, receive: Receive, send: Send) -> None:
         self.status = 500  # of what breaks before it has begun to answer
+        self.has_begun = False
         self._recorder, self._request_id = recorder, request_id
         self._receive, self._send = receive, send
         self._begun = time.perf_counter()
@@ -76,7 +81,7 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.has_begun = message["status"], True
             named = (_HEADER, self._request_id.encode())
             message = {**message, "headers": [*message.get("headers", ()), named]}
         if body := message.get("body"):

@@ -62,6 +62,6 @@ def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
 
 def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:
     try:
-        shutil.copyfile(storage.fetch_input(job_id) / name, destination)
+        shutil.copyfile(storage.received(job_id) / name, destination)
     except FileNotFoundError as error:
         raise NotFound("The job's picture is no longer on the server's disk.") from error

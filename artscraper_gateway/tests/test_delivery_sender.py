@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from artscraper_gateway import delivery_sender
 from artscraper_gateway.database import deliveries
+from artscraper_gateway.deliveries import Attempt
 from artscraper_gateway.job_records import NewJob
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.test_webhooks import REQUEST, Desk
@@ -154,3 +155,16 @@ def test_a_clock_that_is_put_forward_brings_the_next_try_and_no_second_one(desk:
     delivery, attempts = desk.found()
     assert delivery.status == "delivered"
     assert [each.http_status for each in attempts] == [500, 204]
+
+
+def test_a_try_that_ends_when_its_message_was_sent_again_is_listed_and_decides_nothing(
+    desk: Desk,
+) -> None:
+    add_due(desk, "https://a.example/", 1, next_at=0.0)
+    (taken,) = desk.log.claim_due(now=desk.now, until=desk.now + 60, at_most=1, of_each=1, held={})
+    assert desk.log.send_again(taken.job_id, taken.id)
+    failed = Attempt(desk.now, 4.0, 500, None)
+    desk.log.record(taken, failed, status="failed", next_at=None)
+    ((shown, attempts),) = desk.log.of_job(taken.job_id)
+    assert attempts == [failed]
+    assert (shown.status, shown.tries) == ("pending", 0)

@@ -149,6 +149,8 @@ def test_pages_show_every_job_once_newest_first(idle: GatewayProcess, picture: P
         {"page_token": "W10"},
         {"page_token": "WzEsICJhIl0"},
         {"page_token": "é"},
+        {"page_token": "WzEuMCwiXHVkODAwIl0"},  # half of a pair of surrogates
+        {"page_token": "W05hTiwiYSJd"},  # NaN
     ],
 )
 def test_other_pages_are_refused(client: httpx.Client, params: dict[str, Any]) -> None:
@@ -262,6 +264,49 @@ def test_progress_in_the_status_comes_from_the_engine(
     until(is_done, what="the job ends")
     assert seen == sorted(seen) and seen[-1] == 1
     assert any(0.5 < share < 0.75 for share in seen), "only whole steps were shown"
+
+
+@pytest.mark.parametrize("drain_notice", [0, 1])
+def test_who_waits_when_the_server_stops_is_answered_with_how_the_job_stands(
+    start_gateway: Start, picture: Picture, drain_notice: float
+) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_wait=50, drain_notice=drain_notice)
+    files = {"file": picture(64, 64)}
+    with gateway.client() as client, ThreadPoolExecutor(4) as pool:
+        job_id = client.post("/v1/jobs", files=files).json()["job_id"]
+        url, prefer = f"/v1/jobs/{job_id}", {"Prefer": "wait=50"}
+        asked = pool.submit(client.get, url, params={"wait": 50})
+        sent = pool.submit(client.post, "/v1/jobs", files=files, headers=prefer)
+        streams = [
+            pool.submit(lambda: list(messages(client.get(f"{url}/events")))),
+            pool.submit(lambda: list(messages(client.get("/v1/events", params={"job": job_id})))),
+        ]
+        until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 2, what="both were accepted")
+        until(lambda: connected(gateway) >= 5, what="all of them wait")
+        gateway.stop()
+        for waiting in (asked, sent):
+            answer = waiting.result(timeout=10)
+            assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+        for stream in streams:
+            assert [name for name, *_ in stream.result(timeout=10)] == ["snapshot"]
+    assert "Traceback" not in gateway.log() and "ERROR" not in gateway.log()
+
+
+def connected(gateway: GatewayProcess) -> int:
+    """How many connections the web process has open to clients."""
+    found = psutil.Process(gateway.pid).net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
+
+
+def test_preferences_on_several_lines_count_and_a_long_wait_is_capped(
+    start_gateway: Start, picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_wait=0.1)
+    with gateway.client() as client:
+        headers = [("Prefer", "respond-async"), ("Prefer", "wait=999999")]
+        answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, headers=headers)
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "wait=0, respond-async"
 
 
 def test_a_job_of_somebody_who_only_submits_keeps_its_contract(

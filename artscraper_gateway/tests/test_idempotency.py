@@ -109,6 +109,36 @@ def test_a_key_is_free_again_after_a_day_and_when_its_job_is_deleted(
         assert send(client, content, "k").json()["job_id"] not in (first, second)
 
 
+def test_the_key_of_a_batch_is_free_again_when_its_jobs_are_deleted_one_by_one(
+    idle: GatewayProcess, picture: Picture
+) -> None:
+    files = [("file", picture(64, 64)), ("file", picture(65, 64))]
+    headers = {"Idempotency-Key": "k"}
+    with idle.client() as client:
+
+        def sent() -> dict[str, Any]:
+            return client.post("/v1/batches", files=files, data=LIGHT, headers=headers).json()
+
+        first = sent()
+        client.delete(f"/v1/jobs/{first['jobs'][0]['job_id']}")
+        assert sent()["batch_id"] == first["batch_id"], "one of its jobs is there"
+        client.delete(f"/v1/jobs/{first['jobs'][1]['job_id']}")
+        again = sent()
+        assert again["batch_id"] != first["batch_id"] and len(again["jobs"]) == 2
+
+
+def test_no_picture_is_left_out_silently(idle: GatewayProcess, picture: Picture) -> None:
+    two = [("file", picture(64, 64)), ("file", picture(65, 64))]
+    with idle.client() as client:
+        answer = client.post("/v1/jobs", files=two)
+        assert answer.status_code == 422 and "found 2" in answer.json()["detail"]
+        text = {"file": "https://example.org/a.png"}
+        for url in ("/v1/jobs", "/v1/batches"):
+            answer = client.post(url, files=two[:1], data=text)
+            assert answer.status_code == 422 and "found text" in answer.json()["detail"]
+        assert client.get("/v1/jobs").json()["jobs"] == []
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words"])
 def test_other_keys_are_refused(client: httpx.Client, picture: Picture, key: str) -> None:
     answer = send(client, picture(64, 64), key)

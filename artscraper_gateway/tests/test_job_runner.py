@@ -63,6 +63,27 @@ def test_a_worker_whose_folder_goes_since_another_published_has_a_job_that_is_do
     assert (runner.storage.output(JOB_ID) / SUMMARY).read_text() == "{} by given-up"
 
 
+def test_what_stays_is_counted_not_what_workers_before_have_left(
+    runner: JobRunner, job: Job
+) -> None:
+    own, other = write_as("late", runner), write_as("given-up", runner)
+    (other / "layer.png").write_bytes(b"x" * 1000)
+    (own.parent / "work").mkdir()
+    (own.parent / "work" / "pixels.npy").write_bytes(b"x" * 5000)
+    size = (own / SUMMARY).stat().st_size
+    outcome = runner.outcome_of(job, lambda: None)
+    assert outcome == Outcome(JOB_ID, None, size)
+
+
+def test_what_a_dead_worker_left_of_a_cancelled_job_goes_when_it_comes_up_again(
+    runner: JobRunner, job: Job
+) -> None:
+    output = write_as("given-up", runner)
+    assert runner.store.cancel(JOB_ID)
+    runner.run(JOB_ID)
+    assert not output.exists()
+
+
 def test_a_job_that_breaks_before_anybody_has_published_has_failed(
     runner: JobRunner, job: Job
 ) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
+import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,7 +18,7 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway.archive import stream_zip
-from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 
 Picture = Callable[..., bytes]
@@ -36,8 +39,9 @@ def test_the_tag_is_the_files_sha256_and_makes_a_304(
     url, content = layer
     tag = client.get(url).headers["etag"]
     assert tag == f'"{hashlib.sha256(content).hexdigest()}"'
-    for known in (tag, f'"x", {tag}', f"W/{tag}", "*"):
-        answer = client.get(url, headers={"If-None-Match": known})
+    for known in (tag, f'"x", {tag}', f"W/{tag}", "*", [tag, '"x"'], ['"x"', tag]):
+        lines = [known] if isinstance(known, str) else known
+        answer = client.get(url, headers=[("If-None-Match", line) for line in lines])
         assert answer.status_code == 304
         assert answer.content == b"" and answer.headers["etag"] == tag
     assert client.get(url, headers={"If-None-Match": '"x"'}).content == content
@@ -209,6 +213,68 @@ def test_a_large_archive_takes_no_memory(tmp_path: Path) -> None:
     assert total > 1 << 30
     assert largest < 1 << 20
     assert grown < 32 << 20
+
+
+def test_what_is_gone_breaks_an_archive_off(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"x" * 1_000_000)
+    chunks = stream_zip([("job", tmp_path)])
+    next(chunks)
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(FileNotFoundError):
+        list(chunks)
+
+
+def test_an_archive_of_jobs_that_are_deleted_meanwhile_breaks_off(
+    start_gateway: Callable[..., GatewayProcess], picture: Picture
+) -> None:
+    gateway = start_gateway()
+    files = [("file", picture(1500, 1400 + each)) for each in range(6)]
+    with gateway.client() as client:
+        batch = client.post("/v1/batches", files=files, data=LIGHT).json()
+        url = f"/v1/batches/{batch['batch_id']}"
+        until(lambda: client.get(url).json()["status"] == "done", what="the batch is done")
+        with client.stream("GET", f"{url}/archive.zip") as answer:
+            assert answer.status_code == 200
+            chunks = answer.iter_raw()
+            next(chunks)
+            client.delete(f"/v1/jobs/{batch['jobs'][-1]['job_id']}")
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(chunks)
+    until(lambda: "breaks off" in gateway.log(), what="it is told")
+    assert "the job was deleted meanwhile" in gateway.log() and "Traceback" not in gateway.log()
+
+
+def test_previews_of_a_job_that_is_deleted_leave_nothing(
+    gateway: GatewayProcess, client: httpx.Client, picture: Picture
+) -> None:
+    content = picture(900, 900)
+    with ThreadPoolExecutor(4) as pool:
+        for pause_s in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4):
+            job_id = submit(client, content, **LIGHT)["job_id"]
+            url = f"/v1/jobs/{job_id}/layers/original"
+            asked = [pool.submit(client.get, url, params={"size": 50 + n}) for n in range(4)]
+            time.sleep(pause_s)  # the moment of the deletion is what is tried
+            assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
+            assert {each.result().status_code for each in asked} <= {200, 404}
+            assert not (gateway.base_dir / job_id).exists()
+            assert not (gateway.outputs / job_id).exists()
+
+
+def test_previews_count_as_the_jobs(
+    gateway: GatewayProcess, client: httpx.Client, layer: tuple[str, bytes]
+) -> None:
+    url, content = layer
+    job_id = url.split("/")[3]
+    sizes = [len(client.get(url, params={"size": size}).content) for size in (200, 300, 300)]
+    with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as database:
+        query = "select disk_bytes from jobs where id = ?"
+        (counted,) = database.execute(query, (job_id,)).fetchone()
+    database.close()
+    folders = (gateway.base_dir / job_id, gateway.outputs / job_id)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert counted == sum(path.stat().st_size for path in files) > 2 * len(content)
+    assert sizes[1] == sizes[2]
 
 
 def test_links_do_not_lead_out_of_an_archive(tmp_path: Path) -> None:

@@ -204,6 +204,16 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
     assert walked == 206
 
 
+def test_a_job_that_was_accepted_is_told_though_nobody_can_wait_for_it(world: World) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("artscraper_gateway.job_watch._FOLLOWERS", 0)
+        files = {"file": world.picture(64, 64)}
+        answer = world.call("post", "/v1/jobs", files=files, headers={"Prefer": "wait=5"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["location"].endswith(answer.json()["job_id"])
+    assert "preference-applied" not in answer.headers
+
+
 def succeed(world: World, method: str, path: str) -> httpx.Response:
     """Makes a call that the route answers well; what a deletion needs is made for it."""
     ids = {"job": world.masked, "batch": world.done_batch, "delivery": world.delivery()}

@@ -96,3 +96,16 @@ def test_jobs_are_controlled_through_it(
         for job_id in (first, told["job_id"], sooner["job_id"]):
             assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
         assert len(client.get("/v1/jobs", params={"page_size": 100}).json()["jobs"]) == 50
+
+
+def test_ids_that_no_database_takes_are_of_nothing(
+    start_fleet: StartFleet, database: dict[str, Any], picture: Picture
+) -> None:
+    fleet = start_fleet(database)
+    with fleet.web.client() as client:
+        job_id = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()["job_id"]
+        for path in ("jobs/%00", "jobs/%00/events", "jobs/a%00/layers/x", "batches/%00"):
+            assert client.get(f"/v1/{path}").status_code == 404, path
+        assert "deleted" in client.get("/v1/events?job=%00").text
+        resend = client.post(f"/v1/jobs/{job_id}/deliveries/%00/resend")
+        assert (resend.status_code, resend.json()["code"]) == (404, "not-found")

@@ -70,7 +70,11 @@ def test_machines_that_share_nothing_else(
     assert_served(fleet, job_id, sent)
     assert_stored(bucket, job_id)
     with fleet.web.client() as client:
-        assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
+        again = client.post(f"/v1/jobs/{job_id}/retry").json()["job_id"]
+        assert not list(fleet.web.base_dir.rglob(".running/*")), "nobody clears it there"
+        assert fleet.ended(again)["status"] == "done"
+        for each in (again, job_id):
+            assert client.delete(f"/v1/jobs/{each}").status_code == 200
     assert bucket.find(BUCKET) == []
     fleet.ready_worker(2, base_dir=tmp_path / "machine-0")  # what the dead one left there
     for machine in (fleet.web.base_dir, tmp_path / "machine-0", tmp_path / "machine-1"):
@@ -100,6 +104,15 @@ def assert_stored(bucket: s3fs.S3FileSystem, job_id: str) -> None:
     ], "what only the running job needed is gone"
     summary = json.loads(bucket.cat_file(f"{BUCKET}/some/prefix/{job_id}/summary.json"))
     assert summary["image"] == f"s3://{BUCKET}/some/prefix/.jobs/{job_id}/input/image.png"
+
+
+def test_previews_are_among_what_a_machine_forgets_with_their_job(tmp_path: Path) -> None:
+    storage = ObjectStorage(GatewayConfig(base_dir=tmp_path, output_parent="memory://pictures"))
+    folder = storage.previews("a" * 32)
+    folder.mkdir(parents=True)
+    assert list(storage.copies()) == [folder]
+    storage.remove("a" * 32)
+    assert not folder.exists()
 
 
 def test_a_bucket_that_is_not_there_accepts_nothing(
