@@ -50,6 +50,7 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def get_life(response: Response) -> Alive:
     """Returns while the process can answer at all; needs no API key."""
@@ -57,6 +58,7 @@ async def get_life(response: Response) -> Alive:
     return Alive()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     responses=problems(Draining, NoRoomInQueue, DiskFull, InvalidRequest, common=OPEN),

@@ -47,6 +47,7 @@ def test_a_gateway_that_is_well_lives_and_is_ready(client: httpx.Client) -> None
         answer = client.get(path)
         assert answer.status_code == 200 and answer.json() == {"status": status}
         assert answer.headers["cache-control"] == "no-store"
+        assert client.head(path).status_code == 200
 
 
 def test_a_full_queue_is_told_until_there_is_room(
