@@ -23,6 +23,7 @@ _JPEG_QUALITY = 75
 _NOISE_SEED = 5
 _KEPT_LATENTS = 24
 _SHORTEST_WAY = 0.01  # to a target, as a share of the latent
+EVERYWHERE = torch.ones(())  # a `visible` part that broadcasts to any picture
 View = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -62,11 +63,17 @@ class Observer:
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def record(self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]) -> Json:
+    def record(
+        self,
+        original: torch.Tensor,
+        changed: torch.Tensor,
+        views: tuple[str, ...],
+        visible: torch.Tensor,
+    ) -> Json:
         """Returns `effect_record`; the last one is remembered, for each stage's final figures."""
-        key = (_digest(original), _digest(changed), views)
+        key = (_digest(original), _digest(changed), views, _digest(visible))
         if self._last_record[0] != key:
-            self._last_record = (key, _measured(self, original, changed, views))
+            self._last_record = (key, _measured(self, original, changed, views, visible))
         return self._last_record[1]
 
     def displacement(
@@ -103,27 +110,36 @@ def effect_record(
     changed: torch.Tensor,
     *,
     views: tuple[str, ...] = tuple(VIEWS),
+    visible: torch.Tensor = EVERYWHERE,
 ) -> Json:
     """Returns `effect`, `noise_effect` and `times_noise` by view, and the `encoder`'s name.
 
-    Pictures are float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits. `times_noise` is None
+    Pictures are float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits. `visible` (1, 1, H, W) is
+    0 where a picture is wholly transparent, else 1: noise stays there too. `times_noise` is None
     where noise has no effect: nothing was changed, or a view takes so little noise away (JPEG on a
     flat picture), whatever the effect beside it is.
     """
-    return {"encoder": observer.encoder.name, **observer.record(original, changed, views)}
+    record = observer.record(original, changed, views, visible)
+    return {"encoder": observer.encoder.name, **record}
 
 
 def own_record(
-    observer: Observer, original: torch.Tensor, before: torch.Tensor, made: torch.Tensor
+    observer: Observer,
+    original: torch.Tensor,
+    before: torch.Tensor,
+    made: torch.Tensor,
+    *,
+    visible: torch.Tensor = EVERYWHERE,
 ) -> Json:
     """Returns what a stage added by itself when it made `made` out of the layer `before`.
 
     `effect_before`: the effect of `before`. `own_effect`: norm(E(made) - E(before)) /
     norm(E(original)). `own_times_noise`: that in times of random signs of the same mean square
     error on `before`; None where they have no effect. `effective`: it beats noise, and the effect
-    did not fall below `effect_before` by more than such signs move the latent.
+    did not fall below `effect_before` by more than such signs move the latent. `visible` is as in
+    `effect_record`.
     """
-    noisy = random_signs(before, like=made)
+    noisy = random_signs(before, like=made, visible=visible)
     own = observer.displacement(original, made, since=before)
     noise = observer.displacement(original, noisy, since=before)
     gained = observer.displacement(original, before)
@@ -143,9 +159,13 @@ def beats_noise(times_noise: float | None) -> bool:
 
 
 def _measured(
-    observer: Observer, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]
+    observer: Observer,
+    original: torch.Tensor,
+    changed: torch.Tensor,
+    views: tuple[str, ...],
+    visible: torch.Tensor,
 ) -> Json:
-    noisy = random_signs(original, like=changed)
+    noisy = random_signs(original, like=changed, visible=visible)
     effect, noise = {}, {}
     for name in views:
         view = VIEWS[name]
@@ -159,14 +179,21 @@ def _measured(
     }
 
 
-def random_signs(original: torch.Tensor, *, like: torch.Tensor, rounds: int = 8) -> torch.Tensor:
+def random_signs(
+    original: torch.Tensor,
+    *,
+    like: torch.Tensor,
+    visible: torch.Tensor = EVERYWHERE,
+    rounds: int = 8,
+) -> torch.Tensor:
     """Returns `original` changed by random signs with the mean square error of `like`.
 
-    Not rounded to 8 bits, which would change the error of so small a change.
+    Both errors are those where `visible`, which broadcasts to the pictures, is 1; where it is 0
+    nothing is changed. Not rounded to 8 bits, which would change the error of so small a change.
     """
     generator = torch.Generator().manual_seed(_NOISE_SEED)
-    signs = torch.randn(original.shape, generator=generator).sign().to(original)
-    wanted = (like - original).square().mean().sqrt()
+    signs = torch.randn(original.shape, generator=generator).sign().to(original) * visible
+    wanted = ((like - original) * visible).square().mean().sqrt()
     if not wanted:
         return original
     size = wanted.clone()

@@ -17,7 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.effects import VIEWS, Observer, beats_noise, effect_record, own_record
+from artscraper_runner.effects import (
+    EVERYWHERE,
+    VIEWS,
+    Observer,
+    beats_noise,
+    effect_record,
+    own_record,
+)
 from artscraper_runner.encoders import load_encoder, standby_encoders
 from artscraper_runner.engine import Objective, Outcome, optimise, sum_of
 from artscraper_runner.errors import OutOfMemory, RunnerError
@@ -27,7 +34,13 @@ from artscraper_runner.objectives import LatentObjective
 from artscraper_runner.perceptual_map import budget_map
 from artscraper_runner.presets import AttackPreset, Strength, attack_preset, strength_named
 from artscraper_runner.types import Controls, Json, ProtectionOptions
-from artscraper_runner.working_size import SHORT_SIDE, ScaledPictures, added, working_size
+from artscraper_runner.working_size import (
+    SHORT_SIDE,
+    ScaledPictures,
+    added,
+    visible_at,
+    working_size,
+)
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width in px
@@ -48,6 +61,8 @@ class Attacked:
 class PictureAttack:
     """The attack `stage` on `original`, uint8 (H, W, 3).
 
+    `alpha` is uint8 (H, W), None = opaque: where it is 0 no change is looked for, since nobody
+    sees it, and noise stays out too.
     `target` draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at the size it is given.
     `also` makes, of the original and the target at the working size, a further term to climb or
     None.
@@ -57,6 +72,7 @@ class PictureAttack:
     original: Pixels
     options: ProtectionOptions
     target: Callable[[Size], NDArray[np.float32]]
+    alpha: Pixels | None = None
     also: Callable[[torch.Tensor, torch.Tensor], Objective | None] = lambda original, target: None
 
     def run(self, before: Pixels, controls: Controls, *, may_be_cloaked: bool = True) -> Attacked:
@@ -101,8 +117,9 @@ class PictureAttack:
             _to_device(each, size) for each in (self.original, saved, before, made)
         )
         observer = _observer_for(self.options)
-        record = effect_record(observer, original, changed)
-        own = own_record(observer, original, earlier, handed_on)
+        visible = self._visible(original)
+        record = effect_record(observer, original, changed, visible=visible)
+        own = own_record(observer, original, earlier, handed_on, visible=visible)
         return {
             **record,
             **own,
@@ -113,8 +130,9 @@ class PictureAttack:
 
     def _measured_final_at(self, size: Size, final: Pixels) -> Json:
         original, changed = _to_device(self.original, size), _to_device(final, size)
+        visible = self._visible(original)
         return {
-            **effect_record(_observer_for(self.options), original, changed),
+            **effect_record(_observer_for(self.options), original, changed, visible=visible),
             "progress_to_target": self._progress(original, changed),
             "unattacked": self._seen_by_another(original, changed, tuple(VIEWS)),
         }
@@ -164,7 +182,7 @@ class PictureAttack:
         return optimise(
             original,
             start=start,
-            bound=calm.bound,
+            bound=calm.bound * self._visible(original),
             objective=objective,
             rule=preset.rule_for(self.options.encoder),
             seed=self._seed,
@@ -188,6 +206,12 @@ class PictureAttack:
     @property
     def _seed(self) -> int:
         return zlib.crc32(self.stage.encode(), self.options.seed)
+
+    def _visible(self, picture: torch.Tensor) -> torch.Tensor:
+        """0 where the picture is wholly transparent, else 1."""
+        if self.alpha is None:
+            return EVERYWHERE
+        return visible_at(self.alpha, _size_of(picture)).to(picture)
 
     def _target_for(self, picture: torch.Tensor) -> torch.Tensor:
         drawn = self.target(_size_of(picture))
@@ -222,7 +246,8 @@ class PictureAttack:
             except RunnerError as error:  # it only measures: nobody asked for it
                 refused = refused or {"encoder": name, "error": error.public}
             else:
-                return effect_record(observer, original, changed, views=views)
+                visible = self._visible(original)
+                return effect_record(observer, original, changed, views=views, visible=visible)
         return refused
 
 

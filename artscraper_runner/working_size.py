@@ -48,6 +48,18 @@ def to_tensor(pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None].contiguous() / 255
 
 
+def visible_at(alpha: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+    """Returns float32 (1, 1, h, w): 0 where all that a pixel stands for is hidden, else 1.
+
+    Hidden is what is wholly transparent in `alpha`, uint8 (H, W); `size`, (h, w), is not larger.
+    """
+    rows, columns = (
+        np.arange(side) * whole // side for side, whole in zip(size, alpha.shape, strict=True)
+    )
+    most = np.maximum.reduceat(np.maximum.reduceat(alpha, rows, axis=0), columns, axis=1)
+    return torch.from_numpy((most > 0).astype(np.float32))[None, None]
+
+
 class ScaledPictures:
     """Remembers what `to_tensor` answered for the last few pictures, as long as they live.
 

@@ -82,6 +82,33 @@ def test_noise_has_the_mean_square_error_asked_for():
     assert noisy.max() <= 1
 
 
+def test_noise_stays_where_a_picture_shows_and_has_the_error_of_that_part():
+    original = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    visible = torch.zeros(1, 1, 64, 64)
+    visible[..., 10:30, 20:50] = 1
+    changed = (original + 0.03).clamp(0, 1)
+    noisy = random_signs(original, like=changed, visible=visible)
+    assert ((noisy != original) <= visible.bool()).all()
+    wanted = ((changed - original) * visible).square().mean()
+    assert (noisy - original).square().mean() == pytest.approx(wanted.item(), rel=0.01)
+
+
+def test_there_is_no_noise_where_nothing_shows():
+    noisy = random_signs(flat(0.5), like=flat(0.9), visible=torch.zeros(1, 1, 16, 16))
+    assert torch.equal(noisy, flat(0.5))
+
+
+def test_a_record_is_told_anew_for_another_visible_part():
+    seen, visible = observer(), torch.zeros(1, 1, 16, 16)
+    visible[..., :8] = 1
+    changed = flat(0.5) + 0.1 * visible
+    whole, part = (
+        effect_record(seen, flat(0.5), changed, **how) for how in ({}, {"visible": visible})
+    )
+    assert whole["effect"] == part["effect"]
+    assert whole["noise_effect"] != part["noise_effect"]
+
+
 def test_a_record_names_every_view_and_nothing_is_claimed_for_no_change():
     record = effect_record(observer(), flat(0.5), flat(0.5))
     assert set(record["effect"]) == set(VIEWS)

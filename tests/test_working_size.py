@@ -11,6 +11,7 @@ from artscraper_runner.working_size import (
     ScaledPictures,
     added,
     to_tensor,
+    visible_at,
     working_size,
 )
 
@@ -35,6 +36,24 @@ def test_a_working_size_is_bounded_and_no_larger_than_the_picture(size):
     assert height * width <= MAX_PIXELS * 1.1
     assert height <= size[0]
     assert width <= size[1]
+
+
+def test_what_is_visible_at_the_pictures_own_size_is_what_alpha_shows():
+    alpha = np.array([[0, 1, 255], [0, 0, 128]], np.uint8)
+    assert visible_at(alpha, (2, 3)).tolist() == [[[[0, 1, 1], [0, 0, 1]]]]
+
+
+@pytest.mark.parametrize("size", [(16, 32), (20, 20), (1, 1), (7, 50)])
+def test_a_smaller_pixel_is_hidden_only_where_all_of_its_part_is(size):
+    for row, column in [(0, 0), (37, 12), (63, 49), (40, 25)]:
+        alpha = np.zeros((64, 50), np.uint8)
+        alpha[row, column] = 1
+        visible = visible_at(alpha, size)
+        assert visible.shape == (1, 1, *size)
+        assert visible.sum() == 1
+        (place,) = visible[0, 0].nonzero().tolist()
+        assert abs((place[0] + 0.5) / size[0] - (row + 0.5) / 64) <= 1 / size[0]
+        assert abs((place[1] + 0.5) / size[1] - (column + 0.5) / 50) <= 1 / size[1]
 
 
 def test_a_change_at_the_pictures_own_size_is_added_exactly(textured):

@@ -82,5 +82,6 @@ class LatentAttack(Stage):
             given.original,
             options,
             target=lambda size: self.target(size, options),
+            alpha=given.alpha,
             also=lambda original, target: self.also(original, target, options),
         )

@@ -154,6 +154,61 @@ def test_what_a_lossy_file_changes_is_not_counted_as_the_stages_own(kodak):
     assert measured["effective"] is True
 
 
+def cut_out(pixels):
+    """`pixels` on black, and the alpha that shows a disc of them."""
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    middle = np.array(pixels.shape[:2]) / 2
+    shown = np.hypot(rows - middle[0], columns - middle[1]) < min(middle) * 0.7
+    return pixels * shown[..., None].astype(np.uint8), shown.astype(np.uint8) * 255
+
+
+def test_the_visible_part_of_a_cut_out_is_protected_as_a_picture_is(kodak):
+    original, alpha = cut_out(kodak)
+    layer = original
+    for name in ATTACKS:
+        stage, given = load_stage(name), given_for(original, before=layer, alpha=alpha)
+        layer = stage.apply(given).pixels
+        measured = stage.measure(layer, given)
+        assert np.array_equal(layer[alpha == 0], original[alpha == 0])
+        assert largest(original, layer) <= 8
+        assert measured["effective"] is True
+    assert measured["times_noise"]["plain"] > 2
+    assert stage.measure_final(layer, given)["effect"] == measured["effect"]
+
+
+def test_noise_beside_a_cut_out_is_where_it_shows(kodak):
+    original, alpha = cut_out(kodak)
+    like = np.clip(original.astype(int) + 5, 0, 255).astype(np.uint8)
+    visible = torch.from_numpy(alpha == 255).float()[None, None]
+    size = kodak.shape[:2]
+    noisy = random_signs(to_tensor(original, size), like=to_tensor(like, size), visible=visible)
+    layer = (noisy[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    measured = load_stage("photoguard").measure(layer, given_for(original, alpha=alpha))
+    assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
+    assert measured["effective"] is False
+
+
+def test_a_picture_that_is_wholly_transparent_is_left_and_nothing_is_claimed(textured):
+    alpha = np.zeros(textured.shape[:2], np.uint8)
+    stage, given = load_stage("photoguard"), given_for(textured, alpha=alpha)
+    layer = stage.apply(given).pixels
+    assert np.array_equal(layer, textured)
+    assert stage.measure(layer, given)["effective"] is False
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_opaque_alpha_changes_nothing(name, textured):
+    alpha = np.full(textured.shape[:2], 255, np.uint8)
+    stage, with_alpha, without = (
+        load_stage(name),
+        given_for(textured, alpha=alpha),
+        given_for(textured),
+    )
+    layer = stage.apply(with_alpha).pixels
+    assert np.array_equal(layer, stage.apply(without).pixels)
+    assert stage.measure(layer, with_alpha) == stage.measure(layer, without)
+
+
 def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, models_dir):
     stage, given = load_stage("photoguard"), given_for(kodak, models_dir=models_dir)
     measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
