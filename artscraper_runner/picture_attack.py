@@ -62,7 +62,7 @@ class PictureAttack:
     """The attack `stage` on `original`, uint8 (H, W, 3).
 
     `alpha` is uint8 (H, W), None = opaque: where it is 0 no change is looked for, since nobody
-    sees it, and noise stays out too.
+    sees it, and noise stays out too. `after_attack`: another attack of the job came before.
     `target` draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at the size it is given.
     `also` makes, of the original and the target at the working size, a further term to climb or
     None.
@@ -73,6 +73,7 @@ class PictureAttack:
     options: ProtectionOptions
     target: Callable[[Size], NDArray[np.float32]]
     alpha: Pixels | None = None
+    after_attack: bool = False
     also: Callable[[torch.Tensor, torch.Tensor], Objective | None] = lambda original, target: None
 
     def run(self, before: Pixels, controls: Controls, *, may_be_cloaked: bool = True) -> Attacked:
@@ -184,7 +185,7 @@ class PictureAttack:
             start=start,
             bound=calm.bound * self._visible(original),
             objective=objective,
-            rule=preset.rule_for(self.options.encoder),
+            rule=preset.rule_for(self.options.encoder, after_attack=self.after_attack),
             seed=self._seed,
             controls=controls,
             what=self.stage,

@@ -165,10 +165,12 @@ class PictureRun:
         return self.options.with_payload()
 
     def _stage_input(self, index: int) -> StageInput:
+        from artscraper_runner.presets import attack_names
         from artscraper_runner.protections.stage import StageInput
         from artscraper_runner.saving import carried_xmp, layer_format
 
         picture = self._picture
+        before = self.workspace.stages_before(index)
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
         return StageInput(
             pixels,
@@ -180,7 +182,8 @@ class PictureRun:
             xmp=carried_xmp(picture),
             signing=self.signing,
             insists=self.insists,
-            may_be_cloaked=self.workspace.has_layer("fawkes"),
+            may_be_cloaked="fawkes" in before,
+            after_attack=any(name in before for name in attack_names()),
         )
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:

@@ -91,6 +91,8 @@ class AttackPreset:
     `scale_weights` are how much each of them counts.
     `full_rule` is the rule for other encoders than the bundled one: the bundled one only imitates
     another, so that more iterations through it gain nothing there. None = `rule` for all.
+    `later_rule` is the rule, through any encoder, for what is added to a picture that another
+    attack of the job has already moved. None = as for the first.
     `has_map` bounds each pixel by the perceptual map as well as by the budget.
     """
 
@@ -99,10 +101,13 @@ class AttackPreset:
     scales: tuple[float, ...]
     scale_weights: tuple[float, ...]
     full_rule: StepRule | None = None
+    later_rule: StepRule | None = None
     has_map: bool = True
 
-    def rule_for(self, encoder: str) -> StepRule:
-        """Returns how the loop moves when it looks through `encoder`."""
+    def rule_for(self, encoder: str, *, after_attack: bool = False) -> StepRule:
+        """Returns how the loop moves through `encoder`; `after_attack`, where one came before."""
+        if after_attack and self.later_rule is not None:
+            return self.later_rule
         return self.rule if encoder == BUNDLED or self.full_rule is None else self.full_rule
 
 
@@ -134,13 +139,10 @@ _DEFAULT = AttackPreset(
     full_rule=replace(
         _DEFAULT_RULE, iterations=14, first_step=0.8, last_step=0.3, softness=4.0, plateau_span=0
     ),
+    later_rule=replace(_DEFAULT_RULE, iterations=4, first_step=0.5),
     weights=ObjectiveWeights(away=1.0, along=0.15),
     scales=(1.0, 0.5),
     scale_weights=(1.0, 0.5),
-)
-# What a later stage adds to a picture that an earlier one has already moved.
-_DEFAULT_LATER = replace(
-    _DEFAULT, rule=replace(_DEFAULT_RULE, iterations=4, first_step=0.5), full_rule=None
 )
 
 _PRESETS: dict[str, dict[str, AttackPreset]] = {
@@ -158,7 +160,7 @@ _PRESETS: dict[str, dict[str, AttackPreset]] = {
         ),
     },
     "mist": {
-        DEFAULT_PRESET: _DEFAULT_LATER,
+        DEFAULT_PRESET: _DEFAULT,
         PUBLISHED: _published(
             StepRule(
                 iterations=100, first_step=1 / 16, last_step=1 / 16, momentum=0.0, start_noise=1.0
@@ -166,13 +168,18 @@ _PRESETS: dict[str, dict[str, AttackPreset]] = {
         ),
     },
     "nightshade": {
-        DEFAULT_PRESET: _DEFAULT_LATER,
+        DEFAULT_PRESET: _DEFAULT,
         # Shares of the released code's Linf of 10.2; the paper bounds LPIPS by 0.07 instead.
         PUBLISHED: _published(
             StepRule(iterations=500, first_step=1.0, last_step=0.01, momentum=0.0, start_noise=0.0)
         ),
     },
 }
+
+
+def attack_names() -> tuple[str, ...]:
+    """Returns the stages that are attacks of this table."""
+    return tuple(_PRESETS)
 
 
 def attack_preset(stage: str, name: str) -> AttackPreset:

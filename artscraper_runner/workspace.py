@@ -97,9 +97,10 @@ class Workspace:
         folder.mkdir(exist_ok=True)  # no parents: a deleted job's folders must not come back
         return folder / f"image{suffix}"
 
-    def has_layer(self, stage: str) -> bool:
-        """Returns whether `stage` has a layer here."""
-        return any((self.output / "layers").glob(f"[0-9][0-9]-{stage}"))
+    def stages_before(self, index: int) -> tuple[str, ...]:
+        """Returns the stages whose layers here come before layer `index`, in their order."""
+        folders = sorted((self.output / "layers").glob("[0-9][0-9]-*"))
+        return tuple(folder.name[3:] for folder in folders if int(folder.name[:2]) < index)
 
     def mask_path(self, index: int, stage: str) -> Path:
         """Returns where a stage's change mask stands, and makes its folder."""

@@ -97,7 +97,14 @@ def opened(path: Path) -> Pixels:
 
 def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pixels:
     """The layer after `stage`, saved as PNG and opened again."""
-    given = StageInput(before, original, None, ProtectionOptions(**options), Controls())
+    given = StageInput(
+        before,
+        original,
+        None,
+        ProtectionOptions(**options),
+        Controls(),
+        after_attack=stage in LATER[1:],
+    )
     pixels = load_stage(stage).apply(given).pixels
     assert pixels is not None, stage
     file = io.BytesIO()

@@ -65,7 +65,14 @@ def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
     """The picture after `stages`, each starting from the one before."""
     layer = pixels
     for name in stages or ATTACKS:
-        given = StageInput(layer, pixels, None, ProtectionOptions(**options), Controls())
+        given = StageInput(
+            layer,
+            pixels,
+            None,
+            ProtectionOptions(**options),
+            Controls(),
+            after_attack=layer is not pixels,
+        )
         result = load_stage(name).apply(given).pixels
         assert result is not None
         layer = result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from artscraper_runner.errors import UnknownName
-from artscraper_runner.presets import STRENGTHS, attack_preset, strength_named
+from artscraper_runner.presets import STRENGTHS, attack_names, attack_preset, strength_named
 from artscraper_runner.types import PRESET_NAMES, STRENGTH_NAMES
 
 
@@ -52,6 +52,18 @@ def test_only_other_encoders_than_the_bundled_one_get_more_iterations():
     assert preset.rule_for("taef2").iterations > preset.rule.iterations
     published = attack_preset("photoguard", "published")
     assert published.rule_for("taef2") == published.rule
+
+
+def test_whichever_attack_is_the_first_takes_the_first_rule_and_later_ones_fewer_steps():
+    first = attack_preset("photoguard", "default")
+    for stage in attack_names():
+        preset = attack_preset(stage, "default")
+        for encoder in ("bundled", "taef2"):
+            assert preset.rule_for(encoder) == first.rule_for(encoder)
+            later = preset.rule_for(encoder, after_attack=True)
+            assert later.iterations == 4 < preset.rule_for(encoder).iterations
+        published = attack_preset(stage, "published")
+        assert published.rule_for("taef2", after_attack=True) == published.rule
 
 
 def test_unknown_names_list_the_valid_ones():

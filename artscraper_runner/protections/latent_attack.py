@@ -83,5 +83,6 @@ class LatentAttack(Stage):
             options,
             target=lambda size: self.target(size, options),
             alpha=given.alpha,
+            after_attack=given.after_attack,
             also=lambda original, target: self.also(original, target, options),
         )

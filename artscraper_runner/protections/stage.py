@@ -35,8 +35,8 @@ class StageInput:
     packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
     it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, whose
-    cloaks are then kept. `made`: for `measure`, the layer as it is handed on, before it is encoded;
-    None = as saved.
+    cloaks are then kept. `after_attack`: a stage before was a latent attack. `made`: for
+    `measure`, the layer as it is handed on, before it is encoded; None = as saved.
     """
 
     pixels: NDArray[np.uint8]
@@ -49,6 +49,7 @@ class StageInput:
     signing: SigningSettings | None = None
     insists: bool = False
     may_be_cloaked: bool = True
+    after_attack: bool = False
     made: NDArray[np.uint8] | None = None
 
     def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

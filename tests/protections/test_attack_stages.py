@@ -32,6 +32,7 @@ def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
         alpha,
         ProtectionOptions(**options),
         controls or Controls(),
+        after_attack=before is not None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,7 +194,7 @@ def test_a_target_must_show_another_person(portrait, textured, tmp_path):  # noq
 def test_the_attacks_behind_it_keep_the_cloak(portrait, layer):  # noqa: F811
     pixels = layer
     for name in ("photoguard", "mist", "nightshade"):
-        given = StageInput(pixels, portrait, None, ProtectionOptions(), Controls())
+        given = replace(given_for(portrait), pixels=pixels, after_attack=name != "photoguard")
         pixels = load_stage(name).apply(given).pixels
     assert largest(portrait, pixels) <= 8
     (record,) = load_stage("fawkes").measure_final(pixels, given_for(portrait))["faces"]

@@ -10,20 +10,23 @@ import pytest
 import torch
 from PIL import Image
 
+from artscraper_runner.encoders.taesd import TaesdNetwork
 from artscraper_runner.errors import StageFailed
 from artscraper_runner.picture_attack import PictureAttack
+from artscraper_runner.picture_run import PictureRun
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.types import Controls, ProtectionOptions
+from artscraper_runner.workspace import Workspace
 
 ATTACKS = ["photoguard", "mist", "nightshade"]
 
 
-def protected(path, out, **options):
+def protected(path, out, *, stages=None, **options):
     seen = []
     summary = protect_picture(
         path,
         out,
-        config=WorkflowConfig(protection=ProtectionOptions(**options)),
+        config=WorkflowConfig(stages, protection=ProtectionOptions(**options)),
         include_hash_analysis=False,
         controls=Controls(on_progress=seen.append),
     )
@@ -87,6 +90,33 @@ def test_progress_inside_a_stage_stays_at_the_runs_step(job):
     assert inside
     assert {progress.done for progress in inside} == {2}
     assert all(a.done <= b.done for a, b in pairwise(seen))
+
+
+@pytest.mark.parametrize("first", ATTACKS)
+@pytest.mark.parametrize(("encoder", "steps"), [("bundled", 8), ("taesd", 14)])
+def test_the_first_attack_takes_the_full_number_of_steps(first, encoder, steps, textured, tmp_path):
+    Image.fromarray(textured).save(tmp_path / "art.png")
+    network = TaesdNetwork(latent_channels=4, pooled=False)
+    torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
+    later = ATTACKS[ATTACKS.index(first) - 1]
+    summary, _ = protected(
+        tmp_path / "art.png",
+        tmp_path / "out",
+        stages=("fawkes", first, later),
+        encoder=encoder,
+        models_dir=tmp_path,
+    )
+    taken = [layer["metrics"].get("iterations") for layer in summary["layers"][1:]]
+    assert taken == [None, steps, 4], "fawkes finds no face"
+
+
+def test_a_stage_that_is_taken_again_after_a_crash_does_the_same(textured, tmp_path):
+    Image.fromarray(textured).save(tmp_path / "art.png")
+    run = PictureRun(tmp_path / "art.png", Workspace(tmp_path / "out", tmp_path / "work"))
+    run.workspace.create()
+    first, again = (run.protect("nightshade", 1) for _ in range(2))
+    assert first == again
+    assert first["metrics"]["iterations"] == 8
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
