@@ -54,7 +54,8 @@ class JobOptions(BaseModel):
         None,
         ge=0,
         le=2**31 - 1,
-        description="same seed, same picture: same bytes; none = the gateway's",
+        description="same seed, same picture: same layers of the attacks, while the watermark says"
+        " each job's own number unless there is a watermark_text; none = the gateway's",
     )
     nightshade_target: str | None = Field(
         None,

@@ -84,7 +84,13 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
         metavar="|".join(STRENGTH_NAMES),
         help="largest change: 4, 8 or 16 of 255, for all attack stages together",
     )
-    protect.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+    protect.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="same seed, same layers of the attacks; the watermark's number is drawn anew unless"
+        " there is a --watermark-text (default: 0)",
+    )
     protect.add_argument(
         "--encoder",
         default=DEFAULT_ENCODER,

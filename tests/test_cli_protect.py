@@ -90,6 +90,24 @@ def test_the_same_seed_gives_the_same_file(art: Path) -> None:
     assert files[0] == files[1] != files[2]
 
 
+def test_only_the_watermarks_number_is_drawn_anew_for_the_same_seed(
+    textured: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(np.tile(textured, (3, 2, 1))).save(large)
+    stages = ["--stages", "photoguard,invisible-watermark", "--seed", "7"]
+    numbered = [protect(large, *stages, out=f"numbered-{number}") for number in range(2)]
+    said = [protect(large, *stages, "--watermark-text", "me", out=str(n)) for n in range(2)]
+    for first, again in (numbered, said):
+        assert Path(first[0]["path"]).read_bytes() == Path(again[0]["path"]).read_bytes()
+    files = [[Path(layers[1]["path"]).read_bytes() for layers in two] for two in (numbered, said)]
+    assert files[0][0] != files[0][1]
+    assert files[1][0] == files[1][1]
+    with pytest.raises(SystemExit, match="0"):
+        main(["protect", "--help"])
+    assert "number is drawn anew" in " ".join(capsys.readouterr().out.split())
+
+
 def test_nightshade_takes_a_concept_or_a_picture(art: Path, textured: Any) -> None:
     own = art.parent / "own.png"
     Image.fromarray(textured[:, ::-1].copy()).save(own)
