@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from artscraper_runner.encoders import DEFAULT_ENCODER, encoder_names, standby_encoders
+from artscraper_runner.encoders import encoder_names, standby_encoders
 from artscraper_runner.processors import processor_names
 from artscraper_runner.protections import stage_names, stage_obstacle
 
@@ -26,7 +26,7 @@ def all_parts(
 ) -> list[Part]:
     """Returns every stage, encoder and processor, in this order."""
     found = [Part("stage", name, stage_obstacle(name)) for name in stage_names()]
-    present = {DEFAULT_ENCODER, *standby_encoders("", models_dir)}
+    present = standby_encoders("", models_dir)
     missing = "" if allow_downloads and models_dir else _no_weights(models_dir)
     for name in encoder_names():
         found.append(Part("encoder", name, "" if name in present else missing))

@@ -96,8 +96,8 @@ class PictureAttack:
         What the stage added by itself is told from `made`, the layer before it was encoded, None =
         as saved: a lossy file changes more than a later stage does. `effective` is false where
         noise would do about as well as the layer, or as the stage. `unattacked` names what a
-        second encoder sees that no attack looked through, where the folder of models holds one
-        that can be used, else its `error`.
+        second encoder sees that no attack looked through: of the folder of models, else the bundled
+        one; where none of these can be used, the `error` of the first, or None without any.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.

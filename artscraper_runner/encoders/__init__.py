@@ -70,13 +70,14 @@ def check_encoder_name(name: str) -> None:
 
 
 def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
-    """Answer the encoders whose weights lie in ``models_dir`` and that ``attacked`` leaves out."""
+    """Answer the encoders at hand that ``attacked`` leaves out, those that say most first.
+
+    Published ones whose weights lie in ``models_dir``, then the bundled one, which imitates taef2.
+    """
     used = set(attacked.removeprefix("ensemble:").split("+"))
-    return tuple(
-        name
-        for name in ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
-        if name not in used and _has_weights(name, models_dir)
-    )
+    published = ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
+    present = [name for name in published if _has_weights(name, models_dir)]
+    return tuple(name for name in (*present, DEFAULT_ENCODER) if name not in used)
 
 
 def _has_weights(name: str, models_dir: Path | None) -> bool:

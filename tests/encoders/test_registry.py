@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from artscraper_runner.encoders import encoder_names, load_encoder
+from artscraper_runner.encoders import encoder_names, load_encoder, standby_encoders
 from artscraper_runner.errors import MissingDependency, MissingModel, UnknownName
 
 CONTRACT = [*encoder_names(), "ensemble:taesd+taef2"]
@@ -30,6 +30,26 @@ def test_an_unknown_name_is_answered_with_the_valid_ones(name: str) -> None:
         load_encoder(name)
     assert (caught.value.name, caught.value.kind) == (name, "encoder")
     assert set(encoder_names()) < set(caught.value.valid)
+
+
+@pytest.mark.parametrize(
+    ("attacked", "left"),
+    [
+        ("bundled", ("taef2", "taesd")),
+        ("taef2", ("taesd", "bundled")),
+        ("ensemble:taef2+taesd", ("bundled",)),
+        ("ensemble:bundled+taesd", ("taef2",)),
+        ("vae:somewhere", ("taef2", "taesd", "bundled")),
+    ],
+)
+def test_what_was_not_attacked_is_at_hand_the_bundled_encoder_last(
+    attacked: str, left: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in ("taesd", "taef2"):
+        (tmp_path / f"{name}_encoder.pth").touch()
+    assert standby_encoders(attacked, tmp_path) == left
+    without_folder = () if "bundled" in attacked else ("bundled",)
+    assert standby_encoders(attacked, None) == without_folder
 
 
 def test_a_missing_package_is_named_with_its_install_command(

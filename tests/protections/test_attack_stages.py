@@ -217,6 +217,22 @@ def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, mod
     assert measured["times_noise"]["plain"] > 1
 
 
+@pytest.mark.parametrize("encoder", ["taesd", "ensemble:taesd+taef2"])
+def test_the_bundled_encoder_is_asked_where_it_was_not_attacked(encoder, textured, tmp_path):
+    for name, channels, pooled in (("taesd", 4, False), ("taef2", 32, True)):
+        network = TaesdNetwork(latent_channels=channels, pooled=pooled)
+        torch.save(network.state_dict(), tmp_path / f"{name}_encoder.pth")
+    if encoder == "taesd":
+        (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
+    given = given_for(textured, encoder=encoder, models_dir=tmp_path)
+    stage = load_stage("photoguard")
+    layer = stage.apply(given).pixels
+    for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
+        assert measured["encoder"] == encoder
+        assert measured["unattacked"]["encoder"] == "bundled"
+        assert measured["unattacked"]["effect"]["plain"] > 0
+
+
 def test_a_damaged_encoder_that_nobody_asked_for_is_only_noted(textured, tmp_path):
     (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
     stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
