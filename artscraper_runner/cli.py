@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artscraper_runner.cli_options import add_protect_options, protection_options, signing_settings
+from artscraper_runner.cli_options import (
+    add_protect_options,
+    named_stages,
+    protection_options,
+    signing_settings,
+)
 from artscraper_runner.errors import InvalidOption, PictureError, RunnerError
 from artscraper_runner.types import (
     AnalysisOptions,
@@ -78,7 +83,7 @@ def _protect(options: argparse.Namespace) -> int:
     )
 
     config = WorkflowConfig(
-        options.stages, protection_options(options), signing=signing_settings(options)
+        named_stages(options), protection_options(options), signing=signing_settings(options)
     )
     if options.image.is_dir():
         return _protect_folder(options, config)

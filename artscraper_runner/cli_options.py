@@ -41,6 +41,21 @@ def add_protect_options(protect: argparse.ArgumentParser) -> None:
     protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
 
 
+def named_stages(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """Returns the stages that were named, None = the default ones.
+
+    Raises:
+        InvalidOption: the option is there and names none.
+    """
+    from artscraper_runner.protections import stage_names
+
+    named: tuple[str, ...] | None = options.stages
+    if named == ():
+        known = ", ".join(stage_names())
+        raise InvalidOption(f"--stages: expected one or more of {known}, found none")
+    return named
+
+
 def protection_options(options: argparse.Namespace) -> ProtectionOptions:
     """Returns what was asked for.
 

@@ -38,6 +38,8 @@ def pixels(layer: dict[str, Any]) -> Any:
         (["--strength", "extreme"], "low, medium, high"),
         (["--preset", "fastest"], "default, published"),
         (["--stages", "photoguard,blur"], "photoguard, mist, nightshade"),
+        (["--stages", ","], "--stages: expected one or more of fawkes, photoguard, mist"),
+        (["--stages", ""], "--stages: expected one or more of fawkes, photoguard, mist"),
         (["--encoder", "clip"], "bundled, taesd, taesdxl, taesd3, taef1, taef2, vae:"),
         (["--encoder", "ensemble:bundled+clip"], "bundled, taesd"),
         (["--encoder", "vae:"], "vae:<path or hub id>"),
