@@ -23,6 +23,7 @@ from artscraper_gateway.database import (
     reading,
     webhook_secrets,
 )
+from artscraper_gateway.upserts import insert_if_new
 
 # pending -> delivered | failed (no try is left) | closed (the receiver answered 410 Gone);
 # any of them -> pending again, when somebody asks for it.
@@ -230,7 +231,7 @@ class DeliveryLog:
             if not changed.rowcount and connection.execute(there).first() is None:
                 return
             row = {"delivery_id": delivery.id, **vars(attempt)}
-            connection.execute(sa.insert(delivery_attempts), row)
+            connection.execute(insert_if_new(connection, delivery_attempts), row)
             if changed.rowcount:
                 self._settle_receiver(connection, delivery, status, attempt.at)
 

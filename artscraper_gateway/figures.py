@@ -21,19 +21,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from artscraper_gateway.database import SQLITE_PATIENCE_MS, figures, processes
+from artscraper_gateway.upserts import upsert
 
 FLUSH_EVERY_S: Final = 1.0
 PROCESS_FORGOTTEN_S: Final = 60.0
 _TELL_MEMORY_EVERY_S = 10.0
 _PATIENCE_MS = 300  # for what others hold locked
 COUNTER: Final = "counter"  # in the place of a bucket
-_UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _INFINITE = "+Inf"
 
 
@@ -165,9 +164,8 @@ class Recorder:
             return
         now = time.time()
         said = {"role": self.role, "machine": self.machine, "memory_bytes": memory, "seen_at": now}
-        upsert = _UPSERTS[connection.dialect.name](processes)
-        upsert = upsert.values(id=self._process_id, **said)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=said))
+        row = upsert(connection, processes).values(id=self._process_id, **said)
+        connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=said))
         silent = processes.c.seen_at < now - PROCESS_FORGOTTEN_S
         connection.execute(sa.delete(processes).where(silent))
 
@@ -206,14 +204,13 @@ def _add_row(
     connection: sa.Connection, key: tuple[str, str, str], number: float, total: float
 ) -> None:
     figure, label, bucket = key
-    upsert = _UPSERTS[connection.dialect.name](figures)
-    upsert = upsert.values(
+    row = upsert(connection, figures).values(
         figure=figure, label=label, bucket=bucket, count=int(number), total=total
     )
     grown = {
-        "count": figures.c.count + upsert.excluded["count"],
-        "total": figures.c.total + upsert.excluded.total,
+        "count": figures.c.count + row.excluded["count"],
+        "total": figures.c.total + row.excluded.total,
     }
     connection.execute(
-        upsert.on_conflict_do_update(index_elements=["figure", "label", "bucket"], set_=grown)
+        row.on_conflict_do_update(index_elements=["figure", "label", "bucket"], set_=grown)
     )

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from artscraper_gateway.database import idempotency_keys, jobs
 from artscraper_gateway.errors import IdempotencyKeyReused, InvalidRequest
+from artscraper_gateway.upserts import insert_if_new
 
 KEPT_S = 24 * 3600.0
 Kind = Literal["job", "batch"]
@@ -64,7 +64,8 @@ def claim(connection: sa.Connection, asked: IdempotencyClaim, answer_id: str) ->
     now = time.time()
     _drop_stale(connection, asked, now)
     row = {**vars(asked), "answer_id": answer_id, "created_at": now}
-    if connection.execute(_insert_if_free(connection), row).first() is not None:
+    insert = insert_if_new(connection, idempotency_keys).returning(_table.key)
+    if connection.execute(insert, row).first() is not None:
         return None
     return _answer(connection, asked)
 
@@ -108,12 +109,3 @@ def _drop_stale(connection: sa.Connection, asked: IdempotencyClaim, now: float) 
     stands = sa.exists().where(is_answer, jobs.c.status != "deleting")
     stale = sa.or_(_table.created_at < now - KEPT_S, sa.not_(stands))
     connection.execute(sa.delete(idempotency_keys).where(_is(asked), stale))
-
-
-def _insert_if_free(connection: sa.Connection) -> sa.Executable:
-    """Returns the statement that adds a row and returns it, or does nothing and returns none."""
-    if connection.dialect.name == "postgresql":
-        theirs = postgresql.insert(idempotency_keys)
-        return theirs.on_conflict_do_nothing().returning(_table.key)
-    ours = sqlite.insert(idempotency_keys)
-    return ours.on_conflict_do_nothing().returning(_table.key)

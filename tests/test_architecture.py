@@ -67,6 +67,7 @@ GATEWAY_RANKS = {
     "client": 0,
     "migrations": 0,
     "database": 1,
+    "upserts": 1,
     "folders": 1,
     "listening": 1,
     "api_keys": 2,
