@@ -14,6 +14,9 @@ INSTALLING = @echo "Installing into $(VENV) over the network: about 1.5 GB (seve
 # Threads of torch that wait sleep: spinning on a busy machine, they make it many times slower.
 run test test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
 
+# Most tests wait for processes of their own, so that two files at a time take little more than half.
+TEST_PROCESSES ?= 2
+
 TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -31,7 +34,7 @@ endif
 
 ## test: run the test suite, but for what takes minutes (test-slow) and fuzzing (fuzz)
 test: setup-tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 ## test-slow: run the tests that take minutes
 test-slow: setup-tests
