@@ -11,6 +11,9 @@ from torch.nn import functional
 from artscraper_runner.encoders.request import LoadRequest
 
 N = TypeVar("N", bound=nn.Module)
+# Latent cells. torch 2.13's bfloat16 convolution on CPUs reads memory that nobody wrote where a
+# feature map is very narrow: seen at a single cell, never at two.
+NARROWEST_IN_BFLOAT16 = 4
 
 
 class Encoder(nn.Module):
@@ -19,7 +22,8 @@ class Encoder(nn.Module):
     Called with float32 (N, 3, H, W) sRGB in [0, 1] of any size from 1x1, it answers the mean
     of the latent distribution as float32. A picture whose sides are no multiples of ``stride``
     is continued at its right and bottom by reflection (by its last row and column where it is
-    too small to reflect). Inside it computes channels-last, and in bfloat16 when so asked.
+    too small to reflect). Inside it computes channels-last, and in bfloat16 when so asked and
+    no side is shorter than NARROWEST_IN_BFLOAT16 latent cells.
 
     Attributes:
         name: the name it was loaded by.
@@ -54,7 +58,9 @@ class Encoder(nn.Module):
         check_pictures(pictures)
         padded = padded_to_multiple(pictures, self.stride)
         laid_out = padded.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=self.is_bfloat16):
+        is_narrow = min(padded.shape[-2:]) < NARROWEST_IN_BFLOAT16 * self.stride
+        enabled = self.is_bfloat16 and not is_narrow
+        with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=enabled):
             latents: torch.Tensor = self.network(laid_out)
         return latents.float()
 

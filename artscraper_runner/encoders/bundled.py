@@ -53,9 +53,23 @@ class ResidualBlock(nn.Module):
         """Transform a feature map (N, width, h, w) into one of the same shape."""
         inner: torch.Tensor = self.first(functional.silu(x))
         if self.whole is not None:
-            inner = inner + self.whole(inner.mean(dim=(2, 3), keepdim=True))
+            inner = inner + _whole(self.whole, inner)
         change: torch.Tensor = self.second(functional.silu(inner))
         return x + change
+
+
+def _whole(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    """What the 1x1 convolution `layer` makes of the mean over each map, to be added to the maps.
+
+    In float32 a product of matrices, spread an axis at a time: the backward passes of oneDNN's
+    convolution of a single cell, and of spreading over both axes at once, add in an order that
+    changes from run to run. In bfloat16 they do not.
+    """
+    if x.dtype != torch.float32:
+        answer: torch.Tensor = layer(x.mean(dim=(2, 3), keepdim=True))
+        return answer
+    cells = functional.linear(x.mean(dim=(2, 3)), layer.weight.flatten(1), layer.bias)
+    return cells[..., None, None].expand(-1, -1, x.shape[2], 1)
 
 
 class StudentNetwork(nn.Module):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from artscraper_runner.encoders.taesd import SHA256, TaesdNetwork
 
@@ -48,3 +50,19 @@ def painting() -> torch.Tensor:
     picture = Image.open(path).convert("RGB").resize((256, 256), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)
     return pixels.permute(2, 0, 1)[None].contiguous()
+
+
+@pytest.fixture
+def gradients() -> Callable[..., set[bytes]]:
+    """Returns the different gradients of a network that so many passes over one input give."""
+
+    def run(network: nn.Module, given: torch.Tensor, *, passes: int) -> set[bytes]:
+        found = set()
+        for number in range(passes):
+            _elsewhere = torch.empty(37 * number + 5)  # memory does not lie where it lay before
+            leaf = given.clone().requires_grad_()
+            network(leaf).square().sum().backward()
+            found.add(leaf.grad.numpy().tobytes())
+        return found
+
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,13 @@ def test_an_attack_through_it_moves_the_teacher_more_than_noise_does(
 
     same_error = signs * change.square().mean().sqrt()
     assert effect(change) > 1.7 * effect(same_error)
+
+
+def test_a_picture_has_the_same_gradient_each_time(gradients: Callable[..., set[bytes]]) -> None:
+    """In float32; a convolution of one cell, or spreading over two axes, would change it."""
+    block = bundled.ResidualBlock(128, sees_whole=True).requires_grad_(False)
+    torch.nn.init.normal_(block.second.weight, std=0.1)
+    block = block.to(memory_format=torch.channels_last)
+    given = torch.rand(1, 128, 63, 43, generator=torch.Generator().manual_seed(0))
+    features = given.contiguous(memory_format=torch.channels_last)
+    assert len(gradients(block, features, passes=60)) == 1

@@ -116,3 +116,9 @@ def test_a_file_that_is_not_dlibs_is_refused(damage, said, tmp_path):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UnusableModel, match="No such file"):
         load_face_network(tmp_path / "none.dat", cache=tmp_path / "cache")
+
+
+def test_a_face_has_the_same_gradient_each_time(network, gradients):
+    """The last block has two convolutions of a single cell, whose own passes differ."""
+    features = torch.rand(1, 256, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert len(gradients(network.blocks[-1], features, passes=120)) == 1

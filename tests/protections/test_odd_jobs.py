@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,9 +22,17 @@ def half_transparent(textured: Any) -> Image.Image:
     return Image.fromarray(np.dstack([textured, alpha]))
 
 
+def _resized(textured: Any, *, size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(textured).resize(size)
+
+
 PICTURES = {
     "1x1": lambda textured: Image.new("RGB", (1, 1), (200, 30, 90)),
     "8000x20": lambda textured: Image.fromarray(textured[:20]).resize((8000, 20)),
+    **{
+        f"{width}x{height}": partial(_resized, size=(width, height))
+        for width, height in ((3, 900), (8, 400), (16, 400))
+    },
     "black": lambda textured: Image.new("RGB", (56, 40)),
     "greyscale": lambda textured: Image.fromarray(textured).convert("L"),
     "flat": lambda textured: Image.new("RGB", (32, 32), (128, 128, 128)),
