@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from artscraper_runner.encoders.base import Encoder
+from artscraper_runner.errors import NoNumbers
 from artscraper_runner.transforms import scaled, through_jpeg
 from artscraper_runner.types import Json
 
@@ -54,10 +55,17 @@ class Observer:
 
     @torch.no_grad()
     def latent(self, picture: torch.Tensor) -> torch.Tensor:
-        """Returns the flat latent (1, D) of float32 (1, 3, H, W) sRGB in [0, 1]."""
+        """Returns the flat latent (1, D) of float32 (1, 3, H, W) sRGB in [0, 1].
+
+        Raises:
+            NoNumbers: the encoder is broken.
+        """
         key = _digest(picture)
         if key not in self._kept:
-            self._kept[key] = self.encoder(picture).flatten(1)
+            latent = self.encoder(picture).flatten(1)
+            if not latent.isfinite().all():
+                raise NoNumbers(self.encoder.name)
+            self._kept[key] = latent
             if len(self._kept) > _KEPT_LATENTS:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

@@ -169,6 +169,17 @@ class MissingModel(RunnerError):
         return f"expected {self.expected} {where}: {self.remedy}"
 
 
+class NoNumbers(RunnerError):
+    """An encoder answers what is no number, or infinite."""
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__(
+            f"the encoder {encoder} answers what is no number; its weights are damaged, or do not"
+            " fit into the precision of this device"
+        )
+        self.encoder = encoder
+
+
 class OutOfMemory(RunnerError):
     """The device has too little memory; less was tried once."""
 

@@ -244,11 +244,10 @@ class PictureAttack:
         for name in standby_encoders(self.options.encoder, models_dir):
             try:
                 observer = _observer(name, models_dir, allow_downloads=False)
-            except RunnerError as error:  # it only measures: nobody asked for it
-                refused = refused or {"encoder": name, "error": error.public}
-            else:
                 visible = self._visible(original)
                 return effect_record(observer, original, changed, views=views, visible=visible)
+            except RunnerError as error:  # it only measures: nobody asked for it
+                refused = refused or {"encoder": name, "error": error.public}
         return refused
 
 

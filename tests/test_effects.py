@@ -10,6 +10,7 @@ from torch import nn
 from artscraper_runner.effects import VIEWS, Observer, effect_record, own_record, random_signs
 from artscraper_runner.encoders.base import Encoder
 from artscraper_runner.encoders.request import LoadRequest
+from artscraper_runner.errors import NoNumbers
 
 
 class Means(nn.Module):
@@ -114,3 +115,15 @@ def test_a_record_names_every_view_and_nothing_is_claimed_for_no_change():
     assert set(record["effect"]) == set(VIEWS)
     assert record["times_noise"] == dict.fromkeys(VIEWS)
     assert np.allclose(list(record["effect"].values()), 0)
+
+
+class Broken(nn.Module):
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures.mean((2, 3), keepdim=True) * float("nan")
+
+
+def test_an_encoder_that_answers_no_numbers_is_named():
+    request = LoadRequest(bfloat16=False)
+    broken = Encoder(Broken(), name="broken", latent_channels=3, stride=1, request=request)
+    with pytest.raises(NoNumbers, match="the encoder broken answers what is no number"):
+        Observer(broken).latent(flat(0.5))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from artscraper_runner.encoders.dlib_serialisation import read_tensors
 from artscraper_runner.encoders.weight_cache import cached_state
-from artscraper_runner.encoders.weights import UnusableModel
+from artscraper_runner.encoders.weights import check_finite
 
 CHIP_SIDE = 150  # px of an aligned face, which dlib calls a chip
 EMBEDDING_LENGTH = 128
@@ -140,6 +140,5 @@ def _folded_weights(path: Path) -> dict[str, torch.Tensor]:
         state[f"{name}.weight"] = weights.view_as(module.weight) * scales.view(-1, 1, 1, 1)
         state[f"{name}.bias"] = biases * scales + offsets
     state["head.weight"] = next(tensors).view(shapes[-1]).T.contiguous()
-    if not all(tensor.isfinite().all() for tensor in state.values()):
-        raise UnusableModel(path, "expected finite weights, found others")
+    check_finite(path, state.values())
     return state

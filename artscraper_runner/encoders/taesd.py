@@ -40,6 +40,7 @@ SHA256: dict[str, str | None] = {  # of <name>_encoder.pth there; None: unknown,
     "taef1": "1d1ad34546aea0edd99dc2db9411d870319f428ced5065c6464582c17c070536",
     "taef2": "10a4e1021e89d7551eaf161352da8dbd0b1aa83872ae28b150c1df1ce2f147b6",
 }
+LATENT_CHANNELS = {"taesd": 4, "taesdxl": 4, "taesd3": 16, "taef1": 16, "taef2": 32}
 PREFIXES = ("encoder.layers.", "encoder.")  # of an encoder's keys in a file with its decoder
 
 
@@ -137,6 +138,12 @@ def load(name: str, request: LoadRequest) -> Encoder:
         network = network_from(state)
     except (KeyError, ValueError, RuntimeError) as exc:
         raise UnusableModel(path, f"expected a TAESD encoder: {exc}") from exc
+    expected, found = LATENT_CHANNELS[name], network.latent_channels
+    if found != expected:
+        raise UnusableModel(
+            path,
+            f"expected the {expected} latent channels of {name}; found {found}",
+        )
     return Encoder(
         network,
         name=name,

@@ -19,11 +19,13 @@ from torch import nn
 from artscraper_runner.encoders.base import Encoder
 from artscraper_runner.encoders.download import DownloadFailed, how_to_download
 from artscraper_runner.encoders.request import LoadRequest
-from artscraper_runner.encoders.weights import UnusableModel, folders_of
+from artscraper_runner.encoders.weights import UnusableModel, check_finite, folders_of
 from artscraper_runner.errors import MissingModel
 
 CONFIG = "config.json"
 READER: Any = AutoencoderKL  # its constructors carry no types
+# Without the second diffusers advises, at each load, to install a package that it needs not.
+READING = {"use_safetensors": True, "low_cpu_mem_usage": False}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -73,6 +75,9 @@ def _folder_of(source: str, request: LoadRequest) -> Path | None:
         for candidate in (folder, folder / "vae"):
             if (candidate / CONFIG).is_file():
                 return candidate
+    fetched = _fetched_before(source, request)
+    if fetched is not None:
+        return fetched
     if request.allow_downloads and request.models_dir is not None:
         return None
     remedy = (
@@ -84,11 +89,24 @@ def _folder_of(source: str, request: LoadRequest) -> Path | None:
     raise MissingModel(expected, searched=searched, setting="encoder", remedy=remedy)
 
 
+def _fetched_before(source: str, request: LoadRequest) -> Path | None:
+    """Answer where the hub's client has put a commit in ``models_dir``, if it has it whole."""
+    identifier, _, revision = source.partition("@")
+    if request.models_dir is None or not COMMIT.fullmatch(revision):
+        return None
+    cache = request.models_dir / f"models--{identifier.replace('/', '--')}"
+    folder = cache / "snapshots" / revision
+    is_whole = (folder / CONFIG).is_file() and any(folder.glob("*.safetensors"))
+    return folder if is_whole else None
+
+
 def _read(folder: Path) -> Any:
     try:
-        return READER.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        autoencoder = READER.from_pretrained(folder, local_files_only=True, **READING)
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
         raise UnusableModel(folder, "expected an AutoencoderKL", detail=str(exc)) from exc
+    check_finite(folder, autoencoder.parameters())
+    return autoencoder
 
 
 def _fetch(source: str, request: LoadRequest) -> Any:
@@ -100,7 +118,7 @@ def _fetch(source: str, request: LoadRequest) -> Any:
         )
     try:
         return READER.from_pretrained(
-            identifier, revision=revision, cache_dir=request.models_dir, use_safetensors=True
+            identifier, revision=revision, cache_dir=request.models_dir, **READING
         )
     except Exception as exc:  # whatever the hub's client raises
         raise DownloadFailed(source, "the hub did not give it", detail=str(exc)) from exc

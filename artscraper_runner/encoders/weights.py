@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -41,18 +41,30 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """Answer the tensors of a .safetensors or a .pth file, by key; no code in it is run.
 
     Raises:
-        UnusableModel: the file is damaged or holds something else than tensors.
+        UnusableModel: the file is damaged, or holds something else than tensors of finite numbers.
     """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except ModuleNotFoundError:
         raise  # the registry names the package to install
     except Exception as exc:  # the two readers raise a dozen kinds between them
         raise UnusableModel(path, "expected tensors", detail=str(exc)) from exc
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise UnusableModel(path, f"expected a dict of tensors, got {type(state).__name__}")
+    check_finite(path, state.values())
     return state
+
+
+def check_finite(path: Path, weights: Iterable[torch.Tensor]) -> None:
+    """Refuse the weights read from `path` when some are no numbers, or infinite.
+
+    Raises:
+        UnusableModel: some are.
+    """
+    if not all(tensor.isfinite().all() for tensor in weights):
+        raise UnusableModel(path, "expected finite weights, found others")

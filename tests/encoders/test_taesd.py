@@ -107,3 +107,10 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save(nn.Conv2d(1, 1, 1), tmp_path / "taesd.pth")
     with pytest.raises(UnusableModel, match="expected tensors"):
         load_encoder("taesd", models_dir=tmp_path)
+
+
+def test_a_file_of_another_member_is_refused(tmp_path: Path) -> None:
+    network = TaesdNetwork(latent_channels=32, pooled=True)
+    torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
+    with pytest.raises(UnusableModel, match=r"expected the 4 latent channels of taesd; found 32"):
+        load_encoder("taesd", models_dir=tmp_path)

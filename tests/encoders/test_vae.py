@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,33 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_download_wants_a_commit(source: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="40 hex digits"):
         load_encoder(f"vae:{source}", models_dir=tmp_path, allow_downloads=True)
+
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_what_was_fetched_once_is_found_when_downloads_are_off(
+    autoencoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the hub's client lays it out; nobody is asked."""
+    cache = tmp_path / "models--owner--name"
+    autoencoder.save_pretrained(cache / "snapshots" / REVISION)
+    source = f"vae:owner/name@{REVISION}"
+    assert load_encoder(source, models_dir=tmp_path).latent_channels == 6
+
+    def ask(*_: Any, **__: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("artscraper_runner.encoders.vae._fetch", ask)
+    assert load_encoder(source, models_dir=tmp_path, allow_downloads=True).stride == 4
+    other = source.replace("0123", "3210")
+    with pytest.raises(MissingModel, match=r"config\.json of an AutoencoderKL"):
+        load_encoder(other, models_dir=tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(autoencoder: Any, tmp_path: Path) -> None:
+    broken = copy.deepcopy(autoencoder)
+    broken.encoder.conv_in.weight.data[0] = float("nan")
+    broken.save_pretrained(tmp_path)
+    with pytest.raises(UnusableModel, match="expected finite weights"):
+        load_encoder(f"vae:{tmp_path}")

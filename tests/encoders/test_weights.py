@@ -40,3 +40,10 @@ def test_a_caller_reads_the_name_of_a_damaged_file_and_no_folder(name: str, tmp_
         read_state(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert caught.value.public == f"{name} is not usable: expected tensors"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    torch.save({"weight": torch.tensor([1.0, value])}, tmp_path / "a.pth")
+    with pytest.raises(UnusableModel, match="expected finite weights"):
+        read_state(tmp_path / "a.pth")

@@ -233,8 +233,13 @@ def test_the_bundled_encoder_is_asked_where_it_was_not_attacked(encoder, texture
         assert measured["unattacked"]["effect"]["plain"] > 0
 
 
-def test_a_damaged_encoder_that_nobody_asked_for_is_only_noted(textured, tmp_path):
-    (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
+@pytest.mark.parametrize("damage", ["bytes", "numbers"])
+def test_a_damaged_encoder_that_nobody_asked_for_is_only_noted(textured, tmp_path, damage):
+    state = TaesdNetwork(latent_channels=32, pooled=True).state_dict()
+    state["0.weight"][0] = float("nan")
+    torch.save(state, tmp_path / "taef2_encoder.pth")
+    if damage == "bytes":
+        (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
     stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
     layer = stage.apply(given).pixels
     for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
