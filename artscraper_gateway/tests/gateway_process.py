@@ -117,7 +117,7 @@ class GatewayProcess:
             self._process.stdout.close()
 
 
-def until(condition: Callable[[], Any], *, what: str, timeout_s: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], *, what: str, timeout_s: float = 180.0) -> Any:
     """Returns the first truthy answer of `condition`, which another process will make true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -66,5 +66,5 @@ def check_finite(path: Path, weights: Iterable[torch.Tensor]) -> None:
     Raises:
         UnusableModel: some are.
     """
-    if not all(tensor.isfinite().all() for tensor in weights):
+    if not all(tensor.float().isfinite().all() for tensor in weights):
         raise UnusableModel(path, "expected finite weights, found others")

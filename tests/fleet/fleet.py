@@ -140,7 +140,7 @@ class Fleet:
             job: Job = client.get(f"/v1/jobs/{job_id}").json()
             return job
 
-    def ended(self, job_id: str, *, timeout_s: float = 60) -> Job:
+    def ended(self, job_id: str, *, timeout_s: float = 180) -> Job:
         def state() -> Job | None:
             if self.replaces_dead:
                 self.replace_dead()
@@ -150,7 +150,7 @@ class Fleet:
         ended: Job = until(state, what=f"{job_id} ends: {self.logs()}", timeout_s=timeout_s)
         return ended
 
-    def entered(self, times: int = 1, *, timeout_s: float = 60) -> None:
+    def entered(self, times: int = 1, *, timeout_s: float = 180) -> None:
         mark = self.home / "gate-entered"
         until(
             lambda: mark.exists() and len(mark.read_text()) >= times,
