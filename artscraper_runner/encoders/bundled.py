@@ -61,15 +61,14 @@ class ResidualBlock(nn.Module):
 def _whole(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     """What the 1x1 convolution `layer` makes of the mean over each map, to be added to the maps.
 
-    In float32 a product of matrices, spread an axis at a time: the backward passes of oneDNN's
-    convolution of a single cell, and of spreading over both axes at once, add in an order that
-    changes from run to run. In bfloat16 they do not.
+    In float32 a product of matrices: the backward pass of oneDNN's convolution of a single cell
+    adds in an order that changes from run to run. In bfloat16 it does not.
     """
     if x.dtype != torch.float32:
         answer: torch.Tensor = layer(x.mean(dim=(2, 3), keepdim=True))
         return answer
     cells = functional.linear(x.mean(dim=(2, 3)), layer.weight.flatten(1), layer.bias)
-    return cells[..., None, None].expand(-1, -1, x.shape[2], 1)
+    return cells[..., None, None]
 
 
 class StudentNetwork(nn.Module):

@@ -80,7 +80,7 @@ def test_an_attack_through_it_moves_the_teacher_more_than_noise_does(
 
 
 def test_a_picture_has_the_same_gradient_each_time(gradients: Callable[..., set[bytes]]) -> None:
-    """In float32; a convolution of one cell, or spreading over two axes, would change it."""
+    """In float32, where a convolution of a single cell would change it."""
     block = bundled.ResidualBlock(128, sees_whole=True).requires_grad_(False)
     torch.nn.init.normal_(block.second.weight, std=0.1)
     block = block.to(memory_format=torch.channels_last)
