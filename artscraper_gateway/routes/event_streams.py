@@ -38,6 +38,7 @@ JobIds = Annotated[
     list[str], Query(alias="job", min_length=1, max_length=_AT_MOST, description="jobs' ids")
 ]
 Message = tuple[str, str]  # name and JSON
+_OVER: Message = ("", "")  # the web process stops
 
 
 @router.get(
@@ -100,6 +101,8 @@ class _Stream:
             try:
                 async with asyncio.timeout(_LOOK_S):
                     message = await self._messages.get()
+                if message == _OVER:
+                    return
                 yield _formatted(*message)
                 said_at = time.monotonic()
             except TimeoutError:
@@ -107,7 +110,7 @@ class _Stream:
             if time.monotonic() - looked_at < _LOOK_S:
                 continue
             looked_at = time.monotonic()
-            if self.used.watch.is_over or await self.request.is_disconnected():
+            if await self.request.is_disconnected():
                 return
             await run_sync(self._tell_places)
             if looked_at - said_at > _KEEP_ALIVE_S:
@@ -134,8 +137,8 @@ class _Stream:
         self._places = now
 
     async def _tell(self, follower: Follower) -> None:
-        """Passes on what happens to one job until its end."""
-        while True:
+        """Passes on what happens to one job until its end, or that of the web process."""
+        while not self.used.watch.is_over:
             try:
                 news = await follower.next_events(_KEEP_ALIVE_S)
             except LookupError:
@@ -147,6 +150,7 @@ class _Stream:
                 self._messages.put_nowait((event.kind, data))
                 if event.is_last:
                     return
+        self._messages.put_nowait(_OVER)
 
 
 def _formatted(event: str, data: str, retry: int | None = None) -> bytes:
