@@ -277,18 +277,23 @@ def test_who_waits_when_the_server_stops_is_answered_with_how_the_job_stands(
         url, prefer = f"/v1/jobs/{job_id}", {"Prefer": "wait=50"}
         asked = pool.submit(client.get, url, params={"wait": 50})
         sent = pool.submit(client.post, "/v1/jobs", files=files, headers=prefer)
-        streams = [
-            pool.submit(lambda: list(messages(client.get(f"{url}/events")))),
-            pool.submit(lambda: list(messages(client.get("/v1/events", params={"job": job_id})))),
-        ]
+        heard: list[list[str]] = [[], []]
+
+        def listen(path: str, names: list[str]) -> None:
+            with client.stream("GET", path) as answer:
+                names.extend(name for name, *_ in messages(answer))
+
+        paths = (f"{url}/events", f"/v1/events?job={job_id}")
+        streams = [pool.submit(listen, *each) for each in zip(paths, heard, strict=True)]
         until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 2, what="both were accepted")
-        until(lambda: connected(gateway) >= 5, what="all of them wait")
+        until(lambda: connected(gateway) >= 5 and all(heard), what="all of them wait")
         gateway.stop()
         for waiting in (asked, sent):
             answer = waiting.result(timeout=10)
             assert (answer.status_code, answer.json()["status"]) == (200, "queued")
         for stream in streams:
-            assert [name for name, *_ in stream.result(timeout=10)] == ["snapshot"]
+            stream.result(timeout=10)
+        assert heard == [["snapshot"], ["snapshot"]]
     assert "Traceback" not in gateway.log() and "ERROR" not in gateway.log()
 
 
