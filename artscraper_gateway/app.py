@@ -157,7 +157,7 @@ def _gateway(
         deliveries=DeliveryLog(engine),
         keyring=Keyring(KeyStore(engine)),
         reader=WatermarkReader(config.picture_limits, PictureProcesses(slots)),
-        previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64)),
+        previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64, timeout_s=60)),
         storage=storage,
         recorder=recorder,
         readiness=Readiness(config, engine),
