@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from email.utils import formatdate
 from pathlib import Path
+from typing import BinaryIO
 
 from fastapi import Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.content_tags import content_tag
 from artscraper_gateway.errors import NotFound, UnsatisfiableRange
 
 _ONE_RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
+_CHUNK_BYTES = 1 << 17
 
 
 def serve_file(
@@ -25,6 +29,7 @@ def serve_file(
 ) -> Response:
     """Returns the file at `path`, the part of it that is asked for, or 304. Blocks.
 
+    The file is open before the answer begins: deleted meanwhile, it is still sent whole.
     Ranges other than a single one are ignored, as RFC 9110 allows.
 
     Raises:
@@ -34,25 +39,29 @@ def serve_file(
     try:
         found = path.stat()
         tag = content_tag(path, found)
+        shown = {**_headers(found, tag, filename), **(headers or {})}
+        if _is_known(", ".join(request.headers.getlist("if-none-match")), tag):
+            return Response(status_code=304, headers=shown)
+        status, part = 200, range(found.st_size)
+        if (asked := _asked_part(request, tag, found.st_size)) is not None:
+            status, part = 206, asked
+            shown["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{found.st_size}"
+        shown["Content-Length"] = str(len(part))
+        chunks = iter(()) if request.method == "HEAD" else _read(path.open("rb"), part)
     except FileNotFoundError as error:
         raise NotFound("The job is being deleted.") from error
-    shown = {
-        "ETag": tag,
-        "X-Content-Type-Options": "nosniff",
+    return StreamingResponse(chunks, status, shown, media_type)
+
+
+def _headers(found: os.stat_result, tag: str, filename: str) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",  # may be kept, but the job may have been deleted
-        **(headers or {}),
+        "Content-Disposition": f'inline; filename="{filename}"',
+        "ETag": tag,
+        "Last-Modified": formatdate(found.st_mtime, usegmt=True),
+        "X-Content-Type-Options": "nosniff",
     }
-    if _is_known(", ".join(request.headers.getlist("if-none-match")), tag):
-        return Response(status_code=304, headers=shown)
-    _settle_range(request, tag, found.st_size)
-    return FileResponse(
-        path,
-        media_type=media_type,
-        filename=filename,
-        content_disposition_type="inline",
-        headers=shown,
-        stat_result=found,
-    )
 
 
 def _is_known(if_none_match: str, tag: str) -> bool:
@@ -61,29 +70,32 @@ def _is_known(if_none_match: str, tag: str) -> bool:
     return "*" in tags or tag in tags
 
 
-def _settle_range(request: Request, tag: str, size: int) -> None:
-    """Refuses a range that cannot be served; takes out what is to be ignored.
-
-    FileResponse looks at the header itself, and answers in plain text what it does not like.
-    """
-    asked = request.headers.get("range")
-    if asked is None:
-        return
-    match = _ONE_RANGE.fullmatch(asked)
-    same_file = request.headers.get("if-range", tag) == tag
-    if match is None or not same_file or _is_backwards(match):
-        scope = request.scope
-        scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != b"range"]
-        return
-    first, _, last_bytes = match.groups()
-    begins = int(first) if first else size - int(last_bytes)
+def _asked_part(request: Request, tag: str, size: int) -> range | None:
+    """Which of the file's `size` bytes are asked for; None where no part can be meant."""
+    match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
+    if match is None or request.headers.get("if-range", tag) != tag:
+        return None
+    first, last, last_bytes = match.groups()
+    begins = int(first) if first else max(0, size - int(last_bytes))
+    ends = min(int(last) + 1, size) if last else size
+    if last and int(last) < begins:
+        return None
     if begins >= size:
         raise UnsatisfiableRange(
             f"The file has {size} bytes; the range begins behind its end.",
             headers={"Content-Range": f"bytes */{size}"},
         )
+    return range(begins, ends)
 
 
-def _is_backwards(match: re.Match[str]) -> bool:
-    first, last, _ = match.groups()
-    return bool(first and last and int(last) < int(first))
+def _read(file: BinaryIO, part: range) -> Iterator[bytes]:
+    """The bytes of `part` in chunks. Closes the file, at the end or when it is given up."""
+    with file:
+        file.seek(part.start)
+        left = len(part)
+        while left > 0:
+            chunk = file.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise OSError(f"{file.name} is shorter than it was")
+            left -= len(chunk)
+            yield chunk

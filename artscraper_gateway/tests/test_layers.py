@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -15,9 +16,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from fastapi import Request
+from fastapi.responses import StreamingResponse
 from PIL import Image
 
 from artscraper_gateway.archive import stream_zip
+from artscraper_gateway.errors import NotFound
+from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 
@@ -51,7 +56,13 @@ def test_the_tag_is_the_files_sha256_and_makes_a_304(
 
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
-    [("bytes=0-99", 0, 99), ("bytes=100-", 100, None), ("bytes=-7", -7, None)],
+    [
+        ("bytes=0-99", 0, 99),
+        ("bytes=100-", 100, None),
+        ("bytes=0-", 0, None),
+        ("bytes=9-99999999", 9, None),
+        ("bytes=-7", -7, None),
+    ],
 )
 def test_a_part_of_the_file(
     client: httpx.Client, layer: tuple[str, bytes], asked: str, first: int, last: int | None
@@ -95,6 +106,30 @@ def test_a_range_of_another_kind_is_ignored(
     url, content = layer
     answer = client.get(url, headers={"Range": asked})
     assert (answer.status_code, answer.content) == (200, content)
+
+
+def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole(tmp_path: Path) -> None:
+    path = tmp_path / "final.png"
+    path.write_bytes(content := bytes(range(256)) * 2048)
+    answer = serve_file(
+        Request({"type": "http", "method": "GET", "headers": []}),
+        path,
+        media_type="image/png",
+        filename="final.png",
+    )
+    path.unlink()
+
+    async def read() -> bytes:
+        assert isinstance(answer, StreamingResponse)
+        return b"".join([bytes(chunk) async for chunk in answer.body_iterator])  # type: ignore[arg-type]
+
+    assert asyncio.run(read()) == content
+
+
+def test_a_file_that_is_gone_is_not_found(tmp_path: Path) -> None:
+    request = Request({"type": "http", "method": "GET", "headers": []})
+    with pytest.raises(NotFound):
+        serve_file(request, tmp_path / "gone.png", media_type="image/png", filename="gone.png")
 
 
 @pytest.mark.parametrize(
