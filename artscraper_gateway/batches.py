@@ -7,13 +7,13 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 
 from artscraper_gateway.database import batches, jobs, reading
@@ -21,6 +21,7 @@ from artscraper_gateway.errors import (
     ForbiddenAddress,
     GatewayError,
     InvalidRequest,
+    NotFound,
     StorageFailed,
 )
 from artscraper_gateway.figures import REJECTIONS
@@ -66,8 +67,8 @@ class Batches:
     submission: Submission
     _downloads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_DOWNLOADS_AT_ONCE))
 
-    async def accept(self, offers: Sequence[Offer], terms: Terms, *, key: str | None) -> str:
-        """Stages the pictures and returns the id of their batch, or of that of the same key.
+    async def accept(self, offers: Sequence[Offer], terms: Terms, *, key: str | None) -> Batch:
+        """Stages the pictures and returns their batch, or that of the same key.
 
         Pictures that are refused are listed with the batch.
 
@@ -79,9 +80,9 @@ class Batches:
         requests = [self._request(index, offer) for index, offer in enumerate(offers)]
         answer = await submission.find_answer("batch", offers, terms, key)
         if answer is not None:
-            return answer
+            return await run_sync(self._again, answer)
         ids = [uuid.uuid4().hex for _ in offers]
-        taken: str | None = None
+        taken: Batch | None = None
         batch_id = uuid.uuid4().hex
         try:
             stage = [
@@ -96,9 +97,9 @@ class Batches:
         except ExceptionGroup as error:
             raise error.exceptions[0] from error
         finally:
-            if taken != batch_id:
-                with suppress(asyncio.CancelledError):
-                    await run_sync(self._discard, batch_id, ids)
+            if taken is None or taken.id != batch_id:
+                with CancelScope(shield=True):
+                    await run_sync(self._discard, ids)
         return taken
 
     def find(self, batch_id: str) -> Batch | None:
@@ -133,9 +134,10 @@ class Batches:
         self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms
     ) -> NewJob | GatewayError:
         try:
-            async with self.submission.folder(job_id):
-                async with self._downloads:
-                    await self.submission.fetch(offer, job_id)
+            # The folder comes last, so that it is not old by the time that the picture does.
+            turn = self._downloads if offer.is_fetched else nullcontext()
+            async with turn, self.submission.folder(job_id):
+                await self.submission.fetch(offer, job_id)
                 stage = partial(self.submission.stage, offer, request, job_id, terms)
                 return await run_sync(stage, limiter=self.submission.threads)
         except StorageFailed:
@@ -151,7 +153,7 @@ class Batches:
         outcomes: list[NewJob | GatewayError],
         terms: Terms,
         key: str | None,
-    ) -> str:
+    ) -> Batch:
         new, refused = [], []
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, GatewayError):
@@ -164,16 +166,19 @@ class Batches:
         for each in new:
             self.submission.keep(each)
         batch = NewBatch(batch_id, time.time(), refused)
-        taken = self.submission.queue.submit_batch(batch, new, terms, asked=asked)
-        for each in new if taken == batch_id else ():
+        added = self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+        if isinstance(added, str):
+            return self._again(added)
+        for each in new:
             self.submission.tell_accepted(each)
-        return taken
+        return Batch(**vars(batch), owner=terms.owner, jobs=added)
 
-    def _discard(self, batch_id: str, ids: list[str]) -> None:
-        """Removes what was staged, unless the batch was accepted a moment before the request fell.
+    def _again(self, batch_id: str) -> Batch:
+        found = self.find(batch_id)
+        if found is None:
+            raise NotFound("The batch of this Idempotency-Key was deleted meanwhile.")
+        return found
 
-        Both or neither: the batch's row is written with those of its jobs.
-        """
-        if self.find(batch_id) is None:
-            for job_id in ids:
-                self.submission.discard(job_id)
+    def _discard(self, ids: list[str]) -> None:
+        for job_id in ids:
+            self.submission.discard_unless_accepted(job_id)

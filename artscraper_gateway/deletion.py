@@ -45,20 +45,14 @@ class Deletion:
 
     def delete(self, job_id: str) -> bool:
         """Deletes the job; False when there was none. Blocks while its worker lets go."""
-        try:
-            was_there = self.store.mark_deleting(job_id)
-        except sa.exc.OperationalError as error:
-            if not is_full(error) or not self._make_room(job_id):
-                raise
-            was_there = self.store.mark_deleting(job_id)
-        if not was_there:
-            return False
-        self._complete(job_id)
-        return True
+        was_there = self._mark(job_id)
+        if was_there:
+            self._complete(job_id)
+        return was_there
 
     def delete_all(self, job_ids: Sequence[str]) -> None:
         """Deletes the jobs as `delete` does; all are marked first, so that none of them begins."""
-        for job_id in [each for each in job_ids if self.store.mark_deleting(each)]:
+        for job_id in [each for each in job_ids if self._mark(each)]:
             self._complete(job_id)
 
     async def keep_tidy(self, stopping: asyncio.Event) -> None:
@@ -85,9 +79,21 @@ class Deletion:
             if folder.name in known:
                 continue
             try:
-                shutil.rmtree(folder)
+                if folder in left and is_job_id(folder.name):
+                    self.storage.remove(folder.name)
+                else:
+                    shutil.rmtree(folder)
             except OSError:
                 _log.exception("a folder of a job that is no more could not be removed")
+
+    def _mark(self, job_id: str) -> bool:
+        """Hides the job, on a full disk behind its files; False when there is none."""
+        try:
+            return self.store.mark_deleting(job_id)
+        except sa.exc.OperationalError as error:
+            if not is_full(error) or not self._make_room(job_id):
+                raise
+            return self.store.mark_deleting(job_id)
 
     def _make_room(self, job_id: str) -> bool:
         """Removes the files of a finished job before it is marked; False when there is none."""

@@ -107,7 +107,7 @@ def _moment(seconds: float) -> str:
 
 
 class DeliveryLog:
-    """Reads and writes deliveries. Every method is one transaction."""
+    """Reads and writes deliveries, each change in one transaction with what goes with it."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine

@@ -58,8 +58,9 @@ class JobFolders:
 
     def disk_bytes(self, worker: str) -> int:
         """Returns how many bytes stay of the job when the results of `worker` are published."""
+        fetched = self.running / "input"  # from object storage; else the picture lies in the intake
         total = 0
-        for folder in (self.intake, self.running / "input", self.of_worker(worker)[0]):
+        for folder in (fetched if fetched.is_dir() else self.intake, self.of_worker(worker)[0]):
             for place, _, names in os.walk(folder):
                 for name in names:
                     with suppress(FileNotFoundError):

@@ -25,7 +25,7 @@ from artscraper_gateway.database import batches, jobs
 from artscraper_gateway.errors import InvalidRequest, QueueFull, StorageFailed
 from artscraper_gateway.idempotency import IdempotencyClaim, claim
 from artscraper_gateway.job_listing import ShownJob
-from artscraper_gateway.job_records import NewJob
+from artscraper_gateway.job_records import Job, NewJob
 from artscraper_gateway.store import JobStore
 from artscraper_runner import needs_network
 
@@ -150,10 +150,10 @@ class JobQueue:
         terms: Terms,
         *,
         asked: IdempotencyClaim | None = None,
-    ) -> str:
+    ) -> list[Job] | str:
         """Adds a batch with all its jobs, or nothing; raises as `submit`.
 
-        Returns the batch's id, or that of the one that the idempotency key led to before.
+        Returns the jobs, or the id of the batch that the idempotency key led to before.
 
         Raises:
             InvalidRequest: it has more jobs than may wait, so that there is never room.
@@ -164,12 +164,11 @@ class JobQueue:
                 return before
             terms.check_size(len(new))
             connection.execute(sa.insert(batches), {**vars(batch), "owner": terms.owner})
+            added = [self._store.add(connection, each) for each in new]
             for each in new:
-                self._store.add(connection, each)
                 self._enqueue(connection, each)
-            if new:
-                self._check_room(connection, new, terms)
-        return batch.id
+            self._check_room(connection, new, terms)
+        return added
 
     def knows(self, job_id: str) -> bool:
         """Whether the job was accepted."""

@@ -12,11 +12,12 @@ its results were asked for, its files stand in a folder of this machine, too.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,12 @@ class ObjectStorage:
         object.__setattr__(self, "_root", root)
 
     def keep_input(self, job_id: str) -> None:
-        """Sends the staged picture, and removes it here."""
-        folders = self._folders(job_id)
-        self._send(folders.input, self._of_job(job_id, "input"), {})
-        shutil.rmtree(folders.intake)
+        """Sends the staged picture; it stays here too, as what tells tidying of the objects."""
+        self._send(self._folders(job_id).input, self._of_job(job_id, "input"), {})
+
+    def end_staging(self, job_id: str) -> None:
+        """Removes what was sent."""
+        shutil.rmtree(self._folders(job_id).intake, ignore_errors=True)
 
     def fetch_input(self, job_id: str) -> Path:
         """Fetches the staged picture into the folder of the running job."""
@@ -81,12 +84,8 @@ class ObjectStorage:
         return folder
 
     def received(self, job_id: str) -> Path:
-        """Fetches it into a folder of those that were asked for last."""
-        folder = self._received(job_id)
-        if not folder.is_dir():
-            self._fetch_folder(self._of_job(job_id, "input"), folder)
-            self._forget_oldest(folder.parent)
-        return folder
+        """Fetches it once, and keeps those that were asked for last."""
+        return self._cached(self._of_job(job_id, "input"), self._received(job_id))
 
     def shown_input(self, job_id: str, name: str) -> str:
         """Returns the picture's URL."""
@@ -124,13 +123,7 @@ class ObjectStorage:
 
     def output(self, job_id: str) -> Path:
         """Fetches the results once, and keeps those that were asked for last."""
-        folder = self._folders(job_id).output
-        if folder.is_dir():
-            os.utime(folder)
-            return folder
-        self._fetch_folder(f"{self._root}/{job_id}", folder)
-        self._forget_oldest(folder.parent)
-        return folder
+        return self._cached(f"{self._root}/{job_id}", self._folders(job_id).output)
 
     def shown_output(self, job_id: str) -> str:
         """Returns the URL that the names of the results begin with."""
@@ -155,12 +148,12 @@ class ObjectStorage:
         self._remove(self._of_job(job_id, "workers"))
 
     def remove(self, job_id: str) -> None:
-        """Removes all objects of the job, and its folders here."""
+        """Removes all objects of the job, and behind them its folders here."""
+        self._remove(f"{self._root}/{job_id}")
+        self._remove(f"{self._root}/.jobs/{job_id}")
         self._folders(job_id).remove()
         for copy in (self._received(job_id), self.previews(job_id)):
             shutil.rmtree(copy, ignore_errors=True)
-        self._remove(f"{self._root}/{job_id}")
-        self._remove(f"{self._root}/.jobs/{job_id}")
 
     def _folders(self, job_id: str) -> JobFolders:
         return JobFolders.of(job_id, self.config)
@@ -194,6 +187,8 @@ class ObjectStorage:
         try:
             half.mkdir(parents=True)
             self._fetch(place, half)
+            if not any(half.iterdir()):
+                raise FileNotFoundError(errno.ENOENT, "object storage has nothing of it", place)
             half.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another thread was quicker
@@ -201,10 +196,14 @@ class ObjectStorage:
         finally:
             shutil.rmtree(half, ignore_errors=True)
 
-    def _forget_oldest(self, cache: Path) -> None:
-        cached = [path for path in cache.iterdir() if not path.name.startswith(".")]
-        for path in sorted(cached, key=lambda path: path.stat().st_mtime)[:-_CACHED_JOBS]:
-            shutil.rmtree(path, ignore_errors=True)
+    def _cached(self, place: str, folder: Path) -> Path:
+        """Returns the folder, fetched unless it is here; the latest of its kind stay."""
+        try:
+            os.utime(folder)
+        except FileNotFoundError:
+            self._fetch_folder(place, folder)
+            _forget_oldest(folder.parent)
+        return folder
 
     def _remove(self, place: str) -> None:
         with self._reached():
@@ -220,3 +219,14 @@ class ObjectStorage:
             raise
         except Exception as error:
             raise OSError(5, f"object storage failed ({type(error).__name__})") from error
+
+
+def _forget_oldest(cache: Path) -> None:
+    """Other threads fetch and forget at the same time."""
+    cached = []
+    for path in cache.iterdir():
+        with suppress(FileNotFoundError):
+            if not path.name.startswith("."):
+                cached.append((path.stat().st_mtime, path))
+    for _, path in sorted(cached)[:-_CACHED_JOBS]:
+        shutil.rmtree(path, ignore_errors=True)

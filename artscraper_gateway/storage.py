@@ -27,7 +27,10 @@ class Storage(Protocol):
     """What keeps the files of jobs where web processes and workers find them."""
 
     def keep_input(self, job_id: str) -> None:
-        """Makes the staged picture reachable for workers. Raises OSError."""
+        """Makes the staged picture reachable for workers, before its job is added."""
+
+    def end_staging(self, job_id: str) -> None:
+        """Removes what is needed only until the job is added."""
 
     def fetch_input(self, job_id: str) -> Path:
         """Returns the folder on this machine with the staged picture."""
@@ -87,6 +90,9 @@ class SharedFolder:
 
     def keep_input(self, job_id: str) -> None:
         """It stands where everybody looks."""
+
+    def end_staging(self, job_id: str) -> None:
+        """The staged picture is the job's own."""
 
     def fetch_input(self, job_id: str) -> Path:
         """Returns where it was staged."""

@@ -32,7 +32,9 @@ _IDS_AT_ONCE = 500
 
 
 class JobStore:
-    """Reads and writes job rows. Every method is one transaction and safe to repeat."""
+    """Reads and writes job rows. Every method is one transaction, and but for `add_disk_bytes` safe
+    to repeat.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
+from sqlalchemy.exc import SQLAlchemyError
 
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
@@ -162,15 +163,22 @@ class Submission:
         try:
             yield
         except BaseException:
-            # A request that is cut off at shutdown may have been accepted a moment before.
-            if not self.queue.knows(job_id):
-                self.discard(job_id)
+            with CancelScope(shield=True):
+                await run_sync(self.discard_unless_accepted, job_id)
             raise
 
-    def discard(self, job_id: str) -> None:
-        """Removes the files of a job that will not be added."""
-        with suppress(OSError):
-            self.storage.remove(job_id)
+    def discard_unless_accepted(self, job_id: str) -> None:
+        """Removes the files of a job that was not added; what cannot be, tidying does later.
+
+        A request that is cut off at shutdown may have been accepted a moment before. Blocks.
+        """
+        try:
+            if not self.queue.knows(job_id):
+                self.storage.remove(job_id)
+        except (OSError, SQLAlchemyError) as error:
+            _log.warning("files that came for no job stay for now: %s", error)
+            with suppress(OSError):  # by its folder tidying finds what is kept elsewhere
+                JobFolders.of(job_id, self.config).intake.mkdir(parents=True, exist_ok=True)
 
     def keep(self, new: NewJob) -> None:
         """Makes the staged picture reachable for workers, before the job is added. Blocks.
@@ -184,7 +192,8 @@ class Submission:
             raise StorageFailed("The picture could not be stored; try again later.") from error
 
     def tell_accepted(self, new: NewJob) -> None:
-        """Counts and logs a job that was added."""
+        """Counts and logs a job that was added, and removes what only its staging needed."""
+        self.storage.end_staging(new.id)
         self.recorder.count(JOBS_ACCEPTED)
         with about(job_id=new.id):
             _log.info("accepted, for the queue %s", new.queue)
@@ -213,7 +222,7 @@ class Submission:
         self.keep(new)
         accepted = self.queue.submit(new, terms, asked=asked)
         if isinstance(accepted, str):
-            self.discard(job_id)
+            self.discard_unless_accepted(job_id)
             return self._again(accepted)
         self.tell_accepted(new)
         return accepted

@@ -40,15 +40,18 @@ async def submit_batch(request: Request, response: Response, used: Submitter) ->
     """
     key = checked_key(request.headers.get("idempotency-key"))
     async with offered_batch(request, used.config) as offers:
-        batch_id = await used.batches.accept(offers, used.terms, key=key)
-    response.headers["Location"] = request.url_for("get_batch", batch_id=batch_id).path
-    return await run_sync(get_batch, batch_id, used)
+        batch = await used.batches.accept(offers, used.terms, key=key)
+    response.headers["Location"] = request.url_for("get_batch", batch_id=batch.id).path
+    return _state(batch, used)
 
 
 @router.get("/{batch_id}", responses=problems(NotFound))
 def get_batch(batch_id: str, used: Reader) -> BatchState:
     """Returns how the batch and each of its jobs stand."""
-    batch = _batch(batch_id, used)
+    return _state(_batch(batch_id, used), used)
+
+
+def _state(batch: Batch, used: Gateway) -> BatchState:
     counts = Counter(job.status for job in batch.jobs)
     return BatchState(
         batch_id=batch.id,

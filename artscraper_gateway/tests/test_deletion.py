@@ -92,6 +92,16 @@ def test_a_finished_job_makes_room_for_its_own_deletion(
     assert home.left() == []
 
 
+def test_a_batch_can_be_deleted_when_there_is_no_room_to_say_so(
+    home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [home.add(number) for number in (1, 2)]
+    mark = failing_once(home.store.mark_deleting, full)
+    monkeypatch.setattr(home.store, "mark_deleting", mark)
+    home.retention.deletion.delete_all(jobs)
+    assert home.left() == []
+
+
 def test_an_open_job_keeps_its_files_while_its_deletion_cannot_be_recorded(
     home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
 ) -> None:

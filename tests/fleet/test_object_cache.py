@@ -1,0 +1,125 @@
+"""What a machine keeps of object storage, and what goes when an upload comes to nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from artscraper_gateway import object_storage
+from artscraper_gateway.config import GatewayConfig
+from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.object_storage import ObjectStorage
+from artscraper_gateway.submission import Submission
+from artscraper_gateway.tests.test_retention import House
+
+IDS = [f"{number:032x}" for number in range(60)]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[ObjectStorage]:
+    config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=f"memory://{tmp_path.name}")
+    made = ObjectStorage(config)
+    yield made
+    if made._files.exists(made._root):
+        made._files.rm(made._root, recursive=True)
+
+
+def keep(storage: ObjectStorage, job_id: str) -> None:
+    storage._files.pipe(f"{storage._root}/{job_id}/summary.json", b"{}")
+
+
+def test_many_may_ask_while_the_oldest_are_forgotten(
+    storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_storage, "_CACHED_JOBS", 5)
+    for job_id in IDS:
+        keep(storage, job_id)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(storage.output, IDS * 3))
+    assert [folder.name for folder in found] == IDS * 3
+    cached = [path for path in found[0].parent.iterdir() if not path.name.startswith(".")]
+    assert len(cached) <= 5 + 8
+
+
+def test_uploads_that_were_asked_for_last_stay(
+    storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_storage, "_CACHED_JOBS", 2)
+    for job_id in IDS[:3]:
+        storage._files.pipe(f"{storage._root}/.jobs/{job_id}/input/image.png", b"picture")
+    first, second = storage.received(IDS[0]), storage.received(IDS[1])
+    os.utime(first, (1000, 1000))
+    os.utime(second, (2000, 2000))
+    assert storage.received(IDS[0]) == first
+    storage.received(IDS[2])
+    assert (first / "image.png").read_bytes() == b"picture" and not second.exists()
+
+
+def test_nothing_is_no_empty_folder(storage: ObjectStorage) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.output(IDS[0])
+    keep(storage, IDS[0])
+    assert (storage.output(IDS[0]) / "summary.json").exists(), "it is asked for again"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.queue.close()
+    made.engine.dispose()
+
+
+def staged(storage: ObjectStorage, job_id: str) -> None:
+    folder = JobFolders.of(job_id, storage.config).input
+    folder.mkdir(parents=True)
+    (folder / "image.png").write_bytes(b"picture")
+    storage.keep_input(job_id)
+    assert storage._files.find(storage._root)
+
+
+@pytest.mark.parametrize("broken", ["database", "storage", "the process"])
+def test_an_upload_that_became_no_job_leaves_no_object(
+    storage: ObjectStorage, house: House, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    used: Any = None
+    submission = Submission(storage.config, house.queue, used, storage, used, used, used)
+    staged(storage, IDS[0])
+
+    def fail(*_: object) -> None:
+        raise sa.exc.OperationalError("select", None, Exception("away"))
+
+    def unreachable(*_: object) -> None:
+        raise OSError(5, "object storage failed")
+
+    with monkeypatch.context() as patch:
+        if broken == "database":
+            patch.setattr(house.store, "exists", fail)
+        if broken == "storage":
+            patch.setattr(type(storage), "_remove", unreachable)
+        if broken != "the process":
+            submission.discard_unless_accepted(IDS[0])
+    folder = JobFolders.of(IDS[0], storage.config).intake
+    os.utime(folder, (1000, 1000))
+    Deletion(storage.config, house.store, house.queue, storage).finish_interrupted()
+    assert storage._files.find(storage._root) == [] and not folder.exists()
+
+
+def test_what_was_accepted_keeps_its_object(storage: ObjectStorage, house: House) -> None:
+    house.add(0)
+    staged(storage, IDS[0])
+    used: Any = None
+    submission = Submission(storage.config, house.queue, used, storage, used, used, used)
+    submission.discard_unless_accepted(IDS[0])
+    storage.end_staging(IDS[0])
+    assert not JobFolders.of(IDS[0], storage.config).intake.exists()
+    Deletion(storage.config, house.store, house.queue, storage).finish_interrupted()
+    assert len(storage._files.find(storage._root)) == 1
+    assert (storage.fetch_input(IDS[0]) / "image.png").read_bytes() == b"picture"
