@@ -189,11 +189,14 @@ class TooBusy(GatewayError):
 
 
 class StorageFailed(GatewayError):
-    """The disk would not take the picture or the job; nothing was accepted."""
+    """The disk, object storage or the database did not take or give what was asked for."""
 
     status = 503
     code = "storage-failed"
-    title = "The gateway cannot store the picture"
+    title = "The gateway's storage failed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
 
 
 class Draining(GatewayError):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from artscraper_gateway.api_keys import Keyring
 from artscraper_gateway.batches import Batches
@@ -20,7 +24,7 @@ from artscraper_gateway.job_watch import JobWatch
 from artscraper_gateway.previews import Previews
 from artscraper_gateway.readiness import Readiness
 from artscraper_gateway.schemas import JobState
-from artscraper_gateway.storage import Storage
+from artscraper_gateway.storage import SUMMARY, Storage
 from artscraper_gateway.store import JobStore
 from artscraper_gateway.submission import Submission
 from artscraper_gateway.watermark_reader import WatermarkReader
@@ -105,3 +109,28 @@ class Gateway:
                 f"The job is {job.status}; ask again in a moment.", headers={"Retry-After": "1"}
             )
         return job
+
+    def results(self, job: Job) -> Path:
+        """Returns the folder on this machine with what the finished job produced, whole. Blocks.
+
+        Raises:
+            NotFound: it is gone from where it is kept.
+        """
+        with suppress(FileNotFoundError):
+            folder = self.storage.output(job.id)
+            if (folder / SUMMARY).is_file():
+                return folder
+        raise NotFound("The job's results are no longer on the server's disk.")
+
+    def summary(self, job: Job) -> dict[str, Any]:
+        """Returns the summary of what the finished job produced; raises as `results`."""
+        return read_json(self.results(job) / SUMMARY)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns what the file holds. Raises NotFound when it is gone."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound("The job's results are no longer on the server's disk.") from error
+    return content

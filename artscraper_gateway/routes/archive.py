@@ -10,16 +10,12 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.archive import stream_zip
-from artscraper_gateway.errors import (
-    JobFailed,
-    NotFound,
-    NotReady,
-)
+from artscraper_gateway.errors import NotFound
 from artscraper_gateway.job_records import Job
 from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.openapi import ARCHIVE
-from artscraper_gateway.routes.problem_docs import problems
+from artscraper_gateway.routes.problem_docs import RESULTS, problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 
@@ -27,19 +23,22 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 @router.get(
     "/{job_id}/archive.zip",
     response_class=StreamingResponse,
-    responses={**ARCHIVE, **problems(NotFound, NotReady, JobFailed)},
+    responses={**ARCHIVE, **problems(*RESULTS)},
 )
 def get_archive(job_id: str, used: Reader) -> StreamingResponse:
     """Returns summary.json, analysis.json, all layers and all masks, streamed."""
     job = used.finished_job(job_id)
-    used.storage.output(job.id)  # what keeps it from being fetched is told before it begins
+    used.results(job)  # what keeps it from being fetched is told before it begins
     return zip_response(used, [("", job)], filename=f"{job.id}.zip")
 
 
 def _folders(used: Gateway, jobs: Iterable[tuple[str, Job]]) -> Iterator[tuple[str, Path]]:
     """Yields each job's folder when it is its turn; looks for the job again behind its files."""
     for name, job in jobs:
-        yield name, used.storage.output(job.id)
+        try:
+            yield name, used.results(job)
+        except NotFound as error:
+            raise FileNotFoundError(errno.ENOENT, error.detail, job.id) from error
         if used.store.find(job.id) is None:
             raise FileNotFoundError(errno.ENOENT, "the job was deleted meanwhile", job.id)
 

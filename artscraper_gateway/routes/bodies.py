@@ -85,8 +85,19 @@ def _is_form(request: Request) -> bool:
     return media_type == "multipart/form-data"
 
 
+def _sent(form: FormData, name: str) -> list[UploadFile | str]:
+    """Returns what a field holds; nothing for one that was left empty, as browsers send it."""
+    return [each for each in form.getlist(name) if not _is_empty(each)]
+
+
+def _is_empty(value: UploadFile | str) -> bool:
+    if isinstance(value, UploadFile):
+        return not value.filename and not value.size
+    return value == ""
+
+
 def _pictures(form: FormData) -> list[UploadFile]:
-    found = form.getlist("file")
+    found = _sent(form, "file")
     uploads = [each for each in found if isinstance(each, UploadFile)]
     if len(uploads) < len(found):
         raise InvalidRequest("file: expected pictures in this form field, found text as well")
@@ -94,11 +105,15 @@ def _pictures(form: FormData) -> list[UploadFile]:
 
 
 def _targets(form: FormData, limit: int) -> dict[str, UploadedPicture]:
-    return {
-        name: UploadedPicture(sent, max_bytes=limit)
-        for name in _TARGETS
-        if isinstance(sent := form.get(name), UploadFile)
-    }
+    targets = {}
+    for name in _TARGETS:
+        sent = _sent(form, name)
+        for each in sent:
+            if isinstance(each, UploadFile):
+                if len(sent) > 1:
+                    raise InvalidRequest(f"{name}: expected one picture, found {len(sent)} values")
+                targets[name] = UploadedPicture(each, max_bytes=limit)
+    return targets
 
 
 def _uploaded(
@@ -138,17 +153,16 @@ def _named(asked: JobByReference, config: GatewayConfig) -> Offer:
 
 
 def _form_options(form: FormData) -> JobOptions:
-    """A field that is left empty, as browsers send it, means its default."""
+    """A field that is left empty means its default."""
     fields: dict[str, Any] = {}
     for name in set(form) - {"file"}:
-        values = form.getlist(name)
-        if name in _TARGETS and isinstance(values[0], UploadFile):
-            continue
+        values = _sent(form, name)
         if any(isinstance(value, UploadFile) for value in values):
+            if name in _TARGETS:
+                continue
             raise InvalidRequest(f"{name[:80]}: expected text, found a file")
-        text = ",".join(str(value) for value in values)
-        if text:
-            fields[name] = text
+        if values:
+            fields[name] = ",".join(str(value) for value in values)
     options: JobOptions = _validated(JobOptions.model_validate, fields)
     return options
 

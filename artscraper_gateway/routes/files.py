@@ -49,7 +49,7 @@ def serve_file(
         shown["Content-Length"] = str(len(part))
         chunks = iter(()) if request.method == "HEAD" else _read(path.open("rb"), part)
     except FileNotFoundError as error:
-        raise NotFound("The job is being deleted.") from error
+        raise NotFound("The picture is no longer on the server's disk.") from error
     return StreamingResponse(chunks, status, shown, media_type)
 
 

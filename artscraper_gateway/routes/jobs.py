@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
@@ -14,20 +12,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from artscraper_gateway.errors import (
     GatewayError,
     InvalidRequest,
-    JobFailed,
     NotFound,
-    NotReady,
     TooBusy,
 )
 from artscraper_gateway.figures import JOBS_ENDED
 from artscraper_gateway.idempotency import checked_key
 from artscraper_gateway.job_records import Status
-from artscraper_gateway.routes import Gateway
+from artscraper_gateway.routes import Gateway, read_json
 from artscraper_gateway.routes.access import Deleter, Reader, Submitter
 from artscraper_gateway.routes.bodies import offered_job
 from artscraper_gateway.routes.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
 from artscraper_gateway.routes.prefer import Preference
-from artscraper_gateway.routes.problem_docs import SUBMISSION, problems
+from artscraper_gateway.routes.problem_docs import RESULTS, SUBMISSION, problems
 from artscraper_gateway.schemas import JobDeleted, JobPage, JobResult, JobState
 
 _log = logging.getLogger(__name__)
@@ -95,15 +91,14 @@ async def get_job(job_id: str, request: Request, used: Reader, wait: Wait = 0) -
     return await run_sync(used.state, job_id)
 
 
-@router.get("/{job_id}/result", responses=problems(NotFound, NotReady, JobFailed))
+@router.get("/{job_id}/result", responses=problems(*RESULTS))
 def get_result(job_id: str, used: Reader) -> JobResult:
     """Returns what a finished job produced."""
     job = used.finished_job(job_id)
-    output = used.storage.output(job.id)
     return JobResult(
         job_id=job.id,
-        summary=_read_json(output / "summary.json"),
-        analysis=_read_json(output / "analysis.json")
+        summary=used.summary(job),
+        analysis=read_json(used.results(job) / "analysis.json")
         if job.request["include_hash_analysis"]
         else None,
         output_dir=used.storage.shown_output(job.id),
@@ -144,11 +139,3 @@ async def _waited(used: Gateway, job_id: str, request: Request, wait_s: float) -
         job, timeout_s=min(wait_s, used.config.max_wait), is_gone=request.is_disconnected
     )
     return await run_sync(used.state, job_id)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise NotFound("The job's results are no longer on the server's disk.") from error
-    return content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Annotated
@@ -14,9 +14,7 @@ from fastapi.responses import FileResponse
 from artscraper_gateway.errors import (
     GatewayError,
     InvalidRequest,
-    JobFailed,
     NotFound,
-    NotReady,
     TooBusy,
     UnsatisfiableRange,
 )
@@ -26,7 +24,7 @@ from artscraper_gateway.routes import Gateway
 from artscraper_gateway.routes.access import Reader
 from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.routes.openapi import LAYER
-from artscraper_gateway.routes.problem_docs import problems
+from artscraper_gateway.routes.problem_docs import RESULTS, problems
 from artscraper_runner import PREVIEW_SIDES
 
 router = APIRouter(prefix="/v1/jobs", tags=["layers"])
@@ -54,10 +52,7 @@ Size = Annotated[
 @router.get(
     "/{job_id}/layers/{stage}",
     response_class=FileResponse,
-    responses={
-        **LAYER,
-        **problems(NotFound, NotReady, JobFailed, UnsatisfiableRange, InvalidRequest, TooBusy),
-    },
+    responses={**LAYER, **problems(*RESULTS, UnsatisfiableRange, InvalidRequest, TooBusy)},
 )
 async def get_layer(
     job_id: str,
@@ -113,16 +108,17 @@ def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
     if stage == _ORIGINAL and job.status != "done":
         return job, _upload_path(used, job)
     job = used.finished_job(job_id)
-    return job, _layer_path(used.storage.output(job.id), stage)
+    return job, _layer_path(used, job, stage)
 
 
 def _upload_path(used: Gateway, job: Job) -> Path:
     """The upload, which is there before there are layers, and also when there will be none."""
-    path = used.storage.received(job.id) / job.source
-    _check_kept(used, job.id)
-    if not path.is_file():
-        raise NotFound("The upload is no longer on the server's disk.")
-    return path
+    with suppress(FileNotFoundError):
+        path = used.storage.received(job.id) / job.source
+        _check_kept(used, job.id)
+        if path.is_file():
+            return path
+    raise NotFound("The upload is no longer on the server's disk.")
 
 
 def _check_kept(used: Gateway, job_id: str) -> None:
@@ -132,15 +128,9 @@ def _check_kept(used: Gateway, job_id: str) -> None:
         raise NotFound("The job was deleted meanwhile.")
 
 
-def _layer_path(output: Path, stage: str) -> Path:
+def _layer_path(used: Gateway, job: Job, stage: str) -> Path:
     """The stage is looked up among the layers that the summary lists, never joined to a path."""
-    try:
-        summary = json.loads((output / "summary.json").read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise NotFound("The job's results are no longer on the server's disk.") from error
-    for layer in summary["layers"]:
-        path = output.joinpath(*PurePath(layer["path"]).parts[-3:])
-        if layer["stage"] == stage and path.is_file():
-            return path
-    known = ", ".join(layer["stage"] for layer in summary["layers"])
-    raise NotFound(f"The job has no layer of this name; it has: {known}.")
+    paths = {layer["stage"]: layer["path"] for layer in used.summary(job)["layers"]}
+    if stage not in paths:
+        raise NotFound(f"The job has no layer of this name; it has: {', '.join(paths)}.")
+    return used.results(job).joinpath(*PurePath(paths[stage]).parts[-3:])

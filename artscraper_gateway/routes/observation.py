@@ -6,16 +6,19 @@ import logging
 import re
 import time
 import uuid
+from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artscraper_gateway.figures import RECEIVED, REQUESTS, SENT, Recorder
 from artscraper_gateway.logs import about
-from artscraper_gateway.tracing import Carrier, Tracing
+from artscraper_gateway.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADER = b"x-request-id"
+_TRACE_CONTEXT = ("traceparent", "tracestate")
 REQUEST_ID = "artscraper_gateway.request_id"  # in the scope
 
 
@@ -34,16 +37,13 @@ class Observation:
         given = headers.get("x-request-id", "")
         request_id = given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
         scope[REQUEST_ID] = request_id
-        parent: Carrier = {
-            name: headers[name] for name in ("traceparent", "tracestate") if name in headers
-        }
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         with (
             about(request_id=request_id),
             self._tracing.span(
                 f"HTTP {method}",
                 kind="server",
-                parent=parent,
+                parent={name: headers[name] for name in _TRACE_CONTEXT if name in headers},
                 http__request__method=method,
                 request__id=request_id,
             ) as span,
@@ -51,16 +51,21 @@ class Observation:
             answer = _Answer(self._recorder, request_id, receive, send)
             try:
                 await self.app(scope, answer.receive, answer.send)
-            except OSError as error:
-                if not answer.has_begun:
+            except Exception as error:
+                cause = error.__cause__ or error  # Starlette wraps what would have had an answer
+                if not (answer.has_begun and isinstance(cause, OSError | SQLAlchemyError)):
                     raise
-                _log.warning("the answer breaks off: %s", error)  # so that nobody takes it as whole
+                _log.warning("the answer breaks off: %s", cause)  # so that nobody takes it as whole
             finally:
-                if span is not None:
-                    span.update_name(f"{method} {_route(scope)}")
-                    span.set_attribute("http.route", _route(scope))
-                    span.set_attribute("http.response.status_code", answer.status)
+                _describe(span, method, _route(scope), answer.status)
                 answer.log(method, scope["path"], counts=not is_probe(scope))
+
+
+def _describe(span: Any, method: str, route: str, status: int) -> None:
+    if span is not None:
+        span.update_name(f"{method} {route}")
+        span.set_attribute("http.route", route)
+        span.set_attribute("http.response.status_code", status)
 
 
 class _Answer:

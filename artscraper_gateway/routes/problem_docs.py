@@ -19,6 +19,9 @@ from artscraper_gateway.errors import (
     GatewayError,
     IdempotencyKeyReused,
     InvalidRequest,
+    JobFailed,
+    NotFound,
+    NotReady,
     QueueFull,
     RateLimited,
     StorageFailed,
@@ -46,6 +49,8 @@ SUBMISSION = (
     QueueFull,
     StorageFailed,
 )
+# What one may meet that asks for what a job produced.
+RESULTS = (NotFound, NotReady, JobFailed, StorageFailed)
 _DETAILS = {
     "internal-error": "Something went wrong on the server; its log has the reason.",
     "invalid-request": "strength: Input should be 'low', 'medium' or 'high'",
@@ -67,7 +72,7 @@ _DETAILS = {
     "rate-limited": "This API key may be used 60/min; try again in 3 s.",
     "unsatisfiable-range": "The file has 512 bytes; the range begins behind its end.",
     "too-busy": "Too many pictures are being read; try again in a moment.",
-    "storage-failed": "The picture could not be stored; try again later.",
+    "storage-failed": "Files could not be read or written; try again later.",
     "draining": "It finishes what it has; ask another one.",
     "disk-full": "0.4 GB of the disk are free; 1 GB is the least.",
     "database-away": "Ask again in a moment.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
@@ -21,6 +22,7 @@ from artscraper_gateway.errors import (
     DiskFull,
     GatewayError,
     InvalidRequest,
+    StorageFailed,
 )
 from artscraper_gateway.figures import REJECTIONS
 from artscraper_gateway.intake.upload import drain
@@ -31,6 +33,7 @@ from artscraper_gateway.schemas import ProblemDetails
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
+_CLIENT_CLOSED_REQUEST = 499  # what nginx has for it; RFC 9110 has nothing
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -40,6 +43,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(SQLAlchemyError, _answer_database_error)
+    app.add_exception_handler(OSError, _answer_storage_error)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
@@ -96,6 +101,23 @@ async def _answer_database_error(request: Request, error: Exception) -> Response
     if isinstance(error, SQLAlchemyError) and is_outage(error):
         return _answer(request, DatabaseAway())
     return await _answer_unexpected(request, error)
+
+
+async def _answer_storage_error(request: Request, error: Exception) -> Response:
+    """A disk or object storage that is away or full; what was done is not, or is safe to ask again.
+
+    Files that are gone are told by who looks for them.
+    """
+    if not isinstance(error, OSError) or error.errno in (None, errno.ENOENT):
+        return await _answer_unexpected(request, error)
+    _log.warning("files cannot be reached", exc_info=error)
+    return _answer(request, StorageFailed("Files could not be read or written; try again later."))
+
+
+async def _answer_nobody(request: Request, _error: Exception) -> Response:
+    """Nobody reads the answer to a request that broke off; the status is for the figures."""
+    _log.debug("%s broke off", request.method)
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:

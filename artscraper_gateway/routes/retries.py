@@ -11,10 +11,15 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from artscraper_gateway.errors import (
+    BrokenPicture,
+    ForbiddenAddress,
+    InvalidRequest,
     NotFound,
     NotReady,
     QueueFull,
     StorageFailed,
+    TooLarge,
+    UnsupportedPicture,
 )
 from artscraper_gateway.job_records import Job
 from artscraper_gateway.routes.access import Submitter
@@ -25,13 +30,17 @@ from artscraper_gateway.submission import Offer, ThreadReceiver
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _DRAWN = {"watermark_payload"}  # made anew for each job
+# Settings may have changed since the job was accepted.
+_CHANGED = (InvalidRequest, ForbiddenAddress, TooLarge, UnsupportedPicture, BrokenPicture)
+_REFUSALS = (NotFound, NotReady, *_CHANGED, QueueFull, StorageFailed)
 
 
-@router.post("/{job_id}/retry", responses=problems(NotFound, NotReady, QueueFull, StorageFailed))
+@router.post("/{job_id}/retry", responses=problems(*_REFUSALS))
 async def retry_job(job_id: str, request: Request, response: Response, used: Submitter) -> JobState:
     """Accepts a new job that asks for what this one asked for, of the same picture.
 
-    The job has to have ended; it stays as it is.
+    The job has to have ended; it stays as it is. Where the settings have changed since, the new
+    one may be refused.
     """
     job = await run_sync(used.job, job_id)
     if not job.is_finished:

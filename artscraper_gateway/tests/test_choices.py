@@ -118,6 +118,23 @@ def test_a_target_that_is_no_picture_is_a_415_that_names_the_target(
     assert answer.json()["detail"].startswith(f"{field}: expected")
 
 
+@pytest.mark.parametrize("field", ["nightshade_target", "fawkes_target"])
+def test_a_target_is_one_value_and_none_where_browsers_send_an_empty_field(
+    client: httpx.Client, picture: Picture, field: str
+) -> None:
+    target, empty = (field, ("t.png", picture(64, 64))), (field, ("", b""))
+    sent = ("file", ("a.png", picture(96, 80)))
+    data = {"include_hash_analysis": "no", "stages": "invisible-watermark"}
+    for files in ([sent, empty], [sent, ("file", ("", b"")), empty, empty]):
+        assert client.post("/v1/jobs", files=files, data=data).status_code == 200
+    job = client.post("/v1/jobs", files=[sent, target], data={**data, field: ""}).json()
+    assert job["status"] == "queued", job
+    for files, more in (([sent, target, target], {}), ([sent, target], {field: "city"})):
+        answer = client.post("/v1/jobs", files=files, data={**data, **more})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["detail"] == f"{field}: expected one picture, found 2 values"
+
+
 @pytest.mark.parametrize(("stages", "insists"), [(None, False), (["fawkes"], True)])
 def test_only_a_caller_who_names_the_stages_insists_on_them(
     stages: list[str] | None, insists: bool

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import shutil
 import sqlite3
 import time
 import zipfile
@@ -260,6 +261,20 @@ def test_what_is_gone_breaks_an_archive_off(tmp_path: Path) -> None:
         list(chunks)
 
 
+def test_results_that_are_gone_are_not_found(
+    gateway: GatewayProcess, client: httpx.Client, layer: tuple[str, bytes]
+) -> None:
+    job_id = layer[0].split("/")[3]
+    until(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "done", what="it is done")
+    shutil.rmtree(gateway.outputs / job_id / "layers")
+    answer = client.get(layer[0])
+    assert answer.status_code == 404 and "no longer" in answer.json()["detail"]
+    shutil.rmtree(gateway.outputs / job_id)
+    for path in ("result", "layers/original", "masks/mist", "archive.zip"):
+        answer = client.get(f"/v1/jobs/{job_id}/{path}")
+        assert answer.status_code == 404 and "no longer" in answer.json()["detail"], path
+
+
 def test_an_archive_of_jobs_that_are_deleted_meanwhile_breaks_off(
     start_gateway: Callable[..., GatewayProcess], picture: Picture
 ) -> None:
@@ -277,7 +292,7 @@ def test_an_archive_of_jobs_that_are_deleted_meanwhile_breaks_off(
             with pytest.raises(httpx.RemoteProtocolError):
                 list(chunks)
     until(lambda: "breaks off" in gateway.log(), what="it is told")
-    assert "the job was deleted meanwhile" in gateway.log() and "Traceback" not in gateway.log()
+    assert "results are no longer" in gateway.log() and "Traceback" not in gateway.log()
 
 
 def test_previews_of_a_job_that_is_deleted_leave_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,19 @@ import pytest
 import sqlalchemy as sa
 
 from artscraper_gateway import GatewayConfig, create_app
+from artscraper_gateway.batches import Batches
+from artscraper_gateway.choices import Choices
+from artscraper_gateway.errors import (
+    BrokenPicture,
+    ForbiddenAddress,
+    GatewayError,
+    InvalidRequest,
+    TooLarge,
+    UnsupportedPicture,
+)
+from artscraper_gateway.job_queue import JobQueue
+from artscraper_gateway.storage import SharedFolder
+from artscraper_gateway.submission import Submission
 from artscraper_gateway.tests.openapi_world import (
     LIGHT,
     NOBODY,
@@ -26,6 +40,10 @@ from artscraper_gateway.tests.openapi_world import (
     operations,
 )
 
+_CHANGED: dict[str, type[GatewayError]] = {
+    kind.code: kind
+    for kind in (InvalidRequest, ForbiddenAddress, TooLarge, UnsupportedPicture, BrokenPicture)
+}
 METHODS = ("get", "post", "delete")
 OPEN_PATHS = ("/v1/limits", "/v1/session", "/livez", "/readyz")  # ask for no key
 INVALID: dict[tuple[str, str], dict[str, Any]] = {
@@ -80,6 +98,8 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         return world.call(method, filled(path, **ids), key="", **more)
     if code == "forbidden":
         return _forbidden(world, method, filled(path, **ids), good)
+    if path.endswith("/retry") and code in _CHANGED:
+        return _refuse_again(world, path, code, patch)
     if code == "rate-limited":
         return world.call(method, filled(path, **ids), key="spent", **good)
     if code == "internal-error":
@@ -111,7 +131,21 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         refused = filled(path, job=world.refused)
         more = {**good, "data": {}} if "files" in good else good
         return world.call(method, refused, key="full", **more)
-    return _refuse_picture(world, path, code, patch, ids)
+    return _refuse_picture(world, method, path, code, patch, ids)
+
+
+def _refuse_again(world: World, path: str, code: str, patch: Any) -> httpx.Response:
+    """Settings, or what the gateway reads, changed after the job was accepted."""
+    kind = _CHANGED[code]
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise kind("not any more")
+
+    choice = code in ("invalid-request", "forbidden-address")
+    patch.setattr(
+        Choices if choice else Submission, "request" if choice else "check_header", refuse
+    )
+    return world.call("post", filled(path, job=world.failed))
 
 
 def _make_unready(world: World, code: str, patch: Any) -> None:
@@ -133,7 +167,7 @@ def _forbidden(world: World, method: str, path: str, good: dict[str, Any]) -> ht
 
 
 def _refuse_picture(
-    world: World, path: str, code: str, patch: Any, ids: dict[str, str]
+    world: World, method: str, path: str, code: str, patch: Any, ids: dict[str, str]
 ) -> httpx.Response:
     contents = {
         "too-large": b"\x89PNG\r\n\x1a\n" + b"x" * 500_000,
@@ -158,6 +192,10 @@ def _refuse_picture(
             files = {"file": world.picture(width, 64)}
             answer = world.call("post", path, files=files, data=LIGHT, headers=headers)
         return answer
+    if code == "storage-failed" and method == "get":
+        patch.setattr(SharedFolder, "output", _no_space)
+        ids["job"] = world.masked
+        return world.call(method, filled(path, **ids))
     if code == "storage-failed":
         patch.setattr(Path, "replace" if "watermarks" in path else "mkdir", _no_space)
         ids["job"] = world.failed
@@ -201,7 +239,35 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1
-    assert walked == 206
+    assert walked == 215
+
+
+def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:
+    knows, by = JobQueue.knows, []
+
+    def note(queue: JobQueue, job_id: str) -> bool:
+        by.append(threading.current_thread().name)
+        return knows(queue, job_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JobQueue, "knows", note)
+        files = [("file", b"no picture"), ("file", b"neither")]
+        for path in ("/v1/jobs", "/v1/batches"):
+            sent = files if "batches" in path else files[:1]
+            assert world.call("post", path, files=sent, data=LIGHT).status_code == 415
+    assert len(by) >= 3 and all(name.startswith("AnyIO worker thread") for name in by), by
+
+
+def test_a_batch_that_was_accepted_is_told_though_nobody_can_look_for_it(world: World) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "find", None)
+        files = [("file", world.picture(64, 64)), ("file", world.picture(65, 64))]
+        answer = world.call("post", "/v1/batches", files=files, data=LIGHT)
+    assert answer.status_code == 200, answer.text
+    batch = world.call("get", answer.headers["location"]).json()
+    assert [job["job_id"] for job in answer.json()["jobs"]] == [
+        job["job_id"] for job in batch["jobs"]
+    ]
 
 
 def test_a_job_that_was_accepted_is_told_though_nobody_can_wait_for_it(world: World) -> None:
