@@ -100,22 +100,13 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
         app.state.gateway = gateway
         app.state.workers = supervisor
         supervisor.start()
-        stopping = asyncio.Event()
-        tidying = asyncio.create_task(gateway.deletion.keep_tidy(stopping))
-        sender = DeliverySender(gateway.deliveries, address_rules(config), recorder)
-        sending = asyncio.create_task(sender.run())
-        counting = asyncio.create_task(_keep_flushing(recorder, engine))
         checkpoints = Checkpoints(config.database_path) if config.database_url is None else None
         if checkpoints is not None:
             checkpoints.start()
         try:
-            yield
+            async with _housekeeping(gateway, engine):
+                yield
         finally:
-            gateway.readiness.is_draining = True
-            stopping.set()
-            sending.cancel()
-            counting.cancel()
-            await asyncio.gather(tidying, sending, counting, return_exceptions=True)
             await gateway.watch.close()
             await run_sync(supervisor.stop)
             gateway.queue.close()
@@ -127,6 +118,24 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
             await run_sync(tracing.stop)
 
     return lifespan
+
+
+@asynccontextmanager
+async def _housekeeping(gateway: Gateway, engine: sa.Engine) -> AsyncIterator[None]:
+    """What goes on beside the answers, until the gateway begins to drain."""
+    stopping = asyncio.Event()
+    tidying = asyncio.create_task(gateway.deletion.keep_tidy(stopping))
+    rules = address_rules(gateway.config)
+    sending = asyncio.create_task(DeliverySender(gateway.deliveries, rules, gateway.recorder).run())
+    counting = asyncio.create_task(_keep_flushing(gateway.recorder, engine))
+    try:
+        yield
+    finally:
+        gateway.readiness.is_draining = True
+        stopping.set()
+        sending.cancel()
+        counting.cancel()
+        await asyncio.gather(tidying, sending, counting, return_exceptions=True)
 
 
 async def _keep_flushing(recorder: Recorder, engine: sa.Engine) -> None:

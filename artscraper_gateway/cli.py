@@ -28,26 +28,34 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0, or 2 when a setting is not valid or cannot be used."""
-    from pydantic import ValidationError
-
-    from artscraper_gateway.config import GatewayConfig
-    from artscraper_gateway.setting_sources import SettingsFileUnusable, wrong_settings
-
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in _OTHERS:
         run: Callable[[Sequence[str]], int] = import_module(_OTHERS[given[0]]).main
         return run(given[1:])
     command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
     options = settings_parser(command).parse_args(given)
+    config = _settings(options)
+    return 2 if config is None else _run(command, config, options)
+
+
+def _settings(options: argparse.Namespace) -> GatewayConfig | None:
+    """The settings; None when they are not valid, which has been told."""
+    from pydantic import ValidationError
+
+    from artscraper_gateway.config import GatewayConfig
+    from artscraper_gateway.setting_sources import SettingsFileUnusable, wrong_settings
+
     try:
-        config = config_from(options)
+        return config_from(options)
     except SettingsFileUnusable as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
     except ValidationError as error:
         for line in wrong_settings(GatewayConfig, error):
             print(f"error: {line}", file=sys.stderr)
-        return 2
+    return None
+
+
+def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> int:
     from artscraper_gateway.listening import AddressRefused
     from artscraper_gateway.logs import set_up_logging
     from artscraper_gateway.migrations import DatabaseRefused
@@ -79,6 +87,21 @@ def settings_parser(command: str) -> argparse.ArgumentParser:
         " pictures to a gateway.",
         argument_default=argparse.SUPPRESS,
     )
+    _add_options_of(command, parser)
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML file with settings (default: artscraper.toml)"
+    )
+    for name, field in GatewayConfig.model_fields.items():
+        parser.add_argument(
+            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
+            dest=name,
+            metavar="VALUE",
+            help=f"{field.description} (default: {in_words(field.default)})",
+        )
+    return parser
+
+
+def _add_options_of(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "worker":
         parser.add_argument(
             "--slot", type=int, help="be one worker, not looked after, with this number"
@@ -100,17 +123,6 @@ def settings_parser(command: str) -> argparse.ArgumentParser:
             const="0",
             help="only accept jobs; workers elsewhere work the queue",
         )
-    parser.add_argument(
-        "--config", metavar="FILE", help="TOML file with settings (default: artscraper.toml)"
-    )
-    for name, field in GatewayConfig.model_fields.items():
-        parser.add_argument(
-            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
-            dest=name,
-            metavar="VALUE",
-            help=f"{field.description} (default: {in_words(field.default)})",
-        )
-    return parser
 
 
 def config_from(options: argparse.Namespace) -> GatewayConfig:

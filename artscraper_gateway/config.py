@@ -44,6 +44,7 @@ class GatewayConfig(BaseSettings):
         extra="forbid",
         env_ignore_empty=True,
         populate_by_name=True,
+        hide_input_in_errors=True,  # what launchers print of them; addresses may hold passwords
     )
 
     host: str = Field("127.0.0.1", description="address to listen on")

@@ -1,7 +1,7 @@
 """Decode pictures in processes of their own: the web process reads no more than their headers.
 
-Such a process is a module that prints one line of JSON, with `refused` when the picture is at
-fault; whatever else it does, the gateway is.
+Such a process is a module that bounds itself and prints one line of JSON, with `refused` when the
+picture is at fault; whatever else it does, the gateway is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,14 @@ from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
 
 _log = logging.getLogger(__name__)
 _LOGGED_BYTES = 4_000  # of what a failed process said last
+_MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
+_CPU_S = 90
+
+
+def bound_this_process() -> None:
+    """Bounds what this process may take: what it decodes a stranger has sent."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
 
 
 @dataclass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -15,13 +14,11 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.picture_processes import PictureProcesses
+from artscraper_gateway.picture_processes import PictureProcesses, bound_this_process
 from artscraper_runner import PictureLimits
 
 MEDIA_TYPES = {".webp": "image/webp", ".jpg": "image/jpeg"}
 _KEPT = 64  # of one job; a caller who asks for every size there is must not fill the disk
-_MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
-_CPU_S = 90
 
 
 @dataclass
@@ -85,8 +82,7 @@ def _make_room(folder: Path) -> int:
 
 def main(layer: str, path: str, size: str, limits: str) -> None:
     """Makes a preview, or prints why the layer is refused."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+    bound_this_process()
     from artscraper_runner import PictureError, write_preview  # load NumPy
 
     try:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from artscraper_gateway.picture_processes import PictureProcesses
+from artscraper_gateway.picture_processes import PictureProcesses, bound_this_process
 from artscraper_runner import PictureLimits
 
 
@@ -36,14 +36,14 @@ class WatermarkReader:
 
 def main(picture: str, limits: str) -> None:
     """Prints what the picture carries, or why it is refused."""
+    bound_this_process()
     from artscraper_runner import PictureError, open_picture, read_watermark  # load NumPy
 
     try:
         pixels = open_picture(Path(picture), PictureLimits(**json.loads(limits))).pixels
-    except PictureError as error:
-        print(json.dumps({"refused": str(error)}))
-        return
-    print(json.dumps(read_watermark(pixels).to_json()))
+        print(json.dumps(read_watermark(pixels).to_json()))
+    except (PictureError, MemoryError) as error:
+        print(json.dumps({"refused": str(error) or "the picture needs too much memory"}))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def protect_picture(
     controls = controls or Controls()
     stages = chosen_stages(config.stages)
     check_options(config.protection)
-    workspace = Workspace(output=output, work=output / ".work")
+    workspace = _workspace(image, output, config.limits)
     total = 1 + include_hash_analysis + len(stages)
     within = _Within(controls, total)
     run = PictureRun(
@@ -75,11 +75,6 @@ def protect_picture(
         config.signing,
         insists=config.stages is not None,
     )
-    inspect_picture(image, config.limits)  # before anything of an earlier run is removed
-    if image.resolve().is_relative_to(output.resolve() / "layers"):
-        raise InvalidOption(f"expected a picture outside the results, found {image} among them")
-    workspace.clear()
-    workspace.create()
     try:
         controls.on_progress(Progress("original", 0, total))
         layers = [run.keep_original()]
@@ -95,6 +90,17 @@ def protect_picture(
         return summary
     finally:
         workspace.remove_work()
+
+
+def _workspace(image: Path, output: Path, limits: PictureLimits) -> Workspace:
+    """An empty one; what an earlier run has left there goes only if the picture can be taken."""
+    inspect_picture(image, limits)
+    if image.resolve().is_relative_to(output.resolve() / "layers"):
+        raise InvalidOption(f"expected a picture outside the results, found {image} among them")
+    workspace = Workspace(output=output, work=output / ".work")
+    workspace.clear()
+    workspace.create()
+    return workspace
 
 
 class _Within:

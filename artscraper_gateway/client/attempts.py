@@ -76,7 +76,7 @@ def _retry_after_s(header: str | None) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one of a zone that there is none of
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

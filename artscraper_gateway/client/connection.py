@@ -23,7 +23,10 @@ class Connection:
     attempts: Attempts
 
     def __post_init__(self) -> None:
-        found = httpx.URL(self.url)
+        try:
+            found = httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"expected a URL, found {self.url[:80]!r}: {error}") from error
         if found.scheme not in ("http", "https") or not found.host:
             raise ValueError(f"expected http://host or https://host, found {self.url[:80]!r}")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):

@@ -74,8 +74,10 @@ def body_of(picture: Picture, options: JobOptions) -> Body:
     """Returns the request for one job.
 
     Raises:
-        ValueError: a target is a picture, and the picture itself is only named.
+        ValueError: a target is a picture, and the picture itself is only named; or a list of names
+            is empty.
     """
+    _check_names(options)
     named = _named(picture)
     if named is None:
         return _form([picture], options)
@@ -86,8 +88,9 @@ def batch_body_of(pictures: Sequence[Picture], options: JobOptions) -> Body:
     """Returns the request for a batch, with the same options for all.
 
     Raises:
-        ValueError: no picture, or some are sent and others only named.
+        ValueError: no picture, or some are sent and others only named; or a list of names is empty.
     """
+    _check_names(options)
     named = [each for each in map(_named, pictures) if each is not None]
     if len(named) not in (0, len(pictures)) or not pictures:
         raise ValueError("expected pictures that are all files, or all URLs and OnGateway paths")
@@ -104,6 +107,16 @@ def picture_body_of(picture: File) -> Body:
 def is_url(picture: Picture) -> bool:
     """Whether the gateway is to fetch the picture."""
     return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))
+
+
+def _check_names(options: JobOptions) -> None:
+    """None at all would mean the gateway's own choice in a form, and nothing in JSON."""
+    for name in ("stages", "processors"):
+        if options.get(name) is not None and not options[name]:
+            raise ValueError(
+                f"{name}: expected at least one name, found none; leave it out for the gateway's"
+                " choice, or set include_protection or include_hash_analysis to False"
+            )
 
 
 def _named(picture: Picture) -> dict[str, str] | None:

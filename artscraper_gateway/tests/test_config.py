@@ -238,6 +238,7 @@ def test_addresses_that_are_shown_take_no_password(name: str) -> None:
     with pytest.raises(ValidationError, match="without a password") as refused:
         GatewayConfig(**{name: "sftp://ada:sesame@h/d"})
     assert "sesame" not in "".join(wrong_settings(GatewayConfig, refused.value))
+    assert "sesame" not in str(refused.value), "as a launcher prints it"
     for good in ("sftp://ada@h/d", "s3://bucket/a:b@c"):
         assert getattr(GatewayConfig(**{name: good}), name) == good
 

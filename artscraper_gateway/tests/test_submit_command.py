@@ -63,7 +63,14 @@ def test_a_timeout_that_is_no_time_is_wrong_usage(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([str(SAMPLES[0]), "--timeout", seconds])
-    assert "--timeout" in capsys.readouterr().err
+    assert "--timeout: expected a number of seconds above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--stages", "--processors"])
+def test_a_list_of_no_names_is_wrong_usage(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(SAMPLES[0]), option, ","])
+    assert f"{option}: expected at least one name" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_gateway_works(
@@ -248,6 +255,8 @@ def test_what_cannot_be_begun_is_2(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"no answer from {nobody}" in capsys.readouterr().err
     assert main([str(SAMPLES[0]), "--url", "nowhere", "--out", str(tmp_path)]) == 2
     assert "expected http://host" in capsys.readouterr().err
+    assert main([str(SAMPLES[0]), "--url", f"{nobody}x", "--out", str(tmp_path)]) == 2
+    assert "expected a URL" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten_and_no_two_results_have_one_name(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def test_the_limits_are_the_gateways(picture: Path) -> None:
     assert read(picture, PictureLimits(max_side=20_000))["payload"] is None
     with pytest.raises(BrokenPicture, match="16384"):
         read(picture, PictureLimits())
+
+
+def test_the_process_is_bounded(picture: Path) -> None:
+    program = (
+        "import resource, sys; from artscraper_gateway.watermark_reader import main;"
+        " main(*sys.argv[1:]); print(resource.getrlimit(resource.RLIMIT_AS)[0],"
+        " resource.getrlimit(resource.RLIMIT_CPU)[0])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(picture), "{}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert said[-1] == f"{3 * 1024**3} 90"
 
 
 def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(

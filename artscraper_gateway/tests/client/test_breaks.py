@@ -175,6 +175,15 @@ def test_retry_after_is_honoured(
     assert len(keys) == 1 and keys != {""}, "the same key each time"
 
 
+@pytest.mark.parametrize("odd", ["soon", "Mon, 01 Jan 2024 00:00:00 +99999999999", "-1", "1.5"])
+def test_a_retry_after_that_says_nothing_is_not_there(
+    scripted: Callable[..., Any], pauses: list[float], odd: str
+) -> None:
+    client = scripted(problem(503, **{"Retry-After": odd}), httpx.Response(200, json=JOB))
+    assert client.submit(b"picture").status == "queued"
+    assert len(pauses) == 1 and 0 < pauses[0] <= 0.5
+
+
 def test_more_than_the_longest_wait_is_not_waited_for(
     scripted: Callable[..., Any], pauses: list[float]
 ) -> None:

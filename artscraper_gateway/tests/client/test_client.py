@@ -129,6 +129,15 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
         client.submit(OnGateway(str(SAMPLES[0])), **values)
 
 
+@pytest.mark.parametrize("picture", [b"picture", "https://example.org/a.png"])
+def test_no_names_at_all_are_not_left_to_chance(client: Any, picture: bytes | str) -> None:
+    for name in ("stages", "processors"):
+        with pytest.raises(ValueError, match=f"{name}: expected at least one name"):
+            client.submit(picture, **{name: []})
+        with pytest.raises(ValueError, match=f"{name}: expected at least one name"):
+            client.submit_batch([picture], **{name: ()})
+
+
 def test_a_batch(client: Any, picture: Picture, tmp_path: Path) -> None:
     batch = client.submit_batch([picture(64, 64), b"no picture", SAMPLES[0]], seed=1, **LIGHT)
     assert [(item.index, item.code) for item in batch.refused] == [(1, "unsupported-picture")]
@@ -244,9 +253,11 @@ def _until_refused(client: Any) -> None:
         list(client.jobs())
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8765", "ftp://a", "http://"])
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8765", "ftp://a", "http://", "http://localhost:abc", "http://[::1"]
+)
 def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="expected http"):
+    with pytest.raises(ValueError, match=r"expected (http|a URL)"):
         Gateway(url)
 
 
