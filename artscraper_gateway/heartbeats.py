@@ -54,7 +54,7 @@ class Heartbeats:
     name: str
     patience: int  # looks without a beat after which a worker is given up
     id: str = field(init=False)
-    has_left: bool = field(default=False, init=False)
+    has_left: bool = field(default=False, init=False)  # on purpose
     _seen: dict[str, int] = field(default_factory=dict, init=False)
     _silent: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -67,12 +67,6 @@ class Heartbeats:
         with self.engine.begin() as connection:
             connection.execute(sa.delete(workers).where(workers.c.name == self.name))
             connection.execute(sa.insert(workers).values(id=self.id, name=self.name, beats=0))
-
-    def leave(self) -> None:
-        """Takes this worker out; what it still holds is free at once."""
-        self.has_left = True
-        with self.engine.begin() as connection:
-            connection.execute(sa.delete(workers).where(workers.c.id == self.id))
 
     def beat(self) -> None:
         """Shows a sign of life.

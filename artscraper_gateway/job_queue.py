@@ -167,7 +167,8 @@ class JobQueue:
             added = [self._store.add(connection, each) for each in new]
             for each in new:
                 self._enqueue(connection, each)
-            self._check_room(connection, new, terms)
+            if new:
+                self._check_room(connection, new, terms)
         return added
 
     def knows(self, job_id: str) -> bool:

@@ -87,12 +87,11 @@ def main(layer: str, path: str, size: str, limits: str) -> None:
 
     try:
         write_preview(Path(layer), Path(path), int(size), PictureLimits(**json.loads(limits)))
+        print(json.dumps({"bytes": Path(path).stat().st_size}))
     except (PictureError, MemoryError) as error:
         print(json.dumps({"refused": str(error) or "the picture needs too much memory"}))
     except FileNotFoundError:
         print(json.dumps({"refused": "the picture is not there any more"}))
-    else:
-        print(json.dumps({"bytes": Path(path).stat().st_size}))
 
 
 if __name__ == "__main__":

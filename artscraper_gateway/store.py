@@ -210,13 +210,17 @@ class JobStore:
         """The worker is through with the job, whatever became of it."""
         self._update(sa.and_(jobs.c.id == job_id, jobs.c.worker == worker), worker=None)
 
-    def return_unfinished(self, worker: str) -> None:
-        """A worker that stops on purpose takes back the attempts it had begun."""
-        self._update(
-            sa.and_(jobs.c.worker == worker, jobs.c.status == "running"),
-            worker=None,
-            stage_attempts=sa.case((jobs.c.stage_attempts > 0, jobs.c.stage_attempts - 1), else_=0),
-        )
+    def take_out(self, worker: str) -> None:
+        """A worker that stops on purpose takes back the attempts it had begun, and leaves.
+
+        Both or neither: its own threads must not find jobs lost while the worker is there, for
+        that would mean that they were cancelled.
+        """
+        mine = sa.and_(jobs.c.worker == worker, jobs.c.status == "running")
+        fewer = sa.case((jobs.c.stage_attempts > 0, jobs.c.stage_attempts - 1), else_=0)
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(jobs).where(mine).values(stage_attempts=fewer))
+            connection.execute(sa.delete(workers).where(workers.c.id == worker))
 
     def remove(self, job_id: str) -> None:
         """Forgets a job that is being deleted, with its events and deliveries."""

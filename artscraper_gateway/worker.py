@@ -200,8 +200,8 @@ class _Leaving:
 
     def end(self) -> None:
         try:
-            self.store.return_unfinished(self.heart.id)
-            self.heart.leave()
+            self.heart.has_left = True
+            self.store.take_out(self.heart.id)
             self.observer.recorder.leave(self.store.engine)
         except sa.exc.SQLAlchemyError as error:  # then others will find out by its silence
             name = self.heart.name

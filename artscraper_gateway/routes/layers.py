@@ -89,7 +89,7 @@ async def _preview(used: Gateway, job: Job, layer: Path, *, size: int, suffix: s
     folder = used.storage.previews(job.id)
     try:
         made, grown = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
-    except GatewayError:
+    except (GatewayError, OSError):
         await run_sync(_check_kept, used, job.id)
         raise
     if grown:

@@ -22,7 +22,7 @@ SAMPLES = sorted(
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """One gateway that tests share; its local root holds the samples."""
-    options = {"local_roots": str(REPOSITORY / "input"), "max_wait": 120}
+    options = {"local_roots": str(REPOSITORY / "input")}
     process = GatewayProcess(tmp_path_factory.mktemp("gateway"), options).start()
     yield process
     process.stop()

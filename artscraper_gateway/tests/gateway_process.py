@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,12 @@ class GatewayProcess:
 
     def start(self) -> GatewayProcess:
         self.home.mkdir(parents=True, exist_ok=True)
-        options = {"base_dir": "gateway_jobs", "output_parent": "outputs", "port": 0}
+        options = {
+            "base_dir": "gateway_jobs",
+            "output_parent": "outputs",
+            "port": 0,
+            "max_wait": 180,  # what waits for a whole job may do so on a busy machine too
+        }
         search_path = [str(REPOSITORY)]
         if self.with_stages_for_tests:
             search_path.append(str(STAGES_FOR_TESTS))
@@ -115,6 +122,17 @@ class GatewayProcess:
     def _close(self) -> None:
         if self._process is not None and self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def is_unlocked(database: Path) -> bool:
+    """Whether no process is in the middle of a transaction that writes to an SQLite file."""
+    with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("rollback")
+        return True
 
 
 def until(condition: Callable[[], Any], *, what: str, timeout_s: float = 180.0) -> Any:

@@ -105,7 +105,7 @@ def test_jobs_belong_to_their_key(start_gateway: Start, tmp_path: Path, picture:
         hers, his = send(ada), send(bob)
         assert hers != his, "idempotency keys are each owner's own"
         batch = client.post("/v1/batches", files={"file": content}, data=LIGHT, headers=ada).json()
-        assert client.get(f"/v1/jobs/{hers}?wait=60", headers=ada).json()["status"] == "done"
+        assert client.get(f"/v1/jobs/{hers}?wait=170", headers=ada).json()["status"] == "done"
         for path in ("", "/result", "/layers/original", "/archive.zip", "/events", "/deliveries"):
             assert client.get(f"/v1/jobs/{hers}{path}", headers=bob).status_code == 404, path
         assert client.post(f"/v1/jobs/{hers}/cancel", headers=bob).status_code == 404
@@ -132,7 +132,7 @@ def test_a_watermark_names_a_job_only_to_whose_it_is(
     ada, bob = added(tmp_path, "ada"), added(tmp_path, "bob")
     fields = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
     with gateway.client() as client:
-        wait = {**ada, "Prefer": "wait=60"}
+        wait = {**ada, "Prefer": "wait=170"}
         files = {"file": picture(512, 512)}
         job = client.post("/v1/jobs", files=files, data=fields, headers=wait).json()
         layer = f"/v1/jobs/{job['job_id']}/layers/invisible-watermark"

@@ -36,7 +36,7 @@ def test_what_was_backed_up_is_there_after_a_restore(
 ) -> None:
     gateway = start_gateway(tmp_path / "before")
     with gateway.client() as client:
-        wait = {"Prefer": "wait=60"}
+        wait = {"Prefer": "wait=170"}
         done = client.post("/v1/jobs", files={"file": picture()}, data=FIELDS, headers=wait).json()
         assert done["status"] == "done"
         url = f"/v1/jobs/{done['job_id']}/layers/invisible-watermark"
@@ -63,5 +63,5 @@ def test_what_was_backed_up_is_there_after_a_restore(
             what="the upload that no row knows is removed",
         )
         again = client.post(f"/v1/jobs/{done['job_id']}/retry").json()
-        ended = client.get(f"/v1/jobs/{again['job_id']}?wait=60").json()
+        ended = client.get(f"/v1/jobs/{again['job_id']}?wait=170").json()
         assert ended["status"] == "done"

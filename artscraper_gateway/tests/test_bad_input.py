@@ -23,7 +23,7 @@ from artscraper_gateway.folders import is_job_id
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 
-WAIT = {"Prefer": "wait=100"}
+WAIT = {"Prefer": "wait=170"}
 Picture = Callable[..., bytes]
 
 

@@ -19,7 +19,7 @@ from artscraper_runner import stage_names
 
 Picture = Callable[..., bytes]
 SAMPLE = REPOSITORY / "input" / "astronaut.jpg"
-WAIT = {"Prefer": "wait=110"}
+WAIT = {"Prefer": "wait=170"}
 
 
 def protect(client: httpx.Client, content: bytes, **fields: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from PIL import Image
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 
-WAIT = {"Prefer": "wait=100"}
+WAIT = {"Prefer": "wait=170"}
 JOB_FIELDS = {"job_id", "status", "submitted_at", "updated_at", "error"}
 LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
 

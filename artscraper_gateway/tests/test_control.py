@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import sqlalchemy as sa
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import GatewayProcess, is_unlocked, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.test_durability import ended, entered, send
@@ -83,7 +83,10 @@ def test_a_cancelled_job_whose_worker_died_can_be_deleted(
         job_id = send(client, picture(GATE_WIDTH))
         entered(gateway)
         for worker in gateway.workers():
-            worker.suspend()  # so that it dies with the job in its hands
+            worker.suspend()  # so that it dies with the job in its hands, and with no lock
+            while not is_unlocked(gateway.base_dir / "gateway.sqlite3"):
+                worker.resume()
+                worker.suspend()
         client.post(f"/v1/jobs/{job_id}/cancel")
         gateway.kill_worker()
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
@@ -96,6 +99,7 @@ def test_deletions_at_random_moments_leave_no_file_and_no_row(
     start_gateway: Start, picture: Picture
 ) -> None:
     gateway = start_gateway(worker_concurrency=2)
+    until(lambda: gateway.log().count(" is ready as ") == 2, what="both workers are ready")
     moments = random.Random(20)
     kinds: list[dict[str, str]] = [
         LIGHT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from artscraper_gateway.figures import Recorder
 from artscraper_gateway.folders import READING_PREFIX, JobFolders
 from artscraper_gateway.heartbeats import Heartbeats
 from artscraper_gateway.outages import is_full, is_outage
-from artscraper_gateway.routes.layers import _check_kept
+from artscraper_gateway.routes.layers import _check_kept, _preview
 from artscraper_gateway.tests.test_retention import House
 
 HOUR_S = 3600
@@ -140,6 +141,25 @@ def test_only_uploads_that_nobody_waits_for_any_more_are_abandoned(home: House) 
     assert JobFolders.of(f"{1:032x}", home.config).intake.exists()
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), FileExistsError(17, "there")])
+def test_a_preview_whose_folder_goes_with_its_job_is_not_found(home: House, error: OSError) -> None:
+    job_id = home.add(1)
+    job = home.store.find(job_id)
+    assert job is not None
+
+    async def vanish(*_: Any, **__: Any) -> None:
+        home.store.mark_deleting(job_id)
+        raise error
+
+    storage = home.retention.deletion.storage
+    previews = SimpleNamespace(find_or_make=vanish)
+    used: Any = SimpleNamespace(store=home.store, storage=storage, previews=previews)
+    layer = JobFolders.of(job_id, home.config).input / "image.png"
+    with pytest.raises(NotFound):
+        asyncio.run(_preview(used, job, layer, size=100, suffix=".webp"))
+    assert not layer.parent.exists()
+
+
 def test_what_is_made_of_a_job_that_is_being_deleted_does_not_stay(home: House) -> None:
     job_id = home.add(1)
     home.store.mark_deleting(job_id)
@@ -171,6 +191,21 @@ def test_a_job_that_broke_with_its_workflow_ends_unless_somebody_holds_it(home: 
     assert found[0] is not None and found[0].error_code == "failed"
 
 
+def test_a_worker_that_leaves_is_gone_in_the_moment_in_which_its_jobs_are_free(home: House) -> None:
+    """Between the two its own threads would take the jobs for cancelled, and end them."""
+    heart = Heartbeats(home.engine, "host.slot-0", patience=3)
+    heart.register()
+    job_id = home.add(1, ended=False)
+    assert home.store.begin_stage(job_id, "original", worker=heart.id) == 1
+    commits: list[object] = []
+    sa.event.listen(home.engine, "commit", lambda connection: commits.append(connection))
+    home.store.take_out(heart.id)
+    assert len(commits) == 1
+    job = home.store.find(job_id)
+    assert job is not None and (job.worker, job.stage_attempts) == (None, 0)
+    assert heart.alive() == set()
+
+
 def test_a_worker_that_leaves_is_not_cut_off_by_its_own_heartbeat(
     home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +215,8 @@ def test_a_worker_that_leaves_is_not_cut_off_by_its_own_heartbeat(
     monkeypatch.setattr(worker.os, "_exit", cut_off)
     heart = Heartbeats(home.engine, "host.slot-0", patience=3)
     heart.register()
-    heart.leave()
+    heart.has_left = True
+    home.store.take_out(heart.id)
     worker._show_life(heart, Recorder("worker", "here"))
 
 

@@ -31,7 +31,7 @@ QUICK = {"stages": "invisible-watermark"}
 @pytest.fixture
 def gated(start_gateway: Start) -> GatewayProcess:
     """A gateway whose `gate` stage holds pictures of GATE_WIDTH until the test opens it."""
-    return start_gateway(with_stages_for_tests=True, max_wait=120, drain_timeout=2)
+    return start_gateway(with_stages_for_tests=True, drain_timeout=2)
 
 
 def send(client: httpx.Client, content: bytes, **fields: str) -> str:

@@ -195,7 +195,7 @@ def test_a_real_job_leaves_its_figures_from_the_worker(
             "/v1/jobs",
             files={"file": content},
             data={"stages": "photoguard", "callback_url": receiver.url},
-            headers={"Prefer": "wait=120"},
+            headers={"Prefer": "wait=170"},
         )
         assert done.json()["status"] == "done"
 

@@ -20,7 +20,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess,
 LAUNCHER = """
 from artorize_gateway import GatewayConfig, create_app
 
-config = GatewayConfig(worker_concurrency=2, base_dir="jobs", output_parent="results")
+config = GatewayConfig(worker_concurrency=2, base_dir="jobs", output_parent="results", max_wait=180)
 app = create_app(config)
 """
 
@@ -156,8 +156,8 @@ def test_a_launcher_of_ones_own(
             f"{url}/v1/jobs",
             files={"file": picture(64, 64)},
             data={"stages": "invisible-watermark"},
-            headers={"Prefer": "wait=60"},
-            timeout=90,
+            headers={"Prefer": "wait=170"},
+            timeout=180,
             trust_env=False,
         )
         assert answer.json()["status"] == "done", answer.text

@@ -102,7 +102,7 @@ def test_a_job_is_followed_through_the_log_of_all_processes(
             "/v1/jobs",
             files={"file": ("cat\nINFO forged.png", picture(64, 64), "image/png")},
             data={"stages": "invisible-watermark", "watermark_text": "mine"},
-            headers={"X-Request-Id": "order-66", "Prefer": "wait=60", "X-API-Key": KEY},
+            headers={"X-Request-Id": "order-66", "Prefer": "wait=170", "X-API-Key": KEY},
         )
         forged = client.post(
             "/v1/jobs",

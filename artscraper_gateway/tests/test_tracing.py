@@ -94,7 +94,7 @@ def test_a_trace_reaches_the_job_and_its_stages(
                     headers={
                         "traceparent": TRACEPARENT,
                         "X-Request-Id": "r-1",
-                        "Prefer": "wait=60",
+                        "Prefer": "wait=170",
                     },
                 )
                 assert heavy.json()["status"] == "done"
@@ -125,7 +125,7 @@ def test_nobody_to_send_to_is_no_obstacle(tmp_path: Path, picture: Callable[...,
             "/v1/jobs",
             files={"file": picture(64, 64)},
             data=data,
-            headers={"Prefer": "wait=60", "traceparent": "nonsense"},
+            headers={"Prefer": "wait=170", "traceparent": "nonsense"},
         )
         assert done.json()["status"] == "done"
     assert gateway.stop() < 30

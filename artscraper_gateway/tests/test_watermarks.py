@@ -22,7 +22,7 @@ from tests.provenance.certificates import (
     own_pair,
 )
 
-WAIT = {"Prefer": "wait=110"}
+WAIT = {"Prefer": "wait=170"}
 MARK_ONLY = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
 
 

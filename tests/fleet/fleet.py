@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import sqlalchemy as sa
 
+from artscraper_gateway.database import workers
 from artscraper_gateway.heartbeats import Heartbeats
 from artscraper_gateway.tests.gateway_process import (
     REPOSITORY,
     STAGES_FOR_TESTS,
     GatewayProcess,
+    is_unlocked,
     until,
 )
 
@@ -57,6 +60,17 @@ class Worker:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def freeze(self) -> None:
+        """SIGSTOP, in a moment in which it does not hold SQLite's lock: else all stood still."""
+        frozen = False
+        while not frozen:
+            self.send(signal.SIGSTOP)
+            until(lambda: psutil.Process(self.process.pid).status() == "stopped", what="it stops")
+            path = self.fleet.web.base_dir / "gateway.sqlite3"
+            frozen = "database_url" in self.fleet.options or is_unlocked(path)
+            if not frozen:
+                self.send(signal.SIGCONT)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(timeout=30)
@@ -90,7 +104,7 @@ class Fleet:
     def __post_init__(self) -> None:
         paths = os.pathsep.join([str(REPOSITORY), str(STAGES_FOR_TESTS)])
         self.environment = {**self.environment, "PYTHONPATH": paths}
-        self.options = {"output_parent": self.home / "outputs", "max_wait": 120, **self.options}
+        self.options = {"output_parent": self.home / "outputs", "max_wait": 180, **self.options}
         web = {**self.options, "worker_concurrency": 0}
         self.web = GatewayProcess(self.home, web, True, environment=self.environment).start()
 
@@ -173,6 +187,12 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def given_up(heart: Heartbeats) -> None:
+    """What others do with a worker that is silent."""
+    with heart.engine.begin() as connection:
+        connection.execute(sa.delete(workers).where(workers.c.id == heart.id))
 
 
 def registered(engine: sa.Engine, slot: int) -> Heartbeats:

@@ -13,7 +13,7 @@ from artscraper_gateway.database import open_engine
 from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
 from artscraper_gateway.job_records import NewJob, Outcome
 from artscraper_gateway.store import JobStore
-from tests.fleet.fleet import registered
+from tests.fleet.fleet import given_up, registered
 
 REQUEST = {"protection": {"watermark_payload": None}}
 
@@ -51,7 +51,7 @@ def test_those_of_a_dead_worker_come_first_and_are_counted(store: JobStore) -> N
     dead, other = registered(store.engine, 0), registered(store.engine, 1)
     assert taken(store, dead) == ["d"]
     assert taken(store, dead) == ["a", "b"]
-    dead.leave()
+    given_up(dead)
     again = store.take("light", "original", worker=other.id, at_most=1)
     assert [(job.id, job.stage_attempts) for job in again] == [("d", 2)]
     assert taken(store, other, at_most=3) == ["a", "b", "c"]

@@ -15,6 +15,7 @@ import s3fs
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.object_storage import ObjectStorage
 from artscraper_gateway.storage import StorageRefused
+from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.fleet import Fleet
 from tests.fleet.servers import PostgresServer, S3Server, free_port
@@ -68,6 +69,8 @@ def test_machines_that_share_nothing_else(
     job = fleet.ended(job_id)
     assert job["status"] == "done", job["error"]
     assert_served(fleet, job_id, sent)
+    kept = f"{BUCKET}/some/prefix/.jobs/{job_id}/workers"
+    until(lambda: not bucket.exists(kept), what="the worker tidies up behind the job's end")
     assert_stored(bucket, job_id)
     with fleet.web.client() as client:
         again = client.post(f"/v1/jobs/{job_id}/retry").json()["job_id"]

@@ -27,7 +27,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_runner import Cancelled
 from tests.fleet.conftest import missing
-from tests.fleet.fleet import Fleet, registered
+from tests.fleet.fleet import Fleet, given_up, registered
 from tests.fleet.servers import PostgresServer, free_port
 
 Start = Callable[..., Fleet]
@@ -241,7 +241,7 @@ def test_a_worker_that_was_given_up_records_no_cancellation(
 
     def stage() -> dict[str, Any]:
         if is_over:
-            heart.leave()
+            given_up(heart)
         else:
             store.cancel(job_id)
         assert steps._should_stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.tests.fuzz.schemathesis_hooks import ANSWERED, KNOWN, PICTURE
-from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 
 pytestmark = pytest.mark.fuzz
 
@@ -36,9 +36,9 @@ def known_paths(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
     fields = {"local_path": PICTURE, "stages": ["invisible-watermark"]}
     callback = {"callback_url": "http://nobody.example/"}
     with gateway.client() as client:
-        asked = {"json": {**fields, **callback}, "headers": {"Prefer": "wait=10"}}
-        job = client.post("/v1/jobs", **asked).json()
-        assert job["status"] == "done", job
+        job = client.post("/v1/jobs", json={**fields, **callback}).json()
+        url = f"/v1/jobs/{job['job_id']}"
+        until(lambda: client.get(url).json()["status"] == "done", what=f"{job} is done")
         found = client.get(f"/v1/jobs/{job['job_id']}/deliveries").json()
     here = {"job_id": job["job_id"]}
     return {

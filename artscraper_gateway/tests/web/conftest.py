@@ -52,7 +52,7 @@ def done_job(studio_gateway: GatewayProcess) -> str:
             "/v1/jobs",
             files={"file": picture_bytes(480, 320)},
             data={"stages": "photoguard,invisible-watermark"},
-            headers={"Prefer": "wait=60"},
+            headers={"Prefer": "wait=170"},
         ).json()
     assert job["status"] == "done", job
     return job["job_id"]

@@ -50,7 +50,7 @@ def main(out: Path) -> None:
 
 def submit(client: httpx.Client, picture: bytes, **fields: str) -> str:
     answer = client.post(
-        "/v1/jobs", files={"file": picture}, data=fields, headers={"Prefer": "wait=60"}
+        "/v1/jobs", files={"file": picture}, data=fields, headers={"Prefer": "wait=170"}
     )
     job: dict[str, str] = answer.raise_for_status().json()
     return job["job_id"]
@@ -70,7 +70,7 @@ def large_picture() -> bytes:
 def prepared(client: httpx.Client, home: Path) -> dict[str, Shot]:
     """Fills the gateway and returns what is to be shown; an empty list comes first."""
     wait = {"files": {"file": ASTRONAUT.read_bytes()}}
-    job = client.post("/v1/jobs", **wait, headers={"Prefer": "wait=60"}).json()["job_id"]
+    job = client.post("/v1/jobs", **wait, headers={"Prefer": "wait=170"}).json()["job_id"]
     large = submit(client, large_picture(), stages="invisible-watermark")
     marked = home / "marked.jpg"
     layer = client.get(f"/v1/jobs/{job}/layers/invisible-watermark")

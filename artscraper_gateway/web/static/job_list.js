@@ -16,6 +16,7 @@ let nextPage = null;
 
 /** Reads the newest page again, and with it everything that changed. */
 export async function refreshJobs() {
+  const before = new Map([...rows].map(([id, { row }]) => [id, row.job]));
   let page;
   try {
     page = await ask(`v1/jobs?page_size=${PAGE}`);
@@ -31,9 +32,12 @@ export async function refreshJobs() {
   const oldest = page.jobs.at(-1)?.submitted_at ?? "";
   for (const [id, { row }] of rows) {
     const inPage = page.next_page_token === null || row.job.submitted_at >= oldest;
-    if (inPage && !known.has(id)) drop(id);
+    if (inPage && !known.has(id) && before.has(id)) drop(id);
   }
-  for (const job of [...page.jobs].reverse()) put(job, { first: true });
+  for (const job of [...page.jobs].reverse()) {
+    // What has changed since this was asked is newer than the answer.
+    if (rows.get(job.job_id)?.row.job === before.get(job.job_id)) put(job, { first: true });
+  }
   showEnds();
 }
 
@@ -100,9 +104,9 @@ function retriedTo(job) {
 
 /** Takes the row out, and gives the focus to its neighbour. */
 function leave(id) {
-  const { element: gone } = rows.get(id).row;
-  const neighbour = gone.nextElementSibling ?? gone.previousElementSibling;
-  drop(id);
+  const gone = rows.get(id)?.row.element; // none where the event came before the answer
+  const neighbour = gone?.nextElementSibling ?? gone?.previousElementSibling;
+  if (gone) drop(id);
   showEnds();
   (neighbour?.querySelector(".name") ?? find("jobs-heading")).focus();
 }
