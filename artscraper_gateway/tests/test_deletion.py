@@ -198,7 +198,11 @@ def test_a_worker_that_leaves_is_gone_in_the_moment_in_which_its_jobs_are_free(h
     job_id = home.add(1, ended=False)
     assert home.store.begin_stage(job_id, "original", worker=heart.id) == 1
     commits: list[object] = []
-    sa.event.listen(home.engine, "commit", lambda connection: commits.append(connection))
+
+    def note(connection: object) -> None:
+        commits.append(connection)
+
+    sa.event.listen(home.engine, "commit", note)
     home.store.take_out(heart.id)
     assert len(commits) == 1
     job = home.store.find(job_id)
