@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
@@ -93,3 +96,24 @@ def test_a_job_that_breaks_before_anybody_has_published_has_failed(
     failed = runner.outcome_of(job, make_results)
     assert failed is not None and failed.error is not None
     assert "it broke" in failed.error
+
+
+def test_pictures_of_a_light_job_are_written_soon(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *_: asked.append(_name_of(file)))
+    source = JobFolders.of(JOB_ID, runner.config).input / "image.png"
+    source.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(source)
+    job.request.update(processors=None, stages=[], include_hash_analysis=False)
+    job.request["protection"] = {}
+    outcome = runner.file_away(job)
+    assert outcome is not None and outcome.error is None
+    layer = runner.storage.output(JOB_ID) / "layers" / "00-original" / "image.png"
+    assert layer.read_bytes() == source.read_bytes()
+    assert [Path(name).parent.name for name in asked] == ["input", "00-original"]
+
+
+def _name_of(file: int) -> str:
+    return str(Path(f"/proc/self/fd/{file}").readlink())
