@@ -99,7 +99,7 @@ class Batches:
         finally:
             if taken is None or taken.id != batch_id:
                 with CancelScope(shield=True):
-                    await run_sync(self._discard, ids)
+                    await run_sync(submission.discard_unless_accepted, *ids)
         return taken
 
     def find(self, batch_id: str) -> Batch | None:
@@ -178,7 +178,3 @@ class Batches:
         if found is None:
             raise NotFound("The batch of this Idempotency-Key was deleted meanwhile.")
         return found
-
-    def _discard(self, ids: list[str]) -> None:
-        for job_id in ids:
-            self.submission.discard_unless_accepted(job_id)

@@ -80,7 +80,7 @@ class Deletion:
                 continue
             try:
                 if folder in left and is_job_id(folder.name):
-                    self.storage.remove(folder.name)
+                    self.storage.remove_upload(folder.name)
                 else:
                     shutil.rmtree(folder)
             except OSError:

@@ -76,17 +76,21 @@ class JobFolders:
         for folder in (self.intake, self.running, self.output):
             _remove_tree(folder)
 
+    def remove_intake(self) -> None:
+        """Removes the upload and what was made of it for callers; raises as `remove`."""
+        _remove_tree(self.intake)
 
-def write_soon(*files: Path) -> None:
-    """Has the kernel begin to write the files to their disk, without waiting for it.
 
-    Left alone it writes them half a minute later, and those of hundreds of jobs at once: whoever
+def write_soon(*folders: Path) -> None:
+    """Has the kernel begin to write what is in the folders to their disk, without waiting for it.
+
+    Left alone it writes files half a minute later, and those of hundreds of jobs at once: whoever
     forces a commit to the same disk in that moment waits for a third of a second.
     """
     if not hasattr(os, "posix_fadvise"):  # macOS
         return
-    for path in files:
-        with path.open("rb") as file:
+    for path in (each for folder in folders for each in folder.rglob("*")):
+        with suppress(OSError), path.open("rb") as file:  # a hint, and no more
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 

@@ -11,7 +11,7 @@ more than the job.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -171,9 +171,9 @@ class JobQueue:
                 self._check_room(connection, new, terms)
         return added
 
-    def knows(self, job_id: str) -> bool:
-        """Whether the job was accepted."""
-        return self._store.exists(job_id)
+    def known(self, job_ids: Collection[str]) -> set[str]:
+        """Returns those that were accepted."""
+        return self._store.which_exist(job_ids)
 
     def cancel(self, job_id: str) -> None:
         """Stops the job from being run, or run on; harmless when it has ended."""

@@ -17,7 +17,6 @@ from dbos import DBOS
 
 from artscraper_gateway.choices import Choices
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.folders import write_soon
 from artscraper_gateway.heartbeats import WorkerGivenUp
 from artscraper_gateway.job_records import Job
 from artscraper_gateway.outages import patiently
@@ -75,7 +74,6 @@ class JobSteps:
             raise _deadly(ORIGINAL, self.job.stage_attempts)
         run = self._picture_run()
         _write_summary(run, [_keep_original(run)], None)
-        write_soon(run.source, *run.workspace.output.rglob("image.*"))
 
     def _analysis_options(self) -> AnalysisOptions:
         config, processors = self.config, self.job.request["processors"]

@@ -147,6 +147,11 @@ class ObjectStorage:
         shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
         self._remove(self._of_job(job_id, "workers"))
 
+    def remove_upload(self, job_id: str) -> None:
+        """Removes the objects beside the results, and behind them the folder here."""
+        self._remove(f"{self._root}/.jobs/{job_id}")
+        self._folders(job_id).remove_intake()
+
     def remove(self, job_id: str) -> None:
         """Removes all objects of the job, and behind them its folders here."""
         self._remove(f"{self._root}/{job_id}")
@@ -215,10 +220,11 @@ class ObjectStorage:
         """Translates what clients of object storage raise, whose texts may hold their keys."""
         try:
             yield
-        except OSError:
-            raise
         except Exception as error:
-            raise OSError(5, f"object storage failed ({type(error).__name__})") from error
+            if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
+                raise
+            said = f"object storage failed ({type(error).__name__})"
+            raise OSError(errno.EIO, said) from error
 
 
 def _forget_oldest(cache: Path) -> None:

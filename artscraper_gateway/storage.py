@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.folders import JobFolders, write_soon
 from artscraper_runner import Workspace
 
 SUMMARY = "summary.json"
@@ -73,6 +73,9 @@ class Storage(Protocol):
 
     def clear(self, job_id: str) -> None:
         """Removes what only the running job needed."""
+
+    def remove_upload(self, job_id: str) -> None:
+        """Removes what came for a job that is none, and no results. Raises OSError."""
 
     def remove(self, job_id: str) -> None:
         """Removes every file of the job. Raises OSError when one stays."""
@@ -130,6 +133,7 @@ class SharedFolder:
             if not self.is_published(job_id):
                 raise
         self.clear(job_id)
+        write_soon(folders.input, folders.output)
 
     def is_published(self, job_id: str) -> bool:
         """Whether the job's folder is in its place: it comes there whole."""
@@ -154,6 +158,10 @@ class SharedFolder:
     def clear(self, job_id: str) -> None:
         """Removes the folders of all workers that ran it."""
         shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
+
+    def remove_upload(self, job_id: str) -> None:
+        """Removes the folder that it was staged in."""
+        self._folders(job_id).remove_intake()
 
     def remove(self, job_id: str) -> None:
         """Removes the job's folders."""

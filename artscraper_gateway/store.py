@@ -235,12 +235,6 @@ class JobStore:
         with reading(self.engine) as connection:
             return list(connection.execute(query).scalars())
 
-    def exists(self, job_id: str) -> bool:
-        """Whether there is a row, deleting or not."""
-        query = sa.select(jobs.c.id).where(jobs.c.id == job_id)
-        with reading(self.engine) as connection:
-            return connection.execute(query).first() is not None
-
     def which_exist(self, job_ids: Collection[str]) -> set[str]:
         """Returns those of which there is a row, deleting or not."""
         wanted, found = sorted(job_ids), set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -167,18 +168,28 @@ class Submission:
                 await run_sync(self.discard_unless_accepted, job_id)
             raise
 
-    def discard_unless_accepted(self, job_id: str) -> None:
-        """Removes the files of a job that was not added; what cannot be, tidying does later.
+    def discard_unless_accepted(self, *job_ids: str) -> None:
+        """Removes the files of jobs that were not added; what cannot be, tidying does later.
 
         A request that is cut off at shutdown may have been accepted a moment before. Blocks.
         """
         try:
-            if not self.queue.knows(job_id):
-                self.storage.remove(job_id)
-        except (OSError, SQLAlchemyError) as error:
-            _log.warning("files that came for no job stay for now: %s", error)
+            known = self.queue.known(job_ids)
+        except SQLAlchemyError as error:
+            _log.warning("files stay for now, for nobody knows of their jobs: %s", error.__cause__)
+            return
+        for job_id in set(job_ids) - known:
+            self._discard(job_id)
+
+    def _discard(self, job_id: str) -> None:
+        try:
+            self.storage.remove_upload(job_id)
+        except OSError as error:
+            _log.warning("what came for no job stays where it was kept for now: %s", error)
+            intake = JobFolders.of(job_id, self.config).intake
+            shutil.rmtree(intake, ignore_errors=True)
             with suppress(OSError):  # by its folder tidying finds what is kept elsewhere
-                JobFolders.of(job_id, self.config).intake.mkdir(parents=True, exist_ok=True)
+                intake.mkdir(parents=True, exist_ok=True)
 
     def keep(self, new: NewJob) -> None:
         """Makes the staged picture reachable for workers, before the job is added. Blocks.

@@ -73,7 +73,7 @@ def _is_known(if_none_match: str, tag: str) -> bool:
 def _asked_part(request: Request, tag: str, size: int) -> range | None:
     """Which of the file's `size` bytes are asked for; None where no part can be meant."""
     match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
-    if match is None or request.headers.get("if-range", tag) != tag:
+    if match is None or request.method != "GET" or request.headers.get("if-range", tag) != tag:
         return None
     first, last, last_bytes = match.groups()
     begins = int(first) if first else max(0, size - int(last_bytes))

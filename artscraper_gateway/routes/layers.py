@@ -9,7 +9,7 @@ from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.errors import (
     GatewayError,
@@ -51,7 +51,7 @@ Size = Annotated[
 @router.head("/{job_id}/layers/{stage}", include_in_schema=False)
 @router.get(
     "/{job_id}/layers/{stage}",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={**LAYER, **problems(*RESULTS, UnsatisfiableRange, InvalidRequest, TooBusy)},
 )
 async def get_layer(
@@ -91,6 +91,7 @@ async def _preview(used: Gateway, job: Job, layer: Path, *, size: int, suffix: s
         made, grown = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
     except (GatewayError, OSError):
         await run_sync(_check_kept, used, job.id)
+        await run_sync(_check_there, layer)
         raise
     if grown:
         await run_sync(used.store.add_disk_bytes, job.id, grown)
@@ -133,4 +134,11 @@ def _layer_path(used: Gateway, job: Job, stage: str) -> Path:
     paths = {layer["stage"]: layer["path"] for layer in used.summary(job)["layers"]}
     if stage not in paths:
         raise NotFound(f"The job has no layer of this name; it has: {', '.join(paths)}.")
-    return used.results(job).joinpath(*PurePath(paths[stage]).parts[-3:])
+    path = used.results(job).joinpath(*PurePath(paths[stage]).parts[-3:])
+    _check_there(path)
+    return path
+
+
+def _check_there(layer: Path) -> None:
+    if not layer.is_file():
+        raise NotFound("The picture is no longer on the server's disk.")

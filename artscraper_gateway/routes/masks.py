@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.errors import NotFound, UnsatisfiableRange
 from artscraper_gateway.job_records import Job
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["layers"])
 
 @router.get(
     "/{job_id}/masks/{stage}",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={**LAYER, **problems(*RESULTS, UnsatisfiableRange)},
 )
 def get_mask(job_id: str, stage: str, request: Request, used: Reader) -> Response:

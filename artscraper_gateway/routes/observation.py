@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artscraper_gateway.figures import RECEIVED, REQUESTS, SENT, Recorder
 from artscraper_gateway.logs import about
+from artscraper_gateway.outages import is_outage
 from artscraper_gateway.tracing import Tracing
 
 _log = logging.getLogger(__name__)
@@ -53,12 +54,17 @@ class Observation:
                 await self.app(scope, answer.receive, answer.send)
             except Exception as error:
                 cause = error.__cause__ or error  # Starlette wraps what would have had an answer
-                if not (answer.has_begun and isinstance(cause, OSError | SQLAlchemyError)):
+                if not (answer.has_begun and _is_away(cause)):
                     raise
                 _log.warning("the answer breaks off: %s", cause)  # so that nobody takes it as whole
             finally:
                 _describe(span, method, _route(scope), answer.status)
                 answer.log(method, scope["path"], counts=not is_probe(scope))
+
+
+def _is_away(cause: BaseException) -> bool:
+    """Whether a file or the database went while it was being sent."""
+    return isinstance(cause, OSError) or (isinstance(cause, SQLAlchemyError) and is_outage(cause))
 
 
 def _describe(span: Any, method: str, route: str, status: int) -> None:

@@ -59,6 +59,8 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, BodyTooLarge):
         await drain(request)
+    if isinstance(error, StorageFailed):
+        _log.warning("files or jobs cannot be stored: %s", error.__cause__)
     return _answer(request, error)
 
 

@@ -124,8 +124,20 @@ class GatewayProcess:
             self._process.stdout.close()
 
 
-def is_unlocked(database: Path) -> bool:
-    """Whether no process is in the middle of a transaction that writes to an SQLite file."""
+def freeze(process: psutil.Process, database: Path | None = None) -> None:
+    """SIGSTOP, in a moment in which it does not hold the SQLite file's lock: else all stood still.
+
+    None = the database is a server, which lets others go on.
+    """
+    while True:
+        process.suspend()
+        until(lambda: process.status() == psutil.STATUS_STOPPED, what="it stops")
+        if database is None or _is_unlocked(database):
+            return
+        process.resume()
+
+
+def _is_unlocked(database: Path) -> bool:
     with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
         try:
             connection.execute("begin immediate")

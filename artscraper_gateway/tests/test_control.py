@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import sqlalchemy as sa
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess, is_unlocked, until
+from artscraper_gateway.tests.gateway_process import GatewayProcess, freeze, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.test_durability import ended, entered, send
@@ -83,10 +83,7 @@ def test_a_cancelled_job_whose_worker_died_can_be_deleted(
         job_id = send(client, picture(GATE_WIDTH))
         entered(gateway)
         for worker in gateway.workers():
-            worker.suspend()  # so that it dies with the job in its hands, and with no lock
-            while not is_unlocked(gateway.base_dir / "gateway.sqlite3"):
-                worker.resume()
-                worker.suspend()
+            freeze(worker, gateway.base_dir / "gateway.sqlite3")  # with the job in its hands
         client.post(f"/v1/jobs/{job_id}/cancel")
         gateway.kill_worker()
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 200

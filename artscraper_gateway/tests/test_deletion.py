@@ -125,6 +125,17 @@ def test_files_that_could_not_be_removed_go_later(
     assert home.left() == []
 
 
+def test_results_that_the_database_does_not_know_stay(home: House) -> None:
+    """It may be an older one that was restored, or another by mistake."""
+    folders = JobFolders.of(f"{7:032x}", home.config)
+    for folder in (folders.input, folders.output):
+        folder.mkdir(parents=True)
+        (folder / "image.png").touch()
+    os.utime(folders.intake, (1000, 1000))
+    home.retention.deletion.finish_interrupted()
+    assert not folders.intake.exists() and (folders.output / "image.png").exists()
+
+
 def test_only_uploads_that_nobody_waits_for_any_more_are_abandoned(home: House) -> None:
     home.add(1)
     old = [home.config.base_dir / name for name in (f"{2:032x}", f"{READING_PREFIX}old")]

@@ -112,7 +112,7 @@ def test_pictures_of_a_light_job_are_written_soon(
     assert outcome is not None and outcome.error is None
     layer = runner.storage.output(JOB_ID) / "layers" / "00-original" / "image.png"
     assert layer.read_bytes() == source.read_bytes()
-    assert [Path(name).parent.name for name in asked] == ["input", "00-original"]
+    assert {str(source), str(layer)} <= set(asked)
 
 
 def _name_of(file: int) -> str:

@@ -53,6 +53,8 @@ def test_the_tag_is_the_files_sha256_and_makes_a_304(
     assert client.get(url, headers={"If-None-Match": '"x"'}).content == content
     head = client.head(url)
     assert head.status_code == 200 and head.headers["content-length"] == str(len(content))
+    part = client.head(url, headers={"Range": "bytes=0-9"})
+    assert part.status_code == 200 and part.headers["content-length"] == str(len(content))
 
 
 @pytest.mark.parametrize(
@@ -267,8 +269,9 @@ def test_results_that_are_gone_are_not_found(
     job_id = layer[0].split("/")[3]
     until(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "done", what="it is done")
     shutil.rmtree(gateway.outputs / job_id / "layers")
-    answer = client.get(layer[0])
-    assert answer.status_code == 404 and "no longer" in answer.json()["detail"]
+    for query in ("", "?size=64"):
+        answer = client.get(f"{layer[0]}{query}")
+        assert answer.status_code == 404 and "no longer" in answer.json()["detail"]
     shutil.rmtree(gateway.outputs / job_id)
     for path in ("result", "layers/original", "masks/mist", "archive.zip"):
         answer = client.get(f"/v1/jobs/{job_id}/{path}")

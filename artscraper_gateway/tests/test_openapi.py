@@ -6,7 +6,7 @@ import asyncio
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -243,14 +243,14 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
 
 
 def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:
-    knows, by = JobQueue.knows, []
+    known, by = JobQueue.known, []
 
-    def note(queue: JobQueue, job_id: str) -> bool:
+    def note(queue: JobQueue, job_ids: Collection[str]) -> set[str]:
         by.append(threading.current_thread().name)
-        return knows(queue, job_id)
+        return known(queue, job_ids)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JobQueue, "knows", note)
+        patch.setattr(JobQueue, "known", note)
         files = [("file", b"no picture"), ("file", b"neither")]
         for path in ("/v1/jobs", "/v1/batches"):
             sent = files if "batches" in path else files[:1]

@@ -19,7 +19,7 @@ from artscraper_gateway.tests.gateway_process import (
     REPOSITORY,
     STAGES_FOR_TESTS,
     GatewayProcess,
-    is_unlocked,
+    freeze,
     until,
 )
 
@@ -61,15 +61,10 @@ class Worker:
         self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """SIGSTOP, in a moment in which it does not hold SQLite's lock: else all stood still."""
-        frozen = False
-        while not frozen:
-            self.send(signal.SIGSTOP)
-            until(lambda: psutil.Process(self.process.pid).status() == "stopped", what="it stops")
-            path = self.fleet.web.base_dir / "gateway.sqlite3"
-            frozen = "database_url" in self.fleet.options or is_unlocked(path)
-            if not frozen:
-                self.send(signal.SIGCONT)
+        """SIGSTOP, in a moment in which others can go on."""
+        on_server = "database_url" in self.fleet.options
+        path = None if on_server else self.fleet.web.base_dir / "gateway.sqlite3"
+        freeze(psutil.Process(self.process.pid), path)
 
     def kill(self) -> None:
         self.process.kill()

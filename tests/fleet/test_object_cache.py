@@ -101,15 +101,36 @@ def test_an_upload_that_became_no_job_leaves_no_object(
 
     with monkeypatch.context() as patch:
         if broken == "database":
-            patch.setattr(house.store, "exists", fail)
+            patch.setattr(house.store, "which_exist", fail)
         if broken == "storage":
             patch.setattr(type(storage), "_remove", unreachable)
         if broken != "the process":
             submission.discard_unless_accepted(IDS[0])
+        if broken == "storage":
+            kept = JobFolders.of(IDS[0], storage.config).intake
+            assert list(kept.iterdir()) == [], "it says where to look, and takes no room"
     folder = JobFolders.of(IDS[0], storage.config).intake
     os.utime(folder, (1000, 1000))
     Deletion(storage.config, house.store, house.queue, storage).finish_interrupted()
     assert storage._files.find(storage._root) == [] and not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TimeoutError("read timed out"), True),
+        (PermissionError("Access Denied"), True),
+        (ValueError("a client's own"), True),
+        (ConnectionResetError(104, "reset"), True),
+        (FileNotFoundError("none"), False),
+    ],
+)
+def test_storage_that_is_away_is_told_by_its_number(
+    storage: ObjectStorage, error: Exception, told: bool
+) -> None:
+    with pytest.raises(type(error) if not told else OSError) as raised, storage._reached():
+        raise error
+    assert isinstance(raised.value, OSError) and (raised.value.errno is not None) == told
 
 
 def test_what_was_accepted_keeps_its_object(storage: ObjectStorage, house: House) -> None:
