@@ -89,9 +89,11 @@ def write_soon(*folders: Path) -> None:
     """
     if not hasattr(os, "posix_fadvise"):  # macOS
         return
-    for path in (each for folder in folders for each in folder.rglob("*")):
-        with suppress(OSError), path.open("rb") as file:  # a hint, and no more
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    for folder in folders:
+        with suppress(OSError):  # a hint, and no more
+            for path in filter(Path.is_file, folder.rglob("*")):
+                with path.open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def is_job_id(text: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +29,8 @@ HOUR_S = 3600
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.queue.close()
-    house.engine.dispose()
+    with closing(House(tmp_path)) as house:
+        yield house
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from PIL import Image
 from artscraper_gateway.config import GatewayConfig
 from artscraper_gateway.database import open_engine
 from artscraper_gateway.figures import Recorder
-from artscraper_gateway.folders import JobFolders
+from artscraper_gateway.folders import JobFolders, write_soon
 from artscraper_gateway.job_observer import JobObserver
 from artscraper_gateway.job_records import Job, NewJob, Outcome
 from artscraper_gateway.jobs import JobRunner
@@ -113,6 +113,17 @@ def test_pictures_of_a_light_job_are_written_soon(
     layer = runner.storage.output(JOB_ID) / "layers" / "00-original" / "image.png"
     assert layer.read_bytes() == source.read_bytes()
     assert {str(source), str(layer)} <= set(asked)
+
+
+def test_a_hint_that_cannot_be_given_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    (tmp_path / "image.png").touch()
+    monkeypatch.setattr(os, "posix_fadvise", fail)
+    write_soon(tmp_path, tmp_path / "none")
 
 
 def _name_of(file: int) -> str:

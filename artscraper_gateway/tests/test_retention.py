@@ -58,6 +58,10 @@ class House:
             self.queue.cancel(job_id)
         return job_id
 
+    def close(self) -> None:
+        self.queue.close()
+        self.engine.dispose()
+
     def left(self) -> list[int]:
         with self.engine.connect() as connection:
             ids = connection.execute(sa.text("select id from jobs order by id")).scalars()
@@ -81,8 +85,7 @@ def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
     yield make
     for each in made:
-        each.queue.close()
-        each.engine.dispose()
+        each.close()
 
 
 def test_nothing_goes_by_default(house: Callable[..., House]) -> None:

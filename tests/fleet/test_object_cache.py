@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,8 @@ def test_nothing_is_no_empty_folder(storage: ObjectStorage) -> None:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
-    yield made
-    made.queue.close()
-    made.engine.dispose()
+    with closing(House(tmp_path)) as made:
+        yield made
 
 
 def staged(storage: ObjectStorage, job_id: str) -> None:

@@ -1,0 +1,74 @@
+"""Uploads that break off, that wait, and that find no room."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from artscraper_gateway.folders import is_job_id
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+
+Picture = Callable[..., bytes]
+
+
+def test_an_upload_that_breaks_off_is_nobodys_fault(gateway: GatewayProcess) -> None:
+    host, port = gateway.base_url.removeprefix("http://").split(":")
+    before = gateway.log()
+
+    def broken_off(client: httpx.Client) -> float:
+        figure = r'artscraper_http_requests_total\{status="499"\} (\S+)'
+        found = re.search(figure, client.get("/metrics").text)
+        return float(found[1]) if found else 0.0
+
+    with gateway.client() as client:
+        so_far = broken_off(client)
+        for media_type in ("multipart/form-data; boundary=x", "application/json"):
+            head = f"POST /v1/jobs HTTP/1.1\r\nHost: h\r\nContent-Type: {media_type}\r\n"
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(f"{head}Content-Length: 9999\r\n\r\n--x\r\n".encode())
+        until(lambda: broken_off(client) == so_far + 2, what="both are noticed")
+    assert "unexpected" not in gateway.log().removeprefix(before)
+    assert "Traceback" not in gateway.log().removeprefix(before)
+
+
+def test_uploads_do_not_wait_for_the_downloads_of_others(
+    start_gateway: Callable[..., GatewayProcess], picture: Picture
+) -> None:
+    private = start_gateway(allow_private_addresses="yes", worker_concurrency=0)
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=64) as silent,
+        private.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
+        slow = pool.submit(client.post, "/v1/batches", json={"items": [{"image_url": url}] * 20})
+        silent.settimeout(60)
+        calls = [silent.accept()[0] for _ in range(8)]  # as many as are fetched at a time
+        files = [("file", picture(64, 64)), ("file", picture(65, 64))]
+        assert client.post("/v1/batches", files=files).json()["counts"]["queued"] == 2
+        assert not slow.done()
+        assert sum(is_job_id(path.name) for path in private.base_dir.iterdir()) == 8 + 2
+        for connection in calls:
+            connection.close()
+        silent.close()  # the others are refused
+        assert slow.result().json()["code"] == "download-failed"
+
+
+def test_a_full_disk_is_503_and_nothing_is_accepted(
+    start_gateway: Callable[..., GatewayProcess], picture: Picture
+) -> None:
+    gateway = start_gateway(worker_concurrency=0)
+    moved = gateway.base_dir.with_name("moved")
+    with gateway.client() as client:
+        gateway.base_dir.rename(moved)
+        gateway.base_dir.write_text("a file where the folder should be")
+        answer = client.post("/v1/jobs", files={"file": picture(64, 64)})
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "storage-failed"
+        gateway.base_dir.unlink()
+        moved.rename(gateway.base_dir)
+        assert client.post("/v1/jobs", files={"file": picture(64, 64)}).status_code == 200
