@@ -120,11 +120,12 @@ $(INSTALLED_TESTS): pyproject.toml $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps invisible-watermark==0.2.0
 	touch $@
 
-## lint: ruff and mypy --strict
+## lint: ruff, mypy --strict and the layers of the packages
 lint: setup-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 ## benchmark: print every benchmark's tables
 benchmark: setup-tests
@@ -185,7 +186,7 @@ typescript: setup setup-node
 
 ## configuration: write docs/configuration.md from the settings
 configuration: setup
-	$(BIN)/python -m artscraper_gateway.settings_reference
+	$(BIN)/python -m artscraper_gateway.settings.reference
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-_HOME = {"GatewayConfig": "config", "create_app": "app"}
+_HOME = {"GatewayConfig": "settings.model", "create_app": "app"}
 
 __all__ = ["GatewayConfig", "create_app"]
 
 if TYPE_CHECKING:
     from artscraper_gateway.app import create_app
-    from artscraper_gateway.config import GatewayConfig
+    from artscraper_gateway.settings.model import GatewayConfig
 
 
 def __getattr__(name: str) -> object:

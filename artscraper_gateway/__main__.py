@@ -1,5 +1,5 @@
 """`python -m artscraper_gateway`."""
 
-from artscraper_gateway.cli import main
+from artscraper_gateway.cli.main import main
 
 raise SystemExit(main())

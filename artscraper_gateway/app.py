@@ -12,51 +12,51 @@ import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
-from artscraper_gateway.api_keys import Keyring, KeyStore
-from artscraper_gateway.batches import Batches
-from artscraper_gateway.checkpoints import Checkpoints
-from artscraper_gateway.choices import Choices, address_rules
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.deletion import Deletion
-from artscraper_gateway.deliveries import DeliveryLog
-from artscraper_gateway.delivery_sender import DeliverySender
-from artscraper_gateway.exposition import Exposition
-from artscraper_gateway.figures import FLUSH_EVERY_S, Recorder
-from artscraper_gateway.heartbeats import machine_name
-from artscraper_gateway.job_listing import JobListing
-from artscraper_gateway.job_queue import JobQueue
-from artscraper_gateway.job_watch import JobWatch
-from artscraper_gateway.object_storage import open_storage
-from artscraper_gateway.picture_processes import PictureProcesses
-from artscraper_gateway.previews import Previews
-from artscraper_gateway.readiness import Readiness
-from artscraper_gateway.routes import (
-    Gateway,
+from artscraper_gateway.api import event_streams
+from artscraper_gateway.api.authentication import RateLimitHeaders
+from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.middleware import Observation
+from artscraper_gateway.api.openapi_problems import describe
+from artscraper_gateway.api.problems import add_problem_handlers
+from artscraper_gateway.api.routes import (
     archive,
     batches,
-    deliveries,
-    event_streams,
     events,
     health,
     jobs,
-    layers,
     limits,
     masks,
     retries,
     sessions,
     watermarks,
 )
-from artscraper_gateway.routes.access import RateLimitHeaders
-from artscraper_gateway.routes.observation import Observation
-from artscraper_gateway.routes.pages import add_page
-from artscraper_gateway.routes.problem_docs import describe
-from artscraper_gateway.routes.problems import add_problem_handlers
-from artscraper_gateway.store import JobStore
-from artscraper_gateway.submission import Submission
-from artscraper_gateway.tracing import Tracing
-from artscraper_gateway.watermark_reader import WatermarkReader
-from artscraper_gateway.workers import WorkerSupervisor
+from artscraper_gateway.api.routes import results as layers
+from artscraper_gateway.api.routes import webhooks as deliveries
+from artscraper_gateway.api.routes.pages import add_page
+from artscraper_gateway.auth.keys import Keyring, KeyStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.wal import Checkpoints
+from artscraper_gateway.jobs.batches import Batches
+from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.leases import machine_name
+from artscraper_gateway.jobs.listing import JobListing
+from artscraper_gateway.jobs.queue import JobQueue
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import Choices, address_rules
+from artscraper_gateway.jobs.submission import Submission
+from artscraper_gateway.jobs.watcher import JobWatch
+from artscraper_gateway.observability.metrics import FLUSH_EVERY_S, Recorder
+from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.readiness import Readiness
+from artscraper_gateway.observability.tracing import Tracing
+from artscraper_gateway.sandbox.previews import Previews
+from artscraper_gateway.sandbox.processes import PictureProcesses
+from artscraper_gateway.sandbox.watermarks import WatermarkReader
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.objects import open_storage
+from artscraper_gateway.webhooks.repository import DeliveryLog
+from artscraper_gateway.webhooks.sender import DeliverySender
+from artscraper_gateway.worker.supervisor import WorkerSupervisor
 from artscraper_runner import __version__
 
 _log = logging.getLogger(__name__)

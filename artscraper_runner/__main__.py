@@ -2,7 +2,7 @@
 
 import os
 
-from artscraper_runner.cli import main
+from artscraper_runner.cli.main import main
 
 # Read when torch is loaded. A thread that spins while it waits for one whose core is busy with
 # other work makes a step ten times as slow.

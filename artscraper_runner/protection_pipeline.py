@@ -8,19 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
-from artscraper_runner.images import inspect_picture
-from artscraper_runner.picture_run import PictureRun
-from artscraper_runner.protections import check_options, chosen_stages
-from artscraper_runner.types import (
+from artscraper_runner.imaging.decode import inspect_picture
+from artscraper_runner.options import (
     AnalysisOptions,
-    Controls,
-    Json,
     PictureLimits,
-    Progress,
     ProtectionOptions,
     SigningSettings,
 )
-from artscraper_runner.workspace import Workspace
+from artscraper_runner.pipeline.run import PictureRun
+from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.stages import check_options, chosen_stages
+from artscraper_runner.types import Controls, Json, Progress
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}

@@ -23,16 +23,19 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artscraper_runner.analysis import analyse_picture  # noqa: E402
-from artscraper_runner.images import open_picture  # noqa: E402
-from artscraper_runner.processors import (  # noqa: E402
+from artscraper_runner.analysis.processors import (  # noqa: E402
     DecodedPicture,
     default_processors,
     load_processor,
 )
-from artscraper_runner.steganalysis.lsb_message import read_lsb_message  # noqa: E402
-from artscraper_runner.steganalysis.weighted_stego import embedding_rates  # noqa: E402
-from artscraper_runner.types import AnalysisOptions, PictureLimits  # noqa: E402
+from artscraper_runner.analysis.run import analyse_picture  # noqa: E402
+from artscraper_runner.analysis.steganalysis.lsb_message import read_lsb_message  # noqa: E402
+from artscraper_runner.analysis.steganalysis.weighted_stego import embedding_rates  # noqa: E402
+from artscraper_runner.imaging.decode import open_picture  # noqa: E402
+from artscraper_runner.options import (  # noqa: E402
+    AnalysisOptions,
+    PictureLimits,
+)
 
 Pixels = np.ndarray
 # name, width, height, Pillow's format, bar in ms

@@ -24,15 +24,16 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artscraper_runner import metrics  # noqa: E402
-from artscraper_runner.effects import random_signs  # noqa: E402
+from artscraper_runner.attacks.evaluation import random_signs  # noqa: E402
+from artscraper_runner.attacks.scaling import to_tensor  # noqa: E402
 from artscraper_runner.faces.detection import Face, find_faces  # noqa: E402
 from artscraper_runner.faces.model_files import LANDMARKS, RECOGNITION, model_file  # noqa: E402
 from artscraper_runner.faces.recogniser import face_network, faces_in  # noqa: E402
-from artscraper_runner.protections import load_stage  # noqa: E402
-from artscraper_runner.protections.stage import StageInput  # noqa: E402
-from artscraper_runner.types import Controls, ProtectionOptions  # noqa: E402
-from artscraper_runner.working_size import to_tensor  # noqa: E402
+from artscraper_runner.imaging import metrics  # noqa: E402
+from artscraper_runner.options import ProtectionOptions  # noqa: E402
+from artscraper_runner.stages import load_stage  # noqa: E402
+from artscraper_runner.stages.stage import StageInput  # noqa: E402
+from artscraper_runner.types import Controls  # noqa: E402
 
 FACES = ("paintings/mona_lisa.jpg", "paintings/delaunay_portrait.jpg", "photos/kodak_04.png")
 LATER = ("photoguard", "mist", "nightshade")

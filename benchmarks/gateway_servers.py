@@ -92,10 +92,11 @@ def _free_port() -> int:
 
 
 def _add_finished(base_dir: Path, count: int) -> None:
-    from artscraper_gateway.config import GatewayConfig
-    from artscraper_gateway.database import jobs, open_engine
-    from artscraper_gateway.job_records import NewJob
-    from artscraper_gateway.store import JobStore
+    from artscraper_gateway.db.engine import open_engine
+    from artscraper_gateway.db.tables import jobs
+    from artscraper_gateway.jobs.models import NewJob
+    from artscraper_gateway.jobs.repository import JobStore
+    from artscraper_gateway.settings.model import GatewayConfig
 
     engine = open_engine(GatewayConfig(base_dir=base_dir))
     store = JobStore(engine)

@@ -21,10 +21,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from protection import Pixels, attacked, row  # noqa: E402
 
-from artscraper_runner import metrics  # noqa: E402
-from artscraper_runner.effects import Observer  # noqa: E402
-from artscraper_runner.encoders import load_encoder  # noqa: E402
-from artscraper_runner.working_size import to_tensor  # noqa: E402
+from artscraper_runner.attacks.evaluation import Observer  # noqa: E402
+from artscraper_runner.attacks.scaling import to_tensor  # noqa: E402
+from artscraper_runner.imaging import metrics  # noqa: E402
+from artscraper_runner.models import load_encoder  # noqa: E402
 
 SIZES = ((2000, 3000), (4000, 6000))  # width, height
 PIECE = 512  # px

@@ -25,16 +25,22 @@ from PIL import Image, ImageOps
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artscraper_runner import metrics, presets  # noqa: E402
-from artscraper_runner.effects import VIEWS, Observer, effect_record  # noqa: E402
-from artscraper_runner.encoders import load_encoder  # noqa: E402
-from artscraper_runner.engine import optimise  # noqa: E402
-from artscraper_runner.objectives import LatentObjective  # noqa: E402
-from artscraper_runner.protections import load_stage  # noqa: E402
-from artscraper_runner.protections.stage import StageInput  # noqa: E402
-from artscraper_runner.transforms import scaled  # noqa: E402
-from artscraper_runner.types import Controls, ProtectionOptions  # noqa: E402
-from artscraper_runner.working_size import to_tensor  # noqa: E402
+from artscraper_runner.attacks import presets  # noqa: E402
+from artscraper_runner.attacks.evaluation import (  # noqa: E402
+    VIEWS,
+    Observer,
+    effect_record,
+)
+from artscraper_runner.attacks.pgd import optimise  # noqa: E402
+from artscraper_runner.attacks.scaling import to_tensor  # noqa: E402
+from artscraper_runner.attacks.transforms import scaled  # noqa: E402
+from artscraper_runner.imaging import metrics  # noqa: E402
+from artscraper_runner.latent.objectives import LatentObjective  # noqa: E402
+from artscraper_runner.models import load_encoder  # noqa: E402
+from artscraper_runner.options import ProtectionOptions  # noqa: E402
+from artscraper_runner.stages import load_stage  # noqa: E402
+from artscraper_runner.stages.stage import StageInput  # noqa: E402
+from artscraper_runner.types import Controls  # noqa: E402
 from benchmarks import faces  # noqa: E402
 from benchmarks.whole_job import measured_job  # noqa: E402
 

@@ -30,7 +30,10 @@ from soak_clients import Clients
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from artscraper_gateway.folders import RUNNING, is_job_id  # noqa: E402
+from artscraper_gateway.storage.paths import (  # noqa: E402
+    RUNNING,
+    is_job_id,
+)
 from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402
 
 SAMPLE_EVERY_S = 1.0

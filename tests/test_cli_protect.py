@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.cli import main
+from artscraper_runner.cli.main import main
 
 
 @pytest.fixture

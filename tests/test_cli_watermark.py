@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artscraper_runner.cli import main
+from artscraper_runner.cli.main import main
 from artscraper_runner.watermarks.tiled_spread_spectrum import embed
 
 from .watermarks.pictures import painting

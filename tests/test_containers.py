@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artscraper_runner.containers import MAX_PARTS, check_structure, walk_gif, walk_jpeg
 from artscraper_runner.errors import BrokenPicture
+from artscraper_runner.imaging.structure import MAX_PARTS, check_structure, walk_gif, walk_jpeg
 
 MANY = MAX_PARTS + 10_000
 

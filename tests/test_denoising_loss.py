@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner.denoising_loss import DenoisingLoss, FusedTerm, load_denoising_loss
-from artscraper_runner.encoders.weights import UnusableModel
+from artscraper_runner.attacks.scaling import to_tensor
 from artscraper_runner.errors import MissingDependency, MissingModel
-from artscraper_runner.protections import load_stage
-from artscraper_runner.protections.stage import StageInput
-from artscraper_runner.types import Controls, ProtectionOptions
-from artscraper_runner.working_size import to_tensor
+from artscraper_runner.latent.diffusion_loss import DenoisingLoss, FusedTerm, load_denoising_loss
+from artscraper_runner.models.weights import UnusableModel
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.stages import load_stage
+from artscraper_runner.stages.stage import StageInput
+from artscraper_runner.types import Controls
 
 
 def tiny_pipeline(folder: Path, *, prediction: str = "epsilon") -> Path:
@@ -181,7 +182,7 @@ def test_memory_that_runs_out_is_not_the_models_fault(
     def fails(*given: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("artscraper_runner.denoising_loss.DenoisingLoss", fails)
+    monkeypatch.setattr("artscraper_runner.latent.diffusion_loss.DenoisingLoss", fails)
     load_denoising_loss.cache_clear()
     with pytest.raises(torch.OutOfMemoryError):
         load_denoising_loss(model, "cpu")

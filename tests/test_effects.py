@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from artscraper_runner.effects import VIEWS, Observer, effect_record, own_record, random_signs
-from artscraper_runner.encoders.base import Encoder
-from artscraper_runner.encoders.request import LoadRequest
+from artscraper_runner.attacks.evaluation import (
+    VIEWS,
+    Observer,
+    effect_record,
+    own_record,
+    random_signs,
+)
 from artscraper_runner.errors import NoNumbers
+from artscraper_runner.models.base import Encoder
+from artscraper_runner.models.request import LoadRequest
 
 
 class Means(nn.Module):

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from artscraper_runner.engine import optimise
+from artscraper_runner.attacks.pgd import optimise
+from artscraper_runner.attacks.presets import StepRule
 from artscraper_runner.errors import Cancelled
-from artscraper_runner.presets import StepRule
 from artscraper_runner.types import Controls, Progress
 
 RULE = StepRule(iterations=3, first_step=0.5, last_step=0.5, momentum=0.0, start_noise=0.0)

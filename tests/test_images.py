@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.images import open_picture
-from artscraper_runner.saving import layer_format, save_layer
-from artscraper_runner.types import PictureLimits
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.options import PictureLimits
 from tests.hashes.pictures import random_picture
 
 

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 QUICK = {
-    "packages": "import artscraper_runner, artscraper_runner.encoders, artscraper_gateway",
+    "packages": "import artscraper_runner, artscraper_runner.models, artscraper_gateway",
     "options": "from artscraper_runner import ProtectionOptions, check_options;"
     "check_options(ProtectionOptions())",
-    "projects": "from artscraper_runner.projects import project_rows; project_rows([], None)",
-    "command line": "from artscraper_runner.cli import _parser; _parser()",
+    "projects": "from artscraper_runner.pipeline import credits; credits.project_rows([], None)",
+    "command line": "from artscraper_runner.cli.main import _parser; _parser()",
 }
 
 

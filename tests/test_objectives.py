@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from artscraper_runner.objectives import LatentObjective
-from artscraper_runner.presets import AttackPreset, ObjectiveWeights, attack_preset
+from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights, attack_preset
+from artscraper_runner.latent.objectives import LatentObjective
 
 PLAIN: AttackPreset = replace(
     attack_preset("photoguard", "published"), weights=ObjectiveWeights(away=1.0)

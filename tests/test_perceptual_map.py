@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner.perceptual_map import budget_map
+from artscraper_runner.attacks.perceptual import budget_map
 
 BUDGET, FLOOR = 8 / 255, 3 / 255
 

@@ -22,8 +22,8 @@ from artscraper_runner import (
     run_full_workflow,
     stage_names,
 )
+from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.protection_pipeline import WorkflowConfig
-from artscraper_runner.types import ProtectionOptions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from artscraper_runner.attacks.presets import STRENGTHS, attack_names, attack_preset, strength_named
 from artscraper_runner.errors import UnknownName
-from artscraper_runner.presets import STRENGTHS, attack_names, attack_preset, strength_named
-from artscraper_runner.types import PRESET_NAMES, STRENGTH_NAMES
+from artscraper_runner.options import PRESET_NAMES, STRENGTH_NAMES
 
 
 @pytest.mark.parametrize(

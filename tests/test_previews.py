@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.previews import write_preview
-from artscraper_runner.types import PictureLimits
+from artscraper_runner.imaging.thumbnails import write_preview
+from artscraper_runner.options import PictureLimits
 
 LIMITS = PictureLimits()
 
@@ -76,8 +76,8 @@ def test_the_largest_picture_that_is_taken_needs_no_gibibyte(tmp_path):
     )
     code = (
         "from pathlib import Path\n"
-        "from artscraper_runner.previews import write_preview\n"
-        "from artscraper_runner.types import PictureLimits\n"
+        "from artscraper_runner.imaging.thumbnails import write_preview\n"
+        "from artscraper_runner.options import PictureLimits\n"
         "write_preview(Path('a.webp'), Path('b.webp'), 400, PictureLimits())\n"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
     )

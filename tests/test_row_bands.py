@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from artscraper_runner import metrics
-from artscraper_runner.row_bands import over_bands
+from artscraper_runner.imaging import metrics
+from artscraper_runner.imaging.tiles import over_bands
 
 
 @pytest.mark.parametrize("height", [1, 32, 33, 1024, 5000])

@@ -12,9 +12,14 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
 from artscraper_runner.errors import RunnerError
-from artscraper_runner.images import open_picture
-from artscraper_runner.saving import LayerFormat, layer_format, save_layer, why_xmp_is_left_out
-from artscraper_runner.types import PictureLimits
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.encode import (
+    LayerFormat,
+    layer_format,
+    save_layer,
+    why_xmp_is_left_out,
+)
+from artscraper_runner.options import PictureLimits
 
 LIMITS = PictureLimits()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

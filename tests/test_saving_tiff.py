@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from artscraper_runner import protect_picture
+from artscraper_runner.options import SigningSettings
 from artscraper_runner.protection_pipeline import WorkflowConfig
-from artscraper_runner.types import Json, SigningSettings
+from artscraper_runner.types import Json
 
 from .watermarks.pictures import painting
 

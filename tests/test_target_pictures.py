@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artscraper_runner.errors import UnknownName
-from artscraper_runner.target_pictures import concept, concept_names, grey, periodic_pattern
+from artscraper_runner.latent.targets import concept, concept_names, grey, periodic_pattern
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 300), (64, 48)])

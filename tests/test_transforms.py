@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
+from artscraper_runner.attacks.transforms import colour_halved, scaled, through_jpeg
 
 
 def picture(height: int = 16, width: int = 24) -> torch.Tensor:

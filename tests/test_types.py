@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from artscraper_runner.errors import InvalidOption, UnknownName
-from artscraper_runner.protections import check_options
-from artscraper_runner.types import SEED_MAX, ProtectionOptions
+from artscraper_runner.options import SEED_MAX, ProtectionOptions
+from artscraper_runner.stages import check_options
 
 
 @pytest.mark.parametrize(

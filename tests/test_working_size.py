@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner.working_size import (
+from artscraper_runner.attacks.scaling import (
     MAX_PIXELS,
     ScaledPictures,
     added,

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from artscraper_runner.xmp import (
+from artscraper_runner.imaging.xmp import (
     DATA_MINING_NAMESPACE,
     MAX_BYTES,
     PROHIBITED,

@@ -19,10 +19,10 @@ import torch
 from torch import nn
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-from artscraper_runner.encoders.base import placed
-from artscraper_runner.encoders.bundled import StudentShape
-from artscraper_runner.encoders.taesd import TaesdNetwork, network_from
-from artscraper_runner.encoders.weights import read_state
+from artscraper_runner.models.base import placed
+from artscraper_runner.models.bundled import StudentShape
+from artscraper_runner.models.taesd import TaesdNetwork, network_from
+from artscraper_runner.models.weights import read_state
 from training import checkpoint
 from training.attacks import AttackMix
 from training.labels import Curriculum, Labeller, Memory

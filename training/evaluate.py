@@ -20,8 +20,8 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional
 
-from artscraper_runner.encoders import load_encoder
-from artscraper_runner.encoders.base import Encoder
+from artscraper_runner.models import load_encoder
+from artscraper_runner.models.base import Encoder
 from training.attacks import as_is, halved
 from training.pictures import HELD_OUT, SUFFIXES
 

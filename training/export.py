@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from artscraper_runner.encoders.bundled import WEIGHTS, StudentNetwork, shape_of
+from artscraper_runner.models.bundled import WEIGHTS, StudentNetwork, shape_of
 from training import checkpoint
 from training.distil import RUNS
 

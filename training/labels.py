@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from artscraper_runner.encoders.bundled import StudentNetwork
-from artscraper_runner.encoders.taesd import TaesdNetwork
+from artscraper_runner.models.bundled import StudentNetwork
+from artscraper_runner.models.taesd import TaesdNetwork
 from training.attacks import AttackMix, draw_budgets, perturbed
 from training.pictures import CropSource
 

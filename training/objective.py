@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from artscraper_runner.encoders.bundled import StudentNetwork, StudentShape
-from artscraper_runner.encoders.taesd import WIDTH as TEACHER_WIDTH
+from artscraper_runner.models.bundled import StudentNetwork, StudentShape
+from artscraper_runner.models.taesd import WIDTH as TEACHER_WIDTH
 from training.labels import LabelledBatch
 
 

@@ -9,7 +9,10 @@
 Every refusal is an exception, see `errors`. Importing this loads neither the service nor torch.
 """
 
-from artscraper_gateway.client.answers import (
+from artscraper_gateway.client._async import AsyncGateway
+from artscraper_gateway.client._sync import Gateway
+from artscraper_gateway.client.bodies import JobOptions, OnGateway, Picture
+from artscraper_gateway.client.models import (
     Batch,
     Delivery,
     Job,
@@ -18,10 +21,7 @@ from artscraper_gateway.client.answers import (
     Result,
     WatermarkReading,
 )
-from artscraper_gateway.client.async_gateway import AsyncGateway
-from artscraper_gateway.client.attempts import Attempts
-from artscraper_gateway.client.gateway import Gateway
-from artscraper_gateway.client.submissions import JobOptions, OnGateway, Picture
+from artscraper_gateway.client.retry import Attempts
 from artscraper_gateway.client.webhooks import WebhookMessage, verify_webhook
 
 __all__ = [

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from artscraper_gateway.client.attempts import Attempts, problem_of
-from artscraper_gateway.client.calls import Call, T
 from artscraper_gateway.client.errors import ClientError, NotFound, Unreachable
+from artscraper_gateway.client.requests import Call, T
+from artscraper_gateway.client.retry import Attempts, problem_of
 
 
 @dataclass(frozen=True)

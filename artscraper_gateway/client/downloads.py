@@ -10,8 +10,8 @@ from types import TracebackType
 
 import httpx
 
-from artscraper_gateway.client.answers import Layer
 from artscraper_gateway.client.errors import DigestMismatch, UnexpectedAnswer
+from artscraper_gateway.client.models import Layer
 
 _SHA256_TAG = re.compile(r'"([0-9a-f]{64})"')
 _STAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")

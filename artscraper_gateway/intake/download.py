@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 
 from artscraper_gateway.errors import DownloadFailed
-from artscraper_gateway.intake.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, BoundedFile, bounded_file
-from artscraper_gateway.intake.pinned_transport import (
+from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
+from artscraper_gateway.net.pinned_transport import (
     Connector,
     PinnedTransport,
     Target,

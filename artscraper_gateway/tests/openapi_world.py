@@ -15,7 +15,7 @@ import uvicorn
 from PIL import Image
 
 from artscraper_gateway import GatewayConfig, create_app
-from artscraper_gateway.api_keys import KeyStore, Rate
+from artscraper_gateway.auth.keys import KeyStore, Rate
 from artscraper_gateway.tests.gateway_process import until
 
 Picture = Callable[..., bytes]

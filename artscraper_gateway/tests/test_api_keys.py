@@ -14,9 +14,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway.api_keys import InvalidKeyOption, KeyStore, Rate
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.auth.keys import InvalidKeyOption, KeyStore, Rate
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT
 

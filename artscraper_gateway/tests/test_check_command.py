@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from artscraper_gateway.api_keys import KeyStore
-from artscraper_gateway.cli import main
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.settings_check import check_settings
+from artscraper_gateway.auth.keys import KeyStore
+from artscraper_gateway.cli.check_settings import check_settings
+from artscraper_gateway.cli.main import main
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.settings.model import GatewayConfig
 
 Capture = pytest.CaptureFixture[str]
 
@@ -236,6 +236,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
     def set_usage(total: int, free: int) -> None:
         found = SimpleNamespace(total=total, free=free)
-        monkeypatch.setattr("artscraper_gateway.settings_check.shutil.disk_usage", lambda _: found)
+        monkeypatch.setattr(
+            "artscraper_gateway.cli.check_settings.shutil.disk_usage", lambda _: found
+        )
 
     return set_usage

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from artscraper_gateway import create_app
-from artscraper_gateway.checkpoints import Checkpoints
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.wal import Checkpoints
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until
 
 COPY, EMPTY = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)"
@@ -161,7 +161,7 @@ def test_the_thread_goes_on_after_a_failure(
             again.set()
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("artscraper_gateway.checkpoints._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("artscraper_gateway.db.wal._LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(checkpoints, "is_worth_it", lambda: True)
     monkeypatch.setattr(checkpoints, "empty_log", empty_log)
     checkpoints.start()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_gateway.choices import Choices
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.schemas import JobOptions
+from artscraper_gateway.jobs.options import JobOptions
+from artscraper_gateway.jobs.request import Choices
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 from artscraper_runner import stage_names
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from artscraper_gateway.cli import config_from, main, settings_parser
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.setting_sources import SettingsFileUnusable, origins, wrong_settings
-from artscraper_runner.target_pictures import concept_names
+from artscraper_gateway.cli.main import config_from, main, settings_parser
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.settings.sources import SettingsFileUnusable, origins, wrong_settings
+from artscraper_runner.latent.targets import concept_names
 
 # A value of each setting that is not its default: as text, and as the setting holds it.
 OTHER_VALUES: dict[str, tuple[str, Any]] = {

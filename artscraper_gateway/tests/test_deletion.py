@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway import worker
-from artscraper_gateway.deletion import Deletion
+from artscraper_gateway.api.routes.results import _check_kept, _preview
+from artscraper_gateway.db.retry import is_full, is_outage
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.figures import Recorder
-from artscraper_gateway.folders import READING_PREFIX, JobFolders
-from artscraper_gateway.heartbeats import Heartbeats
-from artscraper_gateway.outages import is_full, is_outage
-from artscraper_gateway.routes.layers import _check_kept, _preview
+from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.leases import Heartbeats
+from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.storage.paths import READING_PREFIX, JobFolders
 from artscraper_gateway.tests.test_retention import House
+from artscraper_gateway.worker import process as worker
 
 HOUR_S = 3600
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway import delivery_sender
-from artscraper_gateway.database import deliveries
-from artscraper_gateway.deliveries import Attempt
-from artscraper_gateway.job_records import NewJob
+from artscraper_gateway.db.tables import deliveries
+from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.test_webhooks import REQUEST, Desk
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
+from artscraper_gateway.webhooks import sender as delivery_sender
+from artscraper_gateway.webhooks.repository import Attempt
 
 HOUR_S = 3600.0
 

@@ -13,10 +13,9 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine, processes
-from artscraper_gateway.exposition import Exposition
-from artscraper_gateway.figures import (
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.tables import processes
+from artscraper_gateway.observability.metrics import (
     JOB_SECONDS,
     JOBS_ACCEPTED,
     REJECTIONS,
@@ -24,6 +23,8 @@ from artscraper_gateway.figures import (
     Recorder,
     resident_bytes,
 )
+from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
 

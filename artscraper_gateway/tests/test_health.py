@@ -15,10 +15,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.errors import DatabaseAway, DiskFull
-from artscraper_gateway.readiness import Readiness
+from artscraper_gateway.observability.readiness import Readiness
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_api_keys import added
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artscraper_gateway.job_queue import GPU, HEAVY, LIGHT, queue_for
+from artscraper_gateway.jobs.queue import GPU, HEAVY, LIGHT, queue_for
 
 
 def request(*stages: str) -> dict[str, object]:

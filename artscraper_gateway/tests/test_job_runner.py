@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.figures import Recorder
-from artscraper_gateway.folders import JobFolders, write_soon
-from artscraper_gateway.job_observer import JobObserver
-from artscraper_gateway.job_records import Job, NewJob, Outcome
-from artscraper_gateway.jobs import JobRunner
-from artscraper_gateway.storage import SUMMARY, SharedFolder
-from artscraper_gateway.store import JobStore
-from artscraper_gateway.tracing import Tracing
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.jobs.models import Job, NewJob, Outcome
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.observability.tracing import Tracing
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.base import SUMMARY
+from artscraper_gateway.storage.local import SharedFolder
+from artscraper_gateway.storage.paths import JobFolders, write_soon
+from artscraper_gateway.worker.runner import JobRunner
+from artscraper_gateway.worker.telemetry import JobObserver
 from artscraper_runner import StageFailed
 
 JOB_ID = "a" * 32

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.heartbeats import Heartbeats
-from artscraper_gateway.job_records import Job, NewJob
-from artscraper_gateway.job_steps import JobSteps
-from artscraper_gateway.object_storage import open_storage
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.jobs.leases import Heartbeats
+from artscraper_gateway.jobs.models import Job, NewJob
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.objects import open_storage
+from artscraper_gateway.worker.steps import JobSteps
 from artscraper_runner import Cancelled, Controls, Progress
-from artscraper_runner.engine import optimise
-from artscraper_runner.presets import StepRule
+from artscraper_runner.attacks.pgd import optimise
+from artscraper_runner.attacks.presets import StepRule
 
 JOB_ID = "a" * 32
 REQUEST = {"protection": {"watermark_payload": None}}

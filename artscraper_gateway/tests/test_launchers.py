@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.listening import AddressRefused, bind_address, open_listeners
+from artscraper_gateway.server import AddressRefused, bind_address, open_listeners
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 
 LAUNCHER = """
@@ -34,7 +34,7 @@ def run(*command: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[st
 
 def test_help_names_every_setting_and_imports_nothing_heavy() -> None:
     probe = (
-        "import sys; from artscraper_gateway.cli import main\n"
+        "import sys; from artscraper_gateway.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'scipy', 'fastapi', 'sqlalchemy', 'dbos', 'PIL', 'uvicorn'}\n"

@@ -21,9 +21,9 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from PIL import Image
 
-from artscraper_gateway.archive import stream_zip
+from artscraper_gateway.api.files import serve_file
+from artscraper_gateway.api.zipstream import stream_zip
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.routes.files import serve_file
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 

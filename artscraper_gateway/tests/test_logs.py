@@ -9,8 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.logs import LineFormatter, _secrets_of, about, current_request_id
+from artscraper_gateway.observability.logging import (
+    LineFormatter,
+    _secrets_of,
+    about,
+    current_request_id,
+)
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_api_keys import keys
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver

@@ -11,16 +11,16 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.deliveries import DeliveryLog
-from artscraper_gateway.events import revisions
-from artscraper_gateway.job_listing import JobListing
-from artscraper_gateway.job_queue import JobQueue, Terms
-from artscraper_gateway.job_records import NewJob, Outcome
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.jobs.events import revisions
+from artscraper_gateway.jobs.listing import JobListing
+from artscraper_gateway.jobs.models import NewJob, Outcome
+from artscraper_gateway.jobs.queue import JobQueue, Terms
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.test_contract import LIGHT, submit
+from artscraper_gateway.webhooks.repository import DeliveryLog
 
 FINISHED = 3000
 REQUEST = {"protection": {"watermark_payload": None}}

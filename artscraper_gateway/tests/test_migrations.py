@@ -16,13 +16,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from artscraper_gateway import migrations
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import metadata, open_engine
-from artscraper_gateway.deliveries import DeliveryLog
-from artscraper_gateway.migrations import DatabaseRefused, known_revisions
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db import migrations
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.migrations import DatabaseRefused, known_revisions
+from artscraper_gateway.db.tables import metadata
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY
+from artscraper_gateway.webhooks.repository import DeliveryLog
 
 # As releases made it that kept no revision.
 UNVERSIONED = """
@@ -56,8 +57,8 @@ UPDATE alembic_version SET version_num = '0006';
 """
 OPEN = (
     "import sys\n"
-    "from artscraper_gateway.config import GatewayConfig\n"
-    "from artscraper_gateway.database import open_engine\n"
+    "from artscraper_gateway.settings.model import GatewayConfig\n"
+    "from artscraper_gateway.db.engine import open_engine\n"
     "open_engine(GatewayConfig()).dispose()\n"
     "print('alembic' in sys.modules)\n"
 )
@@ -120,7 +121,7 @@ def test_the_revisions_make_the_tables_that_the_code_describes(config: GatewayCo
 
 
 def test_the_revisions_are_one_chain_in_the_order_of_their_names() -> None:
-    location = str(REPOSITORY / "artscraper_gateway" / "migrations")
+    location = str(REPOSITORY / "artscraper_gateway" / "db" / "migrations")
     settings = Config()
     settings.set_main_option("script_location", location)
     chain = [script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()]

@@ -11,15 +11,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.api.middleware import Observation
+from artscraper_gateway.api.problems import add_problem_handlers
+from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.exposition import Exposition
-from artscraper_gateway.figures import Recorder
-from artscraper_gateway.routes.observation import Observation
-from artscraper_gateway.routes.problems import add_problem_handlers
+from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.tracing import Tracing
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.test_figures import of, samples
-from artscraper_gateway.tracing import Tracing
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,6 @@ import pytest
 import sqlalchemy as sa
 
 from artscraper_gateway import GatewayConfig, create_app
-from artscraper_gateway.batches import Batches
-from artscraper_gateway.choices import Choices
 from artscraper_gateway.errors import (
     BrokenPicture,
     ForbiddenAddress,
@@ -27,9 +25,11 @@ from artscraper_gateway.errors import (
     TooLarge,
     UnsupportedPicture,
 )
-from artscraper_gateway.job_queue import JobQueue
-from artscraper_gateway.storage import SharedFolder
-from artscraper_gateway.submission import Submission
+from artscraper_gateway.jobs.batches import Batches
+from artscraper_gateway.jobs.queue import JobQueue
+from artscraper_gateway.jobs.request import Choices
+from artscraper_gateway.jobs.submission import Submission
+from artscraper_gateway.storage.local import SharedFolder
 from artscraper_gateway.tests.openapi_world import (
     LIGHT,
     NOBODY,
@@ -104,7 +104,7 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         return world.call(method, filled(path, **ids), key="spent", **good)
     if code == "internal-error":
         if path == "/v1/limits":
-            patch.setattr("artscraper_gateway.routes.limits.default_stages", None)
+            patch.setattr("artscraper_gateway.api.routes.limits.default_stages", None)
         with failing_database(world, RuntimeError("broken")):
             return world.call(method, filled(path, **ids), **good)
     if code == "database-away" or (code == "disk-full" and path != "/readyz"):
@@ -202,7 +202,7 @@ def _refuse_picture(
         return world.call("post", filled(path, **ids), **body(world, "post", path))
     assert code == "too-busy", code
     gateway = world.app.state.gateway
-    patch.setattr("artscraper_gateway.job_watch._FOLLOWERS", 0)
+    patch.setattr("artscraper_gateway.jobs.watcher._FOLLOWERS", 0)
     for processes in (gateway.reader.processes, gateway.previews.processes):
         patch.setattr(processes, "slots", asyncio.Semaphore(0))
         patch.setattr(processes, "waiting", 0)
@@ -272,7 +272,7 @@ def test_a_batch_that_was_accepted_is_told_though_nobody_can_look_for_it(world: 
 
 def test_a_job_that_was_accepted_is_told_though_nobody_can_wait_for_it(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("artscraper_gateway.job_watch._FOLLOWERS", 0)
+        patch.setattr("artscraper_gateway.jobs.watcher._FOLLOWERS", 0)
         files = {"file": world.picture(64, 64)}
         answer = world.call("post", "/v1/jobs", files=files, headers={"Prefer": "wait=5"})
     assert answer.status_code == 200, answer.text

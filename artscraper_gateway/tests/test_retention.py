@@ -13,15 +13,15 @@ import sqlalchemy as sa
 from dbos import DBOSClient
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.deletion import Deletion
-from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.job_queue import APPLICATION, JobQueue, NewBatch, Terms
-from artscraper_gateway.job_records import NewJob
-from artscraper_gateway.retention import SCHEDULE, Retention
-from artscraper_gateway.storage import SharedFolder
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.models import NewJob
+from artscraper_gateway.jobs.queue import APPLICATION, JobQueue, NewBatch, Terms
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.retention import SCHEDULE, Retention
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.local import SharedFolder
+from artscraper_gateway.storage.paths import JobFolders
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 

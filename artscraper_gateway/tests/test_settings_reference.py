@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from artscraper_gateway.cli import settings_parser
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.settings_reference import page, sample
+from artscraper_gateway.cli.main import settings_parser
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.settings.reference import page, sample
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 
 

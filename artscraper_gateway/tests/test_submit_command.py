@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from artscraper_gateway.picture_submission import submission_digest
-from artscraper_gateway.pictures_to_submit import UnusableArguments, find_pictures, named_by_format
-from artscraper_gateway.submit_command import main
+from artscraper_gateway.cli.submit import main
+from artscraper_gateway.cli.submit_inputs import UnusableArguments, find_pictures, named_by_format
+from artscraper_gateway.cli.submit_one import submission_digest
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 

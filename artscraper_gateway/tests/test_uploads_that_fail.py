@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from artscraper_gateway.folders import is_job_id
+from artscraper_gateway.storage.paths import is_job_id
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 
 Picture = Callable[..., bytes]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
-from artscraper_gateway.picture_processes import PictureProcesses
-from artscraper_gateway.watermark_reader import WatermarkReader
+from artscraper_gateway.sandbox.processes import PictureProcesses
+from artscraper_gateway.sandbox.watermarks import WatermarkReader
 from artscraper_runner import PictureLimits
 
 
@@ -39,7 +39,7 @@ def test_the_limits_are_the_gateways(picture: Path) -> None:
 
 def test_the_process_is_bounded(picture: Path) -> None:
     program = (
-        "import resource, sys; from artscraper_gateway.watermark_reader import main;"
+        "import resource, sys; from artscraper_gateway.sandbox.watermarks import main;"
         " main(*sys.argv[1:]); print(resource.getrlimit(resource.RLIMIT_AS)[0],"
         " resource.getrlimit(resource.RLIMIT_CPU)[0])"
     )

@@ -16,18 +16,18 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.deliveries import Attempt, Delivery, DeliveryLog
-from artscraper_gateway.delivery_sender import _AT_ONCE_EACH, RETRY_AFTER_S, DeliverySender
-from artscraper_gateway.figures import Recorder
-from artscraper_gateway.intake.address_guard import AddressRules
-from artscraper_gateway.job_records import NewJob
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.jobs.models import NewJob
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.net.address_guard import AddressRules
+from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_api_keys import added, keys
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
+from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog
+from artscraper_gateway.webhooks.sender import _AT_ONCE_EACH, RETRY_AFTER_S, DeliverySender
 
 Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]

@@ -10,21 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.encoders.dlib_face import SAME_PERSON
+from artscraper_runner.attacks.perceptual import budget_map
+from artscraper_runner.attacks.presets import PUBLISHED, strength_named
+from artscraper_runner.attacks.scaling import added
 from artscraper_runner.errors import InvalidOption, PictureError, UnusableTarget
-from artscraper_runner.faces.alignment import Alignment, chip
-from artscraper_runner.faces.cloak_presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.detection import Face, find_faces
-from artscraper_runner.faces.least_change import Room, least_change
+from artscraper_runner.faces.fawkes_published import published_change
+from artscraper_runner.faces.geometry import Alignment, chip
+from artscraper_runner.faces.minimum_norm import Room, least_change
+from artscraper_runner.faces.network import SAME_PERSON
 from artscraper_runner.faces.objective import CloakObjective
-from artscraper_runner.faces.published_cloak import published_change
+from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.recogniser import embedding, face_network
 from artscraper_runner.faces.region import FaceRegion
-from artscraper_runner.images import open_picture
-from artscraper_runner.perceptual_map import budget_map
-from artscraper_runner.presets import PUBLISHED, strength_named
-from artscraper_runner.types import Controls, PictureLimits, ProtectionOptions
-from artscraper_runner.working_size import added
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.options import PictureLimits, ProtectionOptions
+from artscraper_runner.types import Controls
 
 Pixels = NDArray[np.uint8]
 STAGE = "fawkes"

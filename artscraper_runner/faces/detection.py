@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.errors import MissingDependency
-from artscraper_runner.faces.alignment import Alignment
-from artscraper_runner.faces.model_files import (
-    DETECTOR_PACKAGE,
-    INSTALL,
-    LANDMARKS,
-    model_file,
-)
+from artscraper_runner.faces.geometry import Alignment
+from artscraper_runner.faces.model_files import DETECTOR_PACKAGE, INSTALL, LANDMARKS, model_file
 
 Pixels = NDArray[np.uint8]
 MIN_FACE_SIDE = 30  # px of the box, in the picture; smaller ones are ignored

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from artscraper_runner.faces.alignment import Alignment, chip
-from artscraper_runner.faces.cloak_presets import ENOUGH_PLAIN, ENOUGH_WORN
+from artscraper_runner.attacks.transforms import colour_halved, scaled, through_jpeg
+from artscraper_runner.faces.geometry import Alignment, chip
+from artscraper_runner.faces.presets import ENOUGH_PLAIN, ENOUGH_WORN
 from artscraper_runner.faces.recogniser import face_network
 from artscraper_runner.faces.region import FaceRegion
-from artscraper_runner.transforms import colour_halved, scaled, through_jpeg
 
 _JITTER = 0.01  # deviation of the square's place, size (shares) and angle (radians)
 _JPEG_QUALITY = 75

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.encoders.dlib_face import FaceNetwork, load_face_network
-from artscraper_runner.encoders.weight_cache import user_cache
-from artscraper_runner.faces.alignment import Alignment, chip
 from artscraper_runner.faces.detection import Face, find_faces
+from artscraper_runner.faces.geometry import Alignment, chip
 from artscraper_runner.faces.model_files import RECOGNITION, model_file
-from artscraper_runner.timings import timed
+from artscraper_runner.faces.network import FaceNetwork, load_face_network
+from artscraper_runner.instrumentation import timed
+from artscraper_runner.models.weight_cache import user_cache
 
 Pixels = NDArray[np.uint8]
 _KEPT_PICTURES = 4

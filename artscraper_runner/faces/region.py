@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from artscraper_runner.encoders.dlib_face import CHIP_SIDE
-from artscraper_runner.faces.alignment import Alignment
+from artscraper_runner.faces.geometry import Alignment
+from artscraper_runner.faces.network import CHIP_SIDE
 
 Pixels = NDArray[np.uint8]
 _GROWN = 1.1  # of the recogniser's square: room for what it sees when landmarks move

@@ -11,7 +11,7 @@ import math
 import torch
 from torch.nn import functional
 
-from artscraper_runner.transforms import RGB_TO_YCC
+from artscraper_runner.attacks.transforms import RGB_TO_YCC
 
 _REACH = 3.0  # deviations at which the kernel is cut off
 _OVERSHOOT = 1.5  # of the excess, since a blur of what is taken off takes off less

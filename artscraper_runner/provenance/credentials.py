@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import CredentialsError, MissingDependency
+from artscraper_runner.options import SigningSettings
 from artscraper_runner.provenance import private_ca
 from artscraper_runner.provenance.certificate_checks import check_chain
-from artscraper_runner.types import SigningSettings
 
 if TYPE_CHECKING:
     from cryptography import x509

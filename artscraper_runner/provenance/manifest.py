@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from artscraper_runner import __version__
 from artscraper_runner.errors import CredentialsError, MissingDependency, SigningFailed
 from artscraper_runner.provenance.credentials import INSTALL, Credentials
 from artscraper_runner.types import Json
+from artscraper_runner.version import __version__
 
 MEDIA_TYPES = {
     ".jpg": "image/jpeg",

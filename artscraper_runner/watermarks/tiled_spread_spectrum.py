@@ -30,7 +30,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
-from artscraper_runner.row_bands import over_bands
+from artscraper_runner.imaging.tiles import over_bands
 from artscraper_runner.watermarks import carriers, decoding, error_correction, folding, frames
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX

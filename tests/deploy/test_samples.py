@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from artscraper_gateway.app import create_app
-from artscraper_gateway.cli import config_from, settings_parser
-from artscraper_gateway.config import ENVIRONMENT_PREFIX, GatewayConfig
+from artscraper_gateway.cli.main import config_from, settings_parser
+from artscraper_gateway.settings.model import ENVIRONMENT_PREFIX, GatewayConfig
 from tests.deploy.conftest import DEPLOY, REPOSITORY, checked, tool
 
 CHECKS = "pip install '.[checks]'"

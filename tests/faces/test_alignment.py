@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from artscraper_runner.faces.alignment import Alignment, chip
+from artscraper_runner.faces.geometry import Alignment, chip
 from artscraper_runner.faces.model_files import LANDMARKS, model_file
 
 

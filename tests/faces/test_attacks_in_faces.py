@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner import picture_attack
-from artscraper_runner.faces.alignment import Alignment
-from artscraper_runner.faces.calm import face_squares
+from artscraper_runner.faces.geometry import Alignment
+from artscraper_runner.faces.low_frequency import face_squares
 from artscraper_runner.faces.wide_change import blurred, to_luma_chroma
-from artscraper_runner.protections import load_stage
-from artscraper_runner.protections.stage import StageInput
-from artscraper_runner.types import Controls, ProtectionOptions
+from artscraper_runner.latent import attack as picture_attack
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.stages import load_stage
+from artscraper_runner.stages.stage import StageInput
+from artscraper_runner.types import Controls
 
 SPARED, BUDGET = 0.5, 8
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from artscraper_runner.faces.alignment import Alignment
-from artscraper_runner.faces.calm import calm_faces
+from artscraper_runner.faces.geometry import Alignment
+from artscraper_runner.faces.low_frequency import calm_faces
 from artscraper_runner.faces.wide_change import blurred, to_luma_chroma
 
 SIZE = (96, 96)

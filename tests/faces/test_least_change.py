@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from artscraper_runner.faces.cloak_presets import DEFAULT_CLOAK
-from artscraper_runner.faces.least_change import Room, least_change
+from artscraper_runner.faces.minimum_norm import Room, least_change
+from artscraper_runner.faces.presets import DEFAULT_CLOAK
 from artscraper_runner.faces.wide_change import widest
 from artscraper_runner.types import Controls
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from artscraper_runner.faces.alignment import chip
+from artscraper_runner.faces.geometry import chip
 from artscraper_runner.faces.recogniser import aligned_face, faces_in
 
 

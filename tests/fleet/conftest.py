@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.settings.model import GatewayConfig
 from tests.fleet.fleet import Fleet
 from tests.fleet.servers import PostgresServer, S3Server, postgresql_binaries
 

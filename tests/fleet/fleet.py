@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from artscraper_gateway.database import workers
-from artscraper_gateway.heartbeats import Heartbeats
+from artscraper_gateway.db.tables import workers
+from artscraper_gateway.jobs.leases import Heartbeats
 from artscraper_gateway.tests.gateway_process import (
     REPOSITORY,
     STAGES_FOR_TESTS,

@@ -9,14 +9,14 @@ from datetime import datetime
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway.deliveries import Attempt, DeliveryLog
-from artscraper_gateway.events import events_after
-from artscraper_gateway.job_records import Job, NewJob, Outcome
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.jobs.events import events_after
+from artscraper_gateway.jobs.models import Job, NewJob, Outcome
+from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.test_control import rows
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
+from artscraper_gateway.webhooks.repository import Attempt, DeliveryLog
 from tests.fleet.fleet import Fleet, registered
 
 Start = Callable[..., Fleet]

@@ -10,10 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.exposition import Exposition
-from artscraper_gateway.figures import JOBS_ACCEPTED, REJECTIONS, STAGE_SECONDS, Recorder
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.observability.metrics import (
+    JOBS_ACCEPTED,
+    REJECTIONS,
+    STAGE_SECONDS,
+    Recorder,
+)
+from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until
 
 _LABELS = [f"stage-{number}" for number in range(5)]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.heartbeats import Heartbeats, WorkerGivenUp
-from artscraper_gateway.job_records import NewJob, Outcome
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.jobs.leases import Heartbeats, WorkerGivenUp
+from artscraper_gateway.jobs.models import NewJob, Outcome
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.model import GatewayConfig
 from tests.fleet.fleet import given_up, registered
 
 REQUEST = {"protection": {"watermark_payload": None}}

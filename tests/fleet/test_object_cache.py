@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway import object_storage
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.deletion import Deletion
-from artscraper_gateway.folders import JobFolders
-from artscraper_gateway.object_storage import ObjectStorage
-from artscraper_gateway.submission import Submission
+from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.submission import Submission
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage import objects as object_storage
+from artscraper_gateway.storage.objects import ObjectStorage
+from artscraper_gateway.storage.paths import JobFolders
 from artscraper_gateway.tests.test_retention import House
 
 IDS = [f"{number:032x}" for number in range(60)]

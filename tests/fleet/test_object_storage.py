@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import s3fs
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.object_storage import ObjectStorage
-from artscraper_gateway.storage import StorageRefused
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.base import StorageRefused
+from artscraper_gateway.storage.objects import ObjectStorage
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.fleet import Fleet

@@ -15,16 +15,16 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.heartbeats import WorkerGivenUp
-from artscraper_gateway.job_records import NewJob, Outcome
-from artscraper_gateway.job_steps import JobSteps
-from artscraper_gateway.migrations import DatabaseRefused
-from artscraper_gateway.object_storage import open_storage
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.migrations import DatabaseRefused
+from artscraper_gateway.jobs.leases import WorkerGivenUp
+from artscraper_gateway.jobs.models import NewJob, Outcome
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
+from artscraper_gateway.worker.steps import JobSteps
 from artscraper_runner import Cancelled
 from tests.fleet.conftest import missing
 from tests.fleet.fleet import Fleet, given_up, registered

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.errors import QueueFull
-from artscraper_gateway.job_queue import JobQueue, Terms
-from artscraper_gateway.job_records import NewJob
-from artscraper_gateway.store import JobStore
+from artscraper_gateway.jobs.models import NewJob
+from artscraper_gateway.jobs.queue import JobQueue, Terms
+from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.model import GatewayConfig
 
 REQUEST = {"protection": {"watermark_payload": None}}
 MAY_WAIT, AT_ONCE = 5, 16

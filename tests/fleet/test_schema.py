@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine, reading
-from artscraper_gateway.migrations import DatabaseRefused
+from artscraper_gateway.db.engine import open_engine, reading
+from artscraper_gateway.db.migrations import DatabaseRefused
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.test_migrations import OPEN, assert_tables_as_described
 from tests.fleet.servers import PostgresServer

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.hashes import hexadecimal
-from artscraper_runner.hashes.block_mean_hash import SIDES, block_mean_hashes
+from artscraper_runner.analysis.hashes import hexadecimal
+from artscraper_runner.analysis.hashes.block_mean_hash import SIDES, block_mean_hashes
 from tests.hashes.pictures import made_pictures, sample_pictures
 
 library = pytest.importorskip("blockhash.core")

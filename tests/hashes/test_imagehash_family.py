@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.hashes import hexadecimal
-from artscraper_runner.hashes.imagehash_family import (
+from artscraper_runner.analysis.hashes import hexadecimal
+from artscraper_runner.analysis.hashes.imagehash_family import (
     average_hash,
     difference_hash,
     perceptual_hash,
     row_and_column_hash,
 )
-from artscraper_runner.hashes.luma_thumbnails import LumaThumbnails
-from artscraper_runner.hashes.wavelet_hash import wavelet_hash
+from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
+from artscraper_runner.analysis.hashes.wavelet_hash import wavelet_hash
 from tests.hashes.pictures import made_pictures, sample_pictures, sixteen_bit
 
 imagehash = pytest.importorskip("imagehash")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artscraper_runner.metadata.ai_use import NOT_CHECKED, c2pa_statement, data_mining
+from artscraper_runner.analysis.metadata.ai_use import NOT_CHECKED, c2pa_statement, data_mining
 
 DIGITAL_CREATION = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation"
 STORE = (

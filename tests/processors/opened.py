@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from artscraper_runner.images import open_picture
-from artscraper_runner.processors import DecodedPicture, load_processor
-from artscraper_runner.types import AnalysisOptions, Json, PictureLimits
+from artscraper_runner.analysis.processors import DecodedPicture, load_processor
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.options import AnalysisOptions, PictureLimits
+from artscraper_runner.types import Json
 
 WIDE = PictureLimits(max_side=20_000)
 

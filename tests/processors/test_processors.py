@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artscraper_runner.analysis import analyse_picture
+from artscraper_runner.analysis.processors import (
+    default_processors,
+    load_processor,
+    processor_names,
+)
+from artscraper_runner.analysis.run import analyse_picture
 from artscraper_runner.errors import UnknownName
-from artscraper_runner.processors import default_processors, load_processor, processor_names
-from artscraper_runner.projects import project_rows
-from artscraper_runner.types import AnalysisOptions
+from artscraper_runner.options import AnalysisOptions
+from artscraper_runner.pipeline.credits import project_rows
 
 NAMES = ("metadata", "imagehash", "dhash", "blockhash", "stegano", "tineye")
 

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from artscraper_runner.analysis import analyse_picture
+from artscraper_runner.analysis.processors import tineye
+from artscraper_runner.analysis.run import analyse_picture
 from artscraper_runner.errors import InvalidOption, ServiceFailed
-from artscraper_runner.processors import tineye
-from artscraper_runner.types import AnalysisOptions, Json
+from artscraper_runner.options import AnalysisOptions
+from artscraper_runner.types import Json
 from tests.processors.opened import processed
 
 KEY = "k3y-of-the-artist"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization as forms
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from artscraper_runner.types import SigningSettings
+from artscraper_runner.options import SigningSettings
 
 Key = ec.EllipticCurvePrivateKey
 AUTHORITY_KEY, KEY, OTHER_KEY = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from artscraper_runner.errors import CredentialsError
+from artscraper_runner.options import SigningSettings
 from artscraper_runner.provenance import private_ca
 from artscraper_runner.provenance.credentials import load_credentials
-from artscraper_runner.types import SigningSettings
 
 x509 = pytest.importorskip("cryptography.x509", reason="needs the extra c2pa")
 

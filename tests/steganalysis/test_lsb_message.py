@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.steganalysis.lsb_message import read_lsb_message
+from artscraper_runner.analysis.steganalysis.lsb_message import read_lsb_message
 
 BY_STEGANO = {
     "Grüße aus 漢字": (

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.steganalysis.trailing_bytes import TrailingBytes, find_trailing_bytes
+from artscraper_runner.analysis.steganalysis.trailing_bytes import (
+    TrailingBytes,
+    find_trailing_bytes,
+)
 
 WITH_AN_END = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_runner.steganalysis.weighted_stego import MIN_SIDE, embedding_rates
+from artscraper_runner.analysis.steganalysis.weighted_stego import MIN_SIDE, embedding_rates
 from tests.hashes.pictures import sample_pictures
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from artscraper_runner.encoders.taesd import TaesdNetwork
+from artscraper_runner.models.taesd import TaesdNetwork
 from training import procedural
 
 

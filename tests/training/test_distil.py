@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from artscraper_runner.encoders.bundled import StudentNetwork, StudentShape
+from artscraper_runner.models.bundled import StudentNetwork, StudentShape
 from training import checkpoint, distil, export
 from training.distil import Length, Recipe, Run
 from training.labels import Curriculum

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from artscraper_runner.encoders.base import Encoder
-from artscraper_runner.encoders.request import LoadRequest
+from artscraper_runner.models.base import Encoder
+from artscraper_runner.models.request import LoadRequest
 from training import evaluate
 from training.evaluate import Trial
 from training.pictures import HELD_OUT

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from artscraper_runner.watermarks.carriers import (
-    TILE_PX,
-    bit_of_wave,
-    layout,
-    signs_of,
-    tile_of,
-)
+from artscraper_runner.watermarks.carriers import TILE_PX, bit_of_wave, layout, signs_of, tile_of
 from artscraper_runner.watermarks.error_correction import code_length
 from artscraper_runner.watermarks.frames import FRAME_BYTES, frame_bits
 

@@ -48,8 +48,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def pause(seconds: float) -> None:
         made.append(seconds)
 
-    monkeypatch.setattr("artscraper_gateway.client.gateway.time.sleep", made.append)
-    monkeypatch.setattr("artscraper_gateway.client.async_gateway.asyncio.sleep", pause)
+    monkeypatch.setattr("artscraper_gateway.client._sync.time.sleep", made.append)
+    monkeypatch.setattr("artscraper_gateway.client._async.asyncio.sleep", pause)
     return made
 
 

@@ -15,15 +15,10 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway import errors as served
+from artscraper_gateway.api.schemas import BatchState, DeliveryState, JobState, WatermarkReading
 from artscraper_gateway.client import AsyncGateway, Gateway, JobOptions, OnGateway, errors
-from artscraper_gateway.client import answers as read
-from artscraper_gateway.schemas import (
-    BatchState,
-    DeliveryState,
-    JobState,
-    WatermarkReading,
-)
-from artscraper_gateway.schemas import JobOptions as ServedOptions
+from artscraper_gateway.client import models as read
+from artscraper_gateway.jobs.options import JobOptions as ServedOptions
 from artscraper_gateway.tests.client.conftest import Connect
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess

@@ -12,10 +12,10 @@ from standardwebhooks import Webhook
 from artscraper_gateway import GatewayConfig
 from artscraper_gateway.client import verify_webhook
 from artscraper_gateway.client.errors import InvalidWebhook
-from artscraper_gateway.database import open_engine
-from artscraper_gateway.deliveries import DeliveryLog
+from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
+from artscraper_gateway.webhooks.repository import DeliveryLog
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGE = {

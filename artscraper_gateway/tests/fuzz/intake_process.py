@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from artscraper_gateway.tests.fuzz.mutations import STEP, Step, mutated
 from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
+from artscraper_runner.analysis.processors import DecodedPicture, metadata, stegano
 from artscraper_runner.errors import PictureError
-from artscraper_runner.images import FORMATS, Picture, inspect_picture, open_picture
-from artscraper_runner.processors import DecodedPicture, metadata, stegano
-from artscraper_runner.saving import layer_format, save_layer
-from artscraper_runner.types import AnalysisOptions, PictureLimits
+from artscraper_runner.imaging.decode import FORMATS, Picture, inspect_picture, open_picture
+from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.options import AnalysisOptions, PictureLimits
 
 CPU_S = 5.0
 WALL_S = 60.0  # of waiting for something that never comes; other processes may take the cores

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress
-from artscraper_gateway.intake.address_guard import AddressRules
 from artscraper_gateway.intake.download import download
+from artscraper_gateway.net.address_guard import AddressRules
 from artscraper_gateway.tests.fuzz.disguised_ways import (
     PUBLIC_V4,
     Internet,

@@ -13,8 +13,8 @@ import pytest
 
 from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
 from artscraper_gateway.tests.gateway_process import REPOSITORY
-from artscraper_runner.images import FORMATS, open_picture
-from artscraper_runner.types import PictureLimits
+from artscraper_runner.imaging.decode import FORMATS, open_picture
+from artscraper_runner.options import PictureLimits
 
 pytestmark = pytest.mark.fuzz
 

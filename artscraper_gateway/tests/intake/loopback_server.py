@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from artscraper_gateway.intake.pinned_transport import default_ssl_context
+from artscraper_gateway.net.pinned_transport import default_ssl_context
 
 PUBLIC_V4 = "93.184.215.14"
 

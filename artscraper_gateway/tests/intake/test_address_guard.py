@@ -14,13 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artscraper_gateway.errors import ForbiddenAddress
-from artscraper_gateway.intake.address_guard import (
-    AddressRules,
-    check_address,
-    resolve,
-    system_lookup,
-)
-from artscraper_gateway.intake.pinned_transport import parse_target
+from artscraper_gateway.net.address_guard import AddressRules, check_address, resolve, system_lookup
+from artscraper_gateway.net.pinned_transport import parse_target
 from artscraper_gateway.tests.intake.disguises import (
     FORBIDDEN_V4,
     address_disguises,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.errors import DownloadFailed, GatewayError, StorageFailed, TooLarge
-from artscraper_gateway.intake.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.intake.download import download
+from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.tests.intake.loopback_server import reply, serve
 
 pytestmark = pytest.mark.anyio

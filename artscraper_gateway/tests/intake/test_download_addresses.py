@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress, GatewayError
-from artscraper_gateway.intake.address_guard import AddressRules, Lookup
 from artscraper_gateway.intake.download import download
+from artscraper_gateway.net.address_guard import AddressRules, Lookup
 from artscraper_gateway.tests.intake.loopback_server import (
     PUBLIC_V4,
     Names,

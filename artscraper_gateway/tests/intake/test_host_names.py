@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 import pytest
 
 from artscraper_gateway.errors import ForbiddenAddress
-from artscraper_gateway.intake.address_guard import AddressRules, check_host, resolve
-from artscraper_gateway.intake.host_names import plain_host
+from artscraper_gateway.net.address_guard import AddressRules, check_host, resolve
+from artscraper_gateway.net.host_names import plain_host
 from artscraper_gateway.tests.intake.disguises import host_disguises
 
 pytestmark = pytest.mark.anyio

@@ -15,13 +15,9 @@ import pytest
 import trustme
 
 from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress
-from artscraper_gateway.intake.address_guard import AddressRules
 from artscraper_gateway.intake.download import download
-from artscraper_gateway.intake.pinned_transport import (
-    PinnedTransport,
-    direct_transport,
-    parse_target,
-)
+from artscraper_gateway.net.address_guard import AddressRules
+from artscraper_gateway.net.pinned_transport import PinnedTransport, direct_transport, parse_target
 from artscraper_gateway.tests.intake.loopback_server import (
     LoopbackServer,
     Names,

@@ -30,9 +30,9 @@ def die_once(boundary: str) -> None:
 
 def lay() -> None:
     """Wraps what a worker does at the boundaries."""
-    from artscraper_gateway.job_steps import JobSteps as steps
-    from artscraper_gateway.storage import SharedFolder
-    from artscraper_gateway.store import JobStore
+    from artscraper_gateway.jobs.repository import JobStore
+    from artscraper_gateway.storage.local import SharedFolder
+    from artscraper_gateway.worker.steps import JobSteps as steps
 
     before_work, after_work, after_record = steps._guarded, steps._kept, steps._take
     publish, finish = SharedFolder.publish, JobStore.finish_all

@@ -7,7 +7,7 @@ named, never ends by itself.
 
 import os
 
-from artscraper_runner import protections
+from artscraper_runner import stages as protections
 
 for name, class_name in (("gate", "Gate"), ("deadly", "Deadly"), ("broken", "Broken")):
     protections._STAGES[name] = protections.StageEntry("stages_that_misbehave", class_name)

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from artscraper_runner.protections.stage import Stage, StageInput
+from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Controls, Project, StageResult
 
 GATE_WIDTH, DEADLY_WIDTH, BROKEN_WIDTH = 300, 301, 302  # px; other pictures pass
@@ -60,8 +60,8 @@ class Endless(Stage):
     def apply(self, given: StageInput) -> StageResult:
         import torch
 
-        from artscraper_runner.engine import optimise
-        from artscraper_runner.presets import StepRule
+        from artscraper_runner.attacks.pgd import optimise
+        from artscraper_runner.attacks.presets import StepRule
 
         def note(mark: str) -> None:
             with Path("steps").open("a") as file:

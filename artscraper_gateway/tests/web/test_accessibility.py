@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from artscraper_gateway.api_keys import KeyStore
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.auth.keys import KeyStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.web.screens import Studio, picture_bytes
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, expect
 
-from artscraper_gateway.api_keys import KeyStore
-from artscraper_gateway.config import GatewayConfig
-from artscraper_gateway.database import open_engine
+from artscraper_gateway.auth.keys import KeyStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.web.screens import Studio
 from artscraper_gateway.tests.web.sub_path_proxy import proxied

@@ -9,10 +9,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
-from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import (
-    BROKEN_WIDTH,
-    GATE_WIDTH,
-)
+from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import BROKEN_WIDTH, GATE_WIDTH
 from artscraper_gateway.tests.web.screens import Studio, picture_bytes
 
 GATED = ("gate", "Hidden mark")

@@ -1,0 +1,160 @@
+"""The problems of each route, for its OpenAPI description: status, codes, headers, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from artscraper_gateway.api.answer_examples import ANSWER_EXAMPLES, QUEUED_JOB
+from artscraper_gateway.api.schemas import ProblemDetails
+from artscraper_gateway.errors import (
+    BrokenPicture,
+    DatabaseAway,
+    DiskFull,
+    DownloadFailed,
+    Forbidden,
+    ForbiddenAddress,
+    GatewayError,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    JobFailed,
+    NotFound,
+    NotReady,
+    QueueFull,
+    RateLimited,
+    StorageFailed,
+    TooLarge,
+    Unauthorized,
+    UnsupportedPicture,
+    UnsupportedRequestBody,
+    UnusableLocalPath,
+)
+
+Responses = dict[int | str, dict[str, Any]]
+# What any call may meet that asks the database, and one that needs an API key besides.
+OPEN = (GatewayError, DatabaseAway, DiskFull)
+KEYED = (*OPEN, Unauthorized, Forbidden, RateLimited)
+# What a picture may be refused for, and a job or a batch.
+PICTURE = (TooLarge, UnsupportedPicture, UnsupportedRequestBody, BrokenPicture, InvalidRequest)
+SUBMISSION = (
+    *PICTURE,
+    ForbiddenAddress,
+    DownloadFailed,
+    UnusableLocalPath,
+    IdempotencyKeyReused,
+    QueueFull,
+    StorageFailed,
+)
+# What one may meet that asks for what a job produced.
+RESULTS = (NotFound, NotReady, JobFailed, StorageFailed)
+_DETAILS = {
+    "internal-error": "Something went wrong on the server; its log has the reason.",
+    "invalid-request": "strength: Input should be 'low', 'medium' or 'high'",
+    "forbidden-address": "127.0.0.1 is not a public address",
+    "download-failed": "example.org answered 404",
+    "unusable-local-path": "There is no such file that may be used.",
+    "broken-picture": "the picture is damaged",
+    "too-large": "expected at most 50000000 pixels, found 80000000",
+    "unsupported-picture": "expected one of JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF",
+    "unsupported-request-body": "expected multipart/form-data or application/json",
+    "not-found": "There is no job of this id.",
+    "not-ready": "The job is running; ask again in a moment.",
+    "job-failed": "The job failed: the job was cancelled",
+    "idempotency-key-reused": "This Idempotency-Key came with another payload before;"
+    " send a new key with it.",
+    "unauthorized": "Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.",
+    "forbidden": "This API key has not the scope submit.",
+    "queue-full": "10000 jobs wait, 10000 may, and 1 came; try again later.",
+    "rate-limited": "This API key may be used 60/min; try again in 3 s.",
+    "unsatisfiable-range": "The file has 512 bytes; the range begins behind its end.",
+    "too-busy": "Too many pictures are being read; try again in a moment.",
+    "storage-failed": "Files could not be read or written; try again later.",
+    "draining": "It finishes what it has; ask another one.",
+    "disk-full": "0.4 GB of the disk are free; 1 GB is the least.",
+    "database-away": "Ask again in a moment.",
+}
+_BEGINNINGS = ("/v1/jobs", "/v1/jobs/{job_id}/retry")  # answered with a job that has just begun
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    409: {"Retry-After": "seconds, where waiting helps"},
+    429: {"Retry-After": "seconds"},
+    503: {"Retry-After": "seconds, where they are known"},
+}
+_SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, if any exists"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def problems(*kinds: type[GatewayError], common: Iterable[type[GatewayError]] = KEYED) -> Responses:
+    """Returns the `responses` of a route that may answer with these, and with the common ones."""
+    by_status: dict[int, list[type[GatewayError]]] = {}
+    for kind in (*kinds, *common):
+        by_status.setdefault(kind.status, []).append(kind)
+    return {status: _response(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _response(status: int, kinds: list[type[GatewayError]]) -> dict[str, Any]:
+    examples = {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds}
+    headers = {
+        name: {"description": text, "schema": {"type": "string"}}
+        for name, text in _HEADERS.get(status, {}).items()
+    }
+    codes = ", ".join(f"`{code}`" for code in examples)
+    return {
+        "description": f"{HTTPStatus(status).phrase}: {codes}",
+        "headers": headers,
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+                "examples": examples,
+            }
+        },
+    }
+
+
+def _example(kind: type[GatewayError]) -> dict[str, Any]:
+    return ProblemDetails(
+        type=f"urn:artscraper-gateway:problem:{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        detail=_DETAILS[kind.code],
+        code=kind.code,
+    ).model_dump()
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Returns the OpenAPI description: problems as they are answered, API keys where they count.
+
+    FastAPI gives every route with a parameter a 422 of its own form, which this gateway never
+    answers with.
+    """
+    schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    components = schema["components"]
+    components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    components["securitySchemes"] = _SCHEMES
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            begins = method == "post" and path in _BEGINNINGS
+            _complete(operation, begins=begins, signs_in=path == "/v1/session")
+    return schema
+
+
+def _complete(operation: dict[str, Any], *, begins: bool, signs_in: bool) -> None:
+    answers = operation["responses"]
+    if "application/json" in answers.get("422", {}).get("content", {}):
+        del answers["422"]
+    if "401" in answers and not signs_in:
+        operation["security"] = _SECURITY
+    for answer in answers.values():
+        content = answer.get("content", {}).get("application/json")
+        if content is not None:
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            content["example"] = QUEUED_JOB if begins else ANSWER_EXAMPLES[name]

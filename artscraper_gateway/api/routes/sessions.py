@@ -1,0 +1,93 @@
+"""Sign a browser in with an API key, and out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.openapi_problems import OPEN, problems
+from artscraper_gateway.api.session_cookie import csrf_token, key_of_cookie, set_cookie
+from artscraper_gateway.errors import Forbidden, InvalidRequest, TooLarge, Unauthorized
+from artscraper_gateway.intake.upload import bounded_request
+
+_MAX_BYTES = 4096
+
+
+class _Bounded(APIRoute):
+    """Reads the body before FastAPI does, which would take any, from callers without a key."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_bounded(request: Request) -> Response:
+            bounded = bounded_request(request, _MAX_BYTES)
+            await bounded.body()
+            return await handle(bounded)
+
+        return handle_bounded
+
+
+router = APIRouter(prefix="/v1/session", tags=["session"], route_class=_Bounded)
+_OWN = ("same-origin", "none")  # Sec-Fetch-Site of what a page of ours, or no page, sends
+
+
+class SignIn(BaseModel):
+    """A key to sign in with."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: str = Field(min_length=1, max_length=200)
+
+
+class Session(BaseModel):
+    """Whether this browser may make calls."""
+
+    needs_key: bool = Field(description="whether the gateway asks for API keys")
+    signed_in: bool
+    csrf_token: str | None = Field(
+        description="to send as X-CSRF-Token with what changes anything, when signed in"
+    )
+
+
+@router.get("", responses=problems(common=OPEN))
+async def get_session(request: Request, response: Response) -> Session:
+    """Returns whether a key is needed, and whether the browser's cookie holds a valid one."""
+    response.headers["Cache-Control"] = "no-store"
+    return await _session(request, key_of_cookie(request))
+
+
+@router.post("", responses=problems(Unauthorized, Forbidden, TooLarge, InvalidRequest, common=OPEN))
+async def sign_in(asked: SignIn, request: Request, response: Response) -> Session:
+    """Keeps the key in an HttpOnly cookie of this site."""
+    if request.headers.get("sec-fetch-site", _OWN[0]) not in _OWN:
+        raise Forbidden("Only the gateway's own page may sign in.")
+    session = await _session(request, asked.key)
+    if not session.signed_in:
+        raise Unauthorized("The API key is not known, or was revoked.")
+    set_cookie(request, response, asked.key)
+    response.headers["Cache-Control"] = "no-store"
+    return session
+
+
+@router.delete("", responses=problems(Forbidden, common=OPEN))
+async def sign_out(request: Request, response: Response) -> Session:
+    """Makes the browser forget the key."""
+    key_of_cookie(request)
+    set_cookie(request, response, "")
+    return await _session(request, "")
+
+
+async def _session(request: Request, key: str) -> Session:
+    gateway: Gateway = request.app.state.gateway
+    known = bool(key) and await gateway.keyring.find(key) is not None
+    return Session(
+        needs_key=await gateway.keyring.needs_key(),
+        signed_in=known,
+        csrf_token=csrf_token(key) if known else None,
+    )

@@ -1,0 +1,242 @@
+"""API keys: who may do what, how often, and whose jobs are whose.
+
+Nobody needs a key until the first one is added; from then on everybody does, also when all have
+been revoked. A key is `ask_<id>_<secret>`: 256 random bits of secret, so that one round of SHA-256
+keeps them as safe as a slow hash would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import sqlalchemy as sa
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+
+from artscraper_gateway.db.engine import CLOCKS_APART_S, reading
+from artscraper_gateway.db.tables import api_keys
+
+Scope = Literal["submit", "read", "delete", "admin"]
+SCOPES: tuple[Scope, ...] = ("submit", "read", "delete", "admin")
+_LISTED = ", ".join(SCOPES)
+_DEFAULT_SCOPES: tuple[Scope, ...] = ("submit", "read", "delete")
+_TOKEN = re.compile(r"ask_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_SHOWN_ID = re.compile(r"(?:ask_)?([0-9a-f]{16})(?:_.*)?")  # as `keys list` has it, or less
+_RATE = re.compile(r"(\d{1,9})/(s|min|h|day)")
+_PERIODS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86_400.0}
+_FRESH_S = 1.0  # a revoked key works for no longer than this
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+
+
+class InvalidKeyOption(ValueError):
+    """A name, scope or rate that no key can have; says what is valid."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `count` requests in `period_s` seconds."""
+
+    count: int
+    period_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Returns the rate that `60/min` means. Raises InvalidKeyOption for other forms."""
+        match = _RATE.fullmatch(text)
+        if match is None or int(match[1]) < 1:
+            raise InvalidKeyOption(
+                f"expected a rate such as 60/min (s, min, h or day), found {text!r}"
+            )
+        return cls(int(match[1]), _PERIODS_S[match[2]])
+
+    def __str__(self) -> str:
+        unit = next(name for name, seconds in _PERIODS_S.items() if seconds == self.period_s)
+        return f"{self.count}/{unit}"
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key as it is kept. Times are seconds since 1970, UTC."""
+
+    id: str
+    name: str
+    secret_hash: str
+    scopes: frozenset[Scope]
+    rate: Rate | None
+    max_queued: int | None
+    created_at: float
+    revoked_at: float | None
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a key's rate leaves: more requests at once, and seconds until it is whole again.
+
+    `retry_after_s` is more than 0 when this request was one too many.
+    """
+
+    rate: Rate
+    remaining: int
+    reset_s: float
+    retry_after_s: float = 0.0
+
+
+class KeyStore:
+    """Reads and writes keys. Every method is one transaction."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def add(
+        self,
+        name: str,
+        *,
+        scopes: tuple[str, ...] = _DEFAULT_SCOPES,
+        rate: Rate | None = None,
+        max_queued: int | None = None,
+    ) -> str:
+        """Adds a key and returns it; it cannot be had again.
+
+        Raises:
+            InvalidKeyOption: the name is taken or none; no scope, or an unknown one.
+        """
+        if _NAME.fullmatch(name) is None:
+            raise InvalidKeyOption("expected a name of 1 to 64 letters, digits, spaces and ._-")
+        if not scopes:
+            raise InvalidKeyOption(f"expected at least one scope, found none; valid: {_LISTED}")
+        if unknown := [scope for scope in scopes if scope not in SCOPES]:
+            raise InvalidKeyOption(f"unknown scope {unknown[0]!r}; valid: {_LISTED}")
+        key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        row = {
+            "id": key_id,
+            "name": name,
+            "secret_hash": _hash(secret),
+            "scopes": ",".join(scopes),
+            "rate_count": rate.count if rate else None,
+            "rate_period_s": rate.period_s if rate else None,
+            "max_queued": max_queued,
+            "created_at": time.time(),
+        }
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(api_keys), row)
+        except sa.exc.IntegrityError as error:
+            raise InvalidKeyOption(f"there is a key named {name!r} already") from error
+        return f"ask_{key_id}_{secret}"
+
+    def all(self) -> list[ApiKey]:
+        """Returns all keys, the revoked ones too, the oldest first."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
+            return [_key(row) for row in rows]
+
+    def revoke(self, name: str) -> bool:
+        """Makes a key useless, by its name or by its id as `ask_<id>_...`.
+
+        False when there is none that is not so already.
+        """
+        shown = _SHOWN_ID.fullmatch(name)
+        return self._revoke(api_keys.c.name == name) or (
+            shown is not None and self._revoke(api_keys.c.id == shown[1])
+        )
+
+    def _revoke(self, which: sa.ColumnElement[bool]) -> bool:
+        change = (
+            sa.update(api_keys)
+            .where(which, api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=time.time())
+        )
+        with self.engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def use(self, key: ApiKey, *, now: float) -> Allowance:
+        """Counts a request against the key's rate, in all web processes together.
+
+        The generic cell rate algorithm: `rate_until` is when all that was used is free again. That
+        is within a period; one that lies farther ahead is of before the clock was put back.
+        """
+        rate = cast(Rate, key.rate)
+        each_s = rate.period_s / rate.count
+        column = api_keys.c.rate_until
+        latest = now + rate.period_s + CLOCKS_APART_S
+        begin = sa.case((column.between(now, latest), column), else_=sa.literal(now))
+        spend = (
+            sa.update(api_keys)
+            .where(api_keys.c.id == key.id, begin + each_s <= now + rate.period_s + 1e-9)
+            .values(rate_until=begin + each_s)
+            .returning(column)
+        )
+        with self.engine.begin() as connection:
+            until = connection.execute(spend).scalar_one_or_none()
+            if until is not None:
+                left_s = rate.period_s - (until - now)
+                return Allowance(rate, int(left_s / each_s + 1e-6), until - now)
+            query = sa.select(column).where(api_keys.c.id == key.id)
+            until = connection.execute(query).scalar_one()
+        return Allowance(rate, 0, until - now, until + each_s - now - rate.period_s)
+
+
+class Keyring:
+    """The keys as this web process knows them, at most a second old."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self.store = store
+        self._keys: dict[str, ApiKey] = {}
+        self._read_at = float("-inf")
+        self._one = CapacityLimiter(1)
+
+    async def needs_key(self) -> bool:
+        """Whether there are keys, so that everybody needs one."""
+        await self._refresh()
+        return bool(self._keys)
+
+    async def find(self, token: str) -> ApiKey | None:
+        """Returns the key that `token` is, compared in constant time; None when it is none."""
+        await self._refresh()
+        match = _TOKEN.fullmatch(token)
+        key = self._keys.get(match[1]) if match else None
+        expected = key.secret_hash if key else _hash("")
+        same = hmac.compare_digest(_hash(match[2] if match else ""), expected)
+        return key if key and same and key.revoked_at is None else None
+
+    async def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < _FRESH_S:
+            return
+        async with self._one:
+            if time.monotonic() - self._read_at < _FRESH_S:
+                return
+            asked_at = time.monotonic()
+            found = await run_sync(self.store.all)
+            self._keys = {key.id: key for key in found}
+            self._read_at = asked_at
+
+
+def without_secret(text: str) -> str:
+    """Returns a key as `ask_<id>_...`, and what is none as it is."""
+    match = _TOKEN.fullmatch(text)
+    return f"ask_{match[1]}_..." if match else text
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key(row: sa.Row[tuple[object, ...]]) -> ApiKey:
+    known = row._mapping
+    rate = Rate(known["rate_count"], known["rate_period_s"]) if known["rate_count"] else None
+    return ApiKey(
+        id=known["id"],
+        name=known["name"],
+        secret_hash=known["secret_hash"],
+        scopes=frozenset(known["scopes"].split(",")),
+        rate=rate,
+        max_queued=known["max_queued"],
+        created_at=known["created_at"],
+        revoked_at=known["revoked_at"],
+    )

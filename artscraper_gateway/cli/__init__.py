@@ -1,0 +1,1 @@
+"""The command line: `main` parses arguments, the other modules are its subcommands."""

@@ -1,0 +1,138 @@
+"""One picture's way through a gateway and back: sent, followed, downloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from artscraper_gateway.cli.submit_inputs import named_by_format
+from artscraper_gateway.client import AsyncGateway, Job, JobOptions
+from artscraper_gateway.client.errors import ClientError, Unauthorized, UnexpectedAnswer
+from artscraper_gateway.client.models import Layer
+
+_MOST_TRIES = 20  # failed jobs of the same picture and options within a day
+
+KEY_VARIABLE = "ARTSCRAPER_API_KEY"
+_REFUSED_KEY = {  # by whether there was one
+    False: f"the gateway needs an API key; give it with --api-key, or in {KEY_VARIABLE}",
+    True: "the gateway does not know this API key, or it was revoked; give another with --api-key,"
+    f" or in {KEY_VARIABLE}",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a picture; `failure` "" = it is done, `saved` is where its result lies.
+
+    `left_out` names the stages that did not apply, and why.
+    """
+
+    picture: str
+    status: str
+    seconds: float
+    saved: str = ""
+    failure: str = ""
+    left_out: str = ""
+
+
+@dataclass
+class PictureSubmission:
+    """Sends `picture` and puts its result at `target`. `progress` is 0..1."""
+
+    gateway: AsyncGateway
+    picture: str
+    target: Path
+    options: JobOptions
+    layers: Literal["final", "all", "none"]
+    timeout_s: float | None
+    has_key: bool = False
+    progress: float = 0.0
+    _begun: float = field(default_factory=time.monotonic)
+
+    async def run(
+        self, turns: asyncio.Semaphore, show: Callable[[PictureSubmission], None]
+    ) -> Outcome:
+        """Returns what became of the picture, when it is its turn; never raises a ClientError."""
+        async with turns:
+            self._begun = time.monotonic()
+            try:
+                job = await self._submit()
+                outcome = await self._finish(job, show)
+            except Unauthorized:
+                outcome = self._outcome("failed", failure=_REFUSED_KEY[self.has_key])
+            except (ClientError, OSError, ValueError) as error:
+                outcome = self._outcome("failed", failure=str(error))
+            self.progress = 1.0
+            show(self)
+            return outcome
+
+    async def _submit(self) -> Job:
+        """Returns the job of this content and these options: the same one when run again.
+
+        One that failed before is followed by a new one.
+        """
+        digest = await asyncio.to_thread(submission_digest, self.picture, self.options)
+        for attempt in range(1, _MOST_TRIES + 1):
+            job = await self.gateway.submit(
+                self.picture, idempotency_key=f"submit-{digest}-{attempt}", **self.options
+            )
+            if job.status != "error":
+                break
+        return job
+
+    async def _finish(self, job: Job, show: Callable[[PictureSubmission], None]) -> Outcome:
+
+        def note(changed: Job) -> None:
+            self.progress = changed.progress * 0.99  # the rest is the download
+            show(self)
+
+        job = await self.gateway.wait(job.job_id, timeout_s=self.timeout_s, on_change=note)
+        if job.status == "error":
+            return self._outcome("failed", failure=job.error or "it failed")
+        layers = (await self.gateway.result(job.job_id)).layers
+        changed = [layer for layer in layers if layer.stage != "original"]
+        left_out = "; ".join(
+            f"{layer.stage}: {layer.reason}" for layer in changed if not layer.applied
+        )
+        if changed and not any(layer.applied for layer in changed):
+            return self._outcome("unprotected", failure=left_out)
+        return self._outcome("done", saved=await self._save(job, layers), left_out=left_out)
+
+    async def _save(self, job: Job, layers: Sequence[Layer]) -> str:
+        if self.layers == "none":
+            return f"job {job.job_id}"
+        if self.layers == "all":
+            await self.gateway.download(job.job_id, self.target)
+            return str(self.target)
+        if not layers:
+            raise UnexpectedAnswer("the job has no layers")
+        target = named_by_format(self.target, layers[-1].suffix)
+        return str(await self.gateway.download_layer(job.job_id, layers[-1].stage, target))
+
+    def _outcome(
+        self, status: str, *, saved: str = "", failure: str = "", left_out: str = ""
+    ) -> Outcome:
+        seconds = time.monotonic() - self._begun
+        return Outcome(self.picture, status, seconds, saved, failure, left_out)
+
+
+def submission_digest(picture: str, options: JobOptions) -> str:
+    """Returns a SHA-256 of the picture's content, or its URL, and of the options. Blocks."""
+    chosen: dict[str, Any] = {
+        name: _digest(value) if isinstance(value, Path) else value
+        for name, value in options.items()
+    }
+    url = picture.lower().startswith(("http://", "https://"))
+    text = json.dumps([picture if url else _digest(Path(picture)), chosen], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,136 @@
+"""Jobs as callers see them: one with its place in the queue, or a page of many."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from artscraper_gateway.db.engine import reading
+from artscraper_gateway.db.tables import jobs
+from artscraper_gateway.errors import InvalidRequest
+from artscraper_gateway.jobs.models import Job, Status
+from artscraper_gateway.jobs.statements import DELETING
+from artscraper_gateway.storage.paths import is_job_id
+
+_ahead = jobs.alias("ahead")
+_IS_AHEAD = sa.and_(
+    _ahead.c.status == "queued",
+    _ahead.c.queue == jobs.c.queue,
+    sa.or_(
+        _ahead.c.priority > jobs.c.priority,
+        sa.and_(_ahead.c.priority == jobs.c.priority, _ahead.c.submitted_at < jobs.c.submitted_at),
+    ),
+)
+_POSITION = sa.case(
+    (
+        jobs.c.status == "queued",
+        sa.select(sa.func.count() + 1).select_from(_ahead).where(_IS_AHEAD).scalar_subquery(),
+    )
+).label("queue_position")
+_SHOW = sa.select(jobs, _POSITION).where(
+    jobs.c.id == sa.bindparam("job_id"), jobs.c.status != DELETING
+)
+
+
+@dataclass(frozen=True)
+class ShownJob:
+    """A job, and which it is in its queue: 1 = next; None = it does not wait, or not asked for."""
+
+    job: Job
+    queue_position: int | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs, and the token of the page behind; None = there is none."""
+
+    jobs: list[Job]
+    next_token: str | None
+
+
+class JobListing:
+    """Reads jobs for callers."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def show(self, job_id: str) -> ShownJob | None:
+        """Returns the job with its place in the queue; None when there is none."""
+        with reading(self.engine) as connection:
+            row = connection.execute(_SHOW, {"job_id": job_id}).mappings().one_or_none()
+        if row is None:
+            return None
+        values = dict(row)
+        position = values.pop("queue_position")
+        return ShownJob(Job(**values), position)
+
+    def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """Returns which in its queue each of these jobs is, 1 = next; those that wait only."""
+        query = sa.select(jobs.c.id, _POSITION).where(
+            jobs.c.id.in_(list(job_ids)), jobs.c.status == "queued"
+        )
+        with reading(self.engine) as connection:
+            return {row.id: row.queue_position for row in connection.execute(query)}
+
+    def page(
+        self,
+        *,
+        owner: str | None,
+        status: Status | None,
+        size: int,
+        token: str | None,
+    ) -> Page:
+        """Returns the next `size` jobs, newest first, behind the page that `token` came from.
+
+        Jobs that are added meanwhile do not move the pages: a page begins behind a job, not at a
+        number. `owner` None = everybody's.
+
+        Raises:
+            InvalidRequest: the token is none of this gateway's.
+        """
+        query = sa.select(jobs).where(jobs.c.status != DELETING)
+        if owner is not None:
+            query = query.where(jobs.c.owner == owner)
+        if status is not None:
+            query = query.where(jobs.c.status == status)
+        if token is not None:
+            submitted_at, job_id = _read_token(token)
+            query = query.where(
+                sa.tuple_(jobs.c.submitted_at, jobs.c.id)
+                < sa.tuple_(sa.literal(submitted_at), sa.literal(job_id))
+            )
+        query = query.order_by(jobs.c.submitted_at.desc(), jobs.c.id.desc()).limit(size + 1)
+        with reading(self.engine) as connection:
+            found = [Job(**row._mapping) for row in connection.execute(query)]
+        more = len(found) > size
+        return Page(found[:size], _token(found[size - 1]) if more else None)
+
+
+def _token(last: Job) -> str:
+    text = json.dumps([last.submitted_at, last.id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_token(token: str) -> tuple[float, str]:
+    try:
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        submitted_at, job_id = json.loads(text)
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise _bad_token() from error
+    if type(submitted_at) is not float or not math.isfinite(submitted_at):
+        raise _bad_token()
+    if not isinstance(job_id, str) or not is_job_id(job_id):
+        raise _bad_token()
+    return submitted_at, job_id
+
+
+def _bad_token() -> InvalidRequest:
+    return InvalidRequest(
+        "page_token: expected what an earlier answer gave as next_page_token, or none"
+    )

@@ -1,0 +1,217 @@
+"""What happened, counted: by every process in memory, and once a second added to one table.
+
+So the figures are those of all web processes and workers on all machines together, whichever
+process answers /metrics, and they go on growing when processes come and go. A process that is
+killed takes its last second of counts with it; jobs are never counted wrong, since how many there
+are is asked of their own table (`exposition.py`).
+
+Labels come from fixed sets (stages, processors, kinds of encoders, codes of problems), never from
+what a caller sent.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, cast
+
+import sqlalchemy as sa
+
+from artscraper_gateway.db.engine import SQLITE_PATIENCE_MS
+from artscraper_gateway.db.tables import figures, processes
+from artscraper_gateway.db.upsert import upsert
+
+FLUSH_EVERY_S: Final = 1.0
+PROCESS_FORGOTTEN_S: Final = 60.0
+_TELL_MEMORY_EVERY_S = 10.0
+_PATIENCE_MS = 300  # for what others hold locked
+COUNTER: Final = "counter"  # in the place of a bucket
+_INFINITE = "+Inf"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that is counted. `bounds` are the upper ends of a histogram's buckets, seconds;
+    none = a counter. `label` is what it is told apart by, "" = nothing; `values` are those that a
+    counter shows from the beginning, so that the first of them is an increase."""
+
+    name: str
+    help: str
+    label: str = ""
+    bounds: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def bucket_of(self, value: float) -> str:
+        """Returns the name of the bucket that `value` falls into."""
+        index = bisect_left(self.bounds, value)
+        return f"{self.bounds[index]:g}" if index < len(self.bounds) else _INFINITE
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """The names of all buckets, the smallest first."""
+        return (*(f"{bound:g}" for bound in self.bounds), _INFINITE)
+
+
+_LONG_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)
+_SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+JOBS_ACCEPTED = Figure("artscraper_jobs_accepted", "Jobs that were accepted.")
+JOBS_ENDED = Figure(
+    "artscraper_jobs_ended",
+    "Jobs that ended: done, failed, cancelled.",
+    "outcome",
+    values=("done", "failed", "cancelled"),
+)
+REJECTIONS = Figure("artscraper_rejections", "Problems answered, by their code.", "reason")
+REQUESTS = Figure("artscraper_http_requests", "Requests answered, by HTTP status.", "status")
+RECEIVED = Figure("artscraper_received_bytes", "Bytes of requests' bodies.")
+SENT = Figure("artscraper_sent_bytes", "Bytes of answers' bodies.")
+DELIVERIES = Figure(
+    "artscraper_webhook_deliveries",
+    "Tries to deliver a webhook: delivered, pending (tried again later), failed, closed.",
+    "outcome",
+    values=("delivered", "pending", "failed", "closed"),
+)
+STAGE_FAILURES = Figure("artscraper_stage_failures", "Stages that broke.", "stage")
+JOB_SECONDS = Figure(
+    "artscraper_job_seconds", "Seconds from submission to end.", "outcome", _LONG_S
+)
+STAGE_SECONDS = Figure(
+    "artscraper_stage_seconds", "Seconds that a stage ran, analysis as a whole.", "stage", _LONG_S
+)
+PROCESSOR_SECONDS = Figure(
+    "artscraper_processor_seconds", "Seconds that a processor ran.", "processor", _SHORT_S
+)
+ENCODER_LOAD_SECONDS = Figure(
+    "artscraper_encoder_load_seconds", "Seconds to load an encoder.", "encoder", _LONG_S
+)
+ALL: tuple[Figure, ...] = tuple(each for each in list(globals().values()) if type(each) is Figure)
+
+
+@dataclass
+class Recorder:
+    """Counts in this process; every method may be called from any thread."""
+
+    role: str  # web or worker
+    machine: str
+    _rows: dict[tuple[str, str, str], list[float]] = field(
+        default_factory=lambda: defaultdict(lambda: [0, 0.0])
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _told_at: float = float("-inf")
+
+    def count(self, figure: Figure, label: str = "", *, by: int = 1) -> None:
+        """Adds `by` to a counter."""
+        self._add(figure, label, COUNTER, by, 0.0)
+
+    def observe(self, figure: Figure, value_s: float, label: str = "") -> None:
+        """Adds a duration to a histogram."""
+        self._add(figure, label, figure.bucket_of(value_s), 1, value_s)
+
+    def flush(self, engine: sa.Engine) -> None:
+        """Adds what was counted since the last time to the table, and says what memory is used.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: not now; nothing is lost, it goes with the next flush.
+        """
+        with self._lock:
+            rows, self._rows = self._rows, defaultdict(lambda: [0, 0.0])
+        is_due = time.monotonic() - self._told_at > _TELL_MEMORY_EVERY_S
+        if not (rows or is_due):
+            return
+        try:
+            with _brief_transaction(engine) as connection:
+                for key in sorted(rows):  # in one order: no two processes wait for each other
+                    _add_row(connection, key, *rows[key])
+                if is_due:
+                    self._tell_memory(connection)
+        except sa.exc.SQLAlchemyError:
+            for (figure, label, bucket), (number, total) in rows.items():
+                self._add_named(figure, label, bucket, number, total)
+            raise
+        if is_due:
+            self._told_at = time.monotonic()
+
+    def leave(self, engine: sa.Engine) -> None:
+        """Flushes, and takes this process off the list."""
+        self.flush(engine)
+        with engine.begin() as connection:
+            connection.execute(sa.delete(processes).where(processes.c.id == self._process_id))
+
+    @property
+    def _process_id(self) -> str:
+        return f"{self.machine}.{os.getpid()}"
+
+    def _add(self, figure: Figure, label: str, bucket: str, number: int, total: float) -> None:
+        self._add_named(figure.name, label, bucket, number, total)
+
+    def _add_named(self, figure: str, label: str, bucket: str, number: float, total: float) -> None:
+        with self._lock:
+            row = self._rows[figure, label, bucket]
+            row[0] += number
+            row[1] += total
+
+    def _tell_memory(self, connection: sa.Connection) -> None:
+        memory = resident_bytes()
+        if memory is None:
+            return
+        now = time.time()
+        said = {"role": self.role, "machine": self.machine, "memory_bytes": memory, "seen_at": now}
+        row = upsert(connection, processes).values(id=self._process_id, **said)
+        connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=said))
+        silent = processes.c.seen_at < now - PROCESS_FORGOTTEN_S
+        connection.execute(sa.delete(processes).where(silent))
+
+
+@contextmanager
+def _brief_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that gives up soon when others hold what it writes.
+
+    Counts are kept for the next time; calls that wait for the same connection would not be.
+    """
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+            driver.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={SQLITE_PATIENCE_MS}")
+        else:
+            with connection.begin():
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = {_PATIENCE_MS}"))
+                yield connection
+
+
+def resident_bytes() -> int | None:
+    """Returns the memory that this process has in use, in bytes; None where /proc tells nothing."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _add_row(
+    connection: sa.Connection, key: tuple[str, str, str], number: float, total: float
+) -> None:
+    figure, label, bucket = key
+    row = upsert(connection, figures).values(
+        figure=figure, label=label, bucket=bucket, count=int(number), total=total
+    )
+    grown = {
+        "count": figures.c.count + row.excluded["count"],
+        "total": figures.c.total + row.excluded.total,
+    }
+    connection.execute(
+        row.on_conflict_do_update(index_elements=["figure", "label", "bucket"], set_=grown)
+    )

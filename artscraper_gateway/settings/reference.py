@@ -1,0 +1,119 @@
+"""docs/configuration.md, made from the settings: `make configuration` writes it."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.settings.sources import in_words, variables_of
+
+_HEAD = """# Configuration
+
+Made from `artscraper_gateway/settings/model.py` by `make configuration`; a test keeps it true.
+
+Every setting can be given in five ways. The first that names it decides:
+
+1. on the command line: `--max-side 4096`, or as an argument of `GatewayConfig`
+2. in the environment: `ARTSCRAPER_GATEWAY_MAX_SIDE=4096`
+3. in `.env` in the working directory, by the same name; other programs' lines are left alone
+4. in a TOML file: `max_side = 4096`; that of `--config FILE` or `ARTSCRAPER_GATEWAY_CONFIG=FILE`, \
+else `artscraper.toml` in the working directory
+5. not at all: the default
+
+An empty variable is none. Lists are separated by commas, in TOML they are lists. Names that are \
+no settings are an error on the command line and in TOML. Relative folders are taken from the \
+working directory, also those of a file. `ARTSCRAPER_GATEWAY_CONFIG=none` reads neither file. \
+Workers get the settings of the process that starts them.
+
+```sh
+python -m artscraper_gateway check
+```
+
+prints the settings in effect and where each comes from, without secrets; which stages, encoders \
+and processors can be used here, and of the others why not; disks and GPU; and what is unwise \
+about it all. Its exit status is 1 when the service would not start. It takes every option below, \
+and `--json`.
+
+| setting | variable | value | default | |
+| --- | --- | --- | --- | --- |
+"""
+_SAMPLE = """
+## A file with every setting
+
+All at their defaults; those without one are left out.
+
+```toml
+"""
+_LIMITS = {"ge": "from", "gt": "over", "le": "to", "pattern": ""}
+_WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or no", Path: "path"}
+
+
+def page() -> str:
+    """Returns the page."""
+    rows = [_row(name, field) for name, field in GatewayConfig.model_fields.items()]
+    return _HEAD + "\n".join(rows) + "\n" + _SAMPLE + sample() + "```\n"
+
+
+def sample() -> str:
+    """Returns a TOML file that sets everything to its default."""
+    lines = []
+    for name, field in GatewayConfig.model_fields.items():
+        if field.default is not None:
+            lines.append(f"{name} = {_toml(field.default)}  # {field.description}\n")
+    return "".join(lines)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    option = f"`--{name.replace('_', '-')}`"
+    variables = ", ".join(f"`{each}`" for each in variables_of(name, field))
+    default = in_words(field.default)
+    cells = (
+        option,
+        variables,
+        _value(field),
+        default if default == "none" else f"`{default}`",
+        str(field.description),
+    )
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _value(field: FieldInfo) -> str:
+    kinds = _kinds(field.annotation)
+    if str in kinds and Path in kinds:
+        return "path or URL"
+    words = [_WORDS[kind] for kind in kinds if kind in _WORDS]
+    word = words[0] if words else "text"
+    if typing.get_origin(field.annotation) is tuple:
+        return f"list of {word}s" if word != "text" else "list"
+    found = [(kind, getattr(each, kind, None)) for each in field.metadata for kind in _LIMITS]
+    limits = {kind: value for kind, value in found if value is not None}
+    if "pattern" in limits:
+        choices = str(limits["pattern"]).removeprefix("^(").removesuffix(")$")
+        return choices.replace("|", ", ") if choices.replace("|", "").isalpha() else "text"
+    return ", ".join([word, *(f"{_LIMITS[kind]} {value:,}" for kind, value in limits.items())])
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """Returns the types that an annotation is made of, without None."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union, tuple):
+        parts = [part for part in typing.get_args(annotation) if part is not Ellipsis]
+        return [kind for part in parts for kind in _kinds(part)]
+    return [] if annotation is type(None) else [annotation]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(part) for part in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else json.dumps(str(value))
+
+
+if __name__ == "__main__":
+    Path("docs/configuration.md").write_text(page(), encoding="utf-8")

@@ -1,0 +1,288 @@
+"""Webhooks as rows: what is to be delivered, when it is due, and every try."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import httpx
+import sqlalchemy as sa
+
+from artscraper_gateway.db.engine import CLOCKS_APART_S, reading
+from artscraper_gateway.db.tables import (
+    closed_callbacks,
+    deliveries,
+    delivery_attempts,
+    webhook_secrets,
+)
+from artscraper_gateway.db.upsert import insert_if_new
+
+# pending -> delivered | failed (no try is left) | closed (the receiver answered 410 Gone);
+# any of them -> pending again, when somebody asks for it.
+DeliveryStatus = Literal["pending", "delivered", "failed", "closed"]
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try. `http_status` None = there was no answer; then `error` says why."""
+
+    at: float
+    duration_s: float
+    http_status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None = never.
+
+    `waits_since` is when `next_at` was set, None = by an earlier release.
+    """
+
+    id: str
+    job_id: str
+    owner: str
+    url: str
+    kind: str
+    body: str
+    status: DeliveryStatus
+    tries: int
+    created_at: float
+    next_at: float | None
+    waits_since: float | None
+    receiver: str
+
+
+def add_delivery(connection: sa.Connection, job: dict[str, Any], *, now: float) -> None:
+    """Makes the message about the end of `job`, its row, in the transaction that ends it."""
+    owner, url = job["owner"], job["callback_url"]
+    kind = f"job.{job['status']}"
+    closed = connection.execute(
+        sa.select(closed_callbacks).where(
+            closed_callbacks.c.owner == owner, closed_callbacks.c.url == url
+        )
+    ).first()
+    row = Delivery(
+        id=f"msg_{secrets.token_hex(16)}",
+        job_id=job["id"],
+        owner=owner,
+        url=url,
+        kind=kind,
+        body=_body(kind, job),
+        status="closed" if closed else "pending",
+        tries=0,
+        created_at=now,
+        next_at=None if closed else now,
+        waits_since=now,
+        receiver=httpx.URL(url).netloc.decode(),
+    )
+    connection.execute(sa.insert(deliveries), vars(row))
+
+
+def _body(kind: str, job: dict[str, Any]) -> str:
+    finished_at = _moment(job["finished_at"])
+    data = {
+        "job_id": job["id"],
+        "status": job["status"],
+        "submitted_at": _moment(job["submitted_at"]),
+        "finished_at": finished_at,
+        "error": job["error"],
+        "error_code": job["error_code"],
+        "batch_id": job["batch_id"],
+    }
+    return json.dumps({"type": kind, "timestamp": finished_at, "data": data})
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+class DeliveryLog:
+    """Reads and writes deliveries, each change in one transaction with what goes with it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def of_job(self, job_id: str) -> list[tuple[Delivery, list[Attempt]]]:
+        """Returns the job's deliveries with all their tries, the oldest first."""
+        mine = (
+            sa.select(deliveries)
+            .where(deliveries.c.job_id == job_id)
+            .order_by(deliveries.c.created_at)
+        )
+        tried = (
+            sa.select(delivery_attempts)
+            .join(deliveries)
+            .where(deliveries.c.job_id == job_id)
+            .order_by(delivery_attempts.c.at)
+        )
+        with reading(self.engine) as connection:
+            found = [Delivery(**row._mapping) for row in connection.execute(mine)]
+            attempts: dict[str, list[Attempt]] = {each.id: [] for each in found}
+            for row in connection.execute(tried):
+                shown = Attempt(row.at, row.duration_s, row.http_status, row.error)
+                attempts.setdefault(row.delivery_id, []).append(shown)
+        return [(each, attempts[each.id]) for each in found]
+
+    def send_again(self, job_id: str, delivery_id: str) -> bool:
+        """Makes a delivery due now, with all its tries before it; False when there is none."""
+        now = time.time()
+        change = (
+            sa.update(deliveries)
+            .where(deliveries.c.id == delivery_id, deliveries.c.job_id == job_id)
+            .values(status="pending", tries=0, next_at=now, waits_since=now)
+        )
+        with self.engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def secret(self, owner: str) -> str:
+        """Returns what the owner's webhooks are signed with; made when it is first asked for."""
+        mine = sa.select(webhook_secrets.c.secret).where(webhook_secrets.c.owner == owner)
+        with reading(self.engine) as connection:
+            found = connection.execute(mine).scalar_one_or_none()
+        if found is not None:
+            return str(found)
+        made = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(webhook_secrets), {"owner": owner, "secret": made})
+        except sa.exc.IntegrityError:  # another process was quicker
+            return self.secret(owner)
+        return made
+
+    def claim_due(
+        self, *, now: float, until: float, at_most: int, of_each: int, held: Mapping[str, int]
+    ) -> list[Delivery]:
+        """Takes deliveries that are due; nobody else gets them before `until`.
+
+        No receiver gets more than `of_each`, with those that the caller has `held` already.
+        """
+        due = sa.and_(deliveries.c.status == "pending", deliveries.c.next_at <= now)
+        with reading(self.engine) as connection:
+            ids = _fair_share(connection, due, at_most, of_each, held)
+        if not ids:
+            return []
+        take = (
+            sa.update(deliveries)
+            .where(due, deliveries.c.id.in_(ids))
+            .values(next_at=until, waits_since=now)
+            .returning(*deliveries.c)
+        )
+        with self.engine.begin() as connection:
+            return [Delivery(**row._mapping) for row in connection.execute(take)]
+
+    def restart_waits(self, *, now: float) -> None:
+        """Lets waits that began in the future begin now: the clock was put back since then.
+
+        Messages that are under way are then sent again, since their tries have such times too.
+        """
+        wait_s = deliveries.c.next_at - deliveries.c.waits_since
+        is_odd = sa.and_(
+            deliveries.c.status == "pending",
+            deliveries.c.next_at > now,
+            deliveries.c.waits_since > now + CLOCKS_APART_S,
+        )
+        change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
+        with reading(self.engine) as connection:  # nobody waits to write what is not there
+            if (
+                connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
+                is None
+            ):
+                return
+        with self.engine.begin() as connection:
+            connection.execute(change)
+
+    def record(
+        self,
+        delivery: Delivery,
+        attempt: Attempt,
+        *,
+        status: DeliveryStatus,
+        next_at: float | None,
+    ) -> None:
+        """Records a try and what comes of it; nothing when the job was deleted meanwhile.
+
+        One that was sent again by hand meanwhile stays due.
+        """
+        still_mine = sa.and_(
+            deliveries.c.id == delivery.id, deliveries.c.next_at == delivery.next_at
+        )
+        with self.engine.begin() as connection:
+            changed = connection.execute(
+                sa.update(deliveries)
+                .where(still_mine)
+                .values(
+                    status=status,
+                    next_at=next_at,
+                    waits_since=attempt.at,
+                    tries=deliveries.c.tries + 1,
+                )
+            )
+            there = sa.select(deliveries.c.id).where(deliveries.c.id == delivery.id)
+            if not changed.rowcount and connection.execute(there).first() is None:
+                return
+            row = {"delivery_id": delivery.id, **vars(attempt)}
+            connection.execute(insert_if_new(connection, delivery_attempts), row)
+            if changed.rowcount:
+                self._settle_receiver(connection, delivery, status, attempt.at)
+
+    def _settle_receiver(
+        self, connection: sa.Connection, delivery: Delivery, status: DeliveryStatus, now: float
+    ) -> None:
+        """A receiver that is gone gets nothing more, until one sent by hand arrives."""
+        if status not in ("closed", "delivered"):
+            return
+        receiver = {"owner": delivery.owner, "url": delivery.url}
+        here = [closed_callbacks.c[name] == value for name, value in receiver.items()]
+        connection.execute(sa.delete(closed_callbacks).where(*here))
+        if status == "closed":
+            connection.execute(sa.insert(closed_callbacks), {**receiver, "closed_at": now})
+            connection.execute(
+                sa.update(deliveries)
+                .where(
+                    deliveries.c.owner == delivery.owner,
+                    deliveries.c.url == delivery.url,
+                    deliveries.c.status == "pending",
+                )
+                .values(status="closed", next_at=None)
+            )
+
+
+def _fair_share(
+    connection: sa.Connection,
+    due: sa.ColumnElement[bool],
+    at_most: int,
+    of_each: int,
+    held: Mapping[str, int],
+) -> list[str]:
+    """The ids of those that are due longest, but none beyond a receiver's share.
+
+    Each look passes over receivers whose share is taken, so however much waits for one of them,
+    the others are found behind it.
+    """
+    ids: list[str] = []
+    taken = Counter(held)
+    while (room := at_most - len(ids)) > 0:
+        full = [receiver for receiver, count in taken.items() if count >= of_each]
+        query = (
+            sa.select(deliveries.c.id, deliveries.c.receiver)
+            .where(due, deliveries.c.receiver.not_in(full), deliveries.c.id.not_in(ids))
+            .order_by(deliveries.c.next_at)
+            .limit(room)
+        )
+        rows = connection.execute(query).all()
+        for row in rows:
+            if taken[row.receiver] < of_each:
+                taken[row.receiver] += 1
+                ids.append(row.id)
+        if len(rows) < room:
+            break
+    return ids

@@ -1,0 +1,103 @@
+"""The processors, by name. Adding one = one file with a `process` function + one line here.
+
+A processor looks at a `DecodedPicture` and returns a JSON-safe dict; whatever it raises marks that
+processor `ok: false` and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.options import AnalysisOptions
+from artscraper_runner.types import Json, Project
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
+    from artscraper_runner.imaging.decode import Picture, PictureHeader
+
+# Name -> module with `process`.
+_PROCESSORS = {
+    "metadata": "artscraper_runner.analysis.processors.metadata",
+    "imagehash": "artscraper_runner.analysis.processors.imagehashes",
+    "dhash": "artscraper_runner.analysis.processors.row_column_hash",
+    "blockhash": "artscraper_runner.analysis.processors.blockhash",
+    "stegano": "artscraper_runner.analysis.processors.stegano",
+    "tineye": "artscraper_runner.analysis.processors.tineye",
+}
+_ONLY_WHEN_ENABLED = frozenset({"tineye"})  # sends the picture to a third party
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """What processors look at: one decode shared by all, upright; fields as of `images.Picture`.
+
+    `path` is the file as it was received.
+    """
+
+    path: Path
+    header: PictureHeader
+    image: Image.Image
+    pixels: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    exif: Image.Exif
+    orientation: int
+
+    @classmethod
+    def of(cls, path: Path, picture: Picture) -> DecodedPicture:
+        """Returns what processors look at, of a picture opened from `path`."""
+        return cls(
+            path,
+            picture.header,
+            picture.image,
+            picture.pixels,
+            picture.alpha,
+            picture.exif,
+            picture.orientation,
+        )
+
+    @cached_property
+    def thumbnails(self) -> LumaThumbnails:
+        """Made once, because every hash but the block hash begins with them."""
+        from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
+
+        return LumaThumbnails(self.image, self.pixels)
+
+
+class Processor(Protocol):
+    """A module of this package, seen as an object."""
+
+    PROJECT: Project
+
+    process: Callable[[DecodedPicture, AnalysisOptions], Json]
+
+
+def processor_names() -> tuple[str, ...]:
+    """Returns every known name, in the order in which they run."""
+    return tuple(_PROCESSORS)
+
+
+def default_processors() -> tuple[str, ...]:
+    """Returns the names that run when the caller names none."""
+    return tuple(name for name in _PROCESSORS if name not in _ONLY_WHEN_ENABLED)
+
+
+def load_processor(name: str) -> Processor:
+    """Imports and returns the processor called `name`.
+
+    Raises:
+        UnknownName: no such processor.
+    """
+    if name not in _PROCESSORS:
+        raise UnknownName("processor", name, _PROCESSORS)
+    processor: Processor = import_module(_PROCESSORS[name])
+    return processor

@@ -1,0 +1,21 @@
+"""Block mean value hash, as blockhash.io defines it."""
+
+from __future__ import annotations
+
+from artscraper_runner.analysis.processors import DecodedPicture
+from artscraper_runner.options import AnalysisOptions
+from artscraper_runner.types import Json, Project
+
+PROJECT = Project("blockhash", "block mean value hashes of 64 and 256 bits")
+# The definition knows transparency as a channel; a colour key or a palette's alpha it ignores.
+_MODES_WITH_ALPHA = ("RGBA", "LA")
+
+
+def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
+    """Returns the hash of 8x8 blocks, 16 hexadecimal digits, and of 16x16, 64 digits."""
+    from artscraper_runner.analysis.hashes import hexadecimal
+    from artscraper_runner.analysis.hashes.block_mean_hash import block_mean_hashes
+
+    alpha = picture.alpha if picture.image.mode in _MODES_WITH_ALPHA else None
+    hashes = block_mean_hashes(picture.pixels, alpha)
+    return {f"bits{side}": hexadecimal(bits) for side, bits in hashes.items()}

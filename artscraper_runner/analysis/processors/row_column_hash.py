@@ -1,0 +1,18 @@
+"""Row and column difference hash, as Ben Hoyt's dhash library computes it."""
+
+from __future__ import annotations
+
+from artscraper_runner.analysis.processors import DecodedPicture
+from artscraper_runner.options import AnalysisOptions
+from artscraper_runner.types import Json, Project
+
+PROJECT = Project("dhash", "row and column difference hash, 64 bits each")
+
+
+def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
+    """Returns the row and the column hash, and both in one, as hexadecimal digits."""
+    from artscraper_runner.analysis.hashes import hexadecimal
+    from artscraper_runner.analysis.hashes.imagehash_family import row_and_column_hash
+
+    row, column = (hexadecimal(bits) for bits in row_and_column_hash(picture.thumbnails))
+    return {"row_hash": row, "col_hash": column, "hex": row + column}

@@ -1,0 +1,82 @@
+"""Run processors over one decoded picture. One that fails is reported and stops nothing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from artscraper_runner.analysis.processors import (
+    DecodedPicture,
+    default_processors,
+    load_processor,
+    processor_names,
+)
+from artscraper_runner.errors import RunnerError, UnknownName
+from artscraper_runner.imaging.decode import Picture, open_picture
+from artscraper_runner.instrumentation import timed
+from artscraper_runner.options import AnalysisOptions, PictureLimits
+from artscraper_runner.types import Controls, Json, ProcessorResult
+
+_log = logging.getLogger(__name__)
+
+
+def analyse_picture(
+    path: Path, options: AnalysisOptions, *, limits: PictureLimits | None = None
+) -> Json:
+    """Returns what analysis.json holds, for the picture at `path`.
+
+    Raises:
+        UnknownName: a processor that is not in the registry.
+        PictureError: the picture cannot be opened.
+    """
+    return run_processors(path, open_picture(path, limits or PictureLimits()), options, Controls())
+
+
+def chosen_processors(options: AnalysisOptions) -> tuple[str, ...]:
+    """Returns the processors that `options` ask for, in the order of the registry.
+
+    `enable_tineye` adds TinEye to whatever was named.
+
+    Raises:
+        UnknownName: a processor that is not in the registry.
+    """
+    asked = default_processors() if options.processors is None else options.processors
+    for name in asked:
+        if name not in processor_names():
+            raise UnknownName("processor", name, processor_names())
+    wanted = {*asked, "tineye"} if options.enable_tineye else {*asked}
+    return tuple(name for name in processor_names() if name in wanted)
+
+
+def run_processors(
+    path: Path, picture: Picture, options: AnalysisOptions, controls: Controls
+) -> Json:
+    """Returns `{"image_path", "processors": [...]}` for a picture that is already decoded.
+
+    Raises:
+        UnknownName: a processor that is not in the registry.
+        Cancelled: the caller asked to stop between two processors.
+    """
+    names = chosen_processors(options)
+    decoded = DecodedPicture.of(path, picture)
+    results = []
+    for name in names:
+        controls.checkpoint()
+        with timed("processor", name):
+            results.append(_run_one(name, decoded, options).to_json())
+    return {"image_path": str(path), "processors": results}
+
+
+def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> ProcessorResult:
+    if name == "tineye" and not options.enable_tineye:
+        # TinEye sends the picture to a third party: naming it is not yet consent to that.
+        return ProcessorResult(name, ok=False, data=None, error="not sent: enable_tineye is off")
+    try:
+        data = load_processor(name).process(decoded, options)
+        return ProcessorResult(name, ok=True, data=data, error=None)
+    except RunnerError as error:
+        return ProcessorResult(name, ok=False, data=None, error=str(error))
+    except Exception as error:  # a processor may not take the job with it, whatever it raises
+        _log.exception("processor %s failed", name)
+        reason = f"internal error ({type(error).__name__}); the log has more"
+        return ProcessorResult(name, ok=False, data=None, error=reason)

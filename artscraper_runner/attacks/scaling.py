@@ -1,0 +1,152 @@
+"""Between the picture at full size and the size that attacks are optimised at.
+
+A big picture is looked at as image models see it, scaled to the working size. What the attack
+finds there is enlarged and added to the picture at full size, which itself is never scaled.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import deque
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from artscraper_runner.imaging.tiles import over_bands
+
+Pixels = NDArray[np.uint8]
+SHORT_SIDE = 512  # px, of the working size
+MAX_PIXELS = 2 * SHORT_SIDE**2
+_MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
+_ENLARGED_ROWS = 128  # at once
+
+
+def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
+    """Returns (height, width) to work at: the picture's own when its short side is not longer.
+
+    Longer pictures are scaled to `short_side` px on the short side, or further until they have at
+    most 2 * short_side^2 pixels. Sides are multiples of 16 px then.
+    """
+    max_pixels = MAX_PIXELS * short_side**2 // SHORT_SIDE**2
+    scale = min(1.0, short_side / min(height, width))
+    scale = min(scale, math.sqrt(max_pixels / (height * width)))
+    if scale == 1.0:
+        return height, width
+    return _fitted(height * scale, height), _fitted(width * scale, width)
+
+
+def to_tensor(pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
+    """Returns uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
+    if pixels.shape[:2] != size:
+        image = Image.fromarray(pixels)
+        pixels = np.asarray(
+            image.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        )
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None].contiguous() / 255
+
+
+def visible_at(alpha: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+    """Returns float32 (1, 1, h, w): 0 where all that a pixel stands for is hidden, else 1.
+
+    Hidden is what is wholly transparent in `alpha`, uint8 (H, W); `size`, (h, w), is not larger.
+    """
+    rows, columns = (
+        np.arange(side) * whole // side for side, whole in zip(size, alpha.shape, strict=True)
+    )
+    most = np.maximum.reduceat(np.maximum.reduceat(alpha, rows, axis=0), columns, axis=1)
+    return torch.from_numpy((most > 0).astype(np.float32))[None, None]
+
+
+class ScaledPictures:
+    """Remembers what `to_tensor` answered for the last few pictures, as long as they live.
+
+    A stage looks at the same pictures when it attacks and when it measures; arrays must not be
+    written to in between.
+    """
+
+    def __init__(self, kept: int = 6) -> None:
+        self._rows: deque[tuple[weakref.ref[Pixels], tuple[int, int], torch.Tensor]] = deque(
+            maxlen=kept
+        )
+
+    def get(self, pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
+        """Returns `to_tensor(pixels, size)`."""
+        for index, row in enumerate(self._rows):
+            if row[0]() is pixels and row[1] == size:
+                del self._rows[index]
+                self._rows.append(row)
+                return row[2]
+        tensor = to_tensor(pixels, size)
+        self._rows.append((weakref.ref(pixels), size, tensor))
+        return tensor
+
+
+def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int) -> Pixels:
+    """Returns `pixels` plus `change`, within `budget` of `original`.
+
+    Args:
+        pixels: uint8 (H, W, 3), the layer before.
+        change: float32 (1, 3, h, w), of [0, 1], enlarged to (H, W) by bicubic interpolation.
+        original: uint8 (H, W, 3).
+        budget: largest difference from `original`, of 255. Where the layer before differs by
+            more already (a watermark), it is not moved further away.
+    """
+    height, width = pixels.shape[:2]
+    # As 8 bits: a quarter of the memory, and scaled many times as fast as floats.
+    levels = 127 / max(1.0, 255 * float(change.abs().max()))
+    coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * np.float32(255 * levels)) + 128
+    image = Image.fromarray(coded.astype(np.uint8))
+    steps = np.rint((np.arange(256) - 128) / levels)
+    rises, falls = (part.clip(0, 255).astype(np.uint8).tobytes() for part in (steps, -steps))
+    result = np.empty(pixels.shape, np.uint8)
+
+    def add(rows: slice) -> None:
+        codes = _enlarged(image, (height, width), rows)
+        shape = result[rows].shape
+        rise, fall = (
+            np.frombuffer(codes.translate(table), np.uint8).reshape(shape)
+            for table in (rises, falls)
+        )
+        _add_bounded(result[rows], pixels[rows], (rise, fall), (original[rows], budget))
+
+    over_bands(add, height, rows=_ENLARGED_ROWS)
+    return result
+
+
+def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> bytes:
+    """These rows of `image` as it would be at `size`, (height, width): R, G, B of each pixel."""
+    height, width = size
+    scale = image.height / height
+    box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
+    wide = image.resize((width, rows.stop - rows.start), Image.Resampling.BICUBIC, box=box)
+    return wide.tobytes()
+
+
+def _add_bounded(
+    result: Pixels, before: Pixels, change: tuple[Pixels, Pixels], within: tuple[Pixels, int]
+) -> None:
+    """Writes `before` plus `change`: how far each value rises and falls, one of which is 0.
+
+    It stays `within` an original and a budget, widened to where `before` is. All in 8 bits, which
+    is many times as fast as 16.
+    """
+    rise, fall = change
+    original, budget = within
+    room = np.minimum(original, 255 - budget)
+    room += np.uint8(budget)
+    np.maximum(room, before, out=room)
+    room -= before
+    np.add(before, np.minimum(room, rise, out=room), out=result)
+    np.maximum(original, budget, out=room)
+    room -= np.uint8(budget)
+    np.minimum(room, before, out=room)
+    np.subtract(before, room, out=room)
+    result -= np.minimum(room, fall, out=room)
+
+
+def _fitted(side: float, whole: int) -> int:
+    """The nearest multiple, at least one, and never more than the picture has."""
+    return min(whole, max(_MULTIPLE, _MULTIPLE * round(side / _MULTIPLE)))

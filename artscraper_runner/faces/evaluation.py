@@ -1,0 +1,135 @@
+"""What dlib's recogniser makes of each face of a layer, beside what noise would have done."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from artscraper_runner.attacks.evaluation import random_signs
+from artscraper_runner.faces.detection import Face, landmark_alignment
+from artscraper_runner.faces.fawkes_published import dssim
+from artscraper_runner.faces.geometry import Alignment
+from artscraper_runner.faces.network import CHIP_SIDE, SAME_PERSON
+from artscraper_runner.faces.recogniser import aligned_face, embedding
+from artscraper_runner.types import Json
+
+Pixels = NDArray[np.uint8]
+_CONTEXT = 1.6  # of the recogniser's square: what is cut out to be compressed and halved
+_LARGEST_SIDE = 4 * CHIP_SIDE  # px of the square; larger faces are measured in a smaller copy
+_GRID = 16  # px; JPEG's blocks with halved colour
+_JPEG_QUALITY = 75
+
+
+def _through_jpeg(pixels: Pixels) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return np.array(Image.open(file).convert("RGB"))
+
+
+def _halved(pixels: Pixels) -> Pixels:
+    size = (max(1, pixels.shape[1] // 2), max(1, pixels.shape[0] // 2))
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+_VIEWS: dict[str, Callable[[Pixels], Pixels]] = {
+    "plain": lambda pixels: pixels,
+    "jpeg_75": _through_jpeg,
+    "halved": _halved,
+}
+
+
+def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> list[Json]:
+    """Returns one record a face, pictures being uint8 (H, W, 3).
+
+    `box` left, top, width, height in px. A face whose square is over 600 px wide is measured in a
+    copy of both pictures that is `shrunk` times smaller, 1 = none, and its noise is drawn there,
+    which is more than noise at full size would leave. `distance` by view: of the embedding from
+    that of the unchanged original, landmarks being found anew in the changed picture;
+    `noise_distance` that of random signs of the same mean square error; `is_another_person`
+    whether it reaches dlib's threshold. `dssim` is that of the aligned face.
+
+    Raises:
+        MissingDependency, UnusableModel: the recogniser cannot be had.
+    """
+    return [_record(original, changed, face) for face in faces]
+
+
+def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
+    rows, columns = _surroundings(face, original.shape[:2])
+    shrunk = _shrinking(face.alignment.side)
+    before, after = (_shrunk(pixels[rows, columns], shrunk) for pixels in (original, changed))
+    alignment = face.alignment.seen_at(1 / shrunk, 1 / shrunk, left=columns.start, top=rows.start)
+    left, top, width, height = face.box
+    in_copy = (left - columns.start, top - rows.start, width, height)
+    box = tuple(side / shrunk for side in in_copy)
+    reference = embedding(before, alignment)
+    noise = _noise(before, after)
+    distance = {name: _moved(view(after), before, box, reference) for name, view in _VIEWS.items()}
+    return {
+        "box": list(face.box),
+        "shrunk": shrunk,
+        "distance": distance,
+        "noise_distance": {
+            name: _moved(view(noise), before, box, reference) for name, view in _VIEWS.items()
+        },
+        "threshold": SAME_PERSON,
+        "is_another_person": {name: value >= SAME_PERSON for name, value in distance.items()},
+        "dssim": _dssim(before, after, alignment),
+    }
+
+
+def _shrinking(side: float) -> int:
+    """How many times smaller a face with such a square is measured, a power of two."""
+    shrunk = 1
+    while side / shrunk > _LARGEST_SIDE:
+        shrunk *= 2
+    return shrunk
+
+
+def _shrunk(pixels: Pixels, shrunk: int) -> Pixels:
+    if shrunk == 1:
+        return pixels
+    return np.array(Image.fromarray(np.ascontiguousarray(pixels)).reduce(shrunk))
+
+
+def _moved(view: Pixels, whole: Pixels, box: tuple[float, ...], reference: torch.Tensor) -> float:
+    """The distance of what is in `box` of `whole`, where `view` may be smaller than that."""
+    scale_x, scale_y = view.shape[1] / whole.shape[1], view.shape[0] / whole.shape[0]
+    left, top, width, height = box
+    smaller = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
+    x, y, w, h = map(round, smaller)
+    alignment = landmark_alignment(view, (x, y, max(1, w), max(1, h)))
+    moved: float = (embedding(view, alignment) - reference).norm().item()
+    return round(moved, 4)
+
+
+def _surroundings(face: Face, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns with the face, its box and some of what is around, on JPEG's grid."""
+    left, top, width, height = face.box
+    corners = np.vstack([face.alignment.corners(_CONTEXT), [(left, top)]])
+    corners = np.vstack([corners, [(left + width, top + height)]])
+    low = np.clip(np.floor(corners.min(0)), 0, None).astype(int) // _GRID * _GRID
+    high = np.ceil(corners.max(0)).astype(int)
+    start_x, start_y = (min(int(a), side - 1) for a, side in zip(low, size[::-1], strict=True))
+    stop_x, stop_y = (min(int(a), side) for a, side in zip(high, size[::-1], strict=True))
+    return slice(start_y, max(start_y + 1, stop_y)), slice(start_x, max(start_x + 1, stop_x))
+
+
+def _tensor(pixels: Pixels) -> torch.Tensor:
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255
+
+
+def _noise(original: Pixels, changed: Pixels) -> Pixels:
+    noisy = random_signs(_tensor(original), like=_tensor(changed))
+    levels = (noisy[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(levels.numpy())
+
+
+def _dssim(before: Pixels, after: Pixels, alignment: Alignment) -> float:
+    faces = (aligned_face(pixels, alignment) for pixels in (before, after))
+    return round(dssim(*faces).item(), 5)

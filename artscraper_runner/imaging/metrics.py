@@ -1,0 +1,122 @@
+"""How far a picture is from its original: Linf, PSNR and SSIM.
+
+All take uint8 arrays (H, W, 3) of one size, and work in bands of rows, so that a 50-megapixel
+pair needs little memory beyond itself. Every pixel counts: none of them is measured on a sample.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artscraper_runner.imaging.tiles import over_bands
+
+Pixels = NDArray[np.uint8]
+_SSIM_WINDOW = 7  # px; uniform window and sample covariance, as scikit-image computes it
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+def linf(before: Pixels, after: Pixels) -> int:
+    """Returns the largest change of any channel, 0..255."""
+    _check_sizes(before, after)
+
+    def largest(rows: slice) -> int:
+        return int(_absolute_change(before[rows], after[rows]).max())
+
+    return max(over_bands(largest, len(before)))
+
+
+def psnr(before: Pixels, after: Pixels) -> float | None:
+    """Returns the peak signal-to-noise ratio in dB; None when nothing changed (infinite)."""
+    _check_sizes(before, after)
+
+    def squares(rows: slice) -> int:
+        change = _absolute_change(before[rows], after[rows])
+        return int(np.sum(np.square(change, dtype=np.uint16), dtype=np.uint64))
+
+    total = sum(over_bands(squares, len(before)))
+    if not total:
+        return None
+    return float(10 * math.log10(255.0**2 * before.size / total))
+
+
+def ssim(before: Pixels, after: Pixels) -> float | None:
+    """Returns the mean structural similarity of luma, -1..1; None under 7x7 px.
+
+    Wang et al. 2004, with a uniform 7x7 window and K1 = 0.01, K2 = 0.03 (scikit-image's default).
+    """
+    height, width = before.shape[:2]
+    if min(height, width) < _SSIM_WINDOW:
+        return None
+    _check_sizes(before, after)
+    overlap = _SSIM_WINDOW - 1
+
+    def similarity(rows: slice) -> float:
+        rows = slice(rows.start, rows.stop + overlap)
+        return float(_ssim_map(before[rows] @ _LUMA, after[rows] @ _LUMA).sum(dtype=np.float64))
+
+    total = sum(over_bands(similarity, height - overlap))
+    return total / float((height - overlap) * (width - overlap))
+
+
+def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> Pixels:
+    """Returns uint8 (h, w): the largest change of a pixel's channels times `gain`, clipped to 255.
+
+    Shrunk by area averaging to at most `max_side` px on the long side.
+    """
+    from PIL import Image
+
+    _check_sizes(before, after)
+    height, width = before.shape[:2]
+    change = np.empty((height, width), np.uint8)
+
+    def write(rows: slice) -> None:
+        red, green, blue = np.moveaxis(_absolute_change(before[rows], after[rows]), 2, 0)
+        largest = np.maximum(np.maximum(red, green), blue).astype(np.uint16)
+        change[rows] = np.minimum(largest * gain, 255)
+
+    over_bands(write, height)
+    scale = min(1.0, max_side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BOX))
+
+
+def _check_sizes(before: Pixels, after: Pixels) -> None:
+    if before.shape != after.shape:
+        raise ValueError(f"expected pictures of one size, got {before.shape} and {after.shape}")
+
+
+def _absolute_change(before: Pixels, after: Pixels) -> Pixels:
+    return np.maximum(before, after) - np.minimum(before, after)
+
+
+def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    count = _SSIM_WINDOW**2
+    sample = np.float32(count / (count - 1))
+    c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
+    mean_x, mean_y = _window_mean(x), _window_mean(y)
+    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    covariance = sample * (_window_mean(x * y) - product)
+    variances = sample * (_window_mean(x * x + y * y) - squares)
+    similarity: NDArray[np.float32] = (2 * product + c1) * (2 * covariance + c2)
+    similarity /= (squares + c1) * (variances + c2)
+    return similarity
+
+
+def _window_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over the window at every place where it lies wholly inside."""
+    mean = _sums_of_seven(_sums_of_seven(values, axis=0), axis=1)
+    mean *= np.float32(1 / _SSIM_WINDOW**2)
+    return mean
+
+
+def _sums_of_seven(values: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
+    """Sums of seven in a row, by doubling: 1 + 2 + 4, a third of the additions."""
+    along = (slice(None),) * axis
+    twos = values[*along, :-1] + values[*along, 1:]
+    fours = twos[*along, :-2] + twos[*along, 2:]
+    sevens: NDArray[np.float32] = values[*along, :-6] + twos[*along, 1:-4]
+    sevens += fours[*along, 3:]
+    return sevens

@@ -1,0 +1,33 @@
+"""Write files atomically: whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from artscraper_runner.types import Json
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, renamed to it when the block ends without error."""
+    temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Writes `value` as indented JSON in UTF-8, whole or not at all. NaN is refused: it is no JSON.
+
+    Odd bytes of a file name that is no UTF-8 are written as JSON's escapes of what Python makes of
+    them.
+    """
+    with atomic_path(path) as temporary:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))

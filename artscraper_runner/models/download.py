@@ -1,0 +1,112 @@
+"""Downloads of published weights: pinned to a revision, checked against a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from artscraper_runner.errors import RunnerError
+from artscraper_runner.models.request import LoadRequest
+
+PUBLISHED_AT = "https://raw.githubusercontent.com"
+CHUNK_BYTES = 1 << 16
+MAX_BYTES = 64 * 1024 * 1024  # the family's files have under 6 MB
+TIMEOUT_S = 60.0  # of each wait for the server
+
+
+class DownloadFailed(RunnerError):
+    """A download was refused, broke off or is not the file that was pinned.
+
+    `what` is its address or name, or a Path here; `detail` is what may hold paths.
+    """
+
+    def __init__(self, what: str | Path, reason: str, *, detail: str = "") -> None:
+        super().__init__(f"did not download {what}: {reason}{f': {detail}' if detail else ''}")
+        self.what, self.reason, self.detail = what, reason, detail
+
+    @property
+    def public(self) -> str:
+        """Names a file here without its folder, and leaves the detail out."""
+        what = self.what.name if isinstance(self.what, Path) else self.what
+        return f"did not download {what}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFile:
+    """One file in a public repository."""
+
+    repository: str  # owner/name
+    path: str
+    revision: str | None  # commit, 40 hex digits; None: not pinned, so never downloaded
+    sha256: str | None  # of the file, 64 hex digits; None: not pinned, so never downloaded
+
+    @property
+    def location(self) -> str:
+        """The file's path below the server's base URL."""
+        return f"{self.repository}/{self.revision}/{self.path}"
+
+
+def how_to_download(request: LoadRequest) -> str:
+    """Answer what is left to do, in words, before missing weights are fetched."""
+    if request.allow_downloads:
+        return (
+            "allow_downloads (--allow-downloads) is on, but needs a folder to fetch it into:"
+            " models_dir (--models-dir)"
+        )
+    return "allow_downloads (--allow-downloads), which needs models_dir (--models-dir) too"
+
+
+def download(file: PublishedFile, folder: Path, *, base_url: str | None = None) -> Path:
+    """Fetch a file into a folder and answer its path; nothing is left behind on failure.
+
+    Args:
+        file: what to fetch.
+        folder: is created when missing.
+        base_url: a server that mirrors ``PUBLISHED_AT``; None for that one itself.
+
+    Raises:
+        DownloadFailed: not pinned, not reachable, too large or of another digest.
+    """
+    if file.revision is None or file.sha256 is None:
+        raise DownloadFailed(
+            f"{file.repository}/{file.path}",
+            "its revision and SHA-256 digest are not pinned, and unchecked weights are not used",
+        )
+    url = f"{(base_url or PUBLISHED_AT).rstrip('/')}/{file.location}"
+    content = _fetched(url)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise DownloadFailed(url, f"expected SHA-256 {file.sha256}, got {digest}")
+    return _written(content, folder / Path(file.path).name)
+
+
+def _fetched(url: str) -> bytes:
+    content = bytearray()
+    try:
+        # The base address is ours or the operator's, never a caller's.
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            while chunk := answer.read(CHUNK_BYTES):
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise DownloadFailed(url, f"expected at most {MAX_BYTES} bytes, got more")
+    except (OSError, ValueError) as exc:  # URLError and timeouts are OSErrors
+        raise DownloadFailed(url, str(exc)) from exc
+    return bytes(content)
+
+
+def _written(content: bytes, path: Path) -> Path:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            partial.unlink()
+        reason = f"could not be written: {exc.strerror or type(exc).__name__}"
+        raise DownloadFailed(path, reason, detail=str(exc)) from exc
+    return path

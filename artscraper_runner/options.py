@@ -1,0 +1,125 @@
+"""Options of a run: what a caller chooses, with defaults and valid values."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from artscraper_runner.errors import InvalidOption, UnknownName
+from artscraper_runner.payloads import NUMBER_BYTES, payload_of_number, payload_of_text
+
+TINEYE_URL = "https://api.tineye.com/rest"
+PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
+STRENGTH_NAMES = ("low", "medium", "high")  # Linf 4, 8 and 16 of 255
+PRESET_NAMES = ("default", "published")
+SEED_MAX = 2**31 - 1
+WATERMARK_METHODS = ("tiled", "dwtDctSvd")
+DEFAULT_WATERMARK_METHOD = "tiled"
+DEFAULT_WATERMARK_TEXT = "artscraper"  # of dwtDctSvd, which has no numbers
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """What a picture may measure. All are inclusive upper bounds."""
+
+    max_bytes: int = 50 * 1024 * 1024
+    max_pixels: int = 50_000_000  # summed over all frames
+    max_side: int = 16_384  # px, width or height
+    max_frames: int = 2_000
+
+
+@dataclass(frozen=True)
+class ProtectionOptions:
+    """What a caller may choose about the protection of one picture.
+
+    `strength` bounds the change (STRENGTH_NAMES), `encoder` is what the attacks look through
+    (`artscraper_runner.models`), `preset` one of PRESET_NAMES, `seed` 0..SEED_MAX.
+    `nightshade_target` is the name of a built-in concept, or the Path of a picture file.
+    `fawkes_target` is the Path of a picture of another person, whom cloaked faces are to resemble;
+    None = nobody in particular.
+    `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
+    missing ones be fetched into it. `mist_model` is the folder of a diffusion model for mist's
+    fused mode, None = the textural mode. Names that need a registry are checked by
+    `protections.check_options`.
+
+    `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
+    `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture; with
+    dwtDctSvd DEFAULT_WATERMARK_TEXT. The layer's metrics record which. `watermark_method` is one
+    of WATERMARK_METHODS.
+
+    Raises:
+        UnknownName: no such strength, preset or watermark method.
+        InvalidOption: the seed is out of range; a text that is empty, too long or no UTF-8; other
+            digits.
+    """
+
+    watermark_text: str | None = None
+    watermark_method: str = DEFAULT_WATERMARK_METHOD
+    watermark_payload: str | None = None
+    strength: str = "medium"
+    encoder: str = "bundled"
+    preset: str = "default"
+    seed: int = 0
+    nightshade_target: str | Path = "forest"
+    fawkes_target: Path | None = None
+    models_dir: Path | None = None
+    allow_downloads: bool = False
+    mist_model: Path | None = None
+
+    def __post_init__(self) -> None:
+        for kind, name, valid in (
+            ("strength", self.strength, STRENGTH_NAMES),
+            ("preset", self.preset, PRESET_NAMES),
+            ("watermark_method", self.watermark_method, WATERMARK_METHODS),
+        ):
+            if name not in valid:
+                raise UnknownName(kind, name, valid)
+        if not 0 <= self.seed <= SEED_MAX:
+            raise InvalidOption(f"seed: expected 0 to {SEED_MAX}, found {self.seed}")
+        if self.watermark_text is not None:
+            payload_of_text(self.watermark_text)
+        if self.watermark_payload is not None:
+            payload_of_number(self.watermark_payload)
+
+    @property
+    def payload(self) -> bytes | None:
+        """What the picture is to carry: 10 bytes of text, 8 of a number, None = not said."""
+        if self.watermark_text is not None:
+            return payload_of_text(self.watermark_text)
+        if self.watermark_payload is not None:
+            return payload_of_number(self.watermark_payload)
+        return None
+
+    def with_payload(self) -> ProtectionOptions:
+        """Returns options that say what the picture carries, drawing a number where none does."""
+        if self.payload is not None:
+            return self
+        if self.watermark_method == "dwtDctSvd":
+            return replace(self, watermark_text=DEFAULT_WATERMARK_TEXT)
+        return replace(self, watermark_payload=secrets.token_hex(NUMBER_BYTES))
+
+
+@dataclass(frozen=True)
+class SigningSettings:
+    """Who signs pictures: a certificate chain and its key (PEM files), else a private CA.
+
+    `folder` is where that CA and its leaf are made once, and kept.
+    """
+
+    folder: Path
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Which processors run, and what they may reach. `processors` None = every default one.
+
+    `tineye_url` is the base of TinEye's API; the key is sent there and shown nowhere.
+    """
+
+    processors: tuple[str, ...] | None = None
+    enable_tineye: bool = False
+    tineye_api_key: str | None = field(default=None, repr=False)
+    tineye_url: str = TINEYE_URL

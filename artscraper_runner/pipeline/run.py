@@ -1,0 +1,291 @@
+"""One picture's way through analysis and protection, as steps that can be taken one by one.
+
+Each step reads what the step before left on disk and returns a small JSON record, so that a
+killed process goes on with the next step elsewhere. `protection_pipeline` takes the steps in one
+go, the gateway's durable workflow takes each as a step of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
+from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
+from artscraper_runner.io import atomic_path, write_json
+from artscraper_runner.options import (
+    AnalysisOptions,
+    PictureLimits,
+    ProtectionOptions,
+    SigningSettings,
+)
+from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.types import Controls, Json, StageResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from artscraper_runner.stages.stage import Stage, StageInput
+
+ORIGINAL = "original"
+MASK_GAIN = 16  # a change of 16 of 255 is white
+MASK_MAX_SIDE = 1024  # px
+
+
+@dataclass(frozen=True)
+class PictureRun:
+    """The steps for the picture at `source`. Every step may be taken again after a crash.
+
+    `insists`: the caller named the stages, so that one whose optional package is missing fails.
+    """
+
+    source: Path
+    workspace: Workspace
+    limits: PictureLimits = field(default_factory=PictureLimits)
+    options: ProtectionOptions = field(default_factory=ProtectionOptions)
+    controls: Controls = field(default_factory=Controls)
+    signing: SigningSettings | None = None
+    shown_source: str | None = None  # what the summary calls the source; None = its path
+    insists: bool = False
+
+    def keep_original(self) -> Json:
+        """Stores the received bytes untouched as layer 00 and returns the layer's record."""
+        header = self._header
+        path = self.workspace.layer_path(0, ORIGINAL, header.suffix)
+        with atomic_path(path) as temporary:
+            shutil.copyfile(self.source, temporary)
+        return {
+            "stage": ORIGINAL,
+            "description": "The picture as received, byte for byte.",
+            "path": self.workspace.shown(path),
+            "processing_size": [header.width, header.height],
+            "applied": True,
+            "reason": _what_was_left_out(header),
+        }
+
+    def analyse(self, options: AnalysisOptions) -> Json:
+        """Writes analysis.json and returns what it holds."""
+        from artscraper_runner.analysis.run import run_processors
+
+        picture = open_picture(self.source, self.limits)
+        analysis = run_processors(self.source, picture, options, self.controls)
+        # The stages need its pixels, and the memory of the rest.
+        self.__dict__["_picture"] = picture.without_image()
+        write_json(self.workspace.analysis_path, analysis)
+        return analysis
+
+    def protect(self, name: str, index: int) -> Json:
+        """Runs stage `name` as layer `index` (from 1) and returns the layer's record.
+
+        Raises:
+            StageFailed: the stage broke; names it.
+            PictureError: the picture cannot be opened.
+            Cancelled: the caller asked to stop.
+        """
+        from artscraper_runner.stages import load_stage
+
+        stage = load_stage(name)
+        given = self._stage_input(index)
+        self.controls.checkpoint()
+        with _blaming(name):
+            result = stage.apply(given)
+            return self._keep_layer(index, stage, given, result)
+
+    def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
+        """Writes summary.json, removes the work folder and returns the summary.
+
+        Raises:
+            StageFailed: what is left of a stage could not be measured; names it.
+        """
+        from artscraper_runner.pipeline.credits import project_rows
+
+        layers = self._with_final_measures(layers)
+        summary: Json = {
+            "image": self.shown_source or str(self.source.absolute()),
+            "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
+            "layers": layers,
+            "notes": self._notes() if len(layers) > 1 else [],
+            "projects": project_rows(layers, analysis),
+        }
+        write_json(self.workspace.summary_path, summary)
+        self.workspace.remove_halves()
+        self.workspace.remove_work()
+        return summary
+
+    def _notes(self) -> list[str]:
+        """What the layers lack of the original, in sentences."""
+        from artscraper_runner.imaging.encode import layer_format, why_xmp_is_left_out
+
+        why = why_xmp_is_left_out(self._picture, layer_format(self._picture, self.source))
+        return [why] if why else []
+
+    def _with_final_measures(self, layers: list[Json]) -> list[Json]:
+        """Adds, where a stage can tell, what is left of it in the last layer."""
+        from artscraper_runner.stages import load_stage
+
+        applied = {
+            layer["stage"]: load_stage(layer["stage"]) for layer in layers[1:] if layer["applied"]
+        }
+        applied = {name: stage for name, stage in applied.items() if stage.measures_final}
+        if not applied:
+            return layers
+        final = self._saved_pixels(self.workspace.file(layers[-1]["path"]))
+        given = self._stage_input(1)
+        return [
+            _with_final(layer, applied[layer["stage"]], final, given)
+            if layer["stage"] in applied
+            else layer
+            for layer in layers
+        ]
+
+    def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
+        """What the layer at `path` shows, opened again where this process did not just do so."""
+        known, pixels = self.__dict__.get("_last_saved", (None, None))
+        return pixels if known == path else open_picture(path, self.limits).pixels
+
+    @cached_property
+    def _header(self) -> PictureHeader:
+        return inspect_picture(self.source, self.limits)
+
+    @cached_property
+    def _picture(self) -> Picture:
+        return open_picture(self.source, self.limits).without_image()
+
+    @cached_property
+    def _said(self) -> ProtectionOptions:
+        """The options with a payload: the stages of one run write the same number."""
+        return self.options.with_payload()
+
+    def _stage_input(self, index: int) -> StageInput:
+        from artscraper_runner.attacks.presets import attack_names
+        from artscraper_runner.imaging.encode import carried_xmp, layer_format
+        from artscraper_runner.stages.stage import StageInput
+
+        picture = self._picture
+        before = self.workspace.stages_before(index)
+        pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
+        return StageInput(
+            pixels,
+            picture.pixels,
+            picture.alpha,
+            self._said,
+            self.controls,
+            saved_as=layer_format(picture, self.source),
+            xmp=carried_xmp(picture),
+            signing=self.signing,
+            insists=self.insists,
+            may_be_cloaked="fawkes" in before,
+            after_attack=any(name in before for name in attack_names()),
+        )
+
+    def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
+        """Saves the layer and its mask, opens it again and measures what a viewer will see."""
+        path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
+        pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
+        with ThreadPoolExecutor(1) as beside:  # the encoder of the layer is busy for as long
+            mask = beside.submit(self._save_mask, index, stage.name, given.pixels, pixels)
+            handed_on = beside.submit(self.workspace.save_pixels, index, pixels)
+            stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
+            saved = open_picture(path, self.limits).pixels
+            self.__dict__["_last_saved"] = (path, saved)
+            mask_path, _ = mask.result(), handed_on.result()
+        height, width = pixels.shape[:2]
+        figures = self._measure(saved, stage, replace(given, made=pixels), result)
+        return {
+            "stage": stage.name,
+            "description": stage.description,
+            "path": self.workspace.shown(path),
+            "processing_size": list(result.processing_size or (width, height)),
+            "applied": result.pixels is not None,
+            "reason": result.reason,
+            "mask_path": self.workspace.shown(mask_path),
+            "metrics": {**figures, **stated},
+        }
+
+    def _measure(
+        self, saved: NDArray[np.uint8], stage: Stage, given: StageInput, result: StageResult
+    ) -> Json:
+        with ThreadPoolExecutor(1) as beside:  # a stage's own figures leave a core free at times
+            distances = beside.submit(_distances, given.original, saved)
+            figures = {} if result.pixels is None else stage.measure(saved, given)
+            return {**distances.result(), **result.metrics, **figures}
+
+    def _save(
+        self,
+        path: Path,
+        stage: Stage,
+        given: StageInput,
+        pixels: NDArray[np.uint8],
+        *,
+        applied: bool,
+    ) -> Json:
+        from artscraper_runner.imaging.encode import save_layer
+
+        if not applied:
+            save_layer(pixels, self._picture, path, given.saved_as)
+            return {}
+        with atomic_path(path) as temporary:
+            save_layer(pixels, self._picture, temporary, given.saved_as, edit_xmp=stage.edit_xmp)
+            return stage.finish_file(temporary, given)
+
+    def _save_mask(
+        self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]
+    ) -> Path:
+        from PIL import Image
+
+        from artscraper_runner.imaging.metrics import change_mask
+
+        path = self.workspace.mask_path(index, stage)
+        mask = change_mask(before, after, gain=MASK_GAIN, max_side=MASK_MAX_SIDE)
+        with atomic_path(path) as temporary:
+            Image.fromarray(mask).save(temporary, format="PNG")
+        return path
+
+
+def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
+    from artscraper_runner.imaging import metrics
+
+    return {
+        "linf": metrics.linf(original, saved),
+        "psnr_db": metrics.psnr(original, saved),
+        "ssim": metrics.ssim(original, saved),
+    }
+
+
+def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: StageInput) -> Json:
+    with _blaming(stage.name):
+        left = stage.measure_final(final, given)
+    return {**layer, "metrics": {**layer["metrics"], "final": left}}
+
+
+@contextmanager
+def _blaming(stage: str) -> Iterator[None]:
+    """Raises what breaks inside as the failure of `stage`, in words for whoever sent the picture.
+
+    Raises:
+        StageFailed: instead of any other error.
+        Cancelled: as it is.
+    """
+    try:
+        yield
+    except (Cancelled, StageFailed):
+        raise
+    except RunnerError as error:
+        raise StageFailed(stage, error.public) from error
+    except OSError as error:
+        raise StageFailed(stage, error.strerror or type(error).__name__) from error
+    except Exception as error:  # its message may hold what callers should not see: paths, keys
+        raise StageFailed(stage, f"internal error ({type(error).__name__})") from error
+
+
+def _what_was_left_out(header: PictureHeader) -> str | None:
+    if header.frames > 1:
+        return f"the first of {header.frames} frames is used for analysis and protection"
+    return None

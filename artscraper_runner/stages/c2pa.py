@@ -1,0 +1,60 @@
+"""The stage `c2pa`: a signed statement in the file that the picture is not for training AI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
+from artscraper_runner.errors import CredentialsError, SigningFailed
+from artscraper_runner.imaging.xmp import prohibit_training
+from artscraper_runner.io import atomic_path
+from artscraper_runner.provenance.credentials import load_credentials
+from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, check_signing, sign_file
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Json, Project, StageResult
+
+_INTACT = ("Valid", "Trusted")
+
+
+class C2pa(Stage):
+    """A C2PA manifest with the CAWG training-mining assertion, and XMP plus:DataMining."""
+
+    name = "c2pa"
+    description = (
+        "States in metadata, and signs, that the picture is not for AI training or mining."
+    )
+    project = Project("c2pa-python", "a signed cawg.training-mining assertion: not allowed")
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Leaves the pixels as they are; says why when the file cannot be signed."""
+        if given.saved_as.suffix not in MEDIA_TYPES:
+            known = ", ".join(suffix[1:] for suffix in MEDIA_TYPES)
+            reason = f"only {known} files can be signed, this is {given.saved_as.suffix[1:]}"
+            return StageResult(pixels=None, reason=reason)
+        if given.signing is None:
+            return StageResult(pixels=None, reason="no signing certificate is set up")
+        length, most = len(prohibit_training(given.xmp)), given.saved_as.max_xmp_bytes
+        if most is not None and length > most:
+            reason = f"with the statement the XMP packet would have {length} bytes, a"
+            reason += f" {given.saved_as.name} holds {most}"
+            return StageResult(pixels=None, reason=reason)
+        try:
+            check_signing(load_credentials(given.signing))
+        except CredentialsError as error:
+            return StageResult(pixels=None, reason=str(error))
+        return StageResult(pixels=given.pixels, metrics={"not_allowed": list(USES)})
+
+    def edit_xmp(self, xmp: bytes | None) -> bytes:
+        """Adds the statement that readers of metadata look for."""
+        return prohibit_training(xmp)
+
+    def finish_file(self, path: Path, given: StageInput) -> Json:
+        """Signs the file, and returns the `validation_state` that is read from it afterwards."""
+        if given.signing is None:
+            raise CredentialsError("no signing certificate is set up")
+        with atomic_path(path) as signed:
+            sign_file(path, signed, load_credentials(given.signing))
+            state = c2pa_statement(signed)["validation_state"]
+            if state not in _INTACT:
+                raise SigningFailed(f"the signed file reads as {state}, expected Valid")
+        return {"signed": True, "validation_state": state}

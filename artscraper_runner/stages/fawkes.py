@@ -1,0 +1,94 @@
+"""The stage `fawkes`: cloak every face against face recognition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import MissingDependency
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Json, Project, StageResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NO_FACE = "no face found"
+
+
+class Fawkes(Stage):
+    """Cloaking of Shan et al. 2020 (arXiv 2002.08327), re-implemented, against dlib's recogniser.
+
+    Untargeted as in the release 1.0, or, with `fawkes_target`, towards another person, as in the
+    paper. Differs: under the preset `default` the least change that is enough, on the picture
+    itself (`faces/least_change.py`), through the alignment, averaged over its errors, JPEG and
+    halving; Linf bounds the change in every preset, DSSIM in `published` as well; faces are found
+    by dlib's frontal detector.
+    """
+
+    name = "fawkes"
+    description = (
+        "Moves what a face recogniser sees of every face, so that it finds another person."
+    )
+    project = Project(
+        "Fawkes", "face cloaking (Shan et al. 2020, arXiv 2002.08327), re-implemented"
+    )
+    measures_final = True
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Returns the layer before with its faces cloaked, or why there is nothing to cloak.
+
+        Raises:
+            MissingDependency: the extra `faces` is not installed and the caller named the stages.
+            Cancelled: the caller asked to stop.
+            RunnerError: the weights or the target cannot be used.
+        """
+        from artscraper_runner.faces.model_files import require_faces
+
+        try:
+            require_faces()
+        except MissingDependency as error:
+            if given.insists:
+                raise
+            return StageResult(None, reason=str(error))
+        return self._cloaked(given)
+
+    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns the distances of each face of the layer as saved; see `face_records`."""
+        return _records(saved, given)
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns what is left of the cloaks in the last layer, face by face."""
+        return _records(final, given)
+
+    def _cloaked(self, given: StageInput) -> StageResult:
+        from artscraper_runner.attacks.presets import strength_named
+        from artscraper_runner.faces.cloak import Cloaking, Identity
+        from artscraper_runner.faces.recogniser import faces_in
+
+        faces = faces_in(given.original)
+        if not faces:
+            return StageResult(None, reason=NO_FACE)
+        options = given.options
+        target = options.fawkes_target
+        identity = None if target is None else Identity.in_picture(target)
+        cloaking = Cloaking(given.original, given.alpha, options, identity)
+        pixels, iterations = cloaking.run(given.pixels, faces, given.controls)
+        return StageResult(
+            pixels,
+            metrics={
+                "preset": options.preset,
+                "strength": options.strength,
+                "budget": strength_named(options.strength).budget,
+                "seed": options.seed,
+                "recogniser": "dlib_face_recognition_resnet_model_v1",
+                "targeted": identity is not None,
+                "iterations": iterations,
+            },
+        )
+
+
+def _records(pixels: NDArray[np.uint8], given: StageInput) -> Json:
+    from artscraper_runner.faces.evaluation import face_records
+    from artscraper_runner.faces.recogniser import faces_in
+
+    return {"faces": face_records(given.original, pixels, faces_in(given.original))}

@@ -1,0 +1,58 @@
+"""The stage `fourier-ring`: a mark without a message that survives turning and resizing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import PictureTooSmall
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Json, Project, StageResult
+from artscraper_runner.watermarks import fourier_ring
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class FourierRing(Stage):
+    """Keyed rings in the Fourier magnitudes of luma; see `watermarks.fourier_ring`."""
+
+    name = "fourier-ring"
+    description = "Makes rings of the picture's spectrum a little louder or quieter, by a key."
+    project = Project("Fourier ring", "a ring mark in the spectrum of the finished picture")
+    measures_final = True
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Marks the picture; one that is too small, or shows no mark, is passed through."""
+        try:
+            marked = fourier_ring.embed(given.pixels)
+        except PictureTooSmall as error:
+            least = fourier_ring.MIN_SIDE
+            reason = (
+                f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
+            )
+            return StageResult(pixels=None, reason=reason)
+        if not self._is_found(given.with_hidden(marked)):
+            reason = (
+                "the rings cannot be found again: the picture is of one colour, or too little of"
+                " it can be seen"
+            )
+            return StageResult(pixels=None, reason=reason)
+        return StageResult(pixels=marked)
+
+    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns whether the saved file is `detected`, the `p_value` and the `score`."""
+        found = fourier_ring.detect(saved)
+        return {
+            "detected": found.is_marked,
+            "p_value": round(found.p_value, 6),
+            "score": round(found.score, 2),
+        }
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns whether the last layer is marked, as `measure`."""
+        return self.measure(final, given)
+
+    @staticmethod
+    def _is_found(pixels: NDArray[np.uint8]) -> bool:
+        return fourier_ring.detect(pixels).is_marked

@@ -1,0 +1,106 @@
+"""The stage `invisible-watermark`: a number or a short text in the picture, for whoever asks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.payloads import TEXT_BYTES
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Json, Project, StageResult
+from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+
+class InvisibleWatermark(Stage):
+    """A tiled spread-spectrum mark, or dwtDctSvd as the package invisible-watermark reads it."""
+
+    name = "invisible-watermark"
+    description = (
+        "Hides 64 bits or a short text that survive JPEG, resizing and cropping;"
+        " read-watermark reads them."
+    )
+    project = Project(
+        "invisible-watermark",
+        "a tiled spread-spectrum mark of our own by default; its method dwtDctSvd on request,"
+        " re-implemented and compatible",
+    )
+    measures_final = True
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Embeds what `options` say; passes a picture on that cannot hold it."""
+        payload = _payload(given)
+        if given.alpha is not None and not given.alpha.any():
+            return StageResult(pixels=None, reason="the picture is fully transparent")
+        try:
+            marked = _embed(given, payload)
+        except PictureTooSmall:
+            return StageResult(pixels=None, reason=_too_small(given))
+        if not _holds(given.with_hidden(marked), given, payload):
+            reason = "the mark cannot be read back: too little of the picture can be changed"
+            return StageResult(pixels=None, reason=reason)
+        metrics = {
+            "method": given.options.watermark_method,
+            "payload": payload.hex(),
+            "text": given.options.watermark_text,
+        }
+        return StageResult(pixels=marked, metrics=metrics)
+
+    def measure(self, saved: Pixels, given: StageInput) -> Json:
+        """Returns how the saved file reads.
+
+        `bit_accuracy`, 0..1, is the share of payload bits that are right; for the tiled method
+        also `decoded`, whether the checksum is right too, and `confidence`, 0..1.
+        """
+        payload = _payload(given)
+        if given.options.watermark_method == "dwtDctSvd":
+            return {"bit_accuracy": dwt_dct_svd.bit_accuracy(saved, payload)}
+        found = tiled_spread_spectrum.read(saved, search=False)
+        return {
+            "bit_accuracy": tiled_spread_spectrum.bit_accuracy(saved, payload),
+            "decoded": found is not None and found.payload == payload,
+            "confidence": round(found.confidence, 4) if found else 0.0,
+        }
+
+    def measure_final(self, final: Pixels, given: StageInput) -> Json:
+        """Returns how the last layer reads, as `measure`."""
+        return self.measure(final, given)
+
+
+def _payload(given: StageInput) -> bytes:
+    """For dwtDctSvd a text is not filled up: its readers are told the length."""
+    payload = given.options.payload
+    if payload is None:
+        raise StageFailed(InvisibleWatermark.name, "no payload was chosen")
+    if given.options.watermark_method == "dwtDctSvd" and len(payload) == TEXT_BYTES:
+        return payload.rstrip(b"\0")
+    return payload
+
+
+def _embed(given: StageInput, payload: bytes) -> Pixels:
+    if given.options.watermark_method == "dwtDctSvd":
+        height, width = given.pixels.shape[:2]
+        if min(height, width) < dwt_dct_svd.MIN_SIDE:
+            raise PictureTooSmall(height=height, width=width, min_pixels=dwt_dct_svd.MIN_SIDE**2)
+        return dwt_dct_svd.embed(given.pixels, payload)
+    return tiled_spread_spectrum.embed(given.pixels, payload)
+
+
+def _holds(marked: Pixels, given: StageInput, payload: bytes) -> bool:
+    if given.options.watermark_method == "dwtDctSvd":
+        return dwt_dct_svd.read(marked, len(payload)) == payload
+    found = tiled_spread_spectrum.read(marked, search=False)
+    return found is not None and found.payload == payload
+
+
+def _too_small(given: StageInput) -> str:
+    height, width = given.pixels.shape[:2]
+    least = dwt_dct_svd.MIN_SIDE
+    if given.options.watermark_method == "tiled":
+        least = tiled_spread_spectrum.least_side(height, width)
+    return f"needs at least {least} px on the short side, the picture has {width}x{height}"

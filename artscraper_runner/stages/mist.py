@@ -1,0 +1,62 @@
+"""The stage `mist`: move the latent to that of a high-contrast periodic pattern."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from artscraper_runner.latent.targets import periodic_pattern
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.stages.latent_attack import LatentAttack
+from artscraper_runner.stages.stage import StageInput
+from artscraper_runner.types import Project, StageResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from artscraper_runner.attacks.pgd import Objective
+
+
+class Mist(LatentAttack):
+    """Liang and Wu 2023 (arXiv 2305.12683), re-implemented: the textural mode, or the fused one.
+
+    The fused mode runs where the option `mist_model` names a diffusion model; see
+    `denoising_loss`. Differs: the pattern is our own drawing; under the preset `default` few
+    momentum steps start from the layer before, pushed away from the original's latent as well as
+    towards the pattern, at two sizes, and bounded by a perceptual map.
+    """
+
+    name = "mist"
+    description = "Moves what an image model's encoder sees towards a high-contrast pattern."
+    project = Project(
+        "Mist v2",
+        "textural mode, fused with a model (Liang and Wu 2023, arXiv 2305.12683), re-implemented",
+    )
+
+    def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
+        """Returns the periodic pattern."""
+        return periodic_pattern(*size)
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Returns the layer as every latent attack does; its metrics say which `mode` it was."""
+        result = super().apply(given)
+        mode = "textural" if given.options.mist_model is None else "fused"
+        return replace(result, metrics={**result.metrics, "mode": mode})
+
+    def also(
+        self, original: torch.Tensor, target: torch.Tensor, options: ProtectionOptions
+    ) -> Objective | None:
+        """Returns the denoising loss of the model that `mist_model` names, None without one.
+
+        Raises:
+            MissingModel: there is no such model.
+            MissingDependency: diffusers or transformers is not installed; names the command.
+        """
+        if options.mist_model is None:
+            return None
+        from artscraper_runner.latent.diffusion_loss import FusedTerm, load_denoising_loss
+
+        loss = load_denoising_loss(options.mist_model, str(original.device))
+        return FusedTerm(loss, original, target, seed=options.seed)

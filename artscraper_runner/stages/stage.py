@@ -1,0 +1,106 @@
+"""What every protection stage is: a name, a change to the pixels, and a measurement of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from artscraper_runner.imaging.encode import LayerFormat
+from artscraper_runner.options import ProtectionOptions, SigningSettings
+from artscraper_runner.types import Controls, Json, Project, StageResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PNG = LayerFormat("PNG", ".png", lossless=True)
+
+
+@dataclass(frozen=True)
+class StageInput:
+    """What a stage works on. Arrays are uint8 sRGB, upright, and must not be written to.
+
+    `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
+    (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
+    original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
+    packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
+    caller named the stages, so that one whose optional package is missing has to fail; otherwise
+    it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, whose
+    cloaks are then kept. `after_attack`: a stage before was a latent attack. `made`: for
+    `measure`, the layer as it is handed on, before it is encoded; None = as saved.
+    """
+
+    pixels: NDArray[np.uint8]
+    original: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    options: ProtectionOptions
+    controls: Controls
+    saved_as: LayerFormat = _PNG
+    xmp: bytes | None = None
+    signing: SigningSettings | None = None
+    insists: bool = False
+    may_be_cloaked: bool = True
+    after_attack: bool = False
+    made: NDArray[np.uint8] | None = None
+
+    def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.
+
+        That is what the pipeline keeps of a stage.
+        """
+        if self.alpha is None:
+            return pixels
+        import numpy as np
+
+        return np.where((self.alpha == 0)[..., None], self.original, pixels)
+
+
+class Stage(ABC):
+    """A protection. The same input and options give the same pixels.
+
+    Most stages change pixels only. One that changes the file returns its pixels as they came, and
+    overrides `edit_xmp` or `finish_file`, which are called for applied layers only. Later layers
+    are saved anew, so what such a stage did stands in its own layer: `chosen_stages` puts it last.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]  # one sentence, for summary.json
+    project: ClassVar[Project]  # the published work it stands on
+    measures_final: ClassVar[bool] = False  # whether `measure_final` has anything to say
+
+    @abstractmethod
+    def apply(self, given: StageInput) -> StageResult:
+        """Returns the changed picture, or `pixels=None` and the reason why it cannot apply.
+
+        Raises:
+            Cancelled: `given.controls.should_stop` answered true.
+            RunnerError: the stage broke.
+        """
+
+    def edit_xmp(self, xmp: bytes | None) -> bytes | None:
+        """Returns the XMP packet to save with the layer, from the original's (None = none)."""
+        return xmp
+
+    def finish_file(self, path: Path, given: StageInput) -> Json:
+        """Changes the saved layer at `path` in place, whole or not at all, but not its pixels.
+
+        Returns figures about the file for the layer's `metrics`.
+
+        Raises:
+            RunnerError: it could not; the stage has failed.
+        """
+        return {}
+
+    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns figures about the layer as saved and opened again, for its `metrics`."""
+        return {}
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns what is left of this stage in the last layer, for its `metrics["final"]`.
+
+        `final` is the last layer as saved and opened again; `given.pixels` is the original.
+        """
+        return {}

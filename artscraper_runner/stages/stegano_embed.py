@@ -1,0 +1,54 @@
+"""The stage `stegano-embed`: a text in the lowest bits, which the package Stegano reveals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artscraper_runner.errors import PayloadSizeError
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Json, Project, StageResult
+from artscraper_runner.watermarks import lsb_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class SteganoEmbed(Stage):
+    """Stegano's LSB text format: the watermark's text, else its number in hex."""
+
+    name = "stegano-embed"
+    description = "Writes the watermark's text into the lowest bits, as Stegano does."
+    project = Project(
+        "Stegano (embed)", "its LSB text format, re-implemented; lossless files only, not robust"
+    )
+    measures_final = True
+
+    def apply(self, given: StageInput) -> StageResult:
+        """Writes the text; passes the picture on where it would not survive the saving."""
+        if not given.saved_as.lossless:
+            reason = f"the layer is saved as {given.saved_as.name}, which would destroy the text"
+            return StageResult(pixels=None, reason=reason)
+        text = _text(given)
+        try:
+            marked = lsb_text.embed(given.pixels, text)
+        except PayloadSizeError as error:
+            return StageResult(pixels=None, reason=str(error))
+        if given.alpha is not None:
+            first = given.alpha.reshape(-1)[: lsb_text.pixels_needed(text)]
+            if not first.all():
+                return StageResult(pixels=None, reason="the first pixels are transparent")
+        return StageResult(pixels=marked, metrics={"text": text})
+
+    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns `decoded`: whether the saved file, opened upright, holds the text."""
+        return {"decoded": lsb_text.holds(saved, _text(given))}
+
+    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+        """Returns whether the last layer holds the text, as `measure`."""
+        return self.measure(final, given)
+
+
+def _text(given: StageInput) -> str:
+    options = given.options
+    return options.watermark_text or options.watermark_payload or ""

@@ -1,0 +1,146 @@
+"""Downloads, against a server on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from artscraper_runner.models import download as module
+from artscraper_runner.models import load_encoder, taesd
+from artscraper_runner.models.download import DownloadFailed, PublishedFile, download
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder and logs nothing."""
+
+    def log_message(self, *args: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> PublishedFile:
+    content = b"weights"
+    file = PublishedFile(
+        repository="owner/name",
+        path="folder/file.pth",
+        revision="0" * 40,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    path = tmp_path / "served" / file.location
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return file
+
+
+@pytest.fixture
+def base_url(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "served").mkdir(exist_ok=True)
+    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_pinned_file_arrives(published: PublishedFile, base_url: str, tmp_path: Path) -> None:
+    path = download(published, tmp_path / "new" / "models", base_url=base_url)
+    assert path == tmp_path / "new" / "models" / "file.pth"
+    assert path.read_bytes() == b"weights"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_is_not_pinned_is_refused(
+    published: PublishedFile, base_url: str, tmp_path: Path
+) -> None:
+    for unpinned in (replace(published, revision=None), replace(published, sha256=None)):
+        with pytest.raises(DownloadFailed, match="not pinned"):
+            download(unpinned, tmp_path / "models", base_url=base_url)
+    assert not (tmp_path / "models").exists()
+
+
+def test_another_digest_is_refused_and_leaves_nothing(
+    published: PublishedFile, base_url: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DownloadFailed, match="expected SHA-256 " + "1" * 64):
+        download(replace(published, sha256="1" * 64), tmp_path / "models", base_url=base_url)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_file_that_is_not_there_or_too_large_is_refused(
+    published: PublishedFile,
+    base_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(DownloadFailed, match="404"):
+        download(replace(published, path="other"), tmp_path / "models", base_url=base_url)
+    monkeypatch.setattr(module, "MAX_BYTES", 3)
+    with pytest.raises(DownloadFailed, match="at most 3 bytes"):
+        download(published, tmp_path / "models", base_url=base_url)
+
+
+def test_a_server_that_is_away_is_told(published: PublishedFile, tmp_path: Path) -> None:
+    with pytest.raises(DownloadFailed, match="refused"):
+        download(published, tmp_path, base_url="http://127.0.0.1:1")
+
+
+def test_an_encoder_fetches_its_weights_once(
+    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = taesd.TaesdNetwork(latent_channels=4, pooled=False)
+    served = tmp_path / "served" / taesd.published("taesd").location
+    served.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), served)
+    digest = hashlib.sha256(served.read_bytes()).hexdigest()
+    monkeypatch.setitem(taesd.SHA256, "taesd", digest)
+    models = tmp_path / "models"
+    load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+    assert (models / "taesd" / "taesd_encoder.pth").is_file()
+    served.unlink()
+    load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+
+
+def test_an_encoder_without_a_digest_is_not_fetched(
+    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(taesd.SHA256, "taesd3", None)
+    with pytest.raises(DownloadFailed, match="not pinned"):
+        load_encoder("taesd3", models_dir=tmp_path, allow_downloads=True, base_url=base_url)
+
+
+def test_every_published_file_is_pinned() -> None:
+    for name in taesd.SHA256:
+        file = taesd.published(name)
+        assert len(file.revision or "") == 40
+        assert len(file.sha256 or "") == 64
+
+
+def test_the_pinned_digest_is_that_of_the_file_we_have(shared_models: Path) -> None:
+    content = (shared_models / "taef2" / "taef2_encoder.pth").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == taesd.published("taef2").sha256
+
+
+def test_a_caller_reads_no_folder_that_cannot_be_written(
+    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = tmp_path / "served" / taesd.published("taesd").location
+    served.parent.mkdir(parents=True)
+    served.write_bytes(b"weights")
+    monkeypatch.setitem(taesd.SHA256, "taesd", hashlib.sha256(b"weights").hexdigest())
+    models = tmp_path / "models"
+    models.write_text("a file where the folder should be")
+    with pytest.raises(DownloadFailed, match="could not be written") as caught:
+        load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+    assert str(models) in str(caught.value)
+    assert "taesd_encoder.pth: could not be written: Not a directory" in caught.value.public
+    assert str(tmp_path) not in caught.value.public

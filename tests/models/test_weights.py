@@ -1,0 +1,49 @@
+"""Looking weights up and reading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from artscraper_runner.models.weights import UnusableModel, first_file, folders_of, read_state
+
+
+def test_an_encoders_own_folder_comes_first(tmp_path: Path) -> None:
+    folders = folders_of("name", tmp_path)
+    assert folders == (tmp_path / "name", tmp_path)
+    (tmp_path / "a").touch()
+    assert first_file(folders, ["b", "a"]) == tmp_path / "a"
+    folders[0].mkdir()
+    (folders[0] / "a").touch()
+    assert first_file(folders, ["b", "a"]) == folders[0] / "a"
+
+
+def test_without_a_folder_nothing_is_searched() -> None:
+    assert folders_of("name", None) == ()
+    assert first_file((), ["a"]) is None
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}])
+def test_what_is_no_dict_of_tensors_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(UnusableModel, match="expected a dict of tensors"):
+        read_state(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "missing.pth", "missing.safetensors"])
+def test_a_caller_reads_the_name_of_a_damaged_file_and_no_folder(name: str, tmp_path: Path) -> None:
+    if not name.startswith("missing"):
+        (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(UnusableModel, match="expected tensors") as caught:
+        read_state(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert caught.value.public == f"{name} is not usable: expected tensors"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    torch.save({"weight": torch.tensor([1.0, value])}, tmp_path / "a.pth")
+    with pytest.raises(UnusableModel, match="expected finite weights"):
+        read_state(tmp_path / "a.pth")

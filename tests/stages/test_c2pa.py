@@ -1,0 +1,244 @@
+"""The signed file is Valid to c2pa's own reader, and Invalid after one changed byte."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from artscraper_runner import ProtectionOptions, StageFailed, protect_picture
+from artscraper_runner.errors import SigningFailed
+from artscraper_runner.imaging.xmp import PROHIBITED
+from artscraper_runner.options import SigningSettings
+from artscraper_runner.protection_pipeline import WorkflowConfig
+from artscraper_runner.provenance import credentials, manifest
+from artscraper_runner.provenance.private_ca import CA_FILE
+from artscraper_runner.stages import c2pa as stage
+from artscraper_runner.types import Json
+
+from ..watermarks.pictures import painting
+
+c2pa = pytest.importorskip("c2pa", reason="needs the extra c2pa")
+
+from cryptography.hazmat.primitives import serialization as forms  # noqa: E402
+
+from ..provenance.certificates import AUTHORITY, KEY, LEAF, OTHER_KEY, key_pem, own_pair  # noqa: E402
+
+SUFFIXES = ["jpg", "png", "webp", "tif", "avif"]
+
+
+def signed(tmp_path: Path, suffix: str, *, before: tuple[str, ...] = ()) -> list[Json]:
+    source = tmp_path / f"a.{suffix}"
+    Image.fromarray(painting(300, 400)).save(source)
+    config = WorkflowConfig(
+        (*before, "c2pa"), ProtectionOptions(), signing=SigningSettings(tmp_path / "keys")
+    )
+    summary = protect_picture(source, tmp_path / "out", config=config, include_hash_analysis=False)
+    layers: list[Json] = summary["layers"]
+    return layers
+
+
+def signed_by(tmp_path: Path, chain: bytes, key: bytes) -> Json:
+    Image.fromarray(painting(40, 50)).save(tmp_path / "a.png")
+    config = WorkflowConfig(("c2pa",), signing=own_pair(tmp_path, chain, key))
+    summary = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)
+    layer: Json = summary["layers"][1]
+    return layer
+
+
+def reader(path: Path, authority: bytes | None = None) -> Any:
+    trust = {"trust_anchors": authority.decode()} if authority else {}
+    settings: Json = {"verify": {"verify_trust": True}, "trust": trust}
+    return c2pa.Reader(path, context=c2pa.Context(c2pa.Settings().update(settings)))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_saved_file_is_valid_and_reserves_all_four_uses(tmp_path: Path, suffix: str) -> None:
+    layer = signed(tmp_path, suffix)[-1]
+    assert layer["applied"]
+    assert layer["metrics"]["signed"]
+    assert layer["metrics"]["validation_state"] == "Valid"
+    path = Path(layer["path"])
+    assert reader(path).get_validation_state() == "Valid"
+    trusted = reader(path, (tmp_path / "keys" / CA_FILE).read_bytes())
+    assert trusted.get_validation_state() == "Trusted"
+    manifest = trusted.get_active_manifest()
+    entries = next(
+        row["data"]["entries"]
+        for row in manifest["assertions"]
+        if row["label"] == "cawg.training-mining"
+    )
+    assert {use: entry["use"] for use, entry in entries.items()} == dict.fromkeys(
+        layer["metrics"]["not_allowed"], "notAllowed"
+    )
+    assert len(entries) == 4
+    assert "thumbnail" not in json.dumps(manifest)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_one_changed_byte_makes_it_invalid(tmp_path: Path, suffix: str) -> None:
+    path = Path(signed(tmp_path, suffix)[-1]["path"])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert reader(path).get_validation_state() == "Invalid"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_statement_is_in_the_xmp_and_little_is_added(tmp_path: Path, suffix: str) -> None:
+    layers = signed(tmp_path, suffix, before=("fourier-ring",))
+    path = Path(layers[-1]["path"])
+    assert PROHIBITED.encode() in path.read_bytes()
+    assert path.stat().st_size - Path(layers[-2]["path"]).stat().st_size < 10_000
+    with Image.open(path) as image:
+        if suffix == "tif":
+            xmp = image.tag_v2[700]  # type: ignore[attr-defined]
+        else:
+            xmp = image.info["XML:com.adobe.xmp" if suffix == "png" else "xmp"]
+    assert PROHIBITED in (xmp.decode() if isinstance(xmp, bytes) else xmp)
+
+
+def test_a_format_without_manifests_is_passed_through(tmp_path: Path) -> None:
+    layer = signed(tmp_path, "bmp")[-1]
+    assert not layer["applied"]
+    assert "this is bmp" in layer["reason"]
+
+
+def test_without_a_certificate_it_is_passed_through(tmp_path: Path) -> None:
+    Image.fromarray(painting(50, 50)).save(tmp_path / "a.png")
+    config = WorkflowConfig(("c2pa",))
+    layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
+    assert (layers[1]["applied"], layers[1]["reason"]) == (
+        False,
+        "no signing certificate is set up",
+    )
+
+
+def test_a_failed_signature_fails_the_stage_and_leaves_no_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise SigningFailed("refused")
+
+    monkeypatch.setattr(stage, "sign_file", refuse)
+    with pytest.raises(StageFailed, match="c2pa failed: refused"):
+        signed(tmp_path, "png")
+    assert not list((tmp_path / "out" / "layers" / "01-c2pa").iterdir())
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        LEAF.pem() + AUTHORITY.pem() + key_pem(),
+        LEAF.pem() + key_pem() + AUTHORITY.pem(),
+        key_pem() + LEAF.pem(),
+        LEAF.pem() + key_pem(form=forms.PrivateFormat.TraditionalOpenSSL) + AUTHORITY.pem(),
+    ],
+)
+def test_a_key_beside_the_certificate_is_in_no_file_that_is_written(
+    tmp_path: Path, chain: bytes
+) -> None:
+    layer = signed_by(tmp_path, chain, chain)
+    assert layer["metrics"]["validation_state"] == "Valid"
+    number = KEY.private_numbers().private_value.to_bytes(32, "big")
+    body = b"".join(key_pem().splitlines()[1:-1])
+    for path in (tmp_path / "out").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert number not in content and body[-40:] not in content
+        assert b"PRIVATE KEY" not in content
+    with_key = number in forms.load_pem_private_key(key_pem(), None).private_bytes(
+        forms.Encoding.DER, forms.PrivateFormat.PKCS8, forms.NoEncryption()
+    )
+    assert with_key, "the number that is looked for stands in a key's bytes"
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "reason"),
+    [
+        (LEAF.but(begins=-9, ends=-1).pem(), key_pem(), "not now"),
+        (LEAF.pem(), key_pem(OTHER_KEY), "does not belong"),
+        (LEAF.but(names_issuer_key=False).pem(), key_pem(), "authority key identifier"),
+        (b"", key_pem(), "PEM file with a certificate"),
+    ],
+)
+def test_a_certificate_that_cannot_sign_is_the_reason_why_nothing_is_signed(
+    tmp_path: Path, chain: bytes, key: bytes, reason: str
+) -> None:
+    layer = signed_by(tmp_path, chain, key)
+    assert not layer["applied"]
+    assert reason in layer["reason"]
+    assert b"jumb" not in Path(layer["path"]).read_bytes()
+
+
+def test_a_certificate_that_only_the_library_refuses_is_a_reason_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "check_chain", lambda chain: None)
+    layer = signed_by(tmp_path, LEAF.but(has_key_usage=False).pem(), key_pem())
+    assert not layer["applied"]
+    assert "C2PA refuses this certificate" in layer["reason"]
+
+
+def test_a_file_that_does_not_read_as_valid_fails_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(source: Path, target: Path, *arguments: object) -> None:
+        sign(source, target, *arguments)
+        content = bytearray(target.read_bytes())
+        content[len(content) // 2] ^= 1
+        target.write_bytes(content)
+
+    sign = manifest.sign_file
+    monkeypatch.setattr(stage, "sign_file", spoil)
+    with pytest.raises(StageFailed, match="reads as Invalid"):
+        signed(tmp_path, "png")
+
+
+@pytest.mark.parametrize(
+    ("padding", "content", "reason"),
+    [
+        (60_000, 0, None),
+        (0, 60_000, None),
+        (0, 65_300, "the XMP packet would have 65"),
+    ],
+)
+def test_a_jpeg_that_has_no_room_for_the_statement_is_passed_through(
+    tmp_path: Path, padding: int, content: int, reason: str | None
+) -> None:
+    xmp = (
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description a="'
+        + b"a" * content
+        + b'"/></rdf:RDF>'
+        + b" " * padding
+    )
+    Image.fromarray(painting(40, 50)).save(tmp_path / "a.jpg", xmp=xmp)
+    config = WorkflowConfig(("c2pa",), signing=SigningSettings(tmp_path / "keys"))
+    layer = protect_picture(tmp_path / "a.jpg", tmp_path / "out", config=config)["layers"][1]
+    assert layer["applied"] == (reason is None)
+    assert reason is None or reason in layer["reason"]
+    with Image.open(layer["path"]) as image:
+        assert (PROHIBITED.encode() in image.info["xmp"]) == (reason is None)
+        assert b"a" * content in image.info["xmp"]
+
+
+def test_it_signs_the_last_layer_whatever_the_order(tmp_path: Path) -> None:
+    Image.fromarray(painting(300, 400)).save(tmp_path / "a.png")
+    config = WorkflowConfig(
+        ("c2pa", "stegano-embed", "fourier-ring"), signing=SigningSettings(tmp_path / "keys")
+    )
+    layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
+    names = ["original", "fourier-ring", "stegano-embed", "c2pa"]
+    assert [layer["stage"] for layer in layers] == names
+    assert reader(Path(layers[-1]["path"])).get_validation_state() == "Valid"
+    assert layers[2]["metrics"]["final"] == {"decoded": True}
+
+
+@pytest.mark.parametrize("package", ["c2pa", "cryptography"])
+def test_a_missing_package_fails_the_stage_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(StageFailed, match=r"pip install 'artscraper-gateway\[c2pa\]'"):
+        signed(tmp_path, "png")

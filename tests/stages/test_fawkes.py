@@ -1,0 +1,273 @@
+"""Cloaked faces: another person to the recogniser, within the budget, through every border."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from artscraper_runner.attacks.evaluation import random_signs
+from artscraper_runner.attacks.scaling import to_tensor
+from artscraper_runner.attacks.transforms import RGB_TO_YCC
+from artscraper_runner.errors import Cancelled, InvalidOption, MissingDependency, StageFailed
+from artscraper_runner.faces import model_files
+from artscraper_runner.faces.detection import landmark_alignment
+from artscraper_runner.faces.evaluation import face_records
+from artscraper_runner.faces.presets import DEFAULT_CLOAK, ENOUGH_PLAIN, ENOUGH_WORN
+from artscraper_runner.faces.recogniser import embedding, faces_in
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
+from artscraper_runner.stages import load_stage
+from artscraper_runner.stages.stage import StageInput
+from artscraper_runner.types import Controls
+from tests.faces.conftest import images, opened, portrait  # noqa: F401  fixtures
+
+ROUNDING = 0.2  # of 255; what whole levels add to a blurred change
+
+
+def given_for(pixels, *, alpha=None, controls=None, insists=False, **options) -> StageInput:
+    return StageInput(
+        pixels,
+        pixels,
+        alpha,
+        ProtectionOptions(**options),
+        controls or Controls(),
+        insists=insists,
+    )
+
+
+def cloaked(pixels, **options):
+    return load_stage("fawkes").apply(given_for(pixels, **options)).pixels
+
+
+def largest(before, after) -> int:
+    return int(np.abs(before.astype(int) - after.astype(int)).max())
+
+
+@pytest.fixture(scope="module")
+def smooth(portrait):  # noqa: F811
+    """The portrait without texture that could hide a wide change."""
+    return ndimage.gaussian_filter(portrait, (2, 2, 0))
+
+
+def widest(before, after) -> float:
+    """The largest luma or chroma that the blur leaves of a change, of 255."""
+    change = (after.astype(np.float64) - before) @ np.array(RGB_TO_YCC).T
+    blur = (DEFAULT_CLOAK.blur, DEFAULT_CLOAK.blur, 0)
+    return float(np.abs(ndimage.gaussian_filter(change, blur, truncate=3)).max())
+
+
+@pytest.fixture(scope="module")
+def layer(portrait):  # noqa: F811
+    return cloaked(portrait)
+
+
+def test_the_face_is_another_persons_within_the_budget(portrait, layer):  # noqa: F811
+    assert 0 < largest(portrait, layer) <= 8
+    (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
+    for view in ("plain", "jpeg_75", "halved"):
+        assert record["distance"][view] > 0.75
+        assert record["distance"][view] > 3 * record["noise_distance"][view]
+        assert record["is_another_person"][view] is True
+    assert 0 < record["dssim"] < 0.1
+
+
+def test_random_signs_of_the_same_error_move_nothing(portrait, layer):  # noqa: F811
+    size = portrait.shape[:2]
+    noise = random_signs(to_tensor(portrait, size), like=to_tensor(layer, size))
+    noisy = (noise[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    (record,) = face_records(portrait, noisy, faces_in(portrait))
+    assert record["distance"]["plain"] < 0.3
+    assert record["is_another_person"]["plain"] is False
+
+
+def test_the_same_seed_gives_the_same_bytes(portrait, layer):  # noqa: F811
+    assert np.array_equal(layer, cloaked(portrait))
+    assert not np.array_equal(layer, cloaked(portrait, seed=1))
+
+
+def test_nothing_changes_far_from_the_face_and_little_at_the_squares_border(portrait, layer):  # noqa: F811
+    change = np.abs(layer.astype(int) - portrait).max(2)
+    (face,) = faces_in(portrait)
+    low = np.floor(face.alignment.corners().min(0)).astype(int)
+    high = np.ceil(face.alignment.corners().max(0)).astype(int) + 1
+    inside = np.zeros(change.shape, bool)
+    inside[max(0, low[1]) : high[1], max(0, low[0]) : high[0]] = True
+    assert change[~inside].max(initial=0) == 0
+    row = min(high[1] - 3, change.shape[0] - 1)
+    assert change[row, low[0] : high[0]].max() <= 2
+
+
+@pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("medium", 8), ("high", 16)])
+def test_strength_bounds_the_change_and_its_wide_part(smooth, tmp_path, strength, budget):
+    Image.fromarray(cloaked(smooth, strength=strength)).save(tmp_path / "layer.png")
+    saved = opened(tmp_path / "layer.png")
+    assert 0 < largest(smooth, saved) <= budget
+    assert 0 < widest(smooth, saved) <= 1.2 * DEFAULT_CLOAK.wide * budget + ROUNDING
+
+
+def test_only_as_much_is_changed_as_the_face_needs(portrait, layer):  # noqa: F811
+    (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
+    enough = {"plain": ENOUGH_PLAIN, "jpeg_75": ENOUGH_WORN, "halved": ENOUGH_WORN}
+    shares = [record["distance"][view] / enough[view] for view in enough]
+    assert 0.9 < min(shares) < 1.06
+
+
+def test_without_a_face_it_does_not_apply(textured):
+    result = load_stage("fawkes").apply(given_for(textured))
+    assert result.pixels is None and result.reason == "no face found"
+
+
+def test_several_faces_and_one_at_the_border(portrait):  # noqa: F811
+    (face,) = faces_in(portrait)
+    cut = portrait[face.box[1] - 8 :, :]
+    both = np.zeros((len(cut), 520, 3), np.uint8)
+    both[:, :260], both[:, 260:] = cut, cut[:, ::-1]
+    assert len(faces_in(both)) == 2
+    records = load_stage("fawkes").measure(cloaked(both), given_for(both))["faces"]
+    assert all(record["distance"]["plain"] > 0.7 for record in records)
+
+
+def test_overlapping_squares_do_not_undo_each_other(portrait):  # noqa: F811
+    (face,) = faces_in(portrait)
+    left, _, width, _ = face.box
+    one = portrait[:, left - 8 : left + width + 8]
+    both = np.hstack([one, one])
+    faces = faces_in(both)
+    assert len(faces) == 2
+    reach = [face.alignment.corners()[:, 0] for face in sorted(faces, key=lambda each: each.box)]
+    assert reach[0].max() > reach[1].min()
+    records = load_stage("fawkes").measure(cloaked(both), given_for(both))["faces"]
+    assert all(record["distance"]["plain"] > 0.7 for record in records)
+
+
+def test_nothing_is_written_under_full_transparency(portrait, layer):  # noqa: F811
+    alpha = np.full(portrait.shape[:2], 255, np.uint8)
+    alpha[:, :110] = 0
+    changed = cloaked(portrait, alpha=alpha)
+    assert np.array_equal(changed[:, :110], portrait[:, :110])
+    assert not np.array_equal(layer[:, :110], portrait[:, :110])
+    assert largest(portrait, changed) > 0
+
+
+def test_cancelling_stops_within_one_iteration(portrait):  # noqa: F811
+    seen = []
+    controls = Controls(seen.append, lambda: len(seen) >= 2)
+    with pytest.raises(Cancelled):
+        cloaked(portrait, controls=controls)
+    assert len(seen) == 2
+    assert seen[0].what.startswith("fawkes, face 1 of 1")
+
+
+def test_the_published_preset_keeps_its_dssim_and_the_budget(portrait):  # noqa: F811
+    given = given_for(portrait, preset="published", strength="low")
+    result = load_stage("fawkes").apply(given)
+    assert result.metrics["iterations"] == [40]
+    assert 0 < largest(portrait, result.pixels) <= 4
+    (record,) = load_stage("fawkes").measure(result.pixels, given)["faces"]
+    assert record["dssim"] <= 1.2 * 0.004
+    assert record["distance"]["plain"] > 2 * record["noise_distance"]["plain"]
+
+
+def test_a_target_is_approached(portrait, images, tmp_path):  # noqa: F811
+    path = images / "photos" / "kodak_04.png"
+    changed = cloaked(portrait, fawkes_target=path)
+    (face,), (other,) = faces_in(portrait), faces_in(other_pixels := opened(path))
+    aim = embedding(other_pixels, other.alignment)
+    before = embedding(portrait, face.alignment)
+    after = embedding(changed, landmark_alignment(changed, face.box))
+    assert (after - aim).norm() < 0.6 * (before - aim).norm()
+
+
+def test_a_target_must_show_another_person(portrait, textured, tmp_path):  # noqa: F811
+    Image.fromarray(portrait).save(tmp_path / "same.png")
+    with pytest.raises(InvalidOption, match="another person"):
+        cloaked(portrait, fawkes_target=tmp_path / "same.png")
+    Image.fromarray(textured).save(tmp_path / "none.png")
+    with pytest.raises(InvalidOption, match="found none"):
+        cloaked(portrait, fawkes_target=tmp_path / "none.png")
+
+
+def test_the_attacks_behind_it_keep_the_cloak(portrait, layer):  # noqa: F811
+    pixels = layer
+    for name in ("photoguard", "mist", "nightshade"):
+        given = replace(given_for(portrait), pixels=pixels, after_attack=name != "photoguard")
+        pixels = load_stage(name).apply(given).pixels
+    assert largest(portrait, pixels) <= 8
+    (record,) = load_stage("fawkes").measure_final(pixels, given_for(portrait))["faces"]
+    assert record["distance"]["plain"] >= 0.7
+
+
+@pytest.fixture
+def without_faces(monkeypatch):
+    """The extra is not installed: neither dlib nor the package of weights is found."""
+    real = model_files.importlib.util.find_spec
+    missing = {"dlib", "face_recognition_models"}
+    monkeypatch.setattr(
+        model_files.importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name in missing else real(name, *rest),
+    )
+    monkeypatch.setitem(sys.modules, "dlib", None)
+
+
+def test_named_without_the_extra_it_fails_with_the_install_command(portrait, without_faces):  # noqa: F811
+    with pytest.raises(MissingDependency, match=r"pip install .*\[faces\]"):
+        cloaked(portrait, insists=True)
+
+
+def test_a_job_that_names_it_without_the_extra_fails(textured, without_faces, tmp_path):
+    Image.fromarray(textured).save(tmp_path / "art.png")
+    with pytest.raises(StageFailed, match=r"fawkes.*pip install .*\[faces\]"):
+        protect_picture(
+            tmp_path / "art.png", tmp_path / "out", config=WorkflowConfig(stages=("fawkes",))
+        )
+
+
+def test_by_default_without_the_extra_it_is_listed_with_the_reason(
+    textured, without_faces, tmp_path
+):
+    Image.fromarray(textured).save(tmp_path / "art.png")
+    summary = protect_picture(
+        tmp_path / "art.png",
+        tmp_path / "out",
+        config=WorkflowConfig(),
+        include_hash_analysis=False,
+    )
+    row = summary["layers"][1]
+    assert row["stage"] == "fawkes" and row["applied"] is False
+    assert "[faces]" in row["reason"]
+    assert row["path"].endswith("layers/01-fawkes/image.png")
+    (project,) = (row for row in summary["projects"] if row["name"] == "Fawkes")
+    assert project["applied"] is False and "[faces]" in project["notes"]
+
+
+def test_the_summary_has_every_faces_figures_also_of_the_final_picture(portrait, tmp_path):  # noqa: F811
+    Image.fromarray(portrait).save(tmp_path / "art.png")
+    config = WorkflowConfig(stages=("fawkes", "photoguard"))
+    summary = protect_picture(
+        tmp_path / "art.png", tmp_path / "out", config=config, include_hash_analysis=False
+    )
+    metrics = summary["layers"][1]["metrics"]
+    assert metrics["linf"] <= 8
+    (own,), (final,) = metrics["faces"], metrics["final"]["faces"]
+    assert own["distance"]["plain"] > 0.75 and final["distance"]["plain"] >= 0.7
+    (project,) = (row for row in summary["projects"] if row["name"] == "Fawkes")
+    assert project["applied"] is True
+
+
+def test_a_large_face_is_measured_in_a_smaller_copy(portrait, layer):  # noqa: F811
+    large, changed = (
+        np.asarray(Image.fromarray(each).resize((2600, 2600), Image.Resampling.BICUBIC))
+        for each in (portrait, layer)
+    )
+    (small,) = face_records(portrait, layer, faces_in(portrait))
+    (record,) = face_records(large, changed, faces_in(large))
+    assert (small["shrunk"], record["shrunk"]) == (1, 4)
+    assert record["box"][2] > 5 * small["box"][2]
+    assert record["distance"]["plain"] == pytest.approx(small["distance"]["plain"], abs=0.15)
+    assert record["noise_distance"]["plain"] < 0.3
