@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.encoders import load_encoder
-from artscraper_runner.shaped_noise import shaped_noise
-from artscraper_runner.target_pictures import concept, grey, periodic_pattern
-from artscraper_runner.working_size import to_tensor, working_size
+from artscraper_runner.attacks.scaling import to_tensor, working_size
+from artscraper_runner.attacks.shaped_noise import shaped_noise
+from artscraper_runner.latent.targets import concept, grey, periodic_pattern
+from artscraper_runner.models import load_encoder
 from benchmarks.picture_changes import recompressed
 
 Pixels = NDArray[np.uint8]
