@@ -72,7 +72,8 @@ def test_the_summary_tells_what_layers_lack(tmp_path: Path) -> None:
     config = WorkflowConfig(stages=("photoguard",))
     summary = protect_picture(path, tmp_path / "out", config=config)
     (note,) = summary["notes"]
-    assert note.startswith("XMP is left out of the layers: in UTF-8 it has 75")
+    assert (note["subject"], note["action"]) == ("xmp", "dropped")
+    assert note["detail"].startswith("XMP is left out of the layers: in UTF-8 it has 75")
     with Image.open(summary["layers"][1]["path"]) as layer:
         assert "xmp" not in layer.info
     bare = protect_picture(path, tmp_path / "bare", config=WorkflowConfig(stages=()))

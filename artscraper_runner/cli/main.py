@@ -98,7 +98,9 @@ def _print_results(folder: object, summary: Json) -> None:
         elif layer.get("metrics", {}).get("effective") is False:
             print(f"note: {layer['stage']} does hardly more than noise here", file=sys.stderr)
     for note in summary["notes"]:
-        print(f"note: {note}", file=sys.stderr)
+        if note["action"] != "kept":
+            line = f"note: {note['subject']} {note['action']}: {note['detail']}"
+            print(line, file=sys.stderr)
 
 
 def _protect_folder(options: argparse.Namespace, config: WorkflowConfig) -> int:

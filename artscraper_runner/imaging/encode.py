@@ -173,7 +173,7 @@ def carried_xmp(picture: Picture) -> bytes | None:
 
 
 def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
-    """Returns why layers do not carry the picture's own XMP packet; None where nothing is lost."""
+    """Return why layers do not carry the picture's own XMP packet; None if nothing is lost."""
     packet = _xmp_packet(picture)
     if packet is None:
         return None

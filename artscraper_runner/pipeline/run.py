@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
+from artscraper_runner.imaging.notes import Action, Note, Subject
 from artscraper_runner.io import atomic_path, write_json
 from artscraper_runner.options import (
     AnalysisOptions,
@@ -111,7 +112,7 @@ class PictureRun:
             "image": self.shown_source or str(self.source.absolute()),
             "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
             "layers": layers,
-            "notes": self._notes() if len(layers) > 1 else [],
+            "notes": [note.to_json() for note in self._notes()] if len(layers) > 1 else [],
             "projects": project_rows(layers, analysis),
         }
         write_json(self.workspace.summary_path, summary)
@@ -119,12 +120,12 @@ class PictureRun:
         self.workspace.remove_work()
         return summary
 
-    def _notes(self) -> list[str]:
-        """What the layers lack of the original, in sentences."""
+    def _notes(self) -> list[Note]:
+        """Return what the layers keep of the original, what is changed and what is dropped."""
         from artscraper_runner.imaging.encode import layer_format, why_xmp_is_left_out
 
         why = why_xmp_is_left_out(self._picture, layer_format(self._picture, self.source))
-        return [why] if why else []
+        return [Note(Subject.XMP, Action.DROPPED, why)] if why else []
 
     def _with_final_measures(self, layers: list[Json]) -> list[Json]:
         """Adds, where a stage can tell, what is left of it in the last layer."""

@@ -1,0 +1,75 @@
+"""What became of everything a picture file holds: one vocabulary for every interface.
+
+summary.json, the command line, the HTTP API and the page show the same notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from artscraper_runner.types import Json
+
+
+class Action(StrEnum):
+    """What happened to a subject in every layer but the original."""
+
+    KEPT = "kept"
+    CHANGED = "changed"
+    DROPPED = "dropped"
+
+
+class Subject(StrEnum):
+    """What a note is about, in the order in which notes are listed."""
+
+    ANIMATION = "animation"
+    CROP = "crop"
+    COLOUR_PROFILE = "colour-profile"
+    COLOUR_MODEL = "colour-model"
+    BIT_DEPTH = "bit-depth"
+    ALPHA = "alpha"
+    ENCODING = "encoding"
+    PROGRESSIVE = "progressive"
+    FILE_SIZE = "file-size"
+    STRUCTURE = "structure"
+    EXIF = "exif"
+    GPS = "gps"
+    MAKER_NOTE = "maker-note"
+    XMP = "xmp"
+    IPTC = "iptc"
+    COMMENT = "comment"
+    TEXT = "text"
+    THUMBNAIL = "thumbnail"
+    GAIN_MAP = "gain-map"
+    MOTION_PHOTO = "motion-photo"
+    EMBEDDED_PICTURES = "embedded-pictures"
+    TRAILING_DATA = "trailing-data"
+    C2PA = "c2pa"
+
+
+_ACTION_ORDER = (Action.DROPPED, Action.CHANGED, Action.KEPT)
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line of the inventory; `detail` is a sentence without paths, for people."""
+
+    subject: Subject
+    action: Action
+    detail: str
+
+    def to_json(self) -> Json:
+        """Return the note as it stands in summary.json."""
+        return {"subject": str(self.subject), "action": str(self.action), "detail": self.detail}
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.action}: {self.detail}"
+
+
+def sort_notes(notes: list[Note]) -> list[Note]:
+    """Return the notes without duplicates: what was dropped first, then changed, then kept."""
+    subjects = list(Subject)
+    return sorted(
+        dict.fromkeys(notes),
+        key=lambda note: (_ACTION_ORDER.index(note.action), subjects.index(note.subject)),
+    )
