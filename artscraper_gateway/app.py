@@ -42,7 +42,7 @@ from artscraper_gateway.jobs.leases import machine_name
 from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.queue import JobQueue
 from artscraper_gateway.jobs.repository import JobStore
-from artscraper_gateway.jobs.request import Choices, address_rules
+from artscraper_gateway.jobs.request import address_rules
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.jobs.watcher import JobWatch
 from artscraper_gateway.observability.metrics import FLUSH_EVERY_S, Recorder
@@ -153,7 +153,7 @@ def _gateway(
     store, listing = JobStore(engine), JobListing(engine)
     queue, storage = JobQueue(store), open_storage(config)
     slots = asyncio.Semaphore(_PICTURES_AT_ONCE)
-    submission = Submission(config, queue, Choices(config), storage, listing, recorder, tracing)
+    submission = Submission(config, queue, storage, listing, recorder, tracing)
     return Gateway(
         config=config,
         store=store,

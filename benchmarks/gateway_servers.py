@@ -96,14 +96,14 @@ def _add_finished(base_dir: Path, count: int) -> None:
     from artscraper_gateway.db.tables import jobs
     from artscraper_gateway.jobs.models import NewJob
     from artscraper_gateway.jobs.repository import JobStore
+    from artscraper_gateway.jobs.request import JobRequest
     from artscraper_gateway.settings.model import GatewayConfig
 
     engine = open_engine(GatewayConfig(base_dir=base_dir))
     store = JobStore(engine)
-    request = {"protection": {"watermark_payload": None}}
     with engine.begin() as connection:
         for number in range(count):
-            store.add(connection, NewJob(f"{number:032x}", "image.png", request, "light"))
+            store.add(connection, NewJob(f"{number:032x}", "image.png", JobRequest(), "light"))
         ended = {"status": "done", "finished_at": jobs.c.submitted_at, "progress": 1.0}
         connection.execute(jobs.update().values(**ended))
     engine.dispose()

@@ -27,6 +27,7 @@ from artscraper_gateway.errors import (
 )
 from artscraper_gateway.jobs.models import FINISHED, Job, NewJob
 from artscraper_gateway.jobs.queue import NewBatch, Terms
+from artscraper_gateway.jobs.request import JobRequest, resolve_request
 from artscraper_gateway.jobs.statements import DELETING
 from artscraper_gateway.jobs.submission import Offer, Submission, claim_of
 from artscraper_gateway.observability.metrics import REJECTIONS
@@ -113,7 +114,7 @@ class Batches:
         with reading(self.submission.listing.engine) as connection:
             query = sa.select(batches).where(batches.c.id == batch_id)
             row = connection.execute(query).one_or_none()
-            found = [Job(**each._mapping) for each in connection.execute(mine)]
+            found = [Job.from_row(each._mapping) for each in connection.execute(mine)]
         if row is None or not found:
             return None
         return Batch(**row._mapping, jobs=found)
@@ -123,16 +124,16 @@ class Batches:
         with self.submission.listing.engine.begin() as connection:
             connection.execute(sa.delete(batches).where(batches.c.id == batch_id))
 
-    def _request(self, index: int, offer: Offer) -> dict[str, Any]:
+    def _request(self, index: int, offer: Offer) -> JobRequest:
         try:
-            return self.submission.choices.request(offer.options)
+            return resolve_request(offer.options, self.submission.config)
         except (InvalidRequest, ForbiddenAddress) as error:
             if offer.name is None:  # a form has options for all
                 raise
             raise type(error)(f"items.{index}: {error.detail}") from error
 
     async def _stage(
-        self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms
+        self, offer: Offer, request: JobRequest, job_id: str, terms: Terms
     ) -> NewJob | GatewayError:
         try:
             # The folder comes last, so that it is not old by the time that the picture does.

@@ -68,7 +68,7 @@ class JobListing:
             return None
         values = dict(row)
         position = values.pop("queue_position")
-        return ShownJob(Job(**values), position)
+        return ShownJob(Job.from_row(values), position)
 
     def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """Returns which in its queue each of these jobs is, 1 = next; those that wait only."""
@@ -107,7 +107,7 @@ class JobListing:
             )
         query = query.order_by(jobs.c.submitted_at.desc(), jobs.c.id.desc()).limit(size + 1)
         with reading(self.engine) as connection:
-            found = [Job(**row._mapping) for row in connection.execute(query)]
+            found = [Job.from_row(row._mapping) for row in connection.execute(query)]
         more = len(found) > size
         return Page(found[:size], _token(found[size - 1]) if more else None)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from artscraper_gateway.jobs.request import JobRequest
 
 # queued -> running -> done | error; any of them -> deleting -> (no row).
 Status = Literal["queued", "running", "done", "error"]
@@ -17,7 +20,7 @@ class Job:
 
     id: str
     status: Status
-    request: dict[str, Any]
+    request: JobRequest
     source: str
     submitted_at: float
     updated_at: float
@@ -39,6 +42,11 @@ class Job:
     batch_id: str | None = None
     batch_index: int | None = None
 
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any]) -> Self:
+        """Return the job of a row of the jobs table."""
+        return cls(**{**row, "request": JobRequest.model_validate(row["request"])})
+
     @property
     def is_finished(self) -> bool:
         """Whether nothing will change any more."""
@@ -51,7 +59,7 @@ class NewJob:
 
     id: str
     source: str
-    request: dict[str, Any]
+    request: JobRequest
     queue: str
     owner: str = ""
     priority: int = 0

@@ -9,50 +9,52 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from artscraper_runner import processor_names
 
 MAX_BATCH = 100  # pictures
+Strength = Literal["low", "medium", "high"]
+Preset = Literal["default", "published"]
+WatermarkMethod = Literal["tiled", "dwtDctSvd"]
 
 
 def _split_names(value: object) -> object:
-    """Form fields carry lists as `a,b`; an empty field, as browsers send it, means the default."""
+    """Split a form field `a,b`; an empty field, as browsers send it, means the default."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()] or None
     return value
 
 
-class JobOptions(BaseModel):
-    """What a caller may choose about a job, however the picture comes."""
+class PictureOptions(BaseModel):
+    """Options of the pipelines for one picture. None = the default of the gateway's settings."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    processors: Annotated[list[str] | None, BeforeValidator(_split_names)] = Field(
+    processors: Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)] = Field(
         None, description="analysis processors to run; none given = all", max_length=32
     )
     include_hash_analysis: bool = Field(True, description="write analysis.json")
     include_protection: bool = Field(True, description="run the protection stages")
     enable_tineye: bool = Field(False, description="send the picture to TinEye's reverse search")
-
-    stages: Annotated[list[str] | None, BeforeValidator(_split_names)] = Field(
+    stages: Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)] = Field(
         None,
         description="protection stages, in this order, but for stegano-embed and c2pa, which run"
         " last; none given = the gateway's",
         max_length=32,
     )
-    strength: Literal["low", "medium", "high"] | None = Field(
+    strength: Strength | None = Field(
         None, description="how far pixels may change: 4, 8 or 16 of 255; none = the gateway's"
     )
     encoder: str | None = Field(
-        None, max_length=200, description="what the attacks look through; none = the gateway's"
-    )
-    preset: Literal["default", "published"] | None = Field(
         None,
-        description="numbers of the attacks: ours, or each paper's own, which take minutes;"
+        max_length=200,
+        description="model that the attacks differentiate through; none = the gateway's",
+    )
+    preset: Preset | None = Field(
+        None,
+        description="attack parameters: this gateway's, or each paper's own, which take minutes;"
         " none = the gateway's",
     )
     seed: int | None = Field(
         None,
         ge=0,
         le=2**31 - 1,
-        description="same seed, same picture: same layers of the attacks, while the watermark says"
-        " each job's own number unless there is a watermark_text; none = the gateway's",
+        description="the same seed and picture give the same attack layers; the watermark carries"
+        " each job's own number unless watermark_text is set; none = the gateway's",
     )
     nightshade_target: str | None = Field(
         None,
@@ -62,12 +64,19 @@ class JobOptions(BaseModel):
     watermark_text: str | None = Field(
         None, max_length=200, description="up to 10 bytes in the watermark; none = a job's number"
     )
-    watermark_method: Literal["tiled", "dwtDctSvd"] | None = Field(
+    watermark_method: WatermarkMethod | None = Field(
         None, description="how the watermark is hidden; none = tiled, which survives the web"
     )
-    priority: int = Field(0, ge=-100, le=100, description="jobs of a higher one run sooner")
+
+
+class JobOptions(PictureOptions):
+    """Options of a job, as a client sends them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int = Field(0, ge=-100, le=100, description="jobs with a higher priority run sooner")
     callback_url: str | None = Field(
-        None, max_length=2000, description="http or https URL that is told of the job's end"
+        None, max_length=2000, description="http or https URL that receives a webhook at the end"
     )
 
     @model_validator(mode="after")
@@ -81,7 +90,7 @@ class JobOptions(BaseModel):
 
 
 class JobByReference(JobOptions):
-    """A JSON request: the picture is named, by a URL or by a path on the gateway's machine."""
+    """A JSON request that names its picture: a URL, or a path on the gateway's machine."""
 
     image_url: str | None = Field(None, max_length=8192, description="http or https URL")
     local_path: str | None = Field(None, max_length=8192, description="path inside a local root")
@@ -93,22 +102,22 @@ class JobByReference(JobOptions):
         return self
 
     def options(self) -> JobOptions:
-        """Returns the part that does not name the picture."""
+        """Return the options without the source of the picture."""
         return JobOptions.model_validate(
             self.model_dump(exclude={"image_url", "local_path"}, exclude_unset=True)
         )
 
 
 class BatchByReference(JobOptions):
-    """A JSON request for a batch; an item's own options beat those beside `items`."""
+    """A JSON request for a batch; an item's own options override those beside `items`."""
 
     items: list[dict[str, Any]] = Field(
         min_length=1,
         max_length=MAX_BATCH,
-        description="what a job's request holds, each: image_url or local_path, and options",
+        description="one job request each: image_url or local_path, and options",
     )
 
     def each(self) -> list[dict[str, Any]]:
-        """Returns each item with the options that it does not name itself."""
+        """Return the items, each with the shared options it does not override."""
         shared = self.model_dump(exclude={"items"}, exclude_unset=True)
         return [{**shared, **item} for item in self.items]

@@ -27,6 +27,7 @@ from artscraper_gateway.jobs.idempotency import IdempotencyClaim, claim
 from artscraper_gateway.jobs.listing import ShownJob
 from artscraper_gateway.jobs.models import Job, NewJob
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_runner import needs_network
 
 APPLICATION = "artscraper-gateway"
@@ -50,16 +51,11 @@ _COUNT_QUEUED = sa.select(
 ).where(jobs.c.status == "queued")
 
 
-def is_heavy(request: dict[str, Any]) -> bool:
-    """Whether a job of this request decodes its picture."""
-    return bool(request["include_protection"] or request["include_hash_analysis"])
-
-
-def queue_for(request: dict[str, Any], *, gpu_queue: bool) -> str:
+def queue_for(request: JobRequest, *, gpu_queue: bool) -> str:
     """Returns the queue of a job; `gpu_queue` says whether there is one for encoders' jobs."""
-    if gpu_queue and needs_network(request["stages"]):
+    if gpu_queue and needs_network(request.stages):
         return GPU
-    return HEAVY if is_heavy(request) else LIGHT
+    return HEAVY if request.needs_pipeline else LIGHT
 
 
 @dataclass(frozen=True)

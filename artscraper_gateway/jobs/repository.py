@@ -43,29 +43,29 @@ class JobStore:
     def add(self, connection: sa.Connection, new: NewJob) -> Job:
         """Adds a queued job inside the caller's transaction and returns it."""
         now = time.time()
-        values: dict[str, Any] = {
+        row: dict[str, Any] = {
             **vars(new),
             "status": "queued",
             "submitted_at": now,
             "updated_at": now,
             "stage_attempts": 0,
-            "watermark": new.request["protection"]["watermark_payload"],
+            "watermark": new.request.watermark_payload,
         }
-        connection.execute(ADD, values)
-        return Job(**values)
+        connection.execute(ADD, {**row, "request": new.request.model_dump(mode="json")})
+        return Job(**row)
 
     def find(self, job_id: str) -> Job | None:
         """Returns the job, or None when there is none or it is being deleted."""
         with reading(self.engine) as connection:
             row = connection.execute(FIND, {"job_id": job_id}).one_or_none()
-        return None if row is None else Job(**row._mapping)
+        return None if row is None else Job.from_row(row._mapping)
 
     def marked_with(self, number: str) -> Job | None:
         """Returns the job whose picture carries the watermark `number`, 16 hex digits."""
         query = sa.select(jobs).where(jobs.c.watermark == number, jobs.c.status != DELETING)
         with reading(self.engine) as connection:
             row = connection.execute(query).first()
-        return None if row is None else Job(**row._mapping)
+        return None if row is None else Job.from_row(row._mapping)
 
     def hold(self, job_id: str, *, worker: str) -> bool:
         """Gives the job to `worker`; False when it has ended, is being deleted or is another's.
@@ -127,7 +127,7 @@ class JobStore:
                 if not ids:
                     return []
                 rows = connection.execute(TAKE, {**values, "ids": ids, "now": time.time()})
-                taken = [Job(**row._mapping) for row in rows]
+                taken = [Job.from_row(row._mapping) for row in rows]
                 append_events(connection, [_begun(job, stage) for job in taken])
                 return taken
         except sa.exc.IntegrityError as error:

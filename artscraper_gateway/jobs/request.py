@@ -1,14 +1,21 @@
-"""What a caller chose, completed by the settings and checked before anything is accepted."""
+"""The request of a job: a client's options, completed from the settings and validated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, Field, model_validator
+
 from artscraper_gateway.errors import InvalidRequest
-from artscraper_gateway.jobs.options import JobOptions
+from artscraper_gateway.jobs.options import (
+    JobOptions,
+    PictureOptions,
+    Preset,
+    Strength,
+    WatermarkMethod,
+)
 from artscraper_gateway.net.address_guard import AddressRules
 from artscraper_gateway.net.pinned_transport import parse_target
 from artscraper_gateway.settings.model import GatewayConfig
@@ -20,74 +27,109 @@ from artscraper_runner import (
     encoder_names,
 )
 
-_PROTECTION_FIELDS = (
-    "strength",
-    "encoder",
-    "preset",
-    "seed",
-    "nightshade_target",
-    "watermark_text",
-    "watermark_method",
-)
-# Where the caller names none.
-_OF_THE_SETTINGS = ("strength", "encoder", "preset", "seed", "nightshade_target")
-_OF_THE_JOB = {"priority", "callback_url"}  # kept in the job's row, not with what it runs on
+# Options whose defaults are settings of the same name.
+_DEFAULTS_IN_SETTINGS = ("strength", "encoder", "preset", "seed", "nightshade_target")
+
+
+class JobRequest(PictureOptions):
+    """What one job does: every option resolved. Stored with the job's row, read by the worker."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    stages: tuple[str, ...] = ()
+    strength: Strength = "medium"
+    encoder: str = "bundled"
+    preset: Preset = "default"
+    seed: int = 0
+    nightshade_target: str = "forest"
+    watermark_method: WatermarkMethod = "tiled"
+    stages_explicit: bool = False  # named by the caller: a stage that is not installed fails
+    watermark_payload: str | None = None  # 16 hex digits, drawn once so that retries repeat it
+    target_files: dict[str, str] = Field(default_factory=dict)  # file names by option
+    origin: dict[str, str] = Field(default_factory=dict)  # request id and trace context
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade_stored(cls, stored: Any) -> Any:
+        """Read what releases before 0.2 stored: nested protection options, and `insists`."""
+        if not isinstance(stored, dict) or not ("protection" in stored or "insists" in stored):
+            return stored
+        values = {**stored, **stored.get("protection", {})}
+        values["stages_explicit"] = stored.get("insists", False)
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def needs_pipeline(self) -> bool:
+        """Whether the job analyses or protects its picture rather than only storing it."""
+        return self.include_protection or self.include_hash_analysis
+
+    def protection_options(
+        self, config: GatewayConfig, *, targets: Mapping[str, Path] | None = None
+    ) -> ProtectionOptions:
+        """Return the runner's options; `targets` are the caller's own pictures, by option."""
+        files = dict(targets or {})
+        return ProtectionOptions(
+            watermark_text=self.watermark_text,
+            watermark_method=self.watermark_method,
+            watermark_payload=self.watermark_payload,
+            strength=self.strength,
+            encoder=self.encoder,
+            preset=self.preset,
+            seed=self.seed,
+            nightshade_target=files.get("nightshade_target", self.nightshade_target),
+            fawkes_target=files.get("fawkes_target"),
+            models_dir=config.models_dir,
+            allow_downloads=config.allow_downloads,
+            mist_model=config.mist_model,
+        )
+
+    def to_options(self, *, priority: int, callback_url: str | None) -> JobOptions:
+        """Return options that ask for the same job again, with a watermark number of its own."""
+        values = self.model_dump(include=set(PictureOptions.model_fields))
+        if not (self.stages and self.stages_explicit):
+            values["stages"] = None
+        return JobOptions(**values, priority=priority, callback_url=callback_url)
 
 
 def address_rules(config: GatewayConfig) -> AddressRules:
-    """Returns where the gateway may connect to when a caller chooses the URL."""
+    """Return where the gateway may connect to when a caller chooses the URL."""
     return AddressRules(config.allow_private_addresses, config.allowed_hosts)
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Turns requests into what the job's row keeps, and that into what the runner takes."""
+def resolve_request(options: JobOptions, config: GatewayConfig) -> JobRequest:
+    """Complete a client's options from the settings.
 
-    config: GatewayConfig
+    Raises:
+        InvalidRequest: a stage, encoder, concept or text that cannot be used; lists the valid.
+        ForbiddenAddress: `callback_url` is no URL, or one that may not be called.
+    """
+    if options.callback_url is not None:
+        parse_target(options.callback_url, address_rules(config))
+    _check_encoder(options.encoder, config)
+    defaults = {name: getattr(config, name) for name in _DEFAULTS_IN_SETTINGS}
+    chosen = {name: value for name, value in options if value is not None}
+    named = config.stages or None if options.stages is None else options.stages
+    try:
+        stages = chosen_stages(named)
+        chosen["stages"] = stages if options.include_protection else ()
+        request = JobRequest.model_validate({**defaults, **chosen})
+        protection = request.protection_options(config)
+        check_options(protection)
+    except InvalidOption as error:
+        raise InvalidRequest(str(error)) from error
+    return request.model_copy(
+        update={
+            "stages_explicit": options.stages is not None,
+            "watermark_payload": protection.with_payload().watermark_payload,
+        }
+    )
 
-    def request(self, options: JobOptions) -> dict[str, Any]:
-        """Returns the request with every default filled in, as JSON.
 
-        Raises:
-            InvalidRequest: a stage, encoder, concept or text that cannot be used; lists the valid.
-            ForbiddenAddress: the callback is no URL, or one that may not be called.
-        """
-        if options.callback_url is not None:
-            parse_target(options.callback_url, address_rules(self.config))
-        request = options.model_dump(exclude=_OF_THE_JOB)
-        asked = {name: request.pop(name) for name in _PROTECTION_FIELDS}
-        given = {name: value for name, value in asked.items() if value is not None}
-        defaults = {name: getattr(self.config, name) for name in _OF_THE_SETTINGS}
-        request["protection"] = {**defaults, **given}
-        try:
-            self._check_encoder(request["protection"]["encoder"])
-            check_options(self.protection(request))
-            named = self.config.stages or None if options.stages is None else options.stages
-            stages = chosen_stages(None if named is None else tuple(named))
-        except InvalidOption as error:
-            raise InvalidRequest(str(error)) from error
-        request["stages"] = list(stages) if options.include_protection else []
-        request["insists"] = options.stages is not None
-        # Drawn here, so that a job that is taken up again after a crash writes the same number.
-        chosen = self.protection(request).with_payload()
-        request["protection"]["watermark_payload"] = chosen.watermark_payload
-        return request
-
-    def protection(
-        self, request: dict[str, Any], *, targets: Mapping[str, Path] | None = None
-    ) -> ProtectionOptions:
-        """Returns the runner's options; `targets` are the caller's own pictures, by field."""
-        options = {**request["protection"], **(targets or {})}
-        return ProtectionOptions(
-            **options,
-            models_dir=self.config.models_dir,
-            allow_downloads=self.config.allow_downloads,
-            mist_model=self.config.mist_model,
-        )
-
-    def _check_encoder(self, name: str) -> None:
-        """A caller may not make the gateway open a path or load a hub's repository by its name."""
-        members = name.removeprefix("ensemble:").split("+")
-        if name != self.config.encoder and not set(members) <= set(encoder_names()):
-            valid = ", ".join((*encoder_names(), "ensemble:<name>+<name>"))
-            raise InvalidRequest(f"unknown encoder {name[:80]!r}; valid: {valid}")
+def _check_encoder(name: str | None, config: GatewayConfig) -> None:
+    """Refuse names by which a caller could make the gateway open a path or a hub repository."""
+    if name in (None, config.encoder):
+        return
+    members = set(name.removeprefix("ensemble:").split("+"))
+    if not members <= set(encoder_names()):
+        valid = ", ".join((*encoder_names(), "ensemble:<name>+<name>"))
+        raise InvalidRequest(f"unknown encoder {name[:80]!r}; valid: {valid}")

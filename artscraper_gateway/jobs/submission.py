@@ -29,7 +29,7 @@ from artscraper_gateway.jobs.listing import JobListing, ShownJob
 from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.options import JobOptions
 from artscraper_gateway.jobs.queue import JobQueue, Terms, queue_for
-from artscraper_gateway.jobs.request import Choices
+from artscraper_gateway.jobs.request import JobRequest, resolve_request
 from artscraper_gateway.observability.logging import about, current_request_id
 from artscraper_gateway.observability.metrics import JOBS_ACCEPTED, Recorder
 from artscraper_gateway.observability.tracing import Tracing
@@ -79,7 +79,6 @@ class Submission:
 
     config: GatewayConfig
     queue: JobQueue
-    choices: Choices
     storage: Storage
     listing: JobListing
     recorder: Recorder
@@ -93,7 +92,7 @@ class Submission:
             GatewayError: the request or the picture was refused, or could not be stored; nothing
                 was accepted.
         """
-        request = self.choices.request(offer.options)
+        request = resolve_request(offer.options, self.config)
         answer = await self.find_answer("job", [offer], terms, key)
         if answer is not None:
             return await run_sync(self._again, answer)
@@ -124,7 +123,7 @@ class Submission:
             receive = cast(Callable[[Path], Awaitable[object]], offer.receive)
             await receive(JobFolders.of(job_id, self.config).input / _INCOMING)
 
-    def stage(self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms) -> NewJob:
+    def stage(self, offer: Offer, request: JobRequest, job_id: str, terms: Terms) -> NewJob:
         """Checks what was fetched, or receives it first, and returns the job to be added. Blocks.
 
         Raises:
@@ -138,10 +137,9 @@ class Submission:
         for name, receive_target in offer.targets.items():
             receive_target(folder / _INCOMING)
             files[name] = self._name_by_content(folder, name.replace("_", "-"), field=name)
-        if files:
-            request["target_files"] = files
-        # With what the worker's log lines and spans are tied to this request.
-        request["origin"] = {"request_id": current_request_id(), **self.tracing.carrier()}
+        # The origin links the worker's log lines and spans to this HTTP request.
+        origin = {"request_id": current_request_id(), **self.tracing.carrier()}
+        request = request.model_copy(update={"target_files": files, "origin": origin})
         return NewJob(
             id=job_id,
             source=source,
@@ -226,7 +224,7 @@ class Submission:
             raise BrokenPicture(f"{about_it}{error}") from error
 
     def _enqueue(
-        self, offer: Offer, request: dict[str, Any], job_id: str, terms: Terms, key: str | None
+        self, offer: Offer, request: JobRequest, job_id: str, terms: Terms, key: str | None
     ) -> ShownJob:
         new = self.stage(offer, request, job_id, terms)
         asked = None if key is None else claim_of("job", [offer], terms, key)

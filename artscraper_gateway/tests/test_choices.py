@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_gateway.jobs.options import JobOptions
-from artscraper_gateway.jobs.request import Choices
-from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 from artscraper_runner import stage_names
 
@@ -47,27 +44,6 @@ def test_the_published_numbers_can_be_chosen(client: httpx.Client, picture: Pict
     layers = protect(client, picture(32, 32), preset="published", stages="mist")
     assert layers[1]["metrics"]["preset"] == "published"
     assert layers[1]["metrics"]["iterations"] == 100
-
-
-def test_a_preset_that_nobody_names_is_the_settings() -> None:
-    choices = Choices(GatewayConfig(preset="published"))
-    assert choices.request(JobOptions())["protection"]["preset"] == "published"
-    named = choices.request(JobOptions(preset="default"))
-    assert named["protection"]["preset"] == "default"
-
-
-def test_stages_seed_and_target_that_nobody_names_are_the_settings() -> None:
-    settings = {"stages": ("c2pa", "mist"), "seed": 7, "nightshade_target": "city"}
-    choices = Choices(GatewayConfig(**settings))
-    request = choices.request(JobOptions())
-    assert request["stages"] == ["mist", "c2pa"] and request["insists"] is False
-    assert request["protection"]["seed"] == 7
-    assert request["protection"]["nightshade_target"] == "city"
-    named = JobOptions(stages=["photoguard"], seed=0, nightshade_target="forest")
-    request = choices.request(named)
-    assert request["stages"] == ["photoguard"] and request["insists"] is True
-    assert request["protection"]["seed"] == 0
-    assert request["protection"]["nightshade_target"] == "forest"
 
 
 def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Picture) -> None:
@@ -133,15 +109,6 @@ def test_a_target_is_one_value_and_none_where_browsers_send_an_empty_field(
         answer = client.post("/v1/jobs", files=files, data={**data, **more})
         assert answer.status_code == 422, answer.text
         assert answer.json()["detail"] == f"{field}: expected one picture, found 2 values"
-
-
-@pytest.mark.parametrize(("stages", "insists"), [(None, False), (["fawkes"], True)])
-def test_only_a_caller_who_names_the_stages_insists_on_them(
-    stages: list[str] | None, insists: bool
-) -> None:
-    request = Choices(GatewayConfig()).request(JobOptions(stages=stages))
-    assert request["insists"] is insists
-    assert "fawkes" in request["stages"]
 
 
 def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Picture) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from artscraper_gateway.jobs.queue import GPU, HEAVY, LIGHT, queue_for
+from artscraper_gateway.jobs.request import JobRequest
 
 
-def request(*stages: str) -> dict[str, object]:
-    return {
-        "stages": list(stages),
-        "include_protection": bool(stages),
-        "include_hash_analysis": False,
-    }
+def request(*stages: str) -> JobRequest:
+    return JobRequest(stages=stages, include_protection=bool(stages), include_hash_analysis=False)
 
 
 @pytest.mark.parametrize("stage", ["fawkes", "photoguard", "mist", "nightshade"])

@@ -13,6 +13,7 @@ from PIL import Image
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.models import Job, NewJob, Outcome
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.observability.metrics import Recorder
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
@@ -24,7 +25,7 @@ from artscraper_gateway.worker.telemetry import JobObserver
 from artscraper_runner import StageFailed
 
 JOB_ID = "a" * 32
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest(include_hash_analysis=False, include_protection=False)
 
 
 @pytest.fixture
@@ -107,8 +108,6 @@ def test_pictures_of_a_light_job_are_written_soon(
     source = JobFolders.of(JOB_ID, runner.config).input / "image.png"
     source.parent.mkdir(parents=True)
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(source)
-    job.request.update(processors=None, stages=[], include_hash_analysis=False)
-    job.request["protection"] = {}
     outcome = runner.file_away(job)
     assert outcome is not None and outcome.error is None
     layer = runner.storage.output(JOB_ID) / "layers" / "00-original" / "image.png"

@@ -14,6 +14,7 @@ from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.leases import Heartbeats
 from artscraper_gateway.jobs.models import Job, NewJob
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.worker.steps import JobSteps
@@ -22,7 +23,7 @@ from artscraper_runner.attacks.pgd import optimise
 from artscraper_runner.attacks.presets import StepRule
 
 JOB_ID = "a" * 32
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest()
 RULE = StepRule(iterations=500, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0)
 PICTURE = torch.full((1, 3, 2, 2), 0.5)
 CANCELLED_AT = 100  # the iteration in which it happens

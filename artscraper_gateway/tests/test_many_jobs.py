@@ -17,13 +17,14 @@ from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.models import NewJob, Outcome
 from artscraper_gateway.jobs.queue import JobQueue, Terms
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
 FINISHED = 3000
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest()
 GROWTH_BYTES = 8 << 20
 
 

@@ -25,9 +25,9 @@ from artscraper_gateway.errors import (
     TooLarge,
     UnsupportedPicture,
 )
+from artscraper_gateway.jobs import submission
 from artscraper_gateway.jobs.batches import Batches
 from artscraper_gateway.jobs.queue import JobQueue
-from artscraper_gateway.jobs.request import Choices
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.storage.local import SharedFolder
 from artscraper_gateway.tests.openapi_world import (
@@ -142,9 +142,8 @@ def _refuse_again(world: World, path: str, code: str, patch: Any) -> httpx.Respo
         raise kind("not any more")
 
     choice = code in ("invalid-request", "forbidden-address")
-    patch.setattr(
-        Choices if choice else Submission, "request" if choice else "check_header", refuse
-    )
+    target = (submission, "resolve_request") if choice else (Submission, "check_header")
+    patch.setattr(*target, refuse)
     return world.call("post", filled(path, job=world.failed))
 
 

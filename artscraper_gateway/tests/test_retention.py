@@ -18,6 +18,7 @@ from artscraper_gateway.jobs.deletion import Deletion
 from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.queue import APPLICATION, JobQueue, NewBatch, Terms
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.jobs.retention import SCHEDULE, Retention
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.local import SharedFolder
@@ -27,7 +28,7 @@ from artscraper_gateway.tests.test_contract import LIGHT, submit
 
 Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest()
 
 
 class House:

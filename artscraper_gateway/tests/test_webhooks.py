@@ -19,6 +19,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.net.address_guard import AddressRules
 from artscraper_gateway.observability.metrics import Recorder
 from artscraper_gateway.settings.model import GatewayConfig
@@ -32,7 +33,7 @@ from artscraper_gateway.webhooks.sender import _AT_ONCE_EACH, RETRY_AFTER_S, Del
 Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]
 DOCUMENTED_S = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest()
 
 
 class Desk:

@@ -19,7 +19,6 @@ from artscraper_gateway.db.retry import patiently
 from artscraper_gateway.jobs.leases import WorkerGivenUp
 from artscraper_gateway.jobs.models import Job
 from artscraper_gateway.jobs.repository import JobStore
-from artscraper_gateway.jobs.request import Choices
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
 from artscraper_runner import (
@@ -58,13 +57,13 @@ class JobSteps:
     def take_all(self) -> None:
         """Runs analysis and protection as the job asks for them, one durable step after another."""
         request, run = self.job.request, self._picture_run()
-        self._total = 2 + request["include_hash_analysis"] + len(request["stages"])
+        self._total = 2 + request.include_hash_analysis + len(request.stages)
         layers = [self._take(ORIGINAL, partial(_keep_original, run))]
         analysis = None
-        if request["include_hash_analysis"]:
+        if request.include_hash_analysis:
             options = self._analysis_options()
             analysis = self._take("analysis", partial(run.analyse, options))
-        for index, name in enumerate(request["stages"], start=1):
+        for index, name in enumerate(request.stages, start=1):
             layers.append(self._take(name, partial(run.protect, name, index)))
         self._take("summary", partial(_write_summary, run, layers, analysis))
 
@@ -76,32 +75,30 @@ class JobSteps:
         _write_summary(run, [_keep_original(run)], None)
 
     def _analysis_options(self) -> AnalysisOptions:
-        config, processors = self.config, self.job.request["processors"]
+        config, request = self.config, self.job.request
         key = config.tineye_api_key
         return AnalysisOptions(
-            processors=None if processors is None else tuple(processors),
-            enable_tineye=self.job.request["enable_tineye"],
+            processors=request.processors,
+            enable_tineye=request.enable_tineye,
             tineye_api_key=key.get_secret_value() if key else None,
             tineye_url=config.tineye_url,
         )
 
     def _picture_run(self) -> PictureRun:
-        config, storage = self.config, self.storage
+        config, storage, request = self.config, self.storage, self.job.request
         folder = storage.fetch_input(self.job.id)
-        targets = {
-            name: folder / file for name, file in self.job.request.get("target_files", {}).items()
-        }
+        targets = {name: folder / file for name, file in request.target_files.items()}
         return PictureRun(
             source=folder / self.job.source,
             shown_source=storage.shown_input(self.job.id, self.job.source),
             workspace=storage.workspace(self.job.id, self.worker),
             limits=config.picture_limits,
-            options=Choices(config).protection(self.job.request, targets=targets),
+            options=request.protection_options(config, targets=targets),
             controls=Controls(self._on_progress, self._should_stop),
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
-            insists=self.job.request.get("insists", False),
+            insists=request.stages_explicit,
         )
 
     def _take(self, stage: str, work: Callable[[], Record]) -> Record:

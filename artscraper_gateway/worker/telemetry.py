@@ -19,7 +19,7 @@ from artscraper_gateway.observability.metrics import (
     STAGE_SECONDS,
     Recorder,
 )
-from artscraper_gateway.observability.tracing import Carrier, Tracing
+from artscraper_gateway.observability.tracing import Tracing
 from artscraper_runner import Cancelled, watch_timings
 
 _log = logging.getLogger(__name__)
@@ -34,14 +34,14 @@ class JobObserver:
 
     def named(self, job: Job) -> AbstractContextManager[None]:
         """Names the job, and the request that it came with, in each line of the block."""
-        return about(job_id=job.id, request_id=_origin(job).get("request_id", ""))
+        return about(job_id=job.id, request_id=job.request.origin.get("request_id", ""))
 
     @contextmanager
     def run(self, job: Job) -> Iterator[None]:
         """Makes a span of the job, below that of its request, and counts what takes time in it."""
         with (
             watch_timings(self._note),
-            self.tracing.span("job", kind="consumer", parent=_origin(job), job__id=job.id),
+            self.tracing.span("job", kind="consumer", parent=job.request.origin, job__id=job.id),
         ):
             yield
 
@@ -76,9 +76,3 @@ class JobObserver:
     def _note(self, part: str, name: str, taken_s: float) -> None:
         figure = PROCESSOR_SECONDS if part == "processor" else ENCODER_LOAD_SECONDS
         self.recorder.observe(figure, taken_s, name)
-
-
-def _origin(job: Job) -> Carrier:
-    """The request's id and trace context; nothing for jobs of releases before."""
-    origin: Carrier = job.request.get("origin", {})
-    return origin

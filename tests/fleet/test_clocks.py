@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from artscraper_gateway.jobs.events import events_after
 from artscraper_gateway.jobs.models import Job, NewJob, Outcome
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.test_control import rows
@@ -53,9 +54,8 @@ def test_a_job_ends_once_and_in_order_when_the_clock_is_stepped_in_mid_run(
 
 
 def added(store: JobStore, callback_url: str | None = None) -> None:
-    request = {"protection": {"watermark_payload": None}}
     with store.engine.begin() as connection:
-        new = NewJob(JOB_ID, "image.png", request, "heavy", callback_url=callback_url)
+        new = NewJob(JOB_ID, "image.png", JobRequest(), "heavy", callback_url=callback_url)
         store.add(connection, new)
 
 

@@ -12,10 +12,11 @@ from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.leases import Heartbeats, WorkerGivenUp
 from artscraper_gateway.jobs.models import NewJob, Outcome
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 from tests.fleet.fleet import given_up, registered
 
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from artscraper_gateway.db.migrations import DatabaseRefused
 from artscraper_gateway.jobs.leases import WorkerGivenUp
 from artscraper_gateway.jobs.models import NewJob, Outcome
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.tests.gateway_process import REPOSITORY
@@ -252,7 +253,7 @@ def test_a_worker_that_was_given_up_records_no_cancellation(
 
 
 def held_job(engine: sa.Engine) -> str:
-    job_id, request = "ab" * 16, {"protection": {"watermark_payload": None}}
+    job_id = "ab" * 16
     with engine.begin() as connection:
-        JobStore(engine).add(connection, NewJob(job_id, "image.png", request, "heavy"))
+        JobStore(engine).add(connection, NewJob(job_id, "image.png", JobRequest(), "heavy"))
     return job_id

@@ -15,9 +15,10 @@ from artscraper_gateway.errors import QueueFull
 from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.queue import JobQueue, Terms
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 
-REQUEST = {"protection": {"watermark_payload": None}}
+REQUEST = JobRequest()
 MAY_WAIT, AT_ONCE = 5, 16
 
 

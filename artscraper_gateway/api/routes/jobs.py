@@ -94,7 +94,7 @@ def get_result(job_id: str, used: Reader) -> JobResult:
         job_id=job.id,
         summary=used.summary(job),
         analysis=read_json(used.results(job) / "analysis.json")
-        if job.request["include_hash_analysis"]
+        if job.request.include_hash_analysis
         else None,
         output_dir=used.storage.shown_output(job.id),
     )

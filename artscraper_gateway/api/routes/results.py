@@ -68,7 +68,7 @@ async def get_layer(
     """
     job, layer = await run_sync(_find_layer, used, job_id, stage)
     headers = {}
-    if "c2pa" in job.request["stages"]:  # the caller asked for a do-not-train statement
+    if "c2pa" in job.request.stages:  # the caller asked for a do-not-train statement
         headers["tdm-reservation"] = "1"
     media_type = _MEDIA_TYPES[layer.suffix]
     if size is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
@@ -25,12 +24,10 @@ from artscraper_gateway.errors import (
     UnsupportedPicture,
 )
 from artscraper_gateway.jobs.models import Job
-from artscraper_gateway.jobs.options import JobOptions
 from artscraper_gateway.jobs.submission import Offer, ThreadReceiver
 from artscraper_gateway.storage.base import Storage
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-_DRAWN = {"watermark_payload"}  # made anew for each job
 # Settings may have changed since the job was accepted.
 _CHANGED = (InvalidRequest, ForbiddenAddress, TooLarge, UnsupportedPicture, BrokenPicture)
 _REFUSALS = (NotFound, NotReady, *_CHANGED, QueueFull, StorageFailed)
@@ -47,23 +44,13 @@ async def retry_job(job_id: str, request: Request, response: Response, used: Sub
     if not job.is_finished:
         raise NotReady("The job has not ended; cancel it first, or wait.")
     targets = {
-        name: _copy_of(used.storage, job, file)
-        for name, file in job.request.get("target_files", {}).items()
+        name: _copy_of(used.storage, job, file) for name, file in job.request.target_files.items()
     }
-    offer = Offer(_copy_of(used.storage, job, job.source), _options(job), targets)
+    options = job.request.to_options(priority=job.priority, callback_url=job.callback_url)
+    offer = Offer(_copy_of(used.storage, job, job.source), options, targets)
     accepted = await used.submission.accept(offer, used.terms)
     response.headers["Location"] = request.url_for("get_job", job_id=accepted.job.id).path
     return used.shown(accepted)
-
-
-def _options(job: Job) -> JobOptions:
-    """Returns what the caller chose; where they chose nothing, what it meant then."""
-    asked: dict[str, Any] = {**job.request, **job.request["protection"]}
-    if not asked["stages"] or not asked.get("insists"):  # no protection, or nobody named stages
-        asked["stages"] = None
-    names = JobOptions.model_fields.keys() - _DRAWN
-    chosen = {name: asked[name] for name in names if name in asked}
-    return JobOptions(**chosen, priority=job.priority, callback_url=job.callback_url)
 
 
 def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
