@@ -1,4 +1,4 @@
-"""Everything the runner raises on purpose: one tree under `RunnerError`.
+"""Errors of the runner: one tree under `RunnerError`.
 
     RunnerError
       PictureError          the picture itself is the reason
@@ -6,8 +6,8 @@
         BrokenPicture       an accepted format, damaged
         PictureTooLarge     more pixels, frames or side than the limits allow
         PictureTooSmall     fewer pixels than a method needs
-        UnusableTarget      not the picture: the one that a stage is to move towards
-        UnsupportedPixels   an array that is no picture in the expected layout
+        UnusableTarget      the target picture of a stage cannot be opened
+        UnsupportedPixels   an array without the expected shape or dtype
       InvalidOption         an option has a value that cannot work
         UnknownName         no stage, processor or encoder of that name
         PayloadSizeError    a watermark payload is empty or too long for the picture
@@ -17,10 +17,10 @@
       MissingModel          a file of weights is in none of the folders where it may be
       OutOfMemory           the device has too little memory, also for smaller work
       SigningFailed         a picture file could not be signed
-      StageFailed           a stage broke; names the stage
+      StageFailed           a stage failed; names the stage
       Cancelled             the caller asked to stop
 
-Messages say what was expected, what came and what is valid; the facts are attributes too.
+Messages give the expected, the found and the valid values, which are attributes as well.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class RunnerError(Exception):
 
     @property
     def public(self) -> str:
-        """The message for whoever sent the picture: without paths of this machine."""
+        """The message for the sender of the picture: without paths of this machine."""
         return str(self)
 
     @property
     def full(self) -> str:
-        """The message for whoever sits at this machine: with its paths."""
+        """The message for the operator of this machine: with its paths."""
         return str(self)
 
 
 class PictureError(RunnerError):
-    """The picture cannot be worked on."""
+    """The picture itself is the cause of the failure."""
 
 
 class UnsupportedPicture(PictureError):
@@ -66,12 +66,12 @@ class PictureTooLarge(PictureError):
 
 
 class PictureTooSmall(PictureError):
-    """A picture has too few pixels, or too short a side, for what was asked of it."""
+    """A picture has too few pixels, or too short a side, for a method."""
 
     def __init__(self, *, height: int, width: int, min_pixels: int) -> None:
         super().__init__(
             f"expected a picture of at least {min_pixels} pixels;"
-            f" got {width} x {height} = {height * width}"
+            f" found {width} x {height} = {height * width}"
         )
         self.height = height
         self.width = width
@@ -79,7 +79,7 @@ class PictureTooSmall(PictureError):
 
 
 class UnusableTarget(PictureError):
-    """A picture that a stage is to move towards cannot be opened; names its option."""
+    """The target picture of a stage cannot be opened; names its option."""
 
     def __init__(self, option: str, error: PictureError) -> None:
         super().__init__(f"{option}: {error.public}")
@@ -87,10 +87,10 @@ class UnusableTarget(PictureError):
 
 
 class UnsupportedPixels(PictureError):
-    """An array is not a picture in the layout that was asked for."""
+    """An array has another shape or dtype than a picture."""
 
     def __init__(self, *, shape: tuple[int, ...], dtype: str, expected: str) -> None:
-        super().__init__(f"expected {expected}; got shape {shape} of {dtype}")
+        super().__init__(f"expected {expected}; found shape {shape} of {dtype}")
         self.shape = shape
         self.dtype = dtype
         self.expected = expected
@@ -101,7 +101,7 @@ class InvalidOption(RunnerError):
 
 
 class UnknownName(InvalidOption):
-    """A name that is not in a registry; the message lists the ones that are."""
+    """A name is not in its registry; the message lists the valid names."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         self.kind = kind
@@ -115,7 +115,7 @@ class PayloadSizeError(InvalidOption):
 
     def __init__(self, *, payload_bytes: int, max_bytes: int) -> None:
         super().__init__(
-            f"expected a payload of 1 to {max_bytes} bytes for this picture; got {payload_bytes}"
+            f"expected a payload of 1 to {max_bytes} bytes for this picture; found {payload_bytes}"
         )
         self.payload_bytes = payload_bytes
         self.max_bytes = max_bytes
@@ -139,7 +139,7 @@ class MissingDependency(RunnerError):
 
 
 class ServiceFailed(RunnerError):
-    """A service on the network did not help. `reason` is readable and holds no secret."""
+    """A call to a service on the network failed. `reason` holds no secret."""
 
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(f"{service}: {reason}")
@@ -148,40 +148,40 @@ class ServiceFailed(RunnerError):
 
 
 class MissingModel(RunnerError):
-    """A file of weights is in none of the folders where it may be.
+    """A weights file is missing from every folder that was searched.
 
-    `setting` names those folders, None = nobody chooses them; `remedy` holds no path of this
-    machine.
+    `setting` is the setting that names those folders, None when they are fixed; `remedy` holds no
+    path of this machine.
     """
 
     def __init__(
         self, expected: str, *, searched: Sequence[Path], setting: str | None, remedy: str
     ) -> None:
-        where = ", ".join(str(folder) for folder in searched) or "no folder: none was given"
+        where = ", ".join(str(folder) for folder in searched) or "no folder, since none is set"
         super().__init__(f"expected {expected}, searched {where}: {remedy}")
         self.expected, self.searched = expected, tuple(searched)
         self.setting, self.remedy = setting, remedy
 
     @property
     def public(self) -> str:
-        """Names the setting instead of its folders."""
+        """The message with the setting instead of its folders."""
         where = f"in the folder of the setting {self.setting}" if self.setting else "as installed"
         return f"expected {self.expected} {where}: {self.remedy}"
 
 
 class NoNumbers(RunnerError):
-    """An encoder answers what is no number, or infinite."""
+    """An encoder returned NaN or infinity."""
 
     def __init__(self, encoder: str) -> None:
         super().__init__(
-            f"the encoder {encoder} answers what is no number; its weights are damaged, or do not"
-            " fit into the precision of this device"
+            f"the encoder {encoder} returned NaN or infinity; its weights are damaged, or"
+            " overflow the precision of this device"
         )
         self.encoder = encoder
 
 
 class OutOfMemory(RunnerError):
-    """The device has too little memory; less was tried once."""
+    """The device ran out of memory, also at a smaller working size."""
 
     def __init__(self, encoder: str, width: int, height: int) -> None:
         super().__init__(
@@ -193,7 +193,7 @@ class OutOfMemory(RunnerError):
 
 
 class StageFailed(RunnerError):
-    """A stage broke. `stage` names it, `reason` is readable by the person who sent the picture."""
+    """A stage failed. `stage` is its name, `reason` a message for the sender of the picture."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(f"stage {stage} failed: {reason}")
@@ -202,7 +202,7 @@ class StageFailed(RunnerError):
 
     @property
     def full(self) -> str:
-        """Says all that the error behind this one says, where it is the runner's."""
+        """The full message of the cause if that is an error of the runner."""
         cause = self.__cause__
         return (
             f"stage {self.stage} failed: {cause}" if isinstance(cause, RunnerError) else str(self)
@@ -210,4 +210,4 @@ class StageFailed(RunnerError):
 
 
 class Cancelled(RunnerError):
-    """Raised by a stage when `should_stop` answered true."""
+    """The caller asked the run to stop."""

@@ -1,4 +1,4 @@
-"""How long parts of a run take, told to whoever watches: each processor, each encoder's loading."""
+"""Timings of the parts of a run (each processor, loading an encoder), sent to a watcher."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watch_timings(watcher: Watcher) -> Iterator[None]:
-    """Tells `watcher` kind, name and seconds of each part that ends inside the block.
+    """Call `watcher(kind, name, seconds)` for each part that ends inside the block.
 
-    It is called in the thread of the run, and must be quick.
+    The watcher runs in the thread of the run and must be quick.
     """
     token = _watcher.set(watcher)
     try:
@@ -28,7 +28,7 @@ def watch_timings(watcher: Watcher) -> Iterator[None]:
 
 @contextmanager
 def timed(part: Part, name: str) -> Iterator[None]:
-    """Tells the watcher, if there is one, how long the block took, also when it raised."""
+    """Report the duration of the block to the watcher, also when the block raises."""
     watcher = _watcher.get()
     begun = time.perf_counter()
     try:

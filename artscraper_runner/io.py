@@ -13,7 +13,7 @@ from artscraper_runner.types import Json
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, renamed to it when the block ends without error."""
+    """Yield a temporary name beside `path`, renamed to it when the block ends without error."""
     temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
     try:
         yield temporary
@@ -23,7 +23,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Writes `value` as indented JSON in UTF-8, whole or not at all. NaN is refused: it is no JSON.
+    """Write `value` as indented JSON in UTF-8, whole or not at all. NaN is refused: it is no JSON.
 
     Odd bytes of a file name that is no UTF-8 are written as JSON's escapes of what Python makes of
     them.

@@ -92,7 +92,7 @@ class ProtectionOptions:
         return None
 
     def with_payload(self) -> ProtectionOptions:
-        """Returns options that say what the picture carries, drawing a number where none does."""
+        """Return options that say what the picture carries, drawing a number where none does."""
         if self.payload is not None:
             return self
         if self.watermark_method == "dwtDctSvd":

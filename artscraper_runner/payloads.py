@@ -1,7 +1,7 @@
-"""What a watermark says: a number of 64 bits, or a text of up to 10 bytes.
+"""Payloads of a watermark: a number of 64 bits, or a text of up to 10 bytes.
 
 A number is 8 bytes, written as 16 hex digits. A text is UTF-8 filled up with zero bytes to 10,
-so that the two are told apart by their length.
+so that the length tells them apart.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TEXT_BYTES = 10
 
 
 def payload_of_text(text: str) -> bytes:
-    """Returns the TEXT_BYTES bytes that carry `text`.
+    """Return the TEXT_BYTES bytes that carry `text`.
 
     Raises:
         InvalidOption: empty, over TEXT_BYTES of UTF-8, not encodable, or with a NUL in it.
@@ -32,7 +32,7 @@ def payload_of_text(text: str) -> bytes:
 
 
 def text_of_payload(payload: bytes) -> str | None:
-    """Returns the text that a payload carries; None for a number, nothing and what is no UTF-8."""
+    """Return the text that a payload carries; None for a number, nothing and what is no UTF-8."""
     if len(payload) != TEXT_BYTES:
         return None
     try:
@@ -42,7 +42,7 @@ def text_of_payload(payload: bytes) -> str | None:
 
 
 def payload_of_number(digits: str) -> bytes:
-    """Returns the NUMBER_BYTES bytes written as hex `digits`.
+    """Return the NUMBER_BYTES bytes written as hex `digits`.
 
     Raises:
         InvalidOption: not 16 hex digits.

@@ -32,7 +32,7 @@ class Controls:
     should_stop: Callable[[], bool] = lambda: False
 
     def checkpoint(self) -> None:
-        """Raises `Cancelled` when the caller wants the run to stop."""
+        """Raise `Cancelled` when the caller wants the run to stop."""
         if self.should_stop():
             raise Cancelled("the run was cancelled")
 
@@ -61,7 +61,7 @@ class ProcessorResult:
     error: str | None
 
     def to_json(self) -> Json:
-        """Returns the row as it stands in analysis.json."""
+        """Return the row as it stands in analysis.json."""
         return {"name": self.name, "ok": self.ok, "data": self.data, "error": self.error}
 
 

@@ -131,5 +131,5 @@ class Broken(nn.Module):
 def test_an_encoder_that_answers_no_numbers_is_named():
     request = LoadRequest(bfloat16=False)
     broken = Encoder(Broken(), name="broken", latent_channels=3, stride=1, request=request)
-    with pytest.raises(NoNumbers, match="the encoder broken answers what is no number"):
+    with pytest.raises(NoNumbers, match="the encoder broken returned NaN"):
         Observer(broken).latent(flat(0.5))

@@ -1,4 +1,4 @@
-"""Run processors over one decoded picture. One that fails is reported and stops nothing."""
+"""Run processors over one decoded picture; a failing one is reported and the rest still run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 def analyse_picture(
     path: Path, options: AnalysisOptions, *, limits: PictureLimits | None = None
 ) -> Json:
-    """Returns what analysis.json holds, for the picture at `path`.
+    """Return the content of analysis.json for the picture at `path`.
 
     Raises:
         UnknownName: a processor that is not in the registry.
@@ -33,25 +33,25 @@ def analyse_picture(
 
 
 def chosen_processors(options: AnalysisOptions) -> tuple[str, ...]:
-    """Returns the processors that `options` ask for, in the order of the registry.
+    """Return the processors that `options` ask for, in the order of the registry.
 
-    `enable_tineye` adds TinEye to whatever was named.
+    `enable_tineye` adds TinEye to the selection.
 
     Raises:
         UnknownName: a processor that is not in the registry.
     """
-    asked = default_processors() if options.processors is None else options.processors
-    for name in asked:
+    selected = default_processors() if options.processors is None else options.processors
+    for name in selected:
         if name not in processor_names():
             raise UnknownName("processor", name, processor_names())
-    wanted = {*asked, "tineye"} if options.enable_tineye else {*asked}
+    wanted = {*selected, "tineye"} if options.enable_tineye else {*selected}
     return tuple(name for name in processor_names() if name in wanted)
 
 
 def run_processors(
     path: Path, picture: Picture, options: AnalysisOptions, controls: Controls
 ) -> Json:
-    """Returns `{"image_path", "processors": [...]}` for a picture that is already decoded.
+    """Return `{"image_path", "processors": [...]}` for a picture that is already decoded.
 
     Raises:
         UnknownName: a processor that is not in the registry.
@@ -76,7 +76,7 @@ def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> Pr
         return ProcessorResult(name, ok=True, data=data, error=None)
     except RunnerError as error:
         return ProcessorResult(name, ok=False, data=None, error=str(error))
-    except Exception as error:  # a processor may not take the job with it, whatever it raises
+    except Exception as error:  # a failing processor must not fail the job
         _log.exception("processor %s failed", name)
         reason = f"internal error ({type(error).__name__}); the log has more"
         return ProcessorResult(name, ok=False, data=None, error=reason)

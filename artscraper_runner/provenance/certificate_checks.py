@@ -1,4 +1,4 @@
-"""Whether a certificate chain can sign pictures (RFC 5280; C2PA 2.1, section 14.5.1)."""
+"""Validate a certificate chain for signing pictures (RFC 5280; C2PA 2.1, section 14.5.1)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def check_chain(chain: list[x509.Certificate]) -> None:
-    """Checks certificates from the leaf upwards; the last one's issuer need not be among them.
+    """Check certificates from the leaf upwards; the last one's issuer need not be among them.
 
     Raises:
-        CredentialsError: one is not valid now, was not issued by the one after it, or may not do
-            what it is here for; says which and why.
+        CredentialsError: a certificate is expired, was not issued by the next one, or lacks the
+            usage it needs; names the certificate and the reason.
     """
     leaf = chain[0]
     if leaf.issuer == leaf.subject:
@@ -48,7 +48,9 @@ def _check_authority(certificate: x509.Certificate, place: int) -> None:
     basic = _extension(certificate, x509.BasicConstraints)
     usage = _extension(certificate, x509.KeyUsage)
     if basic is None or not basic.ca or (usage is not None and not usage.key_cert_sign):
-        raise CredentialsError(f"certificate {place} of the chain is no CA's; it may issue none")
+        raise CredentialsError(
+            f"certificate {place} of the chain is not a CA certificate and cannot issue others"
+        )
 
 
 def _check_link(issued: x509.Certificate, issuer: x509.Certificate, place: int) -> None:
@@ -58,7 +60,7 @@ def _check_link(issued: x509.Certificate, issuer: x509.Certificate, place: int) 
         issued.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature) as error:
         raise CredentialsError(
-            f"certificate {place} of the chain was not issued by the one after it;"
+            f"certificate {place} of the chain was not issued by the next one;"
             " expected the leaf first and each issuer next"
         ) from error
 
@@ -69,7 +71,7 @@ def _check_leaf(leaf: x509.Certificate) -> None:
     basic = _extension(leaf, x509.BasicConstraints)
     if basic is not None and basic.ca:
         raise CredentialsError(
-            "expected a certificate for signing pictures, found that it is a CA's"
+            "expected an end-entity certificate for signing pictures, found a CA certificate"
         )
     usage = _extension(leaf, x509.KeyUsage)
     if usage is None or not usage.digital_signature:
@@ -99,7 +101,7 @@ def _check_purposes(leaf: x509.Certificate) -> None:
 
 
 def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extension | None:
-    """Returns the certificate's extension of that kind.
+    """Return the certificate's extension of that kind.
 
     Raises:
         CredentialsError: it cannot be read.

@@ -1,7 +1,7 @@
 """The certificate and key that sign pictures: the owner's own, or a private CA made once.
 
-Validators call what the private CA's leaf signs Valid, and Trusted for whoever adds its `ca.pem`
-to the trust anchors.
+Validators report signatures of the private CA's leaf as Valid, and as Trusted once its `ca.pem` is
+among their trust anchors.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ INSTALL = "pip install 'artscraper-gateway[c2pa]'"
 _ROOT = 0
 _RENEWAL = (
     "; to have a new one made, remove the folder of the private CA (c2pa in the gateway's"
-    " base_dir, --c2pa-folder on the command line) and give its new ca.pem to those who trust"
-    " the old one"
+    " base_dir, --c2pa-folder on the command line) and replace the old"
+    " ca.pem in your validators"
 )
 
 
@@ -45,7 +45,7 @@ class Credentials:
 
 
 def load_credentials(settings: SigningSettings) -> Credentials:
-    """Returns what signs: the configured pair, else our own, made on the first call.
+    """Return what signs: the configured pair, else our own, made on the first call.
 
     Either file may hold the certificates and the key together.
 
@@ -77,7 +77,7 @@ def _load(certificate: Path, key: Path) -> Credentials:
     )
 
     try:
-        chain, signer = _certificates(certificate.read_bytes()), _private_key(_kept_secret(key))
+        chain, signer = _certificates(certificate.read_bytes()), _private_key(_read_secret(key))
     except OSError as error:
         raise CredentialsError(f"the signing files cannot be read: {error.strerror}") from error
     if chain[0].public_key() != signer.public_key():
@@ -115,18 +115,18 @@ def _private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _kept_secret(path: Path) -> bytes:
-    """Returns the file's bytes if no one else can reach it, by PostgreSQL's rule for its key.
+def _read_secret(path: Path) -> bytes:
+    """Return the file's bytes unless other users can read it (PostgreSQL's rule for its key).
 
     The owner alone; a file of root's may be read by its group, as secrets of containers are.
     """
     with path.open("rb") as file:
-        found = os.fstat(file.fileno())
-        allowed = 0o640 if found.st_uid == _ROOT else 0o600
-        mode = stat.S_IMODE(found.st_mode)
+        status = os.fstat(file.fileno())
+        allowed = 0o640 if status.st_uid == _ROOT else 0o600
+        mode = stat.S_IMODE(status.st_mode)
         if mode & 0o077 & ~allowed:
             raise CredentialsError(
-                f"the private key can be reached by other users (mode {mode:04o}); run chmod 600"
+                f"the private key is readable by other users (mode {mode:04o}); run chmod 600"
                 " on its file, and replace the key if others may have read it"
             )
         return file.read()

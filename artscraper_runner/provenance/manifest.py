@@ -31,7 +31,7 @@ _SETTINGS: Json = {"builder": {"thumbnail": {"enabled": False}}}
 
 
 def sign_file(source: Path, target: Path, credentials: Credentials) -> None:
-    """Writes the picture at `source` to `target` with a manifest; no network is used.
+    """Write the picture at `source` to `target` with a manifest; no network is used.
 
     Raises:
         SigningFailed: a format that C2PA does not cover, or the library refused.
@@ -45,10 +45,10 @@ def sign_file(source: Path, target: Path, credentials: Credentials) -> None:
 
 
 def check_signing(credentials: Credentials) -> None:
-    """Signs a picture of one pixel in memory, so that a refusal is known before any work is done.
+    """Sign a picture of one pixel in memory, to find a rejected certificate before any work.
 
     Raises:
-        CredentialsError: the library refuses the certificate or the key; says why.
+        CredentialsError: the library rejects the certificate or the key; gives its reason.
         MissingDependency: c2pa-python is not installed.
     """
     picture = BytesIO()
@@ -57,7 +57,7 @@ def check_signing(credentials: Credentials) -> None:
     try:
         _sign(picture, BytesIO(), MEDIA_TYPES[".png"], credentials)
     except SigningFailed as error:
-        raise CredentialsError(f"C2PA refuses this certificate: {error}") from error
+        raise CredentialsError(f"C2PA rejects this certificate: {error}") from error
 
 
 def _sign(original: BinaryIO, signed: BinaryIO, media_type: str, credentials: Credentials) -> None:

@@ -26,7 +26,7 @@ VALID_FOR = timedelta(days=3650)
 
 
 def make_once(folder: Path) -> None:
-    """Writes the four files unless they are there; processes at the same time make one CA.
+    """Write the four files unless they are there; processes at the same time make one CA.
 
     The chain comes last, so a process that is killed before leaves files that the next one
     writes over.
@@ -48,7 +48,7 @@ def make_once(folder: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder itself; the system lets go of it when the process ends, however it does."""
+    """Lock the folder itself; the operating system releases the lock when the process ends."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX)
@@ -93,7 +93,7 @@ def _certificate(
     issuer: x509.Certificate | None,
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Returns a CA's certificate for no issuer, else a leaf (RFC 5280, C2PA 2.1 section 14.5.1)."""
+    """Return a CA's certificate for no issuer, else a leaf (RFC 5280, C2PA 2.1 section 14.5.1)."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import NameOID
@@ -123,7 +123,7 @@ def _certificate(
 def _extensions(
     key: ec.EllipticCurvePrivateKey, issuer_key: ec.EllipticCurvePrivateKey, *, authority: bool
 ) -> list[tuple[x509.ExtensionType, bool]]:
-    """Returns the certificate's extensions, each with whether it is critical."""
+    """Return the certificate's extensions, each with whether it is critical."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 

@@ -167,9 +167,9 @@ def test_results_are_capped_and_counted(service: FakeTinEye, picture: Path) -> N
         (200, {"code": 400, "messages": ["Image too simple"]}, {}, "400: Image too simple"),
         (500, b"oops", {}, "answered 500"),
         (301, b"", {"location": "http://elsewhere.invalid/"}, "answered 301"),
-        (200, b"not json", {}, "no search result"),
-        (200, [1, 2], {}, "no search result"),
-        (200, b"[" * 100_000, {}, "no search result"),
+        (200, b"not json", {}, "not a search result"),
+        (200, [1, 2], {}, "not a search result"),
+        (200, b"[" * 100_000, {}, "not a search result"),
     ],
 )
 def test_refusals_are_readable_and_hold_no_key(

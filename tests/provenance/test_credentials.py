@@ -46,7 +46,7 @@ DIE_BEFORE_THE_LAST_FILE_IS_IN_PLACE = """
 import os, signal, sys
 from pathlib import Path
 from artscraper_runner.provenance.credentials import load_credentials
-from artscraper_runner.types import SigningSettings
+from artscraper_runner.options import SigningSettings
 Path.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
 load_credentials(SigningSettings(Path(sys.argv[1])))
 """

@@ -178,7 +178,7 @@ def test_a_certificate_that_only_the_library_refuses_is_a_reason_too(
     monkeypatch.setattr(credentials, "check_chain", lambda chain: None)
     layer = signed_by(tmp_path, LEAF.but(has_key_usage=False).pem(), key_pem())
     assert not layer["applied"]
-    assert "C2PA refuses this certificate" in layer["reason"]
+    assert "C2PA rejects this certificate" in layer["reason"]
 
 
 def test_a_file_that_does_not_read_as_valid_fails_the_stage(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def hexadecimal(bits: NDArray[np.bool_]) -> str:
-    """Returns `bits`, row by row and most significant first, as hexadecimal digits.
+    """Return `bits`, row by row and most significant first, as hexadecimal digits.
 
     >>> import numpy as np
     >>> hexadecimal(np.array([[True, False, False, False], [False, False, False, True]]))

@@ -56,7 +56,7 @@ class _Axis:
         return len(self.first) % self.blocks == 0
 
     def matrix(self) -> Values:
-        """Returns the weights as float64 (blocks, pixels)."""
+        """Return the weights as float64 (blocks, pixels)."""
         weights = np.zeros((self.blocks, len(self.first)))
         pixels = np.arange(len(self.first))
         np.add.at(weights, (self.first, pixels), self.first_weight)
@@ -64,7 +64,7 @@ class _Axis:
         return weights
 
     def shares(self, block: int) -> _Shares:
-        """Returns the pixels that touch `block` and what they give it."""
+        """Return the pixels that touch `block` and what they give it."""
         inside = np.flatnonzero((self.first == block) | (self.second == block))
         span = slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0)
         first = np.where(self.first[span] == block, self.first_weight[span], 0.0)
@@ -73,7 +73,7 @@ class _Axis:
 
 
 def block_mean_hashes(pixels: Pixels, alpha: Pixels | None) -> dict[int, Bits]:
-    """Returns the hash of each of `SIDES` as bool (side, side).
+    """Return the hash of each of `SIDES` as bool (side, side).
 
     `pixels` is uint8 (H, W, 3); where `alpha`, uint8 (H, W) or None, is 0, a pixel counts as white.
     """

@@ -24,14 +24,14 @@ _DCT_SIDE = 32  # px; four times the hash's side
 
 
 def average_hash(thumbnails: LumaThumbnails) -> Bits:
-    """Returns which of 8x8 pixels are brighter than their mean."""
+    """Return which of 8x8 pixels are brighter than their mean."""
     grey = thumbnails.eight_by_eight
     bits: Bits = grey > grey.mean()
     return bits
 
 
 def perceptual_hash(thumbnails: LumaThumbnails) -> Bits:
-    """Returns which of the 8x8 lowest DCT-II coefficients of 32x32 pixels exceed their median.
+    """Return which of the 8x8 lowest DCT-II coefficients of 32x32 pixels exceed their median.
 
     On pictures whose coefficients are equal (one colour) the bits are rounding noise; it is the
     same noise as ImageHash's, because SciPy's transform is the same.
@@ -45,14 +45,14 @@ def perceptual_hash(thumbnails: LumaThumbnails) -> Bits:
 
 
 def difference_hash(thumbnails: LumaThumbnails) -> Bits:
-    """Returns which of 8x9 pixels are brighter than their left neighbour."""
+    """Return which of 8x9 pixels are brighter than their left neighbour."""
     grey = thumbnails.eight_by_nine
     bits: Bits = grey[:, 1:] > grey[:, :-1]
     return bits
 
 
 def row_and_column_hash(thumbnails: LumaThumbnails) -> tuple[Bits, Bits]:
-    """Returns which of 9x9 pixels are darker than the next one along the row, and the column."""
+    """Return which of 9x9 pixels are darker than the next one along the row, and the column."""
     grey = thumbnails.nine_by_nine_over_white
     corner = grey[:_HASH_SIDE, :_HASH_SIDE]
     return corner < grey[:_HASH_SIDE, 1:], corner < grey[1:, :_HASH_SIDE]

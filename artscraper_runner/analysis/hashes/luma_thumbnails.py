@@ -58,7 +58,7 @@ class LumaThumbnails:
         return _shrunk(_over_white(self.image), 9, 9)
 
     def square(self, side: int) -> Grey:
-        """Returns `side` rows and columns, made anew at each call."""
+        """Return `side` rows and columns, made anew at each call."""
         return _shrunk(self.luma, side, side)
 
     @cached_property

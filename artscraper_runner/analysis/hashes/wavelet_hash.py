@@ -29,7 +29,7 @@ _C = 0.70710678118654752440  # both taps of the Haar filters, up to sign
 
 
 def wavelet_hash(thumbnails: LumaThumbnails) -> Bits:
-    """Returns which of 8x8 blocks of the largest 2^n square exceed the median; bool (8, 8)."""
+    """Return which of 8x8 blocks of the largest 2^n square exceed the median; bool (8, 8)."""
     side = max(1 << (min(thumbnails.image.size).bit_length() - 1), _HASH_SIDE)
     grey = thumbnails.square(side)
     block = side // _HASH_SIDE

@@ -54,7 +54,7 @@ class DecodedPicture:
 
     @classmethod
     def of(cls, path: Path, picture: Picture) -> DecodedPicture:
-        """Returns what processors look at, of a picture opened from `path`."""
+        """Return what processors look at, of a picture opened from `path`."""
         return cls(
             path,
             picture.header,
@@ -82,17 +82,17 @@ class Processor(Protocol):
 
 
 def processor_names() -> tuple[str, ...]:
-    """Returns every known name, in the order in which they run."""
+    """Return every known name, in the order in which they run."""
     return tuple(_PROCESSORS)
 
 
 def default_processors() -> tuple[str, ...]:
-    """Returns the names that run when the caller names none."""
+    """Return the names that run when the caller names none."""
     return tuple(name for name in _PROCESSORS if name not in _ONLY_WHEN_ENABLED)
 
 
 def load_processor(name: str) -> Processor:
-    """Imports and returns the processor called `name`.
+    """Import and returns the processor called `name`.
 
     Raises:
         UnknownName: no such processor.

@@ -12,7 +12,7 @@ _MODES_WITH_ALPHA = ("RGBA", "LA")
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Returns the hash of 8x8 blocks, 16 hexadecimal digits, and of 16x16, 64 digits."""
+    """Return the hash of 8x8 blocks, 16 hexadecimal digits, and of 16x16, 64 digits."""
     from artscraper_runner.analysis.hashes import hexadecimal
     from artscraper_runner.analysis.hashes.block_mean_hash import block_mean_hashes
 

@@ -11,7 +11,7 @@ _THREADS = 2  # Pillow resizes outside the interpreter's lock
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Returns the four hashes of the upright picture as 16 hexadecimal digits each."""
+    """Return the four hashes of the upright picture as 16 hexadecimal digits each."""
     from concurrent.futures import ThreadPoolExecutor
 
     from artscraper_runner.analysis.hashes import hexadecimal

@@ -1,4 +1,4 @@
-"""What the file says about itself: format, size, EXIF, colour profile, text, AI use."""
+"""Metadata of the file: format, size, EXIF, colour profile, text, AI use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PNG_XMP = "XML:com.adobe.xmp"
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Returns the file's own statements, JSON-safe whatever they hold; sizes in px and bytes."""
+    """Return the file's own statements, JSON-safe whatever they hold; sizes in px and bytes."""
     header, info = picture.header, picture.image.info
     xmp = _xmp(info)
     return {

@@ -10,7 +10,7 @@ PROJECT = Project("dhash", "row and column difference hash, 64 bits each")
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Returns the row and the column hash, and both in one, as hexadecimal digits."""
+    """Return the row and the column hash, and both in one, as hexadecimal digits."""
     from artscraper_runner.analysis.hashes import hexadecimal
     from artscraper_runner.analysis.hashes.imagehash_family import row_and_column_hash
 

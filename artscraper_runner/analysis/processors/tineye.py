@@ -48,7 +48,7 @@ _MATCH_FIELDS = (
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Returns `{"count", "matches"}`: all that TinEye knows of, and the best `MAX_MATCHES`.
+    """Return `{"count", "matches"}`: all that TinEye knows of, and the best `MAX_MATCHES`.
 
     Raises:
         InvalidOption: no API key, or a base URL that is none.
@@ -81,7 +81,7 @@ def _sent_picture(picture: DecodedPicture) -> bytes:
 
 
 def _ask(base_url: str, key: str, jpeg: bytes) -> tuple[int, httpx.Headers, bytes]:
-    """Returns status, headers and body; redirects and the environment's proxies are not used."""
+    """Return status, headers and body; redirects and the environment's proxies are not used."""
     import httpx
 
     try:
@@ -137,18 +137,18 @@ def _checked_answer(status: int, headers: httpx.Headers, body: bytes) -> Json:
     raise ServiceFailed("TinEye", _reason(status, code, headers, _said(answer)))
 
 
-def _reason(status: int, code: object, headers: httpx.Headers, said: str) -> str:
+def _reason(status: int, code: object, headers: httpx.Headers, message: str) -> str:
     refused = code if status == 200 and isinstance(code, int) else status
     if refused == 429:
         wait = clean_text(headers.get("retry-after", ""))[:40]
-        return f"too many requests{f'; try again after {wait} s' if wait else ''}{said}"
+        return f"too many requests{f'; try again after {wait} s' if wait else ''}{message}"
     if refused == 402:
-        return f"the bundle of searches is used up{said}"
+        return f"the bundle of searches is used up{message}"
     if refused in (401, 403):
-        return f"the API key is refused, or its searches are used up{said}"
+        return f"the API key is refused, or its searches are used up{message}"
     if status == 200 and code is None:
-        return "answered something that is no search result"
-    return f"answered {refused}{said}"
+        return "the response is not a search result"
+    return f"answered {refused}{message}"
 
 
 def _said(answer: object) -> str:

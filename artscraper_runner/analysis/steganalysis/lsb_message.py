@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _PREFIX = re.compile(rb"([1-9][0-9]{0,9}):")
 _PREFIX_MAX_BYTES = 11
-# What UTF-32LE text could not be told from: UTF-8 text has no zero in every fourth byte.
+# UTF-32LE first: valid UTF-8 text never has a zero in every fourth byte.
 _ENCODINGS = ("utf-32-le", "utf-8")
 
 
 @dataclass(frozen=True)
 class LsbMessage:
-    """A text found in the lowest bits; `size` is in bytes as hidden, `encoding` as Python says."""
+    """A text found in the lowest bits; `size` in hidden bytes, `encoding` a Python codec."""
 
     text: str
     size: int
@@ -37,7 +37,7 @@ class LsbMessage:
 
 
 def read_lsb_message(pixels: NDArray[np.uint8]) -> LsbMessage | None:
-    """Returns the message in `pixels`, uint8 (H, W, 3) in the order they are stored, or None."""
+    """Return the message in `pixels`, uint8 (H, W, 3) in the order they are stored, or None."""
     prefix = _PREFIX.match(_lowest_bits(pixels, 0, _PREFIX_MAX_BYTES))
     if prefix is None:
         return None

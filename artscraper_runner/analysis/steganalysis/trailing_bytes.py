@@ -46,10 +46,10 @@ class TrailingBytes:
 
 
 def find_trailing_bytes(path: Path, format_name: str) -> TrailingBytes | None:
-    """Returns what lies behind the end of the picture at `path`; size 0 for nothing.
+    """Return what lies behind the end of the picture at `path`; size 0 for nothing.
 
-    `format_name` is one of `images.FORMATS`. None = the end cannot be told: TIFF, a cut-off file,
-    or one of more parts than any real picture has.
+    `format_name` is one of `imaging.decode.FORMATS`. None if the end is unknown: TIFF, a
+    truncated file, or one of more parts than any real picture has.
     """
     walk = _WALKS.get(format_name)
     if walk is None or path.stat().st_size < 16:

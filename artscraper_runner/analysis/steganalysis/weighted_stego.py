@@ -53,7 +53,7 @@ class EmbeddingRate:
 
 
 def embedding_rates(pixels: NDArray[np.uint8]) -> tuple[EmbeddingRate, ...] | None:
-    """Returns one estimate a channel of `pixels`, uint8 (H, W, C); None under `MIN_SIDE` px."""
+    """Return one estimate a channel of `pixels`, uint8 (H, W, C); None under `MIN_SIDE` px."""
     if min(pixels.shape[:2]) < MIN_SIDE:
         return None
     cells = np.stack(list(_cells(pixels)))
@@ -61,7 +61,7 @@ def embedding_rates(pixels: NDArray[np.uint8]) -> tuple[EmbeddingRate, ...] | No
 
 
 def _cells(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Yields the grid's cells, or their middles, all of one size (rows, columns, C)."""
+    """Yield the grid's cells, or their middles, all of one size (rows, columns, C)."""
     steps = [side // _GRID for side in pixels.shape[:2]]
     sides = [min(step, _CELL_MAX_SIDE) for step in steps]
     for row in range(_GRID):
