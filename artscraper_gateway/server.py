@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
 from artscraper_gateway.observability.logging import LineFormatter
 from artscraper_gateway.settings.sources import ENVIRONMENT_PREFIX
 
@@ -30,8 +31,11 @@ class Server(uvicorn.Server):
         self._app, self._notice_s = app, config.drain_notice
         self._logs_json = config.log_format == "json"
         super().__init__(
-            uvicorn.Config(
+            BoundedConfig(
                 app,
+                limits=ConnectionLimits.of(config),
+                h11_max_incomplete_event_size=config.max_header_bytes,
+                timeout_keep_alive=config.keep_alive_timeout,
                 host=config.host,
                 port=config.port,
                 root_path=config.root_path,

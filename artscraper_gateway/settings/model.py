@@ -51,6 +51,41 @@ class GatewayConfig(BaseSettings):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="path that a proxy serves the gateway under and takes off, such as /studio",
     )
+    max_header_bytes: int = Field(
+        32_768, ge=1024, le=1024**2, description="bytes of a request's line and headers"
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="open connections; none = what the limit on open files (ulimit -n) leaves",
+    )
+    max_connections_per_address: int | None = Field(
+        None,
+        ge=1,
+        description="open connections of one address (of one /64 with IPv6); behind a proxy all"
+        " come from its address; none = three quarters of max_connections",
+    )
+    header_timeout: float = Field(
+        15.0, gt=0, le=3600, description="seconds in which a request's head has to arrive"
+    )
+    body_timeout: float = Field(
+        900.0,
+        gt=0,
+        le=86_400,
+        description="seconds in which a request's body has to arrive",
+    )
+    body_idle_timeout: float = Field(
+        30.0, gt=0, le=3600, description="seconds between two pieces of a request's body"
+    )
+    response_stall_timeout: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="seconds in which a client has to take the next 48 KiB of an answer",
+    )
+    keep_alive_timeout: int = Field(
+        5, ge=1, le=3600, description="seconds that a connection stays open between two requests"
+    )
     base_dir: Path = Field(
         Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
     )

@@ -1,0 +1,262 @@
+"""HTTP/1.1 connections whose cost is bounded before a request reaches the application.
+
+uvicorn's h11 protocol parses one request of a connection at a time and stops reading while an
+answer is not taken. The rest is bounded here: the number of connections, the time that a client
+may take to send a request and to read the answer, and the bytes that wait behind a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import resource
+import time
+from collections import Counter
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from artscraper_gateway.settings.model import GatewayConfig
+
+_log = logging.getLogger(__name__)
+_RESERVED_DESCRIPTORS = 256  # for files, the database, workers' pipes and outgoing requests
+_MOST_CONNECTIONS = 10_000
+_SWEEP_S = 1.0
+_FRESH_S = 1.0  # a client that sent something this recently keeps its place
+_MAX_BUFFERED_BYTES = 1024 * 1024  # behind a request that is being answered; one read is 256 KiB
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Bounds of a server's connections; times in seconds."""
+
+    max_connections: int
+    max_connections_per_address: int
+    header_timeout_s: float
+    body_idle_timeout_s: float
+    body_timeout_s: float
+    response_stall_timeout_s: float
+
+    @classmethod
+    def of(cls, config: GatewayConfig) -> ConnectionLimits:
+        """Return the bounds of the settings; open numbers follow from the descriptor limit."""
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        possible = max(16, min(_MOST_CONNECTIONS, descriptors - _RESERVED_DESCRIPTORS))
+        most = config.max_connections or possible
+        return cls(
+            max_connections=most,
+            max_connections_per_address=config.max_connections_per_address or -(-most * 3 // 4),
+            header_timeout_s=config.header_timeout,
+            body_idle_timeout_s=config.body_idle_timeout,
+            body_timeout_s=config.body_timeout,
+            response_stall_timeout_s=config.response_stall_timeout,
+        )
+
+
+class ConnectionRegistry:
+    """The open connections of one server, oldest first, and a sweep that ends the slow ones."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._connections: dict[BoundedProtocol, str] = {}
+        self._per_address: Counter[str] = Counter()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def admit(self, connection: BoundedProtocol, address: str) -> bool:
+        """Add a connection, if need be in the place of one that waits for its client."""
+        if self._per_address[address] >= self.limits.max_connections_per_address:
+            if not self._evict(address):
+                return False
+        elif len(self._connections) >= self.limits.max_connections and not self._evict(None):
+            return False
+        self._connections[connection] = address
+        self._per_address[address] += 1
+        if self._sweeping is None:
+            self._sweeping = connection.loop.call_later(_SWEEP_S, self._sweep, connection.loop)
+        return True
+
+    def remove(self, connection: BoundedProtocol) -> None:
+        """Forget a connection; one that was not admitted is ignored."""
+        address = self._connections.pop(connection, None)
+        if address is not None:
+            self._per_address[address] -= 1
+            if self._per_address[address] <= 0:
+                del self._per_address[address]
+
+    def _evict(self, address: str | None) -> bool:
+        """Abort the connection whose client has been silent longest; of `address`, if given."""
+        now = time.monotonic()
+        silent = [
+            (connection.silent_since, connection)
+            for connection, peer in self._connections.items()
+            if address in (None, peer) and connection.can_be_evicted(now)
+        ]
+        if not silent:
+            return False
+        _, victim = min(silent, key=lambda pair: pair[0])
+        self.remove(victim)
+        victim.transport.abort()
+        return True
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = time.monotonic()
+        for connection in list(self._connections):
+            connection.check_times(now)
+        self._sweeping = loop.call_later(_SWEEP_S, self._sweep, loop) if self._connections else None
+
+
+class BoundedConfig(uvicorn.Config):
+    """uvicorn's configuration with the registry that its connections share."""
+
+    def __init__(self, app: Any, *, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(app, http=BoundedProtocol, ws="none", **options)
+        self.registry = ConnectionRegistry(limits)
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection. A request's head, then its body, is read; then its answer is written."""
+
+    config: BoundedConfig
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._registry = self.config.registry
+        now = time.monotonic()
+        self.silent_since = now
+        self._head_since: float | None = now
+        self._body_since: float | None = None
+        self._write_blocked_since: float | None = None
+        self._is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection, or answer 503 and close it."""
+        super().connection_made(transport)
+        if not self._registry.admit(self, _address_of(transport)):
+            self._is_refused = True
+            self._reject(503, "too-busy", "Too many connections are open; try again in a moment.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free the connection's place."""
+        self._registry.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser and note which part of a request the client has reached."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        now = self.silent_since = time.monotonic()
+        if self._head_since is None and self.conn.their_state is h11.IDLE:
+            self._head_since = now
+        super().data_received(data)
+        if len(self.conn.trailing_data[0]) > _MAX_BUFFERED_BYTES:
+            self.transport.abort()
+
+    def handle_events(self) -> None:
+        """Parse what has arrived, then restart the clocks of the parts that ended."""
+        try:
+            super().handle_events()
+        except h11.LocalProtocolError:  # an unreadable request behind one that is being answered
+            self.transport.abort()
+        self._note_part()
+
+    def _note_part(self) -> None:
+        state = self.conn.their_state
+        if state is not h11.IDLE:
+            self._head_since = None
+        if state is not h11.SEND_BODY:
+            self._body_since = None
+        elif self._body_since is None:
+            self._body_since = time.monotonic()
+
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read its answer."""
+        super().pause_writing()
+        self._write_blocked_since = time.monotonic()
+
+    def resume_writing(self) -> None:
+        """Stop that clock."""
+        super().resume_writing()
+        self._write_blocked_since = None
+
+    def can_be_evicted(self, now: float) -> bool:
+        """Return whether no complete request is lost, and an upload has come to a stop."""
+        if self._body_since is not None:
+            return not self.flow.read_paused and now - self.silent_since > _FRESH_S
+        return self.cycle is None or self.cycle.response_complete
+
+    def check_times(self, now: float) -> None:
+        """Abort the connection if its client took longer than a limit allows."""
+        limits = self._registry.limits
+        if self.flow.read_paused:  # the server does not read now: no fault of the client
+            self.silent_since = now
+        if self.transport.is_closing() and self._write_blocked_since is None:
+            self._write_blocked_since = now  # the rest of the answer has to be taken as well
+        overdue = {
+            "header_timeout": _is_over(self._head_since, limits.header_timeout_s, now),
+            "body_timeout": _is_over(self._body_since, limits.body_timeout_s, now),
+            "body_idle_timeout": self._body_since is not None
+            and _is_over(self.silent_since, limits.body_idle_timeout_s, now),
+            "response_stall_timeout": _is_over(
+                self._write_blocked_since, limits.response_stall_timeout_s, now
+            ),
+        }
+        for setting, is_over in overdue.items():
+            if is_over:
+                _log.debug("connection closed: %s is over", setting)
+                self.transport.abort()
+                return
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that is not HTTP, or whose head is too long, as a problem."""
+        if len(self.conn.trailing_data[0]) >= (self.config.h11_max_incomplete_event_size or 0):
+            expected = f"at most {self.config.h11_max_incomplete_event_size} bytes of headers"
+            self._reject(431, "headers-too-large", f"Expected {expected}.")
+        else:
+            self._reject(400, "invalid-http", "Expected an HTTP/1.1 request.")
+
+    def _reject(self, status: int, code: str, detail: str) -> None:
+        if self.cycle is not None and self.cycle.response_started != self.cycle.response_complete:
+            self.transport.abort()  # in the middle of another answer
+            return
+        body = json.dumps(
+            {
+                "type": f"urn:artscraper-gateway:problem:{code}",
+                "title": HTTPStatus(status).phrase,
+                "status": status,
+                "detail": detail,
+                "code": code,
+            }
+        ).encode()
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            "content-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\nretry-after: 5\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def _is_over(since: float | None, limit_s: float, now: float) -> bool:
+    return since is not None and now - since > limit_s
+
+
+def _address_of(transport: asyncio.Transport) -> str:
+    """Return what connections are counted by: the IPv4 address, or the /64 of an IPv6 address."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return ""
+    host = str(peer[0]).partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -1,0 +1,326 @@
+"""One unauthenticated connection costs little: bounds of bytes, connections and time."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+
+import httpx
+import psutil
+import pytest
+
+from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+
+Start = Callable[..., GatewayProcess]
+MOST_GROWTH_BYTES = 50 * 1024**2
+PIPELINED = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
+LENGTHS_S = [3, pytest.param(30, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    options = {
+        "worker_concurrency": 0,
+        "max_connections": 40,
+        "header_timeout": 1,
+        "body_idle_timeout": 1,
+        "body_timeout": 3,
+        "response_stall_timeout": 1,
+    }
+    process = GatewayProcess(tmp_path_factory.mktemp("bounded"), options).start()
+    yield process
+    process.stop()
+
+
+def connect(gateway: GatewayProcess, *, source: str = "127.0.0.1") -> socket.socket:
+    host, port = gateway.base_url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=5, source_address=(source, 0))
+
+
+def send_for(seconds: float, connection: socket.socket, data: bytes) -> int:
+    """Send `data` over and over; return the number of bytes taken before time or connection end."""
+    deadline, sent = time.monotonic() + seconds, 0
+    connection.settimeout(0.2)
+    while time.monotonic() < deadline:
+        try:
+            sent += connection.send(data)
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    return sent
+
+
+def check_health(gateway: GatewayProcess, before: int) -> None:
+    assert httpx.get(f"{gateway.base_url}/livez", trust_env=False, timeout=5).status_code == 200
+    assert psutil.Process(gateway.pid).memory_info().rss - before < MOST_GROWTH_BYTES
+
+
+def resident(gateway: GatewayProcess) -> int:
+    httpx.get(f"{gateway.base_url}/livez", trust_env=False, timeout=30)
+    return int(psutil.Process(gateway.pid).memory_info().rss)
+
+
+def ends(connection: socket.socket, *, within_s: float = 20) -> bool:
+    """Return whether the server ends the connection, reading what it sends until then."""
+    connection.settimeout(within_s)
+    with suppress(ConnectionError):
+        while connection.recv(65_536):
+            pass
+    return True
+
+
+@pytest.mark.parametrize("seconds", LENGTHS_S)
+def test_pipelined_requests_that_are_never_read_cost_little(
+    bounded: GatewayProcess, seconds: int
+) -> None:
+    before = resident(bounded)
+    with closing(connect(bounded)) as attack:
+        attack.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        send_for(seconds, attack, PIPELINED)
+        check_health(bounded, before)
+    check_health(bounded, before)
+
+
+@pytest.mark.parametrize("seconds", LENGTHS_S)
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        (b"GET /livez HTTP/1.1\r\nX: ", b"a" * 65_536),
+        (b"GET /livez HTTP/1.1\r\n", b"X-Many: a\r\n" * 5000),
+        (b"GET /", b"a" * 65_536),
+    ],
+    ids=["value", "headers", "path"],
+)
+def test_a_head_without_end_is_refused(
+    bounded: GatewayProcess, seconds: int, head: bytes, more: bytes
+) -> None:
+    before = resident(bounded)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with closing(connect(bounded)) as attack:
+            attack.sendall(head)
+            sent = send_for(1, attack, more)
+            assert sent < 16 * 1024**2, "the server stops reading"
+        check_health(bounded, before)
+
+
+def test_a_head_that_is_too_long_is_431_and_nonsense_400(bounded: GatewayProcess) -> None:
+    for sent, status, code in (
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000, b"431", b"headers-too-large"),
+        (b"\x16\x03\x01 nonsense\r\n\r\n", b"400", b"invalid-http"),
+    ):
+        with closing(connect(bounded)) as connection:
+            connection.sendall(sent)
+            answer = connection.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 " + status) and code in answer, answer
+        assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize("seconds", LENGTHS_S)
+def test_half_sent_requests_do_not_lock_others_out(bounded: GatewayProcess, seconds: int) -> None:
+    before = resident(bounded)
+    deadline = time.monotonic() + seconds
+    with ExitStack() as held:
+        while time.monotonic() < deadline:
+            for _ in range(100):
+                connection = held.enter_context(closing(connect(bounded)))
+                with suppress(OSError):
+                    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: ")
+            check_health(bounded, before)
+            if len(held._exit_callbacks) > 400:
+                held.close()
+
+
+@pytest.mark.slow
+def test_more_half_sent_requests_than_descriptors(start_gateway: Start) -> None:
+    """The bound follows from the limit on open files that the process was started with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        gateway = start_gateway(worker_concurrency=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    before = resident(gateway)
+    try:
+        for part in (
+            b"GET /livez HTTP/1.1\r\nHost: ",
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 1000\r\n\r\n{",
+        ):
+            with ExitStack() as held:
+                for _ in range(1100):
+                    connection = held.enter_context(closing(connect(gateway)))
+                    with suppress(OSError):
+                        connection.sendall(part)
+                time.sleep(1.5)  # stalled uploads lose their place when they are silent
+                check_health(gateway, before)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"G",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        b"Content-Type: application/json\r\n\r\n{",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/json\r\n\r\n5\r\n{",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTT",
+    ],
+    ids=["nothing", "a byte", "no end", "body", "chunk", "second request"],
+)
+def test_a_request_that_stops_is_closed(bounded: GatewayProcess, sent: bytes) -> None:
+    with closing(connect(bounded)) as connection:
+        connection.sendall(sent)
+        assert ends(connection)
+
+
+def test_a_body_that_trickles_is_closed_when_its_time_is_over(bounded: GatewayProcess) -> None:
+    with closing(connect(bounded)) as connection:
+        connection.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
+            b"Content-Type: application/json\r\n\r\n"
+        )
+
+        def trickle() -> bool:
+            time.sleep(0.1)
+            try:
+                connection.send(b" ")
+            except OSError:
+                return True
+            return False
+
+        until(trickle, what="the connection ends", timeout_s=20)
+
+
+def test_idle_connections_give_way_and_busy_ones_do_not() -> None:
+    """In process: 4 connections are open, then a fifth comes."""
+
+    async def run(sent: bytes) -> list[bytes]:
+        released = asyncio.Event()
+
+        async def app(scope: object, receive: object, send: Callable[..., object]) -> None:
+            await released.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
+            await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
+
+        limits = ConnectionLimits(4, 4, 30, 30, 30, 30)
+        config = BoundedConfig(app, limits=limits, log_config=None)
+        config.load()
+        from uvicorn.server import ServerState
+
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
+            "127.0.0.1",
+            0,
+        )
+        port = server.sockets[0].getsockname()[1]
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        for _, writer in pairs:
+            writer.write(sent)
+            await writer.drain()
+        await asyncio.sleep(0.1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        released.set()
+        answers = []
+        for each in (reader, *(pair[0] for pair in pairs)):
+            with suppress(TimeoutError, ConnectionError):
+                async with asyncio.timeout(2):
+                    answers.append(await each.read(12))
+        for each in (writer, *(pair[1] for pair in pairs)):
+            each.close()
+        server.close()
+        return answers
+
+    whole = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert asyncio.run(run(whole)) == [b"HTTP/1.1 503", *4 * [b"HTTP/1.1 200"]]
+    assert asyncio.run(run(whole[:-2]))[0] == b"HTTP/1.1 200"
+
+
+def test_one_address_does_not_take_the_places_of_others(start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0, max_connections=12, max_connections_per_address=4)
+    with ExitStack() as held:
+        kept = held.enter_context(closing(connect(gateway, source="127.0.0.3")))
+        kept.sendall(b"GET /livez HTTP/1.1\r\n")
+        for _ in range(30):
+            held.enter_context(closing(connect(gateway, source="127.0.0.2")))
+        time.sleep(0.2)
+        kept.sendall(b"Host: localhost\r\n\r\n")
+        assert kept.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_client_that_does_not_read_its_answer_is_closed(
+    bounded: GatewayProcess, picture: Callable[..., bytes]
+) -> None:
+    content = picture(2000, 2000)  # 12 MB, more than the kernel's buffers take
+    with bounded.client() as client:
+        job = client.post("/v1/jobs", files={"file": content}).json()["job_id"]
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = bounded.base_url.removeprefix("http://").split(":")
+        connection.connect((host, int(port)))
+        connection.sendall(
+            f"GET /v1/jobs/{job}/layers/original HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
+        time.sleep(4)
+        connection.settimeout(10)
+        read = 0
+        with suppress(ConnectionError):
+            while part := connection.recv(65_536):
+                read += len(part)
+        assert read < len(content)
+
+
+def test_limits_follow_from_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    limits = ConnectionLimits.of(GatewayConfig())
+    assert (limits.max_connections, limits.max_connections_per_address) == (768, 576)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 4096))
+    assert ConnectionLimits.of(GatewayConfig()).max_connections == 16
+    chosen = ConnectionLimits.of(GatewayConfig(max_connections=5, max_connections_per_address=2))
+    assert (chosen.max_connections, chosen.max_connections_per_address) == (5, 2)
+
+
+def test_an_upload_that_keeps_sending_is_not_closed(bounded: GatewayProcess) -> None:
+    """Slower than body_idle_timeout in all, but never silent for that long."""
+    body = b'{"local_path": "nothing"}'
+    with closing(connect(bounded)) as connection:
+        connection.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        for part in (body[:5], body[5:10], body[10:15], body[15:]):
+            time.sleep(0.5)
+            connection.sendall(part)
+        assert connection.recv(12) == b"HTTP/1.1 422"
+
+
+def test_many_connections_at_once_are_counted_down_again(bounded: GatewayProcess) -> None:
+    def open_and_close() -> None:
+        for _ in range(20):
+            with suppress(OSError):
+                connect(bounded).close()
+
+    threads = [threading.Thread(target=open_and_close) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with ExitStack() as held:
+        for _ in range(25):
+            client = held.enter_context(bounded.client())
+            assert client.get("/livez").status_code == 200
