@@ -81,7 +81,11 @@ class VisibilityModel:
 
     def places(self, changed: Planes) -> Places:
         """Return the visibility of the change to `changed` in every place, from 0."""
-        energies = self._energies(self._opponent(changed) - self._seen)
+        change = self._opponent(changed) - self._seen
+        rows, columns = (side // self._reduction for side in self._size)
+        change[:, rows:] = 0  # beyond the picture: a change of one pixel ends at its border
+        change[:, :, columns:] = 0
+        energies = self._energies(change)
         total = np.zeros(self._places, np.float32)
         for band in range(_BANDS):
             near = ndimage.uniform_filter(energies[band], (0, 3, 3), mode="nearest")
