@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 
-from artscraper_runner.imaging.visibility import (
-    VisibilityModel,
-    to_planes,
-    visibility,
-    within_visibility,
-)
+from artscraper_runner.imaging.visibility import VisibilityModel, VisibleChange, to_planes
+
+
+def visibility(original: np.ndarray, changed: np.ndarray) -> float:
+    return VisibleChange.of(original).figure(changed)
+
+
+def within_visibility(
+    original: np.ndarray, before: np.ndarray, changed: np.ndarray, *, bound: float
+) -> np.ndarray:
+    return VisibleChange.of(original).within(bound, before=before, changed=changed)
 
 
 def _half_textured(side: int = 96) -> np.ndarray:

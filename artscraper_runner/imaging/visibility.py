@@ -15,10 +15,14 @@ visible. Pictures are float32 (3, H, W) sRGB in [0, 1].
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+
+from artscraper_runner.imaging.tiles import over_bands
 
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
@@ -56,6 +60,8 @@ _LUMA_MASKS_COLOUR = np.array((0.0313, 0.0143, 0.0065, 0.0250, 0.0114))  # share
 _NEXT_BAND_MASKS = 0.4686  # share of the energy of the band an octave below
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
+_ROUNDS = 3
+_TOLERANCE = np.float32(1.001)
 
 
 def _linear_light() -> Planes:
@@ -72,8 +78,7 @@ class VisibilityModel:
 
     def __init__(self, original: Planes) -> None:
         self._size = original.shape[1:]
-        self._reduction = _reduction(self._size)
-        self._seen = self._opponent(original)
+        self._seen = _opponent(original)
         self._places = tuple(side // PLACE for side in self._seen.shape[1:])
         activity = self._energies(self._seen)
         luma = _in_places(self._seen[1:2], 0, self._places)[0]
@@ -81,8 +86,8 @@ class VisibilityModel:
 
     def places(self, changed: Planes) -> Places:
         """Return the visibility of the change to `changed` in every place, from 0."""
-        change = self._opponent(changed) - self._seen
-        rows, columns = (side // self._reduction for side in self._size)
+        change = _opponent(changed) - self._seen
+        rows, columns = self._size
         change[:, rows:] = 0  # beyond the picture: a change of one pixel ends at its border
         change[:, :, columns:] = 0
         energies = self._energies(change)
@@ -142,28 +147,57 @@ class VisibilityModel:
             opponent = coarse
         return energies
 
-    def _opponent(self, picture: Planes) -> Planes:
-        light = _LINEAR[np.rint(picture * np.float32(_SRGB_STEPS)).astype(np.int32)]
-        light = _padded(_averaged(light, self._reduction))
-        cones: Planes = np.tensordot(_TO_CONES, light, axes=1)
-        cones += _BIAS
-        np.cbrt(cones, out=cones)
-        cones -= np.cbrt(_BIAS)
-        long, medium, short = cones
-        luma = (long + medium) / 2
-        opponent = [_RED_GREEN_GAIN * (long - medium), luma, short - luma]
-        return np.stack(opponent).astype(np.float32, copy=False)
-
     def _enlarged(self, places: Places) -> Planes:
-        height, width = (side * PLACE * self._reduction for side in places.shape)
-        image = Image.fromarray(places.astype(np.float32))
-        whole = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        height, width = (side * PLACE for side in places.shape)
+        image = Image.fromarray(places).resize((width, height), Image.Resampling.BILINEAR)
         rows, columns = self._size
-        if rows > height or columns > width:  # what a reduced copy leaves out at the border
-            whole = np.pad(
-                whole, ((0, max(0, rows - height)), (0, max(0, columns - width))), mode="edge"
-            )
-        return np.ascontiguousarray(whole[:rows, :columns])
+        return np.array(np.asarray(image)[:rows, :columns])
+
+
+@dataclass(frozen=True)
+class VisibleChange:
+    """Visibility for pictures in 8 bits of any size; large ones are looked at in a reduced copy.
+
+    Pictures are uint8 (H, W, 3).
+    """
+
+    model: VisibilityModel
+    factor: int
+
+    @classmethod
+    def of(cls, original: Pixels) -> VisibleChange:
+        """Return the visibility of changes of `original`."""
+        factor = 1
+        while original.shape[0] * original.shape[1] > MAX_PIXELS * factor**2:
+            factor += 1
+        return cls(VisibilityModel(to_planes(_reduced_copy(original, factor))), factor)
+
+    def figure(self, changed: Pixels) -> float:
+        """Return the visibility of the change to `changed` in its worst place."""
+        return self.model.figure(self._seen(changed))
+
+    def within(self, bound: float, *, before: Pixels, changed: Pixels) -> Pixels:
+        """Return `changed` with what was added to `before` scaled back where it shows too much.
+
+        Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave a place
+        a little above the bound after _ROUNDS rounds.
+        """
+        start = self._seen(before)
+        visible_before = self.model.places(start)
+        allowed = np.maximum(visible_before, bound) * _TOLERANCE
+        share = np.ones(before.shape[:2], np.float32)
+        result = changed
+        for _ in range(_ROUNDS):
+            seen = self._seen(result)
+            if (self.model.places(seen) <= allowed).all():
+                break
+            less = self.model.share_within(start, seen, bound, visible_before=visible_before)
+            share *= _at_size(less, before.shape[:2])
+            result = _blended(before, changed, share)
+        return result
+
+    def _seen(self, pixels: Pixels) -> Planes:
+        return to_planes(_reduced_copy(pixels, self.factor))
 
 
 def to_planes(pixels: Pixels) -> Planes:
@@ -173,33 +207,46 @@ def to_planes(pixels: Pixels) -> Planes:
     return planes
 
 
-def visibility(original: Pixels, changed: Pixels) -> float:
-    """Return the visibility of a change, both uint8 (H, W, 3), in its worst place."""
-    return VisibilityModel(to_planes(original)).figure(to_planes(changed))
+def _reduced_copy(pixels: Pixels, factor: int) -> Pixels:
+    if factor == 1:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).reduce(factor))
 
 
-def within_visibility(
-    original: Pixels, before: Pixels, changed: Pixels, *, bound: float, rounds: int = 3
-) -> Pixels:
-    """Return `changed` with what was added to `before` scaled back where it shows too much.
+def _at_size(share: Planes, size: tuple[int, int]) -> Planes:
+    if share.shape == size:
+        return share
+    image = Image.fromarray(share).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
-    All are uint8 (H, W, 3). Scaled back locally, and as a whole if rounding to 8 bits still leaves
-    a place above the bound; where `before` has passed the bound it stays as it is.
-    """
-    model = VisibilityModel(to_planes(original))
-    start = to_planes(before)
-    visible_before = model.places(start)
-    allowed = np.maximum(visible_before, bound)
-    added = changed.astype(np.float32) - before
-    result = changed
-    for _ in range(rounds):
-        planes = to_planes(result)
-        if (model.places(planes) <= allowed * 1.001).all():
-            return result
-        share = model.share_within(start, planes, bound, visible_before=visible_before)
-        added *= share[..., None]
-        result = np.clip(np.rint(before + added), 0, 255).astype(np.uint8)
+
+def _blended(before: Pixels, changed: Pixels, share: Planes) -> Pixels:
+    """`before` plus a share of the change to `changed`, a band of rows at a time."""
+    result = np.empty_like(before)
+
+    def blend(rows: slice) -> None:
+        change = changed[rows].astype(np.float32) - before[rows]
+        change *= share[rows, :, None]
+        np.rint(change, out=change)
+        change += before[rows]
+        result[rows] = change
+
+    over_bands(blend, len(before))
     return result
+
+
+def _opponent(picture: Planes) -> Planes:
+    """XYB with a gain, padded."""
+    light = _LINEAR[np.rint(picture * np.float32(_SRGB_STEPS)).astype(np.int32)]
+    light = _padded(light)
+    cones: Planes = np.tensordot(_TO_CONES, light, axes=1)
+    cones += _BIAS
+    np.cbrt(cones, out=cones)
+    cones -= np.cbrt(_BIAS)
+    long, medium, short = cones
+    luma = (long + medium) / 2
+    opponent = [_RED_GREEN_GAIN * (long - medium), luma, short - luma]
+    return np.stack(opponent).astype(np.float32, copy=False)
 
 
 def _limits(activity: list[Planes], luma: Places) -> list[Planes]:
@@ -261,22 +308,6 @@ def _expanded(values: Planes, axis: int) -> Planes:
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:
     return (slice(None),) * axis + (part,)
-
-
-def _reduction(size: tuple[int, ...]) -> int:
-    factor = 1
-    while size[0] * size[1] > MAX_PIXELS * factor**2:
-        factor += 1
-    return factor
-
-
-def _averaged(light: Planes, factor: int) -> Planes:
-    if factor == 1:
-        return light
-    rows, columns = (side // factor for side in light.shape[1:])
-    whole = light[:, : rows * factor, : columns * factor]
-    means: Planes = whole.reshape(3, rows, factor, columns, factor).mean((2, 4))
-    return means
 
 
 def _padded(light: Planes) -> Planes:
