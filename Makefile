@@ -12,11 +12,7 @@ endif
 INSTALLING = @echo "Installing into $(VENV) over the network: about 1.5 GB (several with CUDA), some minutes the first time."
 
 # Threads of torch that wait sleep: spinning on a busy machine, they make it many times slower.
-run test test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
-
-# 2 works on two files at a time, in little more than half of the time; on a machine that is busy
-# besides, whole jobs may then take longer than tests wait for them. 0: one file after the other.
-TEST_PROCESSES ?= 0
+run test test-all test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
 
 TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -33,18 +29,22 @@ else
 	$(BIN)/python -m artscraper_gateway$(if $(PORT), --port "$(PORT)")
 endif
 
-## test: run the test suite, but for what takes minutes (test-slow) and fuzzing (fuzz)
+## test: run the unit and api tests: everything that needs no process of its own (5 minutes)
 test: setup-tests
-	$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -q -m 'unit or api'
 
-## test-slow: run the tests that take minutes
+## test-all: run every test but fuzzing: also processes, browser, databases, proxies (20 minutes more)
+test-all: setup-tests
+	$(BIN)/python -m pytest -q
+
+## test-slow: run the tests that take minutes each
 test-slow: setup-tests
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n0 -m slow
 
 ## fuzz: try the service with thousands of hostile inputs, the same ones each time (3 minutes)
 fuzz: fuzz-addresses fuzz-intake fuzz-api
 
-FUZZ = $(BIN)/python -m pytest -q -s -m fuzz artscraper_gateway/tests/fuzz
+FUZZ = $(BIN)/python -m pytest -q -s -n0 -m fuzz artscraper_gateway/tests/fuzz
 
 ## fuzz-api: try every operation of the OpenAPI description and chains of them, by schemathesis
 fuzz-api: setup-tests
@@ -176,7 +176,7 @@ sbom: $(INSTALLED_CHECKS)
 
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
 check-deploy: setup-tests setup-checks
-	$(BIN)/python -m pytest -q -rs tests/deploy
+	$(BIN)/python -m pytest -q -n0 -rs tests/deploy
 
 ## typescript: make the TypeScript client from the OpenAPI description, and compile it
 typescript: setup setup-node

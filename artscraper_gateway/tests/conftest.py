@@ -1,4 +1,4 @@
-"""A live gateway for the whole session, and pictures to send."""
+"""Gateways, in this process or in their own, and pictures to send."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 SAMPLES = sorted(
     path for path in (REPOSITORY / "input").iterdir() if path.suffix in (".jpg", ".jpeg", ".png")
@@ -20,8 +21,37 @@ SAMPLES = sorted(
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """One gateway that tests share; its local root holds the samples."""
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessGateway]:
+    """One gateway in this process that tests share; its local root holds the samples."""
+    options = {"local_roots": str(REPOSITORY / "input")}
+    app = InProcessGateway(tmp_path_factory.mktemp("gateway"), options).start()
+    yield app
+    app.stop()
+
+
+@pytest.fixture
+def client(gateway: InProcessGateway) -> Iterator[httpx.Client]:
+    with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+def start_app(tmp_path: Path) -> Iterator[Callable[..., InProcessGateway]]:
+    """Start gateways of a test's own in this process; stop them at its end."""
+    started: list[InProcessGateway] = []
+
+    def start(home: Path = tmp_path, **options: Any) -> InProcessGateway:
+        started.append(InProcessGateway(home, options).start())
+        return started[-1]
+
+    yield start
+    for app in reversed(started):
+        app.stop()
+
+
+@pytest.fixture(scope="session")
+def process_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One gateway in processes of its own that tests share."""
     options = {"local_roots": str(REPOSITORY / "input")}
     process = GatewayProcess(tmp_path_factory.mktemp("gateway"), options).start()
     yield process
@@ -29,14 +59,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 
 @pytest.fixture
-def client(gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    with gateway.client() as client:
+def process_client(process_gateway: GatewayProcess) -> Iterator[httpx.Client]:
+    with process_gateway.client() as client:
         yield client
 
 
 @pytest.fixture
 def start_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
-    """Starts gateways of a test's own; they are stopped at its end."""
+    """Start gateways in processes of their own; stop them at the test's end."""
     started: list[GatewayProcess] = []
 
     def start(

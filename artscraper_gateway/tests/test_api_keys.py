@@ -50,9 +50,9 @@ def store(tmp_path: Path) -> KeyStore:
 
 
 def test_without_keys_everybody_gets_in_and_with_one_nobody_else(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+    gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         job = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()
         url = f"/v1/jobs/{job['job_id']}"
@@ -89,8 +89,8 @@ def test_without_keys_everybody_gets_in_and_with_one_nobody_else(
         assert client.get("/openapi.json").status_code == 200
 
 
-def test_jobs_belong_to_their_key(start_gateway: Start, tmp_path: Path, picture: Picture) -> None:
-    gateway = start_gateway()
+def test_jobs_belong_to_their_key(start_app: Start, tmp_path: Path, picture: Picture) -> None:
+    gateway = start_app()
     ada, bob = added(tmp_path, "ada"), added(tmp_path, "bob")
     root = added(tmp_path, "root", "--scope", "admin")
     content = picture(64, 64)
@@ -126,9 +126,9 @@ def test_jobs_belong_to_their_key(start_gateway: Start, tmp_path: Path, picture:
 
 
 def test_a_watermark_names_a_job_only_to_whose_it_is(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway()
+    gateway = start_app()
     ada, bob = added(tmp_path, "ada"), added(tmp_path, "bob")
     fields = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
     with gateway.client() as client:
@@ -150,9 +150,9 @@ def test_a_watermark_names_a_job_only_to_whose_it_is(
 
 
 def test_scopes_say_what_a_key_may_do(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+    gateway = start_app(worker_concurrency=0)
     submit, read = (added(tmp_path, name, "--scope", name) for name in ("submit", "read"))
     delete = added(tmp_path, "delete", "--scope", "delete,read")
     with gateway.client() as client:
@@ -174,9 +174,9 @@ def test_scopes_say_what_a_key_may_do(
 
 
 def test_a_rate_is_counted_over_all_processes_and_said_in_headers(
-    start_gateway: Start, tmp_path: Path
+    start_app: Start, tmp_path: Path
 ) -> None:
-    gateways = [start_gateway(tmp_path, worker_concurrency=0) for _ in range(2)]
+    gateways = [start_app(tmp_path, worker_concurrency=0) for _ in range(2)]
     header = added(tmp_path, "slow", "--rate", "5/h")
     clients = [gateway.client(headers=header) for gateway in gateways]
     urls = ("", "/x", "/x/events", "/x/layers/y", "?page_size=0")
@@ -194,9 +194,9 @@ def test_a_rate_is_counted_over_all_processes_and_said_in_headers(
 
 
 def test_a_key_may_have_a_queue_of_its_own_length(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+    gateway = start_app(worker_concurrency=0)
     few, many = added(tmp_path, "few", "--max-queued", "2"), added(tmp_path, "many")
     files = {"file": picture(64, 64)}
     with gateway.client() as client:
@@ -213,8 +213,8 @@ def test_a_key_may_have_a_queue_of_its_own_length(
         assert large.status_code == 422 and "at most 2 jobs" in large.json()["detail"]
 
 
-def test_a_revoked_key_is_useless_and_opens_nothing(start_gateway: Start, tmp_path: Path) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+def test_a_revoked_key_is_useless_and_opens_nothing(start_app: Start, tmp_path: Path) -> None:
+    gateway = start_app(worker_concurrency=0)
     header = added(tmp_path, "gone")
     with gateway.client() as client:
         assert client.get("/v1/jobs", headers=header).status_code == 200

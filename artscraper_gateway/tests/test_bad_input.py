@@ -20,6 +20,7 @@ from PIL import Image
 
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 WAIT = {"Prefer": "wait=170"}
 Picture = Callable[..., bytes]
@@ -112,7 +113,7 @@ def test_what_is_no_picture_is_refused_by_content(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_refused_upload_leaves_no_file(client: httpx.Client, gateway: GatewayProcess) -> None:
+def test_a_refused_upload_leaves_no_file(client: httpx.Client, gateway: InProcessGateway) -> None:
     before = set(gateway.base_dir.iterdir())
     assert upload(client, b"hello").status_code == 415
     assert set(gateway.base_dir.iterdir()) == before
@@ -128,12 +129,12 @@ def test_a_truncated_jpeg_is_a_clear_job_error(client: httpx.Client, cut: float)
 
 
 def test_a_text_bomb_neither_fills_the_memory_nor_hangs(
-    client: httpx.Client, gateway: GatewayProcess
+    process_client: httpx.Client, process_gateway: GatewayProcess
 ) -> None:
-    before = _memory_mb(gateway)
-    answer = upload(client, zip_text_bomb())
+    before = _memory_mb(process_gateway)
+    answer = upload(process_client, zip_text_bomb())
     assert answer.status_code == 422 or answer.json()["status"] == "error"
-    assert _memory_mb(gateway) - before < 200
+    assert _memory_mb(process_gateway) - before < 200
 
 
 @pytest.mark.parametrize(
@@ -147,13 +148,13 @@ def test_a_text_bomb_neither_fills_the_memory_nor_hangs(
     ids=["png-chunks", "gif-sub-blocks", "jpeg-segments", "tiff-directory-loop"],
 )
 def test_a_file_of_crumbs_is_refused_at_once(
-    client: httpx.Client, gateway: GatewayProcess, make: Callable[[], bytes]
+    process_client: httpx.Client, process_gateway: GatewayProcess, make: Callable[[], bytes]
 ) -> None:
     content = make()
-    before = _memory_mb(gateway)
-    answer = upload(client, content)
+    before = _memory_mb(process_gateway)
+    answer = upload(process_client, content)
     assert answer.status_code in (413, 415, 422), answer.text
-    assert _memory_mb(gateway) - before < 300
+    assert _memory_mb(process_gateway) - before < 300
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_a_huge_colour_profile_that_is_no_profile_is_processed(
 
 @pytest.mark.parametrize("name", ["../../evil.png", "a\0b.png", "/etc/passwd", "x" * 300, "…/ü"])
 def test_file_names_are_never_used_for_paths(
-    client: httpx.Client, gateway: GatewayProcess, picture: Picture, name: str
+    client: httpx.Client, gateway: InProcessGateway, picture: Picture, name: str
 ) -> None:
     answer = upload(client, picture(64, 64), name)
     assert answer.json()["status"] == "done"
@@ -238,9 +239,9 @@ def test_file_names_are_never_used_for_paths(
 
 
 def test_an_upload_over_the_limit_is_413_with_and_without_a_stated_length(
-    start_gateway: Callable[..., GatewayProcess], picture: Picture
+    start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
-    small = start_gateway(max_upload_bytes=100_000, worker_concurrency=0)
+    small = start_app(max_upload_bytes=100_000, worker_concurrency=0)
     content = picture(400, 400)
     assert len(content) > 100_000
     with small.client() as client:
@@ -261,7 +262,7 @@ def test_an_upload_over_the_limit_is_413_with_and_without_a_stated_length(
     assert len([path for path in small.base_dir.iterdir() if len(path.name) == 32]) == 1
 
 
-def test_a_body_that_never_ends_is_cut_off(client: httpx.Client, gateway: GatewayProcess) -> None:
+def test_a_body_that_never_ends_is_cut_off(client: httpx.Client, gateway: InProcessGateway) -> None:
     host, port = gateway.base_url.removeprefix("http://").split(":")
     head = (
         b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
@@ -308,7 +309,7 @@ def test_urls_to_forbidden_addresses_are_refused(client: httpx.Client, url: str)
 
 
 def test_a_redirect_to_a_forbidden_address_is_refused(
-    start_gateway: Callable[..., GatewayProcess],
+    start_app: Callable[..., InProcessGateway],
 ) -> None:
     """The first hop is on an allowed private network; link-local is refused even there."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -324,7 +325,7 @@ def test_a_redirect_to_a_forbidden_address_is_refused(
 
         thread = threading.Thread(target=answer_once)
         thread.start()
-        private = start_gateway(allow_private_addresses="yes", worker_concurrency=0)
+        private = start_app(allow_private_addresses="yes", worker_concurrency=0)
         with private.client() as client:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
             answer = client.post("/v1/jobs", json={"image_url": url})

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_runner import stage_names
 
 Picture = Callable[..., bytes]
@@ -60,7 +61,7 @@ def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Pictu
 
 
 def test_a_picture_of_ones_own_for_nightshade(
-    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+    client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.full((64, 64, 3), (250, 20, 20), np.uint8)).save(buffer, "PNG")
@@ -73,7 +74,7 @@ def test_a_picture_of_ones_own_for_nightshade(
 
 
 def test_a_picture_of_another_person_for_fawkes(
-    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+    client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     files = {"file": SAMPLE.read_bytes(), "fawkes_target": ("other.png", picture(96, 80))}
     data = {"stages": "fawkes", "include_hash_analysis": "no"}

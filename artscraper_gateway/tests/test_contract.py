@@ -15,6 +15,7 @@ from PIL import Image
 
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 WAIT = {"Prefer": "wait=170"}
 JOB_FIELDS = {"job_id", "status", "submitted_at", "updated_at", "error"}
@@ -79,7 +80,7 @@ def test_a_painting_goes_in_and_comes_out_protected(client: httpx.Client, sample
 
 
 def test_local_path_relative_to_the_working_directory(
-    client: httpx.Client, gateway: GatewayProcess
+    client: httpx.Client, gateway: InProcessGateway
 ) -> None:
     sample = SAMPLES[0]
     answer = client.post("/v1/jobs", json={"local_path": str(sample), **_off()}, headers=WAIT)
@@ -89,12 +90,12 @@ def test_local_path_relative_to_the_working_directory(
 
 
 def test_image_url_from_a_server_on_a_private_network(
-    start_gateway: Callable[..., GatewayProcess], gateway: GatewayProcess, client: httpx.Client
+    start_app: Callable[..., InProcessGateway], gateway: InProcessGateway, client: httpx.Client
 ) -> None:
     content = SAMPLES[0].read_bytes()
     job = submit(client, content, **LIGHT)
     url = f"{gateway.base_url}/v1/jobs/{job['job_id']}/layers/original"
-    private = start_gateway(allow_private_addresses="true")
+    private = start_app(allow_private_addresses="true")
     with private.client() as other:
         answer = other.post("/v1/jobs", json={"image_url": url, **_off()}, headers=WAIT)
         assert answer.json()["status"] == "done", answer.text
@@ -241,9 +242,9 @@ def test_unknown_jobs_and_stages_are_404(
 
 
 def test_a_job_that_waits_is_409_with_retry_after(
-    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+    start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
-    idle = start_gateway(worker_concurrency=0)
+    idle = start_app(worker_concurrency=0)
     with idle.client() as client:
         job_id = client.post("/v1/jobs", files={"file": picture()}).json()["job_id"]
         for path in ("result", "layers/mist"):
@@ -261,7 +262,7 @@ def test_a_job_that_waits_is_409_with_retry_after(
 
 
 def test_the_upload_stays_until_the_job_is_deleted(
-    client: httpx.Client, gateway: GatewayProcess, picture: Callable[..., bytes]
+    client: httpx.Client, gateway: InProcessGateway, picture: Callable[..., bytes]
 ) -> None:
     content = picture(64, 64)
     job = submit(client, content, **LIGHT)

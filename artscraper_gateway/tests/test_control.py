@@ -11,6 +11,7 @@ import httpx
 import sqlalchemy as sa
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, freeze, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.test_durability import ended, entered, send
@@ -20,7 +21,7 @@ Picture = Callable[..., bytes]
 TRIES = 50
 
 
-def rows(gateway: GatewayProcess, query: str) -> list[tuple[object, ...]]:
+def rows(gateway: InProcessGateway, query: str) -> list[tuple[object, ...]]:
     engine = sa.create_engine(f"sqlite:///{gateway.base_dir}/gateway.sqlite3")
     with engine.connect() as connection:
         found = [tuple(row) for row in connection.execute(sa.text(query))]
@@ -28,8 +29,8 @@ def rows(gateway: GatewayProcess, query: str) -> list[tuple[object, ...]]:
     return found
 
 
-def test_a_job_that_waits_is_cancelled_at_once(start_gateway: Start, picture: Picture) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+def test_a_job_that_waits_is_cancelled_at_once(start_app: Start, picture: Picture) -> None:
+    gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         job_id = send(client, picture(64, 64))
         for _ in range(2):

@@ -26,6 +26,7 @@ from artscraper_gateway.observability.metrics import (
 from artscraper_gateway.observability.prometheus import Exposition
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -187,9 +188,9 @@ def _families(names: set[str]) -> set[str]:
 
 
 def test_a_real_job_leaves_its_figures_from_the_worker(
-    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+    start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
-    gateway = start_gateway(allow_private_addresses="yes")
+    gateway = start_app(allow_private_addresses="yes")
     content = picture(64, 64)
     with webhook_receiver() as receiver, gateway.client() as client:
         done = client.post(
@@ -223,9 +224,9 @@ def test_a_real_job_leaves_its_figures_from_the_worker(
 
 
 def test_jobs_that_wait_and_problems_are_told(
-    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+    start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+    gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         client.post("/v1/jobs", files={"file": picture(64, 64)})
         client.post("/v1/jobs", files={"file": b"no picture"})

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.test_durability import ended, entered, open_gate, send
@@ -46,12 +47,17 @@ def followed(client: httpx.Client, job_id: str, last: int | None = None) -> list
 
 
 @pytest.fixture
-def idle(start_gateway: Start) -> GatewayProcess:
+def idle(start_app: Start) -> InProcessGateway:
+    return start_app(worker_concurrency=0)
+
+
+@pytest.fixture
+def idle_process(start_gateway: Start) -> GatewayProcess:
     return start_gateway(worker_concurrency=0)
 
 
 def test_the_place_in_the_queue_counts_who_runs_sooner(
-    idle: GatewayProcess, picture: Picture
+    idle: InProcessGateway, picture: Picture
 ) -> None:
     with idle.client() as client:
 
@@ -70,7 +76,7 @@ def test_the_place_in_the_queue_counts_who_runs_sooner(
         assert gone["queue_position"] is None and gone["finished_at"] is not None
 
 
-def test_a_higher_priority_runs_sooner(idle: GatewayProcess, picture: Picture) -> None:
+def test_a_higher_priority_runs_sooner(idle: InProcessGateway, picture: Picture) -> None:
     with idle.client() as client:
         ids = [send(client, picture(64, 64), priority=p) for p in ("0", "-100", "100")]
     idle.stop()
@@ -96,14 +102,14 @@ def test_a_long_poll_answers_at_the_end(client: httpx.Client, picture: Picture) 
 
 
 def test_a_long_poll_ends_with_its_job_and_its_patience(
-    idle: GatewayProcess, picture: Picture
+    idle_process: GatewayProcess, picture: Picture
 ) -> None:
-    with idle.client() as client, idle.client() as other, ThreadPoolExecutor(1) as pool:
+    with idle_process.client() as client, idle_process.client() as other, ThreadPoolExecutor(1) as pool:
         job_id = send(client, picture(64, 64))
         url = f"/v1/jobs/{job_id}"
         assert client.get(url, params={"wait": 0.2}).json()["status"] == "queued"
         waiting = pool.submit(other.get, url, params={"wait": 50})
-        until(lambda: connections(idle) >= 2, what="somebody waits")
+        until(lambda: connections(idle_process) >= 2, what="somebody waits")
         client.delete(url)
         assert waiting.result().status_code == 404
 
@@ -113,7 +119,7 @@ def connections(gateway: GatewayProcess) -> int:
     return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
 
 
-def test_pages_show_every_job_once_newest_first(idle: GatewayProcess, picture: Picture) -> None:
+def test_pages_show_every_job_once_newest_first(idle: InProcessGateway, picture: Picture) -> None:
     content = picture(64, 64)
     with idle.client() as client:
         assert client.get("/v1/jobs").json() == {"jobs": [], "next_page_token": None}
@@ -216,7 +222,7 @@ def test_a_stream_goes_on_behind_the_last_event_in_another_process_and_after_a_r
                 assert next(messages(answer))[0] == "snapshot"
 
 
-def test_a_deleted_job_ends_its_streams(idle: GatewayProcess, picture: Picture) -> None:
+def test_a_deleted_job_ends_its_streams(idle: InProcessGateway, picture: Picture) -> None:
     with idle.client() as client:
         job_id = send(client, picture(64, 64))
         with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
@@ -229,24 +235,24 @@ def test_a_deleted_job_ends_its_streams(idle: GatewayProcess, picture: Picture) 
 
 
 def test_many_listeners_are_told_and_those_who_leave_free_what_they_held(
-    idle: GatewayProcess, picture: Picture
+    idle_process: GatewayProcess, picture: Picture
 ) -> None:
-    with idle.client(limits=httpx.Limits(max_connections=200)) as client:
+    with idle_process.client(limits=httpx.Limits(max_connections=200)) as client:
         job_id = send(client, picture(64, 64))
-        before = psutil.Process(idle.pid).num_fds()
+        before = psutil.Process(idle_process.pid).num_fds()
         streams = [client.stream("GET", f"/v1/jobs/{job_id}/events") for _ in range(100)]
         answers = [stream.__enter__() for stream in streams]
         readers = [messages(answer) for answer in answers]
         assert {next(reader)[0] for reader in readers} == {"snapshot"}
-        assert connections(idle) >= 100
+        assert connections(idle_process) >= 100
         for stream in streams[:90]:
             stream.__exit__(None, None, None)
-        until(lambda: connections(idle) < 20, what="the connections of those who left are closed")
+        until(lambda: connections(idle_process) < 20, what="the connections of those who left are closed")
         client.post(f"/v1/jobs/{job_id}/cancel")
         assert {next(reader)[0] for reader in readers[90:]} == {"error"}
         for stream in streams[90:]:
             stream.__exit__(None, None, None)
-    until(lambda: psutil.Process(idle.pid).num_fds() <= before + 2, what="nothing stays open")
+    until(lambda: psutil.Process(idle_process.pid).num_fds() <= before + 2, what="nothing stays open")
 
 
 def test_progress_in_the_status_comes_from_the_engine(
@@ -304,9 +310,9 @@ def connected(gateway: GatewayProcess) -> int:
 
 
 def test_preferences_on_several_lines_count_and_a_long_wait_is_capped(
-    start_gateway: Start, picture: Picture
+    start_app: Start, picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0, max_wait=0.1)
+    gateway = start_app(worker_concurrency=0, max_wait=0.1)
     with gateway.client() as client:
         headers = [("Prefer", "respond-async"), ("Prefer", "wait=999999")]
         answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, headers=headers)

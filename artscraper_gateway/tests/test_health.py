@@ -20,17 +20,18 @@ from artscraper_gateway.errors import DatabaseAway, DiskFull
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_api_keys import added
 
 Start = Callable[..., GatewayProcess]
 LONGER_THAN_A_LOOK_S = 5  # the database's own three seconds, and a flush a second
 
 
-def ready(gateway: GatewayProcess) -> httpx.Response:
+def ready(gateway: InProcessGateway) -> httpx.Response:
     return httpx.get(f"{gateway.base_url}/readyz", trust_env=False, timeout=30)
 
 
-def not_ready(gateway: GatewayProcess) -> httpx.Response | None:
+def not_ready(gateway: InProcessGateway) -> httpx.Response | None:
     answer = ready(gateway)
     return answer if answer.status_code == 503 else None
 
@@ -51,9 +52,9 @@ def test_a_gateway_that_is_well_lives_and_is_ready(client: httpx.Client) -> None
 
 
 def test_a_full_queue_is_told_until_there_is_room(
-    start_gateway: Start, picture: Callable[..., bytes]
+    start_app: Start, picture: Callable[..., bytes]
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0, max_queued=1)
+    gateway = start_app(worker_concurrency=0, max_queued=1)
     with gateway.client() as client:
         job = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()
         answer = until(lambda: not_ready(gateway), what="the full queue is seen")
@@ -69,8 +70,8 @@ def test_a_full_queue_is_told_until_there_is_room(
     until(lambda: ready(gateway).status_code == 200, what="there is room again")
 
 
-def test_a_disk_that_is_nearly_full_is_told(start_gateway: Start) -> None:
-    gateway = start_gateway(worker_concurrency=0, min_free_disk=2**62)
+def test_a_disk_that_is_nearly_full_is_told(start_app: Start) -> None:
+    gateway = start_app(worker_concurrency=0, min_free_disk=2**62)
     answer = ready(gateway)
     assert reason(answer) == "disk-full" and "free" in answer.json()["detail"]
     assert str(gateway.home) not in answer.text  # no path of the server
@@ -131,8 +132,8 @@ def test_everybody_may_ask_and_the_database_is_asked_once_a_second(tmp_path: Pat
     assert len(asked) == 1
 
 
-def test_where_there_are_keys_metrics_need_the_scope_admin(start_gateway: Start) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+def test_where_there_are_keys_metrics_need_the_scope_admin(start_app: Start) -> None:
+    gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         assert client.get("/metrics").status_code == 200
         reader = added(gateway.home, "reader", "--scope", "read,submit,delete")
@@ -143,16 +144,16 @@ def test_where_there_are_keys_metrics_need_the_scope_admin(start_gateway: Start)
         assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
 
 
-def test_a_setting_opens_metrics_to_everybody(start_gateway: Start) -> None:
-    gateway = start_gateway(worker_concurrency=0, open_metrics="yes")
+def test_a_setting_opens_metrics_to_everybody(start_app: Start) -> None:
+    gateway = start_app(worker_concurrency=0, open_metrics="yes")
     added(gateway.home, "reader")
     with gateway.client() as client:
         until(lambda: client.get("/v1/jobs").status_code == 401, what="a key is needed")
         assert client.get("/metrics").status_code == 200
 
 
-def test_a_locked_database_does_not_hold_up_the_answer(start_gateway: Start) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+def test_a_locked_database_does_not_hold_up_the_answer(start_app: Start) -> None:
+    gateway = start_app(worker_concurrency=0)
     with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as other:
         other.execute("BEGIN EXCLUSIVE")  # readers go on beside one writer
         with gateway.client() as client:

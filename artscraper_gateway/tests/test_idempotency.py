@@ -14,6 +14,7 @@ import pytest
 
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 
 Start = Callable[..., GatewayProcess]
@@ -27,14 +28,14 @@ def send(
     return client.post(url, files={"file": content}, data={**LIGHT, **fields}, headers=headers)
 
 
-def folders(gateway: GatewayProcess) -> int:
+def folders(gateway: InProcessGateway) -> int:
     return sum(len(path.name) == 32 for path in gateway.base_dir.iterdir())
 
 
 @pytest.fixture
-def idle(start_gateway: Start) -> GatewayProcess:
+def idle(start_app: Start) -> InProcessGateway:
     roots = f"{SAMPLES[0].parent},."
-    return start_gateway(worker_concurrency=0, local_roots=roots)
+    return start_app(worker_concurrency=0, local_roots=roots)
 
 
 def test_the_same_key_and_payload_is_the_same_job(idle: GatewayProcess, picture: Picture) -> None:
@@ -145,8 +146,8 @@ def test_other_keys_are_refused(client: httpx.Client, picture: Picture, key: str
     assert answer.status_code == 422 and "Idempotency-Key" in answer.json()["detail"]
 
 
-def test_a_full_queue_is_429_until_there_is_room(start_gateway: Start, picture: Picture) -> None:
-    gateway = start_gateway(worker_concurrency=0, max_queued=3)
+def test_a_full_queue_is_429_until_there_is_room(start_app: Start, picture: Picture) -> None:
+    gateway = start_app(worker_concurrency=0, max_queued=3)
     content = picture(64, 64)
     with gateway.client() as client:
         ids = [send(client, content, None).json()["job_id"] for _ in range(3)]
@@ -161,9 +162,9 @@ def test_a_full_queue_is_429_until_there_is_room(start_gateway: Start, picture: 
 
 
 def test_a_batch_without_room_is_told_the_counts_and_one_beyond_the_limit_to_be_split(
-    start_gateway: Start, picture: Picture
+    start_app: Start, picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0, max_queued=10)
+    gateway = start_app(worker_concurrency=0, max_queued=10)
     content = picture(64, 64)
     with gateway.client() as client:
 
@@ -324,9 +325,9 @@ def test_other_batches_are_422(client: httpx.Client, body: dict[str, Any], named
 
 
 def test_batches_have_100_pictures_at_most_and_so_many_bytes(
-    start_gateway: Start, picture: Picture
+    start_app: Start, picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0, max_batch_bytes=200_000)
+    gateway = start_app(worker_concurrency=0, max_batch_bytes=200_000)
     content = picture(32, 32)
     with gateway.client() as client:
         files = [("file", content)] * 101

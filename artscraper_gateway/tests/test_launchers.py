@@ -17,6 +17,8 @@ from artscraper_gateway.server import AddressRefused, bind_address, open_listene
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 
+pytestmark = pytest.mark.system
+
 LAUNCHER = """
 from artorize_gateway import GatewayConfig, create_app
 

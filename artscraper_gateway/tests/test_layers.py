@@ -25,6 +25,7 @@ from artscraper_gateway.api.files import serve_file
 from artscraper_gateway.api.zipstream import stream_zip
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 
 Picture = Callable[..., bytes]
@@ -141,7 +142,7 @@ def test_a_file_that_is_gone_is_not_found(tmp_path: Path) -> None:
 )
 def test_a_preview_is_small_and_made_once(
     client: httpx.Client,
-    gateway: GatewayProcess,
+    gateway: InProcessGateway,
     layer: tuple[str, bytes],
     accept: str,
     kind: str,
@@ -177,7 +178,7 @@ def test_other_sizes_are_refused(client: httpx.Client, layer: tuple[str, bytes],
 
 
 def test_a_picture_that_cannot_be_decoded_has_no_preview_and_harms_nobody(
-    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+    client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     """Its header is sound, so it is accepted, and a job of no stages never decodes it."""
     whole = picture(400, 400)
@@ -190,7 +191,7 @@ def test_a_picture_that_cannot_be_decoded_has_no_preview_and_harms_nobody(
 
 
 def test_the_archive_holds_every_file_byte_for_byte(
-    client: httpx.Client, gateway: GatewayProcess, picture: Picture
+    client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     job = submit(client, picture(200, 200), stages="invisible-watermark")
     answer = client.get(f"/v1/jobs/{job['job_id']}/archive.zip")
@@ -211,10 +212,10 @@ def test_the_archive_holds_every_file_byte_for_byte(
 
 
 def test_the_original_is_there_before_the_job_is_done_and_when_it_fails(
-    start_gateway: Callable[..., GatewayProcess], picture: Picture
+    start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     content = picture(400, 300)
-    with start_gateway(worker_concurrency=0).client() as idle:
+    with start_app(worker_concurrency=0).client() as idle:
         job_id = idle.post("/v1/jobs", files={"file": content}).json()["job_id"]
         url = f"/v1/jobs/{job_id}/layers/original"
         for _ in ("queued", "cancelled"):
@@ -229,10 +230,10 @@ def test_the_original_is_there_before_the_job_is_done_and_when_it_fails(
 
 
 def test_archives_of_jobs_that_are_unknown_or_wait(
-    client: httpx.Client, start_gateway: Callable[..., GatewayProcess], picture: Picture
+    client: httpx.Client, start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     assert client.get(f"/v1/jobs/{'0' * 32}/archive.zip").status_code == 404
-    with start_gateway(worker_concurrency=0).client() as idle:
+    with start_app(worker_concurrency=0).client() as idle:
         job_id = idle.post("/v1/jobs", files={"file": picture()}).json()["job_id"]
         assert idle.get(f"/v1/jobs/{job_id}/archive.zip").status_code == 409
 
@@ -264,7 +265,7 @@ def test_what_is_gone_breaks_an_archive_off(tmp_path: Path) -> None:
 
 
 def test_results_that_are_gone_are_not_found(
-    gateway: GatewayProcess, client: httpx.Client, layer: tuple[str, bytes]
+    gateway: InProcessGateway, client: httpx.Client, layer: tuple[str, bytes]
 ) -> None:
     job_id = layer[0].split("/")[3]
     until(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "done", what="it is done")
@@ -299,7 +300,7 @@ def test_an_archive_of_jobs_that_are_deleted_meanwhile_breaks_off(
 
 
 def test_previews_of_a_job_that_is_deleted_leave_nothing(
-    gateway: GatewayProcess, client: httpx.Client, picture: Picture
+    gateway: InProcessGateway, client: httpx.Client, picture: Picture
 ) -> None:
     content = picture(900, 900)
     with ThreadPoolExecutor(4) as pool:
@@ -315,7 +316,7 @@ def test_previews_of_a_job_that_is_deleted_leave_nothing(
 
 
 def test_previews_count_as_the_jobs(
-    gateway: GatewayProcess, client: httpx.Client, layer: tuple[str, bytes]
+    gateway: InProcessGateway, client: httpx.Client, layer: tuple[str, bytes]
 ) -> None:
     url, content = layer
     job_id = url.split("/")[3]

@@ -25,6 +25,8 @@ from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
+pytestmark = pytest.mark.system
+
 # As releases made it that kept no revision.
 UNVERSIONED = """
 CREATE TABLE jobs (

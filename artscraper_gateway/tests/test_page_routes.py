@@ -19,8 +19,8 @@ Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]
 
 
-def test_the_limits_are_the_settings(start_gateway: Start) -> None:
-    gateway = start_gateway(
+def test_the_limits_are_the_settings(start_app: Start) -> None:
+    gateway = start_app(
         worker_concurrency=0,
         max_upload_bytes=1000,
         max_side=99,
@@ -57,8 +57,8 @@ def test_a_mask_is_a_grey_picture_of_the_change(client: httpx.Client, picture: P
     assert client.get(f"/v1/jobs/{'0' * 32}/masks/mist").status_code == 404
 
 
-def test_a_retry_asks_for_the_same_again(start_gateway: Start, picture: Picture) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+def test_a_retry_asks_for_the_same_again(start_app: Start, picture: Picture) -> None:
+    gateway = start_app(worker_concurrency=0)
     asked = {"stages": "invisible-watermark,c2pa", "strength": "high", "seed": "7", "priority": "3"}
     with gateway.client() as client:
         job_id = send(client, picture(), **asked)

@@ -165,8 +165,8 @@ def test_batches_and_idempotency_keys_go_after_a_day(house: Callable[..., House]
     assert (home.count("batches"), home.count("idempotency_keys")) == (1, 0)
 
 
-def test_a_worker_runs_it_as_a_scheduled_workflow(start_gateway: Start, picture: Picture) -> None:
-    gateway = start_gateway(job_ttl=0.5)
+def test_a_worker_runs_it_as_a_scheduled_workflow(start_app: Start, picture: Picture) -> None:
+    gateway = start_app(job_ttl=0.5)
     with gateway.client() as client:
         job = submit(client, picture(64, 64), **LIGHT)
         assert job["expires_at"] > job["finished_at"]

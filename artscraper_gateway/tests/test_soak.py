@@ -10,6 +10,8 @@ import pytest
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.slow
 def test_half_a_minute_of_mixed_jobs_and_killed_workers() -> None:

@@ -20,6 +20,7 @@ from artscraper_gateway.cli.submit_inputs import UnusableArguments, find_picture
 from artscraper_gateway.cli.submit_one import submission_digest
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 Picture = Callable[..., bytes]
 LIGHT = ["--no-protection", "--no-analysis"]
@@ -43,7 +44,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_folder_goes_in_and_a_folder_comes_out(
-    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     given = [str(folder), "--url", gateway.base_url, "--out", str(out)]
@@ -74,7 +75,7 @@ def test_a_list_of_no_names_is_wrong_usage(option: str, capsys: pytest.CaptureFi
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_gateway_works(
-    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file" / "out")
@@ -85,7 +86,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_gateway_works(
     assert out in capsys.readouterr().err
 
 
-def test_a_terminal_shows_a_bar(gateway: GatewayProcess, folder: Path, tmp_path: Path) -> None:
+def test_a_terminal_shows_a_bar(gateway: InProcessGateway, folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
     command += ["--url", gateway.base_url, "--out", str(tmp_path / "out")]
     ours, theirs = pty.openpty()
@@ -121,7 +122,7 @@ def read_to_the_end(terminal: int) -> str:
 
 
 def test_without_a_terminal_each_picture_that_has_ended_is_a_line(
-    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "text.jpg").write_text("text")
     out = tmp_path / "out"
@@ -133,7 +134,7 @@ def test_without_a_terminal_each_picture_that_has_ended_is_a_line(
     assert sorted(states) == ["done", "done", "done", "failed"]
 
 
-def test_all_layers_of_a_picture(gateway: GatewayProcess, tmp_path: Path) -> None:
+def test_all_layers_of_a_picture(gateway: InProcessGateway, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--url", gateway.base_url, "--out", str(out), "--layers", "all"]
     stages = ["--stages", "invisible-watermark", "--no-analysis"]
@@ -147,7 +148,7 @@ def test_all_layers_of_a_picture(gateway: GatewayProcess, tmp_path: Path) -> Non
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(
-    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "text.jpg").write_text("text")
@@ -160,7 +161,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(
 
 
 def test_a_picture_that_nothing_was_done_to_is_not_done(
-    gateway: GatewayProcess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     given = [str(folder / "a.png"), "--url", gateway.base_url, "--out", str(out), "--no-analysis"]
@@ -203,9 +204,9 @@ def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(
 
 
 def test_a_job_that_failed_before_is_done_anew(
-    start_gateway: Callable[..., GatewayProcess], folder: Path, tmp_path: Path
+    start_app: Callable[..., InProcessGateway], folder: Path, tmp_path: Path
 ) -> None:
-    gateway = start_gateway(tmp_path / "gateway", worker_concurrency=0)
+    gateway = start_app(tmp_path / "gateway", worker_concurrency=0)
     given = [str(folder / "a.png"), "--url", gateway.base_url, "--out", str(tmp_path / "out")]
     with gateway.client() as client:
         assert main([*given, *LIGHT, "--timeout", "0.2"]) == 1

@@ -21,6 +21,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 
+pytestmark = pytest.mark.system
+
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 

@@ -14,6 +14,8 @@ import pytest
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 
+pytestmark = pytest.mark.system
+
 SOURCE = REPOSITORY / "clients" / "typescript"
 DOCUMENT = REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md"
 USE = """

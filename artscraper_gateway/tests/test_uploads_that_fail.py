@@ -11,34 +11,35 @@ import httpx
 
 from artscraper_gateway.storage.paths import is_job_id
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 Picture = Callable[..., bytes]
 
 
-def test_an_upload_that_breaks_off_is_nobodys_fault(gateway: GatewayProcess) -> None:
-    host, port = gateway.base_url.removeprefix("http://").split(":")
-    before = gateway.log()
+def test_an_upload_that_breaks_off_is_nobodys_fault(process_gateway: GatewayProcess) -> None:
+    host, port = process_gateway.base_url.removeprefix("http://").split(":")
+    before = process_gateway.log()
 
     def broken_off(client: httpx.Client) -> float:
         figure = r'artscraper_http_requests_total\{status="499"\} (\S+)'
         found = re.search(figure, client.get("/metrics").text)
         return float(found[1]) if found else 0.0
 
-    with gateway.client() as client:
+    with process_gateway.client() as client:
         so_far = broken_off(client)
         for media_type in ("multipart/form-data; boundary=x", "application/json"):
             head = f"POST /v1/jobs HTTP/1.1\r\nHost: h\r\nContent-Type: {media_type}\r\n"
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(f"{head}Content-Length: 9999\r\n\r\n--x\r\n".encode())
         until(lambda: broken_off(client) == so_far + 2, what="both are noticed")
-    assert "unexpected" not in gateway.log().removeprefix(before)
-    assert "Traceback" not in gateway.log().removeprefix(before)
+    assert "unexpected" not in process_gateway.log().removeprefix(before)
+    assert "Traceback" not in process_gateway.log().removeprefix(before)
 
 
 def test_uploads_do_not_wait_for_the_downloads_of_others(
-    start_gateway: Callable[..., GatewayProcess], picture: Picture
+    start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
-    private = start_gateway(allow_private_addresses="yes", worker_concurrency=0)
+    private = start_app(allow_private_addresses="yes", worker_concurrency=0)
     with (
         socket.create_server(("127.0.0.1", 0), backlog=64) as silent,
         private.client() as client,
@@ -59,9 +60,9 @@ def test_uploads_do_not_wait_for_the_downloads_of_others(
 
 
 def test_a_full_disk_is_503_and_nothing_is_accepted(
-    start_gateway: Callable[..., GatewayProcess], picture: Picture
+    start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
-    gateway = start_gateway(worker_concurrency=0)
+    gateway = start_app(worker_concurrency=0)
     moved = gateway.base_dir.with_name("moved")
     with gateway.client() as client:
         gateway.base_dir.rename(moved)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from tests.provenance.certificates import (
     AUTHORITY,
     KEY,
@@ -103,7 +104,7 @@ def test_the_upstream_method_stays_selectable(client: httpx.Client) -> None:
 
 
 def test_pictures_that_cannot_be_read_are_refused_and_nothing_is_kept(
-    client: httpx.Client, gateway: GatewayProcess
+    client: httpx.Client, gateway: InProcessGateway
 ) -> None:
     for content, status in (
         (b"", 415),

@@ -16,6 +16,8 @@ import pytest
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 
+pytestmark = pytest.mark.system
+
 TEXT = (REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md").read_text()
 DOCUMENTED_BASE = "http://127.0.0.1:8765"
 # What an answer says, for each curl line in the document's order; None = anything.

@@ -95,9 +95,9 @@ def settled(client: httpx.Client, job_id: str, status: str) -> dict[str, Any]:
 
 
 def test_a_finished_and_a_failed_job_are_told_of_and_the_library_verifies_it(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway(allow_private_addresses="yes")
+    gateway = start_app(allow_private_addresses="yes")
     secret = keys(tmp_path, "webhook-secret").stdout.strip()
     assert secret.startswith("whsec_")
     with webhook_receiver() as receiver, gateway.client() as client:
@@ -124,9 +124,9 @@ def test_a_finished_and_a_failed_job_are_told_of_and_the_library_verifies_it(
 
 
 def test_each_key_has_a_secret_of_its_own(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway(allow_private_addresses="yes")
+    gateway = start_app(allow_private_addresses="yes")
     printed = keys(tmp_path, "add", "ada").stdout.split()
     token = next(word for word in printed if word.startswith("ask_"))
     secret = next(word for word in printed if word.startswith("whsec_"))
@@ -276,9 +276,9 @@ def test_a_retry_survives_kill_9_of_everything(start_gateway: Start, picture: Pi
 
 
 def test_a_dead_receiver_delays_no_job_and_the_log_says_so(
-    start_gateway: Start, picture: Picture
+    start_app: Start, picture: Picture
 ) -> None:
-    gateway = start_gateway(allow_private_addresses="yes")
+    gateway = start_app(allow_private_addresses="yes")
     content = picture(64, 64)
     with (
         webhook_receiver((-1, {})) as dead,
@@ -294,9 +294,9 @@ def test_a_dead_receiver_delays_no_job_and_the_log_says_so(
 
 
 def test_a_delivery_is_sent_again_by_hand(
-    start_gateway: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
-    gateway = start_gateway(allow_private_addresses="yes")
+    gateway = start_app(allow_private_addresses="yes")
     header = added(tmp_path, "ada")
     with webhook_receiver() as receiver, gateway.client(headers=header) as client:
         job = submit(client, picture(64, 64), **LIGHT, callback_url=receiver.url)

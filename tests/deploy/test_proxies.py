@@ -18,6 +18,8 @@ from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.deploy.proxies import HOST, PROXIES, Proxy
 
+pytestmark = pytest.mark.system
+
 MEBIBYTE = 1024**2
 
 

@@ -16,6 +16,8 @@ from artscraper_gateway.cli.main import config_from, settings_parser
 from artscraper_gateway.settings.model import ENVIRONMENT_PREFIX, GatewayConfig
 from tests.deploy.conftest import DEPLOY, REPOSITORY, checked, tool
 
+pytestmark = pytest.mark.system
+
 CHECKS = "pip install '.[checks]'"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -17,6 +17,8 @@ pytest.importorskip("license_expression", reason="NOT TESTED: pip install '.[che
 from supply_chain.known_licences import KNOWN
 from supply_chain.licences import is_allowed, packages, pinned
 
+pytestmark = pytest.mark.system
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = REPOSITORY / "locks" / "default.txt"
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCKS = sorted((REPOSITORY / "locks").glob("*.txt"))
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")

@@ -19,6 +19,7 @@ from artscraper_gateway.client import Attempts, Gateway, errors
 from artscraper_gateway.tests.client.conftest import Blocking, Connect
 from artscraper_gateway.tests.client.cutting_proxy import cutting_proxy
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 JOB = {
     "job_id": "a" * 32,
@@ -79,9 +80,9 @@ def scripted(connect: Connect, pauses: list[float]) -> Callable[..., Any]:
 
 
 def test_following_goes_on_behind_the_last_event_after_a_break(
-    connect: Connect, start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+    connect: Connect, start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
-    idle = start_gateway(worker_concurrency=0)
+    idle = start_app(worker_concurrency=0)
     with (
         cutting_proxy(idle.base_url) as proxy,
         Gateway(idle.base_url) as direct,

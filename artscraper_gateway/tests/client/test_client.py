@@ -22,6 +22,7 @@ from artscraper_gateway.jobs.options import JobOptions as ServedOptions
 from artscraper_gateway.tests.client.conftest import Connect
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 Picture = Callable[..., bytes]
 Start = Callable[..., GatewayProcess]
@@ -29,13 +30,13 @@ LIGHT: dict[str, Any] = {"include_protection": False, "include_hash_analysis": F
 
 
 @pytest.fixture
-def client(connect: Connect, gateway: GatewayProcess) -> Any:
+def client(connect: Connect, gateway: InProcessGateway) -> Any:
     return connect(gateway.base_url)
 
 
 @pytest.fixture
-def idle(start_gateway: Start) -> GatewayProcess:
-    return start_gateway(worker_concurrency=0)
+def idle(start_app: Start) -> InProcessGateway:
+    return start_app(worker_concurrency=0)
 
 
 def test_a_picture_goes_in_and_its_layers_come_out(client: Any, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_waiting_cancelling_listing_and_deleting(
 def test_all_pages_are_listed(
     connect: Connect, idle: GatewayProcess, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in ("gateway", "async_gateway"):
+    for kind in ("_sync", "_async"):
         monkeypatch.setattr(f"artscraper_gateway.client.{kind}._PAGE", 2)
     client = connect(idle.base_url)
     sent = [client.submit(picture(64 + n, 64)).job_id for n in range(5)]

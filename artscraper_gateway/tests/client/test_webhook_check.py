@@ -14,6 +14,7 @@ from artscraper_gateway.client import verify_webhook
 from artscraper_gateway.client.errors import InvalidWebhook
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
@@ -70,9 +71,9 @@ def test_everything_else_is_refused(headers: dict[str, str], body: bytes) -> Non
 
 
 def test_what_a_gateway_sends_is_accepted(
-    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
+    start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
-    gateway = start_gateway(allow_private_addresses="true", worker_concurrency=0)
+    gateway = start_app(allow_private_addresses="true", worker_concurrency=0)
 
     with webhook_receiver() as receiving, gateway.client() as client:
         files = {"file": picture(64, 64)}

@@ -1,0 +1,65 @@
+"""Test tiers: every test is `unit`, `api` or `system`, by what it uses (CONTRIBUTING.md, "Tests").
+
+unit    pure code; starting a process fails the test
+api     the app in the test's own process, with its worker on a thread
+system  real processes, browsers, databases and proxies
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import pytest
+
+# One thread each: pytest-xdist runs one process per core. Read when torch and ONNX are loaded.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+TIERS = ("unit", "api", "system")
+SYSTEM_FIXTURES = {
+    "browser",
+    "postgres",
+    "process_gateway",
+    "s3",
+    "start_fleet",
+    "start_gateway",
+    "studio_gateway",
+}
+API_FIXTURES = {"gateway", "start_app"}
+SYSTEM_MARKERS = ("slow", "fuzz", "gpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test its tier, and the tests of one file one xdist worker."""
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            item.add_marker(_tier(item))
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _tier(item: pytest.Item) -> str:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    callspec = getattr(item, "callspec", None)
+    # The fixture `database` starts PostgreSQL for one of its two parameters only.
+    on_server = callspec is not None and callspec.params.get("database") == "postgresql"
+    if on_server or fixtures & SYSTEM_FIXTURES or any(map(item.get_closest_marker, SYSTEM_MARKERS)):
+        return "system"
+    return "api" if fixtures & API_FIXTURES else "unit"
+
+
+@pytest.fixture(autouse=True)
+def _no_process_in_unit_tests(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    if request.node.get_closest_marker("unit") is not None:
+        monkeypatch.setattr(subprocess.Popen, "__init__", _refuse_process)
+    yield
+
+
+def _refuse_process(*_arguments: Any, **_options: Any) -> NoReturn:
+    pytest.fail("a unit test starts no process; mark its module with pytest.mark.system")
