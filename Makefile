@@ -18,8 +18,13 @@ TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
-    licences lint lock pictures run sbom screenshots setup setup-checks setup-chromium setup-deploy \
-    setup-fleet setup-node setup-tests soak test test-slow typescript
+    help licences lint lock pictures run sbom screenshots setup setup-checks setup-chromium setup-deploy \
+    setup-fleet setup-judges setup-node setup-system-tests setup-tests soak \
+    test test-all test-slow typescript
+
+## help: print what can be made
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 ## run: start the gateway, on another port with PORT=number, or protect one picture with IMAGE=path
 run: setup
@@ -66,30 +71,36 @@ setup-tests: $(INSTALLED_TESTS)
 ## setup-checks: install what checks deploy/ and the lock files; their tests are skipped without it
 setup-checks: $(INSTALLED_CHECKS)
 
-## setup-fleet: install PostgreSQL by apt, which tests/fleet starts for itself; skipped without it
+## setup-system-tests: install everything that system tests run
+setup-system-tests: setup-fleet setup-chromium setup-node setup-deploy setup-judges setup-checks
+
+# $(call apt-install,COMMANDS,PACKAGES): install packages unless all commands are there.
+SEARCH := PATH="$$PATH:/usr/sbin:/usr/local/sbin"
+apt-install = for each in $(1); do $(SEARCH) command -v $$each >/dev/null || missing=1; done; \
+    test -z "$$missing" || { $(AS_ROOT) apt-get update -qq && \
+        $(AS_ROOT) apt-get install -y -qq --no-install-recommends $(2); }
+
+## setup-fleet: install PostgreSQL by apt, which tests/fleet starts for itself
 setup-fleet:
-	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
-	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq postgresql; }
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { $(call apt-install,initdb,postgresql); }
 
-## setup-chromium: install the browser by apt that tests of the page drive; skipped without it
+## setup-chromium: install by apt the browser that tests of the page drive
 setup-chromium:
-	command -v chromium >/dev/null || { \
-	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium; }
+	$(call apt-install,chromium,chromium)
 
-## setup-deploy: install by apt what tests of deploy/ run (Debian starts them: for machines that are
-## thrown away); skipped without them
+## setup-deploy: install by apt what tests of deploy/ run (Debian starts them as services)
 setup-deploy:
-	command -v caddy >/dev/null && command -v promtool >/dev/null && { \
-	    command -v nginx >/dev/null || test -x /usr/sbin/nginx; } || { \
-	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
-	        nginx-light caddy prometheus; }
+	$(call apt-install,nginx caddy promtool,nginx-light caddy prometheus)
+
+## setup-judges: install by apt what judges and edits pictures in tests and benchmarks
+setup-judges:
+	$(call apt-install,butteraugli convert vips,butteraugli imagemagick libvips-tools)
 
 ## setup-node: install Node.js by apt and what the TypeScript client is made with; skipped without
 setup-node: $(TYPESCRIPT)/node_modules/.package-lock.json
 
 $(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json
-	{ command -v node && command -v npm; } >/dev/null || { \
-	    $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq nodejs npm; }
+	$(call apt-install,node npm,nodejs npm)
 	cd $(TYPESCRIPT) && npm ci --no-audit --no-fund
 	touch $@
 

@@ -149,9 +149,7 @@ def test_a_watermark_names_a_job_only_to_whose_it_is(
         assert named(bob) is None
 
 
-def test_scopes_say_what_a_key_may_do(
-    start_app: Start, tmp_path: Path, picture: Picture
-) -> None:
+def test_scopes_say_what_a_key_may_do(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     submit, read = (added(tmp_path, name, "--scope", name) for name in ("submit", "read"))
     delete = added(tmp_path, "delete", "--scope", "delete,read")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_runner import stage_names
 

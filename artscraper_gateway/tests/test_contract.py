@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway.tests.conftest import SAMPLES
-from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 WAIT = {"Prefer": "wait=170"}

@@ -11,8 +11,8 @@ import httpx
 import sqlalchemy as sa
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, freeze, until
-from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.test_durability import ended, entered, send
 

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
-from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_contract import LIGHT, submit
 from artscraper_gateway.tests.test_durability import ended, entered, open_gate, send
 
@@ -52,7 +52,7 @@ def idle(start_app: Start) -> InProcessGateway:
 
 
 @pytest.fixture
-def idle_process(start_gateway: Start) -> GatewayProcess:
+def idle_web(start_gateway: Start) -> GatewayProcess:
     return start_gateway(worker_concurrency=0)
 
 
@@ -102,14 +102,14 @@ def test_a_long_poll_answers_at_the_end(client: httpx.Client, picture: Picture) 
 
 
 def test_a_long_poll_ends_with_its_job_and_its_patience(
-    idle_process: GatewayProcess, picture: Picture
+    idle_web: GatewayProcess, picture: Picture
 ) -> None:
-    with idle_process.client() as client, idle_process.client() as other, ThreadPoolExecutor(1) as pool:
+    with idle_web.client() as client, idle_web.client() as other, ThreadPoolExecutor(1) as pool:
         job_id = send(client, picture(64, 64))
         url = f"/v1/jobs/{job_id}"
         assert client.get(url, params={"wait": 0.2}).json()["status"] == "queued"
         waiting = pool.submit(other.get, url, params={"wait": 50})
-        until(lambda: connections(idle_process) >= 2, what="somebody waits")
+        until(lambda: connections(idle_web) >= 2, what="somebody waits")
         client.delete(url)
         assert waiting.result().status_code == 404
 
@@ -235,24 +235,24 @@ def test_a_deleted_job_ends_its_streams(idle: InProcessGateway, picture: Picture
 
 
 def test_many_listeners_are_told_and_those_who_leave_free_what_they_held(
-    idle_process: GatewayProcess, picture: Picture
+    idle_web: GatewayProcess, picture: Picture
 ) -> None:
-    with idle_process.client(limits=httpx.Limits(max_connections=200)) as client:
+    with idle_web.client(limits=httpx.Limits(max_connections=200)) as client:
         job_id = send(client, picture(64, 64))
-        before = psutil.Process(idle_process.pid).num_fds()
+        before = psutil.Process(idle_web.pid).num_fds()
         streams = [client.stream("GET", f"/v1/jobs/{job_id}/events") for _ in range(100)]
         answers = [stream.__enter__() for stream in streams]
         readers = [messages(answer) for answer in answers]
         assert {next(reader)[0] for reader in readers} == {"snapshot"}
-        assert connections(idle_process) >= 100
+        assert connections(idle_web) >= 100
         for stream in streams[:90]:
             stream.__exit__(None, None, None)
-        until(lambda: connections(idle_process) < 20, what="the connections of those who left are closed")
+        until(lambda: connections(idle_web) < 20, what="those who left are closed")
         client.post(f"/v1/jobs/{job_id}/cancel")
         assert {next(reader)[0] for reader in readers[90:]} == {"error"}
         for stream in streams[90:]:
             stream.__exit__(None, None, None)
-    until(lambda: psutil.Process(idle_process.pid).num_fds() <= before + 2, what="nothing stays open")
+    until(lambda: psutil.Process(idle_web.pid).num_fds() <= before + 2, what="nothing stays open")
 
 
 def test_progress_in_the_status_comes_from_the_engine(

@@ -7,6 +7,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,8 +34,8 @@ def folders(gateway: InProcessGateway) -> int:
 
 
 @pytest.fixture
-def idle(start_app: Start) -> InProcessGateway:
-    roots = f"{SAMPLES[0].parent},."
+def idle(start_app: Start, tmp_path: Path) -> InProcessGateway:
+    roots = f"{SAMPLES[0].parent},{tmp_path}"
     return start_app(worker_concurrency=0, local_roots=roots)
 
 

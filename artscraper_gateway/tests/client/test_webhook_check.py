@@ -13,7 +13,7 @@ from artscraper_gateway import GatewayConfig
 from artscraper_gateway.client import verify_webhook
 from artscraper_gateway.client.errors import InvalidWebhook
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
 from artscraper_gateway.webhooks.repository import DeliveryLog
