@@ -188,9 +188,9 @@ def _families(names: set[str]) -> set[str]:
 
 
 def test_a_real_job_leaves_its_figures_from_the_worker(
-    start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
+    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
-    gateway = start_app(allow_private_addresses="yes")
+    gateway = start_gateway(allow_private_addresses="yes")
     content = picture(64, 64)
     with webhook_receiver() as receiver, gateway.client() as client:
         done = client.post(
