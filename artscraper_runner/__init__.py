@@ -1,8 +1,11 @@
-"""Artscraper's pipelines: analyse a picture, protect it stage by stage, keep every layer.
+"""Analyse pictures and protect them stage by stage, in this process.
 
-The names below are the public ones; the gateway, scripts and the command line use no others.
-They are loaded when first used, so importing this package is quick and loads neither NumPy
-nor torch.
+    from artscraper_runner import protect
+
+    protect("in.jpg", strength="medium").save("out.jpg")
+
+The names below are public; the gateway uses no others. They are loaded on first use, so that the
+import is quick.
 """
 
 from __future__ import annotations
@@ -46,8 +49,10 @@ _HOME = {
     "write_preview": "imaging.thumbnails",
     "PictureRun": "pipeline.run",
     "Workspace": "pipeline.workspace",
-    "run_full_workflow": "protection_pipeline",
+    "ProtectedPicture": "protection_pipeline",
+    "protect": "protection_pipeline",
     "protect_picture": "protection_pipeline",
+    "run_full_workflow": "protection_pipeline",
     "analyse_picture": "analysis.run",
     "Part": "pipeline.capabilities",
     "all_parts": "pipeline.capabilities",
@@ -86,6 +91,8 @@ if TYPE_CHECKING:
     from artscraper_runner.pipeline.preloading import preload as preload
     from artscraper_runner.pipeline.run import PictureRun as PictureRun
     from artscraper_runner.pipeline.workspace import Workspace as Workspace
+    from artscraper_runner.protection_pipeline import ProtectedPicture as ProtectedPicture
+    from artscraper_runner.protection_pipeline import protect as protect
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture
     from artscraper_runner.protection_pipeline import run_full_workflow as run_full_workflow
     from artscraper_runner.stages import check_options as check_options

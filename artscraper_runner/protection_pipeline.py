@@ -1,24 +1,32 @@
-"""Take a picture, or a folder of them, through analysis and protection in this process."""
+"""Protect one picture, or every picture in a folder, in this process."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
-from artscraper_runner.imaging.decode import inspect_picture
-from artscraper_runner.options import (
-    AnalysisOptions,
-    PictureLimits,
-    ProtectionOptions,
-    SigningSettings,
-)
-from artscraper_runner.pipeline.run import PictureRun
-from artscraper_runner.pipeline.workspace import Workspace
-from artscraper_runner.stages import check_options, chosen_stages
-from artscraper_runner.types import Controls, Json, Progress
+from artscraper_runner.io import atomic_path
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.pipeline.local import WorkflowConfig, protect_picture
+from artscraper_runner.pipeline.verdict import describe
+from artscraper_runner.types import Controls, Json
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "ProtectedPicture",
+    "WorkflowConfig",
+    "protect",
+    "protect_picture",
+    "run_full_workflow",
+]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}
@@ -26,97 +34,103 @@ PICTURE_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class WorkflowConfig:
-    """How pictures are worked on; `stages` None = the default ones, () = only the original.
+class ProtectedPicture:
+    """A protected picture, kept in a temporary folder until it is saved.
 
-    `signing` says who signs files for the stage c2pa, None = nobody.
+    `summary` is what summary.json holds. The layers exist as long as this object does.
     """
 
-    stages: tuple[str, ...] | None = None
-    protection: ProtectionOptions = field(default_factory=ProtectionOptions)
-    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
-    limits: PictureLimits = field(default_factory=PictureLimits)
-    signing: SigningSettings | None = None
+    summary: Json
+
+    @property
+    def path(self) -> Path:
+        """The file of the last layer."""
+        return Path(self.summary["layers"][-1]["path"])
+
+    @property
+    def verdict(self) -> str:
+        """One line in words: visibility, effect, faces, watermark."""
+        return describe(self.summary)
+
+    def save(self, target: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the protected picture to the file `target`; missing folders are made.
+
+        Raises:
+            InvalidOption: the suffix is not that of the picture's format.
+            FileExistsError: there is a file and `overwrite` is off.
+        """
+        return save_protected(self.path, Path(target), overwrite=overwrite)
 
 
-def protect_picture(
-    image: Path,
-    output: Path,
+def protect(
+    image: str | PathLike[str],
     *,
-    config: WorkflowConfig | None = None,
-    include_hash_analysis: bool = True,
+    stages: tuple[str, ...] | None = None,
+    analysis: bool = False,
     controls: Controls | None = None,
-) -> Json:
-    """Analyses and protects the picture at `image`, writes everything under `output`.
+    **options: Any,
+) -> ProtectedPicture:
+    """Protect the picture at `image`.
 
-    Returns the summary, as in summary.json.
+    Args:
+        image: a picture file.
+        stages: names of stages, in order; None = the default ones.
+        analysis: also run the analysis; `summary` then names its file.
+        controls: progress and cancellation.
+        options: fields of `ProtectionOptions`, such as `strength="medium"` or `seed=7`.
+
+    Example:
+        >>> protect("in.jpg", strength="medium").save("out.jpg")  # doctest: +SKIP
 
     Raises:
-        UnknownName: a stage, processor, encoder or concept that is not in its registry.
+        InvalidOption: an option is unknown, or its value is not valid.
         PictureError: the picture cannot be opened.
-        StageFailed: a stage broke.
-        Cancelled: the caller asked to stop.
+        StageFailed: a stage failed.
     """
-    config = config or WorkflowConfig()
-    controls = controls or Controls()
-    stages = chosen_stages(config.stages)
-    check_options(config.protection)
-    workspace = _workspace(image, output, config.limits)
-    total = 1 + include_hash_analysis + len(stages)
-    within = _Within(controls, total)
-    run = PictureRun(
-        image,
-        workspace,
-        config.limits,
-        config.protection,
-        within.controls(),
-        config.signing,
-        insists=config.stages is not None,
-    )
+    unknown = sorted(options.keys() - ProtectionOptions.__dataclass_fields__.keys())
+    if unknown:
+        valid = ", ".join(ProtectionOptions.__dataclass_fields__)
+        raise InvalidOption(f"unknown option {unknown[0]!r}; valid: {valid}")
+    config = WorkflowConfig(stages, ProtectionOptions(**options))
+    folder = Path(tempfile.mkdtemp(prefix="artscraper-"))
     try:
-        controls.on_progress(Progress("original", 0, total))
-        layers = [run.keep_original()]
-        analysis = None
-        if include_hash_analysis:
-            controls.on_progress(Progress("analysis", 1, total))
-            analysis = run.analyse(config.analysis)
-        for index, name in enumerate(stages, start=1):
-            within.enter(name, index + include_hash_analysis)
-            layers.append(run.protect(name, index))
-        summary = run.write_summary(layers, analysis)
-        controls.on_progress(Progress("done", total, total))
-        return summary
-    finally:
-        workspace.remove_work()
+        summary = protect_picture(
+            Path(image),
+            folder,
+            config=config,
+            include_hash_analysis=analysis,
+            controls=controls,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    picture = ProtectedPicture(summary)
+    weakref.finalize(picture, shutil.rmtree, folder, ignore_errors=True)
+    return picture
 
 
-def _workspace(image: Path, output: Path, limits: PictureLimits) -> Workspace:
-    """An empty one; what an earlier run has left there goes only if the picture can be taken."""
-    inspect_picture(image, limits)
-    if image.resolve().is_relative_to(output.resolve() / "layers"):
-        raise InvalidOption(f"expected a picture outside the results, found {image} among them")
-    workspace = Workspace(output=output, work=output / ".work")
-    workspace.clear()
-    workspace.create()
-    return workspace
+def save_protected(layer: Path, target: Path, *, overwrite: bool) -> Path:
+    """Copy the file of a layer to `target`, whole or not at all; raises as `save`."""
+    if not same_format(target, layer.suffix):
+        raise InvalidOption(
+            f"expected a name that ends in {layer.suffix}, the format of the protected picture;"
+            f" found {target}"
+        )
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists; choose another name or allow overwriting")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(layer, temporary)
+    return target
 
 
-class _Within:
-    """Shows the progress inside a stage as that of the whole run, which stands at one step."""
+_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
-    def __init__(self, outer: Controls, total: int) -> None:
-        self._outer, self._total, self._done = outer, total, 0
 
-    def enter(self, name: str, done: int) -> None:
-        self._done = done
-        self._outer.on_progress(Progress(name, done, self._total))
-
-    def controls(self) -> Controls:
-        return Controls(self._show, self._outer.should_stop)
-
-    def _show(self, inner: Progress) -> None:
-        what = f"{inner.what} {inner.done}/{inner.total}" if inner.total else inner.what
-        self._outer.on_progress(Progress(what, self._done, self._total))
+def same_format(target: Path, suffix: str) -> bool:
+    """Return whether the suffix of `target` stands for the format of `suffix`."""
+    given = target.suffix.lower()
+    return _SAME_FORMAT.get(given, given) == _SAME_FORMAT.get(suffix, suffix)
 
 
 def run_full_workflow(
@@ -127,21 +141,24 @@ def run_full_workflow(
     *,
     on_picture: Callable[[Path], Controls] = lambda path: Controls(),
 ) -> Json:
-    """Protects every picture in `input_dir`, each into a folder of its own under `output_root`.
+    """Protect every picture in `input_dir`, each into a folder of its own below `output_root`.
 
-    Returns `{"processed": [{"image", "output_dir", "summary"}], "failed": [{"image", "error"}]}`,
-    each in the order of the names: a picture that cannot be worked on does not stop the others.
-    `on_picture` is asked, before each picture, how to show its progress and stop it.
+    `on_picture` returns, before each picture, how its progress is shown and how it is cancelled.
+
+    Returns:
+        `{"processed": [{"image", "output_dir", "summary", "data"}], "failed": [{"image",
+        "error"}]}`, in the order of the names: `summary` is the path of summary.json, `data` its
+        content. A picture that cannot be processed does not stop the others.
 
     Raises:
-        InvalidOption: `input_dir` is no folder.
-        Cancelled: the caller asked to stop.
+        InvalidOption: `input_dir` is not a folder.
+        Cancelled: `should_stop` of a picture's controls returned true.
     """
     folder = Path(input_dir)
     if not folder.is_dir():
         raise InvalidOption(f"expected a folder of pictures, found none at {folder}")
     result: Json = {"processed": [], "failed": []}
-    for image, output in _targets(folder, Path(output_root)):
+    for image, output in result_folders(folder_pictures(folder), Path(output_root)):
         row: Json = {"image": str(image.absolute())}
         try:
             summary = protect_picture(
@@ -154,22 +171,30 @@ def run_full_workflow(
         except (PictureError, StageFailed) as error:
             result["failed"].append({**row, "error": error.full})
         else:
-            row |= {"output_dir": str(output.absolute()), "summary": summary}
-            result["processed"].append(row)
+            summary_path = output.absolute() / "summary.json"
+            row |= {"output_dir": str(summary_path.parent), "summary": str(summary_path)}
+            result["processed"].append({**row, "data": summary})
     return result
 
 
+def folder_pictures(folder: Path) -> list[Path]:
+    """Return the pictures directly in `folder`, by their suffix, in the order of their names."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+    ]
+
+
 def output_folder(image: Path, root: Path) -> Path:
-    """Returns a folder under `root` named after the picture, safe on every file system."""
+    """Return a folder below `root` named after the picture, valid on every file system."""
     return root / (re.sub(r"[^\w.-]+", "-", image.stem).strip(".-")[:80] or "picture")
 
 
-def _targets(folder: Path, root: Path) -> Iterator[tuple[Path, Path]]:
-    """Pictures of one stem (a.jpg, a.png) get folders of their own."""
+def result_folders(images: list[Path], root: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield each picture with its result folder; a.jpg and a.png get different ones."""
     taken: set[str] = set()
-    for image in sorted(folder.iterdir()):
-        if image.suffix.lower() not in PICTURE_SUFFIXES or not image.is_file():
-            continue
+    for image in images:
         first = output = output_folder(image, root)
         number = 1
         while output.name.casefold() in taken:

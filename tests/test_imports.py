@@ -16,6 +16,7 @@ QUICK = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("what", QUICK)
 def test_torch_is_not_loaded_by(what):
     code = f"{QUICK[what]}\nimport sys\nassert 'torch' not in sys.modules"

@@ -172,19 +172,24 @@ def test_a_folder_is_worked_through_and_a_broken_picture_stops_nothing(
     folders = {row["output_dir"] for row in result["processed"]}
     assert len(folders) == 2
     for row in result["processed"]:
-        assert row.keys() == {"image", "output_dir", "summary"}
+        assert row.keys() == {"image", "output_dir", "summary", "data"}
+        assert row["summary"] == str(Path(row["output_dir"]) / "summary.json")
+        assert json.loads(Path(row["summary"]).read_text()) == row["data"]
         assert (Path(row["output_dir"]) / "analysis.json").exists()
 
 
+@pytest.mark.system
 def test_the_command_line_protects_and_says_where(painting: Path, tmp_path: Path) -> None:
     done = run_cli("protect", str(painting), "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"results: {tmp_path / 'out'}"
+    assert done.stdout.startswith("a painting.png: the change is ")
+    assert done.stdout.endswith(f"; saved to {tmp_path / 'out'}\n")
     assert "original" in done.stderr and "\r" not in done.stderr
     with pytest.raises(FileNotFoundError):
         (tmp_path / "outputs").iterdir().__next__()
 
 
+@pytest.mark.system
 def test_the_command_line_analyses(painting: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     assert run_cli("analyse", str(painting), "--json-out", str(target)).returncode == 0
@@ -197,6 +202,7 @@ def test_the_command_line_analyses(painting: Path, tmp_path: Path) -> None:
     assert rows["metadata"]["data"]["width"] == 400
 
 
+@pytest.mark.system
 def test_the_command_line_explains_what_is_wrong(painting: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     for arguments, named, status in (

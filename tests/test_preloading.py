@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _PROBE = """
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ print("torch" in sys.modules)
 """
 
 
+@pytest.mark.system
 def test_a_light_job_imports_nothing_after_it_and_torch_is_not_loaded(tmp_path: Path) -> None:
     from PIL import Image
 

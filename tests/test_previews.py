@@ -69,6 +69,7 @@ def test_large_pictures_are_reduced_as_well_as_at_once(tmp_path, textured):
     assert np.abs(made - at_once).mean() < 3
 
 
+@pytest.mark.system
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from Linux' /proc")
 def test_the_largest_picture_that_is_taken_needs_no_gibibyte(tmp_path):
     Image.new("RGBA", (7050, 7050), (9, 80, 200, 128)).save(

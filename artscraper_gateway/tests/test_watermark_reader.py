@@ -31,12 +31,14 @@ def read(
     return asyncio.run(reader.read(picture))
 
 
+@pytest.mark.system
 def test_the_limits_are_the_gateways(picture: Path) -> None:
     assert read(picture, PictureLimits(max_side=20_000))["payload"] is None
     with pytest.raises(BrokenPicture, match="16384"):
         read(picture, PictureLimits())
 
 
+@pytest.mark.system
 def test_the_process_is_bounded(picture: Path) -> None:
     program = (
         "import resource, sys; from artscraper_gateway.sandbox.watermarks import main;"
@@ -52,6 +54,7 @@ def test_the_process_is_bounded(picture: Path) -> None:
     assert said[-1] == f"{3 * 1024**3} 90"
 
 
+@pytest.mark.system
 def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
     picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -62,6 +65,7 @@ def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
     assert "watermark_reader ended with 1" in caplog.text
 
 
+@pytest.mark.system
 def test_too_little_time_is_nobodys_fault(picture: Path) -> None:
     with pytest.raises(TooBusy):
         read(picture, PictureLimits(), timeout_s=0.0)

@@ -1,4 +1,4 @@
-"""What the command `protect` takes, and what it means by it."""
+"""The options of `protect` and `watch`, and the values that they stand for."""
 
 from __future__ import annotations
 
@@ -16,11 +16,50 @@ from artscraper_runner.options import (
 
 
 def add_protect_options(protect: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `protect`."""
+    """Add the arguments of `protect`."""
+    protect.add_argument(
+        "images", type=Path, metavar="IMAGE", nargs="+", help="a picture, or a folder of pictures"
+    )
+    protect.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="the protected picture: a file for one picture, else a folder (default: see --out)",
+    )
+    protect.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for every layer, mask and summary.json (default: outputs/NAME)",
+    )
+    protect.add_argument(
+        "--overwrite", action="store_true", help="replace results that exist (default: refuse)"
+    )
+    protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
+    _add_protection(protect)
+
+
+def add_watch_options(watch: argparse.ArgumentParser) -> None:
+    """Add the arguments of `watch`."""
+    watch.add_argument("source", type=Path, metavar="IN", help="folder to watch")
+    watch.add_argument("target", type=Path, metavar="OUT", help="folder for protected pictures")
+    watch.add_argument(
+        "--every",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="time between two looks at the folder (default: %(default)s)",
+    )
+    watch.add_argument(
+        "--once", action="store_true", help="protect the pictures that are there, then end"
+    )
+    _add_protection(watch)
+
+
+def _add_protection(protect: argparse.ArgumentParser) -> None:
     from artscraper_runner.stages import default_stages, stage_names
 
-    protect.add_argument("image", type=Path, metavar="IMAGE", help="a picture or a folder")
-    protect.add_argument("--out", type=Path, help="where results go (default: outputs/<name>)")
     protect.add_argument(
         "--stages",
         type=_names,
@@ -31,21 +70,25 @@ def add_protect_options(protect: argparse.ArgumentParser) -> None:
     protect.add_argument(
         "--watermark-text",
         metavar="TEXT",
-        help="what the watermark says, up to 10 bytes (default: 64 random bits, see summary.json)",
+        help="text of the watermark, up to 10 bytes (default: 64 random bits, see summary.json)",
     )
-    protect.add_argument("--watermark-method", choices=WATERMARK_METHODS, default="tiled")
+    protect.add_argument(
+        "--watermark-method",
+        choices=WATERMARK_METHODS,
+        default="tiled",
+        help="default: %(default)s",
+    )
     _add_signing(protect)
     _add_attack(protect)
     _add_targets(protect)
     _add_models(protect)
-    protect.add_argument("--no-analysis", action="store_true", help="skip the hash analysis")
 
 
 def named_stages(options: argparse.Namespace) -> tuple[str, ...] | None:
-    """Returns the stages that were named, None = the default ones.
+    """Return the named stages; None = the default ones.
 
     Raises:
-        InvalidOption: the option is there and names none.
+        InvalidOption: the option is present but empty.
     """
     from artscraper_runner.stages import stage_names
 
@@ -57,10 +100,10 @@ def named_stages(options: argparse.Namespace) -> tuple[str, ...] | None:
 
 
 def protection_options(options: argparse.Namespace) -> ProtectionOptions:
-    """Returns what was asked for.
+    """Return the protection options.
 
     Raises:
-        InvalidOption: a value that is unknown or out of range, a file that is not there.
+        InvalidOption: a value is unknown or out of range, or a file is missing.
     """
     return ProtectionOptions(
         watermark_text=options.watermark_text,
@@ -78,10 +121,10 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
 
 
 def signing_settings(options: argparse.Namespace) -> SigningSettings:
-    """Returns who signs for the stage c2pa.
+    """Return the certificate and key of the stage c2pa.
 
     Raises:
-        InvalidOption: a file that is not there.
+        InvalidOption: a file is missing.
     """
     return SigningSettings(
         options.c2pa_folder,
@@ -97,23 +140,29 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
         "--strength",
         default="medium",
         metavar="|".join(STRENGTH_NAMES),
-        help="largest change: 4, 8 or 16 of 255, for all attack stages together",
+        help="largest change: 4, 8 or 16 of 255, for all attack stages together"
+        " (default: %(default)s)",
     )
     protect.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="same seed, same layers of the attacks; the watermark's number is drawn anew unless"
-        " there is a --watermark-text (default: 0)",
+        help="the same seed gives the same attack layers; the watermark's number is drawn anew"
+        " unless --watermark-text is set (default: %(default)s)",
     )
     protect.add_argument(
         "--encoder",
         default=DEFAULT_ENCODER,
         metavar="NAME",
-        help=f"what the attacks look through: {', '.join(encoder_names())},"
-        " vae:<path or hub id>, ensemble:<a>+<b>",
+        help=f"image encoder to attack: {', '.join(encoder_names())},"
+        " vae:<path or hub id>, ensemble:<a>+<b> (default: %(default)s)",
     )
-    protect.add_argument("--preset", default="default", metavar="|".join(PRESET_NAMES))
+    protect.add_argument(
+        "--preset",
+        default="default",
+        metavar="|".join(PRESET_NAMES),
+        help="schedule of the attacks (default: %(default)s)",
+    )
 
 
 def _add_targets(protect: argparse.ArgumentParser) -> None:
@@ -123,13 +172,14 @@ def _add_targets(protect: argparse.ArgumentParser) -> None:
         "--nightshade-target",
         default="forest",
         metavar="NAME|FILE",
-        help=f"what nightshade shows a model instead: {', '.join(concept_names())}, or a picture",
+        help=f"target of nightshade: {', '.join(concept_names())}, or a picture file"
+        " (default: %(default)s)",
     )
     protect.add_argument(
         "--fawkes-target",
         type=Path,
         metavar="FILE",
-        help="picture of another person, whom cloaked faces are to resemble (default: nobody)",
+        help="picture of a person whom cloaked faces shall resemble (default: none)",
     )
 
 
@@ -153,14 +203,16 @@ def _add_signing(protect: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("c2pa_credentials"),
         metavar="FOLDER",
-        help="where a private CA is made once and kept (default: %(default)s)",
+        help="folder of the private CA, created on first use (default: %(default)s)",
     )
-    signing.add_argument("--c2pa-certificate", type=Path, metavar="PEM", help="your own chain")
-    signing.add_argument("--c2pa-key", type=Path, metavar="PEM", help="and its private key")
+    signing.add_argument(
+        "--c2pa-certificate", type=Path, metavar="PEM", help="your own certificate chain"
+    )
+    signing.add_argument("--c2pa-key", type=Path, metavar="PEM", help="private key of the chain")
 
 
 def _concept_or_path(text: str) -> str | Path:
-    """Raises InvalidOption for what is neither a concept's name nor a file."""
+    """Return a concept's name or a picture's path; raises InvalidOption for anything else."""
     from artscraper_runner.latent.targets import concept_names
 
     if text in concept_names():
@@ -172,7 +224,7 @@ def _concept_or_path(text: str) -> str | Path:
 
 
 def _file_or_none(option: str, path: Path | None) -> Path | None:
-    """Raises InvalidOption where there is no such file: now, not when its stage has its turn."""
+    """Return the path; raises InvalidOption at once if there is no such file."""
     if path is not None and not path.is_file():
         raise InvalidOption(f"{option}: expected a file, found none at {path}")
     return path
@@ -180,3 +232,13 @@ def _file_or_none(option: str, path: Path | None) -> Path | None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"expected 0.05 to 3600 seconds, found {text!r}")
+    return seconds

@@ -11,9 +11,12 @@ pytest.importorskip("flip_evaluator", reason="needs the package flip-evaluator o
 from benchmarks.judges import JUDGES, Judge
 from benchmarks.visibility import equally_visible_signs, random_signs
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("butteraugli") is None, reason="needs Debian's package butteraugli"
-)
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        shutil.which("butteraugli") is None, reason="needs Debian's package butteraugli"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

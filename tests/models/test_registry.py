@@ -19,6 +19,7 @@ def test_names_are_these() -> None:
     assert encoder_names() == ("bundled", "taesd", "taesdxl", "taesd3", "taef1", "taef2")
 
 
+@pytest.mark.system
 def test_importing_the_registry_loads_no_torch() -> None:
     code = "import sys, artscraper_runner.models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -52,6 +52,7 @@ load_credentials(SigningSettings(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.system
 def test_a_worker_killed_in_the_making_leaves_no_second_set_of_keys(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     code = [sys.executable, "-c", DIE_BEFORE_THE_LAST_FILE_IS_IN_PLACE, str(folder)]

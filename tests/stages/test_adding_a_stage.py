@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENT = (REPOSITORY / "docs" / "adding-a-stage.md").read_text()
 
@@ -24,6 +26,7 @@ def test_the_class_has_ten_lines() -> None:
     assert len([line for line in written if not line.startswith(("import", "from"))]) <= 10
 
 
+@pytest.mark.system
 def test_the_documented_stage_runs_as_a_layer(tmp_path: Path) -> None:
     package = tmp_path / "artscraper_runner"
     skipped = shutil.ignore_patterns("__pycache__")

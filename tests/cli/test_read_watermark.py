@@ -11,8 +11,7 @@ from PIL import Image
 
 from artscraper_runner.cli.main import main
 from artscraper_runner.watermarks.tiled_spread_spectrum import embed
-
-from .watermarks.pictures import painting
+from tests.watermarks.pictures import painting
 
 
 def test_every_image_gets_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +49,7 @@ def test_protect_writes_the_text_that_was_asked_for(tmp_path: Path) -> None:
     assert main([*arguments[:-1], "more than ten"]) == 2
 
 
+@pytest.mark.system
 def test_odd_file_names_and_terminals_stop_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -77,6 +77,7 @@ def test_odd_file_names_and_terminals_stop_nothing(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.system
 def test_a_reader_that_has_seen_enough_ends_the_output_quietly(tmp_path: Path) -> None:
     for number in range(3):
         Image.fromarray(painting(40, 40)).save(tmp_path / f"{number}.png")

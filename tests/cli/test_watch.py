@@ -1,0 +1,121 @@
+"""`watch`: what appears in a folder is protected once, and only when it is complete."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from artscraper_runner.cli.main import main
+from artscraper_runner.cli.watch import FolderWatch
+
+QUICK = ("--stages", "photoguard")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in", tmp_path / "out"
+
+
+@pytest.fixture
+def art(textured: Any, tmp_path: Path) -> bytes:
+    path = tmp_path / "made.png"
+    Image.fromarray(textured[30:70, 40:104]).save(path)
+    return path.read_bytes()
+
+
+def due(watch: FolderWatch) -> list[str]:
+    return [each.image.name for each in watch.due()]
+
+
+def test_a_file_is_due_when_it_no_longer_changes(folders: tuple[Path, Path], art: bytes) -> None:
+    watch = FolderWatch(*folders)
+    picture = folders[0] / "a.png"
+    picture.write_bytes(art[: len(art) // 2])
+    assert due(watch) == []
+    picture.write_bytes(art)
+    assert due(watch) == [], "it has changed since the look before"
+    assert due(watch) == ["a.png"]
+
+
+def test_an_empty_file_and_a_hidden_one_are_never_due(
+    folders: tuple[Path, Path], art: bytes
+) -> None:
+    (folders[0] / "empty.png").touch()
+    (folders[0] / ".part.png").write_bytes(art)
+    watch = FolderWatch(*folders)
+    assert [due(watch) for _ in range(3)] == [[], [], []]
+
+
+def test_a_damaged_file_is_reported_once_and_again_when_it_changes(
+    folders: tuple[Path, Path], art: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = folders[0] / "a.png"
+    picture.write_bytes(b"no picture")
+    watch = FolderWatch(*folders)
+    assert [due(watch) for _ in range(4)] == [[]] * 4
+    assert capsys.readouterr().err.count("a.png") == 1
+    picture.write_bytes(art)
+    assert [due(watch) for _ in range(2)] == [[], ["a.png"]]
+
+
+def test_once_protects_what_is_there_and_a_second_run_does_nothing(
+    folders: tuple[Path, Path], art: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = folders
+    (source / "a.png").write_bytes(art)
+    command = ["watch", str(source), str(target), "--once", *QUICK]
+    assert main(command) == 0
+    assert (target / "a.png").read_bytes() != art
+    assert "saved to" in capsys.readouterr().out
+    assert main(command) == 0
+    assert capsys.readouterr().out == ""
+    later = time.time_ns() + 10**9
+    os.utime(source / "a.png", ns=(later, later))
+    assert main(command) == 0
+    assert "saved to" in capsys.readouterr().out
+
+
+def test_a_file_written_slowly_is_protected_whole_until_sigterm(
+    folders: tuple[Path, Path], art: bytes
+) -> None:
+    source, target = folders
+
+    def write_slowly() -> None:
+        with (source / "a.png").open("wb") as file:
+            for start in range(0, len(art), 1 + len(art) // 5):
+                file.write(art[start : start + 1 + len(art) // 5])
+                file.flush()
+                time.sleep(0.08)
+        deadline = time.monotonic() + 120
+        while not (target / "a.png").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT)]
+    writer = threading.Thread(target=write_slowly)
+    writer.start()
+    try:
+        assert main(["watch", str(source), str(target), "--every", "0.1", *QUICK]) == 0
+    finally:
+        writer.join()
+        for number, handler in handlers:
+            signal.signal(number, handler)
+    with Image.open(target / "a.png") as result:
+        assert result.size == (64, 40)
+
+
+@pytest.mark.parametrize(("source", "target"), [("missing", "out"), ("in", "in")])
+def test_folders_that_cannot_be_watched_are_refused(
+    folders: tuple[Path, Path], source: str, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = folders[0].parent
+    assert main(["watch", str(root / source), str(root / target), "--once"]) == 2
+    assert "expected" in capsys.readouterr().err
