@@ -53,6 +53,7 @@ from artscraper_gateway.sandbox.previews import Previews
 from artscraper_gateway.sandbox.processes import PictureProcesses
 from artscraper_gateway.sandbox.watermarks import WatermarkReader
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.health import StorageHealth
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.webhooks.repository import DeliveryLog
 from artscraper_gateway.webhooks.sender import DeliverySender
@@ -95,8 +96,8 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing.start()
         engine = await run_sync(open_engine, config)
-        gateway = _gateway(config, engine, recorder, tracing)
         supervisor = WorkerSupervisor(config)
+        gateway = _gateway(config, engine, supervisor, recorder, tracing)
         app.state.gateway = gateway
         app.state.workers = supervisor
         supervisor.start()
@@ -124,7 +125,7 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
 async def _housekeeping(gateway: Gateway, engine: sa.Engine) -> AsyncIterator[None]:
     """What goes on beside the answers, until the gateway begins to drain."""
     stopping = asyncio.Event()
-    tidying = asyncio.create_task(gateway.deletion.keep_tidy(stopping))
+    tidying = asyncio.create_task(gateway.deletion.clean_up_regularly(stopping))
     rules = address_rules(gateway.config)
     sending = asyncio.create_task(DeliverySender(gateway.deliveries, rules, gateway.recorder).run())
     counting = asyncio.create_task(_keep_flushing(gateway.recorder, engine))
@@ -148,12 +149,17 @@ async def _keep_flushing(recorder: Recorder, engine: sa.Engine) -> None:
 
 
 def _gateway(
-    config: GatewayConfig, engine: sa.Engine, recorder: Recorder, tracing: Tracing
+    config: GatewayConfig,
+    engine: sa.Engine,
+    supervisor: WorkerSupervisor,
+    recorder: Recorder,
+    tracing: Tracing,
 ) -> Gateway:
     store, listing = JobStore(engine), JobListing(engine)
     queue, storage = JobQueue(store), open_storage(config)
+    health = StorageHealth(config, storage)
     slots = asyncio.Semaphore(_PICTURES_AT_ONCE)
-    submission = Submission(config, queue, storage, listing, recorder, tracing)
+    submission = Submission(config, queue, storage, health, listing, recorder, tracing)
     return Gateway(
         config=config,
         store=store,
@@ -169,7 +175,7 @@ def _gateway(
         previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64, timeout_s=60)),
         storage=storage,
         recorder=recorder,
-        readiness=Readiness(config, engine),
+        readiness=Readiness(config, engine, health, supervisor.problem),
         exposition=Exposition(config, engine),
     )
 

@@ -223,6 +223,14 @@ class DiskFull(GatewayError):
     title = "The gateway's disk is nearly full"
 
 
+class WorkersDown(GatewayError):
+    """A worker of this machine hangs or keeps dying; jobs are accepted and wait."""
+
+    status = 503
+    code = "workers-down"
+    title = "The gateway's workers do not work"
+
+
 class DatabaseAway(GatewayError):
     """The database server does not answer; what was accepted is safe in it."""
 

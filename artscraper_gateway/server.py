@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
         """Answers those who wait for a job with how it stands, before open requests are cut off."""
         gateway = getattr(self._app.state, "gateway", None)
         if gateway is not None:
-            gateway.watch.let_go()
+            gateway.watch.shutdown()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -89,7 +89,7 @@ class Server(uvicorn.Server):
 _OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 
 
-class AddressRefused(Exception):
+class BindError(Exception):
     """Nobody can listen on the address of the settings; says why, and what to change."""
 
 
@@ -97,7 +97,7 @@ def open_listeners(config: GatewayConfig) -> list[socket.socket]:
     """Returns sockets that listen, one for each address that `config.host` stands for.
 
     Raises:
-        AddressRefused: the port is in use, the address is not this machine's, or no such host.
+        BindError: the port is in use, the address is not this machine's, or no such host.
     """
     sockets = bind_address(config)
     try:
@@ -133,10 +133,10 @@ def _close(sockets: list[socket.socket]) -> None:
         each.close()
 
 
-def _refused(config: GatewayConfig, error: OSError) -> AddressRefused:
+def _refused(config: GatewayConfig, error: OSError) -> BindError:
     name = "port" if error.errno in _OF_THE_PORT else "host"
     change = f"choose another with --{name} or {ENVIRONMENT_PREFIX}{name.upper()}"
     if error.errno == errno.EADDRINUSE:
-        return AddressRefused(f"port {config.port} of {config.host} is in use; {change}")
+        return BindError(f"port {config.port} of {config.host} is in use; {change}")
     where = f"{config.host} port {config.port}"
-    return AddressRefused(f"cannot listen on {where}: {error.strerror}; {change}")
+    return BindError(f"cannot listen on {where}: {error.strerror}; {change}")

@@ -52,7 +52,12 @@ def allowed(scope: Scope) -> Callable[[Request], Awaitable[Gateway]]:
             _spend(await run_sync(use), request)
         if scope not in key.scopes and "admin" not in key.scopes:
             raise Forbidden(f"This API key has not the scope {scope}.")
-        caller = Caller(key.id, sees_all="admin" in key.scopes, max_queued=key.max_queued)
+        caller = Caller(
+            key.id,
+            sees_all="admin" in key.scopes,
+            max_queued=key.max_queued,
+            max_priority=key.max_priority,
+        )
         return replace(found, caller=caller)
 
     return gateway_for_caller

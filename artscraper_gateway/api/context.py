@@ -13,9 +13,9 @@ from artscraper_gateway.auth.keys import Keyring
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
 from artscraper_gateway.jobs.batches import Batches
 from artscraper_gateway.jobs.deletion import Deletion
-from artscraper_gateway.jobs.listing import JobListing, ShownJob
+from artscraper_gateway.jobs.listing import JobListing, JobView
 from artscraper_gateway.jobs.models import Job
-from artscraper_gateway.jobs.queue import JobQueue, Terms
+from artscraper_gateway.jobs.queue import JobQueue, QueueQuota
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.jobs.watcher import JobWatch
@@ -37,6 +37,7 @@ class Caller:
     owner: str = ""
     sees_all: bool = False
     max_queued: int | None = None
+    max_priority: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,12 @@ class Gateway:
     caller: Caller = Caller()
 
     @property
-    def terms(self) -> Terms:
-        """On what terms the caller's jobs are taken."""
-        return Terms(self.caller.owner, self.config.max_queued, self.caller.max_queued)
+    def quota(self) -> QueueQuota:
+        """The limits on the caller's jobs."""
+        caller = self.caller
+        return QueueQuota(
+            caller.owner, self.config.max_queued, caller.max_queued, caller.max_priority
+        )
 
     def may_see(self, owner: str) -> bool:
         """Whether the caller may know of what belongs to `owner`."""
@@ -88,7 +92,7 @@ class Gateway:
             raise NotFound("There is no job of this id.")
         return self.shown(shown)
 
-    def shown(self, shown: ShownJob) -> JobState:
+    def shown(self, shown: JobView) -> JobState:
         """Returns what callers may know of a job."""
         ttl_s = self.config.job_ttl
         return JobState.of(shown.job, queue_position=shown.queue_position, ttl_s=ttl_s)

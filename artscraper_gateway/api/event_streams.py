@@ -21,7 +21,7 @@ from artscraper_gateway.api.openapi import EVENTS
 from artscraper_gateway.api.openapi_problems import problems
 from artscraper_gateway.errors import InvalidRequest, NotFound, TooBusy
 from artscraper_gateway.jobs.models import Job
-from artscraper_gateway.jobs.watcher import Follower
+from artscraper_gateway.jobs.watcher import Subscription
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 _AT_MOST = 100  # jobs of one stream; so many ids still make a URL that every proxy takes
@@ -84,7 +84,7 @@ class _Stream:
             for job_id, job in self.found.items():
                 yield _formatted(*await run_sync(self._snapshot, job_id), retry=_RECONNECT_MS)
                 if job is not None and not job.is_finished:
-                    following = self.used.watch.follow(job_id, after=job.revision)
+                    following = self.used.watch.subscribe(job_id, after=job.revision)
                     follower = await stack.enter_async_context(following)
                     self._telling.append(asyncio.create_task(self._tell(follower)))
                     stack.callback(self._telling[-1].cancel)
@@ -132,9 +132,9 @@ class _Stream:
                 self._messages.put_nowait(("queue", data))
         self._places = now
 
-    async def _tell(self, follower: Follower) -> None:
+    async def _tell(self, follower: Subscription) -> None:
         """Passes on what happens to one job until its end, or that of the web process."""
-        while not self.used.watch.is_over:
+        while not self.used.watch.is_shut_down:
             try:
                 news = await follower.next_events(_KEEP_ALIVE_S)
             except LookupError:

@@ -19,7 +19,7 @@ from artscraper_gateway.intake.local_path import copy_local
 from artscraper_gateway.intake.upload import UploadedPicture, bounded_request, uploaded_form
 from artscraper_gateway.jobs.options import MAX_BATCH, BatchByReference, JobByReference, JobOptions
 from artscraper_gateway.jobs.request import address_rules
-from artscraper_gateway.jobs.submission import Offer
+from artscraper_gateway.jobs.submission import IncomingPicture
 from artscraper_gateway.settings.model import GatewayConfig
 
 _MAX_JSON_BYTES = 64 * 1024
@@ -30,7 +30,9 @@ _PICTURES = 1 + len(_TARGETS)  # of a job's form
 
 
 @asynccontextmanager
-async def offered_job(request: Request, config: GatewayConfig) -> AsyncIterator[Offer]:
+async def parse_submission(
+    request: Request, config: GatewayConfig
+) -> AsyncIterator[IncomingPicture]:
     """Yields the picture of a request for one job; a form's files go when the block ends.
 
     Raises:
@@ -51,8 +53,10 @@ async def offered_job(request: Request, config: GatewayConfig) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def offered_batch(request: Request, config: GatewayConfig) -> AsyncIterator[list[Offer]]:
-    """Yields the pictures of a request for a batch, 1 to 100; as `offered_job`."""
+async def parse_batch(
+    request: Request, config: GatewayConfig
+) -> AsyncIterator[list[IncomingPicture]]:
+    """Yields the pictures of a request for a batch, 1 to 100; as `parse_submission`."""
     if _is_form(request):
         async with uploaded_form(
             request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + len(_TARGETS)
@@ -118,8 +122,8 @@ def _targets(form: FormData, limit: int) -> dict[str, UploadedPicture]:
 
 def _uploaded(
     picture: UploadedPicture, targets: Mapping[str, UploadedPicture], options: JobOptions
-) -> Offer:
-    return Offer(
+) -> IncomingPicture:
+    return IncomingPicture(
         picture.save,
         options,
         targets={name: target.save for name, target in targets.items()},
@@ -128,7 +132,7 @@ def _uploaded(
     )
 
 
-def _named(asked: JobByReference, config: GatewayConfig) -> Offer:
+def _named(asked: JobByReference, config: GatewayConfig) -> IncomingPicture:
     limit = config.max_upload_bytes
 
     async def receive(destination: Path) -> int:
@@ -149,7 +153,7 @@ def _named(asked: JobByReference, config: GatewayConfig) -> Offer:
         )
 
     name = json.dumps([asked.image_url, asked.local_path])
-    return Offer(receive, asked.options(), name=name)
+    return IncomingPicture(receive, asked.options(), name=name)
 
 
 def _form_options(form: FormData) -> JobOptions:

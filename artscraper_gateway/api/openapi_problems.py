@@ -75,6 +75,7 @@ _DETAILS = {
     "storage-failed": "Files could not be read or written; try again later.",
     "draining": "It finishes what it has; ask another one.",
     "disk-full": "0.4 GB of the disk are free; 1 GB is the least.",
+    "workers-down": "The worker of slot 0 hung and is being replaced; jobs are accepted and wait.",
     "database-away": "Ask again in a moment.",
 }
 _BEGINNINGS = ("/v1/jobs", "/v1/jobs/{job_id}/retry")  # answered with a job that has just begun

@@ -70,6 +70,7 @@ class ApiKey:
     scopes: frozenset[Scope]
     rate: Rate | None
     max_queued: int | None
+    max_priority: int | None
     created_at: float
     revoked_at: float | None
 
@@ -100,6 +101,7 @@ class KeyStore:
         scopes: tuple[str, ...] = _DEFAULT_SCOPES,
         rate: Rate | None = None,
         max_queued: int | None = None,
+        max_priority: int | None = None,
     ) -> str:
         """Adds a key and returns it; it cannot be had again.
 
@@ -121,6 +123,7 @@ class KeyStore:
             "rate_count": rate.count if rate else None,
             "rate_period_s": rate.period_s if rate else None,
             "max_queued": max_queued,
+            "max_priority": max_priority,
             "created_at": time.time(),
         }
         try:
@@ -237,6 +240,7 @@ def _key(row: sa.Row[tuple[object, ...]]) -> ApiKey:
         scopes=frozenset(known["scopes"].split(",")),
         rate=rate,
         max_queued=known["max_queued"],
+        max_priority=known["max_priority"],
         created_at=known["created_at"],
         revoked_at=known["revoked_at"],
     )

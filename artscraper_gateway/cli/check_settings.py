@@ -20,11 +20,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from artscraper_gateway.auth.keys import KeyStore
-from artscraper_gateway.db.migrations import DatabaseRefused, checked_revision
-from artscraper_gateway.server import AddressRefused, bind_address
+from artscraper_gateway.db.migrations import IncompatibleDatabase, checked_revision
+from artscraper_gateway.server import BindError, bind_address
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import DOTENV, settings_file, unknown_variables
-from artscraper_gateway.storage.base import StorageRefused
+from artscraper_gateway.storage.base import StorageUnavailable
 from artscraper_gateway.storage.objects import open_storage
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -85,7 +85,7 @@ def _why_nothing_can_be_made(folder: Path) -> str:
 def _storage(config: GatewayConfig) -> Iterator[str]:
     try:
         open_storage(config)
-    except StorageRefused as error:
+    except StorageUnavailable as error:
         yield str(error)
 
 
@@ -93,7 +93,7 @@ def _address(config: GatewayConfig) -> Iterator[str]:
     try:
         for each in bind_address(config):
             each.close()
-    except AddressRefused as error:
+    except BindError as error:
         yield str(error)
 
 
@@ -117,7 +117,7 @@ def _look_into_database(config: GatewayConfig) -> tuple[bool, list[str]]:
     except ModuleNotFoundError:
         command = "pip install 'artscraper-gateway[postgres]'"
         return False, [f"database_url needs psycopg: {command}"]
-    except (sa.exc.SQLAlchemyError, DatabaseRefused) as error:
+    except (sa.exc.SQLAlchemyError, IncompatibleDatabase) as error:
         where = "database_url" if config.database_url else str(config.database_path)
         reason = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
         return False, [f"{where}: {' '.join(reason.split())}"]

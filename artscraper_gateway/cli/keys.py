@@ -19,7 +19,7 @@ from artscraper_gateway.auth.keys import (
     without_secret,
 )
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.db.migrations import DatabaseRefused
+from artscraper_gateway.db.migrations import IncompatibleDatabase
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import FILE_VARIABLE, SettingsFileUnusable, wrong_settings
 from artscraper_gateway.webhooks.repository import DeliveryLog
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         for line in wrong_settings(GatewayConfig, error):
             print(f"error: {line}", file=sys.stderr)
         return 2
-    except (InvalidKeyOption, DatabaseRefused, SettingsFileUnusable) as error:
+    except (InvalidKeyOption, IncompatibleDatabase, SettingsFileUnusable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return status
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--rate", help="requests, such as 60/min (default: any number)")
     add.add_argument("--max-queued", type=int, help="jobs that may wait (default: any number)")
+    add.add_argument("--max-priority", type=int, help="highest priority of its jobs (default: any)")
     add.set_defaults(run=_add, may_be_new=True)
     listing = commands.add_parser("list", help="print all keys, not their secrets")
     listing.set_defaults(run=_list, may_be_new=False)
@@ -103,7 +104,13 @@ def _add(options: argparse.Namespace, keys: KeyStore, log: DeliveryLog) -> int:
         raise InvalidKeyOption(f"expected --max-queued of at least 1, found {options.max_queued}")
     scopes = tuple(part.strip() for part in options.scope.split(",") if part.strip())
     rate = Rate.parse(options.rate) if options.rate else None
-    token = keys.add(options.name, scopes=scopes, rate=rate, max_queued=options.max_queued)
+    token = keys.add(
+        options.name,
+        scopes=scopes,
+        rate=rate,
+        max_queued=options.max_queued,
+        max_priority=options.max_priority,
+    )
     print(f"API key:        {token}")
     print(f"webhook secret: {log.secret(token.split('_')[1])}")
     print("Keep them now; they are not shown again.", file=sys.stderr)

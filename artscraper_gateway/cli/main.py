@@ -56,10 +56,10 @@ def _settings(options: argparse.Namespace) -> GatewayConfig | None:
 
 
 def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> int:
-    from artscraper_gateway.db.migrations import DatabaseRefused
+    from artscraper_gateway.db.migrations import IncompatibleDatabase
     from artscraper_gateway.observability.logging import set_up_logging
-    from artscraper_gateway.server import AddressRefused
-    from artscraper_gateway.storage.base import StorageRefused
+    from artscraper_gateway.server import BindError
+    from artscraper_gateway.storage.base import StorageUnavailable
     from artscraper_gateway.storage.objects import open_storage
 
     set_up_logging(config)
@@ -68,7 +68,7 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
         if command == "worker":
             return _work(config, options)
         return _serve(config)
-    except (AddressRefused, DatabaseRefused, StorageRefused) as error:
+    except (BindError, IncompatibleDatabase, StorageUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -190,7 +190,7 @@ def _look_after_workers(config: GatewayConfig) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    supervisor = WorkerSupervisor(config, roaming=True)
+    supervisor = WorkerSupervisor(config, exclusive=True)
     supervisor.start()
     stop.wait()
     supervisor.stop()

@@ -1,9 +1,10 @@
-"""Wait until a database that is away, busy or out of disk takes what it is told."""
+"""Retry database calls during an outage: the database is away, busy or out of disk."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -12,13 +13,32 @@ import sqlalchemy as sa
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
+_LOG_EVERY_S = 30.0
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _LogLimit:
+    """Lets one warning of all threads through every 30 s."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._logged_at = float("-inf")
+
+    def allows(self) -> bool:
+        with self._lock:
+            is_due = time.monotonic() - self._logged_at >= _LOG_EVERY_S
+            if is_due:
+                self._logged_at = time.monotonic()
+            return is_due
+
+
+_outage_log = _LogLimit()
+
+
 def is_outage(error: sa.exc.SQLAlchemyError) -> bool:
-    """Whether the database is away, busy or out of disk, and not the question wrong."""
+    """Whether the database is away, busy or out of disk, rather than the statement wrong."""
     if isinstance(error, sa.exc.TimeoutError):  # no connection became free
         return True
     lost = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
@@ -29,28 +49,29 @@ def is_outage(error: sa.exc.SQLAlchemyError) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk under an SQLite database has no room left."""
+    """Whether the disk of an SQLite database is full."""
     return _sqlite_code(error) == sqlite3.SQLITE_FULL
 
 
 def _sqlite_code(error: BaseException) -> int | None:
-    """The primary code, which the lowest byte of an extended one is."""
+    """Return the primary result code: the lowest byte of an extended one."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else None
     if not isinstance(cause, sqlite3.OperationalError):
         return None
     return int(getattr(cause, "sqlite_errorcode", 0)) & 0xFF
 
 
-def patiently(call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Returns what `call` returns, asked again for as long as there is an outage.
+def retry_on_outage(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return the result of `call`, repeated for as long as the database is in an outage.
 
-    A call may run twice when the answer was lost on its way, so it has to be safe to repeat.
+    The call must be safe to repeat: its result may have been lost on the way.
     """
     while True:
         try:
-            return call(*given, **named)
+            return call(*args, **kwargs)
         except sa.exc.SQLAlchemyError as error:
             if not is_outage(error):
                 raise
-            _log.warning("the database cannot do it now; asking again: %s", error.__cause__)
+            if _outage_log.allows():
+                _log.warning("the database is away; retrying: %s", error.__cause__ or error)
         time.sleep(_PAUSE_S)

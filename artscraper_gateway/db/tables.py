@@ -8,16 +8,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
-# The worker processes that are alive, or were a moment ago: `heartbeats.py`.
+# Worker processes that are alive, or were a moment ago: `jobs/leases.py`.
 workers = sa.Table(
     "workers",
     metadata,
     sa.Column("id", sa.String, primary_key=True),  # of one process, never used again
     sa.Column("name", sa.String, nullable=False),  # of its machine and slot
     sa.Column("beats", sa.Integer, nullable=False),
+    # Boot and folder of its lock file; workers of one origin exclude each other.
+    sa.Column("origin", sa.String, nullable=False, server_default=""),
 )
-# `status` is what the API shows. A job in `deleting` is unknown to callers; the row stays until
-# its folders are gone, so that an interrupted deletion is finished later.
+# `status` is public. A job in `deleting` is unknown to callers; its row stays until its folders
+# are gone, so that an interrupted deletion is finished later.
 jobs = sa.Table(
     "jobs",
     metadata,
@@ -31,12 +33,12 @@ jobs = sa.Table(
     sa.Column("finished_at", sa.Float),
     sa.Column("stage", sa.String),  # the stage that runs, or ran last
     sa.Column("stage_attempts", sa.Integer, nullable=False, default=0),
-    # Who holds the job. The key lets nobody hold one who is not registered, or not any more.
+    # The lease. The foreign key refuses workers that are not registered, or not any more.
     sa.Column("worker", sa.String, sa.ForeignKey("workers.id", ondelete="SET NULL")),
     sa.Column("error", sa.Text),
     sa.Column("watermark", sa.String, index=True),  # hex of the number that the picture carries
     sa.Column("owner", sa.String, nullable=False, server_default=""),  # an API key's id; "" = none
-    sa.Column("queue", sa.String, nullable=False, server_default="heavy"),
+    sa.Column("queue", sa.String, nullable=False, server_default="heavy"),  # `jobs/queue.py`
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher runs sooner
     sa.Column("progress", sa.Float, nullable=False, server_default="0"),  # 0..1, never less
     sa.Column("revision", sa.Integer, nullable=False, server_default="0"),  # of the newest event
@@ -45,12 +47,18 @@ jobs = sa.Table(
     sa.Column("disk_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("batch_id", sa.String, index=True),
     sa.Column("batch_index", sa.Integer),
+    # Set while the job waits for storage that is away: next run, first failure, number, reason.
+    sa.Column("retry_at", sa.Float),
+    sa.Column("retry_since", sa.Float),
+    sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("retry_reason", sa.String),
+    sa.Column("results_in", sa.String),  # the `output_parent` that the results were written to
     sa.Index("ix_jobs_queued", "status", "queue", "priority", "submitted_at", "owner"),
     sa.Index("ix_jobs_owner", "owner", "submitted_at", "id"),
     sa.Index("ix_jobs_submitted", "submitted_at", "id"),
     sa.Index("ix_jobs_finished", "finished_at"),
 )
-# What happened to a job, for those who follow it; a newer progress takes an older one's place.
+# Changes of jobs, for event streams; newer progress replaces older.
 events = sa.Table(
     "events",
     metadata,
@@ -87,17 +95,18 @@ api_keys = sa.Table(
     sa.Column("rate_period_s", sa.Float),
     sa.Column("rate_until", sa.Float, nullable=False, server_default="0"),
     sa.Column("max_queued", sa.Integer),
+    sa.Column("max_priority", sa.Integer),  # of its jobs; null = any
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("revoked_at", sa.Float),
 )
-# What webhooks are signed with, for each owner of jobs. Signing needs it as it is.
+# Signing keys of webhooks, by owner of jobs; in plain text, since signing needs them.
 webhook_secrets = sa.Table(
     "webhook_secrets",
     metadata,
     sa.Column("owner", sa.String, primary_key=True),
     sa.Column("secret", sa.String, nullable=False),
 )
-# `next_at` is when it is due, or, while one sender has it, when another may take it over.
+# `next_at` is when a webhook is due or, while a sender has it, when another may take it over.
 deliveries = sa.Table(
     "deliveries",
     metadata,

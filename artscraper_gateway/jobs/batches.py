@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -19,27 +19,27 @@ from anyio.to_thread import run_sync
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import batches, jobs
 from artscraper_gateway.errors import (
+    DiskFull,
     ForbiddenAddress,
     GatewayError,
     InvalidRequest,
     NotFound,
     StorageFailed,
 )
-from artscraper_gateway.jobs.models import FINISHED, Job, NewJob
-from artscraper_gateway.jobs.queue import NewBatch, Terms
-from artscraper_gateway.jobs.request import JobRequest, resolve_request
-from artscraper_gateway.jobs.statements import DELETING
-from artscraper_gateway.jobs.submission import Offer, Submission, claim_of
+from artscraper_gateway.jobs.models import DELETING, FINISHED, Job, NewJob
+from artscraper_gateway.jobs.queue import NewBatch, QueueQuota
+from artscraper_gateway.jobs.request import JobRequest
+from artscraper_gateway.jobs.submission import IncomingPicture, Submission, idempotency_claim
 from artscraper_gateway.observability.metrics import REJECTIONS
 
-_DOWNLOADS_AT_ONCE = 8
+_CONCURRENT_DOWNLOADS = 8
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch and its jobs, in the order they were sent; jobs that were deleted are left out.
+    """A batch and its jobs in the order they were sent, without those that were deleted.
 
-    `refused` lists the items that became no job: `index`, `code` and `detail`.
+    `refused` lists the items that were refused: `index`, `code` and `detail`.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def status(self) -> Literal["queued", "running", "done", "error"]:
-        """`done` = all have ended and at least one has a result."""
+        """`done` if all have ended and at least one has a result."""
         counts = Counter(job.status for job in self.jobs)
         if counts["queued"] + counts["running"]:
             return "queued" if counts["queued"] == len(self.jobs) else "running"
@@ -67,45 +67,48 @@ class Batches:
     """Accepts batches, and finds them again."""
 
     submission: Submission
-    _downloads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_DOWNLOADS_AT_ONCE))
+    _downloads: CapacityLimiter = field(
+        default_factory=lambda: CapacityLimiter(_CONCURRENT_DOWNLOADS)
+    )
 
-    async def accept(self, offers: Sequence[Offer], terms: Terms, *, key: str | None) -> Batch:
-        """Stages the pictures and returns their batch, or that of the same key.
+    async def accept(
+        self, pictures: Sequence[IncomingPicture], quota: QueueQuota, *, key: str | None
+    ) -> Batch:
+        """Return the pictures' new batch, or the one that the idempotency key led to.
 
-        Pictures that are refused are listed with the batch.
+        Pictures that are refused are listed in the batch.
 
         Raises:
             GatewayError: a request is not valid, every picture was refused, or they could not be
                 stored; nothing was accepted.
         """
         submission = self.submission
-        requests = [self._request(index, offer) for index, offer in enumerate(offers)]
-        answer = await submission.find_answer("batch", offers, terms, key)
-        if answer is not None:
-            return await run_sync(self._again, answer)
-        ids = [uuid.uuid4().hex for _ in offers]
-        taken: Batch | None = None
+        requests = [self._resolve(index, each, quota) for index, each in enumerate(pictures)]
+        earlier = await submission.find_earlier("batch", pictures, quota, key)
+        if earlier is not None:
+            return await run_sync(self._respond, earlier)
+        ids = [uuid.uuid4().hex for _ in pictures]
+        accepted: Batch | None = None
         batch_id = uuid.uuid4().hex
         try:
-            stage = [
-                self._stage(offer, request, job_id, terms)
-                for offer, request, job_id in zip(offers, requests, ids, strict=True)
-            ]
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each) for each in stage]
-            outcomes = [task.result() for task in tasks]
-            submit = partial(self._submit, batch_id, offers, outcomes, terms, key)
-            taken = await run_sync(submit, limiter=submission.threads)
+                tasks = [
+                    group.create_task(self._stage(picture, request, job_id, quota))
+                    for picture, request, job_id in zip(pictures, requests, ids, strict=True)
+                ]
+            staged = [task.result() for task in tasks]
+            enqueue = partial(self._enqueue, batch_id, pictures, staged, quota, key)
+            accepted = await run_sync(enqueue, limiter=submission.threads)
         except ExceptionGroup as error:
             raise error.exceptions[0] from error
         finally:
-            if taken is None or taken.id != batch_id:
+            if accepted is None or accepted.id != batch_id:
                 with CancelScope(shield=True):
                     await run_sync(submission.discard_unless_accepted, *ids)
-        return taken
+        return accepted
 
     def find(self, batch_id: str) -> Batch | None:
-        """Returns the batch; None when there is none, or all its jobs were deleted."""
+        """Return the batch; None if there is none, or all its jobs were deleted."""
         mine = (
             sa.select(jobs)
             .where(jobs.c.batch_id == batch_id, jobs.c.status != DELETING)
@@ -114,69 +117,68 @@ class Batches:
         with reading(self.submission.listing.engine) as connection:
             query = sa.select(batches).where(batches.c.id == batch_id)
             row = connection.execute(query).one_or_none()
-            found = [Job.from_row(each._mapping) for each in connection.execute(mine)]
-        if row is None or not found:
+            members = [Job.from_row(each._mapping) for each in connection.execute(mine)]
+        if row is None or not members:
             return None
-        return Batch(**row._mapping, jobs=found)
+        return Batch(**row._mapping, jobs=members)
 
     def forget(self, batch_id: str) -> None:
-        """Removes the record of a batch whose jobs were deleted."""
+        """Remove the record of a batch whose jobs were deleted."""
         with self.submission.listing.engine.begin() as connection:
             connection.execute(sa.delete(batches).where(batches.c.id == batch_id))
 
-    def _request(self, index: int, offer: Offer) -> JobRequest:
+    def _resolve(self, index: int, picture: IncomingPicture, quota: QueueQuota) -> JobRequest:
         try:
-            return resolve_request(offer.options, self.submission.config)
+            return self.submission.resolve(picture, quota)
         except (InvalidRequest, ForbiddenAddress) as error:
-            if offer.name is None:  # a form has options for all
+            if picture.name is None:  # a form has one set of options for all
                 raise
             raise type(error)(f"items.{index}: {error.detail}") from error
 
     async def _stage(
-        self, offer: Offer, request: JobRequest, job_id: str, terms: Terms
+        self, picture: IncomingPicture, request: JobRequest, job_id: str, quota: QueueQuota
     ) -> NewJob | GatewayError:
+        submission = self.submission
         try:
-            # The folder comes last, so that it is not old by the time that the picture does.
-            turn = self._downloads if offer.is_fetched else nullcontext()
-            async with turn, self.submission.folder(job_id):
-                await self.submission.fetch(offer, job_id)
-                stage = partial(self.submission.stage, offer, request, job_id, terms)
-                return await run_sync(stage, limiter=self.submission.threads)
-        except StorageFailed:
+            turn = self._downloads if picture.is_downloaded else nullcontext()
+            # The folder comes last: old folders without a job are removed.
+            async with turn, submission.staging_folder(job_id):
+                await submission.download(picture, job_id)
+                stage = partial(submission.stage, picture, request, job_id, quota)
+                return await run_sync(stage, limiter=submission.threads)
+        except (StorageFailed, DiskFull):
             raise
         except GatewayError as error:
-            self.submission.recorder.count(REJECTIONS, error.code)
+            submission.recorder.count(REJECTIONS, error.code)
             return error
 
-    def _submit(
+    def _enqueue(
         self,
         batch_id: str,
-        offers: Sequence[Offer],
-        outcomes: list[NewJob | GatewayError],
-        terms: Terms,
+        pictures: Sequence[IncomingPicture],
+        staged: list[NewJob | GatewayError],
+        quota: QueueQuota,
         key: str | None,
     ) -> Batch:
         new, refused = [], []
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, GatewayError):
-                refused.append({"index": index, "code": outcome.code, "detail": outcome.detail})
-                continue
-            new.append(NewJob(**{**vars(outcome), "batch_id": batch_id, "batch_index": index}))
+        for index, each in enumerate(staged):
+            if isinstance(each, GatewayError):
+                refused.append({"index": index, "code": each.code, "detail": each.detail})
+            else:
+                new.append(replace(each, batch_id=batch_id, batch_index=index))
         if not new:
-            raise next(each for each in outcomes if isinstance(each, GatewayError))
-        asked = None if key is None else claim_of("batch", offers, terms, key)
-        for each in new:
-            self.submission.keep(each)
+            raise next(each for each in staged if isinstance(each, GatewayError))
+        wanted = None if key is None else idempotency_claim("batch", pictures, quota, key)
         batch = NewBatch(batch_id, time.time(), refused)
-        added = self.submission.queue.submit_batch(batch, new, terms, asked=asked)
+        added = self.submission.queue.submit_batch(batch, new, quota, idempotency=wanted)
         if isinstance(added, str):
-            return self._again(added)
-        for each in new:
-            self.submission.tell_accepted(each)
-        return Batch(**vars(batch), owner=terms.owner, jobs=added)
+            return self._respond(added)
+        for job in new:
+            self.submission.on_accepted(job)
+        return Batch(**vars(batch), owner=quota.owner, jobs=added)
 
-    def _again(self, batch_id: str) -> Batch:
-        found = self.find(batch_id)
-        if found is None:
+    def _respond(self, batch_id: str) -> Batch:
+        batch = self.find(batch_id)
+        if batch is None:
             raise NotFound("The batch of this Idempotency-Key was deleted meanwhile.")
-        return found
+        return batch

@@ -1,4 +1,8 @@
-"""`Idempotency-Key`: what is sent twice is accepted once."""
+"""`Idempotency-Key`: a request sent twice is accepted once.
+
+The decision is `claim`, in the transaction that adds the job. `find_earlier` is the same look-up
+without a claim: it saves a download if the key is taken already.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import idempotency_keys, jobs
 from artscraper_gateway.db.upsert import insert_if_new
 from artscraper_gateway.errors import IdempotencyKeyReused, InvalidRequest
@@ -33,7 +38,7 @@ class IdempotencyClaim:
 
 
 def checked_key(header: str | None) -> str | None:
-    """Returns the header's value; None when there is none.
+    """Return the header's value; None if there is none.
 
     Raises:
         InvalidRequest: not 1 to 255 visible ASCII characters.
@@ -46,66 +51,68 @@ def checked_key(header: str | None) -> str | None:
     return key
 
 
-def fingerprint(kind: Kind, sent: Sequence[dict[str, Any]]) -> str:
-    """Returns a digest of what was sent: the options of each picture, and what names or is it."""
-    text = json.dumps([kind, sent], sort_keys=True)
+def fingerprint(kind: Kind, payloads: Sequence[dict[str, Any]]) -> str:
+    """Return a digest of the request: each picture's options, and its name or its content."""
+    text = json.dumps([kind, payloads], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def claim(connection: sa.Connection, asked: IdempotencyClaim, answer_id: str) -> str | None:
-    """Claims the key for `answer_id` in the caller's transaction.
+def claim(connection: sa.Connection, wanted: IdempotencyClaim, answer_id: str) -> str | None:
+    """Claim the key for the job or batch `answer_id` in the caller's transaction.
 
-    Returns None when it was free, or the answer that it led to before. Of two at the same moment
-    the second waits for the first one's transaction.
+    Of two concurrent claims the second waits for the first one's transaction.
+
+    Returns:
+        None if the key was free, else the id of the job or batch that it led to before.
 
     Raises:
         IdempotencyKeyReused: it came with another payload before.
     """
     now = time.time()
-    _drop_stale(connection, asked, now)
-    row = {**vars(asked), "answer_id": answer_id, "created_at": now}
+    stale = sa.not_(_is_valid(now))
+    connection.execute(sa.delete(idempotency_keys).where(_is_key(wanted), stale))
+    row = {**vars(wanted), "answer_id": answer_id, "created_at": now}
     insert = insert_if_new(connection, idempotency_keys).returning(_table.key)
     if connection.execute(insert, row).first() is not None:
         return None
-    return _answer(connection, asked)
+    return _earlier(connection, wanted, now)
 
 
-def find_answer(engine: sa.Engine, asked: IdempotencyClaim) -> str | None:
-    """Returns the answer that the key led to, if it still stands; None when the key is free.
+def find_earlier(engine: sa.Engine, wanted: IdempotencyClaim) -> str | None:
+    """Return the id of the job or batch that the key led to before; None if it is free.
 
     Raises:
         IdempotencyKeyReused: it came with another payload before.
     """
-    with engine.begin() as connection:
-        _drop_stale(connection, asked, time.time())
-        return _answer(connection, asked)
+    with reading(engine) as connection:
+        return _earlier(connection, wanted, time.time())
 
 
 def drop_expired(engine: sa.Engine, *, now: float) -> None:
-    """Forgets the keys of more than a day ago."""
+    """Delete the keys of more than a day ago."""
     with engine.begin() as connection:
         old = _table.created_at < now - KEPT_S
         connection.execute(sa.delete(idempotency_keys).where(old))
 
 
-def _is(asked: IdempotencyClaim) -> sa.ColumnElement[bool]:
-    return sa.and_(_table.owner == asked.owner, _table.key == asked.key)
+def _is_key(wanted: IdempotencyClaim) -> sa.ColumnElement[bool]:
+    return sa.and_(_table.owner == wanted.owner, _table.key == wanted.key)
 
 
-def _answer(connection: sa.Connection, asked: IdempotencyClaim) -> str | None:
-    row = connection.execute(sa.select(idempotency_keys).where(_is(asked))).one_or_none()
+def _earlier(connection: sa.Connection, wanted: IdempotencyClaim, now: float) -> str | None:
+    query = sa.select(idempotency_keys).where(_is_key(wanted), _is_valid(now))
+    row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    if row.fingerprint != asked.fingerprint:
+    if row.fingerprint != wanted.fingerprint:
         raise IdempotencyKeyReused(
             "This Idempotency-Key came with another payload before; send a new key with it."
         )
     return str(row.answer_id)
 
 
-def _drop_stale(connection: sa.Connection, asked: IdempotencyClaim, now: float) -> None:
-    """Frees a key that is a day old, or whose job, or all jobs of its batch, were deleted since."""
+def _is_valid(now: float) -> sa.ColumnElement[bool]:
+    """The key is less than a day old, and its job, or a job of its batch, still exists."""
     is_answer = sa.or_(jobs.c.id == _table.answer_id, jobs.c.batch_id == _table.answer_id)
-    stands = sa.exists().where(is_answer, jobs.c.status != "deleting")
-    stale = sa.or_(_table.created_at < now - KEPT_S, sa.not_(stands))
-    connection.execute(sa.delete(idempotency_keys).where(_is(asked), stale))
+    exists = sa.exists().where(is_answer, jobs.c.status != "deleting")
+    return sa.and_(_table.created_at >= now - KEPT_S, exists)

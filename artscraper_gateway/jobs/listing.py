@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import jobs
 from artscraper_gateway.errors import InvalidRequest
-from artscraper_gateway.jobs.models import Job, Status
-from artscraper_gateway.jobs.statements import DELETING
+from artscraper_gateway.jobs.models import DELETING, Job, Status
 from artscraper_gateway.storage.paths import is_job_id
 
 _ahead = jobs.alias("ahead")
@@ -39,8 +38,8 @@ _SHOW = sa.select(jobs, _POSITION).where(
 
 
 @dataclass(frozen=True)
-class ShownJob:
-    """A job, and which it is in its queue: 1 = next; None = it does not wait, or not asked for."""
+class JobView:
+    """A job with its place in its queue: 1 = next; None if it does not wait, or in lists."""
 
     job: Job
     queue_position: int | None = None
@@ -48,7 +47,7 @@ class ShownJob:
 
 @dataclass(frozen=True)
 class Page:
-    """Some jobs, and the token of the page behind; None = there is none."""
+    """Some jobs, and the token of the next page; None on the last one."""
 
     jobs: list[Job]
     next_token: str | None
@@ -60,18 +59,18 @@ class JobListing:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
 
-    def show(self, job_id: str) -> ShownJob | None:
-        """Returns the job with its place in the queue; None when there is none."""
+    def show(self, job_id: str) -> JobView | None:
+        """Return the job with its place in the queue; None if there is none."""
         with reading(self.engine) as connection:
             row = connection.execute(_SHOW, {"job_id": job_id}).mappings().one_or_none()
         if row is None:
             return None
         values = dict(row)
         position = values.pop("queue_position")
-        return ShownJob(Job.from_row(values), position)
+        return JobView(Job.from_row(values), position)
 
     def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
-        """Returns which in its queue each of these jobs is, 1 = next; those that wait only."""
+        """Return the places in the queue, 1 = next, of those of the jobs that wait."""
         query = sa.select(jobs.c.id, _POSITION).where(
             jobs.c.id.in_(list(job_ids)), jobs.c.status == "queued"
         )
@@ -86,13 +85,13 @@ class JobListing:
         size: int,
         token: str | None,
     ) -> Page:
-        """Returns the next `size` jobs, newest first, behind the page that `token` came from.
+        """Return the next `size` jobs, newest first, after the page that `token` came from.
 
-        Jobs that are added meanwhile do not move the pages: a page begins behind a job, not at a
-        number. `owner` None = everybody's.
+        Jobs that are added meanwhile do not move the pages: a page begins after a job, not at an
+        offset. `owner` None means jobs of all owners.
 
         Raises:
-            InvalidRequest: the token is none of this gateway's.
+            InvalidRequest: `token` is not from this gateway.
         """
         query = sa.select(jobs).where(jobs.c.status != DELETING)
         if owner is not None:
@@ -107,9 +106,8 @@ class JobListing:
             )
         query = query.order_by(jobs.c.submitted_at.desc(), jobs.c.id.desc()).limit(size + 1)
         with reading(self.engine) as connection:
-            found = [Job.from_row(row._mapping) for row in connection.execute(query)]
-        more = len(found) > size
-        return Page(found[:size], _token(found[size - 1]) if more else None)
+            rows = [Job.from_row(row._mapping) for row in connection.execute(query)]
+        return Page(rows[:size], _token(rows[size - 1]) if len(rows) > size else None)
 
 
 def _token(last: Job) -> str:
@@ -131,6 +129,4 @@ def _read_token(token: str) -> tuple[float, str]:
 
 
 def _bad_token() -> InvalidRequest:
-    return InvalidRequest(
-        "page_token: expected what an earlier answer gave as next_page_token, or none"
-    )
+    return InvalidRequest("page_token: expected the next_page_token of an earlier answer, or none")

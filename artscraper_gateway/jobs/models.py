@@ -1,4 +1,4 @@
-"""Jobs as they are handed about: one that is there, one to be added, and how one ended."""
+"""Jobs as values: stored, about to be added, and how one ended."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from typing import Any, Literal, Self
 
 from artscraper_gateway.jobs.request import JobRequest
 
-# queued -> running -> done | error; any of them -> deleting -> (no row).
+# queued -> running -> done | error; running -> queued while storage is away;
+# any of them -> deleting -> (no row).
 Status = Literal["queued", "running", "done", "error"]
 FINISHED = ("done", "error")
-CANCELLED, FAILED = "cancelled", "failed"  # codes of why a job ended in error
+DELETING = "deleting"  # files are being removed; unknown to callers
+CANCELLED, FAILED = "cancelled", "failed"  # error codes
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job as it stands. Times are seconds since 1970, UTC."""
+    """One job as stored. Times are seconds since 1970, UTC.
+
+    `retry_at`, `retry_since`, `retry_count` and `retry_reason` are set while the job waits for
+    storage that is away: when it is run next, since when it waits, how often it tried, and why.
+    `results_in` is the `output_parent` its results were written to; None before the end.
+    """
 
     id: str
     status: Status
@@ -41,6 +48,11 @@ class Job:
     disk_bytes: int = 0
     batch_id: str | None = None
     batch_index: int | None = None
+    retry_at: float | None = None
+    retry_since: float | None = None
+    retry_count: int = 0
+    retry_reason: str | None = None
+    results_in: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
@@ -49,7 +61,7 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the job has ended."""
         return self.status in FINISHED
 
 
@@ -71,8 +83,9 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: well, or with an error that callers may read."""
+    """How a job ended: done, or with an error that callers may read."""
 
     job_id: str
     error: str | None
-    disk_bytes: int | None  # what its files take; None = as much as before
+    disk_bytes: int | None  # of its files; None = unchanged
+    results_in: str | None = None  # the `output_parent` of its results

@@ -1,47 +1,127 @@
-"""Jobs as rows: the only place that writes the jobs table."""
+"""Reads and writes the rows of the jobs table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, cast
 
 import sqlalchemy as sa
 
 from artscraper_gateway.db.engine import reading
-from artscraper_gateway.db.tables import jobs, workers
-from artscraper_gateway.jobs.events import Event, append_event, append_events
-from artscraper_gateway.jobs.leases import WorkerGivenUp
-from artscraper_gateway.jobs.models import CANCELLED, FAILED, Job, NewJob, Outcome
-from artscraper_gateway.jobs.statements import (
-    ADD,
-    BEGIN_STAGE,
-    CANCEL,
-    DELETING,
-    FAIL_UNHELD,
-    FIND,
-    FINISH,
-    HOLD,
-    PROGRESS,
-    SHOWN,
-    TAKE,
-    WAITING,
-)
+from artscraper_gateway.db.tables import jobs
+from artscraper_gateway.jobs.events import append_event
+from artscraper_gateway.jobs.leases import LeaseLost
+from artscraper_gateway.jobs.models import CANCELLED, DELETING, FAILED, Job, NewJob, Outcome
 from artscraper_gateway.webhooks.repository import add_delivery
 
-_IDS_AT_ONCE = 500
+_IDS_PER_QUERY = 500
+_CLAIM_S = 60.0
+# Statements are built once: building one costs more than running it on SQLite.
+_IS_OPEN = sa.and_(jobs.c.id == sa.bindparam("job_id"), jobs.c.status.in_(("queued", "running")))
+_IS_MINE = jobs.c.worker == sa.bindparam("by_worker")
+_IS_FREE_OR_MINE = sa.or_(jobs.c.worker.is_(None), _IS_MINE)
+_FARTHER = sa.case(  # progress never goes back
+    (jobs.c.progress < sa.bindparam("new_progress"), sa.bindparam("new_progress")),
+    else_=jobs.c.progress,
+)
+_NEXT_REVISION = jobs.c.revision + 1
+# If the clock was set back, a job's times stand still instead of running backwards.
+_NOW = sa.case(
+    (jobs.c.updated_at > sa.bindparam("now"), jobs.c.updated_at), else_=sa.bindparam("now")
+)
+_SAME_STAGE = jobs.c.stage == sa.bindparam("new_stage")
+_FIND = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"), jobs.c.status != DELETING)
+_BEGIN_STAGE = (
+    sa.update(jobs)
+    .where(_IS_OPEN, _IS_FREE_OR_MINE)
+    .values(
+        status="running",
+        stage=sa.bindparam("new_stage"),
+        stage_attempts=sa.case((_SAME_STAGE, jobs.c.stage_attempts + 1), else_=1),
+        progress=_FARTHER,
+        revision=_NEXT_REVISION,
+        worker=sa.bindparam("by_worker"),
+        started_at=sa.func.coalesce(jobs.c.started_at, _NOW),
+        updated_at=_NOW,
+        # A later stage begins, so storage works again.
+        retry_since=sa.case((_SAME_STAGE, jobs.c.retry_since), else_=None),
+        retry_count=sa.case((_SAME_STAGE, jobs.c.retry_count), else_=0),
+        retry_at=None,
+        retry_reason=None,
+    )
+    .returning(jobs.c.stage_attempts, jobs.c.revision, jobs.c.progress)
+)
+_POSTPONE = (
+    sa.update(jobs)
+    .where(_IS_OPEN, _IS_MINE)
+    .values(
+        status="queued",
+        worker=None,
+        stage_attempts=sa.case((jobs.c.stage_attempts > 0, jobs.c.stage_attempts - 1), else_=0),
+        revision=_NEXT_REVISION,
+        updated_at=_NOW,
+        retry_at=sa.bindparam("at"),
+        retry_since=sa.func.coalesce(jobs.c.retry_since, sa.bindparam("now")),
+        retry_count=jobs.c.retry_count + 1,
+        retry_reason=sa.bindparam("reason"),
+    )
+    .returning(jobs.c.revision, jobs.c.stage, jobs.c.progress)
+)
+_PROGRESS = (
+    sa.update(jobs)
+    .where(_IS_OPEN, _IS_MINE)
+    .values(progress=_FARTHER, revision=_NEXT_REVISION, updated_at=_NOW)
+    .returning(jobs.c.revision, jobs.c.progress, jobs.c.stage)
+)
+_ENDED = {
+    "status": sa.bindparam("new_status"),
+    "error": sa.bindparam("reason"),
+    "error_code": sa.bindparam("code"),
+    "progress": sa.case((sa.bindparam("new_status") == "done", 1.0), else_=jobs.c.progress),
+    "revision": _NEXT_REVISION,
+    "finished_at": _NOW,
+    "updated_at": _NOW,
+    "retry_at": None,
+    "retry_reason": None,
+}
+_IN_EVENTS = ("status", "stage", "progress", "error", "error_code")
+_IN_WEBHOOKS = (
+    "submitted_at",
+    "finished_at",
+    "id",
+    "revision",
+    "owner",
+    "callback_url",
+    "batch_id",
+)
+_RETURNED = [jobs.c[name] for name in (*_IN_EVENTS, *_IN_WEBHOOKS)]
+_FINISH = (
+    sa.update(jobs)
+    .where(_IS_OPEN, _IS_MINE)
+    .values(
+        **_ENDED,
+        worker=None,
+        disk_bytes=sa.func.coalesce(sa.bindparam("bytes"), jobs.c.disk_bytes),
+        results_in=sa.bindparam("results_in"),
+    )
+    .returning(*_RETURNED)
+)
+_FAIL_UNLEASED = (
+    sa.update(jobs).where(_IS_OPEN, jobs.c.worker.is_(None)).values(**_ENDED).returning(*_RETURNED)
+)
+# The lease stays: the worker releases it once it has stopped.
+_CANCEL = sa.update(jobs).where(_IS_OPEN).values(**_ENDED).returning(*_RETURNED)
 
 
 class JobStore:
-    """Reads and writes job rows. Every method is one transaction, and but for `add_disk_bytes` safe
-    to repeat.
-    """
+    """The jobs table. Every method is one transaction and, except `add_disk_bytes`, repeatable."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
 
     def add(self, connection: sa.Connection, new: NewJob) -> Job:
-        """Adds a queued job inside the caller's transaction and returns it."""
+        """Add a queued job in the caller's transaction and return it."""
         now = time.time()
         row: dict[str, Any] = {
             **vars(new),
@@ -51,138 +131,116 @@ class JobStore:
             "stage_attempts": 0,
             "watermark": new.request.watermark_payload,
         }
-        connection.execute(ADD, {**row, "request": new.request.model_dump(mode="json")})
+        request = new.request.model_dump(mode="json")
+        connection.execute(sa.insert(jobs), {**row, "request": request})
         return Job(**row)
 
     def find(self, job_id: str) -> Job | None:
-        """Returns the job, or None when there is none or it is being deleted."""
+        """Return the job; None if there is none or it is being deleted."""
         with reading(self.engine) as connection:
-            row = connection.execute(FIND, {"job_id": job_id}).one_or_none()
+            row = connection.execute(_FIND, {"job_id": job_id}).one_or_none()
         return None if row is None else Job.from_row(row._mapping)
 
-    def marked_with(self, number: str) -> Job | None:
-        """Returns the job whose picture carries the watermark `number`, 16 hex digits."""
+    def find_by_watermark(self, number: str) -> Job | None:
+        """Return the job whose picture carries the watermark `number`, 16 hex digits."""
         query = sa.select(jobs).where(jobs.c.watermark == number, jobs.c.status != DELETING)
         with reading(self.engine) as connection:
             row = connection.execute(query).first()
         return None if row is None else Job.from_row(row._mapping)
 
-    def hold(self, job_id: str, *, worker: str) -> bool:
-        """Gives the job to `worker`; False when it has ended, is being deleted or is another's.
-
-        Raises:
-            WorkerGivenUp: the worker's jobs have gone to others.
-        """
-        try:
-            with self.engine.begin() as connection:
-                values = {"job_id": job_id, "new_worker": worker}
-                return connection.execute(HOLD, values).rowcount == 1
-        except sa.exc.IntegrityError as error:
-            raise WorkerGivenUp(worker) from error
-
     def begin_stage(
         self, job_id: str, stage: str, *, worker: str, progress: float = 0.0
     ) -> int | None:
-        """Marks the job running in `stage`; returns how often this stage has been begun, from 1.
+        """Mark the job running in `stage`, leased to `worker`.
 
-        `progress` is how much of the whole job lies behind it, 0..1. None means that the job is
-        gone, cancelled or being deleted, so there is nothing to do.
+        Args:
+            progress: how much of the whole job is behind it, 0..1.
+
+        Returns:
+            How often this stage has begun, from 1; None if the job is gone, cancelled or being
+            deleted.
 
         Raises:
-            WorkerGivenUp: the worker's jobs have gone to others.
+            LeaseLost: the worker was expired.
         """
         values = {
             "job_id": job_id,
             "new_stage": stage,
-            "new_worker": worker,
+            "by_worker": worker,
             "new_progress": progress,
             "now": time.time(),
         }
         try:
             with self.engine.begin() as connection:
-                row = connection.execute(BEGIN_STAGE, values).one_or_none()
+                row = connection.execute(_BEGIN_STAGE, values).one_or_none()
                 if row is None:
                     return None
                 change = {"status": "running", "stage": stage, "progress": row.progress}
                 append_event(connection, job_id, row.revision, "stage", change)
                 return cast(int, row.stage_attempts)
         except sa.exc.IntegrityError as error:
-            raise WorkerGivenUp(worker) from error
-
-    def take(self, queue: str, stage: str, *, worker: str, at_most: int) -> list[Job]:
-        """Marks jobs of `queue` that nobody holds running in `stage`, and returns them.
-
-        Those that were left in mid-run come first.
-
-        Raises:
-            WorkerGivenUp: the worker's jobs have gone to others.
-        """
-        values = {"new_stage": stage, "new_worker": worker, "new_progress": 0.0}
-        try:
-            with self.engine.begin() as connection:
-                ids: list[str] = []
-                for status in ("running", "queued"):
-                    wanted = {"in_status": status, "in_queue": queue, "at_most": at_most - len(ids)}
-                    ids += connection.execute(WAITING, wanted).scalars()
-                if not ids:
-                    return []
-                rows = connection.execute(TAKE, {**values, "ids": ids, "now": time.time()})
-                taken = [Job.from_row(row._mapping) for row in rows]
-                append_events(connection, [_begun(job, stage) for job in taken])
-                return taken
-        except sa.exc.IntegrityError as error:
-            raise WorkerGivenUp(worker) from error
+            raise LeaseLost(worker) from error
 
     def report_progress(self, job_id: str, progress: float, *, worker: str) -> None:
-        """Records how much of the job is done, 0..1; it never goes back."""
-        values = {
-            "job_id": job_id,
-            "new_progress": progress,
-            "by_worker": worker,
-            "now": time.time(),
-        }
+        """Record how much of the job is done, 0..1."""
+        values = {"job_id": job_id, "new_progress": progress, "by_worker": worker}
         with self.engine.begin() as connection:
-            row = connection.execute(PROGRESS, values).one_or_none()
+            row = connection.execute(_PROGRESS, {**values, "now": time.time()}).one_or_none()
             if row is not None:
                 change = {"status": "running", "stage": row.stage, "progress": row.progress}
                 append_event(connection, job_id, row.revision, "progress", change)
 
-    def finish_all(self, outcomes: Sequence[Outcome], *, worker: str) -> set[str]:
-        """Ends jobs in one transaction, as done or as error, and returns which it has ended.
+    def postpone(self, job_id: str, *, worker: str, reason: str, pause_s: float) -> bool:
+        """Put a job back to wait for storage that is away; False if `worker` has lost it.
 
-        Not one that is being deleted, has ended, or is not held by `worker`.
+        The attempt that it interrupted does not count.
         """
-        ends = []
+        now = time.time()
+        values = {"job_id": job_id, "by_worker": worker, "reason": reason, "now": now}
         with self.engine.begin() as connection:
-            for outcome in outcomes:
-                code = FAILED if outcome.error else None
-                values = {"by_worker": worker, "bytes": outcome.disk_bytes}
-                end = _end(connection, FINISH, outcome.job_id, outcome.error, code, **values)
-                ends += [end] if end else []
-            append_events(connection, ends)
-        return {end.job_id for end in ends}
+            row = connection.execute(_POSTPONE, {**values, "at": now + pause_s}).one_or_none()
+            if row is None:
+                return False
+            change = {"status": "queued", "stage": row.stage, "progress": row.progress}
+            append_event(connection, job_id, row.revision, "stage", change)
+        return True
+
+    def claim_due_retries(self) -> set[str]:
+        """Return the ids of postponed jobs whose pause is over; each to one caller a minute."""
+        now = time.time()
+        is_due = sa.and_(jobs.c.status == "queued", jobs.c.retry_at <= now, jobs.c.worker.is_(None))
+        with reading(self.engine) as connection:
+            if connection.execute(sa.select(jobs.c.id).where(is_due).limit(1)).first() is None:
+                return set()
+        claim = sa.update(jobs).where(is_due).values(retry_at=now + _CLAIM_S)
+        with self.engine.begin() as connection:
+            return set(connection.execute(claim.returning(jobs.c.id)).scalars())
+
+    def finish(self, outcome: Outcome, *, worker: str) -> bool:
+        """End the job as done or as error; False if it is not open or not leased to `worker`."""
+        values = {
+            "by_worker": worker,
+            "bytes": outcome.disk_bytes,
+            "results_in": outcome.results_in,
+        }
+        code = FAILED if outcome.error else None
+        return self._end(_FINISH, outcome.job_id, outcome.error, code, **values)
 
     def cancel(self, job_id: str) -> bool:
-        """Ends the job as error, cancelled; False when it had ended. Its worker stops by itself."""
-        with self.engine.begin() as connection:
-            end = _end(connection, CANCEL, job_id, "the job was cancelled", CANCELLED)
-            append_events(connection, [end] if end else [])
-        return end is not None
+        """End the job as error, cancelled; False if it had ended. Its worker stops by itself."""
+        return self._end(_CANCEL, job_id, "the job was cancelled", CANCELLED)
 
-    def fail_unheld(self, job_id: str, reason: str) -> bool:
-        """Ends an open job that nobody holds as error; False when there is no such job."""
-        with self.engine.begin() as connection:
-            end = _end(connection, FAIL_UNHELD, job_id, reason, FAILED)
-            append_events(connection, [end] if end else [])
-        return end is not None
+    def fail_unleased(self, job_id: str, reason: str) -> bool:
+        """End an open job that no worker has as error; False if there is no such job."""
+        return self._end(_FAIL_UNLEASED, job_id, reason, FAILED)
 
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
-        """Whether the job is open and `worker` holds it: nobody has cancelled or deleted it."""
+        """Whether the job is open and leased to `worker`: not cancelled and not deleted."""
         job = self.find(job_id)
         return job is not None and job.worker == worker and not job.is_finished
 
     def mark_deleting(self, job_id: str) -> bool:
-        """Hides the job from callers; False when there was none."""
+        """Hide the job from callers; False if there was none."""
         change = (
             sa.update(jobs)
             .where(jobs.c.id == job_id, jobs.c.status != DELETING)
@@ -192,86 +250,63 @@ class JobStore:
             return connection.execute(change).rowcount == 1
 
     def add_disk_bytes(self, job_id: str, count: int) -> None:
-        """Counts what was kept for the job beside what it produced, or was removed of that."""
-        self._update(jobs.c.id == job_id, disk_bytes=jobs.c.disk_bytes + count)
+        """Add the size of files that were made for the job after its end."""
+        grown = {"disk_bytes": jobs.c.disk_bytes + count}
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(grown))
 
-    def holder(self, job_id: str) -> str | None:
-        """Returns the worker that holds the job, deleted or not; None when nobody does."""
-        query = sa.select(jobs.c.worker).where(jobs.c.id == job_id)
+    def remove(self, job_id: str) -> None:
+        """Remove a job that is being deleted, with its events and webhooks."""
+        gone = sa.and_(jobs.c.id == job_id, jobs.c.status == DELETING)
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(jobs).where(gone))
+
+    def results_in(self, job_id: str) -> str | None:
+        """Return the `output_parent` of the job's results, also while it is being deleted."""
+        query = sa.select(jobs.c.results_in).where(jobs.c.id == job_id)
         with reading(self.engine) as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def is_registered(self, worker: str) -> bool:
-        """Whether the worker may hold jobs; once it may not, it never may again."""
-        query = sa.select(workers.c.id).where(workers.c.id == worker)
-        with reading(self.engine) as connection:
-            return connection.execute(query).first() is not None
-
-    def let_go(self, job_id: str, *, worker: str) -> None:
-        """The worker is through with the job, whatever became of it."""
-        self._update(sa.and_(jobs.c.id == job_id, jobs.c.worker == worker), worker=None)
-
-    def take_out(self, worker: str) -> None:
-        """A worker that stops on purpose takes back the attempts it had begun, and leaves.
-
-        Both or neither: its own threads must not find jobs lost while the worker is there, for
-        that would mean that they were cancelled.
-        """
-        mine = sa.and_(jobs.c.worker == worker, jobs.c.status == "running")
-        fewer = sa.case((jobs.c.stage_attempts > 0, jobs.c.stage_attempts - 1), else_=0)
-        with self.engine.begin() as connection:
-            connection.execute(sa.update(jobs).where(mine).values(stage_attempts=fewer))
-            connection.execute(sa.delete(workers).where(workers.c.id == worker))
-
-    def remove(self, job_id: str) -> None:
-        """Forgets a job that is being deleted, with its events and deliveries."""
-        with self.engine.begin() as connection:
-            connection.execute(
-                sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.status == DELETING)
-            )
-
     def deleting_ids(self) -> list[str]:
-        """Returns the jobs whose deletion was begun and not finished."""
+        """Return the ids of jobs whose deletion has not finished."""
         query = sa.select(jobs.c.id).where(jobs.c.status == DELETING)
         with reading(self.engine) as connection:
             return list(connection.execute(query).scalars())
 
-    def which_exist(self, job_ids: Collection[str]) -> set[str]:
-        """Returns those of which there is a row, deleting or not."""
-        wanted, found = sorted(job_ids), set()
+    def existing_ids(self, job_ids: Collection[str]) -> set[str]:
+        """Return the ids that exist, including jobs being deleted."""
+        wanted, existing = sorted(job_ids), set()
         with reading(self.engine) as connection:
-            for begin in range(0, len(wanted), _IDS_AT_ONCE):
-                some = wanted[begin : begin + _IDS_AT_ONCE]
+            for start in range(0, len(wanted), _IDS_PER_QUERY):
+                some = wanted[start : start + _IDS_PER_QUERY]
                 query = sa.select(jobs.c.id).where(jobs.c.id.in_(some))
-                found |= set(connection.execute(query).scalars())
-        return found
+                existing |= set(connection.execute(query).scalars())
+        return existing
 
-    def _update(self, where: sa.ColumnElement[bool], **values: Any) -> None:
+    def unleased_jobs(self) -> list[Job]:
+        """Return the open jobs that no worker has."""
+        is_open = jobs.c.status.in_(("queued", "running"))
+        query = sa.select(jobs).where(is_open, jobs.c.worker.is_(None))
+        with reading(self.engine) as connection:
+            return [Job.from_row(row._mapping) for row in connection.execute(query)]
+
+    def _end(
+        self,
+        statement: sa.UpdateBase,
+        job_id: str,
+        reason: str | None,
+        code: str | None,
+        **values: Any,
+    ) -> bool:
+        """End an open job, with its event and its webhook; False if it was not open."""
+        now, status = time.time(), "error" if reason else "done"
+        values |= {"job_id": job_id, "reason": reason, "code": code, "new_status": status}
         with self.engine.begin() as connection:
-            connection.execute(sa.update(jobs).where(where).values(**values))
-
-
-def _end(
-    connection: sa.Connection,
-    statement: sa.UpdateBase,
-    job_id: str,
-    reason: str | None,
-    code: str | None,
-    **values: Any,
-) -> Event | None:
-    """Ends a job, with its webhook; returns what is to be told of it, None = it was not open."""
-    now = time.time()
-    status = "error" if reason else "done"
-    values |= {"job_id": job_id, "reason": reason, "code": code, "new_status": status}
-    row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
-    if row is None:
-        return None
-    if row["callback_url"] is not None:
-        add_delivery(connection, dict(row), now=now)
-    change = {name: row[name] for name in SHOWN}
-    return Event(job_id, row["revision"], "error" if reason else "done", change)
-
-
-def _begun(job: Job, stage: str) -> Event:
-    change = {"status": "running", "stage": stage, "progress": job.progress}
-    return Event(job.id, job.revision, "stage", change)
+            row = connection.execute(statement, {**values, "now": now}).mappings().one_or_none()
+            if row is None:
+                return False
+            if row["callback_url"] is not None:
+                add_delivery(connection, dict(row), now=now)
+            change = {name: row[name] for name in _IN_EVENTS}
+            append_event(connection, job_id, row["revision"], "error" if reason else "done", change)
+        return True

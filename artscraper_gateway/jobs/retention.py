@@ -1,4 +1,4 @@
-"""Every minute: end what broke, remove jobs past their time or beyond the disk, and their rest."""
+"""Periodic cleanup: fail broken jobs, delete expired ones, enforce `max_disk`, drop records."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import batches, jobs
 from artscraper_gateway.jobs.deletion import Deletion
 from artscraper_gateway.jobs.idempotency import KEPT_S, drop_expired
-from artscraper_gateway.jobs.models import FINISHED
+from artscraper_gateway.jobs.models import DELETING, FINISHED
 from artscraper_gateway.jobs.queue import JobQueue
-from artscraper_gateway.jobs.statements import DELETING
 from artscraper_gateway.settings.model import GatewayConfig
 
 _log = logging.getLogger(__name__)
 SCHEDULE = "retention"
 _EVERY_MINUTE = "* * * * *"
-_QUEUE_RECORD_S = 600.0  # that the queue's own record of an ended job is kept
-_AT_ONCE = 200
+_QUEUE_RECORD_S = 600.0  # how long the workflow record of an ended job is kept
+_PER_QUERY = 200
 _BROKEN = "internal error; the gateway's log has the reason"
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Removes what the settings do not let stay. Safe to run twice at once, and to be killed."""
+    """Removes what the settings do not keep. Safe to run concurrently and to be killed."""
 
     config: GatewayConfig
     deletion: Deletion
@@ -40,10 +39,11 @@ class Retention:
     clock: Callable[[], float] = time.time
 
     def register(self) -> Callable[[], None]:
-        """Makes the workflow known to DBOS; must come before its launch.
+        """Register the workflow with DBOS; must precede its launch.
 
-        Returns what puts it on schedule, after the launch: every minute one of all the workers
-        runs it.
+        Returns:
+            A function that puts it on schedule, to be called after the launch: every minute one
+            of all workers runs it.
         """
 
         @DBOS.workflow(name=SCHEDULE, max_recovery_attempts=None)
@@ -64,38 +64,40 @@ class Retention:
         return put_on_schedule
 
     def run_once(self) -> None:
-        """Removes everything that is over now."""
-        self._end_broken()
+        """Remove everything that is due now."""
+        self._fail_broken()
         for job_id in self._expired():
-            self._delete(job_id, "its time is over")
-        for job_id in self._beyond_the_disk():
+            self._delete(job_id, "job_ttl is over")
+        for job_id in self._oldest_beyond_max_disk():
             self._delete(job_id, "the jobs take more than max_disk")
         now = self.clock()
         drop_expired(self.engine, now=now)
         self._drop_empty_batches(now)
-        while self.queue.forget_ended(before=now - _QUEUE_RECORD_S, at_most=_AT_ONCE) == _AT_ONCE:
+        while (
+            self.queue.forget_ended(before=now - _QUEUE_RECORD_S, at_most=_PER_QUERY) == _PER_QUERY
+        ):
             pass
 
-    def _end_broken(self) -> None:
-        """A job of which a worker could not even say that it failed must not run for ever."""
-        for job_id in self.queue.broken():
-            if self.deletion.store.fail_unheld(job_id, _BROKEN):
-                _log.error("job %s failed: the queue has given it up", job_id)
+    def _fail_broken(self) -> None:
+        """Fail jobs whose workflow failed before it could end them."""
+        for job_id in self.queue.failed_workflow_ids():
+            if self.deletion.store.fail_unleased(job_id, _BROKEN):
+                _log.error("job %s failed: its workflow has ended in an error", job_id)
 
     def _delete(self, job_id: str, why: str) -> None:
         _log.info("deleting job %s: %s", job_id, why)
         self.deletion.delete(job_id)
 
     def _expired(self) -> Iterator[str]:
-        """Yields the jobs whose time is over; the caller deletes each before the next."""
+        """Yield the expired jobs; the caller deletes each before the next."""
         if self.config.job_ttl is None:
             return
-        over = jobs.c.finished_at < self.clock() - self.config.job_ttl
-        while found := self._finished(over):
-            yield from (job_id for job_id, _ in found)
+        expired = jobs.c.finished_at < self.clock() - self.config.job_ttl
+        while batch := self._finished(expired):
+            yield from (job_id for job_id, _ in batch)
 
-    def _beyond_the_disk(self) -> Iterator[str]:
-        """Yields the finished jobs that have to go for the others to fit, the oldest first."""
+    def _oldest_beyond_max_disk(self) -> Iterator[str]:
+        """Yield finished jobs, the oldest first, until the others fit in `max_disk`."""
         limit = self.config.max_disk
         if limit is None:
             return
@@ -103,10 +105,10 @@ class Retention:
         with reading(self.engine) as connection:
             total = int(connection.execute(query.where(jobs.c.status != DELETING)).scalar_one())
         while total > limit:
-            found = self._finished(sa.true())
-            if not found:
+            oldest = self._finished(sa.true())
+            if not oldest:
                 return
-            for job_id, size in found:
+            for job_id, size in oldest:
                 if total <= limit:
                     return
                 yield job_id
@@ -117,13 +119,13 @@ class Retention:
             sa.select(jobs.c.id, jobs.c.disk_bytes)
             .where(jobs.c.status.in_(FINISHED), condition)
             .order_by(jobs.c.finished_at)
-            .limit(_AT_ONCE)
+            .limit(_PER_QUERY)
         )
         with reading(self.engine) as connection:
             return [(row.id, row.disk_bytes) for row in connection.execute(query)]
 
     def _drop_empty_batches(self, now: float) -> None:
-        """Not those of today: their idempotency key may still be asked for."""
+        """Keep those of today: their idempotency keys are still valid."""
         used = sa.exists().where(jobs.c.batch_id == batches.c.id)
         with self.engine.begin() as connection:
             old = batches.c.submitted_at < now - KEPT_S

@@ -1,8 +1,8 @@
-"""Tell everybody in this web process who follows jobs what happens to them.
+"""Deliver events of jobs to the subscribers in this web process.
 
-Workers are other processes and the database is all that they share with this one. However many
-follow, one task looks there, at all the jobs that are followed together, and only while anybody
-follows.
+Workers are other processes, and the database is all that they share with this one. However many
+subscriptions there are, one task polls the database for all their jobs together, and only while
+there are any.
 """
 
 from __future__ import annotations
@@ -24,173 +24,177 @@ from artscraper_gateway.jobs.events import Event, events_after, revisions
 from artscraper_gateway.jobs.models import Job
 
 _log = logging.getLogger(__name__)
-_QUICK_LOOK_S, _LOOK_S = 0.04, 0.2  # between two looks
-_QUICK_FOR_S = 2.0  # after somebody began to follow: most jobs that are waited for are short
-_ASK_CALLER_S = 2.0
-_FOLLOWERS = 4000
+_FAST_POLL_S, _POLL_S = 0.04, 0.2
+_FAST_FOR_S = 2.0  # after a subscription: most jobs that clients wait for are short
+_CHECK_CALLER_S = 2.0
+_WARN_EVERY_S = 30.0
+_MAX_SUBSCRIPTIONS = 4000
 
 
 @dataclass(eq=False)
-class Follower:
-    """What one who follows a job has not seen yet. Made by `JobWatch.follow`."""
+class Subscription:
+    """Events of one job that a subscriber has not read yet. Made by `JobWatch.subscribe`."""
 
     job_id: str
-    seq: int  # of the newest event that was handed on or waits here
-    _waiting: list[Event] = field(default_factory=list)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _gone: bool = False
+    seq: int  # of the newest event that was delivered or is pending
+    _pending: list[Event] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_deleted: bool = False
 
     async def next_events(self, timeout_s: float) -> list[Event]:
-        """Returns what happened since the last time; nothing when nothing does in `timeout_s`.
+        """Return the events since the last call; none if none come within `timeout_s`.
 
         Raises:
             LookupError: the job was deleted.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                await self._news.wait()
+                await self._changed.wait()
         except TimeoutError:
             return []
-        self._news.clear()
-        taken, self._waiting = self._waiting, []
-        if self._gone and not taken:
+        self._changed.clear()
+        events, self._pending = self._pending, []
+        if self._is_deleted and not events:
             raise LookupError("the job was deleted")
-        return taken
+        return events
 
-    def tell(self, news: Iterable[Event]) -> None:
-        """Hands on what is new. Of progress that nobody fetched only the newest is kept."""
-        for event in news:
+    def publish(self, events: Iterable[Event]) -> None:
+        """Add new events. Of unread progress only the newest is kept."""
+        for event in events:
             if event.seq <= self.seq:
                 continue
-            if self._waiting and self._waiting[-1].kind == event.kind == "progress":
-                self._waiting.pop()
-            self._waiting.append(event)
+            if self._pending and self._pending[-1].kind == event.kind == "progress":
+                self._pending.pop()
+            self._pending.append(event)
             self.seq = event.seq
-            self._news.set()
+            self._changed.set()
 
     def wake(self) -> None:
-        """Ends the waiting for news, without any."""
-        self._news.set()
+        """End the waiting for events, without any."""
+        self._changed.set()
 
-    def tell_gone(self) -> None:
-        """The job was deleted."""
-        self._gone = True
-        self._news.set()
+    def mark_deleted(self) -> None:
+        """End the subscription of a job that was deleted."""
+        self._is_deleted = True
+        self._changed.set()
 
 
 class JobWatch:
-    """Looks for changes of the jobs that somebody follows."""
+    """Polls for changes of the jobs that have subscriptions."""
 
     def __init__(self, engine: sa.Engine) -> None:
+        self.is_shut_down = False
         self._engine = engine
-        self._followers: dict[str, set[Follower]] = {}
+        self._subscriptions: dict[str, set[Subscription]] = {}
         self._count = 0
-        self._newest_s = 0.0
+        self._subscribed_at = 0.0
+        self._warned_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
-        self.is_over = False
         self._thread = CapacityLimiter(1)  # of its own: requests may have taken all others
 
     def check_room(self) -> None:
-        """Refuses, before an answer is begun, a caller whom there is no room for.
+        """Refuse another subscription, before a response is started, if there are too many.
 
         Raises:
-            TooBusy: too many follow already.
+            TooBusy: there are too many.
         """
-        if self._count >= _FOLLOWERS:
-            raise TooBusy("Too many clients follow jobs; ask for the job's state instead.")
+        if self._count >= _MAX_SUBSCRIPTIONS:
+            raise TooBusy("Too many clients follow jobs; poll the job's state instead.")
 
     @asynccontextmanager
-    async def follow(self, job_id: str, *, after: int) -> AsyncIterator[Follower]:
-        """Yields a follower that is told of the job's events behind number `after`.
+    async def subscribe(self, job_id: str, *, after: int) -> AsyncIterator[Subscription]:
+        """Yield a subscription to the job's events after number `after`.
 
         Raises:
-            TooBusy: too many follow already.
+            TooBusy: there are too many.
         """
         self.check_room()
-        follower = Follower(job_id, after)
-        self._followers.setdefault(job_id, set()).add(follower)
+        subscription = Subscription(job_id, after)
+        self._subscriptions.setdefault(job_id, set()).add(subscription)
         self._count += 1
-        self._newest_s = time.monotonic()
+        self._subscribed_at = time.monotonic()
         if self._task is None:
-            self._task = asyncio.create_task(self._look_on())
+            self._task = asyncio.create_task(self._poll())
         try:
-            yield follower
+            yield subscription
         finally:
             self._count -= 1
-            followers = self._followers[job_id]
-            followers.discard(follower)
-            if not followers:
-                del self._followers[job_id]
+            subscriptions = self._subscriptions[job_id]
+            subscriptions.discard(subscription)
+            if not subscriptions:
+                del self._subscriptions[job_id]
 
     async def wait_for_end(
         self, job: Job, *, timeout_s: float, is_gone: Callable[[], Awaitable[bool]]
     ) -> None:
-        """Returns when the job has ended or is deleted, or after `timeout_s`.
+        """Return when the job has ended or is deleted, or after `timeout_s`.
 
-        `is_gone` says whether nobody waits any more.
+        `is_gone` tells whether the client has disconnected.
         """
         if job.is_finished:
             return
         deadline = time.monotonic() + timeout_s
-        async with self.follow(job.id, after=job.revision) as follower:
-            while not self.is_over and not await is_gone():
+        async with self.subscribe(job.id, after=job.revision) as subscription:
+            while not self.is_shut_down and not await is_gone():
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     return
                 try:
-                    news = await follower.next_events(min(left_s, _ASK_CALLER_S))
+                    events = await subscription.next_events(min(left_s, _CHECK_CALLER_S))
                 except LookupError:
                     return
-                if any(event.is_last for event in news):
+                if any(event.is_last for event in events):
                     return
 
-    def let_go(self) -> None:
-        """Ends all waiting, now and later: who follows is to see `is_over`, and end his answer."""
-        self.is_over = True
-        for followers in self._followers.values():
-            for follower in followers:
-                follower.wake()
+    def shutdown(self) -> None:
+        """End all waiting, now and later: subscribers see `is_shut_down` and end."""
+        self.is_shut_down = True
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.wake()
 
     async def close(self) -> None:
-        """Stops looking."""
+        """Stop polling."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _look_on(self) -> None:
+    async def _poll(self) -> None:
         try:
-            while self._followers:
-                quick = time.monotonic() - self._newest_s < _QUICK_FOR_S
-                await asyncio.sleep(_QUICK_LOOK_S if quick else _LOOK_S)
-                await self._look()
+            while self._subscriptions:
+                fast = time.monotonic() - self._subscribed_at < _FAST_FOR_S
+                await asyncio.sleep(_FAST_POLL_S if fast else _POLL_S)
+                await self._deliver()
         finally:
             self._task = None
 
-    async def _look(self) -> None:
+    async def _deliver(self) -> None:
         seen = {
-            job_id: min(follower.seq for follower in followers)
-            for job_id, followers in self._followers.items()
+            job_id: min(each.seq for each in subscriptions)
+            for job_id, subscriptions in self._subscriptions.items()
         }
         try:
-            found = await run_sync(self._changes, seen, limiter=self._thread)
-        except sa.exc.SQLAlchemyError:  # the database is away for a moment; so is the news
-            _log.warning("the jobs that are followed cannot be looked at", exc_info=True)
+            changes = await run_sync(self._changes, seen, limiter=self._thread)
+        except sa.exc.SQLAlchemyError as error:  # a later poll finds what this one missed
+            if time.monotonic() - self._warned_at > _WARN_EVERY_S:
+                self._warned_at = time.monotonic()
+                _log.warning("events cannot be read for now: %s", error.__cause__ or error)
             return
-        for job_id, news in found.items():
-            for follower in self._followers.get(job_id, ()):
-                if news is None:
-                    follower.tell_gone()
+        for job_id, events in changes.items():
+            for subscription in self._subscriptions.get(job_id, ()):
+                if events is None:
+                    subscription.mark_deleted()
                 else:
-                    follower.tell(news)
+                    subscription.publish(events)
 
     def _changes(self, seen: dict[str, int]) -> dict[str, list[Event] | None]:
-        """Returns the new events of the jobs that have any; None for those that are gone."""
-        found: dict[str, list[Event] | None] = {}
+        """Return the new events of the jobs that have any; None for jobs that are gone."""
+        changes: dict[str, list[Event] | None] = {}
         with reading(self._engine) as connection:
             newest = revisions(connection, seen)
             for job_id, seq in seen.items():
                 if job_id not in newest:
-                    found[job_id] = None
+                    changes[job_id] = None
                 elif newest[job_id] > seq:
-                    found[job_id] = events_after(connection, job_id, seq)
-        return found
+                    changes[job_id] = events_after(connection, job_id, seq)
+        return changes

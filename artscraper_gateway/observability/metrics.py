@@ -25,7 +25,7 @@ from typing import Final, cast
 
 import sqlalchemy as sa
 
-from artscraper_gateway.db.engine import SQLITE_PATIENCE_MS
+from artscraper_gateway.db.engine import SQLITE_BUSY_MS
 from artscraper_gateway.db.tables import figures, processes
 from artscraper_gateway.db.upsert import upsert
 
@@ -185,7 +185,7 @@ def _brief_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
                 with connection.begin():
                     yield connection
             finally:
-                driver.execute(f"PRAGMA busy_timeout={SQLITE_PATIENCE_MS}")
+                driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
         else:
             with connection.begin():
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = {_PATIENCE_MS}"))

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from anyio import CapacityLimiter, fail_after
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.db.engine import reading
+from artscraper_gateway.db.engine import check_writable, reading
 from artscraper_gateway.db.tables import jobs
-from artscraper_gateway.errors import DatabaseAway, DiskFull, Draining, GatewayError, NoRoomInQueue
+from artscraper_gateway.errors import (
+    DatabaseAway,
+    Draining,
+    GatewayError,
+    NoRoomInQueue,
+    StorageFailed,
+    WorkersDown,
+)
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.health import StorageHealth
 
 _FRESH_S = 1.0  # everybody may ask; nobody is to keep the database busy with it
 _DATABASE_S = 3.0
+_STORAGE_S = 15.0
 
 
 @dataclass
 class Readiness:
-    """Looks at database, queue and disk, at most once a second. `is_draining` is set at the end."""
+    """Checks database, queue, storage and workers, at most once a second.
+
+    `workers_problem` returns what is wrong with this machine's workers, if anything.
+    """
 
     config: GatewayConfig
     engine: sa.Engine
+    health: StorageHealth
+    workers_problem: Callable[[], str | None] = lambda: None
     is_draining: bool = False
     _problems: list[GatewayError] = field(default_factory=list)
     _looked_at: float = float("-inf")
     _one: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     _looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    _checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     async def check(self, *, ignored: Collection[str] = ()) -> None:
         """Returns when requests are welcome, but for reasons whose codes are `ignored`.
 
         Raises:
-            Draining, DatabaseAway, NoRoomInQueue, DiskFull: they are not.
+            Draining, DatabaseAway, NoRoomInQueue, DiskFull, StorageFailed, WorkersDown: they are
+                not.
         """
         if self.is_draining:
             raise Draining("It finishes what it has; another one answers.")
@@ -49,8 +64,22 @@ class Readiness:
                 raise problem
 
     async def _look(self) -> list[GatewayError]:
-        found = [await self._queue_problem(), await run_sync(self._full_disk)]
-        return [problem for problem in found if problem is not None]
+        hung = self.workers_problem()
+        problems = [
+            await self._queue_problem(),
+            await self._storage_problem(),
+            WorkersDown(f"{hung}; jobs are accepted and wait.") if hung else None,
+        ]
+        return [problem for problem in problems if problem is not None]
+
+    async def _storage_problem(self) -> GatewayError | None:
+        try:
+            with fail_after(_STORAGE_S):  # a network file system that is gone may block for ever
+                return await run_sync(
+                    self.health.problem, limiter=self._checks, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            return StorageFailed("Storage does not answer.")
 
     async def _queue_problem(self) -> GatewayError | None:
         try:
@@ -64,22 +93,7 @@ class Readiness:
         return None
 
     def _queued(self) -> int:
+        check_writable(self.engine)
         query = sa.select(sa.func.count()).where(jobs.c.status == "queued")
         with reading(self.engine) as connection:
             return int(connection.execute(query).scalar_one())
-
-    def _full_disk(self) -> GatewayError | None:
-        least = self.config.min_free_disk
-        for name, folder in (
-            ("base_dir", self.config.base_dir),
-            ("output_parent", self.config.output_folder),
-        ):
-            try:
-                free = shutil.disk_usage(folder).free
-            except OSError as error:
-                if name == "output_parent" and isinstance(error, FileNotFoundError):
-                    continue  # it is made with the first results
-                return DiskFull(f"{name} cannot be reached: {error.strerror}")
-            if free < least:
-                return DiskFull(f"{name} has {free} bytes free, and {least} are to be.")
-        return None

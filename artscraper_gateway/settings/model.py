@@ -143,6 +143,12 @@ class GatewayConfig(BaseSettings):
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
     )
+    storage_retry_for: float = Field(
+        3600.0,
+        ge=0,
+        le=30 * 86_400,
+        description="seconds that a job waits for a disk or object storage that is away",
+    )
     strength: str = Field(
         "medium", pattern="^(low|medium|high)$", description="strength of jobs that name none"
     )

@@ -1,4 +1,4 @@
-"""The interface of storage: where the files of jobs are kept, and how results become visible."""
+"""The interface of storage: where the files of jobs are, and how results become visible."""
 
 from __future__ import annotations
 
@@ -12,62 +12,78 @@ SUMMARY = "summary.json"
 
 
 class Storage(Protocol):
-    """What keeps the files of jobs where web processes and workers find them."""
+    """Stores the files of jobs where web processes and workers find them.
 
-    def keep_input(self, job_id: str) -> None:
-        """Makes the staged picture reachable for workers, before its job is added."""
+    Every method raises OSError while the disk or object storage cannot do it.
+    """
 
-    def end_staging(self, job_id: str) -> None:
-        """Removes what is needed only until the job is added."""
+    @property
+    def shares_running_folders(self) -> bool:
+        """Whether all machines write running jobs into one folder."""
+
+    def put_input(self, job_id: str) -> None:
+        """Make the staged picture available to workers; before its job is added."""
+
+    def discard_staging(self, job_id: str) -> None:
+        """Remove what is needed only until the job is added."""
 
     def fetch_input(self, job_id: str) -> Path:
-        """Returns the folder on this machine with the staged picture."""
+        """Return the folder on this machine with the staged picture, for a worker."""
 
-    def received(self, job_id: str) -> Path:
-        """Returns a folder on this machine with the picture, for those who want to look at it."""
+    def local_input(self, job_id: str) -> Path:
+        """Return a folder on this machine with the staged picture, for callers."""
 
-    def shown_input(self, job_id: str, name: str) -> str:
-        """Returns what callers are told about where the staged picture stands."""
+    def public_input_path(self, job_id: str, name: str) -> str:
+        """Return where callers are told that the staged picture is."""
 
     def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Returns where `worker` writes; told as the place where the results will stand."""
+        """Return where `worker` writes; its records name the place where results will be."""
 
-    def keep_stage(self, job_id: str, worker: str) -> None:
-        """Makes what `worker` has written reachable for others; before the stage is recorded."""
+    def commit_stage(self, job_id: str, worker: str) -> None:
+        """Make what `worker` has written available to others; before the stage is recorded."""
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
-        """Gives `worker` all files of the worker `before`.
+        """Give `worker` a copy of all files of the worker `before`.
 
-        What is there of a stage that was not recorded, that stage writes anew.
+        Files of a stage that was not recorded are written anew by that stage.
         """
 
     def publish(self, job_id: str, worker: str) -> None:
-        """Makes the results of `worker` the job's, unless it has some."""
+        """Make the results of `worker` the job's, unless it has some."""
 
     def is_published(self, job_id: str) -> bool:
         """Whether the job has all its results."""
 
     def output(self, job_id: str) -> Path:
-        """Returns the folder on this machine with the results of a finished job."""
+        """Return the folder on this machine with the results of a finished job."""
 
-    def shown_output(self, job_id: str) -> str:
-        """Returns what callers are told about where the results stand."""
+    def public_output_path(self, job_id: str) -> str:
+        """Return where callers are told that the results are."""
 
     def previews(self, job_id: str) -> Path:
-        """Returns the folder on this machine for small copies of the job's layers."""
+        """Return the folder on this machine for small copies of the job's layers."""
 
-    def copies(self) -> Iterator[Path]:
-        """Yields this machine's copies of jobs, each a folder of the job's name."""
+    def cached_jobs(self) -> Iterator[Path]:
+        """Yield this machine's copies of jobs, each a folder named by the job's id."""
+
+    def running_folders(self) -> Iterator[Path]:
+        """Yield the folders of running jobs on this machine, each named by the job's id."""
+
+    def stale_uploads(self, *, older_than_s: float) -> Iterator[str]:
+        """Yield the ids that uploads came in for and have not changed for so many seconds."""
 
     def clear(self, job_id: str) -> None:
-        """Removes what only the running job needed."""
+        """Remove what only the running job needed."""
 
     def remove_upload(self, job_id: str) -> None:
-        """Removes what came for a job that is none, and no results. Raises OSError."""
+        """Remove an upload, but no results."""
 
     def remove(self, job_id: str) -> None:
-        """Removes every file of the job. Raises OSError when one stays."""
+        """Remove every file of the job."""
+
+    def check_writable(self) -> None:
+        """Write and remove a small file where results go."""
 
 
-class StorageRefused(Exception):
-    """The place for results cannot be used as it is set."""
+class StorageUnavailable(Exception):
+    """The place for results cannot be used with the present settings."""

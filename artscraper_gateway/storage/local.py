@@ -1,15 +1,16 @@
-"""Where results are kept, and how they become visible: whole, once, and never replaced.
+"""Files in folders. Results become visible complete, once, and are never replaced.
 
-A worker writes into a folder of its own. A stage counts once the queue has recorded it, which the
-queue refuses a worker that has lost the job; a worker that takes the job over copies what the
-recorded stages left in the folders of those before it. When all is recorded, the results are
-moved to their place in one step that fails when there are some already. So a worker that was
-frozen and wakes cannot change them: it finds its folder gone, or the place taken.
+A worker writes into a folder of its own. A stage counts once the queue has recorded it, which it
+refuses to a worker that has lost the job; a worker that takes the job over copies the files of the
+recorded stages from its predecessors' folders. At the end the results are renamed to their place,
+which fails if there are some already. So a worker that was frozen and wakes up cannot change them:
+its folder is gone, or the place is taken.
 """
 
 from __future__ import annotations
 
 import errno
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,50 +18,57 @@ from pathlib import Path
 
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY
-from artscraper_gateway.storage.paths import JobFolders, write_soon
+from artscraper_gateway.storage.paths import (
+    RUNNING,
+    JobFolders,
+    hint_writeback,
+    is_older_than,
+    job_folders_in,
+)
 from artscraper_runner import Workspace
 
 
 @dataclass(frozen=True)
-class SharedFolder:
-    """Files in folders that all processes see: on one machine, or mounted on each of a fleet."""
+class LocalStorage:
+    """Files in folders that all processes see: of one machine, or mounted on each of a fleet."""
 
     config: GatewayConfig
+    shares_running_folders = True
 
-    def keep_input(self, job_id: str) -> None:
-        """It stands where everybody looks."""
+    def put_input(self, job_id: str) -> None:
+        """Do nothing: all processes see the folder."""
 
-    def end_staging(self, job_id: str) -> None:
-        """The staged picture is the job's own."""
+    def discard_staging(self, job_id: str) -> None:
+        """Do nothing: the staged picture stays as the job's input."""
 
     def fetch_input(self, job_id: str) -> Path:
-        """Returns where it was staged."""
+        """Return the folder that it was staged in."""
         return self._folders(job_id).input
 
-    def received(self, job_id: str) -> Path:
-        """Returns where it was staged."""
+    def local_input(self, job_id: str) -> Path:
+        """Return the folder that it was staged in."""
         return self._folders(job_id).input
 
-    def shown_input(self, job_id: str, name: str) -> str:
-        """Returns the absolute path."""
+    def public_input_path(self, job_id: str, name: str) -> str:
+        """Return the absolute path."""
         return str(self._folders(job_id).input / name)
 
     def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Returns the worker's own folder, beside the place for the results."""
+        """Return the worker's own folder, beside the place for the results."""
         folders = self._folders(job_id)
         output, work = folders.of_worker(worker)
-        return Workspace(output=output, work=work, shown_as=self.shown_output(job_id))
+        return Workspace(output=output, work=work, shown_as=self.public_output_path(job_id))
 
-    def keep_stage(self, job_id: str, worker: str) -> None:
-        """It stands where everybody looks."""
+    def commit_stage(self, job_id: str, worker: str) -> None:
+        """Do nothing: all processes see the folder."""
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
-        """Copies the files: the other worker may wake and write into its own."""
+        """Copy the files: the other worker may wake up and write into its own."""
         running = self._folders(job_id).running
         copy_files(running / before, running / worker)
 
     def publish(self, job_id: str, worker: str) -> None:
-        """Renames the folder; a folder that is there and not empty cannot be renamed over."""
+        """Rename the folder; one that exists and is not empty cannot be renamed over."""
         folders = self._folders(job_id)
         output, _ = folders.of_worker(worker)
         try:
@@ -69,51 +77,71 @@ class SharedFolder:
             if not self.is_published(job_id):
                 raise
         self.clear(job_id)
-        write_soon(folders.input, folders.output)
+        hint_writeback(folders.input, folders.output)
 
     def is_published(self, job_id: str) -> bool:
-        """Whether the job's folder is in its place: it comes there whole."""
+        """Whether the job's folder is in its place: it is moved there complete."""
         return (self._folders(job_id).output / SUMMARY).exists()
 
     def output(self, job_id: str) -> Path:
-        """Returns the job's folder."""
+        """Return the job's folder."""
         return self._folders(job_id).output
 
-    def shown_output(self, job_id: str) -> str:
-        """Returns the folder's absolute path."""
+    def public_output_path(self, job_id: str) -> str:
+        """Return the folder's absolute path."""
         return str(self._folders(job_id).output)
 
     def previews(self, job_id: str) -> Path:
-        """Returns the one beside the upload."""
+        """Return the folder beside the upload."""
         return self._folders(job_id).previews
 
-    def copies(self) -> Iterator[Path]:
-        """Yields none: there is one of everything."""
+    def cached_jobs(self) -> Iterator[Path]:
+        """Yield nothing: there is one copy of everything."""
         return iter(())
 
+    def running_folders(self) -> Iterator[Path]:
+        """Yield the folders that workers write into."""
+        return job_folders_in(self.config.output_folder / RUNNING)
+
+    def stale_uploads(self, *, older_than_s: float) -> Iterator[str]:
+        """Yield the ids of old upload folders."""
+        for folder in job_folders_in(self.config.base_dir):
+            if is_older_than(folder, older_than_s):
+                yield folder.name
+
     def clear(self, job_id: str) -> None:
-        """Removes the folders of all workers that ran it."""
+        """Remove the folders of all workers that ran it."""
         shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
 
     def remove_upload(self, job_id: str) -> None:
-        """Removes the folder that it was staged in."""
+        """Remove the folder that it was staged in."""
         self._folders(job_id).remove_intake()
 
     def remove(self, job_id: str) -> None:
-        """Removes the job's folders."""
+        """Remove the job's folders."""
         self._folders(job_id).remove()
+
+    def check_writable(self) -> None:
+        """Write and remove a file in base_dir and in output_parent, which is made if missing."""
+        self.config.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.config.base_dir, self.config.output_folder):
+            probe = folder / f".probe-{secrets.token_hex(6)}"
+            try:
+                probe.write_bytes(b"x" * 4096)
+            finally:
+                probe.unlink(missing_ok=True)
 
     def _folders(self, job_id: str) -> JobFolders:
         return JobFolders.of(job_id, self.config)
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """Copies the files below `source`, in the place of those that `target` has.
+    """Copy the files below `source` to `target`, and replace those that it has.
 
-    Halves of files are left out, and `target` never holds any.
+    Temporary files are left out; `target` never has incomplete ones under their final names.
 
     Raises:
-        FileNotFoundError: there is no `source`.
+        FileNotFoundError: `source` does not exist.
     """
     if not source.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the files of finished stages are gone", str(source))
@@ -122,6 +150,6 @@ def copy_files(source: Path, target: Path) -> None:
             continue
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        half = copy.with_name(f".half-{copy.name}")
-        shutil.copy2(path, half)
-        half.rename(copy)
+        partial = copy.with_name(f".partial-{copy.name}")
+        shutil.copy2(path, partial)
+        partial.rename(copy)

@@ -2,12 +2,12 @@
 
     <prefix>/<job>/summary.json ...         the results, the summary last
     <prefix>/.jobs/<job>/input/             the staged picture, for workers on any machine
-    <prefix>/.jobs/<job>/workers/<worker>/  what each worker keeps after each stage
+    <prefix>/.jobs/<job>/workers/<worker>/  what each worker has after each stage
 
-There is no renaming here: results are copied to their place, object by object, and are shown once
-the database says that the job is done. A worker gets there only when all its stages are recorded,
-so one that was frozen and wakes can but write the same bytes again. While a job runs, and after
-its results were asked for, its files stand in a folder of this machine, too.
+Objects cannot be renamed: results are uploaded to their place one by one, and are served once the
+database says that the job is done. A worker gets there only when all its stages are recorded, so
+one that was frozen and wakes up can only write the same bytes again. While a job runs, and after
+its results were requested, copies of its files are in folders of this machine.
 """
 
 from __future__ import annotations
@@ -16,43 +16,52 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import SUMMARY, Storage, StorageRefused
-from artscraper_gateway.storage.local import SharedFolder
-from artscraper_gateway.storage.paths import JobFolders, is_job_id
+from artscraper_gateway.storage.base import SUMMARY, Storage, StorageUnavailable
+from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.paths import (
+    RUNNING,
+    JobFolders,
+    is_job_id,
+    is_older_than,
+    job_folders_in,
+)
 from artscraper_runner import Workspace
 
-_RECEIVED = ".received"  # uploads of jobs that are not done
+_INPUTS = ".received"  # uploads of jobs that are not done
 _PREVIEWS = ".previews"
-_CACHED_JOBS = 200  # whose results stay on this machine after they were asked for
-Sent = dict[str, int]  # by name, when the file that was sent was written
+_CACHED_JOBS = 200  # whose results stay on this machine after a request
+Uploaded = dict[str, int]  # by name, the modification time of the uploaded file
 
 
 def open_storage(config: GatewayConfig) -> Storage:
-    """Returns the storage that `output_parent` names.
+    """Return the storage that `output_parent` names.
 
     Raises:
-        StorageRefused: it is a URL that cannot be used; says why.
+        StorageUnavailable: it is a URL that cannot be used.
     """
     if isinstance(config.output_parent, Path):
-        return SharedFolder(config)
+        return LocalStorage(config)
     return ObjectStorage(config)
 
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """Objects below one URL, and what of them is needed on this machine."""
+    """Objects below one URL, and copies of those that this machine needs."""
 
     config: GatewayConfig
+    shares_running_folders = False
     _files: Any = field(init=False, repr=False)
     _root: str = field(init=False)
-    _sent: dict[tuple[str, str], Sent] = field(default_factory=dict, init=False, repr=False)
+    _uploaded: dict[tuple[str, str], Uploaded] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         try:
@@ -63,173 +72,197 @@ class ObjectStorage:
             hint = "S3 needs the packages fsspec and s3fs: pip install 'artscraper-gateway[s3]'"
             if isinstance(error, OSError):
                 hint = "Is it reachable from here?"
-            raise StorageRefused(
+            raise StorageUnavailable(
                 f"output_parent {self.config.output_parent} cannot be used: {error}. {hint}"
             ) from error
         object.__setattr__(self, "_files", files)
         object.__setattr__(self, "_root", root)
 
-    def keep_input(self, job_id: str) -> None:
-        """Sends the staged picture; it stays here too, as what tells tidying of the objects."""
-        self._send(self._folders(job_id).input, self._of_job(job_id, "input"), {})
+    def put_input(self, job_id: str) -> None:
+        """Upload the staged picture."""
+        self._upload(self._folders(job_id).input, self._of_job(job_id, "input"), {})
 
-    def end_staging(self, job_id: str) -> None:
-        """Removes what was sent."""
+    def discard_staging(self, job_id: str) -> None:
+        """Remove the local copy of what was uploaded."""
         shutil.rmtree(self._folders(job_id).intake, ignore_errors=True)
 
     def fetch_input(self, job_id: str) -> Path:
-        """Fetches the staged picture into the folder of the running job."""
+        """Download the staged picture into the folder of the running job."""
         folder = self._folders(job_id).running / "input"
         if not folder.is_dir():
-            self._fetch_folder(self._of_job(job_id, "input"), folder)
+            self._download_folder(self._of_job(job_id, "input"), folder)
         return folder
 
-    def received(self, job_id: str) -> Path:
-        """Fetches it once, and keeps those that were asked for last."""
-        return self._cached(self._of_job(job_id, "input"), self._received(job_id))
+    def local_input(self, job_id: str) -> Path:
+        """Download it once, and keep the most recently requested ones."""
+        return self._cached(self._of_job(job_id, "input"), self._input_cache(job_id))
 
-    def shown_input(self, job_id: str, name: str) -> str:
-        """Returns the picture's URL."""
+    def public_input_path(self, job_id: str, name: str) -> str:
+        """Return the picture's URL."""
         return f"{self.config.output_parent}/.jobs/{job_id}/input/{name}"
 
     def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Returns a folder of this machine."""
+        """Return a folder of this machine."""
         output, work = self._folders(job_id).of_worker(worker)
-        return Workspace(output=output, work=work, shown_as=self.shown_output(job_id))
+        return Workspace(output=output, work=work, shown_as=self.public_output_path(job_id))
 
-    def keep_stage(self, job_id: str, worker: str) -> None:
-        """Sends what the worker has written since it last did."""
-        sent = self._sent.setdefault((job_id, worker), {})
+    def commit_stage(self, job_id: str, worker: str) -> None:
+        """Upload what the worker has written since the last stage."""
+        uploaded = self._uploaded.setdefault((job_id, worker), {})
         folder = self._folders(job_id).running / worker
-        self._send(folder, self._of_job(job_id, f"workers/{worker}"), sent)
+        self._upload(folder, self._of_job(job_id, f"workers/{worker}"), uploaded)
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
-        """Fetches what the other worker has sent."""
+        """Download what the other worker has uploaded."""
         folder = self._folders(job_id).running / worker
-        self._fetch(self._of_job(job_id, f"workers/{before}"), folder)
+        self._download(self._of_job(job_id, f"workers/{before}"), folder)
 
     def publish(self, job_id: str, worker: str) -> None:
-        """Sends the results to their place; the summary last, for it says that all are there."""
+        """Upload the results to their place; the summary last, as the sign that all are there."""
         output, _ = self._folders(job_id).of_worker(worker)
         place = f"{self._root}/{job_id}"
-        sent = {SUMMARY: (output / SUMMARY).stat().st_mtime_ns}
-        self._send(output, place, sent)
-        with self._reached():
+        all_but_summary = {SUMMARY: (output / SUMMARY).stat().st_mtime_ns}
+        self._upload(output, place, all_but_summary)
+        with self._translated_errors():
             self._files.put_file(str(output / SUMMARY), f"{place}/{SUMMARY}")
 
     def is_published(self, job_id: str) -> bool:
         """Whether the summary is in its place."""
-        with self._reached():
+        with self._translated_errors():
             return bool(self._files.exists(f"{self._root}/{job_id}/{SUMMARY}"))
 
     def output(self, job_id: str) -> Path:
-        """Fetches the results once, and keeps those that were asked for last."""
+        """Download the results once, and keep the most recently requested ones."""
         return self._cached(f"{self._root}/{job_id}", self._folders(job_id).output)
 
-    def shown_output(self, job_id: str) -> str:
-        """Returns the URL that the names of the results begin with."""
+    def public_output_path(self, job_id: str) -> str:
+        """Return the URL below which the results are."""
         return f"{self.config.output_parent}/{job_id}"
 
     def previews(self, job_id: str) -> Path:
-        """Returns a folder of this machine's own."""
+        """Return a folder of this machine."""
         return self.config.output_folder / _PREVIEWS / job_id
 
-    def copies(self) -> Iterator[Path]:
-        """Yields those that were fetched or made because somebody asked for them."""
+    def cached_jobs(self) -> Iterator[Path]:
+        """Yield the folders that were downloaded or made for a request."""
         results = self.config.output_folder
-        for cache in (results, results / _RECEIVED, results / _PREVIEWS):
-            if cache.is_dir():
-                yield from (folder for folder in cache.iterdir() if is_job_id(folder.name))
+        for cache in (results, results / _INPUTS, results / _PREVIEWS):
+            yield from job_folders_in(cache)
+
+    def running_folders(self) -> Iterator[Path]:
+        """Yield the folders that this machine's workers write into."""
+        return job_folders_in(self.config.output_folder / RUNNING)
+
+    def stale_uploads(self, *, older_than_s: float) -> Iterator[str]:
+        """Yield the ids of old uploads: objects of any machine, and folders of this one."""
+        for folder in job_folders_in(self.config.base_dir):
+            if is_older_than(folder, older_than_s):
+                yield folder.name
+        newest: dict[str, float] = {}
+        with self._translated_errors():
+            objects = self._files.find(f"{self._root}/.jobs", detail=True)
+        for name, details in objects.items():
+            job_id = str(name).removeprefix(f"{self._root}/.jobs/").split("/", 1)[0]
+            newest[job_id] = max(newest.get(job_id, 0.0), _modified_at(details))
+        for job_id, changed_at in newest.items():
+            if is_job_id(job_id) and time.time() - changed_at > older_than_s:
+                yield job_id
 
     def clear(self, job_id: str) -> None:
-        """Removes what workers kept, there and here."""
-        for key in [key for key in self._sent if key[0] == job_id]:
-            self._sent.pop(key, None)
+        """Remove what workers wrote, as objects and on this machine."""
+        for key in [key for key in self._uploaded if key[0] == job_id]:
+            self._uploaded.pop(key, None)
         shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
         self._remove(self._of_job(job_id, "workers"))
 
     def remove_upload(self, job_id: str) -> None:
-        """Removes the objects beside the results, and behind them the folder here."""
+        """Remove the objects beside the results, then the local folder."""
         self._remove(f"{self._root}/.jobs/{job_id}")
         self._folders(job_id).remove_intake()
 
     def remove(self, job_id: str) -> None:
-        """Removes all objects of the job, and behind them its folders here."""
+        """Remove all objects of the job, then its local folders."""
         self._remove(f"{self._root}/{job_id}")
         self._remove(f"{self._root}/.jobs/{job_id}")
         self._folders(job_id).remove()
-        for copy in (self._received(job_id), self.previews(job_id)):
+        for copy in (self._input_cache(job_id), self.previews(job_id)):
             shutil.rmtree(copy, ignore_errors=True)
+
+    def check_writable(self) -> None:
+        """Write and remove a small object."""
+        probe = f"{self._root}/.probe-{secrets.token_hex(6)}"
+        with self._translated_errors():
+            self._files.pipe_file(probe, b"x")
+            self._files.rm_file(probe)
 
     def _folders(self, job_id: str) -> JobFolders:
         return JobFolders.of(job_id, self.config)
 
-    def _received(self, job_id: str) -> Path:
-        return self.config.output_folder / _RECEIVED / job_id
+    def _input_cache(self, job_id: str) -> Path:
+        return self.config.output_folder / _INPUTS / job_id
 
     def _of_job(self, job_id: str, name: str) -> str:
         return f"{self._root}/.jobs/{job_id}/{name}"
 
-    def _send(self, folder: Path, place: str, sent: Sent) -> None:
-        """Sends the files below `folder` that are not in `sent` as they are now."""
+    def _upload(self, folder: Path, place: str, uploaded: Uploaded) -> None:
+        """Upload the files below `folder` that are not in `uploaded` as they are now."""
         for path in sorted(folder.rglob("*")):
             name, written = path.relative_to(folder).as_posix(), path.stat().st_mtime_ns
-            if path.is_dir() or path.name.startswith(".") or sent.get(name) == written:
+            if path.is_dir() or path.name.startswith(".") or uploaded.get(name) == written:
                 continue
-            with self._reached():
+            with self._translated_errors():
                 self._files.put_file(str(path), f"{place}/{name}")
-            sent[name] = written
+            uploaded[name] = written
 
-    def _fetch(self, place: str, folder: Path) -> None:
-        with self._reached():
+    def _download(self, place: str, folder: Path) -> None:
+        with self._translated_errors():
             for name in self._files.find(place):
                 path = folder / str(name).removeprefix(f"{place}/")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._files.get_file(name, str(path))
 
-    def _fetch_folder(self, place: str, folder: Path) -> None:
-        """Fetches into a folder that others see whole or not at all."""
-        half = folder.with_name(f".half-{secrets.token_hex(6)}")
+    def _download_folder(self, place: str, folder: Path) -> None:
+        """Download into a folder that others see complete or not at all."""
+        partial = folder.with_name(f".partial-{secrets.token_hex(6)}")
         try:
-            half.mkdir(parents=True)
-            self._fetch(place, half)
-            if not any(half.iterdir()):
-                raise FileNotFoundError(errno.ENOENT, "object storage has nothing of it", place)
-            half.rename(folder)
+            partial.mkdir(parents=True)
+            self._download(place, partial)
+            if not any(partial.iterdir()):
+                raise FileNotFoundError(errno.ENOENT, "object storage has no files of it", place)
+            partial.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another thread was quicker
+            if not folder.is_dir():  # else another thread was faster
                 raise
         finally:
-            shutil.rmtree(half, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
 
     def _cached(self, place: str, folder: Path) -> Path:
-        """Returns the folder, fetched unless it is here; the latest of its kind stay."""
+        """Return the folder, downloaded unless it is here; the oldest of its kind are removed."""
         try:
             os.utime(folder)
         except FileNotFoundError:
-            self._fetch_folder(place, folder)
-            _forget_oldest(folder.parent)
+            self._download_folder(place, folder)
+            _evict_oldest(folder.parent)
         return folder
 
     def _remove(self, place: str) -> None:
-        with self._reached():
+        with self._translated_errors():
             if self._files.exists(place):
                 self._files.rm(place, recursive=True)
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Translates what clients of object storage raise, whose texts may hold their keys."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Translate errors of clients of object storage, whose texts may hold their keys."""
         try:
             yield
         except Exception as error:
             if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
                 raise
-            said = f"object storage failed ({type(error).__name__})"
-            raise OSError(errno.EIO, said) from error
+            raise OSError(errno.EIO, f"object storage failed ({type(error).__name__})") from error
 
 
-def _forget_oldest(cache: Path) -> None:
-    """Other threads fetch and forget at the same time."""
+def _evict_oldest(cache: Path) -> None:
+    """Remove the oldest folders; other threads download and remove at the same time."""
     cached = []
     for path in cache.iterdir():
         with suppress(FileNotFoundError):
@@ -237,3 +270,11 @@ def _forget_oldest(cache: Path) -> None:
                 cached.append((path.stat().st_mtime, path))
     for _, path in sorted(cached)[:-_CACHED_JOBS]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _modified_at(details: dict[str, Any]) -> float:
+    """Return when an object was written, seconds since 1970; now if its listing does not say."""
+    moment = details.get("LastModified") or details.get("mtime") or details.get("created")
+    if isinstance(moment, datetime):
+        return moment.timestamp()
+    return float(moment) if isinstance(moment, int | float) else time.time()

@@ -1,4 +1,4 @@
-"""Where a job's files stand on this machine: its intake under base_dir, its results elsewhere."""
+"""Paths of a job's files on this machine: its upload under base_dir, its results elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +15,21 @@ from artscraper_gateway.settings.model import GatewayConfig
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 RUNNING = ".running"
-READING_PREFIX = "reading-"  # of the folders that pictures lie in while their watermark is read
+READING_PREFIX = "reading-"  # of folders with pictures whose watermark is being read
 _REMOVE_TRIES = 50
 _REMOVE_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
 class JobFolders:
-    """The folders of one job. All are named by the job's id, never by what a caller sent."""
+    """The folders of one job, named by its id and never by what a caller sent."""
 
     intake: Path
     output: Path
 
     @classmethod
     def of(cls, job_id: str, config: GatewayConfig) -> JobFolders:
-        """Returns the folders of the job `job_id`, whether they exist or not.
+        """Return the folders of a job, whether they exist or not.
 
         Raises:
             ValueError: not an id that this gateway makes.
@@ -39,26 +40,26 @@ class JobFolders:
 
     @property
     def input(self) -> Path:
-        """Where the upload stays until the job is deleted."""
+        """The upload, kept until the job is deleted."""
         return self.intake / "input"
 
     @property
     def running(self) -> Path:
-        """Where workers write, each in a folder of its own, until the results are whole."""
+        """What workers write, each in a folder of its own, until the results are complete."""
         return self.output.parent / RUNNING / self.output.name
 
     def of_worker(self, worker: str) -> tuple[Path, Path]:
-        """Returns where `worker` writes the results, and what only the running job needs."""
+        """Return where `worker` writes the results, and what only the running job needs."""
         return self.running / worker / "output", self.running / worker / "work"
 
     @property
     def previews(self) -> Path:
-        """Small copies of layers, made when they are asked for."""
+        """Small copies of layers, made on request."""
         return self.intake / "previews"
 
     def disk_bytes(self, worker: str) -> int:
-        """Returns how many bytes stay of the job when the results of `worker` are published."""
-        fetched = self.running / "input"  # from object storage; else the picture lies in the intake
+        """Return the bytes of the job's files once the results of `worker` are published."""
+        fetched = self.running / "input"  # from object storage; else the upload is in the intake
         total = 0
         for folder in (fetched if fetched.is_dir() else self.intake, self.of_worker(worker)[0]):
             for place, _, names in os.walk(folder):
@@ -68,36 +69,50 @@ class JobFolders:
         return total
 
     def remove(self) -> None:
-        """Removes all folders, also while a worker that was told to stop still writes into them.
+        """Remove all folders, even while a worker that was stopped still writes into them.
 
         Raises:
-            OSError: something else keeps a file there.
+            OSError: a file could not be removed.
         """
         for folder in (self.intake, self.running, self.output):
             _remove_tree(folder)
 
     def remove_intake(self) -> None:
-        """Removes the upload and what was made of it for callers; raises as `remove`."""
+        """Remove the upload and the previews; raises as `remove`."""
         _remove_tree(self.intake)
 
 
-def write_soon(*folders: Path) -> None:
-    """Has the kernel begin to write what is in the folders to their disk, without waiting for it.
+def hint_writeback(*folders: Path) -> None:
+    """Ask the kernel to begin writing the files in the folders to disk, without waiting for it.
 
-    Left alone it writes files half a minute later, and those of hundreds of jobs at once: whoever
-    forces a commit to the same disk in that moment waits for a third of a second.
+    Otherwise it writes them half a minute later, hundreds of jobs at once, and a database commit on
+    the same disk waits for a third of a second.
     """
     if not hasattr(os, "posix_fadvise"):  # macOS
         return
     for folder in folders:
-        with suppress(OSError):  # a hint, and no more
+        with suppress(OSError):
             for path in filter(Path.is_file, folder.rglob("*")):
                 with path.open("rb") as file:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def job_folders_in(folder: Path) -> Iterator[Path]:
+    """Yield what is named like a job in `folder`; nothing if there is no such folder."""
+    with suppress(FileNotFoundError):
+        yield from (path for path in folder.iterdir() if is_job_id(path.name))
+
+
+def is_older_than(path: Path, seconds: float) -> bool:
+    """Whether `path` exists and has not changed for that long."""
+    try:
+        return time.time() - path.stat().st_mtime > seconds
+    except FileNotFoundError:
+        return False
+
+
 def is_job_id(text: str) -> bool:
-    """Whether `text` has the form of this gateway's job ids: 32 hexadecimal digits."""
+    """Whether `text` is 32 hexadecimal digits, as job ids are."""
     return _JOB_ID.fullmatch(text) is not None
 
 

@@ -18,11 +18,9 @@ from artscraper_gateway.api.routes.results import _check_kept, _preview
 from artscraper_gateway.db.retry import is_full, is_outage
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.jobs.deletion import Deletion
-from artscraper_gateway.jobs.leases import Heartbeats
-from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.jobs.leases import Heartbeats, Leases
 from artscraper_gateway.storage.paths import READING_PREFIX, JobFolders
 from artscraper_gateway.tests.test_retention import House
-from artscraper_gateway.worker import process as worker
 
 HOUR_S = 3600
 
@@ -187,7 +185,7 @@ def test_a_job_that_broke_with_its_workflow_ends_unless_somebody_holds_it(home: 
     for number in (1, 2, 3):
         home.add(number, ended=False)
     with home.engine.begin() as connection:
-        connection.execute(sa.text("insert into workers values ('w', 'w', 0)"))
+        connection.execute(sa.text("insert into workers (id, name, beats) values ('w', 'w', 0)"))
         connection.execute(
             sa.text("update jobs set worker = 'w' where id = :id"), {"id": f"{2:032x}"}
         )
@@ -203,7 +201,7 @@ def test_a_job_that_broke_with_its_workflow_ends_unless_somebody_holds_it(home: 
 
 def test_a_worker_that_leaves_is_gone_in_the_moment_in_which_its_jobs_are_free(home: House) -> None:
     """Between the two its own threads would take the jobs for cancelled, and end them."""
-    heart = Heartbeats(home.engine, "host.slot-0", patience=3)
+    heart = Heartbeats(home.engine, "host.slot-0", missed_beats_limit=3, origin="tests")
     heart.register()
     job_id = home.add(1, ended=False)
     assert home.store.begin_stage(job_id, "original", worker=heart.id) == 1
@@ -213,34 +211,8 @@ def test_a_worker_that_leaves_is_gone_in_the_moment_in_which_its_jobs_are_free(h
         commits.append(connection)
 
     sa.event.listen(home.engine, "commit", note)
-    home.store.take_out(heart.id)
+    Leases(home.engine).deregister(heart.id)
     assert len(commits) == 1
     job = home.store.find(job_id)
     assert job is not None and (job.worker, job.stage_attempts) == (None, 0)
-    assert heart.alive() == set()
-
-
-def test_a_worker_that_leaves_is_not_cut_off_by_its_own_heartbeat(
-    home: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cut_off(_: int) -> None:
-        raise AssertionError("the process was ended at once")
-
-    monkeypatch.setattr(worker.os, "_exit", cut_off)
-    heart = Heartbeats(home.engine, "host.slot-0", patience=3)
-    heart.register()
-    heart.has_left = True
-    home.store.take_out(heart.id)
-    worker._show_life(heart, Recorder("worker", "here"))
-
-
-def test_a_worker_lives_on_when_it_cannot_look_after_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def away(_: object) -> None:
-        raise sa.exc.OperationalError("select", {}, Exception("gone"))
-
-    monkeypatch.setattr(worker, "_put_back_abandoned", away)
-    heart: Any = None
-    worker._sweep(heart)
-    assert "nobody can be looked after" in caplog.text
+    assert heart.alive_ids() == set()

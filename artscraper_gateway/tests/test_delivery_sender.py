@@ -32,7 +32,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def add_due(desk: Desk, url: str, count: int, *, next_at: float) -> None:
     """Adds `count` messages to `url`, which are due since `next_at`."""
     job_id = f"{url}{next_at}".encode().hex()
-    new = NewJob(job_id, "image.png", REQUEST, "light", callback_url=url)
+    new = NewJob(job_id, "image.png", REQUEST, "passthrough", callback_url=url)
     with desk.engine.begin() as connection:
         desk.store.add(connection, new)
     assert desk.store.cancel(job_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artscraper_gateway.jobs.queue import GPU, HEAVY, LIGHT, queue_for
+from artscraper_gateway.jobs.queue import CPU, GPU, PASSTHROUGH, queue_for
 from artscraper_gateway.jobs.request import JobRequest
 
 
@@ -15,9 +15,9 @@ def request(*stages: str) -> JobRequest:
 @pytest.mark.parametrize("stage", ["fawkes", "photoguard", "mist", "nightshade"])
 def test_stages_that_look_through_a_network_wait_for_a_gpu_where_there_is_one(stage: str) -> None:
     assert queue_for(request("invisible-watermark", stage), gpu_queue=True) == GPU
-    assert queue_for(request("invisible-watermark", stage), gpu_queue=False) == HEAVY
+    assert queue_for(request("invisible-watermark", stage), gpu_queue=False) == CPU
 
 
 def test_other_jobs_do_not_wait_for_a_gpu() -> None:
-    assert queue_for(request("invisible-watermark", "c2pa"), gpu_queue=True) == HEAVY
-    assert queue_for(request(), gpu_queue=True) == LIGHT
+    assert queue_for(request("invisible-watermark", "c2pa"), gpu_queue=True) == CPU
+    assert queue_for(request(), gpu_queue=True) == PASSTHROUGH

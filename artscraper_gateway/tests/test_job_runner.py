@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
+from dbos import DBOS
 from PIL import Image
 
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.jobs.models import Job, NewJob, Outcome
+from artscraper_gateway.db.tables import jobs
+from artscraper_gateway.jobs.leases import Heartbeats, Leases
+from artscraper_gateway.jobs.models import Job, NewJob
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.observability.metrics import Recorder
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY
-from artscraper_gateway.storage.local import SharedFolder
-from artscraper_gateway.storage.paths import JobFolders, write_soon
-from artscraper_gateway.worker.runner import JobRunner
+from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.paths import JobFolders, hint_writeback
+from artscraper_gateway.worker.failures import StorageOutage, storage_outage
+from artscraper_gateway.worker.runner import JobExecution, JobRunner
+from artscraper_gateway.worker.steps import JobSteps
 from artscraper_gateway.worker.telemetry import JobObserver
 from artscraper_runner import StageFailed
 
@@ -33,14 +41,16 @@ def runner(tmp_path: Path) -> Iterator[JobRunner]:
     config = GatewayConfig(base_dir=tmp_path / "base", output_parent=tmp_path / "outputs")
     store = JobStore(open_engine(config))
     observer = JobObserver(Recorder("worker", "here"), Tracing())
-    yield JobRunner(config, store, SharedFolder(config), "late", observer)
+    heart = Heartbeats(store.engine, "host.slot-0", missed_beats_limit=3)
+    heart.register()
+    yield JobRunner(config, store, LocalStorage(config), heart.id, observer)
     store.engine.dispose()
 
 
 @pytest.fixture
 def job(runner: JobRunner) -> Job:
     with runner.store.engine.begin() as connection:
-        runner.store.add(connection, NewJob(JOB_ID, "image.png", REQUEST, "light"))
+        runner.store.add(connection, NewJob(JOB_ID, "image.png", REQUEST, "passthrough"))
     added = runner.store.find(JOB_ID)
     assert added is not None
     return added
@@ -53,66 +63,163 @@ def write_as(worker: str, runner: JobRunner) -> Path:
     return output
 
 
-def test_a_worker_whose_folder_goes_since_another_published_has_a_job_that_is_done(
-    runner: JobRunner, job: Job
+def execution(runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch) -> JobExecution:
+    """An execution whose durable steps run without the queue's engine."""
+    monkeypatch.setattr(DBOS, "run_step", lambda _options, call, *args: call(*args))
+    assert Leases(runner.store.engine).acquire(job.id, worker=runner.worker)
+    return JobExecution(runner, job)
+
+
+def stored(runner: JobRunner) -> Job:
+    job = runner.store.find(JOB_ID)
+    assert job is not None
+    return job
+
+
+def replace_steps(monkeypatch: pytest.MonkeyPatch, make_results: Callable[[], None]) -> None:
+    monkeypatch.setattr(JobSteps, "run_all", lambda _self: make_results())
+
+
+def test_execution_finds_results_published_by_an_expired_worker(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one was given up in the moment before, and did not know of it yet."""
-    own = write_as("late", runner)
+    """The other worker was expired in the moment before, and did not know yet."""
+    own = write_as(runner.worker, runner)
 
     def make_results() -> None:
-        write_as("given-up", runner)
-        runner.storage.publish(JOB_ID, "given-up")
+        write_as("expired", runner)
+        runner.storage.publish(JOB_ID, "expired")
         (own / "layers").mkdir()  # its folder is gone
 
-    assert runner.outcome_of(job, make_results) == Outcome(JOB_ID, None, None)
-    assert (runner.storage.output(JOB_ID) / SUMMARY).read_text() == "{} by given-up"
+    replace_steps(monkeypatch, make_results)
+    execution(runner, job, monkeypatch).run()
+    assert stored(runner).status == "done"
+    assert (runner.storage.output(JOB_ID) / SUMMARY).read_text() == "{} by expired"
 
 
-def test_what_stays_is_counted_not_what_workers_before_have_left(
-    runner: JobRunner, job: Job
+def test_disk_bytes_leave_out_folders_of_earlier_workers(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, other = write_as("late", runner), write_as("given-up", runner)
+    own, other = write_as(runner.worker, runner), write_as("expired", runner)
     (other / "layer.png").write_bytes(b"x" * 1000)
     (own.parent / "work").mkdir()
     (own.parent / "work" / "pixels.npy").write_bytes(b"x" * 5000)
     size = (own / SUMMARY).stat().st_size
-    outcome = runner.outcome_of(job, lambda: None)
-    assert outcome == Outcome(JOB_ID, None, size)
+    replace_steps(monkeypatch, lambda: None)
+    execution(runner, job, monkeypatch).run()
+    assert stored(runner).disk_bytes == size
+    assert stored(runner).results_in == str(runner.config.output_parent)
 
 
-def test_what_a_dead_worker_left_of_a_cancelled_job_goes_when_it_comes_up_again(
+def test_files_of_a_cancelled_job_are_removed_when_it_comes_up_again(
     runner: JobRunner, job: Job
 ) -> None:
-    output = write_as("given-up", runner)
+    output = write_as("expired", runner)
     assert runner.store.cancel(JOB_ID)
     runner.run(JOB_ID)
     assert not output.exists()
 
 
-def test_a_job_that_breaks_before_anybody_has_published_has_failed(
-    runner: JobRunner, job: Job
+def test_a_stage_that_fails_fails_the_job(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_results() -> None:
         raise StageFailed("original", "it broke")
 
-    failed = runner.outcome_of(job, make_results)
-    assert failed is not None and failed.error is not None
-    assert "it broke" in failed.error
+    replace_steps(monkeypatch, make_results)
+    execution(runner, job, monkeypatch).run()
+    failed = stored(runner)
+    assert failed.status == "error" and "it broke" in str(failed.error)
+    assert Leases(runner.store.engine).owner(JOB_ID) is None
 
 
-def test_pictures_of_a_light_job_are_written_soon(
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_a_job_waits_for_storage_with_growing_pauses(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def make_results() -> None:
+        raise OSError(number, os.strerror(number))
+
+    replace_steps(monkeypatch, make_results)
+    pauses = []
+    for _ in range(3):
+        with pytest.raises(StorageOutage):
+            execution(runner, stored(runner), monkeypatch).run()
+        waiting = stored(runner)
+        assert (waiting.status, waiting.worker, waiting.error) == ("queued", None, None)
+        assert waiting.retry_reason == os.strerror(number) and waiting.retry_at is not None
+        pauses.append(round(waiting.retry_at - time.time()))
+    assert pauses == [2, 4, 8]
+    replace_steps(monkeypatch, lambda: write_as(runner.worker, runner) and None)
+    execution(runner, stored(runner), monkeypatch).run()
+    assert (stored(runner).status, stored(runner).retry_at) == ("done", None)
+
+
+def test_a_job_fails_when_storage_is_away_for_longer_than_the_setting(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda file, *_: asked.append(_name_of(file)))
+    def make_results() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    replace_steps(monkeypatch, make_results)
+    with pytest.raises(StorageOutage):
+        execution(runner, job, monkeypatch).run()
+    an_hour_ago = {"retry_since": time.time() - runner.config.storage_retry_for}
+    with runner.store.engine.begin() as connection:
+        connection.execute(sa.update(jobs).values(an_hour_ago))
+    execution(runner, stored(runner), monkeypatch).run()
+    failed = stored(runner)
+    assert failed.status == "error"
+    assert failed.error == "the gateway could not store the results: No space left on device"
+
+
+def test_a_stage_reports_a_storage_outage_behind_its_failure() -> None:
+    failure = StageFailed("mist", "No space left on device")
+    failure.__cause__ = OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+    assert storage_outage(failure) == "No space left on device"
+    assert storage_outage(StageFailed("mist", "it broke")) is None
+    assert storage_outage(FileNotFoundError(errno.ENOENT, "gone")) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libx.so: failed to map segment: Cannot allocate memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_out_of_memory_is_named_and_restarts_the_worker(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Libraries wrap it in errors of their own, such as one about a damaged picture."""
+
+    def make_results() -> None:
+        raise StageFailed("original", "this JPEG cannot be decoded: ") from error
+
+    restarts: list[bool] = []
+    runner.on_out_of_memory = lambda: restarts.append(True)
+    replace_steps(monkeypatch, make_results)
+    execution(runner, job, monkeypatch).run()
+    failed = stored(runner)
+    assert failed.status == "error" and "ran out of memory" in str(failed.error)
+    assert restarts == [True]
+
+
+def test_files_of_a_passthrough_job_are_written_back_soon(
+    runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hinted: list[str] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *_: hinted.append(_name_of(file)))
     source = JobFolders.of(JOB_ID, runner.config).input / "image.png"
     source.parent.mkdir(parents=True)
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(source)
-    outcome = runner.file_away(job)
-    assert outcome is not None and outcome.error is None
+    execution(runner, job, monkeypatch).run()
+    assert stored(runner).status == "done"
     layer = runner.storage.output(JOB_ID) / "layers" / "00-original" / "image.png"
     assert layer.read_bytes() == source.read_bytes()
-    assert {str(source), str(layer)} <= set(asked)
+    assert {str(source), str(layer)} <= set(hinted)
 
 
 def test_a_hint_that_cannot_be_given_is_none(
@@ -123,7 +230,7 @@ def test_a_hint_that_cannot_be_given_is_none(
 
     (tmp_path / "image.png").touch()
     monkeypatch.setattr(os, "posix_fadvise", fail)
-    write_soon(tmp_path, tmp_path / "none")
+    hint_writeback(tmp_path, tmp_path / "none")
 
 
 def _name_of(file: int) -> str:

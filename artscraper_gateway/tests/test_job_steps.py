@@ -47,7 +47,7 @@ def steps(tmp_path: Path, clock: Clock) -> Iterator[JobSteps]:
     """The steps of a job that runs in its stage `mist`."""
     config = GatewayConfig(base_dir=tmp_path / "gateway_jobs", output_parent=tmp_path / "outputs")
     store = JobStore(open_engine(config))
-    heart = Heartbeats(store.engine, "host.slot-0", patience=3)
+    heart = Heartbeats(store.engine, "host.slot-0", missed_beats_limit=3)
     heart.register()
     with store.engine.begin() as connection:
         job = store.add(connection, NewJob(JOB_ID, "image.png", REQUEST, "heavy"))

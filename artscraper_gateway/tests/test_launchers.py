@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artscraper_gateway.server import AddressRefused, bind_address, open_listeners
+from artscraper_gateway.server import BindError, bind_address, open_listeners
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 
@@ -95,7 +95,7 @@ def test_of_two_that_have_an_address_one_listens() -> None:
         (listener,) = open_listeners(config)
         with listener, pytest.raises(OSError, match="in use"):
             first.listen()
-        with pytest.raises(AddressRefused, match=r"cannot listen on 192\.0\.2\.1 .*--host"):
+        with pytest.raises(BindError, match=r"cannot listen on 192\.0\.2\.1 .*--host"):
             open_listeners(GatewayConfig(host="192.0.2.1"))
 
 

@@ -15,7 +15,7 @@ from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.events import revisions
 from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.models import NewJob, Outcome
-from artscraper_gateway.jobs.queue import JobQueue, Terms
+from artscraper_gateway.jobs.queue import JobQueue, QueueQuota
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
@@ -33,13 +33,13 @@ def fill(config: GatewayConfig, count: int) -> sa.Engine:
     engine = open_engine(config)
     store = JobStore(engine)
     with engine.begin() as connection:
-        connection.exec_driver_sql("insert into workers values ('w', 'w', 0)")
+        connection.exec_driver_sql("insert into workers (id, name, beats) values ('w', 'w', 0)")
         for number in range(count):
-            store.add(connection, NewJob(f"{number:032x}", "image.png", REQUEST, "light"))
+            store.add(connection, NewJob(f"{number:032x}", "image.png", REQUEST, "passthrough"))
         connection.exec_driver_sql("update jobs set worker = 'w', status = 'running'")
     for number in range(0, count, 10):
         outcome = Outcome(f"{number:032x}", None, None)
-        assert store.finish_all([outcome], worker="w")
+        assert store.finish(outcome, worker="w")
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "update jobs set status = 'done', worker = null, finished_at = submitted_at"
@@ -74,14 +74,14 @@ def test_what_is_asked_all_the_time_never_reads_the_whole_table(tmp_path: Path) 
     store, listing = JobStore(engine), JobListing(engine)
     queue = JobQueue(store)
     with plans(engine) as found:
-        queue.submit(NewJob("f" * 32, "image.png", REQUEST, "light"), Terms("", 10, 10))
+        queue.submit(NewJob("f" * 32, "image.png", REQUEST, "passthrough"), QueueQuota("", 10, 10))
         listing.show("f" * 32)
         page = listing.page(owner="", status=None, size=50, token=None)
         listing.page(owner="", status=None, size=50, token=page.next_token)
         listing.page(owner=None, status=None, size=50, token=page.next_token)
         store.begin_stage("f" * 32, "original", worker="w")
         store.report_progress("f" * 32, 0.5, worker="w")
-        store.finish_all([Outcome("f" * 32, None, None)], worker="w")
+        store.finish(Outcome("f" * 32, None, None), worker="w")
         store.is_wanted("f" * 32, worker="w")
         log = DeliveryLog(engine)
         log.claim_due(now=0, until=1, at_most=10, of_each=5, held={"example.org": 5})

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 
 from artscraper_gateway.db import migrations
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.db.migrations import DatabaseRefused, known_revisions
+from artscraper_gateway.db.migrations import IncompatibleDatabase, known_revisions
 from artscraper_gateway.db.tables import metadata
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.settings.model import GatewayConfig
@@ -136,7 +136,7 @@ def test_a_database_without_a_revision_is_taken_over_with_its_jobs(config: Gatew
     job = JobStore(engine).find("a0")
     assert job is not None and job.status == "done" and job.finished_at == 2.0
     waiting = JobStore(engine).find("a1")
-    assert waiting is not None and waiting.queue == "light"
+    assert waiting is not None and waiting.queue == "passthrough"
     assert differences(engine) == []
     engine.dispose()
     assert known_revisions()[-1] in stored_revision(config)[0]
@@ -157,7 +157,7 @@ def test_a_newer_database_is_refused_and_left_as_it_is(config: GatewayConfig) ->
     open_engine(config).dispose()
     run_sql(config, "UPDATE alembic_version SET version_num = '9999'")
     before = dump(config)
-    with pytest.raises(DatabaseRefused, match=r"9999.*newer release.*knows up to"):
+    with pytest.raises(IncompatibleDatabase, match=r"9999.*newer release.*knows up to"):
         open_engine(config)
     assert dump(config) == before
 
@@ -182,7 +182,7 @@ def test_the_command_line_says_why_it_refuses(config: GatewayConfig, command: li
 def test_another_programs_database_is_refused(config: GatewayConfig) -> None:
     run_sql(config, "CREATE TABLE jobs (id INTEGER, salary INTEGER);")
     before = dump(config)
-    with pytest.raises(DatabaseRefused, match="a database of its own"):
+    with pytest.raises(IncompatibleDatabase, match="a database of its own"):
         open_engine(config)
     assert dump(config) == before
 

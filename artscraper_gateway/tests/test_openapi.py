@@ -29,7 +29,7 @@ from artscraper_gateway.jobs import submission
 from artscraper_gateway.jobs.batches import Batches
 from artscraper_gateway.jobs.queue import JobQueue
 from artscraper_gateway.jobs.submission import Submission
-from artscraper_gateway.storage.local import SharedFolder
+from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.tests.openapi_world import (
     LIGHT,
     NOBODY,
@@ -192,7 +192,7 @@ def _refuse_picture(
             answer = world.call("post", path, files=files, data=LIGHT, headers=headers)
         return answer
     if code == "storage-failed" and method == "get":
-        patch.setattr(SharedFolder, "output", _no_space)
+        patch.setattr(LocalStorage, "output", _no_space)
         ids["job"] = world.masked
         return world.call(method, filled(path, **ids))
     if code == "storage-failed":

@@ -16,12 +16,12 @@ from dbos import DBOSPortableJSONSerializer as JSONSerializer
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.deletion import Deletion
 from artscraper_gateway.jobs.models import NewJob
-from artscraper_gateway.jobs.queue import APPLICATION, JobQueue, NewBatch, Terms
+from artscraper_gateway.jobs.queue import APPLICATION, JobQueue, NewBatch, QueueQuota
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.jobs.retention import SCHEDULE, Retention
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.local import SharedFolder
+from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
@@ -42,7 +42,7 @@ class House:
         self.store = JobStore(self.engine)
         self.queue = JobQueue(self.store)
         self.ahead_s = 0.0
-        deletion = Deletion(self.config, self.store, self.queue, SharedFolder(self.config))
+        deletion = Deletion(self.config, self.store, self.queue, LocalStorage(self.config))
         self.retention = Retention(
             self.config, deletion, self.queue, self.engine, lambda: time.time() + self.ahead_s
         )
@@ -50,7 +50,7 @@ class House:
     def add(self, number: int, *, ended: bool = True, size: int = 1000, **values: Any) -> str:
         job_id = f"{number:032x}"
         new = NewJob(job_id, "image.png", REQUEST, "heavy", disk_bytes=size, **values)
-        self.queue.submit(new, Terms())
+        self.queue.submit(new, QueueQuota())
         folders = JobFolders.of(job_id, self.config)
         folders.input.mkdir(parents=True)
         (folders.input / "image.png").write_bytes(b"x" * size)
@@ -149,9 +149,9 @@ def test_batches_and_idempotency_keys_go_after_a_day(house: Callable[..., House]
     for name, number in (("empty", None), ("used", 1)):
         new = []
         if number is not None:
-            new = [NewJob(f"{number:032x}", "a", REQUEST, "light", batch_id=name)]
+            new = [NewJob(f"{number:032x}", "a", REQUEST, "passthrough", batch_id=name)]
             JobFolders.of(new[0].id, home.config).input.mkdir(parents=True)
-        home.queue.submit_batch(NewBatch(name, now, []), new, Terms())
+        home.queue.submit_batch(NewBatch(name, now, []), new, QueueQuota())
     with home.engine.begin() as connection:
         connection.execute(
             sa.text("insert into idempotency_keys values ('', 'k', 'f', 'used', :now)"),

@@ -48,7 +48,7 @@ class Desk:
 
     def end_a_job(self, url: str, job_id: str = "a" * 32) -> None:
         """Ends a job whose message is due at once by this desk's clock."""
-        new = NewJob(job_id, "image.png", REQUEST, "light", callback_url=url)
+        new = NewJob(job_id, "image.png", REQUEST, "passthrough", callback_url=url)
         with self.engine.begin() as connection:
             self.store.add(connection, new)
         assert self.store.cancel(job_id)

@@ -1,28 +1,33 @@
-"""A worker process: takes jobs from the queue and runs them until it is told to stop.
+"""A worker process: takes jobs from the queue and runs them until it is stopped.
 
-It is told by SIGTERM, or by the end of its standard input when a supervisor started it: a
-supervisor that is killed cannot send a signal, but the kernel closes its end of the pipe.
+SIGTERM stops it, or the end of its standard input if a supervisor started it: a supervisor that is
+killed cannot send a signal, but the kernel closes its end of the pipe.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from dbos import DBOS
-from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.deletion import Deletion
-from artscraper_gateway.jobs.leases import Heartbeats, WorkerGivenUp, machine_name, worker_name
-from artscraper_gateway.jobs.queue import APPLICATION, QUEUES, WORKFLOW_VERSION, JobQueue
+from artscraper_gateway.jobs.leases import (
+    Heartbeats,
+    LeaseLost,
+    Leases,
+    machine_name,
+    slot_origin,
+    worker_name,
+)
+from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
 from artscraper_gateway.observability.metrics import Recorder
@@ -30,34 +35,36 @@ from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.storage.paths import RUNNING
-from artscraper_gateway.worker.light import LightJobs
+from artscraper_gateway.worker.leftovers import remove_leftovers
 from artscraper_gateway.worker.runner import JobRunner
-from artscraper_gateway.worker.supervisor import lock_slot
+from artscraper_gateway.worker.supervisor import lock_slot, slots_folder
 from artscraper_gateway.worker.telemetry import JobObserver
 from artscraper_runner import preload
 
 _log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0
 _SWEEP_EVERY_S = 2.0
+_TIDY_EVERY_S = 30.0
 _NICENESS = 10  # the web process answers at once while workers use every core
+_POOL_TIMEOUTS_LIMIT = 2  # in a row, each of 30 s: a connection of the pool was leaked
 
 
 class SlotTaken(Exception):
-    """Another worker runs with this slot."""
+    """Another worker runs in this slot."""
 
     def __init__(self, slot: int) -> None:
         super().__init__(f"slot {slot} is taken by another worker; choose another number")
 
 
 def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
-    """Works the queues as the worker of `slot`; returns when told to stop and drained.
+    """Work the queues as the worker of `slot`; ends the process when stopped and drained.
 
-    No two processes of a machine run with one slot at a time. A supervisor has taken the slot's
-    lock for its worker; one that is not supervised takes it here.
+    No two processes of a machine run in one slot. A supervisor has locked the slot for its worker;
+    one that is not supervised locks it here.
 
     Raises:
         SlotTaken: another process has the slot.
+        HostNameTaken: another machine of this host name has the slot.
     """
     lock = None if supervised else lock_slot(config, slot)
     if lock is None and not supervised:
@@ -68,93 +75,152 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     storage = open_storage(config)
     store = JobStore(open_engine(config))
     observer = JobObserver(Recorder("worker", machine_name()), Tracing())
-    observer.tracing.start()
-    heart = _begin_to_beat(config, store, slot, observer.recorder)
-    _remove_leftovers(config, store)
-    runner = JobRunner(config, store, storage, heart.id, observer)
-    runner.register()
-    put_on_schedule = _retention(config, store, storage).register()
-    _launch(config, store, heart.id)
-    put_on_schedule()
-    _log.info("worker %s is ready as %s", heart.name, heart.id)
-    light = LightJobs(runner)
-    if "cpu" in config.queues:
-        light.start()
-    while not stop.is_set():
-        _sweep(heart)
-        stop.wait(_SWEEP_EVERY_S)
-    _drain(config, light, _Leaving(store, heart, observer))
-
-
-def _retention(config: GatewayConfig, store: JobStore, storage: Storage) -> Retention:
-    queue = JobQueue(store)
-    return Retention(config, Deletion(config, store, queue, storage), queue, store.engine)
-
-
-def _remove_leftovers(config: GatewayConfig, store: JobStore) -> None:
-    """Removes what workers that died here wrote for jobs that have ended since.
-
-    Not for those that are cancelled or deleted in this moment: their worker still writes there.
-    """
-    for folder in (config.output_folder / RUNNING).glob("*"):
-        job = store.find(folder.name)
-        is_over = job is None or job.is_finished
-        if is_over and store.holder(folder.name) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _begin_to_beat(
-    config: GatewayConfig, store: JobStore, slot: int, recorder: Recorder
-) -> Heartbeats:
-    patience = round(config.worker_timeout / BEAT_EVERY_S)
-    heart = Heartbeats(store.engine, worker_name(slot), patience)
+    limit = round(config.worker_timeout / BEAT_EVERY_S)
+    heart = Heartbeats(store.engine, worker_name(slot), limit, slot_origin(slots_folder(config)))
     heart.register()
-    threading.Thread(target=_show_life, args=(heart, recorder), daemon=True).start()
-    return heart
+    worker = _Worker(config, store, storage, heart, observer, stop, supervised)
+    worker.run()
 
 
-def _show_life(heart: Heartbeats, recorder: Recorder) -> None:
-    """Beats to the end of the process, also while it drains, looks who else does, and counts."""
-    while True:
+@dataclass
+class _Worker:
+    config: GatewayConfig
+    store: JobStore
+    storage: Storage
+    heart: Heartbeats
+    observer: JobObserver
+    stop: threading.Event
+    supervised: bool
+    exit_status: int = field(default=0, init=False)
+
+    def run(self) -> None:
+        self.observer.tracing.start()
+        threading.Thread(target=self._beat, daemon=True).start()
+        remove_leftovers(self.storage, self.store)
+        queue = JobQueue(self.store)
+        runner = JobRunner(
+            self.config,
+            self.store,
+            self.storage,
+            self.heart.id,
+            self.observer,
+            on_out_of_memory=self._restart,
+        )
+        runner.register()
+        deletion = Deletion(self.config, self.store, queue, self.storage)
+        retention = Retention(self.config, deletion, queue, self.store.engine)
+        put_on_schedule = retention.register()
+        launch(
+            self.store.engine,
+            worker=self.heart.id,
+            kinds=self.config.queues,
+            poll_interval=self.config.poll_interval,
+        )
+        put_on_schedule()
+        queue.enqueue_missing()
+        _log.info("worker %s is ready as %s", self.heart.name, self.heart.id)
+        tidied_at = time.monotonic()
+        while not self.stop.is_set():
+            self._sweep()
+            if time.monotonic() - tidied_at > _TIDY_EVERY_S:
+                remove_leftovers(self.storage, self.store)
+                tidied_at = time.monotonic()
+            self.stop.wait(_SWEEP_EVERY_S)
+        self._drain()
+
+    def _restart(self) -> None:
+        """Stop after a job ran out of memory: what is left may not do for the next one."""
+        _log.error("out of memory; worker %s restarts", self.heart.name)
+        self.exit_status = 1
+        self.stop.set()
+
+    def _beat(self) -> None:
+        """Beat to the end of the process, also while it drains; expire others; flush metrics."""
+        pool_timeouts = 0
+        while True:
+            self._show_life()
+            try:
+                self.heart.beat()
+                self.heart.expire_stale_workers()
+                self.observer.recorder.flush(self.heart.engine)
+                pool_timeouts = 0
+            except sa.exc.SQLAlchemyError as error:
+                _log.warning("the database does not answer: %s", error.__cause__ or error)
+                pool_timeouts += isinstance(error, sa.exc.TimeoutError)
+                if pool_timeouts >= _POOL_TIMEOUTS_LIMIT:
+                    _exit_at_once("no database connection became free; restarting")
+            except LeaseLost as error:
+                if self.heart.has_left:  # let the last of the drain finish
+                    return
+                _exit_at_once(str(error))  # its threads still work on jobs it has lost
+            time.sleep(BEAT_EVERY_S)
+
+    def _show_life(self) -> None:
+        """Tell the supervisor through the pipe that it made our standard output."""
+        if self.supervised:
+            try:
+                os.write(sys.stdout.fileno(), b".")
+            except OSError:  # it is gone; the end of standard input says so, too
+                self.supervised = False
+
+    def _sweep(self) -> None:
+        """Put back what no living worker runs, and what waited for storage long enough."""
         try:
-            heart.beat()
-            heart.give_up_silent()
-            recorder.flush(heart.engine)
+            requeued = requeue_abandoned(
+                alive_ids=self.heart.alive_ids, claim_due=self.store.claim_due_retries
+            )
         except sa.exc.SQLAlchemyError as error:
-            _log.warning("the database does not answer: %s", error.__cause__)
-        except WorkerGivenUp as error:
-            if heart.has_left:  # by itself: what it does last is not cut off
-                return
-            _log.error("%s", error)
-            logging.shutdown()
-            os._exit(1)  # at once: its threads still work on jobs that are no longer its own
-        time.sleep(BEAT_EVERY_S)
+            _log.warning("abandoned jobs cannot be looked for: %s", error.__cause__ or error)
+            return
+        if requeued:
+            _log.warning("put back in the queue: %s", ", ".join(requeued))
+
+    def _drain(self) -> None:
+        """Finish running jobs within `drain_timeout`; the rest is for other workers, or later."""
+        _log.info("worker %s stops", self.heart.name)
+        # At the deadline the process ends at once, while its jobs still run: if DBOS were taken
+        # down first, a stage that ends in that moment would look like a failure.
+        deadline = threading.Timer(self.config.drain_timeout, self._leave)
+        deadline.daemon = True
+        deadline.start()
+        DBOS.destroy(workflow_completion_timeout_sec=int(self.config.drain_timeout) + 60)
+        deadline.cancel()
+        self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self.heart.has_left = True
+            Leases(self.store.engine).deregister(self.heart.id)
+            self.observer.recorder.leave(self.store.engine)
+        except sa.exc.SQLAlchemyError as error:  # the others will expire this worker
+            _log.warning("worker %s could not deregister: %s", self.heart.name, error.__cause__)
+        self.observer.tracing.stop()
+        _log.info("worker %s stopped", self.heart.name)
+        logging.shutdown()
+        os._exit(self.exit_status)
 
 
-def _sweep(heart: Heartbeats) -> None:
-    try:
-        _put_back_abandoned(heart)
-    except sa.exc.SQLAlchemyError as error:
-        _log.warning("nobody can be looked after for now: %s", error.__cause__)
-
-
-def _put_back_abandoned(heart: Heartbeats) -> None:
-    """Puts back what no living worker runs, however its worker came to its end.
-
-    Asked in this order, so that a worker that comes meanwhile is not taken for a dead one.
-    """
-    running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
-    executors = {workflow.executor_id for workflow in running if workflow.executor_id}
-    abandoned = sorted(executors - heart.alive())
-    if abandoned:
-        _log.warning("taking over the jobs of %s", ", ".join(abandoned))
-        DBOS._recover_pending_workflows(abandoned)
+def _exit_at_once(reason: str) -> None:
+    _log.error("%s", reason)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _stop_event(supervised: bool) -> threading.Event:
+    """Return an event that SIGTERM, SIGINT or the supervisor's end sets.
+
+    A second signal ends the process at once, unless it is supervised: a service manager signals
+    all processes, and so does the supervisor.
+    """
     stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stop.is_set() and not supervised:
+            os._exit(128 + number)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     if supervised:
         threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
     return stop
@@ -164,57 +230,3 @@ def _wait_for_end_of_input(stop: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     stop.set()
-
-
-def _launch(config: GatewayConfig, store: JobStore, worker: str) -> None:
-    DBOS(
-        config={
-            "name": APPLICATION,
-            "system_database_engine": store.engine,
-            "application_version": WORKFLOW_VERSION,
-            "executor_id": worker,
-            "serializer": JSONSerializer(),
-            "run_migrations": False,
-            "log_level": "WARNING",
-        }
-    )
-    DBOS.listen_queues([QUEUES[kind] for kind in config.queues])
-    DBOS.launch()
-    for queue in QUEUES.values():
-        # One at a time: a crash is blamed on the job that caused it.
-        DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=config.poll_interval)
-
-
-@dataclass(frozen=True)
-class _Leaving:
-    """What a worker does last, however far its jobs are; ends the process."""
-
-    store: JobStore
-    heart: Heartbeats
-    observer: JobObserver
-
-    def end(self) -> None:
-        try:
-            self.heart.has_left = True
-            self.store.take_out(self.heart.id)
-            self.observer.recorder.leave(self.store.engine)
-        except sa.exc.SQLAlchemyError as error:  # then others will find out by its silence
-            name = self.heart.name
-            _log.warning("worker %s could not say that it leaves: %s", name, error.__cause__)
-        self.observer.tracing.stop()
-        _log.info("worker %s stopped", self.heart.name)
-        logging.shutdown()
-        os._exit(0)
-
-
-def _drain(config: GatewayConfig, light: LightJobs, leaving: _Leaving) -> None:
-    """Finishes what runs, as far as `drain_timeout` allows; the rest is for others, or later."""
-    _log.info("worker %s stops", leaving.heart.name)
-    # At the deadline the process ends at once, while its jobs still run: were DBOS taken down
-    # first, a stage that ends in that moment could not be recorded, and would look like a failure.
-    deadline = threading.Timer(config.drain_timeout, leaving.end)
-    deadline.start()
-    light.stop()
-    DBOS.destroy(workflow_completion_timeout_sec=int(config.drain_timeout) + 60)
-    deadline.cancel()
-    leaving.end()

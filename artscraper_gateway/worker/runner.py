@@ -1,162 +1,183 @@
-"""The durable workflow of a job, on the worker's side: whether it is wanted, its steps, its end.
-
-When a worker dies, another one, or the next one in its slot, takes its jobs up and goes on behind
-the last recorded step; the step it died in runs again from its beginning. The steps are in
-`job_steps.py`; where files stand meanwhile is told in `storage.py`.
-"""
+"""The durable workflow of a job on the worker's side: take it, run it, end it or put it back."""
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
-from dbos import DBOS, PortableWorkflowError
+from dbos import DBOS
 
-from artscraper_gateway.db.retry import is_full, is_outage, patiently
-from artscraper_gateway.jobs.leases import WorkerGivenUp
+from artscraper_gateway.db.retry import is_full, is_outage, retry_on_outage
+from artscraper_gateway.jobs.leases import LeaseLost, Leases
 from artscraper_gateway.jobs.models import Job, Outcome
-from artscraper_gateway.jobs.queue import LIGHT, WORKFLOW
+from artscraper_gateway.jobs.queue import WORKFLOW
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.paths import JobFolders
-from artscraper_gateway.worker.steps import ORIGINAL, JobSteps
+from artscraper_gateway.worker.failures import (
+    StorageOutage,
+    is_out_of_memory,
+    public_reason,
+    storage_outage,
+)
+from artscraper_gateway.worker.steps import JobSteps
 from artscraper_gateway.worker.telemetry import JobObserver
-from artscraper_runner import Cancelled, RunnerError
+from artscraper_runner import Cancelled
 
 _log = logging.getLogger(__name__)
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 300.0
 
 
 @dataclass
 class JobRunner:
-    """Runs jobs in this worker process, which is registered as `worker`."""
+    """Runs jobs in this process, which is registered as `worker`.
+
+    `on_out_of_memory` is called after a job that ran out of memory has ended.
+    """
 
     config: GatewayConfig
     store: JobStore
     storage: Storage
     worker: str
     observer: JobObserver
+    on_out_of_memory: Callable[[], None] = lambda: None
 
     def register(self) -> None:
-        """Makes the workflow known to DBOS; must come before its launch."""
+        """Register the workflow with DBOS; must precede its launch."""
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
         def run_job(job_id: str) -> None:
             self.run(job_id)
 
     def run(self, job_id: str) -> None:
-        """The workflow. Which steps it takes depends on the job's request alone."""
-        job = patiently(self.store.find, job_id)
-        if job is None or not patiently(self.store.hold, job_id, worker=self.worker):
-            self._tidy_unheld(job_id)
-            return
-        ended: set[str] = set()
-        try:
-            outcome = self.outcome_of(job, lambda: self._steps(job).take_all())
-            if outcome is not None:
-                ended = self._finish(outcome)
-                self.observer.tell_ended([job], [outcome], ended)
-        finally:
-            self.part_from(job_id, ended=job_id in ended)
+        """Run one job. Which steps it takes depends on the job's request alone."""
+        leases = Leases(self.store.engine)
+        job = retry_on_outage(self.store.find, job_id)
+        if job is not None and retry_on_outage(leases.acquire, job_id, worker=self.worker):
+            JobExecution(self, job).run()
+        elif job is not None and job.is_finished and retry_on_outage(leases.owner, job_id) is None:
+            self.clear(job_id)  # a worker that died left files of a job that was cancelled
 
-    def _tidy_unheld(self, job_id: str) -> None:
-        """Removes what a worker has left that died in a job which was cancelled before."""
-        job = patiently(self.store.find, job_id)
-        if job is not None and job.is_finished and patiently(self.store.holder, job_id) is None:
-            self._tidy(job_id)
-
-    def _finish(self, outcome: Outcome) -> set[str]:
-        """Ends the job; the files of one that failed go first where they leave no room for that."""
+    def clear(self, job_id: str) -> None:
+        """Remove the files that only the running job needed."""
         try:
-            return self.store.finish_all([outcome], worker=self.worker)
+            self.storage.clear(job_id)
+        except OSError:
+            _log.exception("temporary files of job %s could not be removed", job_id)
+
+
+@dataclass
+class JobExecution:
+    """One execution of a job that is leased to this worker."""
+
+    runner: JobRunner
+    job: Job
+    _has_ended: bool = field(default=False, init=False)
+
+    def run(self) -> None:
+        """Run the job to its end, or put it back to wait for storage.
+
+        Raises:
+            LeaseLost: others have it; the queue must not record an end here.
+            StorageOutage: it waits; the workflow stays open until it is put back in the queue.
+        """
+        runner = self.runner
+        try:
+            with runner.observer.named(self.job):
+                outcome = self._outcome()
+                if outcome is not None:
+                    self._has_ended = self._finish(outcome)
+                    runner.observer.record_completed(self.job, outcome, recorded=self._has_ended)
+        except StorageOutage:
+            raise  # the lease was released, and what was written stays for the next execution
+        except BaseException:
+            self._release()
+            raise
+        self._release()
+
+    def produce(self) -> int | None:
+        """Run the steps and publish the results; return their bytes, None if already published."""
+        runner, job = self.runner, self.job
+        if runner.storage.is_published(job.id):  # by a worker that died before it could end it
+            return None
+        JobSteps(
+            job, runner.config, runner.store, runner.storage, runner.worker, runner.observer.stage
+        ).run_all()
+        size = JobFolders.of(job.id, runner.config).disk_bytes(runner.worker)
+        runner.storage.publish(job.id, runner.worker)
+        return size
+
+    def _outcome(self) -> Outcome | None:
+        """Return how the job ended; None if it was cancelled or deleted meanwhile."""
+        results_in = str(self.runner.config.output_parent)
+        try:
+            with self.runner.observer.run(self.job):
+                return Outcome(self.job.id, None, self.produce(), results_in)
+        except Cancelled:
+            _log.info("job %s was cancelled", self.job.id)
+            return None
+        except (Exception, StorageOutage) as error:
+            if self._is_published():
+                return Outcome(self.job.id, None, None, results_in)
+            reason = storage_outage(error)
+            if reason is not None and self._postpone(reason):
+                raise StorageOutage(reason) from error
+            _log.warning("job %s failed: %s", self.job.id, error, exc_info=error)
+            if is_out_of_memory(error):
+                self.runner.on_out_of_memory()
+            return Outcome(self.job.id, public_reason(error), None)
+
+    def _is_published(self) -> bool:
+        """Whether an expired worker has published the job all the same.
+
+        Publishing removes the folders of all workers that run the job, so their steps break.
+        """
+        try:
+            return self.runner.storage.is_published(self.job.id)
+        except OSError:
+            return False
+
+    def _postpone(self, reason: str) -> bool:
+        """Put the job back to wait; False if it waited for `storage_retry_for` already."""
+        limit_s = self.runner.config.storage_retry_for
+        job = retry_on_outage(self.runner.store.find, self.job.id) or self.job
+        if time.time() - (job.retry_since or time.time()) >= limit_s:
+            return False
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**job.retry_count, limit_s)
+        _log.warning("job %s waits %.0f s for storage: %s", job.id, pause_s, reason)
+        postpone = self.runner.store.postpone
+        retry_on_outage(postpone, job.id, worker=self.runner.worker, reason=reason, pause_s=pause_s)
+        return True
+
+    def _finish(self, outcome: Outcome) -> bool:
+        """End the job; on a full disk, delete the files of one that failed to make room for it."""
+        runner = self.runner
+        try:
+            return runner.store.finish(outcome, worker=runner.worker)
         except sa.exc.SQLAlchemyError as error:
             if not is_outage(error):
                 raise
             if is_full(error) and outcome.error:
-                self._tidy(outcome.job_id)
-        return patiently(self.store.finish_all, [outcome], worker=self.worker)
+                runner.clear(outcome.job_id)
+        return retry_on_outage(runner.store.finish, outcome, worker=runner.worker)
 
-    def take_light(self, at_most: int) -> list[Job]:
-        """Takes jobs of the light queue: those that ask for neither analysis nor protection."""
-        return patiently(self.store.take, LIGHT, ORIGINAL, worker=self.worker, at_most=at_most)
-
-    def file_away(self, job: Job) -> Outcome | None:
-        """Runs a light job that was taken; returns how it ended, None = it is not wanted."""
-        return self.outcome_of(job, lambda: self._steps(job).file_away())
-
-    def outcome_of(self, job: Job, make_results: Callable[[], None]) -> Outcome | None:
-        """Returns how the job ends; None when it was cancelled or deleted meanwhile."""
-        with self.observer.named(job):
-            try:
-                with self.observer.run(job):
-                    return Outcome(job.id, None, self._publish(job, make_results))
-            except Cancelled:
-                _log.info("job %s was cancelled", job.id)
-                return None
-            except Exception as error:
-                if self._was_overtaken(job):
-                    return Outcome(job.id, None, None)
-                return Outcome(job.id, _reason(job, error), None)
-
-    def _was_overtaken(self, job: Job) -> bool:
-        """Whether a worker that was given up has published the job all the same.
-
-        Publishing removes the folders of all who run the job, so that the others break off.
-        """
-        try:
-            return self.storage.is_published(job.id)
-        except OSError:  # then nobody knows, and the first reason is what is told
-            return False
-
-    def _steps(self, job: Job) -> JobSteps:
-        during = self.observer.stage
-        return JobSteps(job, self.config, self.store, self.storage, self.worker, during)
-
-    def part_from(self, job_id: str, *, ended: bool) -> None:
-        """Leaves a job that has ended, or that is cancelled or deleted.
+    def _release(self) -> None:
+        """Leave a job that has ended, or that was cancelled or deleted.
 
         Raises:
-            WorkerGivenUp: others have it, and the queue must not think that it has ended here.
+            LeaseLost: others have it.
         """
-        if not ended:
-            self._check_lost(job_id)
-        self._tidy(job_id)
-        if not ended:
-            patiently(self.store.let_go, job_id, worker=self.worker)
-
-    def _check_lost(self, job_id: str) -> None:
-        if patiently(self.store.find, job_id) is None:
-            self.storage.remove(job_id)  # what was written while it was being removed
-        if not patiently(self.store.is_registered, self.worker):
-            raise WorkerGivenUp(self.worker)
-
-    def _tidy(self, job_id: str) -> None:
-        try:
-            self.storage.clear(job_id)
-        except OSError:
-            _log.exception("what job %s needed while it ran could not be removed", job_id)
-
-    def _publish(self, job: Job, make_results: Callable[[], None]) -> int | None:
-        """Makes the results; returns what they take on disk, None = not known any more."""
-        if self.storage.is_published(job.id):  # by a worker that died before it could say so
-            return None
-        make_results()
-        size = JobFolders.of(job.id, self.config).disk_bytes(self.worker)
-        self.storage.publish(job.id, self.worker)
-        return size
-
-
-def _reason(job: Job, error: Exception) -> str:
-    """The caller sees readable reasons only, the log the rest."""
-    _log.warning("job %s failed: %s", job.id, error, exc_info=error)
-    if isinstance(error, RunnerError | PortableWorkflowError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"the gateway could not store the results: {error.strerror}"
-    if is_full(error):
-        return f"the gateway could not store the results: {os.strerror(errno.ENOSPC)}"
-    return "internal error; the gateway's log has the reason"
+        runner, job_id = self.runner, self.job.id
+        leases = Leases(runner.store.engine)
+        if not self._has_ended:
+            if retry_on_outage(runner.store.find, job_id) is None:
+                runner.storage.remove(job_id)  # written while the job was being removed
+            if not retry_on_outage(leases.is_registered, runner.worker):
+                raise LeaseLost(runner.worker)
+        runner.clear(job_id)
+        if not self._has_ended:
+            retry_on_outage(leases.release, job_id, worker=runner.worker)

@@ -1,7 +1,8 @@
-"""What a worker does for one job: one durable step a stage.
+"""One execution of a job by one worker: its durable steps, one a stage.
 
-A step's result is recorded when it ends, unless the worker has lost the job meanwhile. Another
-worker that takes the job over goes on behind the last recorded step.
+The result of a step is recorded when it ends, unless the worker has lost the job meanwhile. When a
+worker dies, another one, or the next one in its slot, continues after the last recorded step; the
+step it died in runs again from its beginning.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 
 from dbos import DBOS
 
-from artscraper_gateway.db.retry import patiently
-from artscraper_gateway.jobs.leases import WorkerGivenUp
+from artscraper_gateway.db.retry import retry_on_outage
+from artscraper_gateway.jobs.leases import LeaseLost, Leases
 from artscraper_gateway.jobs.models import Job
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
+from artscraper_gateway.worker.failures import StorageOutage, storage_outage
 from artscraper_runner import (
     AnalysisOptions,
     Cancelled,
@@ -32,14 +34,14 @@ from artscraper_runner import (
 )
 
 ORIGINAL = "original"
-_LOOK_AGAIN_S = 0.2  # how old the answer to "is this job still wanted" may be
-_TELL_EVERY_S = 0.5  # of progress: at most two events a second
+_WANTED_FOR_S = 0.2  # age of the answer to "is this job still wanted"
+_PROGRESS_EVERY_S = 0.5  # at most two events a second
 Record = dict[str, Any]
 
 
 @dataclass
 class JobSteps:
-    """The steps of one execution of a job by `worker`. `during(stage)` surrounds each."""
+    """The steps of one execution of `job` by `worker`. `during(stage)` surrounds each."""
 
     job: Job
     config: GatewayConfig
@@ -47,32 +49,74 @@ class JobSteps:
     storage: Storage
     worker: str
     during: Callable[[str], AbstractContextManager[None]]
-    _wanted: bool = field(default=True, init=False)
-    _asked_at: float = field(default=0.0, init=False)
-    _told_at: float = field(default=0.0, init=False)
-    _behind: int = field(default=-1, init=False)  # steps that lie behind the one that runs
+    _is_wanted: bool = field(default=True, init=False)
+    _checked_at: float = field(default=0.0, init=False)
+    _reported_at: float = field(default=0.0, init=False)
+    _completed: int = field(default=-1, init=False)  # steps before the one that runs
     _total: int = field(default=1, init=False)
     _taken_over: set[str] = field(default_factory=set, init=False)
 
-    def take_all(self) -> None:
-        """Runs analysis and protection as the job asks for them, one durable step after another."""
+    def run_all(self) -> None:
+        """Run analysis and protection as the request says, one durable step after another."""
         request, run = self.job.request, self._picture_run()
+        if not request.needs_pipeline:
+            self.run_step(ORIGINAL, partial(_store_original, run))
+            return
         self._total = 2 + request.include_hash_analysis + len(request.stages)
-        layers = [self._take(ORIGINAL, partial(_keep_original, run))]
+        layers = [self.run_step(ORIGINAL, partial(_keep_original, run))]
         analysis = None
         if request.include_hash_analysis:
-            options = self._analysis_options()
-            analysis = self._take("analysis", partial(run.analyse, options))
+            analysis = self.run_step("analysis", partial(run.analyse, self._analysis_options()))
         for index, name in enumerate(request.stages, start=1):
-            layers.append(self._take(name, partial(run.protect, name, index)))
-        self._take("summary", partial(_write_summary, run, layers, analysis))
+            layers.append(self.run_step(name, partial(run.protect, name, index)))
+        self.run_step("summary", partial(_write_summary, run, layers, analysis))
 
-    def file_away(self) -> None:
-        """The whole of a job that asks for neither; too little to be worth durable steps."""
-        if self.job.stage_attempts > self.config.max_stage_attempts:
-            raise _deadly(ORIGINAL, self.job.stage_attempts)
-        run = self._picture_run()
-        _write_summary(run, [_keep_original(run)], None)
+    def run_step(self, name: str, work: Callable[[], Record]) -> Record:
+        """Run `work` as the durable step `name`, or return what an earlier execution recorded.
+
+        Raises:
+            Cancelled: the job is not wanted any more.
+            LeaseLost: the worker was expired.
+            StorageOutage: the job has to wait.
+            StageFailed: the step failed, now or before.
+        """
+        self._completed += 1
+        step: Record = DBOS.run_step({"name": name}, self._execute, name, work)
+        writer = step.get("by")
+        if writer is None:
+            raise StageFailed(name, "an earlier release ran it; submit the picture again")
+        if writer != self.worker and writer not in self._taken_over:
+            self.storage.take_over(self.job.id, self.worker, before=writer)
+            self._taken_over.add(writer)
+        record: Record = step["record"]
+        return record
+
+    def _execute(self, name: str, work: Callable[[], Record]) -> Record:
+        try:
+            self._begin(name)
+            with self.during(name):
+                record = work()
+            self.storage.commit_stage(self.job.id, self.worker)
+        except Exception as error:
+            # Neither may be recorded as the step's result: the job continues elsewhere, or later.
+            # To the work, an expired worker's job looks like a cancelled one.
+            if not retry_on_outage(Leases(self.store.engine).is_registered, self.worker):
+                raise LeaseLost(self.worker) from None
+            reason = storage_outage(error)
+            if reason is not None:
+                raise StorageOutage(reason) from error
+            raise
+        return {"by": self.worker, "record": record}
+
+    def _begin(self, name: str) -> None:
+        """Mark the job running in the stage; fail it if its worker keeps dying there."""
+        progress = max(0, self._completed) / self._total
+        begin = self.store.begin_stage
+        attempts = retry_on_outage(begin, self.job.id, name, worker=self.worker, progress=progress)
+        if attempts is None:
+            raise Cancelled("the job was cancelled or deleted")
+        if attempts > self.config.max_stage_attempts:
+            raise StageFailed(name, f"its worker process died {attempts - 1} times in it")
 
     def _analysis_options(self) -> AnalysisOptions:
         config, request = self.config, self.job.request
@@ -90,7 +134,7 @@ class JobSteps:
         targets = {name: folder / file for name, file in request.target_files.items()}
         return PictureRun(
             source=folder / self.job.source,
-            shown_source=storage.shown_input(self.job.id, self.job.source),
+            shown_source=storage.public_input_path(self.job.id, self.job.source),
             workspace=storage.workspace(self.job.id, self.worker),
             limits=config.picture_limits,
             options=request.protection_options(config, targets=targets),
@@ -101,61 +145,22 @@ class JobSteps:
             insists=request.stages_explicit,
         )
 
-    def _take(self, stage: str, work: Callable[[], Record]) -> Record:
-        """Runs `work` as the durable step `stage`, or returns what it returned before a crash."""
-        self._behind += 1
-        taken: Record = DBOS.run_step({"name": stage}, self._kept, stage, work)
-        worker = taken.get("by")
-        if worker is None:
-            raise StageFailed(stage, "an earlier release ran it; submit the picture again")
-        if worker != self.worker and worker not in self._taken_over:
-            self.storage.take_over(self.job.id, self.worker, before=worker)
-            self._taken_over.add(worker)
-        record: Record = taken["record"]
-        return record
-
-    def _kept(self, stage: str, work: Callable[[], Record]) -> Record:
-        try:
-            record = self._guarded(stage, work)
-            self.storage.keep_stage(self.job.id, self.worker)
-        except Exception:
-            # A worker that was given up is stopped like one whose job was cancelled. That must not
-            # be recorded: the job goes on elsewhere.
-            if not patiently(self.store.is_registered, self.worker):
-                raise WorkerGivenUp(self.worker) from None
-            raise
-        return {"by": self.worker, "record": record}
-
-    def _guarded(self, stage: str, work: Callable[[], Record]) -> Record:
-        """Blames a stage that its worker keeps dying in, so that it cannot go on for ever."""
-        begin, behind = self.store.begin_stage, max(0, self._behind) / self._total
-        attempts = patiently(begin, self.job.id, stage, worker=self.worker, progress=behind)
-        if attempts is None:
-            raise Cancelled("the job was cancelled or deleted")
-        if attempts > self.config.max_stage_attempts:
-            raise _deadly(stage, attempts)
-        with self.during(stage):
-            return work()
-
     def _on_progress(self, inner: Progress) -> None:
-        """Passes on how far the stage is; not more often than anybody wants to know."""
+        """Report how far the stage is, twice a second at most."""
         now = time.monotonic()
-        if inner.total and now - self._told_at >= _TELL_EVERY_S:
-            self._told_at = now
-            done = (self._behind + min(1.0, inner.done / inner.total)) / self._total
+        if inner.total and now - self._reported_at >= _PROGRESS_EVERY_S:
+            self._reported_at = now
+            done = (self._completed + min(1.0, inner.done / inner.total)) / self._total
             report = self.store.report_progress
-            patiently(report, self.job.id, done, worker=self.worker)
+            retry_on_outage(report, self.job.id, done, worker=self.worker)
 
     def _should_stop(self) -> bool:
         now = time.monotonic()
-        if now - self._asked_at > _LOOK_AGAIN_S:
-            self._asked_at = now
-            self._wanted = patiently(self.store.is_wanted, self.job.id, worker=self.worker)
-        return not self._wanted
-
-
-def _deadly(stage: str, attempts: int) -> StageFailed:
-    return StageFailed(stage, f"its worker process died {attempts - 1} times in it")
+        if now - self._checked_at > _WANTED_FOR_S:
+            self._checked_at = now
+            is_wanted = self.store.is_wanted
+            self._is_wanted = retry_on_outage(is_wanted, self.job.id, worker=self.worker)
+        return not self._is_wanted
 
 
 def _keep_original(run: PictureRun) -> Record:
@@ -163,7 +168,12 @@ def _keep_original(run: PictureRun) -> Record:
     return run.keep_original()
 
 
+def _store_original(run: PictureRun) -> Record:
+    """Do the whole of a job that asks for neither analysis nor protection."""
+    return _write_summary(run, [_keep_original(run)], None)
+
+
 def _write_summary(run: PictureRun, layers: list[Record], analysis: Record | None) -> Record:
-    """Keeps what is large out of the step's recorded result: it stands in the files."""
+    """Write the summary; its contents stay in the file and out of the recorded result."""
     run.write_summary(layers, analysis)
     return {}

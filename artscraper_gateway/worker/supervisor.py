@@ -1,9 +1,12 @@
-"""Supervise the local worker processes: one a slot, started again when it dies.
+"""Supervise the local worker processes: one a slot, replaced when it dies or hangs.
 
-A slot is a locked file of this machine's under base_dir. The lock is taken by whoever supervises,
-handed down to the worker, and let go by the kernel when the worker's process ends, however it
-ends. So several web processes on one machine share one set of workers, and a worker that outlives
-its supervisor for a moment is never joined by a second one of the same slot.
+A slot is a locked file of this machine under base_dir. The supervisor takes the lock, hands it down
+to the worker, and the kernel releases it when the worker's process ends, however it ends. So
+several web processes of one machine share one set of workers, and a worker that outlives its
+supervisor for a moment is never joined by a second one in its slot.
+
+A worker writes a byte to its standard output about once a second, which is a pipe to here. If no
+byte comes for a minute, the worker hangs: it is killed, and its jobs continue in the next one.
 """
 
 from __future__ import annotations
@@ -11,26 +14,35 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from artscraper_gateway.jobs.leases import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
 
 _log = logging.getLogger(__name__)
-_LOOK_FOR_FREE_SLOT_S = 0.5
-_BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # by how many deaths there were in a row
-_STABLE_AFTER_S = 30.0  # a worker that lived this long starts a new row
+_POLL_S = 0.25
+_FREE_SLOT_POLL_S = 0.5
+_BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # by deaths in a row
+_STABLE_AFTER_S = 30.0  # a worker that lived this long ends such a row
 _KILL_GRACE_S = 5.0
+HANGS_AFTER_S = 60.0  # longer than a worker waits for a database connection
+
+
+def slots_folder(config: GatewayConfig) -> Path:
+    """Return the folder of this machine's lock files."""
+    return config.base_dir / "workers" / machine_name()
 
 
 def lock_slot(config: GatewayConfig, number: int) -> int | None:
-    """Takes slot `number`; returns the descriptor that holds it, or None when another has it."""
-    path = config.base_dir / "workers" / machine_name() / f"slot-{number}.lock"
+    """Lock slot `number`; return the file descriptor with the lock, None if another has it."""
+    path = slots_folder(config) / f"slot-{number}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -44,85 +56,110 @@ def lock_slot(config: GatewayConfig, number: int) -> int | None:
 class WorkerSupervisor:
     """Keeps `config.worker_concurrency` workers running between `start` and `stop`.
 
-    They have the first slots, which supervisors on one machine share; or, `roaming`, the first
-    that are free, so that each supervisor adds workers of its own.
+    They have the first slots, which the supervisors of one machine share, or, if `exclusive`, the
+    first free ones, so that each supervisor adds workers of its own.
     """
 
-    def __init__(self, config: GatewayConfig, *, roaming: bool = False) -> None:
+    def __init__(self, config: GatewayConfig, *, exclusive: bool = False) -> None:
         numbers = range(config.worker_concurrency)
-        self._slots = [_Slot(config, number, roaming=roaming) for number in numbers]
+        self._slots = [_Slot(config, number, exclusive=exclusive) for number in numbers]
 
     def start(self) -> None:
-        """Starts the workers; those of a slot that another process holds are left to it."""
+        """Start the workers, except those in slots of another process."""
         for slot in self._slots:
             slot.thread.start()
 
-    def stop(self) -> None:
-        """Tells the workers to drain and returns when all have ended."""
-        for slot in self._slots:
-            slot.request_stop()
-        for slot in self._slots:
-            slot.thread.join()
-
-
-class _Slot:
-    """One slot and the thread that looks after it."""
-
-    def __init__(self, config: GatewayConfig, number: int, *, roaming: bool) -> None:
-        self.config = config
-        self.number = number
-        self._roaming = roaming
-        self.process: subprocess.Popen[bytes] | None = None
-        self.thread = threading.Thread(target=self._look_after, daemon=True)
-        self._stopping = threading.Event()
-        self._deaths = 0
-
     def request_stop(self) -> None:
-        self._stopping.set()
-        process = self.process
-        if process is not None:
-            process.send_signal(signal.SIGTERM)
+        """Tell the workers to drain, without waiting for them."""
+        for slot in self._slots:
+            slot.stopping.set()
 
-    def _look_after(self) -> None:
-        while not self._stopping.is_set():
-            begun = time.monotonic()
+    def stop(self) -> None:
+        """Tell the workers to drain and return when all have ended."""
+        self.request_stop()
+        for slot in self._slots:
+            if slot.thread.ident is not None:
+                slot.thread.join()
+
+    def kill(self) -> None:
+        """End the workers at once; their jobs continue at the next start."""
+        self.request_stop()
+        for slot in self._slots:
+            if slot.process is not None:
+                slot.process.kill()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all workers have ended after `request_stop`."""
+        return not any(slot.thread.is_alive() for slot in self._slots)
+
+    def problem(self) -> str | None:
+        """Return what is wrong with a worker that hangs or keeps dying; None if all are well."""
+        return next((slot.problem for slot in self._slots if slot.problem), None)
+
+
+@dataclass
+class _Slot:
+    """One slot and the thread that supervises its worker."""
+
+    config: GatewayConfig
+    number: int
+    exclusive: bool = False
+    hangs_after_s: float = HANGS_AFTER_S
+    problem: str | None = field(default=None, init=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    thread: threading.Thread = field(init=False)
+    _deaths: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self.supervise, daemon=True)
+
+    def supervise(self) -> None:
+        """Run workers in the slot until `stopping` is set."""
+        while not self.stopping.is_set():
+            started = time.monotonic()
             try:
                 self._run_once()
-            except OSError:  # no memory, descriptors or disk for a worker: they may come back
+            except OSError:  # no memory, descriptors or disk for a worker; they may come back
                 _log.exception("the worker of slot %d cannot be started", self.number)
-                self._back_off(lived_s=time.monotonic() - begun)
+                self._back_off(lived_s=time.monotonic() - started)
 
     def _run_once(self) -> None:
-        """Runs a worker to its end if the slot is free, else waits a moment."""
-        begun = time.monotonic()
+        """Run a worker to its end if the slot is free, else wait a moment."""
+        started = time.monotonic()
         lock = lock_slot(self.config, self.number)
-        if lock is None and self._roaming:
+        if lock is None and self.exclusive:
             self.number += 1
             return
         if lock is None:
-            self._stopping.wait(_LOOK_FOR_FREE_SLOT_S)
+            self.stopping.wait(_FREE_SLOT_POLL_S)
             return
         try:
             self.process = self._start_worker(lock)
         finally:
-            os.close(lock)  # the worker holds it now
-        self._wait_for_end(self.process)
-        self.process = None
-        self._back_off(lived_s=time.monotonic() - begun)
+            os.close(lock)  # the worker has it now
+        try:
+            self._watch(self.process)
+        finally:
+            self._close(self.process)
+            self.process = None
+        self._back_off(lived_s=time.monotonic() - started)
+
+    def _command(self) -> list[str]:
+        worker = ("worker", f"--slot={self.number}", "--supervised")
+        return [sys.executable, "-m", "artscraper_gateway", *worker]
 
     def _start_worker(self, lock: int) -> subprocess.Popen[bytes]:
         package_root = str(Path(__file__).resolve().parents[2])
         search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
         return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "artscraper_gateway"),
-                *("worker", f"--slot={self.number}", "--supervised"),
-            ],
+            self._command(),
             stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
+            stdout=subprocess.PIPE,  # signs of life
             pass_fds=(lock,),
             env={
-                # Idle threads of a parallel loop sleep: spinning, they would take the web process'
-                # time, and that of the other workers.
+                # Idle threads of a parallel loop sleep instead of taking the web process' time.
                 "OMP_WAIT_POLICY": "PASSIVE",
                 **os.environ,
                 **self.config.environment(),
@@ -133,19 +170,37 @@ class _Slot:
             process_group=0,
         )
 
-    def _wait_for_end(self, process: subprocess.Popen[bytes]) -> None:
-        while process.poll() is None and not self._stopping.is_set():
-            try:
-                process.wait(timeout=_LOOK_FOR_FREE_SLOT_S)
-            except subprocess.TimeoutExpired:
-                continue
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when the worker has ended; kill it if it hangs, stop it if that is wanted."""
+        last_sign = time.monotonic()
+        while process.poll() is None and not self.stopping.is_set():
+            if self._has_sign_of_life(process):
+                last_sign, self.problem = time.monotonic(), None
+            elif time.monotonic() - last_sign > self.hangs_after_s:
+                self.problem = f"the worker of slot {self.number} hung and is being replaced"
+                _log.error(
+                    "the worker of slot %d shows no sign of life for %.0f s; replacing it",
+                    self.number,
+                    self.hangs_after_s,
+                )
+                process.kill()
+                process.wait()
         if process.poll() is None:
-            self._end(process)
-        if process.stdin is not None:
-            process.stdin.close()
+            self._stop(process)
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGTERM)  # once more: it may have started after request_stop
+    def _has_sign_of_life(self, process: subprocess.Popen[bytes]) -> bool:
+        if process.stdout is None:
+            return True
+        readable, _, _ = select.select([process.stdout], [], [], _POLL_S)
+        if not readable:
+            return False
+        if os.read(process.stdout.fileno(), 65_536):
+            return True
+        self.stopping.wait(_POLL_S)  # the pipe has ended, and so does the process
+        return False
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout=self.config.drain_timeout + _KILL_GRACE_S)
         except subprocess.TimeoutExpired:
@@ -153,10 +208,17 @@ class _Slot:
             process.kill()
             process.wait()
 
+    def _close(self, process: subprocess.Popen[bytes]) -> None:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
     def _back_off(self, *, lived_s: float) -> None:
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             return
         self._deaths = 1 if lived_s > _STABLE_AFTER_S else self._deaths + 1
         delay = _BACK_OFF_S[min(self._deaths - 1, len(_BACK_OFF_S) - 1)]
+        if self._deaths >= len(_BACK_OFF_S):
+            self.problem = f"the worker of slot {self.number} keeps dying"
         _log.warning("worker of slot %d died; starting it again in %.1f s", self.number, delay)
-        self._stopping.wait(delay)
+        self.stopping.wait(delay)

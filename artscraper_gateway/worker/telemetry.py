@@ -1,10 +1,10 @@
-"""What a worker tells of the jobs that it runs: lines in the log, figures and spans."""
+"""Telemetry of the jobs that a worker runs: log lines, metrics and spans."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -27,18 +27,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobObserver:
-    """Watches the jobs of one worker process."""
+    """Logs, counts and traces the jobs of one worker process."""
 
     recorder: Recorder
     tracing: Tracing
 
     def named(self, job: Job) -> AbstractContextManager[None]:
-        """Names the job, and the request that it came with, in each line of the block."""
+        """Add the ids of the job and of its HTTP request to every log line of the block."""
         return about(job_id=job.id, request_id=job.request.origin.get("request_id", ""))
 
     @contextmanager
     def run(self, job: Job) -> Iterator[None]:
-        """Makes a span of the job, below that of its request, and counts what takes time in it."""
+        """Trace the job below the span of its request, and time what it does."""
         with (
             watch_timings(self._note),
             self.tracing.span("job", kind="consumer", parent=job.request.origin, job__id=job.id),
@@ -47,7 +47,7 @@ class JobObserver:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Makes a span of a stage and counts how long it ran, or that it broke."""
+        """Trace a stage, and count its time or its failure."""
         begun = time.perf_counter()
         try:
             with self.tracing.span(f"stage {name}", stage=name):
@@ -59,19 +59,15 @@ class JobObserver:
             raise
         self.recorder.observe(STAGE_SECONDS, time.perf_counter() - begun, name)
 
-    def tell_ended(self, jobs: Sequence[Job], outcomes: Sequence[Outcome], ended: set[str]) -> None:
-        """Counts and logs those of `jobs` that have `ended` here."""
-        errors = {outcome.job_id: outcome.error for outcome in outcomes}
-        now = time.time()
-        for job in jobs:
-            if job.id not in ended:
-                continue
-            how = "failed" if errors[job.id] else "done"
-            taken_s = max(0.0, now - job.submitted_at)
-            self.recorder.count(JOBS_ENDED, how)
-            self.recorder.observe(JOB_SECONDS, taken_s, how)
-            with self.named(job):
-                _log.info("%s, %.2f s after its submission", how, taken_s)
+    def record_completed(self, job: Job, outcome: Outcome, *, recorded: bool) -> None:
+        """Count and log the end of a job; `recorded` is whether this worker ended it."""
+        if not recorded:
+            return
+        how = "failed" if outcome.error else "done"
+        taken_s = max(0.0, time.time() - job.submitted_at)
+        self.recorder.count(JOBS_ENDED, how)
+        self.recorder.observe(JOB_SECONDS, taken_s, how)
+        _log.info("%s, %.2f s after its submission", how, taken_s)
 
     def _note(self, part: str, name: str, taken_s: float) -> None:
         figure = PROCESSOR_SECONDS if part == "processor" else ENCODER_LOAD_SECONDS

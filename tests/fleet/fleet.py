@@ -192,6 +192,6 @@ def given_up(heart: Heartbeats) -> None:
 
 def registered(engine: sa.Engine, slot: int) -> Heartbeats:
     """The heartbeats of a worker that has no process: tests beat for it."""
-    heart = Heartbeats(engine, f"host.slot-{slot}", patience=3)
+    heart = Heartbeats(engine, f"host.slot-{slot}", missed_beats_limit=3, origin="tests")
     heart.register()
     return heart

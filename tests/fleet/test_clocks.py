@@ -73,7 +73,7 @@ def test_no_change_of_a_job_lies_before_another(
     changes: list[Callable[[], object]] = [
         lambda: store.begin_stage(JOB_ID, "original", worker=heart.id),
         lambda: store.report_progress(JOB_ID, 0.5, worker=heart.id),
-        lambda: store.finish_all([Outcome(JOB_ID, None, None)], worker=heart.id),
+        lambda: store.finish(Outcome(JOB_ID, None, None), worker=heart.id),
     ]
     added(store)
     times = [found(store).submitted_at]
@@ -87,7 +87,7 @@ def test_no_change_of_a_job_lies_before_another(
     assert (job.started_at, job.finished_at) == (times[1], times[3])
     if step_s > 0:
         assert times[3] - times[0] >= 3 * HOUR_S
-    assert not store.finish_all([Outcome(JOB_ID, None, None)], worker=heart.id)
+    assert not store.finish(Outcome(JOB_ID, None, None), worker=heart.id)
     with engine.connect() as connection:
         kinds = [event.kind for event in events_after(connection, JOB_ID, 0)]
     assert kinds == ["stage", "progress", "done"]

@@ -55,11 +55,11 @@ def test_uploads_that_were_asked_for_last_stay(
     monkeypatch.setattr(object_storage, "_CACHED_JOBS", 2)
     for job_id in IDS[:3]:
         storage._files.pipe(f"{storage._root}/.jobs/{job_id}/input/image.png", b"picture")
-    first, second = storage.received(IDS[0]), storage.received(IDS[1])
+    first, second = storage.local_input(IDS[0]), storage.local_input(IDS[1])
     os.utime(first, (1000, 1000))
     os.utime(second, (2000, 2000))
-    assert storage.received(IDS[0]) == first
-    storage.received(IDS[2])
+    assert storage.local_input(IDS[0]) == first
+    storage.local_input(IDS[2])
     assert (first / "image.png").read_bytes() == b"picture" and not second.exists()
 
 
@@ -80,7 +80,7 @@ def staged(storage: ObjectStorage, job_id: str) -> None:
     folder = JobFolders.of(job_id, storage.config).input
     folder.mkdir(parents=True)
     (folder / "image.png").write_bytes(b"picture")
-    storage.keep_input(job_id)
+    storage.put_input(job_id)
     assert storage._files.find(storage._root)
 
 
@@ -100,7 +100,7 @@ def test_an_upload_that_became_no_job_leaves_no_object(
 
     with monkeypatch.context() as patch:
         if broken == "database":
-            patch.setattr(house.store, "which_exist", fail)
+            patch.setattr(house.store, "existing_ids", fail)
         if broken == "storage":
             patch.setattr(type(storage), "_remove", unreachable)
         if broken != "the process":
@@ -138,7 +138,7 @@ def test_what_was_accepted_keeps_its_object(storage: ObjectStorage, house: House
     used: Any = None
     submission = Submission(storage.config, house.queue, used, storage, used, used, used)
     submission.discard_unless_accepted(IDS[0])
-    storage.end_staging(IDS[0])
+    storage.discard_staging(IDS[0])
     assert not JobFolders.of(IDS[0], storage.config).intake.exists()
     Deletion(storage.config, house.store, house.queue, storage).finish_interrupted()
     assert len(storage._files.find(storage._root)) == 1

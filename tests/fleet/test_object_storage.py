@@ -13,7 +13,7 @@ import pytest
 import s3fs
 
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import StorageRefused
+from artscraper_gateway.storage.base import StorageUnavailable
 from artscraper_gateway.storage.objects import ObjectStorage
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
@@ -113,7 +113,7 @@ def test_previews_are_among_what_a_machine_forgets_with_their_job(tmp_path: Path
     storage = ObjectStorage(GatewayConfig(base_dir=tmp_path, output_parent="memory://pictures"))
     folder = storage.previews("a" * 32)
     folder.mkdir(parents=True)
-    assert list(storage.copies()) == [folder]
+    assert list(storage.cached_jobs()) == [folder]
     storage.remove("a" * 32)
     assert not folder.exists()
 
@@ -134,10 +134,10 @@ def test_a_place_that_cannot_be_used_is_named_with_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     config = GatewayConfig(base_dir=tmp_path, output_parent=url)
-    with pytest.raises(StorageRefused, match=r"pip install 'artscraper-gateway\[s3\]'"):
+    with pytest.raises(StorageUnavailable, match=r"pip install 'artscraper-gateway\[s3\]'"):
         ObjectStorage(config)
     away = f"ftp://127.0.0.1:{free_port()}/results"
-    with pytest.raises(StorageRefused, match="reachable"):
+    with pytest.raises(StorageUnavailable, match="reachable"):
         ObjectStorage(GatewayConfig(base_dir=tmp_path, output_parent=away))
     done: Any = subprocess.run(
         [sys.executable, "-m", "artscraper_gateway", "--output-parent=colour://red", "--port=0"],

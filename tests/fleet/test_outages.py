@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.db.migrations import DatabaseRefused
-from artscraper_gateway.jobs.leases import WorkerGivenUp
+from artscraper_gateway.db.migrations import IncompatibleDatabase
+from artscraper_gateway.jobs import leases
+from artscraper_gateway.jobs.leases import LeaseLost
 from artscraper_gateway.jobs.models import NewJob, Outcome
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
@@ -74,7 +75,7 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
 ) -> None:
     url = f"postgresql://fleet:swordfish@127.0.0.1:{free_port()}/nobody"
     config = GatewayConfig(base_dir=tmp_path, database_url=SecretStr(url))
-    with pytest.raises(DatabaseRefused, match=r"fleet:\*\*\*@127.0.0.1") as refused:
+    with pytest.raises(IncompatibleDatabase, match=r"fleet:\*\*\*@127.0.0.1") as refused:
         open_engine(config)
     assert "swordfish" not in str(refused.value)
     in_query = f"postgresql://127.0.0.1:{free_port()}/nobody?user=fleet&password=swordfish"
@@ -91,7 +92,7 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
         assert done.returncode == 2 and "error: " in done.stderr
         assert "swordfish" not in done.stderr and "Traceback" not in done.stderr
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(DatabaseRefused, match=r"pip install 'artscraper-gateway\[postgres\]'"):
+    with pytest.raises(IncompatibleDatabase, match=r"pip install 'artscraper-gateway\[postgres\]'"):
         open_engine(config)
 
 
@@ -174,11 +175,11 @@ def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine
     for _ in range(5):
         for heart in (first, second):
             heart.beat()
-            given_up += heart.give_up_silent()
+            given_up += heart.expire_stale_workers()
     assert given_up == [silent.id]
-    with pytest.raises(WorkerGivenUp, match="given up"):
+    with pytest.raises(LeaseLost, match="given up"):
         silent.beat()
-    with pytest.raises(WorkerGivenUp):
+    with pytest.raises(LeaseLost):
         JobStore(engine).begin_stage(held_job(engine), "original", worker=silent.id)
 
 
@@ -194,7 +195,7 @@ def test_stepping_the_clock_gives_nobody_up(
         for _ in range(2):
             one.beat()
             other.beat()
-            assert one.give_up_silent() == other.give_up_silent() == []
+            assert one.expire_stale_workers() == other.expire_stale_workers() == []
 
 
 def test_looks_that_fail_are_not_counted(
@@ -203,17 +204,17 @@ def test_looks_that_fail_are_not_counted(
     """A database that was away saw nobody beat."""
     looking, _silent = registered(engine, 0), registered(engine, 1)
     for _ in range(3):
-        assert looking.give_up_silent() == []
+        assert looking.expire_stale_workers() == []
 
-    def away() -> dict[str, int]:
+    def away(_: sa.Engine) -> sa.Connection:
         raise sa.exc.OperationalError("select", {}, Exception("away"))
 
     with monkeypatch.context() as outage:
-        outage.setattr(looking, "_look", away)
+        outage.setattr(leases, "reading", away)
         with pytest.raises(sa.exc.OperationalError):
-            looking.give_up_silent()
+            looking.expire_stale_workers()
     for _ in range(2):
-        assert looking.give_up_silent() == []
+        assert looking.expire_stale_workers() == []
 
 
 def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engine) -> None:
@@ -221,12 +222,12 @@ def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engin
     job_id = held_job(engine)
     assert store.begin_stage(job_id, "original", worker=before.id) == 1
     after = registered(engine, 0)
-    assert store.holder(job_id) is None
+    assert leases.Leases(engine).owner(job_id) is None
     outcome = Outcome(job_id, None, None)
-    assert store.finish_all([outcome], worker=before.id) == set()
+    assert not store.finish(outcome, worker=before.id)
     assert store.begin_stage(job_id, "original", worker=after.id) == 2
     assert store.begin_stage(job_id, "original", worker=registered(engine, 1).id) is None
-    assert store.finish_all([outcome], worker=after.id) == {job_id}
+    assert store.finish(outcome, worker=after.id)
 
 
 @pytest.mark.parametrize("is_over", [False, True])
@@ -248,8 +249,8 @@ def test_a_worker_that_was_given_up_records_no_cancellation(
         assert steps._should_stop()
         raise Cancelled("stopped")
 
-    with pytest.raises(WorkerGivenUp if is_over else Cancelled):
-        steps._kept("mist", stage)
+    with pytest.raises(LeaseLost if is_over else Cancelled):
+        steps._execute("mist", stage)
 
 
 def held_job(engine: sa.Engine) -> str:

@@ -13,7 +13,7 @@ import pytest
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.errors import QueueFull
 from artscraper_gateway.jobs.models import NewJob
-from artscraper_gateway.jobs.queue import JobQueue, Terms
+from artscraper_gateway.jobs.queue import JobQueue, QueueQuota
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
@@ -30,10 +30,10 @@ def test_the_limit_holds_in_a_crowd(tmp_path: Path, database: dict[str, Any], of
 
     def submit(number: int, owner: str) -> bool:
         limit: dict[str, Any] = {"owner_max_queued" if of_key else "max_queued": MAY_WAIT}
-        new = NewJob(uuid4().hex, "image.png", REQUEST, "light", owner=owner)
+        new = NewJob(uuid4().hex, "image.png", REQUEST, "passthrough", owner=owner)
         together.wait(30)
         try:
-            queues[number % 2].submit(new, Terms(owner, **limit))
+            queues[number % 2].submit(new, QueueQuota(owner, **limit))
         except QueueFull:
             return False
         return True

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from artscraper_gateway.db.engine import open_engine, reading
-from artscraper_gateway.db.migrations import DatabaseRefused
+from artscraper_gateway.db.migrations import IncompatibleDatabase
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.test_migrations import OPEN, assert_tables_as_described
@@ -61,5 +61,5 @@ def test_a_newer_database_is_refused(config: GatewayConfig) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(DatabaseRefused, match="newer release"):
+    with pytest.raises(IncompatibleDatabase, match="newer release"):
         open_engine(config)

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.api.authentication import Deleter, Reader, Submitter
 from artscraper_gateway.api.context import Gateway
-from artscraper_gateway.api.forms import offered_batch
+from artscraper_gateway.api.forms import parse_batch
 from artscraper_gateway.api.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
 from artscraper_gateway.api.openapi_problems import SUBMISSION, problems
 from artscraper_gateway.api.routes.archive import zip_response
@@ -36,8 +36,8 @@ async def submit_batch(request: Request, response: Response, used: Submitter) ->
     Pictures that are refused are listed, and do not stop the others.
     """
     key = checked_key(request.headers.get("idempotency-key"))
-    async with offered_batch(request, used.config) as offers:
-        batch = await used.batches.accept(offers, used.terms, key=key)
+    async with parse_batch(request, used.config) as offers:
+        batch = await used.batches.accept(offers, used.quota, key=key)
     response.headers["Location"] = request.url_for("get_batch", batch_id=batch.id).path
     return _state(batch, used)
 

@@ -77,8 +77,8 @@ async def _stream(
         if job.is_finished:
             return
         seen = job.revision
-    async with used.watch.follow(job.id, after=seen) as follower:
-        while not used.watch.is_over and not await request.is_disconnected():
+    async with used.watch.subscribe(job.id, after=seen) as follower:
+        while not used.watch.is_shut_down and not await request.is_disconnected():
             try:
                 news = await follower.next_events(_KEEP_ALIVE_S)
             except LookupError:

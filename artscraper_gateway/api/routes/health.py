@@ -12,11 +12,18 @@ from pydantic import BaseModel
 from artscraper_gateway.api.authentication import allowed
 from artscraper_gateway.api.context import Gateway
 from artscraper_gateway.api.openapi_problems import OPEN, problems
-from artscraper_gateway.errors import DiskFull, Draining, InvalidRequest, NoRoomInQueue
+from artscraper_gateway.errors import (
+    DiskFull,
+    Draining,
+    InvalidRequest,
+    NoRoomInQueue,
+    StorageFailed,
+    WorkersDown,
+)
 
 router = APIRouter(tags=["health"])
 _one_at_a_time = CapacityLimiter(1)
-_REASON = "(queue-full|disk-full|database-away)"
+_REASON = "(queue-full|disk-full|storage-failed|database-away|workers-down)"
 Ignored = Annotated[
     str,
     Query(
@@ -61,12 +68,15 @@ async def get_life(response: Response) -> Alive:
 @router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
-    responses=problems(Draining, NoRoomInQueue, DiskFull, InvalidRequest, common=OPEN),
+    responses=problems(
+        Draining, NoRoomInQueue, DiskFull, StorageFailed, WorkersDown, InvalidRequest, common=OPEN
+    ),
 )
 async def get_readiness(request: Request, response: Response, ignore: Ignored = "") -> Ready:
     """Returns while requests are welcome; needs no API key.
 
-    503 with the code `draining`, `database-away`, `queue-full` or `disk-full` while they are not.
+    503 with the code `draining`, `database-away`, `queue-full`, `disk-full`, `storage-failed` or
+    `workers-down` while they are not.
     All gateways of a fleet have one queue and one database: `ignore=queue-full` is for whoever
     would take all of them out of service at once.
     """

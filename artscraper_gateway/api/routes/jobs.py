@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from artscraper_gateway.api.authentication import Deleter, Reader, Submitter
 from artscraper_gateway.api.context import Gateway, read_json
-from artscraper_gateway.api.forms import offered_job
+from artscraper_gateway.api.forms import parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
 from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
 from artscraper_gateway.api.prefer import Preference
@@ -42,8 +42,8 @@ async def submit_job(request: Request, response: Response, used: Submitter) -> J
     the same payload in the last 24 hours the answer is that job again.
     """
     key = checked_key(request.headers.get("idempotency-key"))
-    async with offered_job(request, used.config) as offer:
-        accepted = await used.submission.accept(offer, used.terms, key=key)
+    async with parse_submission(request, used.config) as offer:
+        accepted = await used.submission.accept(offer, used.quota, key=key)
     state = used.shown(accepted)
     preference = Preference.parse(", ".join(request.headers.getlist("prefer")))
     if preference.wait_s is not None:
@@ -96,7 +96,7 @@ def get_result(job_id: str, used: Reader) -> JobResult:
         analysis=read_json(used.results(job) / "analysis.json")
         if job.request.include_hash_analysis
         else None,
-        output_dir=used.storage.shown_output(job.id),
+        output_dir=used.storage.public_output_path(job.id),
     )
 
 
@@ -107,11 +107,8 @@ def cancel_job(job_id: str, used: Submitter) -> JobState:
     A job that runs stops at its next step, which takes a moment; its upload stays.
     """
     job = used.job(job_id)
-    # One that runs is left to its worker, which sees it and ends the workflow in order.
-    if used.store.cancel(job.id):
+    if used.queue.cancel_job(job.id):
         used.recorder.count(JOBS_ENDED, "cancelled")
-        if used.store.holder(job.id) is None:
-            used.queue.cancel(job.id)
     return used.state(job_id)
 
 

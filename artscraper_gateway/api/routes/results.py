@@ -115,7 +115,7 @@ def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
 def _upload_path(used: Gateway, job: Job) -> Path:
     """The upload, which is there before there are layers, and also when there will be none."""
     with suppress(FileNotFoundError):
-        path = used.storage.received(job.id) / job.source
+        path = used.storage.local_input(job.id) / job.source
         _check_kept(used, job.id)
         if path.is_file():
             return path

@@ -24,7 +24,7 @@ from artscraper_gateway.errors import (
     UnsupportedPicture,
 )
 from artscraper_gateway.jobs.models import Job
-from artscraper_gateway.jobs.submission import Offer, ThreadReceiver
+from artscraper_gateway.jobs.submission import IncomingPicture, ThreadReceiver
 from artscraper_gateway.storage.base import Storage
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -47,8 +47,8 @@ async def retry_job(job_id: str, request: Request, response: Response, used: Sub
         name: _copy_of(used.storage, job, file) for name, file in job.request.target_files.items()
     }
     options = job.request.to_options(priority=job.priority, callback_url=job.callback_url)
-    offer = Offer(_copy_of(used.storage, job, job.source), options, targets)
-    accepted = await used.submission.accept(offer, used.terms)
+    offer = IncomingPicture(_copy_of(used.storage, job, job.source), options, targets)
+    accepted = await used.submission.accept(offer, used.quota)
     response.headers["Location"] = request.url_for("get_job", job_id=accepted.job.id).path
     return used.shown(accepted)
 
@@ -59,6 +59,6 @@ def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
 
 def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:
     try:
-        shutil.copyfile(storage.received(job_id) / name, destination)
+        shutil.copyfile(storage.local_input(job_id) / name, destination)
     except FileNotFoundError as error:
         raise NotFound("The job's picture is no longer on the server's disk.") from error

@@ -42,6 +42,6 @@ async def read_watermark(request: Request, used: Reader) -> WatermarkReading:
     finally:
         await run_sync(shutil.rmtree, folder, True)
     payload = found["payload"]
-    job = await run_sync(used.store.marked_with, payload) if payload else None
+    job = await run_sync(used.store.find_by_watermark, payload) if payload else None
     known = job is not None and used.may_see(job.owner)
     return WatermarkReading(**found, job_id=job.id if job and known else None)

@@ -19,7 +19,7 @@ _FIRST_TABLE = "jobs"
 _FIRST_COLUMNS = {"id", "status", "request", "source", "stage_attempts", "watermark"}
 
 
-class DatabaseRefused(Exception):
+class IncompatibleDatabase(Exception):
     """The database cannot be used by this release; nothing in it was changed."""
 
 
@@ -35,7 +35,7 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     database of before the first revision is taken over with its jobs.
 
     Raises:
-        DatabaseRefused: a newer release made it, or another program did.
+        IncompatibleDatabase: a newer release made it, or another program did.
     """
     known, stored = known_revisions(), checked_revision(connection)
     if stored == known[-1]:
@@ -55,11 +55,11 @@ def checked_revision(connection: sa.Connection) -> str | None:
     """Returns the revision that the database has; None = it has none yet. Changes nothing.
 
     Raises:
-        DatabaseRefused: a newer release made it, or another program did.
+        IncompatibleDatabase: a newer release made it, or another program did.
     """
     known, stored = known_revisions(), _stored_revision(connection)
     if stored is not None and stored not in known:
-        raise DatabaseRefused(
+        raise IncompatibleDatabase(
             f"the database has schema {stored}, made by a newer release; this one knows up to"
             f" {known[-1]}. Start that release again, or choose another base_dir or database_url"
         )
@@ -82,7 +82,7 @@ def _is_unversioned(connection: sa.Connection) -> bool:
         return False
     columns = {column["name"] for column in inspector.get_columns(_FIRST_TABLE)}
     if not columns >= _FIRST_COLUMNS:
-        raise DatabaseRefused(
+        raise IncompatibleDatabase(
             f"the database has a table {_FIRST_TABLE!r} that is not this gateway's; give the"
             " gateway a database of its own"
         )

@@ -31,26 +31,23 @@ def die_once(boundary: str) -> None:
 def lay() -> None:
     """Wraps what a worker does at the boundaries."""
     from artscraper_gateway.jobs.repository import JobStore
-    from artscraper_gateway.storage.local import SharedFolder
+    from artscraper_gateway.storage.local import LocalStorage
     from artscraper_gateway.worker.steps import JobSteps as steps
 
-    before_work, after_work, after_record = steps._guarded, steps._kept, steps._take
-    publish, finish = SharedFolder.publish, JobStore.finish_all
+    execute, run_step = steps._execute, steps.run_step
+    publish, finish = LocalStorage.publish, JobStore.finish
 
-    def guarded(self: Any, stage: str, work: Callable[[], Any]) -> Any:
+    def executed(self: Any, stage: str, work: Callable[[], Any]) -> Any:
         def begun() -> Any:
             die_once(f"begun:{stage}")
             return work()
 
-        return before_work(self, stage, begun)
-
-    def kept(self: Any, stage: str, work: Callable[[], Any]) -> Any:
-        result = after_work(self, stage, work)
+        result = execute(self, stage, begun)
         die_once(f"made:{stage}")
         return result
 
-    def take(self: Any, stage: str, work: Callable[[], Any]) -> Any:
-        result = after_record(self, stage, work)
+    def recorded(self: Any, stage: str, work: Callable[[], Any]) -> Any:
+        result = run_step(self, stage, work)
         die_once(f"recorded:{stage}")
         return result
 
@@ -63,6 +60,6 @@ def lay() -> None:
         die_once("finished")
         return ended
 
-    steps._guarded, steps._kept, steps._take = guarded, kept, take  # type: ignore[method-assign]
-    SharedFolder.publish = published  # type: ignore[method-assign]
-    JobStore.finish_all = finished  # type: ignore[method-assign]
+    steps._execute, steps.run_step = executed, recorded  # type: ignore[method-assign]
+    LocalStorage.publish = published  # type: ignore[method-assign]
+    JobStore.finish = finished  # type: ignore[method-assign]
