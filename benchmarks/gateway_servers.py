@@ -103,7 +103,9 @@ def _add_finished(base_dir: Path, count: int) -> None:
     store = JobStore(engine)
     with engine.begin() as connection:
         for number in range(count):
-            store.add(connection, NewJob(f"{number:032x}", "image.png", JobRequest(), "passthrough"))
+            store.add(
+                connection, NewJob(f"{number:032x}", "image.png", JobRequest(), "passthrough")
+            )
         ended = {"status": "done", "finished_at": jobs.c.submitted_at, "progress": 1.0}
         connection.execute(jobs.update().values(**ended))
     engine.dispose()

@@ -50,6 +50,13 @@ DROP INDEX ix_deliveries_due;
 ALTER TABLE deliveries DROP COLUMN receiver;
 ALTER TABLE deliveries DROP COLUMN waits_since;
 CREATE INDEX ix_deliveries_due ON deliveries (status, next_at);
+ALTER TABLE jobs DROP COLUMN retry_at;
+ALTER TABLE jobs DROP COLUMN retry_since;
+ALTER TABLE jobs DROP COLUMN retry_count;
+ALTER TABLE jobs DROP COLUMN retry_reason;
+ALTER TABLE jobs DROP COLUMN results_in;
+ALTER TABLE workers DROP COLUMN origin;
+ALTER TABLE api_keys DROP COLUMN max_priority;
 INSERT INTO jobs (id, status, request, source, submitted_at, updated_at, stage_attempts)
     VALUES ('a0', 'done', '{}', 'image.png', 1.0, 2.0, 1);
 INSERT INTO deliveries (id, job_id, owner, url, kind, body, status, tries, created_at, next_at)

@@ -10,14 +10,16 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.jobs.leases import Heartbeats, machine_name, worker_name
+from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.leases import Heartbeats, Leases, machine_name, worker_name
+from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.retention import Retention
 from artscraper_gateway.observability.metrics import Recorder
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.worker.light import LightJobs
-from artscraper_gateway.worker.process import BEAT_EVERY_S, _launch, _retention
+from artscraper_gateway.worker.process import BEAT_EVERY_S
 from artscraper_gateway.worker.runner import JobRunner
 from artscraper_gateway.worker.telemetry import JobObserver
 
@@ -54,18 +56,23 @@ class InlineWorker:
         config = self._config
         self._leave.clear()
         self._store = JobStore(open_engine(config))
-        self._heart = Heartbeats(self._store.engine, worker_name(0), patience=600)
+        self._heart = Heartbeats(self._store.engine, worker_name(0), 600, origin="tests")
         self._heart.register()
         self._recorder = Recorder("worker", machine_name())
         observer = JobObserver(self._recorder, Tracing())
         storage = open_storage(config)
         runner = JobRunner(config, self._store, storage, self._heart.id, observer)
         runner.register()
-        schedule = _retention(config, self._store, storage).register()
-        _launch(config, self._store, self._heart.id)
+        self._queue = JobQueue(self._store)
+        deletion = Deletion(config, self._store, self._queue, storage)
+        schedule = Retention(config, deletion, self._queue, self._store.engine).register()
+        launch(
+            self._store.engine,
+            worker=self._heart.id,
+            kinds=config.queues,
+            poll_interval=config.poll_interval,
+        )
         schedule()
-        self._light = LightJobs(runner)
-        self._light.start()
         self._beats = threading.Thread(target=self._beat, daemon=True)
         self._beats.start()
 
@@ -73,12 +80,15 @@ class InlineWorker:
         while not self._leave.wait(BEAT_EVERY_S):
             with suppress(sa.exc.SQLAlchemyError):
                 self._heart.beat()
+                requeue_abandoned(
+                    alive_ids=self._heart.alive_ids, claim_due=self._store.claim_due_retries
+                )
                 self._recorder.flush(self._store.engine)
 
     def _close(self) -> None:
-        self._light.stop()
-        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=60)
         self._leave.set()
         self._beats.join()
-        self._store.take_out(self._heart.id)
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=60)
+        Leases(self._store.engine).deregister(self._heart.id)
+        self._queue.close()
         self._store.engine.dispose()
