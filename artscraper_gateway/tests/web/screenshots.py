@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
-from artscraper_gateway.tests.web.screens import Studio, picture_bytes
+from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 from artscraper_gateway.tests.web.test_accessibility import LONG
 
 SIZES = {"wide": (1280, 900), "phone": (360, 740)}
@@ -28,7 +28,7 @@ ALL_THUMBNAILS = """() => {
   return !empty;
 }"""
 WHOLE_LIST = ".job { content-visibility: visible }"  # rows out of sight are not drawn else
-Shot = Callable[[Studio], None]
+Shot = Callable[[PageObject], None]
 
 
 def main(out: Path) -> None:
@@ -79,36 +79,36 @@ def prepared(client: httpx.Client, home: Path) -> dict[str, Shot]:
     files = [("file", picture_bytes(96, 72, seed=index)) for index in range(JOBS)]
     client.post("/v1/batches", files=files, data=cheap).raise_for_status()
 
-    def tray(studio: Studio) -> None:
+    def tray(app: PageObject) -> None:
         named = {"name": LONG, "mimeType": "image/png", "buffer": picture_bytes()}
-        studio.page.locator("#files").set_input_files([ASTRONAUT])
-        studio.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
-        studio.add(studio.file("words.txt", b"no picture"))
+        app.page.locator("#files").set_input_files([ASTRONAUT])
+        app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
+        app.add(app.file("words.txt", b"no picture"))
 
     def shown(job_id: str, choice: str | None = None) -> Shot:
-        def show(studio: Studio) -> None:
-            studio.open(f"/#/jobs/{job_id}")
-            studio.sees_pictures()
-            studio.page.locator("table").wait_for()
+        def show(app: PageObject) -> None:
+            app.open(f"/#/jobs/{job_id}")
+            app.sees_pictures()
+            app.page.locator("table").wait_for()
             if choice:
-                studio.page.get_by_role("radio", name=choice).check()
-                studio.sees_pictures()
+                app.page.get_by_role("radio", name=choice).check()
+                app.sees_pictures()
 
         return show
 
-    def reading(studio: Studio) -> None:
-        studio.open("/#/watermark")
-        studio.page.locator("#watermark-file").set_input_files(marked)
-        studio.page.locator("#watermark-answer h2").wait_for()
+    def reading(app: PageObject) -> None:
+        app.open("/#/watermark")
+        app.page.locator("#watermark-file").set_input_files(marked)
+        app.page.locator("#watermark-answer h2").wait_for()
 
     return {
-        "protect": lambda studio: studio.page.locator("#jobs-list img[src]").first.wait_for(),
+        "protect": lambda app: app.page.locator("#jobs-list img[src]").first.wait_for(),
         "tray": tray,
         "job": shown(job),
         "job-change": shown(job, "The change, amplified"),
         "job-24-megapixels": shown(large, "100%"),
         "watermark": reading,
-        "no-job": lambda studio: studio.open(f"/#/jobs/{'0' * 32}"),
+        "no-job": lambda app: app.open(f"/#/jobs/{'0' * 32}"),
     }
 
 
@@ -121,17 +121,17 @@ def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> N
             bypass_csp=True,  # for WHOLE_LIST
         )
         with tempfile.TemporaryDirectory() as folder:
-            studio = Studio(context.new_page(), base_url, Path(folder))
-            studio.open("/")
-            studio.page.locator("#jobs-list li").nth(4).scroll_into_view_if_needed()
-            show(studio)
-            studio.page.add_style_tag(content=WHOLE_LIST)
+            app = PageObject(context.new_page(), base_url, Path(folder))
+            app.open("/")
+            app.page.locator("#jobs-list li").nth(4).scroll_into_view_if_needed()
+            show(app)
+            app.page.add_style_tag(content=WHOLE_LIST)
             for theme in ("light", "dark"):
-                studio.page.get_by_label("Colours").select_option(theme)
-                studio.page.wait_for_function(ALL_THUMBNAILS, timeout=PATIENCE_MS)
-                studio.page.evaluate("window.scrollTo(0, 0)")
+                app.page.get_by_label("Colours").select_option(theme)
+                app.page.wait_for_function(ALL_THUMBNAILS, timeout=PATIENCE_MS)
+                app.page.evaluate("window.scrollTo(0, 0)")
                 path = out / f"{name}-{theme}-{size}.png"
-                studio.page.screenshot(path=path, full_page=True)
+                app.page.screenshot(path=path, full_page=True)
         context.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from artscraper_gateway.tests.web.screens import Studio
+from artscraper_gateway.tests.web.page_object import PageObject
 
 
 def tab_to(page: Page, name: str) -> None:
@@ -22,9 +22,9 @@ def tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"Tab does not lead to {name}")
 
 
-def test_from_upload_to_deletion(studio: Studio) -> None:
-    page = studio.page
-    page.on("filechooser", lambda chooser: chooser.set_files(studio.file("keys.png")))
+def test_from_upload_to_deletion(app: PageObject) -> None:
+    page = app.page
+    page.on("filechooser", lambda chooser: chooser.set_files(app.file("keys.png")))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -41,11 +41,11 @@ def test_from_upload_to_deletion(studio: Studio) -> None:
     tab_to(page, "Protect 1 picture")
     page.keyboard.press("Enter")
     expect(page.locator("#jobs-heading")).to_be_focused()
-    studio.is_done("keys.png")
+    app.is_done("keys.png")
     tab_to(page, "keys.png")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_be_focused()
-    studio.sees_pictures()
+    app.sees_pictures()
     tab_to(page, "Fit")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="100%")).to_be_checked()
@@ -62,4 +62,4 @@ def test_from_upload_to_deletion(studio: Studio) -> None:
     tab_to(page, "Delete it")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Protect your pictures")
-    expect(studio.row("keys.png")).to_have_count(0)
+    expect(app.row("keys.png")).to_have_count(0)

@@ -16,16 +16,16 @@ from artscraper_gateway.auth.keys import KeyStore
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess
-from artscraper_gateway.tests.web.screens import Studio
+from artscraper_gateway.tests.web.page_object import PageObject
 from artscraper_gateway.tests.web.sub_path_proxy import proxied
 
 WEB = Path(__file__).resolve().parents[2] / "web"
-Open = Callable[..., Studio]
+Open = Callable[..., PageObject]
 
 
 @pytest.fixture
-def client(studio_gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    with studio_gateway.client() as client:
+def client(shared_gateway: GatewayProcess) -> Iterator[httpx.Client]:
+    with shared_gateway.client() as client:
         yield client
 
 
@@ -39,9 +39,9 @@ def operations(client: httpx.Client) -> dict[str, str]:
     }
 
 
-def opened(studio: Studio, operation: str) -> Locator:
+def opened(app: PageObject, operation: str) -> Locator:
     """Opens the operation whose id begins so."""
-    found = studio.page.locator(f'details.operation[id^="{operation}"]')
+    found = app.page.locator(f'details.operation[id^="{operation}"]')
     found.locator("> summary").click()
     return found
 
@@ -71,32 +71,32 @@ def test_the_chosen_colours(client: httpx.Client) -> None:
 
 
 def test_every_operation_is_shown(
-    open_studio: Open, studio_gateway: GatewayProcess, client: httpx.Client
+    open_page: Open, shared_gateway: GatewayProcess, client: httpx.Client
 ) -> None:
-    studio = open_studio(studio_gateway.base_url)
+    app = open_page(shared_gateway.base_url)
     hosts: set[str] = set()
-    studio.page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-    studio.open("/docs")
-    assert hosts == {urlsplit(studio_gateway.base_url).netloc}
+    app.page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    app.open("/docs")
+    assert hosts == {urlsplit(shared_gateway.base_url).netloc}
     for operation, head in operations(client).items():
-        shown = studio.page.locator(f"#{operation}")
+        shown = app.page.locator(f"#{operation}")
         expect(shown.locator("> summary")).to_contain_text(f"{head} ")
         shown.locator("> summary").click()
         expect(shown.get_by_role("form", name=f"Try {head}", exact=True)).to_be_visible()
         assert "undefined" not in shown.inner_text() and "[object" not in shown.inner_text()
-    assert studio.page.locator("details.operation").count() == len(operations(client))
-    submit = studio.page.locator('details[id^="submit_job"]')
+    assert app.page.locator("details.operation").count() == len(operations(client))
+    submit = app.page.locator('details[id^="submit_job"]')
     expect(submit.locator("tbody")).to_contain_text(["Idempotency-Key", "file", "image_url", "200"])
     expect(submit.get_by_role("row", name="strength").first).to_contain_text("low, medium or high")
     submit.get_by_role("link", name="JobState").first.click()
-    expect(studio.page.locator("#shape-JobState")).to_be_in_viewport()
+    expect(app.page.locator("#shape-JobState")).to_be_in_viewport()
 
 
 def test_a_call_is_made_and_its_answer_shown(
-    open_studio: Open, studio_gateway: GatewayProcess
+    open_page: Open, shared_gateway: GatewayProcess
 ) -> None:
-    studio = open_studio(studio_gateway.base_url, "/docs")
-    listing = opened(studio, "list_jobs")
+    app = open_page(shared_gateway.base_url, "/docs")
+    listing = opened(app, "list_jobs")
     listing.get_by_label("page_size").fill("2")
     listing.get_by_label("status").select_option("done")
     listing.get_by_role("button", name="Send").click()
@@ -110,22 +110,22 @@ def test_a_call_is_made_and_its_answer_shown(
 
 
 def test_a_picture_is_sent_as_a_form_and_its_layer_saved(
-    open_studio: Open, studio_gateway: GatewayProcess, client: httpx.Client
+    open_page: Open, shared_gateway: GatewayProcess, client: httpx.Client
 ) -> None:
-    studio = open_studio(studio_gateway.base_url, "/docs")
-    form = opened(studio, "submit_job")
-    picture = studio.file("art.png")
+    app = open_page(shared_gateway.base_url, "/docs")
+    form = opened(app, "submit_job")
+    picture = app.file("art.png")
     form.get_by_label("file (needed)").set_input_files(picture)
     form.get_by_label("Prefer").fill("wait=60")
     form.get_by_label("include_protection").select_option("false")
     form.get_by_role("button", name="Send").click()
     expect(form.locator(".came pre")).to_contain_text('"status": "done"', timeout=40_000)
     job = json.loads(form.locator(".came pre").inner_text())
-    layer = opened(studio, "get_layer")
+    layer = opened(app, "get_layer")
     layer.get_by_role("textbox", name="job_id").fill(job["job_id"])
     layer.get_by_role("textbox", name="stage").fill("original")
     layer.get_by_role("button", name="Send").click()
-    with studio.page.expect_download() as saved:
+    with app.page.expect_download() as saved:
         layer.get_by_role("link", name="Save the answer").click()
     assert Path(saved.value.path()).read_bytes() == picture.read_bytes()
     assert saved.value.suggested_filename == "answer.png"
@@ -133,10 +133,10 @@ def test_a_picture_is_sent_as_a_form_and_its_layer_saved(
 
 
 def test_a_body_as_json_begins_with_the_example(
-    open_studio: Open, studio_gateway: GatewayProcess
+    open_page: Open, shared_gateway: GatewayProcess
 ) -> None:
-    studio = open_studio(studio_gateway.base_url, "/docs")
-    form = opened(studio, "submit_job")
+    app = open_page(shared_gateway.base_url, "/docs")
+    form = opened(app, "submit_job")
     form.get_by_label("Body", exact=True).select_option("application/json")
     assert "image_url" in form.get_by_role("textbox", name="JSON").input_value()
     form.get_by_role("textbox", name="JSON").fill('{"local_path": "none.png"}')
@@ -145,10 +145,10 @@ def test_a_body_as_json_begins_with_the_example(
 
 
 def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(
-    open_studio: Open, studio_gateway: GatewayProcess, done_job: str
+    open_page: Open, shared_gateway: GatewayProcess, done_job: str
 ) -> None:
-    studio = open_studio(studio_gateway.base_url, "/docs#follow_job_v1_jobs__job_id__events_get")
-    events = studio.page.locator('details[id^="follow_job_"]')
+    app = open_page(shared_gateway.base_url, "/docs#follow_job_v1_jobs__job_id__events_get")
+    events = app.page.locator('details[id^="follow_job_"]')
     events.get_by_role("textbox", name="job_id").fill(done_job)
     events.get_by_role("button", name="Send").click()
     expect(events.locator(".came pre")).to_contain_text("event: ")
@@ -156,37 +156,37 @@ def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(
 
 
 def test_calls_carry_the_key_that_is_typed_in(
-    open_studio: Open, start_gateway: Callable[..., GatewayProcess]
+    open_page: Open, start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)
     engine = open_engine(GatewayConfig(base_dir=gateway.base_dir))
     token = KeyStore(engine).add("reader")
     engine.dispose()
-    studio = open_studio(gateway.base_url, "/docs")
-    cancel = opened(studio, "cancel_job")
+    app = open_page(gateway.base_url, "/docs")
+    cancel = opened(app, "cancel_job")
     cancel.get_by_role("textbox", name="job_id").fill("0" * 32)
     cancel.get_by_role("button", name="Send").click()
     expect(cancel.locator(".came p")).to_contain_text("answered 401")
-    studio.page.get_by_label("API key").fill(token)
+    app.page.get_by_label("API key").fill(token)
     cancel.get_by_role("button", name="Send").click()
     expect(cancel.locator(".came p")).to_contain_text("answered 404")
-    studio.page.reload()
-    expect(studio.page.get_by_label("API key")).to_have_value("")
+    app.page.reload()
+    expect(app.page.get_by_label("API key")).to_have_value("")
 
 
 def test_a_sign_in_on_the_page_holds_here_too(
-    open_studio: Open, start_gateway: Callable[..., GatewayProcess]
+    open_page: Open, start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)
     engine = open_engine(GatewayConfig(base_dir=gateway.base_dir))
     token = KeyStore(engine).add("painter")
     engine.dispose()
-    studio = open_studio(gateway.base_url)
-    studio.page.locator("#key").fill(token)
-    studio.page.locator("#sign-in button").click()
-    studio.page.locator("#sign-out").wait_for()
-    studio.open("/docs")
-    cancel = opened(studio, "cancel_job")
+    app = open_page(gateway.base_url)
+    app.page.locator("#key").fill(token)
+    app.page.locator("#sign-in button").click()
+    app.page.locator("#sign-out").wait_for()
+    app.open("/docs")
+    cancel = opened(app, "cancel_job")
     cancel.get_by_role("textbox", name="job_id").fill("0" * 32)
     cancel.get_by_role("button", name="Send").click()
     expect(cancel.locator(".came p")).to_contain_text("answered 404")
@@ -194,12 +194,12 @@ def test_a_sign_in_on_the_page_holds_here_too(
 
 @pytest.mark.parametrize("root_path", ["/studio", ""])
 def test_under_a_path_behind_a_proxy(
-    open_studio: Open, start_gateway: Callable[..., GatewayProcess], root_path: str
+    open_page: Open, start_gateway: Callable[..., GatewayProcess], root_path: str
 ) -> None:
     gateway = start_gateway(root_path=root_path, worker_concurrency=0)
     with proxied(gateway.base_url, "/studio") as address:
-        studio = open_studio(address, "/docs")
-        limits = opened(studio, "get_limits")
+        app = open_page(address, "/docs")
+        limits = opened(app, "get_limits")
         limits.get_by_role("button", name="Send").click()
         expect(limits.locator(".came p")).to_contain_text("answered 200")
-        studio.page.context.close()
+        app.page.context.close()

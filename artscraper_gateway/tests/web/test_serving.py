@@ -14,18 +14,18 @@ from markupsafe import escape
 from playwright.sync_api import Response, expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess
-from artscraper_gateway.tests.web.screens import Studio
+from artscraper_gateway.tests.web.page_object import PageObject
 from artscraper_gateway.tests.web.sub_path_proxy import proxied
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 STRINGS = {path.stem: json.loads(path.read_text("utf-8")) for path in (WEB / "strings").iterdir()}
 FIRST_LOAD_BYTES = 150_000
-Open = Callable[..., Studio]
+Open = Callable[..., PageObject]
 
 
 @pytest.fixture
-def client(studio_gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    with studio_gateway.client() as client:
+def client(shared_gateway: GatewayProcess) -> Iterator[httpx.Client]:
+    with shared_gateway.client() as client:
         yield client
 
 
@@ -116,8 +116,8 @@ def test_every_text_that_scripts_say_is_there_and_said() -> None:
         assert key in said or key in quoted or by_pattern, f"nothing says {key}"
 
 
-def test_the_first_load_is_light(open_studio: Open, studio_gateway: GatewayProcess) -> None:
-    studio = open_studio(studio_gateway.base_url)
+def test_the_first_load_is_light(open_page: Open, shared_gateway: GatewayProcess) -> None:
+    app = open_page(shared_gateway.base_url)
     sizes: dict[str, int] = {}
 
     def weigh(answer: Response) -> None:
@@ -125,12 +125,12 @@ def test_the_first_load_is_light(open_studio: Open, studio_gateway: GatewayProce
             found = answer.request.sizes()
             sizes[answer.url] = found["responseBodySize"] + found["responseHeadersSize"]
 
-    studio.page.context.clear_cookies()
-    studio.page.on("requestfinished", lambda request: weigh(request.response()))
-    studio.page.goto("about:blank")
-    studio.page.context.new_cdp_session(studio.page).send("Network.clearBrowserCache")
-    studio.open("/")
-    expect(studio.page.locator("#stages input").first).to_be_visible()
+    app.page.context.clear_cookies()
+    app.page.on("requestfinished", lambda request: weigh(request.response()))
+    app.page.goto("about:blank")
+    app.page.context.new_cdp_session(app.page).send("Network.clearBrowserCache")
+    app.open("/")
+    expect(app.page.locator("#stages input").first).to_be_visible()
     assert len(sizes) > 20
     print(f"first load: {sum(sizes.values())} bytes in {len(sizes)} answers")
     assert sum(sizes.values()) < FIRST_LOAD_BYTES, sizes
@@ -138,30 +138,30 @@ def test_the_first_load_is_light(open_studio: Open, studio_gateway: GatewayProce
 
 @pytest.mark.parametrize("root_path", ["/studio", ""])
 def test_under_a_path_behind_a_proxy(
-    open_studio: Open, start_gateway: Callable[..., GatewayProcess], root_path: str
+    open_page: Open, start_gateway: Callable[..., GatewayProcess], root_path: str
 ) -> None:
     gateway = start_gateway(root_path=root_path)
     with proxied(gateway.base_url, "/studio") as address:
-        studio = open_studio(address)
-        studio.send(studio.file("below.png"))
-        studio.is_done("below.png")
-        studio.page.reload()
-        studio.open_job("below.png")
-        expect(studio.page.locator(".words")).to_contain_text("hidden mark")
-        studio.page.context.close()  # its events have to end before the proxy can
+        app = open_page(address)
+        app.send(app.file("below.png"))
+        app.is_done("below.png")
+        app.page.reload()
+        app.open_job("below.png")
+        expect(app.page.locator(".words")).to_contain_text("hidden mark")
+        app.page.context.close()  # its events have to end before the proxy can
 
 
-def test_the_switches(open_studio: Open, studio_gateway: GatewayProcess) -> None:
-    studio = open_studio(studio_gateway.base_url, color_scheme="dark")
-    body = studio.page.locator("body")
+def test_the_switches(open_page: Open, shared_gateway: GatewayProcess) -> None:
+    app = open_page(shared_gateway.base_url, color_scheme="dark")
+    body = app.page.locator("body")
     dark = body.evaluate("(it) => getComputedStyle(it).backgroundColor")
-    studio.page.get_by_label("Colours").select_option("light")
+    app.page.get_by_label("Colours").select_option("light")
     light = body.evaluate("(it) => getComputedStyle(it).backgroundColor")
     assert dark != light
-    studio.page.get_by_label("Language").select_option("de")
-    expect(studio.page.get_by_role("heading", level=1)).to_have_text("Schütze deine Bilder")
+    app.page.get_by_label("Language").select_option("de")
+    expect(app.page.get_by_role("heading", level=1)).to_have_text("Schütze deine Bilder")
     assert body.evaluate("(it) => getComputedStyle(it).backgroundColor") == light
-    studio.send(studio.file("bild.png"), stages=("Verstecktes Zeichen",))
-    expect(studio.row("bild.png").locator(".mark")).to_have_text("Fertig")
-    studio.row("bild.png").get_by_role("link").click()
-    expect(studio.page.locator(".words")).to_contain_text("verstecktes Zeichen")
+    app.send(app.file("bild.png"), stages=("Verstecktes Zeichen",))
+    expect(app.row("bild.png").locator(".mark")).to_have_text("Fertig")
+    app.row("bild.png").get_by_role("link").click()
+    expect(app.page.locator(".words")).to_contain_text("verstecktes Zeichen")

@@ -13,9 +13,9 @@ from artscraper_gateway.auth.keys import KeyStore
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess
-from artscraper_gateway.tests.web.screens import Studio, picture_bytes
+from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 
-Open = Callable[..., Studio]
+Open = Callable[..., PageObject]
 
 
 @dataclass(frozen=True)
@@ -39,33 +39,33 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     gateway.stop()
 
 
-def sign_in(studio: Studio, key: str) -> None:
-    studio.page.get_by_label("API key").fill(key)
-    studio.page.get_by_role("button", name="Sign in").click()
+def sign_in(app: PageObject, key: str) -> None:
+    app.page.get_by_label("API key").fill(key)
+    app.page.get_by_role("button", name="Sign in").click()
 
 
-def test_from_the_sign_in_to_the_sign_out(open_studio: Open, locked: Locked) -> None:
-    studio = open_studio(locked.gateway.base_url)
-    page = studio.page
+def test_from_the_sign_in_to_the_sign_out(open_page: Open, locked: Locked) -> None:
+    app = open_page(locked.gateway.base_url)
+    page = app.page
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
-    sign_in(studio, "ask_wrong")
+    sign_in(app, "ask_wrong")
     expect(page.locator("#key-wrong")).to_contain_text("not known, or was withdrawn")
-    sign_in(studio, locked.key)
+    sign_in(app, locked.key)
     expect(page.get_by_role("heading", level=1)).to_be_focused()
-    studio.send(studio.file("mine.png"))
-    studio.is_done("mine.png")
+    app.send(app.file("mine.png"))
+    app.is_done("mine.png")
     page.reload()
-    studio.is_done("mine.png")
-    studio.row("mine.png").scroll_into_view_if_needed()
-    expect(studio.row("mine.png").locator("img")).not_to_have_js_property("naturalWidth", 0)
-    studio.open_job("mine.png")
+    app.is_done("mine.png")
+    app.row("mine.png").scroll_into_view_if_needed()
+    expect(app.row("mine.png").locator("img")).not_to_have_js_property("naturalWidth", 0)
+    app.open_job("mine.png")
     stored = page.evaluate("document.cookie + JSON.stringify({ ...localStorage })")
     assert locked.key not in stored
     (cookie,) = [each for each in page.context.cookies() if locked.key == each["value"]]
     assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete it").click()
-    expect(studio.row("mine.png")).to_have_count(0)
+    expect(app.row("mine.png")).to_have_count(0)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     assert locked.key not in str(page.context.cookies())
@@ -73,13 +73,13 @@ def test_from_the_sign_in_to_the_sign_out(open_studio: Open, locked: Locked) -> 
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
-def test_one_key_does_not_see_the_others_jobs(open_studio: Open, locked: Locked) -> None:
+def test_one_key_does_not_see_the_others_jobs(open_page: Open, locked: Locked) -> None:
     with locked.gateway.client(headers={"X-API-Key": locked.others_key}) as client:
         data = {"include_protection": "false", "include_hash_analysis": "false"}
         job = client.post("/v1/jobs", files={"file": picture_bytes()}, data=data).json()
-    studio = open_studio(locked.gateway.base_url, f"/#/jobs/{job['job_id']}")
-    sign_in(studio, locked.key)
-    expect(studio.page.locator("main")).to_contain_text("or it is not yours")
+    app = open_page(locked.gateway.base_url, f"/#/jobs/{job['job_id']}")
+    sign_in(app, locked.key)
+    expect(app.page.locator("main")).to_contain_text("or it is not yours")
 
 
 def test_a_cookie_alone_changes_nothing(locked: Locked) -> None:
@@ -124,7 +124,7 @@ def test_nobody_is_signed_in_from_elsewhere(locked: Locked) -> None:
         assert wrong.status_code == 401 and "set-cookie" not in wrong.headers
 
 
-def test_without_keys_nobody_has_to_sign_in(studio_gateway: GatewayProcess) -> None:
-    with studio_gateway.client() as client:
+def test_without_keys_nobody_has_to_sign_in(shared_gateway: GatewayProcess) -> None:
+    with shared_gateway.client() as client:
         found = client.get("/v1/session").json()
     assert found == {"needs_key": False, "signed_in": False, "csrf_token": None}

@@ -3,164 +3,281 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess
-from artscraper_gateway.tests.web.screens import Studio, picture_bytes
+from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
+
+HOSTILE_NAME = "a\u202egnp.exe #1?%41.png"  # shown reversed from the mark on, if it were kept
 
 
-def test_from_upload_to_download(studio: Studio) -> None:
-    studio.send(studio.file("harbour.png"))
-    studio.is_done("harbour.png")
-    studio.open_job("harbour.png")
-    with studio.page.expect_download() as downloading:
-        studio.page.get_by_role("link", name="Download the protected picture").click()
-    download = downloading.value
-    assert download.suggested_filename == "harbour-invisible-watermark.png"
-    with Image.open(download.path()) as saved:
-        assert saved.size == (320, 260)
-    assert download.path().read_bytes() != studio.folder.joinpath("harbour.png").read_bytes()
-    with studio.page.expect_download() as downloading:
-        studio.page.get_by_role("link", name="ZIP").click()
-    assert downloading.value.suggested_filename.endswith(".zip")
+def test_one_picture_from_upload_to_download(app: PageObject) -> None:
+    app.send(app.file("harbour.png"))
+    app.wait_for_result()
+    download = app.page.locator(".download")
+    expect(download).to_be_focused()
+    expect(download).to_be_in_viewport()
+    with app.page.expect_download() as downloading:
+        download.click()
+    saved = downloading.value
+    assert saved.suggested_filename == "harbour-protected.png"
+    with Image.open(saved.path()) as picture:
+        assert picture.size == (320, 260)
+    assert saved.path().read_bytes() != app.folder.joinpath("harbour.png").read_bytes()
+    app.open_details()
+    with app.page.expect_download() as downloading:
+        app.page.get_by_role("link", name="ZIP").click()
     assert downloading.value.path().read_bytes()[:2] == b"PK"
 
 
-def test_two_at_once(studio: Studio) -> None:
+def test_several_pictures_and_one_archive(app: PageObject) -> None:
     files = [
-        studio.file(name, picture_bytes(seed=seed)) for seed, name in enumerate(("a.png", "b.png"))
+        app.file(name, picture_bytes(seed=seed)) for seed, name in enumerate(("a.png", "b.png"))
     ]
-    studio.add(*files)
-    expect(studio.page.locator("#send")).to_have_text("Protect 2 pictures")
-    studio.choose_stages("Hidden mark")
-    studio.page.locator("#send").click()
+    app.add(*files)
+    expect(app.page.locator("#send")).to_have_text("Protect 2 pictures")
+    app.choose_stages("Hidden mark")
+    app.page.locator("#send").click()
     for file in files:
-        studio.is_done(file.name)
-    expect(studio.page.locator("#tray")).to_be_hidden()
+        app.wait_until_done(file.name)
+    expect(app.page.locator("#uploads")).to_be_hidden()
+    expect(app.page.locator("#overall")).to_be_hidden()
+    for file in files:
+        app.row(file.name).get_by_role("checkbox").check()
+    with app.page.expect_download() as downloading:
+        app.page.get_by_role("button", name="Download 2 pictures (ZIP)").click()
+    assert downloading.value.suggested_filename == "protected-pictures.zip"
+    with zipfile.ZipFile(downloading.value.path()) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["a-protected.png", "b-protected.png"]
 
 
-def test_a_picture_from_the_clipboard(studio: Studio) -> None:
-    studio.give("paste", "body", "image.png", picture_bytes())
-    expect(studio.page.locator("#tray .name")).to_have_text("Pasted picture.png")
-    studio.choose_stages("Hidden mark")
-    studio.page.locator("#send").click()
-    studio.is_done("Pasted picture.png")
+def test_equal_names_do_not_overwrite_each_other_in_an_archive(app: PageObject) -> None:
+    names = app.page.evaluate(
+        """async () => {
+          const { zipFile } = await import("./static/zip.js");
+          const { cleanName } = await import("./static/names.js");
+          const files = ["ä.png", "b.png"].map((name) => ({ name, content: new Blob([name]) }));
+          const bytes = new Uint8Array(await (await zipFile(files)).arrayBuffer());
+          return [Array.from(bytes), cleanName("a\\u202eb\\n.png")];
+        }"""
+    )
+    with zipfile.ZipFile(io.BytesIO(bytes(names[0]))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["ä.png", "b.png"]
+        assert archive.read("ä.png").decode() == "ä.png"
+    assert names[1] == "ab.png"
 
 
-def test_a_picture_that_is_dropped(studio: Studio) -> None:
-    studio.give("drop", "#drop", "dropped.png", picture_bytes())
-    expect(studio.page.locator("#tray .name")).to_have_text("dropped.png")
-    studio.page.get_by_role("button", name="Remove dropped.png").click()
-    expect(studio.page.locator("#tray")).to_be_hidden()
+def test_a_picture_from_the_clipboard(app: PageObject) -> None:
+    app.transfer("paste", "body", "image.png", picture_bytes())
+    expect(app.page.locator("#uploads .name")).to_have_text("Pasted picture.png")
+    expect(app.page.locator("#send")).to_be_focused()
 
 
-def test_the_limits_are_said_before_anything_is_sent(studio: Studio) -> None:
-    facts = studio.page.locator("#facts")
-    expect(facts).to_contain_text("586 KiB and 1 megapixels")
+@pytest.mark.parametrize("target", ["#jobs-heading", "footer", "#drop", ".drop-anywhere"])
+def test_a_picture_dropped_anywhere_is_added(app: PageObject, target: str) -> None:
+    app.transfer("drop", target, "dropped.png", picture_bytes())
+    expect(app.page.locator("#uploads .name")).to_have_text("dropped.png")
+    expect(app.page.locator("#bar")).to_be_in_viewport()
+    expect(app.page.locator("#bar")).to_contain_text("dropped.png")
+    expect(app.page.locator("#drop-overlay")).to_be_hidden()
+    app.page.get_by_role("button", name="Remove dropped.png").click()
+    expect(app.page.locator("#uploads")).to_be_hidden()
+
+
+def test_a_picture_dropped_on_a_strength_is_protected_at_once(app: PageObject) -> None:
+    app.choose_stages("Grey veil")
+    app.transfer("drop", "[data-drop=high]", "once.png", picture_bytes(64, 64))
+    app.wait_for_result()
+    metrics = app.result()[1]["metrics"]
+    assert isinstance(metrics, dict) and metrics["strength"] == "high"
+
+
+def test_a_folder_is_searched_for_pictures(app: PageObject) -> None:
+    folder = app.folder / "art"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "deeper" / "two.png").write_bytes(picture_bytes())
+    (folder / "one.png").write_bytes(picture_bytes())
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    app.page.locator("#folder").set_input_files(folder)
+    expect(app.page.locator("#uploads .name")).to_have_text(["one.png", "two.png"])
+
+
+def test_a_dropped_folder_is_read_through_its_entries(app: PageObject) -> None:
+    names = app.page.evaluate(
+        """async () => {
+          const { onDropped } = await import("./static/file_input.js");
+          const file = (name) => ({ isFile: true, file: (done) => done(new File(["x"], name)) });
+          const folder = (...entries) => ({
+            isDirectory: true,
+            createReader: () => ({ readEntries: (done) => done(entries.splice(0, 1)) }),
+          });
+          const root = folder(file("b.jpg"), file("x.txt"), folder(file("a.tif")), file(".c.png"));
+          const item = { kind: "file", webkitGetAsEntry: () => root, getAsFile: () => null };
+          const overlay = document.createElement("div");
+          return new Promise((resolve) => {
+            onDropped(overlay, (files) => resolve(files.map((each) => each.name)));
+            const event = new Event("drop", { bubbles: true, cancelable: true });
+            event.dataTransfer = { types: ["Files"], items: [item] };
+            document.body.dispatchEvent(event);
+          });
+        }"""
+    )
+    assert names == ["a.tif", "b.jpg"]
+
+
+def test_the_sample_picture(app: PageObject) -> None:
+    app.page.get_by_role("button", name="sample picture").click()
+    expect(app.page.locator("#uploads .name")).to_have_text("sample.webp")
+    expect(app.page.locator("#preview")).to_be_visible()
+
+
+def test_limits_are_shown_before_anything_is_sent(app: PageObject) -> None:
+    app.page.locator("#advanced > summary").click()
+    facts = app.page.locator("#facts")
+    expect(facts).to_contain_text("600 kB and 1 megapixels")
     expect(facts).to_contain_text("until you delete them")
-    expect(studio.page.get_by_role("radio", name="Balanced")).to_be_checked()
-    studio.add(studio.file("big.png", b"x" * 700_000))
-    expect(studio.page.locator("#tray")).to_contain_text("this gateway takes 586 KiB at most")
-    expect(studio.page.locator("#send")).to_be_hidden()
+    expect(app.page.locator("#strength-medium")).to_be_checked()
+    app.add(app.file("big.png", b"x" * 700_000), app.file("empty.png", b""))
+    expect(app.page.locator("#uploads")).to_contain_text("this gateway accepts up to 600 kB")
+    expect(app.page.locator("#uploads")).to_contain_text("This file is empty")
+    expect(app.page.locator("#send")).to_be_hidden()
 
 
-def test_choices_reach_the_job(studio: Studio) -> None:
-    studio.page.get_by_role("radio", name="Gentle").check()
-    small = studio.file("c.png", picture_bytes(64, 64))
-    studio.send(small, stages=("Grey veil", "Do-not-train statement"))
-    studio.is_done("c.png")
-    studio.open_job("c.png")
-    expect(studio.page.locator(".words")).to_contain_text("not for AI training")
-    job_id = studio.page.url.rsplit("/", 1)[1]
-    result = studio.page.request.get(f"{studio.base_url}/v1/jobs/{job_id}/result").json()
-    layers = result["summary"]["layers"]
+def test_options_reach_the_job(app: PageObject) -> None:
+    app.choose_stages("Grey veil", "Do-not-train statement")
+    app.add(app.file("c.png", picture_bytes(64, 64)))
+    app.page.get_by_role("radio", name="Gentle").check()
+    app.page.locator("#send").click()
+    app.wait_for_result()
+    app.open_details()
+    expect(app.page.locator("#details")).to_contain_text("not for AI training")
+    layers = app.result()
     assert [layer["stage"] for layer in layers] == ["original", "photoguard", "c2pa"]
-    assert layers[1]["metrics"]["strength"] == "low"
+    metrics = layers[1]["metrics"]
+    assert isinstance(metrics, dict) and metrics["strength"] == "low"
 
 
-def test_nothing_to_be_done_is_not_sent(studio: Studio) -> None:
-    studio.send(studio.file("d.png"), stages=())
-    expect(studio.page.locator("#submit-wrong")).to_have_text(
-        "Choose at least one thing to be done."
+def test_a_job_without_steps_is_not_sent(app: PageObject) -> None:
+    app.send(app.file("d.png"), stages=())
+    expect(app.page.locator("#submit-error")).to_have_text(
+        "Choose at least one step under Advanced."
     )
 
 
-def refused(studio: Studio, name: str, content: bytes) -> str:
-    studio.send(studio.file(name, content))
-    alert = studio.page.locator("#tray .trouble")
+def refusal(app: PageObject, name: str, content: bytes) -> str:
+    """Send a picture that is refused and return the message."""
+    app.send(app.file(name, content))
+    alert = app.page.locator("#uploads .problem")
     alert.wait_for()
     return alert.inner_text()
 
 
-def test_413_in_words(studio: Studio) -> None:
+def test_413_in_words(app: PageObject) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2000, 1000)).save(buffer, "PNG")
-    said = refused(studio, "wide.png", buffer.getvalue())
-    assert "too large for this gateway" in said and "1 megapixels" in said
+    text = refusal(app, "wide.png", buffer.getvalue())
+    assert "too large for this gateway" in text and "1 megapixels" in text
 
 
-def test_415_in_words(studio: Studio) -> None:
-    said = refused(studio, "page.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-    assert "not a picture this gateway can read" in said and "Save it as JPEG" in said
+def test_415_in_words(app: PageObject) -> None:
+    text = refusal(app, "page.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    assert "not a picture this gateway can read" in text and "Save it as JPEG" in text
 
 
-def test_422_in_words(studio: Studio) -> None:
-    said = refused(studio, "torn.png", picture_bytes()[:20])
-    assert "damaged" in said and "save it anew" in said
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda png: png[:20],
+        lambda png: png[: len(png) // 2],
+        lambda png: png[:200] + b"damaged" + png[207:],
+    ],
+    ids=["header", "half", "bytes"],
+)
+def test_a_damaged_file_in_words(app: PageObject, damage: Callable[[bytes], bytes]) -> None:
+    text = refusal(app, "torn.png", damage(picture_bytes()))
+    assert "damaged" in text and "save it again" in text
 
 
-def test_an_address_that_may_not_be_fetched_in_words(studio: Studio) -> None:
-    field = studio.page.get_by_label("Or the web address of a picture")
+def test_a_refused_picture_does_not_count(app: PageObject) -> None:
+    app.send(app.file("torn.png", picture_bytes()[:20]), app.file("good.png"))
+    expect(app.page.locator("#uploads li")).to_have_count(1)
+    expect(app.page.locator("#send")).to_be_hidden()
+    app.add(app.file("other.png"))
+    expect(app.page.locator("#send")).to_have_text("Protect")
+    expect(app.page.locator("#bar-name")).to_have_text("other.png")
+
+
+def test_a_forbidden_address_in_words(app: PageObject) -> None:
+    app.page.get_by_text("From a web address").click()
+    field = app.page.get_by_label("Web address of a picture")
     field.fill("ftp://example.org/x.png")
     field.press("Enter")
-    expect(studio.page.locator("#address-wrong")).to_contain_text("begins with http")
+    expect(app.page.locator("#url-error")).to_contain_text("begins with http")
     field.fill("http://127.0.0.1/x.png")
     field.press("Enter")
-    studio.page.locator("#send").click()
-    alert = studio.page.locator("#tray .trouble")
+    app.page.locator("#send").click()
+    alert = app.page.locator("#uploads .problem")
     expect(alert).to_contain_text("not a public one")
     expect(alert).to_contain_text("choose the file instead")
 
 
 def test_429_in_words(
-    open_studio: Callable[..., Studio], start_gateway: Callable[..., GatewayProcess]
+    open_page: Callable[..., PageObject], start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     full = start_gateway(worker_concurrency=0, max_queued=1)
-    studio = open_studio(full.base_url)
-    studio.send(studio.file("first.png"))
-    expect(studio.row("first.png")).to_contain_text("next in line")
-    said = refused(studio, "second.png", picture_bytes())
-    assert "As many pictures wait" in said and "Try again in 5 seconds" in said
-    studio.row("first.png").get_by_role("button", name="Delete").click()
-    studio.page.get_by_role("button", name="Delete it").click()
-    expect(studio.row("first.png")).to_have_count(0)
-    studio.page.locator("#send").click()
-    expect(studio.row("second.png")).to_be_visible()
-    assert Path(studio.folder / "second.png").is_file()
+    app = open_page(full.base_url)
+    app.send_and_return(app.file("first.png"))
+    expect(app.row("first.png")).to_contain_text("next in line")
+    text = refusal(app, "second.png", picture_bytes())
+    assert "queue of this gateway is full" in text and "Try again in 5 seconds" in text
+    expect(app.page.locator("#send")).to_have_text("Protect")
+    with full.client() as client:
+        job_id = client.get("/v1/jobs").json()["jobs"][0]["job_id"]
+        client.delete(f"/v1/jobs/{job_id}")
+    expect(app.row("first.png")).to_have_count(0)
+    app.page.locator("#send").click()
+    app.show_list("second.png")
+    assert Path(app.folder / "second.png").is_file()
 
 
-def test_the_share_of_a_slow_upload_that_has_left_is_shown(studio: Studio) -> None:
-    line = studio.page.context.new_cdp_session(studio.page)
+def test_a_hostile_name_is_shown_and_saved_without_disguise(app: PageObject) -> None:
+    named = {"name": HOSTILE_NAME, "mimeType": "image/png", "buffer": picture_bytes()}
+    app.choose_stages("Hidden mark")
+    app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
+    app.page.locator("#send").click()
+    expect(app.page.get_by_role("heading", level=1)).to_have_text("agnp.exe #1?%41.png")
+    app.wait_for_result()
+    with app.page.expect_download() as downloading:
+        app.page.locator(".download").click()
+    assert downloading.value.suggested_filename == "agnp.exe -1--41-protected.png"
+
+
+def test_the_progress_of_a_slow_upload(app: PageObject) -> None:
+    line = app.page.context.new_cdp_session(app.page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
     line.send("Network.emulateNetworkConditions", slow)
-    noise = Image.effect_noise((700, 700), 90)
     buffer = io.BytesIO()
-    noise.save(buffer, "PNG")
-    studio.page.evaluate(
+    Image.effect_noise((700, 700), 90).save(buffer, "PNG")
+    app.page.evaluate(
         """() => {
           window.shares = [];
           new MutationObserver(() => {
-            const bar = document.querySelector("#tray progress");
+            const bar = document.querySelector("#uploads progress");
             if (bar) window.shares.push(bar.value);
-          }).observe(document.querySelector("#tray"), { subtree: true, childList: true });
+          }).observe(document.querySelector("#uploads"), { subtree: true, childList: true });
         }"""
     )
-    studio.send(studio.file("slow.png", buffer.getvalue()))
-    studio.is_done("slow.png")
-    shares = studio.page.evaluate("window.shares")
+    app.send(app.file("slow.png", buffer.getvalue()))
+    app.wait_for_result()
+    shares = app.page.evaluate("window.shares")
     assert shares == sorted(shares)
     assert any(0 < share < 1 for share in shares), shares

@@ -1,12 +1,12 @@
-/** Tells those who do not see the page what has happened. */
-import { find } from "./elements.js";
+/** Announce changes to screen readers. */
+import { byId } from "./dom.js";
 
-let last = null;
+const GAP_MS = 80; // screen readers announce changes only: the same text twice needs a gap
+let timer = null;
 
 export function announce(text) {
-  const place = find("announcer");
-  clearTimeout(last);
-  place.textContent = "";
-  // A screen reader speaks of changes only: the same words twice need an empty moment between.
-  last = setTimeout(() => { place.textContent = text; }, 80);
+  const region = byId("announcer");
+  clearTimeout(timer);
+  region.textContent = "";
+  timer = setTimeout(() => { region.textContent = text; }, GAP_MS);
 }

@@ -1,48 +1,46 @@
-/** What can be done with a job, and in what words it stands. */
+/** Actions on a job, and its status in words. */
+import { fetchFile, jobPath, layerPath, newIdempotencyKey, request, submitJob } from "./api.js";
 import { announce } from "./announcer.js";
-import { confirmed } from "./confirmation.js";
-import { ask } from "./gateway.js";
-import { forgetName, keepName, nameOf } from "./names.js";
-import { percent, say, stageName } from "./strings.js";
+import { nameOf, storeName } from "./names.js";
+import { stageName, t } from "./strings.js";
 
 export const isOpen = (job) => job.status === "queued" || job.status === "running";
 
-export function stateWords(job) {
+/** The value of `data-state`: cancelled jobs are errors to the gateway, not to the user. */
+export const stateOf = (job) => (job.error_code === "cancelled" ? "cancelled" : job.status);
+
+export function statusText(job) {
   if (job.status === "queued") {
-    return job.queue_position
-      ? say("job.queued.place", { count: job.queue_position })
-      : say("job.queued");
+    return job.queue_position ? t("job.queued.place", { count: job.queue_position }) : t("job.queued");
   }
   if (job.status === "running") {
-    return job.stage ? say("job.running", { stage: stageName(job.stage) }) : say("job.running.start");
+    return job.stage ? t("job.running", { stage: stageName(job.stage) }) : t("job.running.start");
   }
-  return say(job.error_code === "cancelled" ? "job.cancelled" : `job.${job.status}`);
+  return t(`job.${stateOf(job)}`);
 }
-
-export const progressWords = (job) => percent(job.progress);
 
 export function announceEnd(job) {
-  const name = nameOf(job);
-  if (job.status === "done") announce(say("job.is_done", { name }));
-  else announce(say(job.error_code === "cancelled" ? "job.is_cancelled" : "job.is_failed", { name }));
+  announce(t(`job.${stateOf(job)}.announcement`, { name: nameOf(job) }));
 }
 
-export const cancel = (job) => ask(`v1/jobs/${job.job_id}/cancel`, { method: "POST" });
+export const cancelJob = (job) => request(`${jobPath(job.job_id)}/cancel`, { method: "POST" });
 
-/** Returns the new job that does the same again. */
-export async function retry(job) {
+/** Return a new job that repeats this one. */
+export async function retryJob(job) {
   const name = nameOf(job);
-  const again = await ask(`v1/jobs/${job.job_id}/retry`, { method: "POST" });
-  keepName(again.job_id, name);
+  const repeated = await request(`${jobPath(job.job_id)}/retry`, { method: "POST" });
+  storeName(repeated.job_id, name);
+  return repeated;
+}
+
+/** Return a new job with the same picture and stages at another strength. */
+export async function protectAgain(job, layers, strength) {
+  const name = nameOf(job);
+  const form = new FormData();
+  form.append("file", await fetchFile(layerPath(job.job_id, "original")), name);
+  form.append("strength", strength);
+  form.append("stages", layers.slice(1).map((layer) => layer.stage).join(","));
+  const again = await submitJob({ form, idempotencyKey: newIdempotencyKey() });
+  storeName(again.job_id, name);
   return again;
-}
-
-/** Returns whether the job was deleted: the reader may have thought better of it. */
-export async function remove(job) {
-  const name = nameOf(job);
-  if (!(await confirmed(say("job.delete.sure", { name }), say("job.delete.yes")))) return false;
-  await ask(`v1/jobs/${job.job_id}`, { method: "DELETE" });
-  forgetName(job.job_id);
-  announce(say("job.deleted", { name }));
-  return true;
 }

@@ -1,48 +1,63 @@
 /** One job in the list. */
-import { element } from "./elements.js";
+import { byId, element } from "./dom.js";
+import { downloadProtected } from "./download.js";
 import * as actions from "./job_actions.js";
 import { nameOf } from "./names.js";
-import { told } from "./problems.js";
-import { percent, say } from "./strings.js";
+import { problemMessage } from "./problems.js";
+import { formatPercent, t } from "./strings.js";
 import { fileThumbnail, layerThumbnail } from "./thumbnails.js";
+import { deleteWithUndo } from "./undo.js";
 
-/** `events`: `retried(job)` and `removed()` are called after the gateway did so. */
+/** `events`: `onRetried(job)`, `onRemoved()`, `onSelected()`. */
 export class JobRow {
   constructor(job, events, file = null) {
     this.job = job;
     this.events = events;
     this.thumb = file ? fileThumbnail(file) : layerThumbnail(job.job_id, "original");
-    this.isUploads = Boolean(file); // what the browser read; nothing of a TIFF, for one
-    this.name = element("a", { class: "name", href: `#/jobs/${job.job_id}` });
+    this.isFileThumb = Boolean(file); // what the browser could read: nothing of a TIFF
+    this.box = element("input", { type: "checkbox", onchange: events.onSelected });
+    this.name = element("a", { class: "name", href: `#/jobs/${job.job_id}` }, element("bdi", {}));
     this.words = element("span", { class: "mark" });
     this.percent = element("span", {});
     this.progress = element("progress", { max: 1 });
     this.state = element("div", { class: "state" }, this.words, this.progress, this.percent);
     this.buttons = element("div", { class: "actions" });
     this.element = element("li", { class: "job", id: `job-${job.job_id}` });
-    this.element.append(this.thumb, this.name, this.state, this.buttons);
+    this.element.append(element("label", { class: "select" }, this.box), this.thumb, this.name, this.state, this.buttons);
     this.show(job);
   }
 
   show(job) {
-    const before = this.shown;
     this.job = job;
     const name = nameOf(job);
-    this.name.textContent = name;
+    this.name.firstChild.textContent = name;
     this.name.title = name;
-    this.element.dataset.state = job.error_code === "cancelled" ? "cancelled" : job.status;
-    this.words.textContent = actions.stateWords(job);
+    this.box.setAttribute("aria-label", t("job.select", { name }));
+    this.element.dataset.state = actions.stateOf(job);
+    this.showStatus();
     this.progress.hidden = this.percent.hidden = job.status !== "running";
     this.progress.value = job.progress;
-    this.progress.setAttribute("aria-label", say("job.progress", { name }));
-    this.percent.textContent = percent(job.progress);
-    this.shown = `${job.status} ${name}`;
-    if (this.shown !== before) this.showButtons(name);
-    if (job.status === "done" && this.isUploads) this.showLayer();
+    this.progress.setAttribute("aria-label", t("job.progress", { name }));
+    this.percent.textContent = formatPercent(job.progress);
+    const shown = `${job.status} ${name}`;
+    if (shown !== this.shown) this.showButtons(name);
+    this.shown = shown;
+    if (job.status === "done" && this.isFileThumb) this.showLayer();
+  }
+
+  /** Show the place in the queue, null = unknown. */
+  showPlace(place) {
+    if (this.place === place) return;
+    this.place = place;
+    this.showStatus();
+  }
+
+  showStatus() {
+    this.words.textContent = actions.statusText({ ...this.job, queue_position: this.place });
   }
 
   showLayer() {
-    this.isUploads = false;
+    this.isFileThumb = false;
     const image = layerThumbnail(this.job.job_id, "original");
     this.thumb.replaceWith(image);
     this.thumb = image;
@@ -50,46 +65,50 @@ export class JobRow {
 
   showButtons(name) {
     const hadFocus = this.buttons.contains(document.activeElement);
-    const made = [];
-    if (actions.isOpen(this.job)) made.push(this.button("cancel", name, () => this.cancel()));
-    if (this.job.status === "error") made.push(this.button("retry", name, () => this.retry()));
-    made.push(this.button("delete", name, () => this.remove()));
-    this.buttons.replaceChildren(...made);
-    if (hadFocus) made[0].focus();
+    const buttons = [];
+    if (this.job.status === "done") buttons.push(this.button("download", "secondary", name, () => downloadProtected(this.job)));
+    if (actions.isOpen(this.job)) buttons.push(this.button("cancel", "quiet", name, () => this.cancel()));
+    if (this.job.status === "error") buttons.push(this.button("retry", "secondary", name, () => this.retry()));
+    buttons.push(this.button("delete", "quiet", name, () => this.remove()));
+    this.buttons.replaceChildren(...buttons);
+    if (hadFocus) buttons[0].focus();
   }
 
-  button(action, name, onclick) {
+  button(action, kind, name, onclick) {
     return element(
       "button",
-      { type: "button", class: "quiet", "aria-label": say(`job.${action}.of`, { name }), onclick },
-      say(`job.${action}`),
+      { type: "button", class: kind, "aria-label": t(`job.${action}.of`, { name }), onclick: () => this.attempt(onclick) },
+      t(`job.${action}`),
     );
   }
 
-  cancel() {
-    return this.doing(async () => this.show({ ...this.job, ...(await actions.cancel(this.job)) }));
+  async cancel() {
+    this.show({ ...this.job, ...(await actions.cancelJob(this.job)) });
   }
 
-  retry() {
-    return this.doing(async () => this.events.retried(await actions.retry(this.job)));
+  async retry() {
+    this.events.onRetried(await actions.retryJob(this.job));
   }
 
   remove() {
-    return this.doing(async () => { if (await actions.remove(this.job)) this.events.removed(); });
+    const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
+    deleteWithUndo([this.job]);
+    (next?.querySelector(".name") ?? byId("jobs-heading")).focus();
   }
 
-  /** What goes wrong is said in the row; what somebody else deleted is gone. */
-  async doing(what) {
-    this.trouble?.remove();
+  /** Show a problem in the row; a job that someone else deleted leaves the list. */
+  async attempt(action) {
+    this.problem?.remove();
     try {
-      await what();
+      await action();
     } catch (problem) {
-      if (problem.code === "not-found") this.events.removed();
-      else {
-        this.trouble = told(problem);
-        this.trouble.setAttribute("role", "alert");
-        this.state.append(this.trouble);
+      if (problem.code === "not-found") {
+        this.events.onRemoved();
+        return;
       }
+      this.problem = problemMessage(problem);
+      this.problem.setAttribute("role", "alert");
+      this.state.append(this.problem);
     }
   }
 }

@@ -1,146 +1,209 @@
-/** The page of one job: while it runs, how far it is; then what became of the picture. */
-import { effectChart } from "./effect_chart.js";
-import { element } from "./elements.js";
-import { understand } from "./explanation.js";
-import { figures } from "./figures.js";
-import { ask } from "./gateway.js";
+/** The page of one job: its progress while it runs, then the result. */
+import { jobPath, layerPath, request } from "./api.js";
+import { details } from "./details.js";
+import { element } from "./dom.js";
+import { saveOnClick, suffixOf } from "./download.js";
 import * as actions from "./job_actions.js";
-import { follow } from "./live.js";
-import { look } from "./look.js";
-import { nameOf } from "./names.js";
-import { told } from "./problems.js";
-import { moment, percent, say } from "./strings.js";
+import { follow } from "./job_events.js";
+import { fileName, nameOf } from "./names.js";
+import { STRENGTHS } from "./options_form.js";
+import { problemMessage, serverText } from "./problems.js";
+import { formatDuration, formatPercent, formatTime, t } from "./strings.js";
+import { layerThumbnail } from "./thumbnails.js";
+import { TimeLeft } from "./time_left.js";
+import { deleteWithUndo } from "./undo.js";
+import { strengthOf } from "./verdict.js";
+import { verdictPanel } from "./verdict_panel.js";
+import { viewer } from "./viewer.js";
 
-let stop = null;
+const PREVIEW = 640; // px of the picture that is shown while it is protected
+let stopFollowing = null;
 let shownId = null; // what arrives late for another job is dropped
 
-/** Shows the job in `screen`; resolves when its heading can take the focus. */
+/** Show the job in `screen`; resolves when its heading can take the focus. */
 export async function showJob(screen, jobId) {
   leaveJob();
   shownId = jobId;
-  const back = element("a", { class: "back", href: "#/" }, `← ${say("job.back")}`);
+  const back = element("a", { class: "back", href: "#/" }, `← ${t("job.back")}`);
   screen.replaceChildren(back);
   try {
-    const job = await ask(`v1/jobs/${jobId}`);
+    const job = await request(jobPath(jobId));
     if (shownId !== jobId) return;
-    new JobScreen(screen, back, job);
+    new JobScreen(screen, back, job).start();
   } catch (problem) {
-    const words = say(problem.code === "not-found" ? "job.none" : "title");
-    screen.replaceChildren(back, element("h1", { tabindex: "-1" }, words), told(problem));
+    const text = t(problem.code === "not-found" ? "job.none" : "title");
+    screen.replaceChildren(back, element("h1", { tabindex: "-1" }, text), problemMessage(problem));
   }
 }
 
 export function leaveJob() {
-  stop?.();
-  stop = shownId = null;
+  stopFollowing?.();
+  stopFollowing = shownId = null;
 }
 
 class JobScreen {
   constructor(screen, back, job) {
     this.job = job;
-    this.heading = element("h1", { tabindex: "-1" });
+    this.timeLeft = new TimeLeft();
+    this.heading = element("h1", { tabindex: "-1" }, element("bdi", {}));
     this.words = element("span", { class: "mark" });
-    this.progress = element("progress", { max: 1 });
-    this.percent = element("span", {});
     this.state = element("div", { class: "state", role: "status" }, this.words);
-    this.meter = element("div", { class: "state" }, this.progress, this.percent);
-    this.buttons = element("div", { class: "actions" });
-    this.trouble = element("div", { role: "alert" });
-    this.head = element("header", { class: "job-head" }, this.heading, this.state, this.meter, this.trouble, this.buttons);
-    this.body = element("div", { class: "job-page" });
+    this.problem = element("div", { role: "alert" });
+    this.head = element("header", { class: "job-head" }, this.heading, this.state, this.problem);
+    this.body = element("div", { class: "job-body" });
     screen.replaceChildren(back, this.head, this.body);
-    this.show(job);
-    if (actions.isOpen(job)) stop = follow(job, (kind, change) => this.changed(kind, change));
-    else this.showEnd();
   }
 
-  changed(kind, change) {
+  start() {
+    this.show(this.job);
+    if (!actions.isOpen(this.job)) {
+      this.showEnd();
+      return;
+    }
+    this.showWaiting();
+    stopFollowing = follow(this.job, (kind, change) => this.handle(kind, change));
+  }
+
+  handle(kind, change) {
     if (kind === "deleted") {
-      this.gone();
+      this.showGone();
       return;
     }
     this.show({ ...this.job, queue_position: null, ...change });
     if (actions.isOpen(this.job)) return;
-    stop?.();
-    stop = null;
+    stopFollowing?.();
+    stopFollowing = null;
     actions.announceEnd(this.job);
-    this.showEnd();
+    this.showEnd({ moveFocus: true });
   }
 
   show(job) {
-    const words = actions.stateWords(job);
     this.job = job;
     const name = nameOf(job);
-    this.heading.textContent = name;
-    document.title = `${name} – ${say("title")}`;
-    this.head.dataset.state = job.error_code === "cancelled" ? "cancelled" : job.status;
+    this.heading.firstChild.textContent = name;
+    document.title = `${name} – ${t("title")}`;
+    this.head.dataset.state = actions.stateOf(job);
+    const words = actions.statusText(job);
     if (this.words.textContent !== words) this.words.textContent = words;
-    this.meter.hidden = job.status !== "running";
-    this.progress.value = job.progress;
-    this.progress.setAttribute("aria-label", say("job.progress", { name }));
-    this.percent.textContent = percent(job.progress);
-    if (this.shownStatus !== job.status) this.showButtons(job);
-    this.shownStatus = job.status;
+    if (this.progress) this.showProgress(job);
   }
 
-  showButtons(job) {
-    const made = [];
-    const button = (action, kind, onclick) =>
-      made.push(element("button", { type: "button", class: kind, onclick: () => this.doing(onclick) }, say(`job.${action}`)));
-    if (actions.isOpen(job)) {
-      button("cancel", "secondary", async () => this.changed("error", await actions.cancel(this.job)));
-    }
-    if (job.status === "error") {
-      button("retry", "primary", async () => { location.hash = `#/jobs/${(await actions.retry(job)).job_id}`; });
-    }
-    button("delete", "quiet", async () => { if (await actions.remove(this.job)) location.hash = "#/"; });
-    this.buttons.replaceChildren(...made);
+  showWaiting() {
+    this.progress = element("progress", { max: 1, "aria-label": t("job.progress", { name: nameOf(this.job) }) });
+    this.meter = element("p", { class: "meter" });
+    const picture = layerThumbnail(this.job.job_id, "original", PREVIEW);
+    const buttons = element(
+      "div",
+      { class: "actions" },
+      this.button("job.cancel", "secondary", async () => this.handle("error", await actions.cancelJob(this.job))),
+      this.button("job.delete", "quiet", () => this.remove()),
+    );
+    this.body.replaceChildren(
+      element("section", { class: "panel waiting" }, picture, element("div", {}, this.progress, this.meter, buttons)),
+    );
+    this.showProgress(this.job);
   }
 
-  async showEnd() {
+  showProgress(job) {
+    const seconds = job.status === "running" ? this.timeLeft.update(job.progress, 1) : null;
+    if (job.status === "running") this.progress.value = job.progress;
+    else this.progress.removeAttribute("value");
+    const text = job.status === "running" ? formatPercent(job.progress) : "";
+    this.meter.textContent = seconds === null ? text : t("job.time_left", { percent: text, time: formatDuration(seconds) });
+  }
+
+  button(key, kind, action) {
+    return element("button", { type: "button", class: kind, onclick: () => this.attempt(action) }, t(key));
+  }
+
+  async showEnd({ moveFocus = false } = {}) {
     const { job } = this;
+    this.progress = null;
     if (job.status === "error") {
-      this.body.replaceChildren(failure(job));
+      this.body.replaceChildren(this.failure());
       return;
     }
     try {
-      const { summary } = await ask(`v1/jobs/${job.job_id}/result`);
+      const { summary } = await request(`${jobPath(job.job_id)}/result`);
       if (shownId !== job.job_id) return;
-      const { layers } = summary;
-      const parts = [look(job, layers), understand(layers), figures(layers), effectChart(layers)];
-      this.body.replaceChildren(...parts.filter(Boolean));
-      if (job.expires_at) this.state.append(element("span", {}, say("job.expires", { when: moment(job.expires_at) })));
+      this.showResult(summary.layers, moveFocus);
     } catch (problem) {
-      this.body.replaceChildren(told(problem));
+      this.body.replaceChildren(problemMessage(problem));
     }
   }
 
-  async doing(what) {
-    this.trouble.replaceChildren();
-    try {
-      await what();
-    } catch (problem) {
-      if (problem.code === "not-found") this.gone();
-      else this.trouble.replaceChildren(told(problem));
-    }
+  showResult(layers, moveFocus) {
+    const { job } = this;
+    const onProblem = (problem) => this.problem.replaceChildren(problemMessage(problem));
+    const more = details(job, layers, onProblem);
+    const pictures = viewer(job, layers, more.showStage);
+    const last = layers.at(-1);
+    const download = saveOnClick(
+      element("a", { class: "button primary download", href: layerPath(job.job_id, last.stage) }, t("job.download")),
+      () => fileName(job, "protected", suffixOf(last)),
+      onProblem,
+    );
+    const side = element(
+      "div",
+      { class: "result-side panel" },
+      download,
+      this.againButtons(layers),
+      verdictPanel(job, layers, pictures.lookAt),
+      element("div", { class: "actions last" }, this.button("job.delete", "quiet", () => this.remove())),
+    );
+    this.body.replaceChildren(element("div", { class: "result" }, side, pictures.element), more.element);
+    if (job.expires_at) this.state.append(element("span", {}, t("job.expires", { when: formatTime(job.expires_at) })));
+    const isFree = document.activeElement === document.body || document.activeElement === this.heading;
+    if (moveFocus && isFree) download.focus();
   }
 
-  gone() {
+  /** Offer the neighbouring strengths of the one that the job had. */
+  againButtons(layers) {
+    const index = STRENGTHS.indexOf(strengthOf(layers));
+    if (index < 0) return "";
+    const again = (key, strength) =>
+      strength && this.button(key, "secondary", async () => {
+        location.hash = `#/jobs/${(await actions.protectAgain(this.job, layers, strength)).job_id}`;
+      });
+    const buttons = [again("job.gentler", STRENGTHS[index - 1]), again("job.stronger", STRENGTHS[index + 1])];
+    return element("div", { class: "again" }, ...buttons.filter(Boolean));
+  }
+
+  failure() {
+    const { job } = this;
+    const state = actions.stateOf(job);
+    const retry = async () => { location.hash = `#/jobs/${(await actions.retryJob(job)).job_id}`; };
+    return element(
+      "section",
+      { class: "panel failure" },
+      element("p", {}, t(`job.${state}.explanation`)),
+      state === "error" ? element("p", {}, t("job.error.next")) : null,
+      state === "error" && job.error ? serverText(job.error) : null,
+      element("div", { class: "actions" }, this.button("job.retry", "primary", retry), this.button("job.delete", "quiet", () => this.remove())),
+    );
+  }
+
+  remove() {
+    const { job } = this;
     leaveJob();
-    this.body.replaceChildren();
-    this.buttons.replaceChildren();
-    this.meter.hidden = true;
-    this.words.textContent = say("job.gone", { name: this.heading.textContent });
+    location.hash = "#/";
+    deleteWithUndo([job]);
   }
-}
 
-function failure(job) {
-  const code = job.error_code === "cancelled" ? "cancelled" : "failed";
-  return element(
-    "section",
-    { class: "panel" },
-    element("p", {}, say(`job.${code}.words`)),
-    code === "failed" ? element("p", {}, say("job.failed.next")) : null,
-    code === "failed" ? element("p", { class: "hint" }, say("job.failed.reason", { reason: job.error })) : null,
-  );
+  async attempt(action) {
+    this.problem.replaceChildren();
+    try {
+      await action();
+    } catch (problem) {
+      if (problem.code === "not-found") this.showGone();
+      else this.problem.replaceChildren(problemMessage(problem));
+    }
+  }
+
+  showGone() {
+    leaveJob();
+    this.progress = null;
+    this.body.replaceChildren();
+    this.words.textContent = t("job.gone", { name: nameOf(this.job) });
+  }
 }

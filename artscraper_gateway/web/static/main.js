@@ -1,39 +1,45 @@
-/** Starts the page: texts, session, limits; then one screen after another, by the address. */
-import { showChoices } from "./choices.js";
-import { find } from "./elements.js";
-import { ask } from "./gateway.js";
-import { clearJobs, refreshJobs, setUpJobs } from "./job_list.js";
+/** Start the page: texts, session, limits; then show the screen that the address names. */
+import { request } from "./api.js";
+import { byId } from "./dom.js";
+import { onDropped, onPasted } from "./file_input.js";
+import { clearJobs, hideJob, listedRows, refreshJobs, setUpJobList, unhideJob } from "./job_list.js";
 import { leaveJob, showJob } from "./job_screen.js";
-import { setLimits, told } from "./problems.js";
+import { setUpSelection } from "./job_selection.js";
+import { showOptions } from "./options_form.js";
+import { setUpPreferences } from "./preferences.js";
+import { setUpPreview } from "./preview.js";
+import { problemMessage, setLimits } from "./problems.js";
 import { setUpSession, startSession } from "./session.js";
-import { loadStrings, say } from "./strings.js";
-import { setUpSwitches } from "./switches.js";
-import { setUpTray } from "./tray.js";
-import { setUpWatermarks } from "./watermark_screen.js";
+import { loadStrings, t } from "./strings.js";
+import { commitDeletion, setUpUndo } from "./undo.js";
+import { addFiles, setUpUploads } from "./uploads.js";
+import { readWatermark, setUpWatermarks } from "./watermark_screen.js";
 
 const RETRY_MS = 2000;
-let mayCall = false;
+let isAllowed = false; // to make calls
+
+const screenName = () => document.body.dataset.screen;
 
 function showScreen(name) {
   document.body.dataset.screen = name;
-  for (const screen of document.querySelectorAll("[data-screen]")) {
-    if (screen !== document.body) screen.hidden = screen.dataset.screen !== name;
+  for (const screen of document.querySelectorAll("main [data-screen]")) {
+    screen.hidden = screen.dataset.screen !== name;
   }
-  const here = name === "watermark" ? "#/watermark" : "#/";
+  const current = { protect: "#/", watermark: "#/watermark" }[name];
   for (const link of document.querySelectorAll(".top nav a")) {
-    if (link.getAttribute("href") === here && name !== "job") link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (name !== "job") document.title = `${say(`title.${name}`)} – ${say("title")}`;
+  if (name !== "job") document.title = `${t(`title.${name}`)} – ${t("title")}`;
   return document.querySelector(`main [data-screen="${name}"]`);
 }
 
-/** Goes where the address says; the heading takes the focus unless the page has just loaded. */
+/** Show what the address names; its heading takes the focus unless the page has just loaded. */
 async function route(event) {
   leaveJob();
   const [, kind, id] = location.hash.split("/");
   let screen;
-  if (!mayCall) screen = showScreen("sign-in");
+  if (!isAllowed) screen = showScreen("sign-in");
   else if (kind === "jobs" && /^[0-9a-f]{32}$/.test(id)) {
     screen = showScreen("job");
     await showJob(screen, id);
@@ -44,44 +50,63 @@ async function route(event) {
   }
   if (!event) return;
   window.scrollTo(0, 0);
-  if (document.activeElement !== find("key")) screen.querySelector("h1")?.focus();
+  if (document.activeElement !== byId("key")) screen.querySelector("h1")?.focus();
+}
+
+/** Pictures that are dropped or pasted go where the screen uses them. */
+function take(files, strength = null) {
+  if (screenName() === "sign-in") return;
+  if (screenName() === "watermark") {
+    readWatermark(files);
+    return;
+  }
+  if (screenName() === "job") location.hash = "#/";
+  addFiles(files, strength || null);
 }
 
 async function start() {
   try {
-    mayCall = await startSession();
-    const limits = await ask("v1/limits");
+    isAllowed = await startSession();
+    const limits = await request("v1/limits");
     setLimits(limits);
-    showChoices(limits);
-    setUpTray(limits);
+    showOptions(limits);
+    setUpUploads(limits);
   } catch (problem) {
-    const place = find("connection");
-    place.hidden = false;
-    place.replaceChildren(told(problem));
+    const notice = byId("connection");
+    notice.hidden = false;
+    notice.replaceChildren(problemMessage(problem));
     setTimeout(start, RETRY_MS);
     return;
   }
-  find("connection").hidden = true;
-  setUpJobs();
-  setUpWatermarks();
+  byId("connection").hidden = true;
+  setUpSelection(listedRows);
+  setUpUndo({ hide: hideJob, unhide: unhideJob });
+  for (const setUp of [setUpJobList, setUpPreview, setUpWatermarks]) setUp();
+  onDropped(byId("drop-overlay"), take);
+  onPasted(() => screenName() !== "sign-in", take);
   await route(null);
   window.addEventListener("hashchange", route);
 }
 
-await loadStrings();
-setUpSwitches();
-document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the part behind # says which screen is shown
-  find("main").focus();
-});
-setUpSession({
-  signedIn: () => { mayCall = true; route(new Event("signed-in")); },
-  signedOut: () => { mayCall = false; clearJobs(); route(new Event("signed-out")); },
-});
-window.addEventListener("signed-out", () => {
-  if (!mayCall) return;
-  mayCall = false;
+function signedOut() {
+  isAllowed = false;
   clearJobs();
   route(new Event("signed-out"));
+}
+
+await loadStrings();
+setUpPreferences();
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part behind # says which screen is shown
+  byId("main").focus();
 });
+setUpSession({
+  onSignedIn: () => {
+    isAllowed = true;
+    route(new Event("signed-in"));
+  },
+  beforeSignOut: commitDeletion,
+  onSignedOut: signedOut,
+});
+window.addEventListener("signed-out", () => { if (isAllowed) signedOut(); });
 start();

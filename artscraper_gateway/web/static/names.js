@@ -1,8 +1,12 @@
-/** What pictures are called. The gateway keeps no file names; this browser does. */
-import { moment, say } from "./strings.js";
+/** File names of pictures, kept in this browser for gateways that do not store them. */
+import { formatTime, t } from "./strings.js";
 
 const KEY = "artscraper-names";
-const KEPT = 1000;
+const MAX_NAMES = 1000;
+const MAX_LENGTH = 200;
+// Control characters, and marks that change the direction of writing, could disguise a name.
+const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const NOT_IN_FILE_NAMES = /[\\/:*?"<>|#%]/g;
 
 function read() {
   try {
@@ -14,19 +18,27 @@ function read() {
 
 function write(names) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(Object.entries(names).slice(-KEPT))));
+    localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(Object.entries(names).slice(-MAX_NAMES))));
   } catch {
-    // Storage is full or forbidden: pictures are then called by their time.
+    // Storage is full or blocked: pictures are then named by their time.
   }
 }
 
-export const keepName = (jobId, name) => write({ ...read(), [jobId]: name });
+/** Return `name` as it can be shown: without invisible characters, and not endless. */
+export const cleanName = (name) => name.replace(INVISIBLE, "").trim().slice(0, MAX_LENGTH);
 
-export function forgetName(jobId) {
+export const storeName = (jobId, name) => write({ ...read(), [jobId]: cleanName(name) });
+
+export function removeName(jobId) {
   const { [jobId]: _, ...others } = read();
   write(others);
 }
 
-export const forgetNames = () => localStorage.removeItem(KEY);
 export const nameOf = (job) =>
-  read()[job.job_id] ?? say("job.unnamed", { when: moment(job.submitted_at) });
+  cleanName(job.name || read()[job.job_id] || "") || t("job.unnamed", { when: formatTime(job.submitted_at) });
+
+/** Return the name to save a file of the job under, such as `harbour-protected.jpg`. */
+export function fileName(job, label, suffix) {
+  const stem = nameOf(job).replace(/\.\w{1,5}$/, "").replace(NOT_IN_FILE_NAMES, "-").slice(0, 100);
+  return `${stem}-${label}.${suffix}`;
+}

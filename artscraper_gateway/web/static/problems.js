@@ -1,29 +1,40 @@
-/** Problems in a painter's words, and what to do next. */
-import { element } from "./elements.js";
-import { bytes, knows, say } from "./strings.js";
+/** Problems in plain words, with the next step. */
+import { element } from "./dom.js";
+import { formatBytes, hasText, t } from "./strings.js";
 
+const WITH_DETAIL = ["invalid-request", "download-failed", "broken-picture"];
+const TEMPORARY = ["unreachable", "queue-full", "rate-limited", "too-busy", "storage-failed", "internal-error"];
 let limits = null;
-export const setLimits = (known) => { limits = known; };
 
-/** Returns an element that says what happened and what to do, made from the problem's code. */
-export function told(problem) {
-  const code = knows(`problem.${problem.code}`) ? problem.code : "internal-error";
+export const setLimits = (values) => { limits = values; };
+
+/** Return whether the same submission may succeed later. */
+export const isTemporary = (problem) => TEMPORARY.includes(problem.code);
+
+/** Return an element that says what happened and what to do next. */
+export function problemMessage(problem) {
+  const code = hasText(`problem.${problem.code}`) ? problem.code : "internal-error";
   const values = limits && {
-    bytes: bytes(limits.max_upload_bytes),
+    bytes: formatBytes(limits.max_upload_bytes),
     megapixels: limits.max_pixels / 1e6,
     side: limits.max_side,
   };
-  const wait = problem.retryAfter
-    ? ` ${say("problem.retry_in", { count: problem.retryAfter })}`
-    : "";
-  const useful = ["invalid-request", "download-failed", "broken-picture"].includes(code);
+  const wait = problem.retryAfter ? ` ${t("problem.retry_in", { count: problem.retryAfter })}` : "";
   return element(
     "div",
-    { class: "trouble" },
-    element("p", {}, element("b", {}, say(`problem.${code}`))),
-    element("p", {}, say(`problem.${code}.next`, values ?? {}) + wait),
-    useful && problem.detail
-      ? element("p", { class: "hint" }, say("problem.detail", { detail: problem.detail }))
-      : null,
+    { class: "problem" },
+    element("p", {}, element("b", {}, t(`problem.${code}`))),
+    element("p", {}, t(`problem.${code}.next`, values ?? {}) + wait),
+    WITH_DETAIL.includes(code) && problem.detail ? serverText(problem.detail) : null,
+  );
+}
+
+/** Texts of the gateway are English: shown on demand, and marked as English. */
+export function serverText(text) {
+  return element(
+    "details",
+    { class: "hint" },
+    element("summary", {}, t("problem.detail")),
+    element("span", { lang: "en" }, text),
   );
 }

@@ -1,37 +1,36 @@
-/** Signing in, where the gateway asks for a key; the browser's scripts never keep it. */
-import { find } from "./elements.js";
-import { ask, setCsrfToken } from "./gateway.js";
-import { forgetNames } from "./names.js";
-import { told } from "./problems.js";
+/** Sign in with an API key; the key ends up in a cookie that scripts cannot read. */
+import { request, setCsrfToken } from "./api.js";
+import { byId } from "./dom.js";
+import { problemMessage } from "./problems.js";
 
-/** Returns whether calls can be made; `needs_key` of a gateway without keys is false. */
+/** Return whether calls are allowed: signed in, or a gateway without keys. */
 export async function startSession() {
-  return take(await ask("v1/session"));
+  return apply(await request("v1/session"));
 }
 
-function take(session) {
+function apply(session) {
   setCsrfToken(session.csrf_token);
-  find("sign-out").hidden = !session.signed_in;
+  byId("sign-out").hidden = !session.signed_in;
   return session.signed_in || !session.needs_key;
 }
 
-export function setUpSession({ signedIn, signedOut }) {
-  const field = find("key");
-  find("sign-in").addEventListener("submit", async (event) => {
+export function setUpSession({ onSignedIn, beforeSignOut, onSignedOut }) {
+  const field = byId("key");
+  byId("sign-in").addEventListener("submit", async (event) => {
     event.preventDefault();
-    find("key-wrong").replaceChildren();
+    byId("key-error").replaceChildren();
     try {
-      take(await ask("v1/session", { method: "POST", json: { key: field.value.trim() } }));
+      apply(await request("v1/session", { method: "POST", json: { key: field.value.trim() } }));
       field.value = "";
-      signedIn();
+      onSignedIn();
     } catch (problem) {
-      find("key-wrong").replaceChildren(told(problem));
+      byId("key-error").replaceChildren(problemMessage(problem));
       field.focus();
     }
   });
-  find("sign-out").addEventListener("click", async () => {
-    take(await ask("v1/session", { method: "DELETE" }));
-    forgetNames();
-    signedOut();
+  byId("sign-out").addEventListener("click", async () => {
+    await beforeSignOut();
+    apply(await request("v1/session", { method: "DELETE" }));
+    onSignedOut();
   });
 }

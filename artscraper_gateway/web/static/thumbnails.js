@@ -1,59 +1,60 @@
 /** Small pictures: of a layer on the gateway, or of a file that was not sent yet. */
-import { element } from "./elements.js";
-import { layerPath } from "./gateway.js";
+import { layerPath } from "./api.js";
+import { element } from "./dom.js";
 
 const PIXELS = 144;
 const TRIES = 5;
-const AT_ONCE = 2; // of the six connections that a browser opens to a server: calls need the rest
-const NEAR = "300px"; // of what is seen
-const waiting = new Map(); // images that are nearly seen, and their addresses
-const addresses = new WeakMap();
+const RETRY_MS = 1500;
+const PARALLEL = 2; // of the six connections that a browser opens to a server: calls need the rest
+const MARGIN = "300px"; // around what is visible
+const waiting = new Map(); // images that are almost visible, and their URLs
+const urls = new WeakMap();
 let loading = 0;
 
 const observer = new IntersectionObserver(
   (changes) => {
     for (const { target, isIntersecting } of changes) {
-      if (isIntersecting) waiting.set(target, addresses.get(target));
+      if (isIntersecting) waiting.set(target, urls.get(target));
       else waiting.delete(target);
     }
     loadNext();
   },
-  { rootMargin: NEAR },
+  { rootMargin: MARGIN },
 );
 
 function loadNext() {
-  while (loading < AT_ONCE && waiting.size) {
-    const [[image, address]] = waiting;
+  while (loading < PARALLEL && waiting.size) {
+    const [[image, url]] = waiting;
     waiting.delete(image);
     observer.unobserve(image);
     loading += 1;
-    image.src = address;
+    image.src = url;
   }
 }
 
-/** Returns an image of the layer; asks again where the gateway is too busy to make it. */
+/** Return an image of the layer; requested again if the gateway is too busy to make it. */
 export function layerThumbnail(jobId, stage, size = PIXELS) {
   const image = element("img", { class: "thumb", alt: "", decoding: "async" });
-  const address = layerPath(jobId, stage, size);
+  const url = layerPath(jobId, stage, size);
   let tries = 0;
-  const ended = () => {
+  const finished = () => {
     loading -= 1;
     loadNext();
   };
-  image.addEventListener("load", ended);
+  image.addEventListener("load", finished);
   image.addEventListener("error", () => {
-    ended();
+    finished();
     tries += 1;
     if (tries === TRIES) return;
-    addresses.set(image, `${address}&try=${tries}`);
-    setTimeout(() => observer.observe(image), 1500 * tries);
+    urls.set(image, `${url}&try=${tries}`);
+    setTimeout(() => observer.observe(image), RETRY_MS * tries);
   });
-  addresses.set(image, address);
+  urls.set(image, url);
   observer.observe(image);
   return image;
 }
 
-/** Returns a canvas with the picture of a file; empty when the browser cannot read it. */
+/** Return a canvas with the picture of a file; empty if the browser cannot read the format. */
 export function fileThumbnail(file) {
   const canvas = element("canvas", { class: "thumb", "aria-hidden": "true" });
   canvas.width = canvas.height = PIXELS;
@@ -66,7 +67,7 @@ async function draw(file, canvas) {
   try {
     picture = await createImageBitmap(file);
   } catch {
-    return; // TIFF, for one: the gateway reads more than browsers do
+    return; // such as TIFF: the gateway reads more formats than browsers do
   }
   const side = Math.min(picture.width, picture.height);
   const [left, top] = [(picture.width - side) / 2, (picture.height - side) / 2];

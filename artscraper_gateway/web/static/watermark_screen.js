@@ -1,55 +1,53 @@
-/** Reads the watermark of any picture. */
-import { element, find } from "./elements.js";
-import { ask } from "./gateway.js";
-import { takePictures } from "./picture_input.js";
-import { told } from "./problems.js";
-import { percent, say } from "./strings.js";
+/** Read the watermark of any picture. */
+import { request } from "./api.js";
+import { byId, element } from "./dom.js";
+import { onChosen } from "./file_input.js";
+import { cleanName } from "./names.js";
+import { problemMessage } from "./problems.js";
+import { formatPercent, t } from "./strings.js";
 import { fileThumbnail } from "./thumbnails.js";
 
-let reading = 0; // the newest; answers of older ones come too late
+let readings = 0; // answers of older ones are dropped
 
-async function read(files) {
-  const [file] = files;
+export async function readWatermark([file]) {
   if (!file) return;
-  reading += 1;
-  const mine = reading;
-  const place = find("watermark-answer");
-  place.replaceChildren(element("p", {}, say("mark.reading", { name: file.name })), element("progress", { "aria-label": file.name }));
+  readings += 1;
+  const mine = readings;
+  const place = byId("watermark-answer");
+  const name = cleanName(file.name);
+  place.replaceChildren(element("p", {}, t("mark.reading", { name })), element("progress", { "aria-label": name }));
   const form = new FormData();
-  form.append("file", file);
+  form.append("file", file, name);
   let answer;
   try {
-    answer = shown(file, await ask("v1/watermarks/read", { method: "POST", form }));
+    answer = readingPanel(file, await request("v1/watermarks/read", { method: "POST", form }));
   } catch (problem) {
-    answer = element("div", { class: "panel answer" }, told(problem));
+    answer = element("div", { class: "panel answer" }, problemMessage(problem));
   }
-  if (mine === reading) place.replaceChildren(answer);
+  if (mine === readings) place.replaceChildren(answer);
 }
 
-function shown(file, found) {
+function readingPanel(file, reading) {
   const rows = [];
-  const row = (name, value) => rows.push(element("dt", {}, say(`mark.${name}`)), element("dd", {}, value));
-  if (found.payload) {
-    row("payload", found.payload);
-    if (found.text) row("text", found.text);
-    row("confidence", percent(found.confidence));
+  const row = (name, value) => rows.push(element("dt", {}, t(`mark.${name}`)), element("dd", {}, value));
+  if (reading.payload) {
+    row("payload", reading.payload);
+    if (reading.text) row("text", reading.text);
+    row("confidence", formatPercent(reading.confidence));
   }
   return element(
     "div",
     { class: "panel answer" },
     fileThumbnail(file),
-    element("h2", {}, say(found.payload ? "mark.found" : "mark.none")),
+    element("h2", {}, t(reading.payload ? "mark.found" : "mark.none")),
     rows.length ? element("dl", {}, ...rows) : null,
-    found.payload ? element("p", {}, ...jobWords(found.job_id)) : null,
+    reading.payload ? element("p", {}, ...jobWords(reading.job_id)) : null,
   );
 }
 
 function jobWords(jobId) {
-  if (!jobId) return [say("mark.job.unknown")];
-  const link = element("a", { href: `#/jobs/${jobId}` }, say("mark.job.open"));
-  return [`${say("mark.job")} `, link];
+  if (!jobId) return [t("mark.job.unknown")];
+  return [`${t("mark.job")} `, element("a", { href: `#/jobs/${jobId}` }, t("mark.job.open"))];
 }
 
-export function setUpWatermarks() {
-  takePictures({ drop: "watermark-drop", field: "watermark-file", screen: "watermark", take: read });
-}
+export const setUpWatermarks = () => onChosen("watermark-file", readWatermark);

@@ -1,5 +1,5 @@
 /** The fields of a form that makes a call, and the request that they add up to. */
-import { element } from "../elements.js";
+import { element } from "../dom.js";
 import { essence, isFile, kind } from "./schema.js";
 
 const JSON_TYPE = "application/json";

@@ -1,5 +1,5 @@
 /** Shows every operation of openapi.json: what it takes, what it answers, and a form to try it. */
-import { element, find } from "../elements.js";
+import { element, byId as find } from "../dom.js";
 import { linkedKind, namedTable, propertiesOf, prose, scrollable, shapeName } from "./schema.js";
 import { trial } from "./trial.js";
 

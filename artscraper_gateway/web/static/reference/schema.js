@@ -1,5 +1,5 @@
 /** What a schema of the OpenAPI description says, in words and as a table. */
-import { element } from "../elements.js";
+import { element } from "../dom.js";
 
 const SHAPES = "#/components/schemas/";
 

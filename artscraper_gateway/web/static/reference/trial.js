@@ -1,5 +1,5 @@
 /** A form that makes one call, and shows what came back. */
-import { element, find } from "../elements.js";
+import { element, byId as find } from "../dom.js";
 import { bodyFields, field, requestOf } from "./fields.js";
 
 const SHOWN_CHARACTERS = 100_000;

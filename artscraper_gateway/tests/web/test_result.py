@@ -10,20 +10,20 @@ import pytest
 from playwright.sync_api import expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess
-from artscraper_gateway.tests.web.screens import Studio, picture_bytes
+from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 
 
 @pytest.fixture
 def job(
-    open_studio: Callable[..., Studio], studio_gateway: GatewayProcess, done_job: str
-) -> Studio:
+    open_page: Callable[..., PageObject], shared_gateway: GatewayProcess, done_job: str
+) -> PageObject:
     """The page, at a job with two layers."""
-    studio = open_studio(studio_gateway.base_url, f"/#/jobs/{done_job}")
-    studio.sees_pictures()
-    return studio
+    app = open_page(shared_gateway.base_url, f"/#/jobs/{done_job}")
+    app.sees_pictures()
+    return app
 
 
-def test_the_divider_by_keys_and_by_mouse(job: Studio) -> None:
+def test_the_divider_by_keys_and_by_mouse(job: PageObject) -> None:
     slider = job.page.get_by_role("slider")
     expect(slider).to_have_attribute("aria-valuenow", "50")
     slider.focus()
@@ -48,7 +48,7 @@ def test_the_divider_by_keys_and_by_mouse(job: Studio) -> None:
     expect(slider).to_have_attribute("aria-valuenow", "25")
 
 
-def test_pixels_layers_and_the_change(job: Studio) -> None:
+def test_pixels_layers_and_the_change(job: PageObject) -> None:
     page = job.page
     view = page.locator(".stage-view")
     page.get_by_role("radio", name="400%").check()
@@ -78,7 +78,7 @@ def as_browsers_say(value: float) -> str:
     return str(Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
-def test_the_metrics_in_words_then_in_figures(job: Studio) -> None:
+def test_the_metrics_in_words_then_in_figures(job: PageObject) -> None:
     job_id = job.page.url.rsplit("/", 1)[1]
     result = job.page.request.get(f"{job.base_url}/v1/jobs/{job_id}/result").json()
     attack, mark = (layer["metrics"] for layer in result["summary"]["layers"][1:])
@@ -96,9 +96,9 @@ def test_the_metrics_in_words_then_in_figures(job: Studio) -> None:
     assert chart.locator("rect").count() == 3
 
 
-def test_words_for_what_the_shown_job_has_not(studio: Studio) -> None:
+def test_words_for_what_the_shown_job_has_not(app: PageObject) -> None:
     """Metrics of stages that are rare or not installed here, as summary.json may have them."""
-    said = studio.page.evaluate(
+    said = app.page.evaluate(
         """async () => {
           const { achieved } = await import("./static/explanation.js");
           const change = { linf: 9, psnr_db: 34, ssim: 0.9 };
@@ -126,7 +126,7 @@ def test_words_for_what_the_shown_job_has_not(studio: Studio) -> None:
     assert "Hidden text was not applied: saved as JPEG." in text
 
 
-def test_reading_a_watermark(job: Studio) -> None:
+def test_reading_a_watermark(job: PageObject) -> None:
     job_id = job.page.url.rsplit("/", 1)[1]
     layer = f"{job.base_url}/v1/jobs/{job_id}/layers/invisible-watermark"
     marked = job.file("found.png", job.page.request.get(layer).body())

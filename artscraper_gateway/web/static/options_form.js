@@ -1,0 +1,57 @@
+/** What the gateway accepts, and what can be chosen. */
+import { byId, element } from "./dom.js";
+import { formatBytes, formatDuration, hasText, stageName, t } from "./strings.js";
+
+export const STRENGTHS = ["low", "medium", "high"];
+// A preview shows what changes pixels everywhere; these need a face, or the whole file.
+const NOT_IN_PREVIEW = ["fawkes", "stegano-embed", "c2pa"];
+
+export function showOptions(limits) {
+  byId("facts").replaceChildren(...facts(limits).map((text) => element("li", {}, text)));
+  byId("place").textContent = t("fact.place", { host: location.host });
+  byId(`strength-${limits.strength}`).checked = true;
+  byId("stages").replaceChildren(...limits.stages.map(stageBox));
+}
+
+function facts(limits) {
+  const size = { bytes: formatBytes(limits.max_upload_bytes), megapixels: limits.max_pixels / 1e6 };
+  return [
+    t("fact.size", size),
+    limits.job_ttl
+      ? t("fact.kept.ttl", { duration: formatDuration(limits.job_ttl) })
+      : t("fact.kept.ever"),
+    ...(limits.max_disk ? [t("fact.disk", { bytes: formatBytes(limits.max_disk) })] : []),
+    t("fact.gps"),
+  ];
+}
+
+function stageBox(stage) {
+  const key = `stage.${stage.name}.what`;
+  const description = hasText(key) ? t(key) : "";
+  return element(
+    "label",
+    { class: "choice" },
+    element("input", {
+      type: "checkbox",
+      name: "stage",
+      value: stage.name,
+      checked: stage.default && stage.available,
+      disabled: !stage.available,
+    }),
+    element(
+      "span",
+      {},
+      element("b", {}, stageName(stage.name)),
+      element("span", { class: "hint" }, stage.available ? description : `${description} (${t("stage.unavailable")})`),
+    ),
+  );
+}
+
+/** Return the chosen options, as fields of a submission. */
+export function chosenOptions() {
+  const form = new FormData(byId("submit"));
+  return { strength: form.get("strength"), stages: form.getAll("stage") };
+}
+
+export const previewStages = () =>
+  chosenOptions().stages.filter((stage) => !NOT_IN_PREVIEW.includes(stage));
