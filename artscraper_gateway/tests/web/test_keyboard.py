@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from artscraper_gateway.tests.web.page_object import PageObject
+from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Presses Tab until the element of this accessible name or text has the focus."""
+    """Press Tab until the element of this accessible name or text has the focus."""
     script = """() => {
       const it = document.activeElement;
-      if (!it.matches("a, button, input, select, [role=slider]")) return "";
+      if (!it.matches("a, button, input, select, summary, [role=slider]")) return "";
       const own = it.getAttribute("aria-label") ?? it.labels?.[0]?.innerText ?? it.innerText;
       return own ?? "";
     }"""
@@ -29,37 +29,46 @@ def test_from_upload_to_deletion(app: PageObject) -> None:
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    tab_to(page, "Choose pictures")
+    tab_to(page, "Advanced")
     page.keyboard.press("Enter")
-    expect(page.locator("#tray .name")).to_have_text("keys.png")
-    tab_to(page, "Balanced")
-    page.keyboard.press("ArrowUp")
-    expect(page.get_by_role("radio", name="Gentle")).to_be_checked()
     for stage in ("Grey veil", "Pattern", "Another subject"):
         tab_to(page, stage)
         page.keyboard.press("Space")
-    tab_to(page, "Protect 1 picture")
+    page.get_by_role("heading", level=1).focus()
+    tab_to(page, "Choose pictures")
     page.keyboard.press("Enter")
-    expect(page.locator("#jobs-heading")).to_be_focused()
-    app.is_done("keys.png")
-    tab_to(page, "keys.png")
+    expect(page.locator("#uploads .name")).to_have_text("keys.png")
+    expect(page.locator("#send")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("#strength-medium")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#strength-low")).to_be_checked()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_be_focused()
-    app.sees_pictures()
+    expect(page.get_by_role("heading", level=1)).to_have_text("keys.png")
+    app.wait_for_result()
+    expect(page.locator(".download")).to_be_focused()
+    with page.expect_download():
+        page.keyboard.press("Enter")
     tab_to(page, "Fit")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="100%")).to_be_checked()
-    tab_to(page, "Comparison")
     tab_to(page, "Compare the original")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "52")
-    tab_to(page, "Download the protected picture")
-    with page.expect_download():
-        page.keyboard.press("Enter")
     page.get_by_role("heading", level=1).focus()
     tab_to(page, "Delete")
     page.keyboard.press("Enter")
-    tab_to(page, "Delete it")
-    page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Protect your pictures")
     expect(app.row("keys.png")).to_have_count(0)
+    tab_to(page, "Undo")
+    page.keyboard.press("Enter")
+    expect(app.row("keys.png")).to_have_count(1)
+
+
+def test_the_part_of_the_preview_moves_by_keys(app: PageObject) -> None:
+    app.add(app.file("wide.png", picture_bytes(900, 400)))
+    frame = app.page.get_by_role("slider", name="Part of the picture to preview")
+    expect(frame).to_be_visible()
+    before = frame.get_attribute("aria-valuetext")
+    frame.press("ArrowLeft" if "100 % from" in (before or "") else "ArrowRight")
+    expect(frame).not_to_have_attribute("aria-valuetext", before or "")

@@ -1,4 +1,4 @@
-"""The page of a job: compare, enlarge, step through the layers, understand; read a watermark."""
+"""The page of a finished job: verdict, comparison, details; gentler and stronger; watermarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 from playwright.sync_api import expect
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 
 
@@ -19,7 +19,7 @@ def job(
 ) -> PageObject:
     """The page, at a job with two layers."""
     app = open_page(shared_gateway.base_url, f"/#/jobs/{done_job}")
-    app.sees_pictures()
+    app.wait_for_result()
     return app
 
 
@@ -52,7 +52,7 @@ def test_pixels_layers_and_the_change(job: PageObject) -> None:
     page = job.page
     view = page.locator(".stage-view")
     page.get_by_role("radio", name="400%").check()
-    job.sees_pictures()
+    job.wait_for_result()
     box = view.locator("img").first.bounding_box() or {}
     assert (box["width"], box["height"]) == (480 * 4, 320 * 4)
     sources = [image.get_attribute("src") or "" for image in view.locator("img").all()]
@@ -65,80 +65,196 @@ def test_pixels_layers_and_the_change(job: PageObject) -> None:
     expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "50")
     page.get_by_role("radio", name="Grey veil").check()
     expect(view.locator("img").last).to_have_attribute("src", re.compile("layers/photoguard$"))
-    page.get_by_role("radio", name="The change, amplified").check()
+    page.get_by_role("radio", name="What changed").check()
     change = page.get_by_role("img", name=re.compile("Grey veil changed"))
     expect(change).not_to_have_js_property("naturalWidth", 0)
+    expect(page.get_by_role("radio", name="400%")).to_be_disabled()
+    page.get_by_role("radio", name="Comparison").check()
+    expect(page.get_by_role("radio", name="400%")).to_be_enabled()
+    job.open_details()
     with page.expect_download() as downloading:
-        page.get_by_role("link", name="Download this step").click()
+        page.get_by_role("link", name="Download this step: Grey veil").click()
     assert downloading.value.suggested_filename.endswith("-photoguard.png")
 
 
-def as_browsers_say(value: float) -> str:
-    """Two digits; browsers round the written number, halves up."""
+def format_as_browsers(value: float) -> str:
+    """Two digits; browsers round the decimal number, halves up."""
     return str(Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
-def test_the_metrics_in_words_then_in_figures(job: PageObject) -> None:
-    job_id = job.page.url.rsplit("/", 1)[1]
-    result = job.page.request.get(f"{job.base_url}/v1/jobs/{job_id}/result").json()
-    attack, mark = (layer["metrics"] for layer in result["summary"]["layers"][1:])
-    words = job.page.locator(".words li")
-    expect(words.first).to_contain_text(f"at most {mark['linf']} of 255 steps")
+def test_the_verdict_and_the_figures_behind_details(job: PageObject) -> None:
+    verdict = job.page.locator(".verdict")
+    expect(verdict.get_by_role("heading", level=3)).to_have_text(
+        ["Can it be seen?", "Does it do something?", "Faces"]
+    )
+    expect(verdict).to_contain_text("Not looked for: the face cloak was not chosen.")
+    expect(job.page.locator("table")).to_be_hidden()
+    job.page.locator("#details > summary").click()
+    attack, mark = (layer["metrics"] for layer in job.result()[1:])
+    assert isinstance(attack, dict) and isinstance(mark, dict)
+    details = job.page.locator("#details")
+    expect(details).to_contain_text(f"at most {mark['linf']} of 255 steps")
     times = attack["final"]["times_noise"]["plain"]
-    expect(words.nth(1)).to_contain_text(as_browsers_say(times).rstrip("0").rstrip("."))
-    expect(job.page.locator(".words")).to_contain_text("hidden mark, which was read back")
-    limits = job.page.get_by_role("heading", name="What it does not do")
-    expect(limits).to_be_visible()
+    expect(details).to_contain_text(f"{format_as_browsers(times).rstrip('0').rstrip('.')} times")
+    expect(details).to_contain_text("hidden mark, which was read back")
+    expect(details).to_contain_text("What it does not do")
     row = job.page.get_by_role("row", name="Grey veil")
     expect(row.get_by_role("cell").first).to_have_text(str(attack["linf"]))
-    expect(row).to_contain_text(as_browsers_say(attack["times_noise"]["jpeg_75"]))
+    expect(row).to_contain_text(format_as_browsers(attack["times_noise"]["jpeg_75"]))
     chart = job.page.get_by_role("img", name=re.compile("Grey veil: .* after JPEG 75"))
-    assert chart.locator("rect").count() == 3
+    expect(chart.locator("rect")).to_have_count(3)
 
 
-def test_words_for_what_the_shown_job_has_not(app: PageObject) -> None:
-    """Metrics of stages that are rare or not installed here, as summary.json may have them."""
-    said = app.page.evaluate(
+def test_the_letters_of_the_chart_keep_their_size(job: PageObject) -> None:
+    job.open_details()
+    chart = job.page.locator(".chart > svg")
+    for width in (1100, 400):
+        job.page.set_viewport_size({"width": width, "height": 800})
+        drawn = "(it) => it.viewBox.baseVal.width === Math.round(it.getBoundingClientRect().width)"
+        until(lambda: chart.evaluate(drawn), what=f"the chart is drawn for {width} px")
+
+
+JUDGE = """async (layers) => {
+  const verdict = await import("./static/verdict.js");
+  const { sentences } = await import("./static/sentences.js");
+  return {
+    seen: verdict.visibilityLevel(layers),
+    effect: verdict.effectLevel(layers),
+    faces: verdict.faceResults(layers),
+    text: sentences(layers).join("\\n"),
+  };
+}"""
+ORIGINAL = {"stage": "original", "applied": True}
+CHANGE = {"linf": 9, "psnr_db": 37, "ssim": 0.96}
+
+
+def attack(**metrics: object) -> dict[str, object]:
+    times = {"plain": 2.0, "jpeg_75": 1.6, "halved": 1.9}
+    defaults = {**CHANGE, "times_noise": times, "effective": True, "encoder": "bundled"}
+    return {"stage": "mist", "applied": True, "metrics": {**defaults, **metrics}}
+
+
+def test_the_verdict_on_an_effective_change(app: PageObject) -> None:
+    judged = app.page.evaluate(JUDGE, [ORIGINAL, attack()])
+    assert (judged["seen"], judged["effect"], judged["faces"]) == ("hardly", "yes", None)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "level"), [(0.8, "no"), (1.5, "hardly"), (2.2, "yes"), (None, "hardly")]
+)
+def test_the_visibility_of_the_model_decides(
+    app: PageObject, visibility: float | None, level: str
+) -> None:
+    judged = app.page.evaluate(JUDGE, [ORIGINAL, attack(visibility=visibility)])
+    assert judged["seen"] == level
+    assert ("Visibility" in judged["text"]) == (visibility is not None)
+
+
+def test_the_verdict_on_what_is_no_better_than_noise(app: PageObject) -> None:
+    times = {"plain": 1.1, "jpeg_75": None, "halved": 1}
+    unattacked = {"encoder": "taef2", "error": "the file is damaged"}
+    layer = attack(times_noise=times, effective=False, unattacked=unattacked)
+    judged = app.page.evaluate(JUDGE, [ORIGINAL, layer])
+    assert judged["effect"] == "noise"
+    assert "1.1 times as far as random noise of the same size; – times" in judged["text"]
+    assert "unknown: taef2 could not be used." in judged["text"]
+    assert "Pattern: hardly more than noise by itself" in judged["text"]
+
+
+def test_an_effect_that_jpeg_removes_is_little(app: PageObject) -> None:
+    layer = attack(times_noise={"plain": 2.0, "jpeg_75": 1.1, "halved": 1.9})
+    assert app.page.evaluate(JUDGE, [ORIGINAL, layer])["effect"] == "little"
+
+
+def test_the_verdict_on_each_face(app: PageObject) -> None:
+    def face(plain: float) -> dict[str, object]:
+        return {"box": [1, 2, 30, 30], "distance": {"plain": plain}, "threshold": 0.6}
+
+    faces = {**CHANGE, "faces": [face(0.71), face(0.4)]}
+    cloak = {"stage": "fawkes", "applied": True, "metrics": faces}
+    skipped = {"stage": "stegano-embed", "applied": False, "reason": "which would destroy it"}
+    judged = app.page.evaluate(JUDGE, [ORIGINAL, cloak, skipped])
+    assert [each["isHidden"] for each in judged["faces"]] == [True, False]
+    assert judged["effect"] == "none"
+    assert "Face 1: distance 0.71" in judged["text"]
+    assert "Hidden text was not applied: the file format does not allow it." in judged["text"]
+
+
+def test_a_picture_of_one_pixel_has_a_verdict_without_figures(app: PageObject) -> None:
+    app.send(app.file("dot.png", picture_bytes(1, 1)), stages=("Grey veil", "Hidden mark"))
+    app.wait_for_result()
+    verdict = app.page.locator(".verdict")
+    expect(verdict.locator("li").first).to_contain_text(re.compile("No|Yes|Hardly"))
+    expect(verdict).not_to_contain_text("–", use_inner_text=False)
+    expect(app.page.locator("main")).not_to_contain_text("moves")
+
+
+def test_again_gentler_and_stronger(job: PageObject) -> None:
+    before = job.job_id()
+    job.page.get_by_role("button", name="Again, gentler").click()
+    expect(job.page).not_to_have_url(re.compile(before))
+    job.wait_for_result()
+    layers = job.result()
+    assert [layer["stage"] for layer in layers] == ["original", "photoguard", "invisible-watermark"]
+    metrics = layers[1]["metrics"]
+    assert isinstance(metrics, dict) and metrics["strength"] == "low"
+    expect(job.page.get_by_role("button", name="Again, gentler")).to_have_count(0)
+    expect(job.page.get_by_role("button", name="Again, stronger")).to_be_visible()
+
+
+def test_the_preview_shows_three_strengths_and_leaves_nothing(app: PageObject) -> None:
+    app.choose_stages("Grey veil")
+    app.add(app.file("try.png", picture_bytes(300, 280)))
+    seen = [app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]]
+    app.page.get_by_role("button", name="Show the three strengths").click()
+    tiles = app.page.locator("#preview [data-strength] canvas")
+    expect(tiles).to_have_count(3, timeout=120_000)
+    drawn = tiles.evaluate_all("(all) => all.map((it) => it.toDataURL())")
+    assert len(set(drawn)) == 3, "the strengths look the same"
+    app.page.locator("#preview label[data-strength=high]").click()
+    expect(app.page.locator("#strength-high")).to_be_checked()
+
+    def nothing_left() -> bool:
+        jobs = app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]
+        return {each["job_id"] for each in jobs} <= {each["job_id"] for each in seen[0]}
+
+    until(nothing_left, what="the previews are deleted")
+    expect(app.page.locator("#jobs-list li").filter(has_text="preview")).to_have_count(0)
+
+
+def test_the_smoothest_place_is_found(app: PageObject) -> None:
+    places = app.page.evaluate(
         """async () => {
-          const { achieved } = await import("./static/explanation.js");
-          const change = { linf: 9, psnr_db: 34, ssim: 0.9 };
-          const times_noise = { plain: 1.1, jpeg_75: null, halved: 1 };
-          const unattacked = { encoder: "taef2", error: "the file is damaged" };
-          const seen = { times_noise, effective: false, encoder: "bundled", unattacked };
-          const attack = { ...change, ...seen };
-          const face = (plain) => ({ distance: { plain, jpeg_75: 0.6 }, threshold: 0.6 });
-          const faces = [face(0.71), face(0.9)];
-          return achieved([
-            { stage: "original", applied: true },
-            { stage: "fawkes", applied: true, metrics: { ...change, faces } },
-            { stage: "mist", applied: true, metrics: attack },
-            { stage: "stegano-embed", applied: false, reason: "saved as JPEG", metrics: change },
-          ]);
+          const { mostVisiblePlace, smoothestSquare } = await import("./static/smooth_place.js");
+          const [width, height] = [120, 80];
+          const image = (value) => {
+            const data = new Uint8ClampedArray(width * height * 4);
+            for (let at = 0; at < width * height; at += 1) {
+              data.fill(value(at % width, Math.floor(at / width)), at * 4, at * 4 + 4);
+            }
+            return { data, width, height };
+          };
+          const busyLeft = image((x, y) => (x < 70 ? ((x * 7919 + y * 104729) % 97) + 60 : 120));
+          const changed = image((x, y) => (x > 80 && y > 40 ? 200 : 20));
+          return [smoothestSquare(busyLeft, 40).left, mostVisiblePlace(busyLeft, changed, 20)];
         }"""
     )
-    text = "\n".join(said)
-    assert "can be seen in smooth areas" in text
-    assert "1.1 times as far as noise of the same size; after JPEG 75: – times" in text
-    assert "is not known: taef2 could not be used (the file is damaged)." in text
-    assert "2 faces found; the nearest distance is now 0.71" in text
-    assert "threshold is 0.6. From this distance on it takes them for somebody else." in text
-    assert "Pattern: by itself moves the encoder hardly further than plain noise" in text
-    assert "Hidden text was not applied: saved as JPEG." in text
+    assert places[0] >= 68
+    assert places[1]["x"] > 0.66 and places[1]["y"] > 0.5
 
 
 def test_reading_a_watermark(job: PageObject) -> None:
-    job_id = job.page.url.rsplit("/", 1)[1]
-    layer = f"{job.base_url}/v1/jobs/{job_id}/layers/invisible-watermark"
+    layer = f"{job.base_url}/v1/jobs/{job.job_id()}/layers/invisible-watermark"
     marked = job.file("found.png", job.page.request.get(layer).body())
     job.page.get_by_role("link", name="Read a watermark").click()
     expect(job.page.get_by_role("heading", level=1)).to_be_focused()
     job.page.locator("#watermark-file").set_input_files(marked)
     answer = job.page.locator("#watermark-answer")
     expect(answer).to_contain_text("This picture carries a mark")
-    answer.get_by_role("link", name="Open the job").click()
+    answer.get_by_role("link", name="Open it").click()
     expect(job.page.get_by_role("heading", level=1)).to_contain_text("Picture of")
     job.page.get_by_role("link", name="Read a watermark").click()
-    job.give("drop", "#watermark-drop", "plain.png", picture_bytes(300, 300, seed=9))
+    job.transfer("drop", "footer", "plain.png", picture_bytes(300, 300, seed=9))
     expect(answer).to_contain_text("No mark was found")
-    job.give("paste", "body", "image.png", b"no picture")
+    job.transfer("paste", "body", "image.png", b"no picture")
     expect(answer).to_contain_text("not a picture this gateway can read")

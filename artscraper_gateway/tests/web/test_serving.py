@@ -1,7 +1,8 @@
-"""How the page is served: policy, weight, languages, under a path, and nothing from elsewhere."""
+"""How the page is served: policy, weight, languages, under a path, offline."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from markupsafe import escape
 from playwright.sync_api import Response, expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess
-from artscraper_gateway.tests.web.page_object import PageObject
+from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 from artscraper_gateway.tests.web.sub_path_proxy import proxied
 
 WEB = Path(__file__).resolve().parents[2] / "web"
@@ -36,8 +37,8 @@ def test_the_policy_lets_nothing_in_from_elsewhere(client: httpx.Client) -> None
     assert "frame-ancestors 'none'" in policy and "base-uri 'none'" in policy
     assert page.headers["x-content-type-options"] == "nosniff"
     assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\son\w+=|\sstyle=", page.text)
-    sources = [WEB / "templates" / "page.html", *(WEB / "static").glob("*.*")]
-    for path in sources:
+    texts = [path for path in (WEB / "static").glob("*.*") if path.suffix != ".webp"]
+    for path in [WEB / "templates" / "page.html", *texts]:
         named = re.findall(r"https?://[^\s\"'`]+", path.read_text("utf-8"))
         assert set(named) <= {"http://www.w3.org/2000/svg", "https://"}, path
     for name in re.findall(r'(?:href|src)="([^"]+)"', page.text):
@@ -90,6 +91,18 @@ def test_every_text_is_there_in_every_language() -> None:
                 assert names(text) == names(english[part][key]), f"{language}: {key}"
 
 
+def test_everything_together_is_light() -> None:
+    """Compressed as it is sent: page, styles, scripts, one language and the sample picture."""
+    paths = [*(WEB / "static").glob("*.*"), *(WEB / "static" / "vendor").rglob("*.js")]
+    texts = [WEB / "templates" / "page.html", WEB / "strings" / "de.json"]
+    sizes = {
+        path.name: len(data) if path.suffix == ".webp" else len(gzip.compress(data))
+        for path in [*paths, *texts]
+        for data in [path.read_bytes()]
+    }
+    assert sum(sizes.values()) < FIRST_LOAD_BYTES, sizes
+
+
 @pytest.mark.parametrize("language", sorted(STRINGS))
 def test_the_page_shows_all_its_texts(client: httpx.Client, language: str) -> None:
     page = client.get("/", headers={"Accept-Language": language}).text
@@ -102,18 +115,18 @@ def names(text: Any) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", json.dumps(text))) - {"count"}
 
 
-def test_every_text_that_scripts_say_is_there_and_said() -> None:
+def test_every_text_of_the_scripts_exists_and_is_used() -> None:
     code = "\n".join(path.read_text("utf-8") for path in (WEB / "static").glob("*.js"))
     known = STRINGS["en"]["scripts"]
-    said = set(re.findall(r'say\("([^"]+)"', code))
-    assert said <= known.keys()
+    used = set(re.findall(r'\bt\("([^"]+)"', code))
+    assert used <= known.keys()
     patterns = re.findall(r"`([\w.-]*\$\{[^`]*?\}[\w.-]*)`", code)
     made = [re.sub(r"\$\{[^}]*\}", "@", each) for each in patterns]
     forms = [re.compile(re.escape(each).replace("@", r"[\w.-]+")) for each in made]
     quoted = set(re.findall(r'"([\w.-]+)"', code))
     for key in known:
         by_pattern = any(form.fullmatch(key) for form in forms)
-        assert key in said or key in quoted or by_pattern, f"nothing says {key}"
+        assert key in used or key in quoted or by_pattern, f"nothing uses {key}"
 
 
 def test_the_first_load_is_light(open_page: Open, shared_gateway: GatewayProcess) -> None:
@@ -162,6 +175,27 @@ def test_the_switches(open_page: Open, shared_gateway: GatewayProcess) -> None:
     expect(app.page.get_by_role("heading", level=1)).to_have_text("Schütze deine Bilder")
     assert body.evaluate("(it) => getComputedStyle(it).backgroundColor") == light
     app.send(app.file("bild.png"), stages=("Verstecktes Zeichen",))
-    expect(app.row("bild.png").locator(".mark")).to_have_text("Fertig")
-    app.row("bild.png").get_by_role("link").click()
-    expect(app.page.locator(".words")).to_contain_text("verstecktes Zeichen")
+    app.wait_for_result()
+    expect(app.page.locator(".job-head .mark")).to_have_text("Geschützt")
+    app.open_details()
+    expect(app.page.locator("#details")).to_contain_text("verstecktes Zeichen")
+
+
+ENGLISH = re.compile(r"\b(the|and|not|with|was|is|your|picture|of)\b", re.IGNORECASE)
+
+
+def test_the_german_page_has_no_english_sentence(
+    open_page: Open, shared_gateway: GatewayProcess
+) -> None:
+    app = open_page(shared_gateway.base_url, locale="de-DE")
+    stages = ("Gesichtsschutz", "Verstecktes Zeichen", "Versteckter Text")
+    app.send(app.file("bild.jpg", picture_bytes(kind="JPEG")), stages=stages)
+    app.wait_for_result()
+    app.open_details()
+    german_only = "(it) => { it.querySelectorAll('[lang=en], select, bdi').forEach((each) => each.remove()); return it.innerText; }"
+    for path in (app.page.url.removeprefix(app.base_url), "/#/", "/#/watermark"):
+        app.open(path)
+        app.page.wait_for_load_state("networkidle")
+        text = app.page.locator("body").evaluate(german_only)
+        assert not ENGLISH.findall(text.replace("Artscraper Gateway", "")), text
+        app.page.goto("about:blank")

@@ -1,7 +1,8 @@
-"""The list of jobs: live, through reloads and restarts; cancel, retry, delete."""
+"""The list of jobs: live, through reloads and restarts; order, cancel, retry, delete, undo."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,124 +11,188 @@ from playwright.sync_api import Route, expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import BROKEN_WIDTH, GATE_WIDTH
-from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
+from artscraper_gateway.tests.web.page_object import JOB_TIMEOUT_MS, PageObject, picture_bytes
 
-GATED = ("gate", "Hidden mark")
+BLOCKING = ("gate", "Hidden mark")
 Open = Callable[..., PageObject]
 
 
 @pytest.fixture
-def gate(shared_gateway: GatewayProcess) -> Iterator[Path]:
-    """The file that lets jobs out of the stage `gate`; there is none at first."""
+def release(shared_gateway: GatewayProcess) -> Iterator[Path]:
+    """The file that releases jobs from the blocking stage; it does not exist at first."""
     path = shared_gateway.home / "gate-open"
     yield path
-    path.touch()  # a test that failed must not hold up the others
+    path.touch()  # a test that failed must not block the others
     with shared_gateway.client() as client:
         until(
             lambda: not client.get("/v1/jobs?status=running").json()["jobs"],
-            what="the gate's job goes on",
+            what="the blocked job goes on",
         )
     path.unlink()
 
 
-def send_gated(app: PageObject, name: str) -> None:
-    app.send(app.file(name, picture_bytes(GATE_WIDTH, 120)), stages=GATED)
-    expect(app.row(name)).to_contain_text("In work: gate")
+def send_blocking(app: PageObject, name: str) -> None:
+    """Protect a picture that waits in a stage, and return to the list."""
+    app.send_and_return(app.file(name, picture_bytes(GATE_WIDTH, 120)), stages=BLOCKING)
+    expect(app.row(name)).to_contain_text("Working: gate")
 
 
-def test_a_reload_in_mid_job(app: PageObject, gate: Path) -> None:
-    send_gated(app, "held.png")
+def test_a_reload_during_a_job(app: PageObject, release: Path) -> None:
+    send_blocking(app, "held.png")
     app.page.reload()
     row = app.row("held.png")
-    expect(row).to_contain_text("In work: gate")
+    expect(row).to_contain_text("Working: gate")
     expect(row.get_by_role("progressbar", name="Progress of held.png")).to_be_visible()
     row.scroll_into_view_if_needed()
     expect(row.locator("img")).not_to_have_js_property("naturalWidth", 0)
-    gate.touch()
-    app.is_done("held.png")
-    expect(app.page.locator("#announcer")).to_have_text("held.png is done.")
+    release.touch()
+    app.wait_until_done("held.png")
+    expect(app.page.locator("#announcer")).to_have_text("held.png is protected.")
 
 
-def test_the_job_page_is_live(app: PageObject, gate: Path) -> None:
-    send_gated(app, "live.png")
-    app.row("live.png").get_by_role("link").click()
+def test_the_result_takes_the_place_of_the_progress(app: PageObject, release: Path) -> None:
+    app.send(app.file("live.png", picture_bytes(GATE_WIDTH, 120)), stages=BLOCKING)
     expect(app.page.get_by_role("heading", level=1)).to_be_focused()
-    expect(app.page.locator(".job-head")).to_contain_text("In work: gate")
-    gate.touch()
-    app.sees_pictures()
-    expect(app.page.locator(".job-head")).to_contain_text("Done")
-    expect(app.page.get_by_role("heading", name="What was achieved")).to_be_visible()
+    expect(app.page.locator(".job-head")).to_contain_text("Working: gate")
+    expect(app.page.get_by_role("progressbar")).to_be_visible()
+    release.touch()
+    app.wait_for_result()
+    expect(app.page.locator(".job-head")).to_contain_text("Protected")
+    expect(app.page.locator(".download")).to_be_focused()
 
 
-def test_a_restart_of_the_server_in_mid_job(
+def test_a_restart_of_the_server_during_a_job(
     open_page: Open, start_gateway: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
     app = open_page(gateway.base_url)
-    send_gated(app, "restart.png")
+    send_blocking(app, "restart.png")
     gateway.kill()
     expect(app.page.locator("#connection")).to_contain_text("does not answer")
     (tmp_path / "gate-open").touch()
     gateway.options["port"] = gateway.base_url.rsplit(":", 1)[1]
     gateway.start()
-    app.is_done("restart.png")
+    app.wait_until_done("restart.png")
     expect(app.page.locator("#connection")).to_be_hidden()
 
 
-def test_places_in_the_queue(app: PageObject, gate: Path) -> None:
-    send_gated(app, "at work.png")
-    for name in ("next.png", "third.png"):
-        app.send(app.file(name))
-    expect(app.row("next.png")).to_contain_text("Waiting; next in line")
-    expect(app.row("third.png")).to_contain_text("Waiting; number 2 in line")
+def test_places_in_the_queue_and_progress_of_all(app: PageObject, release: Path) -> None:
+    send_blocking(app, "at work.png")
+    waiting = [app.file(name) for name in ("next.png", "third.png")]
+    app.send(waiting[0])
+    app.show_list("next.png")
+    app.send(waiting[1])
+    app.show_list("third.png")
+    expect(app.row("next.png")).to_contain_text("Waiting, next in line")
+    expect(app.row("third.png")).to_contain_text("Waiting, number 2 in line")
+    names = app.page.locator("#jobs-list .name")
+    expect(names.nth(0)).to_have_text("at work.png")
+    expect(names.nth(1)).to_have_text("next.png")
+    expect(names.nth(2)).to_have_text("third.png")
+    expect(app.page.locator("#overall")).to_contain_text("0 of 3 protected")
     app.row("next.png").get_by_role("button", name="Cancel").click()
-    expect(app.row("third.png")).to_contain_text("Waiting; next in line")
-    gate.touch()
-    app.is_done("third.png")
+    expect(app.row("third.png")).to_contain_text("Waiting, next in line")
+    release.touch()
+    app.wait_until_done("third.png")
+    expect(app.page.locator("#overall")).to_be_hidden()
 
 
-def test_cancel_and_try_again(app: PageObject, gate: Path) -> None:
-    send_gated(app, "stop.png")
+def test_places_move_for_jobs_that_the_gateway_no_longer_reports(app: PageObject) -> None:
+    """The gateway reports the places of the first few; the page counts the rest itself."""
+    places = app.page.evaluate(
+        """async () => {
+          const { placeOf, recordPlace } = await import("./static/queue_places.js");
+          const { TimeLeft } = await import("./static/time_left.js");
+          const job = (job_id, status) => ({ job_id, status, priority: 0, submitted_at: job_id });
+          const jobs = ["1", "2", "3"].map((id) => job(id, "queued"));
+          recordPlace(jobs[2], 40, jobs);  // 2 of 39 ahead are in this list
+          const before = placeOf(jobs[2], jobs);
+          jobs[0].status = "running";
+          let now = 0;
+          const timeLeft = new TimeLeft(() => now);
+          const early = timeLeft.update(0, 4);
+          now = 10;
+          return [before, placeOf(jobs[2], jobs), placeOf(jobs[1], jobs), early, timeLeft.update(1, 4)];
+        }"""
+    )
+    assert places == [40, 39, None, None, 30]
+
+
+def test_cancel_and_try_again(app: PageObject, release: Path) -> None:
+    send_blocking(app, "stop.png")
     app.row("stop.png").get_by_role("button", name="Cancel stop.png").click()
     expect(app.row("stop.png").locator(".mark")).to_have_text("Cancelled")
-    gate.touch()
+    release.touch()
     again = app.row("stop.png").get_by_role("button", name="Try stop.png again")
     expect(again).to_be_focused()
     again.click()
     expect(app.row("stop.png")).to_have_count(2)
-    expect(app.row("stop.png").first.locator(".mark")).to_have_text("Done")
+    done = app.row("stop.png").locator(".mark", has_text="Protected")
+    expect(done).to_have_count(1, timeout=JOB_TIMEOUT_MS)
 
 
-def test_a_job_that_fails(app: PageObject) -> None:
+def test_a_failed_job(app: PageObject) -> None:
     app.send(app.file("bad.png", picture_bytes(BROKEN_WIDTH, 90)), stages=("broken",))
-    row = app.row("bad.png")
-    expect(row.locator(".mark")).to_have_text("Failed")
-    row.get_by_role("link").click()
-    body = app.page.locator(".job-page")
+    body = app.page.locator(".job-body")
     expect(body).to_contain_text("Your original is unchanged")
-    expect(body).to_contain_text("Try again")
+    expect(app.page.get_by_role("button", name="Try again")).to_be_visible()
+    app.show_list("bad.png")
+    expect(app.row("bad.png").locator(".mark")).to_have_text("Failed")
 
 
-def test_deleted_jobs_are_gone(app: PageObject) -> None:
-    app.send(app.file("gone.png"))
-    app.is_done("gone.png")
+def test_a_deletion_can_be_undone_for_ten_seconds(app: PageObject) -> None:
+    app.page.clock.install()
+    app.send_and_return(app.file("gone.png"))
+    app.wait_until_done("gone.png")
     address = app.row("gone.png").get_by_role("link").get_attribute("href") or ""
-    job_id = address.rsplit("/", 1)[1]
+    url = f"{app.base_url}/v1/jobs/{address.rsplit('/', 1)[1]}"
     delete = app.row("gone.png").get_by_role("button", name="Delete gone.png")
     delete.click()
-    app.page.get_by_role("button", name="Keep it").click()
-    expect(delete).to_be_focused()
-    delete.click()
-    app.page.get_by_role("button", name="Delete it").click()
     expect(app.row("gone.png")).to_have_count(0)
-    assert app.page.request.get(f"{app.base_url}/v1/jobs/{job_id}").status == 404
+    app.page.get_by_role("button", name="Undo").click()
+    expect(app.row("gone.png")).to_have_count(1)
+    delete.click()
+    app.page.keyboard.press("Control+z")
+    expect(app.row("gone.png")).to_have_count(1)
+    delete.click()
+    app.page.clock.fast_forward(9_000)
+    assert app.page.request.get(url).status == 200
+    app.page.clock.fast_forward(2_000)
+    expect(app.page.locator("#undo")).to_be_hidden()
+    until(lambda: app.page.request.get(url).status == 404, what="the job is deleted")
+    app.page.clock.resume()
     app.open(f"/{address}")
     app.page.reload()
     expect(app.page.locator("main")).to_contain_text("it was deleted, its time was up")
 
 
-def test_what_others_delete_is_taken_out(app: PageObject, gate: Path) -> None:
-    send_gated(app, "others.png")
+def test_a_pending_deletion_happens_when_the_page_is_left(app: PageObject) -> None:
+    app.send_and_return(app.file("left.png"))
+    app.wait_until_done("left.png")
+    address = app.row("left.png").get_by_role("link").get_attribute("href") or ""
+    app.row("left.png").get_by_role("button", name="Delete left.png").click()
+    app.page.goto("about:blank")
+    url = f"{app.base_url}/v1/jobs/{address.rsplit('/', 1)[1]}"
+    until(lambda: app.page.request.get(url).status == 404, what="the job is deleted")
+
+
+def test_selected_pictures_are_deleted_together(app: PageObject) -> None:
+    files = [app.file(f"many-{index}.png", picture_bytes(seed=index)) for index in range(3)]
+    app.send(*files)
+    for file in files:
+        app.wait_until_done(file.name)
+    for file in files[:2]:
+        app.row(file.name).get_by_role("checkbox").check()
+    expect(app.page.locator("#selected-count")).to_have_text("2 selected")
+    app.page.locator("#delete-selected").click()
+    expect(app.page.locator("#undo-text")).to_have_text("2 pictures were deleted.")
+    expect(app.row("many-")).to_have_count(1)
+    app.page.get_by_role("button", name="Undo").click()
+    expect(app.row("many-")).to_have_count(3)
+
+
+def test_jobs_deleted_elsewhere_leave_the_list(app: PageObject, release: Path) -> None:
+    send_blocking(app, "others.png")
     address = app.row("others.png").get_by_role("link").get_attribute("href") or ""
     app.page.request.delete(f"{app.base_url}/v1/jobs/{address.rsplit('/', 1)[1]}")
     expect(app.row("others.png")).to_have_count(0)
@@ -144,9 +209,10 @@ def test_two_hundred_jobs(open_page: Open, start_gateway: Callable[..., GatewayP
     for count in (50, 100, 150, 200):
         expect(rows).to_have_count(count)
         if count < 200:
-            app.page.get_by_role("button", name="Show older ones").click()
-    expect(app.page.get_by_role("button", name="Show older ones")).to_be_hidden()
-    expect(rows.last).to_contain_text("next in line")
+            app.page.get_by_role("button", name="Show older pictures").click()
+    expect(app.page.get_by_role("button", name="Show older pictures")).to_be_hidden()
+    expect(rows.first).to_contain_text("next in line")
+    expect(rows.nth(50)).to_contain_text(re.compile(r"Waiting, number 5\d in line"))
     expect(rows.nth(100).get_by_role("link")).to_be_attached()
 
 
@@ -170,9 +236,9 @@ def test_thumbnails_leave_connections_for_calls(
     app.page.locator("#jobs-list li").last.scroll_into_view_if_needed()
     expect(app.page.locator("#jobs-list img[src]")).to_have_count(2)
     app.open(f"/#/jobs/{done_job}")
-    expect(app.page.get_by_role("heading", name="What was achieved")).to_be_visible()
+    expect(app.page.get_by_role("heading", name="Can it be seen?")).to_be_visible()
     assert len(held) == 2
-    app.page.unroute_all(behavior="ignoreErrors")  # lets go of those that are held
+    app.page.unroute_all(behavior="ignoreErrors")  # releases those that are held
     app.open("/#/")
     app.page.locator("#jobs-list li").first.scroll_into_view_if_needed()
     expect(app.page.locator("#jobs-list img").first).not_to_have_js_property("naturalWidth", 0)

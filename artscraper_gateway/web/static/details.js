@@ -5,13 +5,13 @@ import { saveOnClick, suffixOf } from "./download.js";
 import { effectChart } from "./effect_chart.js";
 import { metricsTable } from "./metrics_table.js";
 import { fileName } from "./names.js";
-import { sentences } from "./sentences.js";
+import { fileSentences, sentences } from "./sentences.js";
 import { stageName, t } from "./strings.js";
 
 const LIMITS = [1, 2, 3, 4, 5];
 
 /** Return `{ element, showStage(stage) }`; `onProblem` receives failed downloads. */
-export function details(job, layers, onProblem) {
+export function details(job, { layers, notes }, onProblem) {
   let stage = layers.at(-1).stage;
   const link = element("a", { class: "button secondary" });
   const showStage = (name) => {
@@ -30,7 +30,7 @@ export function details(job, layers, onProblem) {
     element(
       "div",
       { class: "details-body" },
-      textList("details.achieved", sentences(layers)),
+      textList("details.achieved", [...sentences(layers), ...fileSentences(notes)]),
       textList("limits.heading", LIMITS.map((index) => t(`limits.${index}`))),
       metricsTable(layers) ?? "",
       effectChart(layers) ?? "",

@@ -9,7 +9,11 @@ export const isOpen = (job) => job.status === "queued" || job.status === "runnin
 /** The value of `data-state`: cancelled jobs are errors to the gateway, not to the user. */
 export const stateOf = (job) => (job.error_code === "cancelled" ? "cancelled" : job.status);
 
+/** Return whether the job failed because its picture cannot be decoded. */
+export const isDamaged = (job) => /cannot be decoded|truncated|damaged/.test(job.error ?? "");
+
 export function statusText(job) {
+  if (stateOf(job) === "error" && isDamaged(job)) return t("job.damaged");
   if (job.status === "queued") {
     return job.queue_position ? t("job.queued.place", { count: job.queue_position }) : t("job.queued");
   }

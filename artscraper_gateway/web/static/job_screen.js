@@ -126,16 +126,17 @@ class JobScreen {
     try {
       const { summary } = await request(`${jobPath(job.job_id)}/result`);
       if (shownId !== job.job_id) return;
-      this.showResult(summary.layers, moveFocus);
+      this.showResult(summary, moveFocus);
     } catch (problem) {
       this.body.replaceChildren(problemMessage(problem));
     }
   }
 
-  showResult(layers, moveFocus) {
+  showResult(summary, moveFocus) {
     const { job } = this;
+    const { layers } = summary;
     const onProblem = (problem) => this.problem.replaceChildren(problemMessage(problem));
-    const more = details(job, layers, onProblem);
+    const more = details(job, summary, onProblem);
     const pictures = viewer(job, layers, more.showStage);
     const last = layers.at(-1);
     const download = saveOnClick(
@@ -173,13 +174,19 @@ class JobScreen {
     const { job } = this;
     const state = actions.stateOf(job);
     const retry = async () => { location.hash = `#/jobs/${(await actions.retryJob(job)).job_id}`; };
+    const isDamaged = actions.isDamaged(job); // then trying again would fail again
     return element(
       "section",
       { class: "panel failure" },
-      element("p", {}, t(`job.${state}.explanation`)),
-      state === "error" ? element("p", {}, t("job.error.next")) : null,
+      ...(isDamaged ? [problemMessage({ code: "broken-picture" })] : [element("p", {}, t(`job.${state}.explanation`))]),
+      state === "error" && !isDamaged ? element("p", {}, t("job.error.next")) : null,
       state === "error" && job.error ? serverText(job.error) : null,
-      element("div", { class: "actions" }, this.button("job.retry", "primary", retry), this.button("job.delete", "quiet", () => this.remove())),
+      element(
+        "div",
+        { class: "actions" },
+        isDamaged ? null : this.button("job.retry", "primary", retry),
+        this.button("job.delete", "quiet", () => this.remove()),
+      ),
     );
   }
 

@@ -18,6 +18,7 @@ const MAP_SIDE = 420; // px of the longer side of the picture to choose the plac
 const STEP = 0.05; // of the picture's side, by which keys move the square
 const PRIORITY = 50; // before whole pictures
 const SETTLE_MS = 500; // after the square has moved
+const STORED = "artscraper-previews"; // ids of jobs that a closed page may have left behind
 const openJobs = new Set();
 let current = null; // { file, picture, place: { left, top }, shown }
 let run = 0; // results of earlier runs are dropped
@@ -148,12 +149,44 @@ async function protectCrop(crop, strength, stages) {
   const job = await submitJob({ form, idempotencyKey: newIdempotencyKey() });
   hideJob(job.job_id);
   openJobs.add(job.job_id);
+  storeOpenJobs();
   try {
     await ended(job);
     return await fetchFile(layerPath(job.job_id, stages.at(-1)));
   } finally {
-    openJobs.delete(job.job_id);
-    deleteJob(job.job_id).catch(() => {}); // its time to live ends it otherwise
+    removeJob(job.job_id);
+  }
+}
+
+async function removeJob(id) {
+  try {
+    await deleteJob(id);
+  } catch (problem) {
+    if (problem.code !== "not-found") return; // the next visit tries again
+  }
+  openJobs.delete(id);
+  storeOpenJobs();
+}
+
+function storeOpenJobs() {
+  try {
+    localStorage.setItem(STORED, JSON.stringify([...openJobs]));
+  } catch {
+    // Storage is blocked: what a crash leaves behind is then listed.
+  }
+}
+
+/** Delete what a page that crashed has left behind. */
+function removeLeftovers() {
+  let ids = [];
+  try {
+    ids = JSON.parse(localStorage.getItem(STORED)) ?? [];
+  } catch {
+    return;
+  }
+  for (const id of ids.filter((each) => /^[0-9a-f]{32}$/.test(each))) {
+    hideJob(id);
+    removeJob(id);
   }
 }
 
@@ -167,6 +200,7 @@ const ended = (job) =>
   });
 
 export function setUpPreview() {
+  removeLeftovers();
   byId("preview-show").addEventListener("click", showStrengths);
   const frame = byId("preview-frame");
   const map = byId("preview-map");

@@ -19,6 +19,16 @@ export function sentences(layers) {
   return [...changeSentences(changed), ...effectSentences(layers), ...layers.flatMap(stageSentences)];
 }
 
+/** What was removed from the file or changed in it, from the notes of summary.json. */
+export function fileSentences(notes) {
+  return ["dropped", "changed"].flatMap((action) => {
+    const subjects = (notes ?? []).filter((note) => note.action === action).map(subjectText);
+    return subjects.length ? [t(`details.file.${action}`, { subjects: [...new Set(subjects)].join(", ") })] : [];
+  });
+}
+
+const subjectText = ({ subject }) => (hasText(`subject.${subject}`) ? t(`subject.${subject}`) : subject);
+
 /** How far the picture differs; `budget` is what the strength allows the attacks. */
 function changeSentences(changed) {
   const last = changed.at(-1)?.metrics;
@@ -68,7 +78,7 @@ const watermarkSentence = ({ decoded, confidence }) =>
 
 function reasonText(reason) {
   const key = REASONS.find(([pattern]) => pattern.test(reason ?? ""))?.[1] ?? "other";
-  return t(`reason.${hasText(`reason.${key}`) ? key : "other"}`);
+  return t(`reason.${key}`);
 }
 
 function faceSentences(metrics) {

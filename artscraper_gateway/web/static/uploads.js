@@ -181,6 +181,7 @@ function setSending(value) {
 /** One picture leads to its page, several to the list. */
 function showSent(jobs) {
   if (jobs.length) announce(t("uploads.sent", { count: jobs.length }));
+  if (jobs.length) byId("advanced").open = false;
   if (uploads.length) byId("send").focus();
   else if (jobs.length === 1) location.hash = `#/jobs/${jobs[0].job_id}`;
   else byId("jobs-heading").focus();
