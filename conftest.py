@@ -25,9 +25,9 @@ SYSTEM_FIXTURES = {
     "postgres",
     "process_gateway",
     "s3",
+    "shared_gateway",
     "start_fleet",
     "start_gateway",
-    "studio_gateway",
 }
 API_FIXTURES = {"gateway", "start_app"}
 SYSTEM_MARKERS = ("slow", "fuzz", "gpu")

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402
-from artscraper_gateway.tests.web.screens import Studio  # noqa: E402
+from artscraper_gateway.tests.web.page_object import PageObject  # noqa: E402
 
 SAMPLE = ROOT / "input" / "astronaut.jpg"
 OUT = ROOT / "docs" / "pictures"
@@ -31,6 +31,7 @@ GAIN = 16  # as of the change masks: 16 of 255 is white
 GAP = 8  # px of white between panels
 VIEWPORT = {"width": 1280, "height": 1040}
 QUALITY = 82
+TIMEOUT_MS = 60_000
 
 
 def main() -> None:
@@ -71,13 +72,14 @@ def _panels(before: np.ndarray, after: np.ndarray) -> Image.Image:
 
 
 def _page(base_url: str, job_id: str, folder: Path) -> Image.Image:
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport=VIEWPORT, reduced_motion="reduce")  # type: ignore[arg-type]
-        studio = Studio(page, base_url, folder)
-        studio.open(f"/#/jobs/{job_id}")
-        studio.sees_pictures()
-        expect(page.locator("table").first).to_be_visible()
+        app = PageObject(page, base_url, folder)
+        app.open(f"/#/jobs/{job_id}")
+        app.wait_for_result()
+        expect(page.locator(".verdict .place, .verdict .faces").first).to_be_visible()
         page.get_by_label("Colours").select_option("light")
         content = page.screenshot()
         browser.close()

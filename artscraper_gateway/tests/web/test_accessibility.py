@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from artscraper_gateway.auth.keys import KeyStore
 from artscraper_gateway.db.engine import open_engine
@@ -21,7 +21,7 @@ LONG = f"{'a very long name without an end ' * 6}{'x' * 80}.png"
 
 
 def protect(app: PageObject, _job_id: str) -> None:
-    app.page.locator("#stages input").first.wait_for()
+    app.page.locator("#advanced > summary").click()
 
 
 def protect_with_uploads(app: PageObject, _job_id: str) -> None:
@@ -41,7 +41,8 @@ def drop_overlay(app: PageObject, _job_id: str) -> None:
         """() => {
           const transfer = new DataTransfer();
           transfer.items.add(new File(["x"], "x.png"));
-          document.body.dispatchEvent(new DragEvent("dragenter", { bubbles: true, dataTransfer: transfer }));
+          const init = { bubbles: true, dataTransfer: transfer };
+          document.body.dispatchEvent(new DragEvent("dragenter", init));
         }"""
     )
     app.page.locator("#drop-overlay").wait_for()
@@ -83,10 +84,14 @@ def watermark(app: PageObject, job_id: str) -> None:
 
 def deleted(app: PageObject, job_id: str) -> None:
     """The message to undo; the deletion itself is never sent."""
-    app.page.route(
-        "**/v1/jobs/*",
-        lambda route: route.abort() if route.request.method == "DELETE" else route.continue_(),
-    )
+
+    def refuse_deletion(route: Route) -> None:
+        if route.request.method == "DELETE":
+            route.abort()
+        else:
+            route.continue_()
+
+    app.page.route("**/v1/jobs/*", refuse_deletion)
     app.open(f"/#/jobs/{job_id}")
     app.wait_for_result()
     app.page.get_by_role("button", name="Delete").click()

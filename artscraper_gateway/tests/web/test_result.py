@@ -108,10 +108,10 @@ def test_the_verdict_and_the_figures_behind_details(job: PageObject) -> None:
 def test_the_letters_of_the_chart_keep_their_size(job: PageObject) -> None:
     job.open_details()
     chart = job.page.locator(".chart > svg")
+    drawn = "(it) => it.viewBox.baseVal.width === Math.round(it.getBoundingClientRect().width)"
     for width in (1100, 400):
         job.page.set_viewport_size({"width": width, "height": 800})
-        drawn = "(it) => it.viewBox.baseVal.width === Math.round(it.getBoundingClientRect().width)"
-        until(lambda: chart.evaluate(drawn), what=f"the chart is drawn for {width} px")
+        until(lambda: chart.evaluate(drawn), what="the chart is drawn anew")
 
 
 JUDGE = """async (layers) => {

@@ -112,7 +112,8 @@ def test_places_move_for_jobs_that_the_gateway_no_longer_reports(app: PageObject
           const timeLeft = new TimeLeft(() => now);
           const early = timeLeft.update(0, 4);
           now = 10;
-          return [before, placeOf(jobs[2], jobs), placeOf(jobs[1], jobs), early, timeLeft.update(1, 4)];
+          const places = [before, placeOf(jobs[2], jobs), placeOf(jobs[1], jobs)];
+          return [...places, early, timeLeft.update(1, 4)];
         }"""
     )
     assert places == [40, 39, None, None, 30]

@@ -68,7 +68,7 @@ export class JobRow {
     const buttons = [];
     if (this.job.status === "done") buttons.push(this.button("download", "secondary", name, () => downloadProtected(this.job)));
     if (actions.isOpen(this.job)) buttons.push(this.button("cancel", "quiet", name, () => this.cancel()));
-    if (this.job.status === "error") buttons.push(this.button("retry", "secondary", name, () => this.retry()));
+    if (this.job.status === "error" && !actions.isDamaged(this.job)) buttons.push(this.button("retry", "secondary", name, () => this.retry()));
     buttons.push(this.button("delete", "quiet", name, () => this.remove()));
     this.buttons.replaceChildren(...buttons);
     if (hadFocus) buttons[0].focus();

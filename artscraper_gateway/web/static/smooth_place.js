@@ -1,6 +1,8 @@
 /** Where a change shows first: smooth places, where nothing hides it. */
 const TOO_DARK = 24;
 const TOO_LIGHT = 246; // of 255: beyond these hardly any change can be made, or seen
+const CLIPPED_COST = 20; // in steps of activity
+const BASE_MASKING = 4; // of a perfectly smooth place, so that a trace of change there does not win
 const isClipped = (light) => light < TOO_DARK || light > TOO_LIGHT;
 
 /** Return the luminance (0 to 255) of RGBA pixels. */
@@ -25,28 +27,35 @@ export function activity(values, width, height) {
   return result;
 }
 
-/** Return left and top of the `side` px square with the least mean of `cost(x, y)`. */
+/** Return left and top of the `side` px square with the least `cost(sum)` of its pixels.
+ *
+ * `sum(values)` adds up every second row and column of an array over the square.
+ */
 export function bestSquare(width, height, side, cost) {
   const step = Math.max(1, Math.floor(side / 8));
   let best = { left: 0, top: 0, cost: Infinity };
   for (let top = 0; top + side <= height; top += step) {
     for (let left = 0; left + side <= width; left += step) {
-      let sum = 0;
-      for (let y = top; y < top + side; y += 2) {
-        for (let x = left; x < left + side; x += 2) sum += cost(y * width + x);
-      }
-      if (sum < best.cost) best = { left, top, cost: sum };
+      const value = cost((values) => squareSum(values, width, { left, top, side }));
+      if (value < best.cost) best = { left, top, cost: value };
     }
   }
   return best;
 }
 
+function squareSum(values, width, { left, top, side }) {
+  let sum = 0;
+  for (let y = top; y < top + side; y += 2) {
+    for (let x = left; x < left + side; x += 2) sum += values[y * width + x];
+  }
+  return sum;
+}
+
 /** Return left and top of the smoothest square of `side` px in RGBA pixels. */
 export function smoothestSquare(image, side) {
   const light = luminance(image);
-  const busy = activity(light, image.width, image.height);
-  const cost = (at) => busy[at] + (isClipped(light[at]) ? 20 : 0);
-  return bestSquare(image.width, image.height, side, cost);
+  const busy = activity(light, image.width, image.height).map((value, at) => value + (isClipped(light[at]) ? CLIPPED_COST : 0));
+  return bestSquare(image.width, image.height, side, (sum) => sum(busy));
 }
 
 /** Return the centre, as shares of width and height, of the place where `mask` shows most.
@@ -56,9 +65,8 @@ export function smoothestSquare(image, side) {
 export function mostVisiblePlace(original, mask, side) {
   const { width, height } = original;
   const light = luminance(original);
-  const busy = activity(light, width, height);
-  const change = luminance(mask);
-  const cost = (at) => (isClipped(light[at]) ? 0 : -change[at] / (4 + busy[at]));
-  const { left, top } = bestSquare(width, height, side, cost);
+  const masking = activity(light, width, height).map((value) => value + BASE_MASKING);
+  const change = luminance(mask).map((value, at) => (isClipped(light[at]) ? 0 : value));
+  const { left, top } = bestSquare(width, height, side, (sum) => -sum(change) / sum(masking));
   return { x: (left + side / 2) / width, y: (top + side / 2) / height };
 }

@@ -44,6 +44,7 @@ export function layerThumbnail(jobId, stage, size = PIXELS) {
   image.addEventListener("load", finished);
   image.addEventListener("error", () => {
     finished();
+    image.removeAttribute("src"); // rather an empty square than a broken picture
     tries += 1;
     if (tries === TRIES) return;
     urls.set(image, `${url}&try=${tries}`);

@@ -33,14 +33,14 @@ export async function commitDeletion() {
       removeName(job.job_id);
     } catch (problem) {
       if (problem.code === "not-found") removeName(job.job_id);
-      else unlist.hide(job.job_id); // it is still there: so is its row
+      else list.unhide(job.job_id); // it is still there: so is its row
     }
   }));
 }
 
 function undo() {
   const jobs = take();
-  for (const job of jobs) unlist.hide(job.job_id);
+  for (const job of jobs) list.unhide(job.job_id);
   if (jobs.length) announce(t("job.restored"));
 }
 
