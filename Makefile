@@ -9,9 +9,9 @@ INSTALLED_CHECKS := $(VENV)/.installed-checks
 ifdef LOCKED
 INSTALLED := $(VENV)/.installed-locked
 endif
-INSTALLING = @echo "Installing into $(VENV) over the network: about 1.5 GB (several with CUDA), some minutes the first time."
+INSTALLING = @echo "Installing into $(VENV) over the network: about 650 MB, a minute the first time."
 
-# Threads of torch that wait sleep: spinning on a busy machine, they make it many times slower.
+# Threads of torch and NumPy that wait sleep: spinning on a busy machine, they slow it down.
 run test test-all test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
 
 TYPESCRIPT := clients/typescript
@@ -166,10 +166,10 @@ lock: $(INSTALLED_CHECKS)
 	$(BIN)/$(LOCK) --upgrade $(SERVER) -o locks/server.txt
 	# The same releases in all three: uv keeps those that stand in the file already.
 	cp locks/server.txt locks/default.txt
-	cp locks/server.txt locks/server-without-torch.txt
+	cp locks/server.txt locks/server-cuda.txt
 	$(BIN)/$(LOCK) --extra c2pa --extra faces -o locks/default.txt
-	$(BIN)/$(LOCK) $(SERVER) -o locks/server-without-torch.txt \
-	    $$(grep -oE '^(torch|triton|(nvidia|cuda)-[a-z0-9-]+)' locks/server.txt | sed 's/^/--no-emit-package /')
+	# onnxruntime-gpu has the same files as onnxruntime, so only one of them may be installed.
+	$(BIN)/$(LOCK) $(SERVER) --extra cuda --no-emit-package onnxruntime -o locks/server-cuda.txt
 
 ## audit: look for known vulnerabilities of what is pinned (asks a service on the network)
 audit: $(INSTALLED_CHECKS)

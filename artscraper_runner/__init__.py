@@ -21,6 +21,7 @@ _HOME = {
     "BrokenPicture": "errors",
     "Cancelled": "errors",
     "InvalidOption": "errors",
+    "MissingDependency": "errors",
     "PictureError": "errors",
     "PictureTooLarge": "errors",
     "UnknownName": "errors",
@@ -57,6 +58,7 @@ _HOME = {
     "Part": "pipeline.capabilities",
     "all_parts": "pipeline.capabilities",
     "device_name": "pipeline.capabilities",
+    "uses_gpu": "pipeline.capabilities",
     "stage_obstacle": "stages",
     "preload": "pipeline.preloading",
 }
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption
+    from artscraper_runner.errors import MissingDependency as MissingDependency
     from artscraper_runner.errors import PictureError as PictureError
     from artscraper_runner.errors import PictureTooLarge as PictureTooLarge
     from artscraper_runner.errors import RunnerError as RunnerError
@@ -88,6 +91,7 @@ if TYPE_CHECKING:
     from artscraper_runner.pipeline.capabilities import Part as Part
     from artscraper_runner.pipeline.capabilities import all_parts as all_parts
     from artscraper_runner.pipeline.capabilities import device_name as device_name
+    from artscraper_runner.pipeline.capabilities import uses_gpu as uses_gpu
     from artscraper_runner.pipeline.preloading import preload as preload
     from artscraper_runner.pipeline.run import PictureRun as PictureRun
     from artscraper_runner.pipeline.workspace import Workspace as Workspace

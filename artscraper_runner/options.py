@@ -14,6 +14,7 @@ PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
 STRENGTH_NAMES = ("low", "medium", "high")  # Linf 4, 8 and 16 of 255
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1
+ACCELERATOR_NAMES = ("auto", "cpu", "openvino", "cuda", "coreml", "directml")
 WATERMARK_METHODS = ("tiled", "dwtDctSvd")
 DEFAULT_WATERMARK_METHOD = "tiled"
 DEFAULT_WATERMARK_TEXT = "artscraper"  # of dwtDctSvd, which has no numbers
@@ -40,8 +41,8 @@ class ProtectionOptions:
     None = nobody in particular.
     `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
     missing ones be fetched into it. `mist_model` is the folder of a diffusion model for mist's
-    fused mode, None = the textural mode. Names that need a registry are checked by
-    `protections.check_options`.
+    fused mode, None = the textural mode. `accelerator` is what computes the attacks
+    (`models.accelerators`). Names that need a registry are checked by `stages.check_options`.
 
     `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
     `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture; with
@@ -66,12 +67,14 @@ class ProtectionOptions:
     models_dir: Path | None = None
     allow_downloads: bool = False
     mist_model: Path | None = None
+    accelerator: str = "auto"
 
     def __post_init__(self) -> None:
         for kind, name, valid in (
             ("strength", self.strength, STRENGTH_NAMES),
             ("preset", self.preset, PRESET_NAMES),
             ("watermark_method", self.watermark_method, WATERMARK_METHODS),
+            ("accelerator", self.accelerator, ACCELERATOR_NAMES),
         ):
             if name not in valid:
                 raise UnknownName(kind, name, valid)

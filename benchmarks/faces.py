@@ -17,7 +17,6 @@ from typing import Any
 
 import dlib
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -25,12 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_runner.attacks.evaluation import random_signs  # noqa: E402
-from artscraper_runner.attacks.scaling import to_tensor  # noqa: E402
+from artscraper_runner.attacks.transforms import to_picture, to_pixels  # noqa: E402
 from artscraper_runner.faces.detection import Face, find_faces  # noqa: E402
-from artscraper_runner.faces.model_files import LANDMARKS, RECOGNITION, model_file  # noqa: E402
-from artscraper_runner.faces.recogniser import face_network, faces_in  # noqa: E402
+from artscraper_runner.faces.network import (  # noqa: E402
+    LANDMARKS,
+    RECOGNITION,
+    face_network,
+    model_file,
+)
+from artscraper_runner.faces.recogniser import faces_in  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
+from artscraper_runner.models.graph import thread_count  # noqa: E402
 from artscraper_runner.options import ProtectionOptions  # noqa: E402
+from artscraper_runner.run_cache import RunCache  # noqa: E402
 from artscraper_runner.stages import load_stage  # noqa: E402
 from artscraper_runner.stages.stage import StageInput  # noqa: E402
 from artscraper_runner.types import Controls  # noqa: E402
@@ -40,6 +46,7 @@ LATER = ("photoguard", "mist", "nightshade")
 BARS = {"cloaked": (0.85, 0.75, 0.75), "final": (0.7, None, None)}
 _NO_BARS = (None, None, None)
 SECONDS_A_FACE, SECONDS_TO_DETECT = 3.0, 2.0
+_cache = RunCache()  # of all tables: faces of a picture are looked for once
 Pixels = NDArray[np.uint8]
 
 
@@ -104,7 +111,8 @@ def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pix
         None,
         ProtectionOptions(**options),
         Controls(),
-        after_attack=stage in LATER[1:],
+        stages_before=("fawkes", *LATER[: LATER.index(stage)]) if stage in LATER else (),
+        cache=_cache,
     )
     pixels = load_stage(stage).apply(given).pixels
     assert pixels is not None, stage
@@ -115,9 +123,7 @@ def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pix
 
 def noisy(original: Pixels, changed: Pixels) -> Pixels:
     """Random signs with the mean square error of `changed`."""
-    size = original.shape[:2]
-    noise = random_signs(to_tensor(original, size), like=to_tensor(changed, size))
-    return (noise[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    return to_pixels(random_signs(to_picture(original), like=to_picture(changed)))
 
 
 def noisy_in_box(original: Pixels, changed: Pixels, face: Face) -> Pixels:
@@ -170,13 +176,13 @@ def print_row(
 
 def print_times(images: Path) -> None:
     """Seconds of a face, and of looking for faces in 24 megapixels; also of processor time."""
-    print(f"\n### Times of faces, {torch.get_num_threads()} threads, {os.cpu_count()} cores\n")
+    print(f"\n### Times of faces, {thread_count()} threads, {os.cpu_count()} cores\n")
     print(f"load average before: {os.getloadavg()[0]:.1f}\n")
     print("| what | seconds | of processors | at most | |\n|---|---|---|---|---|")
     face_network()
     for name in FACES:
         original = opened(images / name)
-        faces_in(original)  # which later calls remember, so that it is not counted
+        faces_in(original, _cache)  # is remembered, so that it is not counted
         taken = seconds(lambda: applied("fawkes", original, original))  # noqa: B023
         print_time(f"a face, {Path(name).stem}", taken, SECONDS_A_FACE)
     large = np.array(Image.open(images / FACES[1]).convert("RGB").resize((4000, 6000)))

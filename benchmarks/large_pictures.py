@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,13 +22,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from protection import Pixels, attacked, row  # noqa: E402
 
 from artscraper_runner.attacks.evaluation import Observer  # noqa: E402
-from artscraper_runner.attacks.scaling import to_tensor  # noqa: E402
+from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
 
 SIZES = ((2000, 3000), (4000, 6000))  # width, height
 PIECE = 512  # px
-Views = Callable[[Pixels], Iterator[torch.Tensor]]
+Views = Callable[[Pixels], Iterator[NDArray[np.float32]]]
 
 
 def noisy(pixels: Pixels, like: Pixels) -> Pixels:
@@ -44,21 +44,21 @@ def noisy(pixels: Pixels, like: Pixels) -> Pixels:
 def scaled_to(short_side: int) -> Views:
     """The whole picture with `short_side` px on its short side."""
 
-    def view(pixels: Pixels) -> Iterator[torch.Tensor]:
+    def view(pixels: Pixels) -> Iterator[NDArray[np.float32]]:
         height, width = pixels.shape[:2]
         scale = short_side / min(height, width)
-        yield to_tensor(pixels, (round(height * scale), round(width * scale)))
+        yield scaled_picture(pixels, (round(height * scale), round(width * scale)))
 
     return view
 
 
-def pieces(pixels: Pixels) -> Iterator[torch.Tensor]:
+def pieces(pixels: Pixels) -> Iterator[NDArray[np.float32]]:
     """Five pieces at full size: the middle, and the middles of the quarters."""
     height, width = pixels.shape[:2]
     for down, across in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
         top, left = int(down * height) - PIECE // 2, int(across * width) - PIECE // 2
         piece = np.ascontiguousarray(pixels[top : top + PIECE, left : left + PIECE])
-        yield to_tensor(piece, (PIECE, PIECE))
+        yield scaled_picture(piece, (PIECE, PIECE))
 
 
 def effects(judge: Observer, original: Pixels, changed: Pixels, views: Views) -> float:
@@ -72,10 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images")
     parser.add_argument("--models", type=Path, default=ROOT.parent / "shared" / "models")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
     options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
     judge = Observer(load_encoder("taef2", models_dir=options.models))
     portrait = Image.open(options.images / "paintings" / "delaunay_portrait.jpg").convert("RGB")
     seen = {"scaled to 512": scaled_to(512), "scaled to 1024": scaled_to(1024), "pieces": pieces}

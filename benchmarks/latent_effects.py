@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.attacks.scaling import to_tensor, working_size
+from artscraper_runner.attacks.scaling import scaled_picture, working_size
 from artscraper_runner.attacks.shaped_noise import shaped_noise
 from artscraper_runner.latent.targets import concept, grey, periodic_pattern
 from artscraper_runner.models import load_encoder
@@ -62,11 +61,10 @@ class LatentEffects:
         ways = (self.latent(target.transpose(2, 0, 1)) - clean for target in drawn)
         return [_cosine(own, way) for way in ways]
 
-    @torch.no_grad()
     def latent(self, picture: Planes) -> Planes:
         """Return the flat latent of float32 (3, H, W) in [0, 1]."""
-        seen = torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None]
-        return np.asarray(self._encoder(seen).flatten().numpy())
+        seen = np.ascontiguousarray(picture, np.float32)[None]
+        return self._encoder.latents(seen)[0]
 
 
 def as_seen(pixels: Pixels) -> Pixels:
@@ -77,7 +75,7 @@ def as_seen(pixels: Pixels) -> Pixels:
 def planes(pixels: Pixels) -> Planes:
     """Return float32 (3, h, w) in [0, 1]: `pixels` scaled to the working size."""
     height, width = pixels.shape[:2]
-    return np.asarray(to_tensor(pixels, working_size(height, width))[0].numpy())
+    return np.asarray(scaled_picture(pixels, working_size(height, width))[0])
 
 
 def _jpeg(pixels: Pixels) -> Pixels:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -26,18 +25,22 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_runner.attacks import presets  # noqa: E402
+from artscraper_runner.attacks.constraints import Box  # noqa: E402
 from artscraper_runner.attacks.evaluation import (  # noqa: E402
     VIEWS,
     Observer,
     effect_record,
 )
 from artscraper_runner.attacks.pgd import optimise  # noqa: E402
-from artscraper_runner.attacks.scaling import to_tensor  # noqa: E402
+from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.attacks.transforms import scaled  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.latent.objectives import LatentObjective  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
+from artscraper_runner.models.graph import thread_count  # noqa: E402
+from artscraper_runner.models.protocol import Encoder, QuadraticObjective  # noqa: E402
 from artscraper_runner.options import ProtectionOptions  # noqa: E402
+from artscraper_runner.run_cache import RunCache  # noqa: E402
 from artscraper_runner.stages import load_stage  # noqa: E402
 from artscraper_runner.stages.stage import StageInput  # noqa: E402
 from artscraper_runner.types import Controls  # noqa: E402
@@ -52,6 +55,7 @@ PUBLISHED_ITERATIONS = 200  # the authors' demonstration
 PUBLISHED_PICTURES = ("mona_lisa", "kodak_04", "vangogh_03")  # minutes each
 BARS = {"plain": 2.2, "jpeg_75": 1.6, "halved": 2.0}
 Pixels = NDArray[np.uint8]
+Picture = NDArray[np.float32]
 
 
 def held_out(images: Path) -> dict[str, Pixels]:
@@ -69,7 +73,7 @@ def square(path: Path) -> Pixels:
 
 def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
     """The picture after `stages`, each starting from the one before."""
-    layer = pixels
+    layer, before, cache = pixels, (), RunCache()
     for name in stages or ATTACKS:
         given = StageInput(
             layer,
@@ -77,11 +81,12 @@ def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
             None,
             ProtectionOptions(**options),
             Controls(),
-            after_attack=layer is not pixels,
+            stages_before=before,
+            cache=cache,
         )
         result = load_stage(name).apply(given).pixels
         assert result is not None
-        layer = result
+        layer, before = result, (*before, name)
     return layer
 
 
@@ -109,7 +114,7 @@ def print_transfer(pictures: dict[str, Pixels], judge: Observer, strength: str) 
     for name, pixels in pictures.items():
         layer = attacked(pixels, strength=strength, seed=1)
         size = pixels.shape[:2]
-        record = effect_record(judge, to_tensor(pixels, size), to_tensor(layer, size))
+        record = effect_record(judge, scaled_picture(pixels, size), scaled_picture(layer, size))
         ratios = [record["times_noise"][view] for view in VIEWS]
         quality = (metrics.ssim(pixels, layer), metrics.psnr(pixels, layer))
         rows.append([*ratios, record["effect"]["plain"], *quality])
@@ -164,8 +169,8 @@ def through_itself(
     layer = attacked(pixels, "photoguard", encoder="taef2", models_dir=models, preset=name)
     taken = time.process_time() - begun
     table[name] = kept
-    original, changed = (to_tensor(each, pixels.shape[:2]) for each in (pixels, layer))
-    progress = judge.progress(original, changed, torch.full_like(original, 0.5))
+    original, changed = (scaled_picture(each, pixels.shape[:2]) for each in (pixels, layer))
+    progress = judge.progress(original, changed, np.full_like(original, 0.5))
     to_grey = math.nan if progress is None else progress
     quality = (metrics.ssim(pixels, layer), metrics.psnr(pixels, layer))
     return (judge.displacement(original, changed), to_grey, *quality, taken)
@@ -188,7 +193,7 @@ def print_times(pictures: dict[str, Pixels], images: Path) -> None:
 
     Processor time is what other work on the machine changes least.
     """
-    print(f"\n### Times, bundled, {torch.get_num_threads()} threads, {os.cpu_count()} cores\n")
+    print(f"\n### Times, bundled, {thread_count()} threads, {os.cpu_count()} cores\n")
     print(f"load average before: {os.getloadavg()[0]:.1f}\n")
     print("| what | seconds | of processors | at most | | peak MiB |\n|---|---|---|---|---|---|")
     portrait = Image.open(images / "paintings" / "delaunay_portrait.jpg").convert("RGB")
@@ -212,7 +217,7 @@ def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
 
     Both take turns, and the medians are compared, since other work on the machine moves both.
     """
-    picture = to_tensor(next(iter(pictures.values())), (SIDE, SIDE))
+    picture = scaled_picture(next(iter(pictures.values())), (SIDE, SIDE))
     encoder = load_encoder("bundled")
     observer = Observer(encoder)
     print("\n### One engine step against the bare forward and backward pass, bundled\n")
@@ -240,21 +245,22 @@ def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
         )
 
 
-def timed_step(picture: torch.Tensor, observer: Observer, preset: presets.AttackPreset) -> float:
+def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPreset) -> float:
     """Seconds of one step of the engine, the mean of a short run with the loop's own objective."""
-    target = torch.full_like(picture, 0.5)
+    target = np.full_like(picture, 0.5)
     objective = LatentObjective(
         observer.encoder,
-        reference=observer.latent,
+        latents=observer.latent,
         original=picture,
         target=target,
         preset=preset,
     )
     begun = time.perf_counter()
+    start, bound = np.zeros_like(picture), np.full_like(picture[:, :1], 8 / 255)
     outcome = optimise(
         picture,
-        start=torch.zeros_like(picture),
-        bound=torch.full_like(picture[:, :1], 8 / 255),
+        start=start,
+        constraint=Box.around(picture, start=start, bound=bound),
         objective=objective,
         rule=replace(preset.rule, plateau_span=0),
         seed=0,
@@ -263,11 +269,12 @@ def timed_step(picture: torch.Tensor, observer: Observer, preset: presets.Attack
     return (time.perf_counter() - begun) / outcome.iterations
 
 
-def bare_pass(picture: torch.Tensor, encoder: torch.nn.Module, scales: tuple[float, ...]) -> None:
+def bare_pass(picture: Picture, encoder: Encoder, scales: tuple[float, ...]) -> None:
     """The encoder's forward and backward pass at each size, with nothing around it."""
     for scale in scales:
-        view = scaled(picture, scale).detach().clone().requires_grad_(True)
-        torch.autograd.grad(encoder(view).square().sum(), view)
+        view = scaled((SIDE, SIDE), scale).forward(picture)
+        latent = np.zeros_like(encoder.latents(view))
+        encoder.value_and_gradient(view, QuadraticObjective(latent, 1.0, latent))
 
 
 def print_repeatable(pictures: dict[str, Pixels]) -> None:
@@ -283,7 +290,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images")
     parser.add_argument("--models", type=Path, default=ROOT.parent / "shared" / "models")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
     parser.add_argument("--only", nargs="+", metavar="TABLE", help="tables to print (default: all)")
     parser.add_argument(
         "--published",
@@ -293,8 +299,6 @@ def main() -> None:
         help="pictures of the table `published` (default: %(default)s)",
     )
     options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
     pictures = held_out(options.images)
     judge = Observer(load_encoder("taef2", models_dir=options.models))
     tables: dict[str, Callable[[], object]] = {

@@ -1,6 +1,6 @@
 """Time a whole default job in a process of its own, and read the memory that it needed at most.
 
-Linux only: the peak is the kernel's VmHWM of that process, torch and everything else included.
+Linux only: the peak is the kernel's VmHWM of that process, with everything in it.
 """
 
 from __future__ import annotations

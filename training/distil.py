@@ -19,15 +19,14 @@ import torch
 from torch import nn
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-from artscraper_runner.models.base import placed
-from artscraper_runner.models.bundled import StudentShape
 from artscraper_runner.models.taesd import TaesdNetwork, network_from
-from artscraper_runner.models.weights import read_state
+from artscraper_runner.models.torch_encoder import read_state, to_device
 from training import checkpoint
 from training.attacks import AttackMix
 from training.labels import Curriculum, Labeller, Memory
 from training.objective import HintedStudent, Scores, Weights, score
 from training.pictures import CropSource, training_files
+from training.student import StudentShape
 
 SHOW_EVERY_S = 20.0
 RUNS = Path(__file__).parent / "runs"  # git-ignored
@@ -86,7 +85,7 @@ class Run:
         self.steps, self.elapsed_s = 0, 0.0
         self.rng = np.random.default_rng(recipe.seed)
         self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.model = placed(HintedStudent(recipe.shape), device)
+        self.model = to_device(HintedStudent(recipe.shape), device)
         weights = self.model.student.state_dict()
         self.average = {key: value.detach().clone() for key, value in weights.items()}
         self.optimiser = torch.optim.AdamW(
@@ -168,7 +167,7 @@ class Run:
 def load_teacher(path: Path, device: torch.device) -> TaesdNetwork:
     """Answer a frozen TAESD network from its file."""
     network = network_from(read_state(path)).eval().requires_grad_(False)
-    return placed(network, device)
+    return to_device(network, device)
 
 
 def train(run: Run, *, folder: Path, checkpoint_every_s: float) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from artscraper_runner.models.bundled import StudentNetwork
 from artscraper_runner.models.taesd import TaesdNetwork
 from training.attacks import AttackMix, draw_budgets, perturbed
 from training.pictures import CropSource
+from training.student import StudentNetwork
 
 
 @dataclass(frozen=True, kw_only=True)

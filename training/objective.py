@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from artscraper_runner.models.bundled import StudentNetwork, StudentShape
 from artscraper_runner.models.taesd import WIDTH as TEACHER_WIDTH
 from training.labels import LabelledBatch
+from training.student import StudentNetwork, StudentShape
 
 
 @dataclass(frozen=True, kw_only=True)

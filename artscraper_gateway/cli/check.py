@@ -21,7 +21,7 @@ from artscraper_gateway.settings.sources import (
     origins,
     wrong_settings,
 )
-from artscraper_runner import Part, __version__, all_parts, device_name
+from artscraper_runner import Part, __version__, all_parts, device_name, uses_gpu
 
 _MASKED = "(set, not shown)"
 
@@ -60,8 +60,8 @@ def _report(options: argparse.Namespace) -> Report:
         wrong = wrong_settings(GatewayConfig, error)
         return Report({}, [], {}, [Finding("error", line) for line in wrong])
     parts = _parts(config)
-    device = device_name()
-    findings = check_settings(config, gpu=not device.startswith("CPU"))
+    device = device_name(config.accelerator)
+    findings = check_settings(config, gpu=uses_gpu(config.accelerator))
     obstacles = {part.name: part.reason for part in parts if part.kind == "encoder"}
     if obstacles.get(config.encoder):
         text = f"encoder {config.encoder}, that of jobs that name none: {obstacles[config.encoder]}"
@@ -118,7 +118,7 @@ def _text(report: Report) -> str:
     lines = ["settings"] if report.settings else []
     for name, row in report.settings.items():
         lines.append(f"  {name:<{width}}  {row['value']}  [{row['from']}]")
-    for kind in ("stage", "encoder", "processor"):
+    for kind in ("stage", "encoder", "accelerator", "processor"):
         parts = [part for part in report.parts if part.kind == kind]
         lines += ["", f"{kind}s"] if parts else []
         lines += [f"  {part.name:<20} {part.reason or 'available'}" for part in parts]

@@ -21,6 +21,7 @@ from artscraper_gateway.net.pinned_transport import parse_target
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_runner import (
     InvalidOption,
+    MissingDependency,
     ProtectionOptions,
     check_options,
     chosen_stages,
@@ -81,6 +82,7 @@ class JobRequest(PictureOptions):
             models_dir=config.models_dir,
             allow_downloads=config.allow_downloads,
             mist_model=config.mist_model,
+            accelerator=config.accelerator,
         )
 
     def to_options(self, *, priority: int, callback_url: str | None) -> JobOptions:
@@ -115,7 +117,7 @@ def resolve_request(options: JobOptions, config: GatewayConfig) -> JobRequest:
         request = JobRequest.model_validate({**defaults, **chosen})
         protection = request.protection_options(config)
         check_options(protection)
-    except InvalidOption as error:
+    except (InvalidOption, MissingDependency) as error:
         raise InvalidRequest(str(error)) from error
     return request.model_copy(
         update={

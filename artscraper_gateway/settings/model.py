@@ -169,6 +169,11 @@ class GatewayConfig(BaseSettings):
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
     )
+    accelerator: str = Field(
+        "auto",
+        pattern="^(auto|cpu|openvino|cuda|coreml|directml)$",
+        description="what computes the attacks; one that is not usable is replaced by the CPU",
+    )
     mist_model: Path | None = Field(
         None, description="folder of a diffusion model for mist's fused mode; none = textural"
     )
@@ -238,11 +243,16 @@ class GatewayConfig(BaseSettings):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, value: str) -> str:
-        from artscraper_runner import InvalidOption, ProtectionOptions, check_options
+        from artscraper_runner import (
+            InvalidOption,
+            MissingDependency,
+            ProtectionOptions,
+            check_options,
+        )
 
         try:
             check_options(ProtectionOptions(encoder=value))
-        except InvalidOption as error:
+        except (InvalidOption, MissingDependency) as error:
             raise ValueError(str(error)) from error
         return value
 

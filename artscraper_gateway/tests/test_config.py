@@ -57,6 +57,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "seed": ("7", 7),
     "nightshade_target": ("city", "city"),
     "models_dir": ("/models", Path("/models")),
+    "accelerator": ("cpu", "cpu"),
     "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
     "c2pa_certificate": ("/cert.pem", Path("/cert.pem")),

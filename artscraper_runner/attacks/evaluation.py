@@ -8,97 +8,82 @@ change that does not clearly beat such noise protects nothing.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import torch
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from artscraper_runner.attacks.transforms import scaled, through_jpeg
+from artscraper_runner.attacks.transforms import resized, scaled, through_jpeg
 from artscraper_runner.errors import NoNumbers
-from artscraper_runner.models.base import Encoder
+from artscraper_runner.models.protocol import Encoder
+from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Json
 
+Array = NDArray[np.float32]
 EFFECTIVE_RATIO = 1.3  # times the effect of noise
 _JPEG_QUALITY = 75
 _NOISE_SEED = 5
-_KEPT_LATENTS = 24
+_NOISE_ROUNDS = 8
 _SHORTEST_WAY = 0.01  # to a target, as a share of the latent
-EVERYWHERE = torch.ones(())  # a `visible` part that broadcasts to any picture
-View = Callable[[torch.Tensor], torch.Tensor]
+EVERYWHERE = np.ones((1, 1, 1, 1), np.float32)  # a visible part that broadcasts to any picture
 
 
-def halved_and_back(pictures: torch.Tensor) -> torch.Tensor:
-    """Returns pictures after halving their size by area and enlarging them bicubically."""
-    size = pictures.shape[-2:]
-    back = functional.interpolate(scaled(pictures, 0.5), size=size, mode="bicubic")
-    return back.clamp(0, 1)
+def halved_and_enlarged(picture: Array) -> Array:
+    """Return a picture after halving its size by area and enlarging it bicubically."""
+    size = (picture.shape[2], picture.shape[3])
+    back = resized(scaled(size, 0.5).forward(picture), size, Image.Resampling.BICUBIC)
+    return back.clip(0, 1)
 
 
-VIEWS: dict[str, View] = {
-    "plain": lambda pictures: pictures,
-    "jpeg_75": lambda pictures: through_jpeg(pictures, _JPEG_QUALITY),
-    "halved": halved_and_back,
+VIEWS: dict[str, Callable[[Array], Array]] = {
+    "plain": lambda picture: picture,
+    "jpeg_75": through_jpeg(_JPEG_QUALITY).forward,
+    "halved": halved_and_enlarged,
 }
 
 
+@dataclass(frozen=True)
 class Observer:
-    """An encoder that remembers the latents of the pictures it saw last.
+    """An encoder, and the run's memory of the latents that it gave.
 
     A job looks at the same few pictures again and again: the original, the target, each layer.
+    Pictures are float32 (1, 3, H, W) sRGB in [0, 1].
     """
 
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
-        self._last_record: tuple[object, Json] = (None, {})
+    encoder: Encoder
+    cache: RunCache = field(default_factory=RunCache)
 
-    @torch.no_grad()
-    def latent(self, picture: torch.Tensor) -> torch.Tensor:
-        """Returns the flat latent (1, D) of float32 (1, 3, H, W) sRGB in [0, 1].
+    def latent(self, picture: Array) -> Array:
+        """Return the latent (1, D) of a picture.
 
         Raises:
             NoNumbers: the encoder is broken.
         """
-        key = _digest(picture)
-        if key not in self._kept:
-            latent = self.encoder(picture).flatten(1)
-            if not latent.isfinite().all():
-                raise NoNumbers(self.encoder.name)
-            self._kept[key] = latent
-            if len(self._kept) > _KEPT_LATENTS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        key = (self.encoder.name, _digest(picture))
+        return self.cache.remember("latent", key, lambda: self._encoded(picture))
 
-    def record(
-        self,
-        original: torch.Tensor,
-        changed: torch.Tensor,
-        views: tuple[str, ...],
-        visible: torch.Tensor,
-    ) -> Json:
-        """Returns `effect_record`; the last one is remembered, for each stage's final figures."""
-        key = (_digest(original), _digest(changed), views, _digest(visible))
-        if self._last_record[0] != key:
-            self._last_record = (key, _measured(self, original, changed, views, visible))
-        return self._last_record[1]
+    def _encoded(self, picture: Array) -> Array:
+        latent = self.encoder.latents(np.ascontiguousarray(picture))
+        if not np.isfinite(latent).all():
+            raise NoNumbers(self.encoder.name)
+        return latent
 
-    def displacement(
-        self, original: torch.Tensor, changed: torch.Tensor, *, since: torch.Tensor | None = None
-    ) -> float:
-        """Returns the effect, from 0; 0 too where the original's latent has no length.
+    def displacement(self, original: Array, changed: Array, *, since: Array | None = None) -> float:
+        """Return the effect, from 0; 0 too where the original's latent has no length.
 
-        `since` is the picture that the latent's way is counted from, None = the original.
+        Args:
+            original: the picture whose latent's length is the unit.
+            changed: the picture that is looked at.
+            since: the picture that the latent's way is counted from; None: the original.
         """
         before = self.latent(original if since is None else since)
-        size = self.latent(original).norm().item()
-        return (self.latent(changed) - before).norm().item() / size if size else 0.0
+        size = _norm(self.latent(original))
+        return _norm(self.latent(changed) - before) / size if size else 0.0
 
-    def progress(
-        self, original: torch.Tensor, changed: torch.Tensor, target: torch.Tensor
-    ) -> float | None:
-        """Returns the share of the way to the target's latent that was made along that way.
+    def progress(self, original: Array, changed: Array, target: Array) -> float | None:
+        """Return the share of the way to the target's latent that was made along that way.
 
         The projection of the displacement on the line from the original's latent to the target's:
         0 = none, 1 = level with the target, below 0 = the other way. None where that way is at
@@ -106,40 +91,49 @@ class Observer:
         """
         before = self.latent(original)
         way = self.latent(target) - before
-        length = float(way.norm())
-        if length <= _SHORTEST_WAY * float(before.norm()):
+        length = _norm(way)
+        if length <= _SHORTEST_WAY * _norm(before):
             return None
-        return float(((self.latent(changed) - before) * way).sum()) / length**2
+        return float(((self.latent(changed) - before) * way).sum(dtype=np.float64)) / length**2
 
 
 def effect_record(
     observer: Observer,
-    original: torch.Tensor,
-    changed: torch.Tensor,
+    original: Array,
+    changed: Array,
     *,
     views: tuple[str, ...] = tuple(VIEWS),
-    visible: torch.Tensor = EVERYWHERE,
+    visible: Array = EVERYWHERE,
 ) -> Json:
-    """Returns `effect`, `noise_effect` and `times_noise` by view, and the `encoder`'s name.
+    """Return `effect`, `noise_effect` and `times_noise` by view, and the `encoder`'s name.
 
-    Pictures are float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits. `visible` (1, 1, H, W) is
-    0 where a picture is wholly transparent, else 1: noise stays there too. `times_noise` is None
-    where noise has no effect: nothing was changed, or a view takes so little noise away (JPEG on a
-    flat picture), whatever the effect beside it is.
+    Args:
+        observer: the encoder.
+        original: float32 (1, 3, H, W) sRGB in [0, 1], rounded to 8 bits.
+        changed: like `original`.
+        views: names of `VIEWS`.
+        visible: (1, 1, H, W), 0 where a picture is wholly transparent, else 1: no noise there.
+
+    Returns:
+        The record. `times_noise` is None where noise has no effect: nothing was changed, or a view
+        takes so little noise away (JPEG on a flat picture), whatever the effect beside it is.
     """
-    record = observer.record(original, changed, views, visible)
+    key = (observer.encoder.name, *map(_digest, (original, changed, visible)), views)
+    record = observer.cache.remember(
+        "effect", key, lambda: _measured(observer, original, changed, views, visible)
+    )
     return {"encoder": observer.encoder.name, **record}
 
 
-def own_record(
+def incremental_effect(
     observer: Observer,
-    original: torch.Tensor,
-    before: torch.Tensor,
-    made: torch.Tensor,
+    original: Array,
+    before: Array,
+    made: Array,
     *,
-    visible: torch.Tensor = EVERYWHERE,
+    visible: Array = EVERYWHERE,
 ) -> Json:
-    """Returns what a stage added by itself when it made `made` out of the layer `before`.
+    """Return what a stage added by itself when it made `made` out of the layer `before`.
 
     `effect_before`: the effect of `before`. `own_effect`: norm(E(made) - E(before)) /
     norm(E(original)). `own_times_noise`: that in times of random signs of the same mean square
@@ -151,76 +145,77 @@ def own_record(
     own = observer.displacement(original, made, since=before)
     noise = observer.displacement(original, noisy, since=before)
     gained = observer.displacement(original, before)
-    times_noise = _ratio(own, noise)
+    ratio = ratio_to_noise(own, noise)
     kept = observer.displacement(original, made) >= gained - noise
     return {
         "effect_before": round(gained, 4),
         "own_effect": round(own, 4),
-        "own_times_noise": times_noise,
-        "effective": kept and beats_noise(times_noise),
+        "own_times_noise": ratio,
+        "effective": kept and beats_noise(ratio),
     }
 
 
-def beats_noise(times_noise: float | None) -> bool:
-    """Returns whether an effect is EFFECTIVE_RATIO times that of noise; None is not."""
-    return times_noise is not None and times_noise >= EFFECTIVE_RATIO
+def beats_noise(ratio: float | None) -> bool:
+    """Return whether an effect is EFFECTIVE_RATIO times that of noise; None is not."""
+    return ratio is not None and ratio >= EFFECTIVE_RATIO
 
 
-def _measured(
-    observer: Observer,
-    original: torch.Tensor,
-    changed: torch.Tensor,
-    views: tuple[str, ...],
-    visible: torch.Tensor,
-) -> Json:
-    noisy = random_signs(original, like=changed, visible=visible)
-    effect, noise = {}, {}
-    for name in views:
-        view = VIEWS[name]
-        effect[name] = observer.displacement(view(original), view(changed))
-        noise[name] = observer.displacement(view(original), view(noisy))
-    ratios = {name: _ratio(effect[name], noise[name]) for name in views}
-    return {
-        "effect": _rounded(effect),
-        "noise_effect": _rounded(noise),
-        "times_noise": ratios,
-    }
+def ratio_to_noise(effect: float, noise: float) -> float | None:
+    """Return an effect in times of that of noise; None where noise has none."""
+    return round(effect / noise, 3) if noise else None
 
 
-def random_signs(
-    original: torch.Tensor,
-    *,
-    like: torch.Tensor,
-    visible: torch.Tensor = EVERYWHERE,
-    rounds: int = 8,
-) -> torch.Tensor:
-    """Returns `original` changed by random signs with the mean square error of `like`.
+def random_signs(original: Array, *, like: Array, visible: Array = EVERYWHERE) -> Array:
+    """Return `original` changed by random signs with the mean square error of `like`.
 
     Both errors are those where `visible`, which broadcasts to the pictures, is 1; where it is 0
     nothing is changed. Not rounded to 8 bits, which would change the error of so small a change.
     """
-    generator = torch.Generator().manual_seed(_NOISE_SEED)
-    signs = torch.randn(original.shape, generator=generator).sign().to(original) * visible
-    wanted = ((like - original) * visible).square().mean().sqrt()
-    if not wanted:
+    target = _root_mean_square((like - original) * visible)
+    if not target:
         return original
-    size = wanted.clone()
-    for _ in range(rounds):  # clipping at black and white takes some of the change away
-        reached = ((original + size * signs).clamp(0, 1) - original).square().mean().sqrt()
-        size = size * wanted / reached.clamp_min(1e-6)
-    return (original + size * signs).clamp(0, 1)
+    drawn = np.random.default_rng(_NOISE_SEED).integers(0, 2, original.shape, np.int8)
+    signs = (2 * drawn - 1).astype(np.float32) * visible
+    size = target
+    for _ in range(_NOISE_ROUNDS):  # clipping at black and white takes some of the change away
+        noisy = np.clip(original + np.float32(size) * signs, 0, 1)
+        reached = _root_mean_square(noisy - original)
+        if abs(reached - target) <= 1e-3 * target:
+            break
+        size *= target / max(reached, 1e-6)
+    return np.clip(original + np.float32(size) * signs, 0, 1)
 
 
-def _digest(picture: torch.Tensor) -> bytes:
-    content = picture.detach().cpu().contiguous().numpy()
+def _measured(
+    observer: Observer,
+    original: Array,
+    changed: Array,
+    views: tuple[str, ...],
+    visible: Array,
+) -> Json:
+    noisy = random_signs(original, like=changed, visible=visible)
+    effect, noise = {}, {}
+    for name in views:
+        seen = [VIEWS[name](picture) for picture in (original, changed, noisy)]
+        effect[name] = observer.displacement(seen[0], seen[1])
+        noise[name] = observer.displacement(seen[0], seen[2])
+    return {
+        "effect": {name: round(effect[name], 4) for name in views},
+        "noise_effect": {name: round(noise[name], 4) for name in views},
+        "times_noise": {name: ratio_to_noise(effect[name], noise[name]) for name in views},
+    }
+
+
+def _norm(values: Array) -> float:
+    return float(np.sqrt(np.square(values).sum(dtype=np.float64)))
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.square(values).mean(dtype=np.float64)))
+
+
+def _digest(picture: Array) -> bytes:
+    content = np.ascontiguousarray(picture)
     digest = hashlib.sha256(repr(content.shape).encode())
     digest.update(content.data)
     return digest.digest()
-
-
-def _ratio(effect: float, noise: float) -> float | None:
-    return round(effect / noise, 3) if noise else None
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}

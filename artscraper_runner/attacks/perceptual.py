@@ -15,11 +15,11 @@ In the dark a screen shows the same step of sRGB more plainly, so the bound shri
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Plane = NDArray[np.float32]
+Picture = NDArray[np.float32]
 _FINE_WINDOW = 7  # px, that of structural similarity
 _COARSE_BLUR = 5  # px; finer texture is averaged away
 _COARSE_SHADING = 9  # px; wider changes are shading
@@ -31,19 +31,23 @@ _DARK_BELOW = 0.3  # luma under which the bound shrinks, 0..1
 _DARKEST_SHARE = 0.6  # of the bound, at black
 
 
-def budget_map(picture: torch.Tensor, *, budget: float, floor: float, slope: float) -> torch.Tensor:
-    """Returns float32 (1, 1, H, W) in (0, budget]: the bound of every pixel's change.
+def budget_map(picture: Picture, *, budget: float, floor: float, slope: float) -> Picture:
+    """Return float32 (1, 1, H, W) in (0, budget]: the bound of every pixel's change.
 
-    `picture` is float32 (1, 3, H, W) sRGB in [0, 1]. `budget` is the Linf bound and `floor` the
-    bound in flat places, both in [0, 1]; `slope` is how much of the local deviation may be added.
+    Args:
+        picture: float32 (1, 3, H, W) sRGB in [0, 1].
+        budget: the Linf bound, in [0, 1].
+        floor: the bound in flat places, in [0, 1].
+        slope: how much of the local deviation may be added.
     """
-    luma: Plane = np.tensordot(_LUMA, picture[0].cpu().numpy(), axes=1)
+    red, green, blue = picture[0]
+    luma: Plane = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
     texture = np.minimum(_FINE_GAIN**2 * _fine_variance(luma), _coarse_variance(luma))
     amplitude = np.sqrt(floor**2 + slope**2 * texture)
     brightness = _window_mean(luma, _FINE_WINDOW) / _DARK_BELOW
     lit = _DARKEST_SHARE + (1 - _DARKEST_SHARE) * brightness.clip(0, 1)
     bound = (amplitude * lit).clip(max=budget).astype(np.float32)
-    return torch.from_numpy(bound)[None, None].to(picture.device)
+    return np.asarray(bound[None, None])
 
 
 def _fine_variance(luma: Plane) -> Plane:

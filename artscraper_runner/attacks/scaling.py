@@ -1,31 +1,32 @@
 """Between the picture at full size and the size that attacks are optimised at.
 
-A big picture is looked at as image models see it, scaled to the working size. What the attack
-finds there is enlarged and added to the picture at full size, which itself is never scaled.
+A large picture is attacked as image models see it, scaled to the working size. The perturbation
+found there is enlarged and added to the picture at full size, which itself is never scaled.
 """
 
 from __future__ import annotations
 
 import math
-import weakref
-from collections import deque
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.transforms import to_picture
 from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.run_cache import RunCache
 
 Pixels = NDArray[np.uint8]
+Array = NDArray[np.float32]
 SHORT_SIDE = 512  # px, of the working size
 MAX_PIXELS = 2 * SHORT_SIDE**2
 _MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
 _ENLARGED_ROWS = 128  # at once
+_KEPT_SCALED = 8  # pictures at the working size
 
 
 def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
-    """Returns (height, width) to work at: the picture's own when its short side is not longer.
+    """Return (height, width) to work at: the picture's own when its short side is not longer.
 
     Longer pictures are scaled to `short_side` px on the short side, or further until they have at
     most 2 * short_side^2 pixels. Sides are multiples of 16 px then.
@@ -38,18 +39,23 @@ def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tu
     return _fitted(height * scale, height), _fitted(width * scale, width)
 
 
-def to_tensor(pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
-    """Returns uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
+def at_working_size(pixels: Pixels, size: tuple[int, int], cache: RunCache) -> Array:
+    """Return uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
+    key = (cache.token(pixels), size)
+    return cache.remember("scaled", key, lambda: scaled_picture(pixels, size), keep=_KEPT_SCALED)
+
+
+def scaled_picture(pixels: Pixels, size: tuple[int, int]) -> Array:
+    """Return what `at_working_size` does, without remembering it."""
     if pixels.shape[:2] != size:
         image = Image.fromarray(pixels)
-        pixels = np.asarray(
-            image.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        )
-    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None].contiguous() / 255
+        resized = image.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        pixels = np.asarray(resized)
+    return to_picture(pixels)
 
 
-def visible_at(alpha: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    """Returns float32 (1, 1, h, w): 0 where all that a pixel stands for is hidden, else 1.
+def visible_at(alpha: NDArray[np.uint8], size: tuple[int, int]) -> Array:
+    """Return float32 (1, 1, h, w): 0 where all that a pixel stands for is hidden, else 1.
 
     Hidden is what is wholly transparent in `alpha`, uint8 (H, W); `size`, (h, w), is not larger.
     """
@@ -57,35 +63,11 @@ def visible_at(alpha: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
         np.arange(side) * whole // side for side, whole in zip(size, alpha.shape, strict=True)
     )
     most = np.maximum.reduceat(np.maximum.reduceat(alpha, rows, axis=0), columns, axis=1)
-    return torch.from_numpy((most > 0).astype(np.float32))[None, None]
+    return (most > 0).astype(np.float32)[None, None]
 
 
-class ScaledPictures:
-    """Remembers what `to_tensor` answered for the last few pictures, as long as they live.
-
-    A stage looks at the same pictures when it attacks and when it measures; arrays must not be
-    written to in between.
-    """
-
-    def __init__(self, kept: int = 6) -> None:
-        self._rows: deque[tuple[weakref.ref[Pixels], tuple[int, int], torch.Tensor]] = deque(
-            maxlen=kept
-        )
-
-    def get(self, pixels: Pixels, size: tuple[int, int]) -> torch.Tensor:
-        """Returns `to_tensor(pixels, size)`."""
-        for index, row in enumerate(self._rows):
-            if row[0]() is pixels and row[1] == size:
-                del self._rows[index]
-                self._rows.append(row)
-                return row[2]
-        tensor = to_tensor(pixels, size)
-        self._rows.append((weakref.ref(pixels), size, tensor))
-        return tensor
-
-
-def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int) -> Pixels:
-    """Returns `pixels` plus `change`, within `budget` of `original`.
+def apply_perturbation(pixels: Pixels, change: Array, *, original: Pixels, budget: int) -> Pixels:
+    """Return `pixels` plus `change`, within `budget` of `original`.
 
     Args:
         pixels: uint8 (H, W, 3), the layer before.
@@ -96,8 +78,8 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
     """
     height, width = pixels.shape[:2]
     # As 8 bits: a quarter of the memory, and scaled many times as fast as floats.
-    levels = 127 / max(1.0, 255 * float(change.abs().max()))
-    coded = np.rint(change[0].permute(1, 2, 0).cpu().numpy() * np.float32(255 * levels)) + 128
+    levels = 127 / max(1.0, 255 * float(np.abs(change).max()))
+    coded = np.rint(change[0].transpose(1, 2, 0) * np.float32(255 * levels)) + 128
     image = Image.fromarray(coded.astype(np.uint8))
     steps = np.rint((np.arange(256) - 128) / levels)
     rises, falls = (part.clip(0, 255).astype(np.uint8).tobytes() for part in (steps, -steps))
@@ -117,7 +99,7 @@ def added(pixels: Pixels, change: torch.Tensor, *, original: Pixels, budget: int
 
 
 def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> bytes:
-    """These rows of `image` as it would be at `size`, (height, width): R, G, B of each pixel."""
+    """Return these rows of `image` enlarged to `size`, (height, width): R, G, B of each pixel."""
     height, width = size
     scale = image.height / height
     box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
@@ -128,7 +110,7 @@ def _enlarged(image: Image.Image, size: tuple[int, int], rows: slice) -> bytes:
 def _add_bounded(
     result: Pixels, before: Pixels, change: tuple[Pixels, Pixels], within: tuple[Pixels, int]
 ) -> None:
-    """Writes `before` plus `change`: how far each value rises and falls, one of which is 0.
+    """Write `before` plus `change`: how far each value rises and falls, one of which is 0.
 
     It stays `within` an original and a budget, widened to where `before` is. All in 8 bits, which
     is many times as fast as 16.

@@ -1,65 +1,163 @@
-"""Differentiable changes that an attack is averaged over: another size, halved colour, JPEG.
+"""Changes that an attack is averaged over, each with its adjoint: another size, colour, JPEG.
 
-Pictures are float32 (N, 3, H, W) sRGB in [0, 1].
+Pictures are float32 (1, 3, H, W) sRGB in [0, 1]. An adjoint takes the gradient of the changed
+picture to that of the picture.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional
+from scipy import sparse
 
+Array = NDArray[np.float32]
 _MIN_SIDE = 8  # px; no view is smaller
-RGB_TO_YCC = (  # JFIF 1.02
-    (0.299, 0.587, 0.114),
-    (-0.168736, -0.331264, 0.5),
-    (0.5, -0.418688, -0.081312),
+RGB_TO_YCC = np.array(  # JFIF 1.02
+    [
+        (0.299, 0.587, 0.114),
+        (-0.168736, -0.331264, 0.5),
+        (0.5, -0.418688, -0.081312),
+    ]
 )
+YCC_TO_RGB = np.linalg.inv(RGB_TO_YCC)
 
 
-def scaled(pictures: torch.Tensor, scale: float) -> torch.Tensor:
-    """Returns pictures at `scale` of their size by area averaging; 1 returns them as they are."""
+@dataclass(frozen=True)
+class View:
+    """A change of a picture, and its adjoint."""
+
+    forward: Callable[[Array], Array]
+    adjoint: Callable[[Array], Array]
+
+    def then(self, later: View) -> View:
+        """Return this change followed by a later one."""
+        return View(
+            lambda picture: later.forward(self.forward(picture)),
+            lambda gradient: self.adjoint(later.adjoint(gradient)),
+        )
+
+
+def identity() -> View:
+    """Return the view of a picture as it is."""
+    return View(lambda picture: picture, lambda gradient: gradient)
+
+
+def scaled(size: tuple[int, int], scale: float) -> View:
+    """Return the view of pictures of `size` (H, W) at `scale` of it by area averaging."""
+    height, width = size
     if scale == 1.0:
-        return pictures
-    height, width = pictures.shape[-2:]
-    if scale == 0.5 and height % 2 == 0 and width % 2 == 0 and min(height, width) >= 2 * _MIN_SIDE:
-        return functional.avg_pool2d(pictures, 2)  # the same, several times as fast
-    size = tuple(max(min(side, _MIN_SIDE), round(side * scale)) for side in (height, width))
-    if size == (height, width):
-        return pictures
-    return functional.interpolate(pictures, size=size, mode="area")
+        return identity()
+    if scale == 0.5 and height % 2 == 0 and width % 2 == 0 and min(size) >= 2 * _MIN_SIDE:
+        return View(_mean_of_four, _quarters)
+    rows, columns = (max(min(side, _MIN_SIDE), round(side * scale)) for side in size)
+    if (rows, columns) == size:
+        return identity()
+    down, across = _averages(height, rows), _averages(width, columns)
+    return View(
+        lambda picture: _along_both(picture, down, across),
+        lambda gradient: _along_both(gradient, down.T.tocsr(), across.T.tocsr()),
+    )
 
 
-def colour_halved(pictures: torch.Tensor) -> torch.Tensor:
-    """Returns pictures with chroma at half the resolution, as JPEG and video store it.
+def halved_colour() -> View:
+    """Return the view of pictures with chroma at half the resolution, as JPEG and video store it.
 
-    A linear map, so its gradient tells exactly which colour changes would be averaged away.
+    A linear map, so its gradient holds exactly which colour changes would be averaged away.
     """
-    to_ycc = torch.tensor(RGB_TO_YCC, device=pictures.device, dtype=pictures.dtype)
-    planes = torch.einsum("ij,njhw->nihw", to_ycc, pictures)
-    small = functional.avg_pool2d(planes[:, 1:], 2, ceil_mode=True, count_include_pad=False)
-    coarse = functional.interpolate(small, size=pictures.shape[-2:], mode="nearest")
-    stored = torch.cat([planes[:, :1], coarse], dim=1)
-    return torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), stored)
+    return View(
+        lambda picture: mix(_coarse_chroma(mix(picture, RGB_TO_YCC)), YCC_TO_RGB),
+        lambda gradient: mix(_coarse_chroma(mix(gradient, YCC_TO_RGB.T)), RGB_TO_YCC.T),
+    )
 
 
-def through_jpeg(pictures: torch.Tensor, quality: int) -> torch.Tensor:
-    """Returns pictures as Pillow's JPEG of `quality` shows them; the gradient passes unchanged.
+def through_jpeg(quality: int) -> View:
+    """Return the view of pictures as Pillow's JPEG shows them; the gradient passes unchanged.
 
     The straight-through estimate of Bengio et al. 2013 (arXiv 1308.3432) on a real encoder.
     """
-    with torch.no_grad():
-        coded = torch.stack([_coded(picture, quality) for picture in pictures])
-        change = coded.to(pictures) - pictures
-    return pictures + change
+    return View(lambda picture: _coded(picture, quality), lambda gradient: gradient)
 
 
-def _coded(picture: torch.Tensor, quality: int) -> torch.Tensor:
-    pixels = picture.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+def mix(planes: Array, matrix: NDArray[np.float64]) -> Array:
+    """Return planes (1, 3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
+    weights = matrix.astype(np.float32)
+    mixed = np.empty_like(planes)
+    for index, row in enumerate(weights):
+        np.multiply(planes[:, 0], row[0], out=mixed[:, index])
+        mixed[:, index] += row[1] * planes[:, 1]
+        mixed[:, index] += row[2] * planes[:, 2]
+    return mixed
+
+
+def to_pixels(picture: Array) -> NDArray[np.uint8]:
+    """Return float32 (1, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
+    levels = np.rint(picture[0].clip(0, 1) * np.float32(255)).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+
+def to_picture(pixels: NDArray[np.uint8]) -> Array:
+    """Return uint8 (H, W, 3) as float32 (1, 3, H, W) in [0, 1]."""
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    return np.asarray(planes / np.float32(255), np.float32)
+
+
+def resized(picture: Array, size: tuple[int, int], filter_: Image.Resampling) -> Array:
+    """Return float32 (1, C, H, W) at `size` (h, w) by one of Pillow's filters."""
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((size[1], size[0]), filter_))
+        for plane in picture[0]
+    ]
+    return np.stack(planes)[None]
+
+
+def _mean_of_four(picture: Array) -> Array:
+    total = picture[..., ::2, ::2] + picture[..., ::2, 1::2]
+    total += picture[..., 1::2, ::2]
+    total += picture[..., 1::2, 1::2]
+    total *= np.float32(0.25)
+    return total
+
+
+def _quarters(gradient: Array) -> Array:
+    height, width = gradient.shape[2:]
+    spread = np.empty((*gradient.shape[:2], height, 2, width, 2), np.float32)
+    spread[:] = (gradient * np.float32(0.25))[:, :, :, None, :, None]
+    return spread.reshape(*gradient.shape[:2], 2 * height, 2 * width)
+
+
+@lru_cache(maxsize=16)
+def _averages(before: int, after: int) -> sparse.csr_array:
+    """The means of what each of `after` cells covers of `before`, (after, before)."""
+    starts = np.arange(after) * before // after
+    ends = -(-(np.arange(after) + 1) * before // after)
+    counts = ends - starts
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    indices = np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)])
+    values = np.repeat((1 / counts).astype(np.float32), counts)
+    return sparse.csr_array((values, indices, indptr), shape=(after, before))
+
+
+def _along_both(picture: Array, down: sparse.csr_array, across: sparse.csr_array) -> Array:
+    planes = [np.ascontiguousarray((across @ (down @ plane).T).T) for plane in picture[0]]
+    return np.stack(planes)[None]
+
+
+def _coarse_chroma(planes: Array) -> Array:
+    """Chroma planes as means of 2x2, of what there is of them at the border; its own adjoint."""
+    height, width = planes.shape[2:]
+    pads = ((0, 0), (0, 0), (0, height % 2), (0, width % 2))
+    chroma = np.pad(planes[:, 1:], pads, mode="edge")
+    coarse = 4 * _quarters(_mean_of_four(chroma))
+    return np.concatenate([planes[:, :1], coarse[..., :height, :width]], axis=1)
+
+
+def _coded(picture: Array, quality: int) -> Array:
     file = io.BytesIO()
-    Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(file, "JPEG", quality=quality)
-    decoded = np.array(Image.open(file).convert("RGB"))
-    return torch.from_numpy(decoded).permute(2, 0, 1).float() / 255
+    Image.fromarray(to_pixels(picture)).save(file, "JPEG", quality=quality)
+    return to_picture(np.asarray(Image.open(file).convert("RGB")))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from artscraper_runner.errors import InvalidOption, UnknownName
 from artscraper_runner.options import (
+    ACCELERATOR_NAMES,
     PRESET_NAMES,
     STRENGTH_NAMES,
     WATERMARK_METHODS,
@@ -117,6 +118,7 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
         models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
         mist_model=options.mist_model,
+        accelerator=options.accelerator,
     )
 
 
@@ -162,6 +164,13 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
         default="default",
         metavar="|".join(PRESET_NAMES),
         help="schedule of the attacks (default: %(default)s)",
+    )
+    protect.add_argument(
+        "--accelerator",
+        default="auto",
+        metavar="|".join(ACCELERATOR_NAMES),
+        help="what computes the attacks; one that is not usable is replaced by the processor"
+        " (default: %(default)s)",
     )
 
 

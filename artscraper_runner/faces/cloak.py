@@ -1,4 +1,4 @@
-"""Cloak every face of a picture: change it so that a recogniser takes it for somebody else's."""
+"""Cloak every face of a picture: change it so that a recogniser takes it for another person's."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from artscraper_runner.attacks.perceptual import budget_map
 from artscraper_runner.attacks.presets import PUBLISHED, strength_named
-from artscraper_runner.attacks.scaling import added
+from artscraper_runner.attacks.scaling import apply_perturbation
 from artscraper_runner.errors import InvalidOption, PictureError, UnusableTarget
 from artscraper_runner.faces.detection import Face, find_faces
 from artscraper_runner.faces.fawkes_published import published_change
-from artscraper_runner.faces.geometry import Alignment, chip
-from artscraper_runner.faces.minimum_norm import Room, least_change
-from artscraper_runner.faces.network import SAME_PERSON
+from artscraper_runner.faces.geometry import Alignment, FaceRegion, chip_view, shrunk_picture
+from artscraper_runner.faces.minimum_norm import Bounds, minimum_norm_attack
+from artscraper_runner.faces.network import SAME_PERSON, distances, face_network
 from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
-from artscraper_runner.faces.recogniser import embedding, face_network
-from artscraper_runner.faces.region import FaceRegion
+from artscraper_runner.faces.recogniser import embedding
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.options import PictureLimits, ProtectionOptions
 from artscraper_runner.types import Controls
 
+Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 STAGE = "fawkes"
 
@@ -35,11 +34,11 @@ STAGE = "fawkes"
 class Identity:
     """Another person, whom cloaks are to resemble: embeddings (N, 128) of N faces."""
 
-    embeddings: torch.Tensor
+    embeddings: Array
 
     @classmethod
     def in_picture(cls, path: Path) -> Identity:
-        """Returns the people in the picture at `path`.
+        """Return the people in the picture at `path`.
 
         Raises:
             UnusableTarget: it cannot be opened.
@@ -53,21 +52,22 @@ class Identity:
         faces = find_faces(pixels)
         if not faces:
             raise InvalidOption("fawkes_target: expected a picture of a face, found none in it")
-        return cls(torch.cat([embedding(pixels, face.alignment) for face in faces]))
+        return cls(np.concatenate([embedding(pixels, face.alignment) for face in faces]))
 
-    def least_like(self, reference: torch.Tensor) -> torch.Tensor:
-        """Returns the embedding (1, 128) farthest from `reference`.
+    def least_like(self, reference: Array) -> Array:
+        """Return the embedding (1, 128) farthest from `reference`.
 
         Raises:
             InvalidOption: all of them show the same person as `reference`.
         """
-        distances = (self.embeddings - reference).norm(dim=1)
-        if distances.max() < SAME_PERSON:
+        apart = distances(self.embeddings, reference)
+        if apart.max() < SAME_PERSON:
             raise InvalidOption(
                 f"fawkes_target: expected another person, {SAME_PERSON} or more away;"
-                f" found {distances.max():.2f}"
+                f" found {apart.max():.2f}"
             )
-        return self.embeddings[distances.argmax()][None]
+        farthest = int(apart.argmax())
+        return self.embeddings[farthest : farthest + 1]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Cloaking:
     def run(
         self, before: Pixels, faces: tuple[Face, ...], controls: Controls
     ) -> tuple[Pixels, list[int]]:
-        """Returns `before` with every face cloaked, and the iterations that each took.
+        """Return `before` with every face cloaked, and the iterations that each took.
 
         Raises:
             Cancelled: the caller asked to stop.
@@ -113,7 +113,7 @@ class Cloaking:
                 before, region, index, neighbours=neighbours, controls=controls, what=what
             )
         pixels = before.copy()
-        region.cut(pixels)[:] = added(
+        region.cut(pixels)[:] = apply_perturbation(
             region.cut(before), change, original=region.cut(self.original), budget=self._budget
         )
         return pixels, taken
@@ -124,13 +124,12 @@ class Cloaking:
         region: FaceRegion,
         index: int,
         *,
-        neighbours: tuple[tuple[Alignment, torch.Tensor], ...],
+        neighbours: tuple[tuple[Alignment, Array], ...],
         controls: Controls,
         what: str,
-    ) -> tuple[torch.Tensor, int]:
-        """The least change of the region itself, seen through the alignment."""
-        original = region.seen(self.original)
-        seen = region.seen(before)
+    ) -> tuple[Array, int]:
+        """The smallest change of the region itself, seen through the alignment."""
+        original, layer = region.seen(self.original), region.seen(before)
         reference = self._reference(region)
         objective = CloakObjective(
             region,
@@ -139,12 +138,12 @@ class Cloaking:
             neighbours,
             np.random.default_rng(self._seed(index)),
         )
-        return least_change(
-            seen,
-            room=Room.within(original, seen, self._budget / 255),
+        return minimum_norm_attack(
+            layer,
+            bounds=Bounds.within(original, layer, self._budget / 255),
             edge=self._writable(region),
             objective=objective,
-            numbers=DEFAULT_CLOAK.hidden(self._hidden(original, region)),
+            preset=DEFAULT_CLOAK.masked(self._masking(original, region)),
             budget=self._budget / 255,
             controls=controls,
             what=what,
@@ -158,11 +157,11 @@ class Cloaking:
         *,
         controls: Controls,
         what: str,
-    ) -> tuple[torch.Tensor, int]:
+    ) -> tuple[Array, int]:
         """The published steps on the aligned face, laid back onto the region."""
         reference = self._reference(region)
         change, taken = published_change(
-            _face(before, region),
+            region.face_view().forward(region.seen(before)),
             reference=reference,
             target=self._target(reference),
             mode=PUBLISHED_MODES[self.options.strength],
@@ -173,12 +172,12 @@ class Cloaking:
         )
         return region.from_chip(change) * self._writable(region), taken
 
-    def _hidden(self, original: torch.Tensor, region: FaceRegion) -> float:
-        """How many times as much as flat skin the face hides, by the median of the map."""
+    def _masking(self, original: Array, region: FaceRegion) -> float:
+        """How many times as much as flat skin the face masks, by the median of the map."""
         strength = strength_named(self.options.strength)
         flat, slope = strength.flat / 255, strength.texture * DEFAULT_CLOAK.texture
         bounds = budget_map(original, budget=1.0, floor=flat, slope=slope)
-        return (bounds[region.soft_edge() > 0.5] / flat).median().item()
+        return float(np.median(bounds[region.soft_edge() > 0.5] / flat))
 
     @property
     def _budget(self) -> int:
@@ -187,33 +186,28 @@ class Cloaking:
     def _seed(self, index: int) -> int:
         return zlib.crc32(f"{STAGE} {index}".encode(), self.options.seed)
 
-    @torch.no_grad()
-    def _reference(self, region: FaceRegion) -> torch.Tensor:
-        answer: torch.Tensor = face_network()(_face(self.original, region))
-        return answer
+    def _reference(self, region: FaceRegion) -> Array:
+        return face_network().embeddings(region.face_view().forward(region.seen(self.original)))
 
-    def _target(self, reference: torch.Tensor) -> torch.Tensor | None:
+    def _target(self, reference: Array) -> Array | None:
         return None if self.identity is None else self.identity.least_like(reference)
 
-    def _writable(self, region: FaceRegion) -> torch.Tensor:
+    def _writable(self, region: FaceRegion) -> Array:
         """The soft edge, and nothing where the picture is wholly transparent."""
         edge = region.soft_edge()
         if self.alpha is None:
             return edge
         hidden = np.repeat(region.cut(self.alpha)[..., None] == 0, 3, axis=2)
-        whole = FaceRegion(
-            slice(0, hidden.shape[0]), slice(0, hidden.shape[1]), region.shrunk, region.alignment
-        )
-        share = whole.seen((hidden * np.uint8(255)).astype(np.uint8))[:, :1]
+        share = shrunk_picture((hidden * np.uint8(255)).astype(np.uint8), region.shrunk)[:, :1]
         return edge * (1 - share)
 
     def _neighbours(
         self, region: FaceRegion, others: tuple[Face, ...]
-    ) -> tuple[tuple[Alignment, torch.Tensor], ...]:
+    ) -> tuple[tuple[Alignment, Array], ...]:
         """Faces that are cloaked already and that this cloak would change too."""
         scale = 1 / region.shrunk
         left, top = region.columns.start, region.rows.start
-        found = []
+        neighbours = []
         for face in others:
             corners = face.alignment.corners()
             low, high = corners.min(0), corners.max(0)
@@ -221,13 +215,7 @@ class Cloaking:
                 high > (left, top)
             ).all()
             if meets:
-                seen = face.alignment.seen_at(scale, scale, left=left, top=top)
-                with torch.no_grad():
-                    reference = face_network()(chip(region.seen(self.original), seen))
-                found.append((seen, reference))
-        return tuple(found)
-
-
-def _face(pixels: Pixels, region: FaceRegion) -> torch.Tensor:
-    """The aligned face (1, 3, 150, 150) in uint8 (H, W, 3)."""
-    return chip(region.as_halved(region.seen(pixels)), region.alignment)
+                square = face.alignment.in_copy(scale, scale, left=left, top=top)
+                chip = chip_view(square, region.size).forward(region.seen(self.original))
+                neighbours.append((square, face_network().embeddings(chip)))
+        return tuple(neighbours)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from artscraper_runner.errors import MissingDependency
 from artscraper_runner.faces.geometry import Alignment
-from artscraper_runner.faces.model_files import DETECTOR_PACKAGE, INSTALL, LANDMARKS, model_file
+from artscraper_runner.faces.network import DETECTOR_PACKAGE, INSTALL, LANDMARKS, model_file
 
 Pixels = NDArray[np.uint8]
 MIN_FACE_SIDE = 30  # px of the box, in the picture; smaller ones are ignored
@@ -38,7 +38,7 @@ class Face:
 
 
 def find_faces(pixels: Pixels) -> tuple[Face, ...]:
-    """Returns the faces in uint8 (H, W, 3) sRGB, the largest first, MAX_FACES at most.
+    """Return the faces in uint8 (H, W, 3) sRGB, the largest first, MAX_FACES at most.
 
     A large picture is searched at a smaller size, a small one enlarged; the landmarks of what is
     found are looked for at full size. Faces under MIN_FACE_SIDE px, in the picture, are left out.
@@ -48,11 +48,11 @@ def find_faces(pixels: Pixels) -> tuple[Face, ...]:
     """
     height, width = pixels.shape[:2]
     scale = _search_scale(height, width)
-    found = [
+    candidates = [
         (_box(rectangle, scale), certainty)
         for rectangle, certainty in _detected(_scaled(pixels, scale))
     ]
-    large = [row for row in found if min(row[0][2:]) >= MIN_FACE_SIDE]
+    large = [row for row in candidates if min(row[0][2:]) >= MIN_FACE_SIDE]
     large.sort(key=lambda row: (-row[0][2] * row[0][3], row[0]))
     return tuple(
         Face(box, certainty, landmark_alignment(pixels, box))
@@ -61,7 +61,7 @@ def find_faces(pixels: Pixels) -> tuple[Face, ...]:
 
 
 def landmark_alignment(pixels: Pixels, box: tuple[int, int, int, int]) -> Alignment:
-    """Returns how the face in `box` (left, top, width, height in px) lies in uint8 (H, W, 3).
+    """Return how the face in `box` (left, top, width, height in px) lies in uint8 (H, W, 3).
 
     Raises:
         MissingDependency: dlib or its weights are not installed.

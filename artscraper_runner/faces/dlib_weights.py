@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from artscraper_runner.models.weights import UnusableModel
 
+Array = NDArray[np.float32]
 _TENSOR_VERSION = 2
 _LARGEST_GAP = 4096  # bytes between two tensors; dlib's networks have some hundred
 _MAX_BYTES = 256 * 1024 * 1024
 
 
-def read_tensors(path: Path, shapes: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
-    """Answer the tensors of `shapes` (samples, channels) in the file's order, flat float32.
+def read_tensors(path: Path, shapes: Sequence[tuple[int, int]]) -> list[Array]:
+    """Read the tensors of `shapes` (samples, channels) in the file's order, flat float32.
 
     Raises:
         UnusableModel: a tensor is not where it should be, is cut off, or the file is too large.
@@ -39,8 +40,7 @@ def read_tensors(path: Path, shapes: Sequence[tuple[int, int]]) -> list[torch.Te
         position = start + 4 * count
         if position > len(content):
             raise UnusableModel(path, f"expected {expected}, the file ends within them")
-        values = np.frombuffer(content, "<f4", count, start).astype(np.float32)
-        tensors.append(torch.from_numpy(values))
+        tensors.append(np.frombuffer(content, "<f4", count, start).astype(np.float32))
     return tensors
 
 

@@ -1,4 +1,4 @@
-"""What dlib's recogniser makes of each face of a layer, beside what noise would have done."""
+"""How far dlib's recogniser is moved on each face of a layer, beside what noise does."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.evaluation import random_signs
+from artscraper_runner.attacks.transforms import to_picture, to_pixels
 from artscraper_runner.faces.detection import Face, landmark_alignment
 from artscraper_runner.faces.fawkes_published import dssim
-from artscraper_runner.faces.geometry import Alignment
-from artscraper_runner.faces.network import CHIP_SIDE, SAME_PERSON
-from artscraper_runner.faces.recogniser import aligned_face, embedding
+from artscraper_runner.faces.geometry import Alignment, aligned_face
+from artscraper_runner.faces.network import CHIP_SIDE, SAME_PERSON, distances, face_network
 from artscraper_runner.types import Json
 
 Pixels = NDArray[np.uint8]
+Array = NDArray[np.float32]
 _CONTEXT = 1.6  # of the recogniser's square: what is cut out to be compressed and halved
 _LARGEST_SIDE = 4 * CHIP_SIDE  # px of the square; larger faces are measured in a smaller copy
 _GRID = 16  # px; JPEG's blocks with halved colour
@@ -44,7 +44,7 @@ _VIEWS: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> list[Json]:
-    """Returns one record a face, pictures being uint8 (H, W, 3).
+    """Return one record a face, pictures being uint8 (H, W, 3).
 
     `box` left, top, width, height in px. A face whose square is over 600 px wide is measured in a
     copy of both pictures that is `shrunk` times smaller, 1 = none, and its noise is drawn there,
@@ -63,20 +63,21 @@ def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
     rows, columns = _surroundings(face, original.shape[:2])
     shrunk = _shrinking(face.alignment.side)
     before, after = (_shrunk(pixels[rows, columns], shrunk) for pixels in (original, changed))
-    alignment = face.alignment.seen_at(1 / shrunk, 1 / shrunk, left=columns.start, top=rows.start)
+    alignment = face.alignment.in_copy(1 / shrunk, 1 / shrunk, left=columns.start, top=rows.start)
     left, top, width, height = face.box
     in_copy = (left - columns.start, top - rows.start, width, height)
     box = tuple(side / shrunk for side in in_copy)
-    reference = embedding(before, alignment)
     noise = _noise(before, after)
-    distance = {name: _moved(view(after), before, box, reference) for name, view in _VIEWS.items()}
+    views = [view(pixels) for pixels in (after, noise) for view in _VIEWS.values()]
+    chips = [aligned_face(before, alignment), *(_found_face(view, before, box) for view in views)]
+    embeddings = face_network().embeddings(np.concatenate(chips))
+    moved = [round(float(each), 4) for each in distances(embeddings[1:], embeddings[:1])]
+    distance = dict(zip(_VIEWS, moved[: len(_VIEWS)], strict=True))
     return {
         "box": list(face.box),
         "shrunk": shrunk,
         "distance": distance,
-        "noise_distance": {
-            name: _moved(view(noise), before, box, reference) for name, view in _VIEWS.items()
-        },
+        "noise_distance": dict(zip(_VIEWS, moved[len(_VIEWS) :], strict=True)),
         "threshold": SAME_PERSON,
         "is_another_person": {name: value >= SAME_PERSON for name, value in distance.items()},
         "dssim": _dssim(before, after, alignment),
@@ -97,15 +98,13 @@ def _shrunk(pixels: Pixels, shrunk: int) -> Pixels:
     return np.array(Image.fromarray(np.ascontiguousarray(pixels)).reduce(shrunk))
 
 
-def _moved(view: Pixels, whole: Pixels, box: tuple[float, ...], reference: torch.Tensor) -> float:
-    """The distance of what is in `box` of `whole`, where `view` may be smaller than that."""
+def _found_face(view: Pixels, whole: Pixels, box: tuple[float, ...]) -> Array:
+    """The aligned face in `box` of `whole`, in a `view` that may be smaller than that."""
     scale_x, scale_y = view.shape[1] / whole.shape[1], view.shape[0] / whole.shape[0]
     left, top, width, height = box
     smaller = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
     x, y, w, h = map(round, smaller)
-    alignment = landmark_alignment(view, (x, y, max(1, w), max(1, h)))
-    moved: float = (embedding(view, alignment) - reference).norm().item()
-    return round(moved, 4)
+    return aligned_face(view, landmark_alignment(view, (x, y, max(1, w), max(1, h))))
 
 
 def _surroundings(face: Face, size: tuple[int, int]) -> tuple[slice, slice]:
@@ -120,16 +119,10 @@ def _surroundings(face: Face, size: tuple[int, int]) -> tuple[slice, slice]:
     return slice(start_y, max(start_y + 1, stop_y)), slice(start_x, max(start_x + 1, stop_x))
 
 
-def _tensor(pixels: Pixels) -> torch.Tensor:
-    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255
-
-
 def _noise(original: Pixels, changed: Pixels) -> Pixels:
-    noisy = random_signs(_tensor(original), like=_tensor(changed))
-    levels = (noisy[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(levels.numpy())
+    return to_pixels(random_signs(to_picture(original), like=to_picture(changed)))
 
 
 def _dssim(before: Pixels, after: Pixels, alignment: Alignment) -> float:
     faces = (aligned_face(pixels, alignment) for pixels in (before, after))
-    return round(dssim(*faces).item(), 5)
+    return round(dssim(*faces), 5)

@@ -1,10 +1,10 @@
-"""Keep attacks from redrawing faces: half the change in them, and a bound on its wide part.
+"""Bound the low-frequency part of a change in faces: what a Gaussian blur leaves of it.
 
-What an attack adds to a painted sky is lost in it, but everybody reads faces: the same amplitude
-is stubble and a rough skin, and, wider than the grain of skin or paint, a shadow on a chin or a
-colour around an eye. So in faces an attack has half of each pixel's bound, and what a blur leaves
-of its change (`wide_change`) is bounded too, colour more tightly than light, which the original
-has little of there.
+What an attack adds to a painted sky is lost in it, but people look closely at faces: the same
+amplitude is stubble and a rough skin, and, coarser than the grain of skin or paint, a shadow on a
+chin or a colour around an eye. So in faces an attack has half of each pixel's bound, and the
+low-frequency part of its change is bounded too, colour more tightly than light, of which the
+original has little there. Cloaks bound theirs by the same functions.
 """
 
 from __future__ import annotations
@@ -14,22 +14,77 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from artscraper_runner.attacks.transforms import RGB_TO_YCC, YCC_TO_RGB, mix
 from artscraper_runner.faces.geometry import Alignment
-from artscraper_runner.faces.model_files import is_installed
-from artscraper_runner.faces.recogniser import faces_in
-from artscraper_runner.faces.wide_change import blurred, to_luma_chroma, to_rgb
 
-Pixels = NDArray[np.uint8]
+Array = NDArray[np.float32]
+_REACH = 3.0  # deviations at which the kernel is cut off
 _SHARE = 0.5  # of each pixel's bound, inside a face
 _ACROSS, _DOWN = 0.44, 0.54  # half axes of a face's oval, shares of the recogniser's square's side
-_FADED = 1.4  # times so far from its middle it has no effect any more
+_FADED = 1.4  # times as far from its centre it has no effect any more
 _BLUR = 2.0  # px of the working size
 _LUMA, _CHROMA = 0.3, 0.1  # of the bound of each pixel, for what the blur leaves
 _ROUNDS = 2
 _OVERSHOOT = 1.5  # of the excess, since a blur of what is taken off takes off less
+
+
+def to_luma_chroma(change: Array) -> Array:
+    """Return a change (1, 3, h, w) of sRGB as one of luma and two of chroma, as in JFIF."""
+    return mix(change, RGB_TO_YCC)
+
+
+def to_rgb(change: Array) -> Array:
+    """Return the change of sRGB for one of luma and chroma."""
+    return mix(change, YCC_TO_RGB)
+
+
+def blurred(planes: Array, deviation: float) -> Array:
+    """Return planes (1, C, h, w) under a Gaussian of `deviation` px."""
+    reach = math.ceil(_REACH * deviation)
+    steps = np.arange(reach + 1)
+    taps = np.exp(-(steps**2) / (2 * deviation**2))
+    taps = (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
+    return _filtered(_filtered(planes, taps, axis=3), taps, axis=2)
+
+
+def _filtered(planes: Array, taps: Array, *, axis: int) -> Array:
+    """Correlate with a symmetric kernel, given from its middle on; the edge goes on outside.
+
+    Sums of shifted planes: several times as fast as scipy.ndimage, and in the same order always.
+    """
+    reach, side = len(taps) - 1, planes.shape[axis]
+    pads = [(0, 0)] * 4
+    pads[axis] = (reach, reach)
+    padded = np.pad(planes, pads, mode="edge")
+
+    def shifted(start: int) -> Array:
+        places = [slice(None)] * 4
+        places[axis] = slice(start, start + side)
+        return padded[tuple(places)]
+
+    total: Array = np.multiply(shifted(reach), taps[0])
+    both = np.empty_like(total)
+    for step in range(1, reach + 1):
+        np.add(shifted(reach - step), shifted(reach + step), out=both)
+        both *= taps[step]
+        total += both
+    return total
+
+
+def clip_low_frequency(planes: Array, bounds: Array, blur: float) -> Array:
+    """Return planes (1, 3, h, w) nearer to what keeps `bounds` (1, 3, 1, 1) under the blur."""
+    for _ in range(_ROUNDS):
+        low = blurred(planes, blur)
+        excess = low - np.clip(low, -bounds, bounds)
+        planes = planes - np.float32(_OVERSHOOT) * blurred(excess, blur / 2)
+    return planes
+
+
+def max_low_frequency(change: Array, blur: float) -> float:
+    """Return the largest luma or chroma that the blur leaves of a change (1, 3, h, w) of sRGB."""
+    return float(np.abs(blurred(to_luma_chroma(change), blur)).max())
 
 
 @dataclass(frozen=True)
@@ -38,94 +93,82 @@ class _Oval:
 
     rows: slice
     columns: slice
-    weight: torch.Tensor
+    weight: Array
 
 
 @dataclass(frozen=True)
-class _CalmFace:
+class _BoundedFace:
     """`low` and `high` (1, 3, h, w) bound luma and chroma under the blur in a face's part."""
 
     oval: _Oval
-    low: torch.Tensor
-    high: torch.Tensor
+    low: Array
+    high: Array
 
-    def calmed(self, change: torch.Tensor) -> torch.Tensor:
+    def project(self, change: Array) -> Array:
         planes = to_luma_chroma(change)
         for _ in range(_ROUNDS):
-            wide = blurred(planes, _BLUR)
-            excess = wide - torch.minimum(torch.maximum(wide, self.low), self.high)
-            planes = planes - _OVERSHOOT * self.oval.weight * blurred(excess, _BLUR / 2)
+            blurry = blurred(planes, _BLUR)
+            excess = blurry - np.clip(blurry, self.low, self.high)
+            planes = planes - np.float32(_OVERSHOOT) * self.oval.weight * blurred(excess, _BLUR / 2)
         return to_rgb(planes)
 
 
 @dataclass(frozen=True)
-class CalmFaces:
+class FaceBounds:
     """The faces of a picture; `bound` (1, 1, H, W) is how far an attack may change each pixel."""
 
-    bound: torch.Tensor
-    faces: tuple[_CalmFace, ...]
+    bound: Array
+    faces: tuple[_BoundedFace, ...]
 
-    def calmed(self, change: torch.Tensor) -> torch.Tensor:
-        """Returns a change (1, 3, H, W) of sRGB taken back to what is calm in the faces."""
-        if not self.faces:
-            return change
-        calm = change.clone()
+    def project(self, change: Array) -> Array:
+        """Return a change (1, 3, H, W) of sRGB, its low frequencies in the faces bounded."""
         for face in self.faces:
             place = (..., face.oval.rows, face.oval.columns)
-            calm[place] = face.calmed(calm[place])
-        return calm
+            change[place] = face.project(change[place])
+        return change
 
 
-def face_squares(original: Pixels, size: tuple[int, int]) -> tuple[Alignment, ...]:
-    """Returns the squares of the faces of `original`, uint8 (H, W, 3), in a copy of `size`.
+def face_bounds(squares: Sequence[Alignment], start: Array, bound: Array) -> FaceBounds:
+    """Return the bounds of an attack in the faces whose squares are given.
 
-    `size` is (height, width) in px. Without the extra `faces` none are found.
+    Args:
+        squares: of the faces, at the size of the picture.
+        start: (1, 3, H, W), the change so far, whose own low frequencies (a cloak's) may stay.
+        bound: (1, 1, H, W), how far each pixel may change elsewhere.
     """
-    if not is_installed():
-        return ()
-    height, width = original.shape[:2]
-    scales = (size[1] / width, size[0] / height)
-    return tuple(face.alignment.seen_at(*scales) for face in faces_in(original))
-
-
-def calm_faces(squares: Sequence[Alignment], start: torch.Tensor, bound: torch.Tensor) -> CalmFaces:
-    """Returns what keeps an attack calm in the faces whose squares are given.
-
-    `squares` are at the size of the picture; `start` (1, 3, H, W) is the change so far, whose own
-    wide part (a cloak's) may stay; `bound` (1, 1, H, W) is how far each pixel may change elsewhere.
-    """
-    found = [_oval(square, start) for square in squares]
-    ovals = [oval for oval in found if oval is not None]
-    in_face = torch.zeros_like(bound)  # 0..1; a face that was found twice is one face
+    size = (start.shape[2], start.shape[3])
+    ovals = [oval for oval in (_oval(square, size) for square in squares) if oval is not None]
+    in_face = np.zeros_like(bound)  # 0..1; a face that was found twice is one face
     for oval in ovals:
         place = (..., oval.rows, oval.columns)
-        in_face[place] = torch.maximum(in_face[place], oval.weight)
-    quieter = bound * (1 - (1 - _SHARE) * in_face)
-    return CalmFaces(quieter, tuple(_calm_face(oval, start, quieter) for oval in ovals))
+        in_face[place] = np.maximum(in_face[place], oval.weight)
+    smaller = bound * (1 - np.float32(1 - _SHARE) * in_face)
+    return FaceBounds(smaller, tuple(_bounded_face(oval, start, smaller) for oval in ovals))
 
 
-def _calm_face(oval: _Oval, start: torch.Tensor, bound: torch.Tensor) -> _CalmFace:
+def _bounded_face(oval: _Oval, start: Array, bound: Array) -> _BoundedFace:
     place = (..., oval.rows, oval.columns)
-    limit = bound[place] * bound.new_tensor((_LUMA, _CHROMA, _CHROMA)).view(1, 3, 1, 1)
+    shares = np.array((_LUMA, _CHROMA, _CHROMA), np.float32).reshape(1, 3, 1, 1)
+    limit = bound[place] * shares
     before = blurred(to_luma_chroma(start[place]), _BLUR)
-    return _CalmFace(oval, torch.minimum(-limit, before), torch.maximum(limit, before))
+    return _BoundedFace(oval, np.minimum(-limit, before), np.maximum(limit, before))
 
 
-def _oval(square: Alignment, picture: torch.Tensor) -> _Oval | None:
-    """The face's oval as far as it lies in the picture (1, 3, H, W); None where it does not."""
-    height, width = picture.shape[2:]
+def _oval(square: Alignment, size: tuple[int, int]) -> _Oval | None:
+    """The face's oval as far as it lies in a picture of `size`; None where it does not."""
+    height, width = size
     corners = square.corners(2 * _FADED * max(_ACROSS, _DOWN))
     left, top = np.maximum(0, np.floor(corners.min(0)).astype(int))
     right, bottom = np.minimum((width, height), np.ceil(corners.max(0)).astype(int) + 1)
     if right <= left or bottom <= top:
         return None
-    x = torch.arange(left, right, dtype=torch.float32) - square.centre[0]
-    y = torch.arange(top, bottom, dtype=torch.float32)[:, None] - square.centre[1]
+    x = np.arange(left, right) - square.centre[0]
+    y = np.arange(top, bottom)[:, None] - square.centre[1]
     cos, sin = math.cos(square.angle), math.sin(square.angle)
-    distance = torch.hypot(
+    distance = np.hypot(
         (cos * x + sin * y) / (_ACROSS * square.side),
         (cos * y - sin * x) / (_DOWN * square.side),
     )
-    weight = ((_FADED - distance) / (_FADED - 1)).clamp(0, 1)
+    weight = ((_FADED - distance) / (_FADED - 1)).clip(0, 1).astype(np.float32)
     rows, columns = slice(int(top), int(bottom)), slice(int(left), int(right))
-    return _Oval(rows, columns, weight[None, None].to(picture))
+    return _Oval(rows, columns, weight[None, None])

@@ -1,127 +1,185 @@
-"""The least change that makes a face another person's to a recogniser.
+"""The smallest change that makes a face another person's to a recogniser.
 
 Steps of steepest ascent whose size follows what the face still lacks, as decoupled direction and
-norm have it (Rony et al. 2019, arXiv 1811.09600). Differs: luma and chroma, another norm, momentum,
-and bounds on every pixel (the job's Linf) and on the wide part of the change (`wide_change`).
+norm have it (DDN, Rony et al. 2019, arXiv 1811.09600). Differs: luma and chroma, another norm,
+momentum, and bounds on every pixel (the job's Linf) and on the low frequencies of the change.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from artscraper_runner.faces.objective import CloakObjective
-from artscraper_runner.faces.presets import LeastChange
-from artscraper_runner.faces.wide_change import narrowed, to_luma_chroma, to_rgb, widest
+from artscraper_runner.attacks.transforms import YCC_TO_RGB, mix
+from artscraper_runner.faces.low_frequency import (
+    clip_low_frequency,
+    max_low_frequency,
+    to_luma_chroma,
+    to_rgb,
+)
+from artscraper_runner.faces.presets import MinimumNormPreset
 from artscraper_runner.types import Controls, Progress
 
+Array = NDArray[np.float32]
 _TINY = 1e-20
-_LEAST_SHARE, _BISECTIONS = 0.6, 5  # of the change found, when it is lessened at the end
+_SMALLEST_SHARE, _BISECTIONS = 0.6, 5  # of the change found, when it is lessened at the end
 _FOLLOWING = 0.6  # of what a face lacks (relative), how much the size grows
 _SLACKENED = 0.7  # how much less the size follows at the end than at the start
-_LAST_NARROWINGS = 3  # at the end, so that no single place has the whole change lessened
+_LAST_PROJECTIONS = 3  # at the end, so that no single place has the whole change lessened
 
 
 @dataclass(frozen=True)
-class Room:
+class Bounds:
     """How far each channel of a pixel may go down and up, (1, 3, h, w); `low` <= 0 <= `high`."""
 
-    low: torch.Tensor
-    high: torch.Tensor
+    low: Array
+    high: Array
 
     @classmethod
-    def within(cls, original: torch.Tensor, seen: torch.Tensor, budget: float) -> Room:
-        """Returns the room of a layer `seen` within `budget` of `original` and within [0, 1].
+    def within(cls, original: Array, before: Array, budget: float) -> Bounds:
+        """Return the bounds of a layer `before` within `budget` of `original` and within [0, 1].
 
         Where the layer is farther off already it may not go farther.
         """
-        down, up = original - seen - budget, original - seen + budget
-        return cls(
-            torch.maximum(down, -seen).clamp(max=0), torch.minimum(up, 1 - seen).clamp(min=0)
-        )
+        down, up = original - before - np.float32(budget), original - before + np.float32(budget)
+        return cls(np.maximum(down, -before).clip(max=0), np.minimum(up, 1 - before).clip(min=0))
 
-    def holds(self, change: torch.Tensor) -> torch.Tensor:
-        """Returns the nearest change within."""
-        return torch.minimum(torch.maximum(change, self.low), self.high)
+    def clip(self, change: Array) -> Array:
+        """Return the nearest change within."""
+        return np.clip(change, self.low, self.high)
+
+    def adjoint(self, change: Array, gradient: Array) -> Array:
+        """Return the gradient of `change` for one of `clip(change)`: none where it was clipped."""
+        return np.where((change >= self.low) & (change <= self.high), gradient, 0)
 
 
-def least_change(
-    seen: torch.Tensor,
+class CloakTerm(Protocol):
+    """What is raised; see `faces.objective.CloakObjective`."""
+
+    def __call__(self, picture: Array, iteration: int) -> tuple[float, Array, float]:
+        """Return the objective, its gradient and the share of the target distance reached."""
+
+    def reached(self, picture: Array) -> float:
+        """Return the share of the target distance without errors of alignment."""
+
+
+def minimum_norm_attack(
+    before: Array,
     *,
-    room: Room,
-    edge: torch.Tensor,
-    objective: CloakObjective,
-    numbers: LeastChange,
+    bounds: Bounds,
+    edge: Array,
+    objective: CloakTerm,
+    preset: MinimumNormPreset,
     budget: float,
     controls: Controls,
     what: str,
-) -> tuple[torch.Tensor, int]:
-    """Returns the change of a region `seen`, (1, 3, h, w) in [0, 1], and the iterations made.
+    project: Callable[[Array], Array] = lambda change: change,
+) -> tuple[Array, int]:
+    """Return the change of a region (1, 3, h, w) in [0, 1], and the iterations made.
 
-    `edge` (1, 1, h, w) in 0..1 is what the change is multiplied by; `budget`, in [0, 1], is what
-    `numbers` are shares of. A face that resists gets what the bounds allow, and is moved by less.
+    Args:
+        before: the region, float32 (1, 3, h, w) in [0, 1].
+        bounds: of each value's change.
+        edge: (1, 1, h, w) in 0..1, what the change is multiplied by.
+        objective: what is raised.
+        preset: the numbers; shares of `budget`.
+        budget: the Linf bound, in [0, 1].
+        controls: receive the progress, and may cancel, once an iteration.
+        what: name of the work in progress reports.
+        project: a further constraint of the change of sRGB, applied to the result as well.
+
+    A face that resists gets what the bounds allow, and is moved by less.
 
     Raises:
-        Cancelled: the caller asked to stop.
+        Cancelled: the caller cancelled.
     """
-    colour = seen.new_tensor([1.0, numbers.colour, numbers.colour]).view(1, 3, 1, 1)
-    planes, momentum = torch.zeros_like(seen), torch.zeros_like(seen)
-    size = numbers.first_size * budget
-    for iteration in range(numbers.iterations):
+    space = _Space(bounds, edge, preset, budget)
+    planes, momentum = np.zeros_like(before), np.zeros_like(before)
+    size = preset.first_size * budget
+    for iteration in range(preset.iterations):
         controls.checkpoint()
-        planes.requires_grad_(True)
-        score, share = objective(seen + room.holds(to_rgb(planes * colour) * edge), iteration)
-        (gradient,) = torch.autograd.grad(score, planes)
-        gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
-        momentum = numbers.momentum * momentum + gradient / (gradient.norm() + _TINY)
-        left = 1 - iteration / numbers.iterations
-        if iteration >= numbers.settling:
-            size = min(size * _turn(share, left, numbers), numbers.largest_size * budget)
-        step = numbers.last_step + (numbers.first_step - numbers.last_step) * left
-        planes = planes.detach() + step * size * _direction(momentum, numbers.norm)
-        planes = planes * min(1.0, size / (_size(planes) + _TINY))
-        planes = _narrowed(planes, room, colour, numbers, budget)
-        controls.on_progress(Progress(what, iteration + 1, numbers.iterations))
-    for _ in range(_LAST_NARROWINGS):
-        planes = _narrowed(planes, room, colour, numbers, budget)
-    change = room.holds(to_rgb(planes * colour) * edge)
-    change = change * min(1.0, numbers.wide * budget / (widest(change, numbers.blur) + _TINY))
-    return _lessened(change, seen, objective), numbers.iterations
+        _, slope, share = objective(before + project(space.change(planes)), iteration)
+        gradient = np.nan_to_num(space.adjoint(planes, slope), nan=0.0, posinf=0.0, neginf=0.0)
+        momentum *= np.float32(preset.momentum)
+        momentum += gradient * np.float32(1 / (_norm(gradient) + _TINY))
+        left = 1 - iteration / preset.iterations
+        if iteration >= preset.settling:
+            size = min(size * _growth(share, left, preset), preset.largest_size * budget)
+        step = preset.last_step + (preset.first_step - preset.last_step) * left
+        planes = planes + np.float32(step * size) * _steepest(momentum, preset.norm)
+        planes *= np.float32(min(1.0, size / (_root_mean_square(planes) + _TINY)))
+        planes = space.project(planes)
+        controls.on_progress(Progress(what, iteration + 1, preset.iterations))
+    for _ in range(_LAST_PROJECTIONS):
+        planes = space.project(planes)
+    change = space.change(planes)
+    reached = max_low_frequency(change, preset.blur)
+    change = change * np.float32(min(1.0, preset.low_frequency * budget / (reached + _TINY)))
+    return _lessened(project(change), before, objective), preset.iterations
 
 
-def _narrowed(
-    planes: torch.Tensor, room: Room, colour: torch.Tensor, numbers: LeastChange, budget: float
-) -> torch.Tensor:
-    """Luma and chroma, in units of `colour`, nearer to both bounds."""
-    planes = narrowed(planes, numbers.wide * budget / colour, numbers.blur)
-    return to_luma_chroma(room.holds(to_rgb(planes * colour))) / colour
+@dataclass(frozen=True)
+class _Space:
+    """Luma and chroma planes, in units of `colour`, and the change of sRGB that they stand for."""
+
+    bounds: Bounds
+    edge: Array
+    preset: MinimumNormPreset
+    budget: float
+
+    @property
+    def _colour(self) -> Array:
+        units = np.array([1.0, self.preset.colour, self.preset.colour], np.float32)
+        return units.reshape(1, 3, 1, 1)
+
+    def change(self, planes: Array) -> Array:
+        return self.bounds.clip(to_rgb(planes * self._colour) * self.edge)
+
+    def adjoint(self, planes: Array, gradient: Array) -> Array:
+        faded = to_rgb(planes * self._colour) * self.edge
+        inside = self.bounds.adjoint(faded, gradient) * self.edge
+        return mix(inside, YCC_TO_RGB.T) * self._colour
+
+    def project(self, planes: Array) -> Array:
+        limits = np.float32(self.preset.low_frequency * self.budget) / self._colour
+        planes = clip_low_frequency(planes, limits, self.preset.blur)
+        return to_luma_chroma(self.bounds.clip(to_rgb(planes * self._colour))) / self._colour
 
 
-def _turn(share: float, left: float, numbers: LeastChange) -> float:
-    """What the size is multiplied by: less where the face has reached what is enough."""
-    lacking = max(-numbers.largest_turn, min(numbers.largest_turn, _FOLLOWING * (1 - share)))
+def _growth(share: float, left: float, preset: MinimumNormPreset) -> float:
+    """What the size is multiplied by: less where the face has reached the target distance."""
+    lacking = max(-preset.largest_turn, min(preset.largest_turn, _FOLLOWING * (1 - share)))
     return math.exp(lacking * (1 - _SLACKENED * (1 - left)))
 
 
-def _direction(momentum: torch.Tensor, norm: float) -> torch.Tensor:
+def _steepest(momentum: Array, norm: float) -> Array:
     """The steepest ascent for the norm of that order, with a mean square of 1."""
-    steepest = momentum.sign() * momentum.abs() ** (1 / (norm - 1))
-    return steepest / (_size(steepest) + _TINY)
+    steepest = np.sign(momentum) * np.abs(momentum) ** np.float32(1 / (norm - 1))
+    return steepest * np.float32(1 / (_root_mean_square(steepest) + _TINY))
 
 
-def _size(planes: torch.Tensor) -> float:
-    return planes.square().mean().sqrt().item()
-
-
-def _lessened(change: torch.Tensor, seen: torch.Tensor, objective: CloakObjective) -> torch.Tensor:
-    """The smallest share of `change` that is still enough; all of it where that is not."""
-    low, high = _LEAST_SHARE, 1.0
+def _lessened(change: Array, before: Array, objective: CloakTerm) -> Array:
+    """The smallest share of `change` that still reaches the target; all of it where that does
+    not.
+    """
+    low, high = _SMALLEST_SHARE, 1.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if objective.reached(seen + middle * change) >= 1:
+        if objective.reached(before + np.float32(middle) * change) >= 1:
             high = middle
         else:
             low = middle
-    return high * change
+    return np.float32(high) * change
+
+
+def _norm(values: Array) -> float:
+    return float(np.sqrt(np.square(values).sum(dtype=np.float64)))
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.square(values).mean(dtype=np.float64)))

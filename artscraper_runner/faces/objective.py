@@ -7,89 +7,105 @@ of the changed picture anew, and pictures are compressed and scaled on their way
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from artscraper_runner.attacks.transforms import colour_halved, scaled, through_jpeg
-from artscraper_runner.faces.geometry import Alignment, chip
-from artscraper_runner.faces.presets import ENOUGH_PLAIN, ENOUGH_WORN
-from artscraper_runner.faces.recogniser import face_network
-from artscraper_runner.faces.region import FaceRegion
+from artscraper_runner.attacks.transforms import View, halved_colour, scaled, through_jpeg
+from artscraper_runner.faces.geometry import Alignment, FaceRegion, chip_view
+from artscraper_runner.faces.network import distances, face_network
+from artscraper_runner.faces.presets import DEGRADED_TARGET_DISTANCE, PLAIN_TARGET_DISTANCE
 
+Array = NDArray[np.float32]
 _JITTER = 0.01  # deviation of the square's place, size (shares) and angle (radians)
 _JPEG_QUALITY = 75
-_TINY = 1e-9
 
 
 def jittered(alignment: Alignment, rng: np.random.Generator) -> Alignment:
-    """Returns the square as other landmarks might lay it."""
-    across, down, growth, turn = _JITTER * rng.standard_normal(4)
+    """Return the square as other landmarks might lay it."""
+    across, down, growth, turn = (float(value) for value in _JITTER * rng.standard_normal(4))
     return alignment.moved(across=across, down=down, by=1 + growth, turn=turn)
 
 
-def distance(embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Returns Euclidean distances (N,) of (N, 128); differentiable at zero too."""
-    return (embeddings - reference).square().sum(1).add(_TINY).sqrt()
-
-
-@dataclass
+@dataclass(frozen=True)
 class CloakObjective:
-    """Called with a picture of `region`, (1, 3, h, w) in [0, 1], answers a scalar to be raised.
+    """Called with a picture of `region`, (1, 3, h, w) in [0, 1], and the iteration's number.
 
     As it is the picture is seen as dlib halves it; compressed or scaled it is a small copy.
-    `reference` (1, 128) is left behind; `target` (1, 128), another person's, is approached where
-    it is given. `others` are squares in the same region that earlier cloaks have changed, each
-    with its reference: their gain is kept too.
+
+    Args:
+        region: the part of the picture around the face.
+        reference: (1, 128), the face's own embedding, which is left behind.
+        target: (1, 128), another person's embedding, which is approached if it is given.
+        others: squares in the same region that earlier cloaks have changed, each with its
+            reference: their gain is kept too.
+        rng: draws the errors of alignment.
     """
 
     region: FaceRegion
-    reference: torch.Tensor
-    target: torch.Tensor | None
-    others: tuple[tuple[Alignment, torch.Tensor], ...]
+    reference: Array
+    target: Array | None
+    others: tuple[tuple[Alignment, Array], ...]
     rng: np.random.Generator
 
-    def __call__(self, picture: torch.Tensor, iteration: int) -> tuple[torch.Tensor, float]:
-        """Returns the sum over one plain view and one that is compressed or halved, and the share
-        of what is enough that the lesser of the two has reached; 1 is enough.
-        """
-        plain = self._plain(picture, jittered(self.region.alignment, self.rng))
-        views = [plain, self._worn(picture, iteration)]
-        views += [chip(picture, alignment) for alignment, _ in self.others]
-        embeddings = face_network()(torch.cat(views))
-        own = embeddings[:2]
-        shares = distance(own, self.reference) / torch.tensor([ENOUGH_PLAIN, ENOUGH_WORN])
-        score = shares.sum()
-        if self.target is not None:
-            score = -distance(own, self.target).sum()
-        for index, (_, reference) in enumerate(self.others, start=2):
-            score = score + distance(embeddings[index : index + 1], reference).sum()
-        return score, shares.min().item()
+    def __call__(self, picture: Array, iteration: int) -> tuple[float, Array, float]:
+        """Return the objective, its gradient and the share of the target distance reached.
 
-    @torch.no_grad()
-    def reached(self, picture: torch.Tensor) -> float:
-        """Returns the least share of what is enough over the plain, the compressed and the halved
-        view, without errors of alignment.
+        The objective is the sum over one plain view and one that is compressed or halved, the
+        share that of the lesser of the two; 1 is enough.
         """
+        degraded = self._halved if iteration % 2 else self._coded
         views = [
-            seen(picture, self.region.alignment)
-            for seen in (self._plain, self._coded, self._halved)
+            self._plain(jittered(self.region.alignment, self.rng)),
+            degraded(jittered(self.region.alignment, self.rng)),
+            *self._other_views,
         ]
-        enough = torch.tensor([ENOUGH_PLAIN, ENOUGH_WORN, ENOUGH_WORN])
-        return (distance(face_network()(torch.cat(views)), self.reference) / enough).min().item()
+        own = self.reference if self.target is None else self.target
+        references = np.concatenate([own, own, *(other for _, other in self.others)])
+        faces = np.concatenate([view.forward(picture) for view in views])
+        embeddings, gradients = face_network().distance_gradients(faces, references)
+        shares = distances(embeddings[:2], self.reference) / _TARGET_DISTANCES[:2]
+        slopes = np.ones(len(views), np.float32)
+        slopes[:2] = 1 / _TARGET_DISTANCES[:2] if self.target is None else -1
+        score = float((slopes * distances(embeddings, references)).sum())
+        gradient = np.zeros_like(picture)
+        for view, slope, part in zip(views, slopes, gradients, strict=True):
+            gradient += slope * view.adjoint(part[None])
+        return score, gradient, float(shares.min())
 
-    def _worn(self, picture: torch.Tensor, iteration: int) -> torch.Tensor:
-        alignment = jittered(self.region.alignment, self.rng)
-        seen = self._halved if iteration % 2 else self._coded
-        return seen(picture, alignment)
+    def reached(self, picture: Array) -> float:
+        """Return the least share of the target distances over the plain, the compressed and the
+        halved view, without errors of alignment.
+        """
+        faces = np.concatenate([view.forward(picture) for view in self._exact_views])
+        embeddings = face_network().embeddings(faces)
+        return float((distances(embeddings, self.reference) / _TARGET_DISTANCES).min())
 
-    def _plain(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
-        return chip(self.region.as_halved(picture), alignment)
+    @cached_property
+    def _exact_views(self) -> tuple[View, View, View]:
+        alignment = self.region.alignment
+        return self._plain(alignment), self._coded(alignment), self._halved(alignment)
 
-    def _coded(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
-        return chip(through_jpeg(colour_halved(picture), _JPEG_QUALITY), alignment)
+    @cached_property
+    def _other_views(self) -> list[View]:
+        return [chip_view(alignment, self.region.size) for alignment, _ in self.others]
 
-    def _halved(self, picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
-        small = scaled(picture, 0.5)
-        scale_y, scale_x = (a / b for a, b in zip(small.shape[2:], picture.shape[2:], strict=True))
-        return chip(small, alignment.seen_at(scale_x, scale_y))
+    def _plain(self, alignment: Alignment) -> View:
+        return self.region.face_view(alignment)
+
+    def _coded(self, alignment: Alignment) -> View:
+        compressed = halved_colour().then(through_jpeg(_JPEG_QUALITY))
+        return compressed.then(chip_view(alignment, self.region.size))
+
+    def _halved(self, alignment: Alignment) -> View:
+        height, width = self.region.size
+        half = scaled((height, width), 0.5)
+        rows, columns = half.forward(np.zeros((1, 1, height, width), np.float32)).shape[2:]
+        small = alignment.in_copy(columns / width, rows / height)
+        return half.then(chip_view(small, (rows, columns)))
+
+
+_TARGET_DISTANCES = np.array(
+    [PLAIN_TARGET_DISTANCE, DEGRADED_TARGET_DISTANCE, DEGRADED_TARGET_DISTANCE], np.float32
+)

@@ -1,98 +1,117 @@
-"""Keep the cloaks of faces through the attacks that come after them.
+"""Preserve the cloaks of faces through the attacks that come after them.
 
 A later attack moves an encoder's latent within the same budget, and would undo part of what was
-gained on faces. Its objective therefore has a term for each cloaked face.
+gained on faces. Its objective therefore gets a term for each cloaked face.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from artscraper_runner.attacks.pgd import Objective
-from artscraper_runner.faces.geometry import Alignment, chip
-from artscraper_runner.faces.model_files import is_installed
-from artscraper_runner.faces.objective import distance, jittered
-from artscraper_runner.faces.recogniser import face_network, faces_in
-from artscraper_runner.faces.region import FaceRegion
+from artscraper_runner.attacks.pgd import Objective, sum_of
+from artscraper_runner.attacks.transforms import View
+from artscraper_runner.faces.detection import Face
+from artscraper_runner.faces.geometry import Alignment, FaceRegion, chip_view
+from artscraper_runner.faces.network import distances, face_network
+from artscraper_runner.faces.objective import jittered
 
 Pixels = NDArray[np.uint8]
+Array = NDArray[np.float32]
 CLOAKED_FROM = 0.3  # distance; faces that were moved by less are not cloaked
-ENOUGH_KEPT = 0.8  # distance; what a cloak has beyond it may be lost
+PRESERVED_DISTANCE = 0.8  # what a cloak has beyond it may be lost
 WEIGHT = 0.1  # of a face that has lost all, in the attack's objective
 
 
 @dataclass(frozen=True)
 class _CloakedFace:
     """The layer before around a face, its square there and at the working size, and the
-    distance that is to be kept.
+    distance that is to be preserved.
     """
 
-    before: torch.Tensor
+    before: Array
     alignment: Alignment
     working: Alignment
-    reference: torch.Tensor
-    kept: float
+    reference: Array
+    preserved: float
 
 
 @dataclass(frozen=True)
 class CloakedFaces:
-    """The cloaked faces of a layer that an attack starts from."""
+    """The cloaked faces of a layer that an attack starts from; `size` is the working size."""
 
     faces: tuple[_CloakedFace, ...]
+    size: tuple[int, int]
     rng: np.random.Generator
 
-    def kept_by(self, objective: Objective, before: torch.Tensor) -> Objective:
-        """Returns `objective` plus WEIGHT times each face's share of what it is to keep.
+    def with_preservation_term(self, objective: Objective, before: Array) -> Objective:
+        """Return `objective` plus WEIGHT times each face's share of what it is to preserve.
 
         `before` is the layer that the attack starts from, at the working size.
         """
 
-        def both(picture: torch.Tensor, iteration: int) -> torch.Tensor:
-            return objective(picture, iteration) + WEIGHT * self._shares(picture - before)
+        def shares(picture: Array, iteration: int) -> tuple[float, Array]:
+            return self._shares(picture - before)
 
-        return both
+        return sum_of(objective, shares)
 
-    def _shares(self, step: torch.Tensor) -> torch.Tensor:
+    def _shares(self, step: Array) -> tuple[float, Array]:
         """A face as the layer will show it: sampling is linear, so the step is sampled apart."""
-        views, kept = [], []
+        seen, steps = [], []
         for face in self.faces:
             error = jittered(Alignment((0.0, 0.0), 1.0, 0.0), self.rng)
+            shift = {"across": error.centre[0], "down": error.centre[1]}
             moved = [
-                each.moved(
-                    across=error.centre[0],
-                    down=error.centre[1],
-                    by=error.side,
-                    turn=error.angle,
-                )
+                each.moved(**shift, by=error.side, turn=error.angle)
                 for each in (face.alignment, face.working)
             ]
-            views.append((chip(face.before, moved[0]) + chip(step.cpu(), moved[1])).clamp(0, 1))
-            kept.append(face.kept)
-        references = torch.cat([face.reference for face in self.faces])
-        distances = distance(face_network()(torch.cat(views)), references)
-        return (distances / torch.tensor(kept)).clamp(max=1).sum().to(step)
+            view = chip_view(moved[0], (face.before.shape[2], face.before.shape[3]))
+            seen.append(view.forward(face.before))
+            steps.append(chip_view(moved[1], self.size))
+        chips = np.concatenate(
+            [chip + view.forward(step) for chip, view in zip(seen, steps, strict=True)]
+        )
+        return self._value_and_gradient(chips, steps)
+
+    def _value_and_gradient(self, chips: Array, views: Sequence[View]) -> tuple[float, Array]:
+        embeddings, slopes = face_network().distance_gradients(chips.clip(0, 1), self._references)
+        shares = distances(embeddings, self._references) / self._preserved
+        slopes = slopes * ((chips >= 0) & (chips <= 1))
+        gradient = np.zeros((1, 3, *self.size), np.float32)
+        for view, slope, share, preserved in zip(
+            views, slopes, shares, self._preserved, strict=True
+        ):
+            if share < 1:
+                gradient += np.float32(WEIGHT / preserved) * view.adjoint(slope[None])
+        return WEIGHT * float(shares.clip(max=1).sum()), gradient
+
+    @cached_property
+    def _references(self) -> Array:
+        return np.concatenate([face.reference for face in self.faces])
+
+    @cached_property
+    def _preserved(self) -> Array:
+        return np.array([face.preserved for face in self.faces], np.float32)
 
 
 def cloaked_faces(
-    original: Pixels, before: Pixels, size: tuple[int, int], seed: int
+    original: Pixels, before: Pixels, faces: Sequence[Face], size: tuple[int, int], seed: int
 ) -> CloakedFaces | None:
-    """Returns the faces of `original` that the layer `before` has cloaked; None where none are.
+    """Return those of `faces` that the layer `before` has cloaked; None where none are.
 
-    Pictures are uint8 (H, W, 3); `size` is the attack's working size (height, width). Without the
-    extra `faces` nothing has been cloaked.
+    Pictures are uint8 (H, W, 3); `size` is the attack's working size (height, width).
     """
-    if not is_installed() or np.array_equal(original, before):
+    if not faces or np.array_equal(original, before):
         return None
-    found = [_cloaked(original, before, size, face.alignment) for face in faces_in(original)]
-    faces = tuple(face for face in found if face is not None)
-    return CloakedFaces(faces, np.random.default_rng(seed)) if faces else None
+    candidates = [_cloaked(original, before, size, face.alignment) for face in faces]
+    cloaked = tuple(face for face in candidates if face is not None)
+    return CloakedFaces(cloaked, size, np.random.default_rng(seed)) if cloaked else None
 
 
-@torch.no_grad()
 def _cloaked(
     original: Pixels, before: Pixels, size: tuple[int, int], alignment: Alignment
 ) -> _CloakedFace | None:
@@ -100,10 +119,13 @@ def _cloaked(
     region = FaceRegion.around(alignment, (height, width))
     if region is None:
         return None
-    seen, unchanged = (region.as_halved(region.seen(pixels)) for pixels in (before, original))
-    reference = face_network()(chip(unchanged, region.alignment))
-    gained = distance(face_network()(chip(seen, region.alignment)), reference).item()
+    soften, view = region.softened(), chip_view(region.alignment, region.size)
+    changed, unchanged = (soften.forward(region.seen(pixels)) for pixels in (before, original))
+    reference = face_network().embeddings(view.forward(unchanged))
+    embedding = face_network().embeddings(view.forward(changed))
+    gained = float(distances(embedding, reference)[0])
     if gained < CLOAKED_FROM:
         return None
-    working = alignment.seen_at(size[1] / width, size[0] / height)
-    return _CloakedFace(seen, region.alignment, working, reference, min(gained, ENOUGH_KEPT))
+    working = alignment.in_copy(size[1] / width, size[0] / height)
+    preserved = min(gained, PRESERVED_DISTANCE)
+    return _CloakedFace(changed, region.alignment, working, reference, preserved)

@@ -30,8 +30,8 @@ PUBLISHED_MODES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeastChange:
-    """The product's own steps: no more change than a face needs, and none that is wide.
+class MinimumNormPreset:
+    """The product's own steps: no more change than a face needs, and little of low frequency.
 
     The change is sought in luma and chroma, a unit of chroma being `colour` units of luma. Its size
     is the root of its mean square, and at most what is allowed: it is not scaled up to that. Steps
@@ -40,10 +40,11 @@ class LeastChange:
     `last_step` of the size allowed. That begins at `first_size`, is left alone for `settling`
     iterations, then follows what the face still lacks by at most `largest_turn` (relative) an
     iteration, up to `largest_size`. Under a Gaussian of `blur` px, at the size at which the
-    recogniser sees the face, neither luma nor chroma keeps more than `wide`.
-    `first_size`, `largest_size` and `wide` are shares of the job's budget; they grow as many times
-    as the face hides more than flat skin does, `most_hidden` at most: of the texture that masks the
-    attacks on the whole picture the share `texture` counts, since faces are looked at closely.
+    recogniser sees the face, neither luma nor chroma keeps more than `low_frequency`.
+    `first_size`, `largest_size` and `low_frequency` are shares of the job's budget; they grow as
+    many times as the face masks more than flat skin does, `most_masked` at most: of the texture
+    that masks the attacks on the whole picture the share `texture` counts, since faces are looked
+    at closely.
     """
 
     iterations: int = 50
@@ -57,21 +58,21 @@ class LeastChange:
     largest_size: float = 0.225
     largest_turn: float = 0.07
     blur: float = 3.0
-    wide: float = 0.375
+    low_frequency: float = 0.375
     texture: float = 0.15
-    most_hidden: float = 2.5
+    most_masked: float = 2.5
 
-    def hidden(self, times: float) -> LeastChange:
-        """Returns the numbers for a face whose texture hides `times` as much as flat skin."""
-        times = min(max(1.0, times), self.most_hidden)
+    def masked(self, times: float) -> MinimumNormPreset:
+        """Return the numbers for a face whose texture masks `times` as much as flat skin."""
+        times = min(max(1.0, times), self.most_masked)
         return replace(
             self,
             first_size=self.first_size * times,
             largest_size=self.largest_size * times,
-            wide=self.wide * times,
+            low_frequency=self.low_frequency * times,
         )
 
 
-DEFAULT_CLOAK = LeastChange()
-# What is enough: well beyond dlib's threshold of 0.6; after JPEG 75 or halving, a little less.
-ENOUGH_PLAIN, ENOUGH_WORN = 0.89, 0.81
+DEFAULT_CLOAK = MinimumNormPreset()
+# Well beyond dlib's threshold of 0.6; after JPEG 75 or halving, a little less.
+PLAIN_TARGET_DISTANCE, DEGRADED_TARGET_DISTANCE = 0.89, 0.81

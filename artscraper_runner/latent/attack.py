@@ -1,6 +1,6 @@
 """One attack on one picture of any size: from the working size to the change at full size.
 
-The presets hold the numbers, the engine the loop. One budget holds for all attacks of a job
+The presets hold the numbers, `attacks.pgd` the loop. One budget holds for all attacks of a job
 together: the Linf distance from the original.
 """
 
@@ -8,50 +8,61 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from artscraper_runner.attacks.constraints import Box, Constraint, Refined
 from artscraper_runner.attacks.evaluation import (
     EVERYWHERE,
     VIEWS,
     Observer,
     beats_noise,
     effect_record,
-    own_record,
+    incremental_effect,
 )
 from artscraper_runner.attacks.perceptual import budget_map
 from artscraper_runner.attacks.pgd import Objective, Outcome, optimise, sum_of
 from artscraper_runner.attacks.presets import AttackPreset, Strength, attack_preset, strength_named
 from artscraper_runner.attacks.scaling import (
     SHORT_SIDE,
-    ScaledPictures,
-    added,
+    apply_perturbation,
+    at_working_size,
     visible_at,
     working_size,
 )
 from artscraper_runner.errors import OutOfMemory, RunnerError
-from artscraper_runner.faces.low_frequency import calm_faces, face_squares
-from artscraper_runner.faces.preservation import CloakedFaces, cloaked_faces
+from artscraper_runner.faces.detection import Face
+from artscraper_runner.faces.low_frequency import face_bounds
+from artscraper_runner.faces.network import is_installed
+from artscraper_runner.faces.preservation import cloaked_faces
+from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.latent.objectives import LatentObjective
 from artscraper_runner.models import load_encoder, standby_encoders
+from artscraper_runner.models.protocol import Encoder
 from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Controls, Json
 
 Pixels = NDArray[np.uint8]
+Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
-Found = TypeVar("Found")
-_scaled = ScaledPictures()
+T = TypeVar("T")
+_KEPT_ENCODERS = 3
+
+
+def no_extra_term(original: Array, target: Array) -> Objective | None:
+    """Return None: an attack that climbs nothing but the latent's distances."""
+    return None
 
 
 @dataclass(frozen=True)
-class Attacked:
-    """`pixels` uint8 (H, W, 3), the working `size` they were found at, and the attack's figures."""
+class AttackResult:
+    """`pixels` uint8 (H, W, 3), the working `size` they were found at, and the attack's metrics."""
 
     pixels: Pixels
     size: Size
@@ -62,226 +73,240 @@ class Attacked:
 class PictureAttack:
     """The attack `stage` on `original`, uint8 (H, W, 3).
 
-    `alpha` is uint8 (H, W), None = opaque: where it is 0 no change is looked for, since nobody
-    sees it, and noise stays out too. `after_attack`: another attack of the job came before.
-    `target` draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at the size it is given.
-    `also` makes, of the original and the target at the working size, a further term to climb or
-    None.
+    Args:
+        stage: name of the stage, whose presets are used.
+        original: the picture as received; budgets count against it.
+        options: of the run.
+        target: draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at a size (h, w).
+        alpha: uint8 (H, W), None: opaque. Where it is 0 nothing shows, so no change is sought
+            there, and noise stays out too.
+        after_attack: another attack of the job came before.
+        preserves_cloaks: faces may have been cloaked before, and are kept so.
+        extra_term: makes, of the original and the target at the working size, a further term to
+            climb, or None.
+        cache: the run's.
     """
 
     stage: str
     original: Pixels
     options: ProtectionOptions
-    target: Callable[[Size], NDArray[np.float32]]
+    target: Callable[[Size], Array]
     alpha: Pixels | None = None
     after_attack: bool = False
-    also: Callable[[torch.Tensor, torch.Tensor], Objective | None] = lambda original, target: None
+    preserves_cloaks: bool = True
+    extra_term: Callable[[Array, Array], Objective | None] = no_extra_term
+    cache: RunCache = field(default_factory=RunCache)
 
-    def run(self, before: Pixels, controls: Controls, *, may_be_cloaked: bool = True) -> Attacked:
-        """Returns `before` plus the attack's change; memory that runs out is met once with less.
+    def run(self, before: Pixels, controls: Controls) -> AttackResult:
+        """Return `before` plus the attack's change.
 
-        Faces that `before` has cloaked are kept so; where there can be none nothing is kept.
+        If memory runs out, the attack is tried once more at a smaller working size.
 
         Raises:
-            Cancelled: the caller asked to stop.
+            Cancelled: the caller cancelled.
             OutOfMemory: the device has too little, also for a smaller working size.
             RunnerError: the encoder or the target cannot be used.
         """
-        return self._within_memory(
-            lambda size: self._run_at(size, before, controls, may_be_cloaked)
-        )
+        return self._within_memory(lambda size: self._run_at(size, before, controls))
 
-    def measured(self, saved: Pixels, before: Pixels, *, made: Pixels | None = None) -> Json:
-        """Returns the layer's effects as saved, seen at the working size; see `effects`.
+    def evaluate(self, saved: Pixels, before: Pixels, *, made: Pixels | None = None) -> Json:
+        """Return the layer's effects as saved, seen at the working size; see `evaluation`.
 
-        What the stage added by itself is told from `made`, the layer before it was encoded, None =
-        as saved: a lossy file changes more than a later stage does. `effective` is false where
-        noise would do about as well as the layer, or as the stage. `unattacked` names what a
-        second encoder sees that no attack looked through: of the folder of models, else the bundled
-        one; where none of these can be used, the `error` of the first, or None without any.
+        The stage's own effect is that of `made`, the layer before it was encoded (None: as saved):
+        a lossy file changes more than a later stage does. `effective` is false where noise would
+        do about as well as the layer, or as the stage. `unattacked` is the effect on a second
+        encoder that no attack looked through: of the folder of models, else the bundled one; where
+        none of these can be used, the `error` of the first, or None without any.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
         """
         handed_on = saved if made is None else made
-        return self._within_memory(lambda size: self._measured_at(size, saved, before, handed_on))
+        return self._within_memory(lambda size: self._evaluate_at(size, saved, before, handed_on))
 
-    def measured_final(self, final: Pixels) -> Json:
-        """Returns what is left of the attack in the last layer: effects and progress.
+    def evaluate_final(self, final: Pixels) -> Json:
+        """Return what is left of the attack in the last layer: effects and progress.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
         """
-        return self._within_memory(lambda size: self._measured_final_at(size, final))
+        return self._within_memory(lambda size: self._evaluate_final_at(size, final))
 
-    def _measured_at(self, size: Size, saved: Pixels, before: Pixels, made: Pixels) -> Json:
+    def _evaluate_at(self, size: Size, saved: Pixels, before: Pixels, made: Pixels) -> Json:
         original, changed, earlier, handed_on = (
-            _to_device(each, size) for each in (self.original, saved, before, made)
+            at_working_size(each, size, self.cache) for each in (self.original, saved, before, made)
         )
-        observer = _observer_for(self.options)
-        visible = self._visible(original)
+        observer, visible = self._observer(), self._visible(size)
         record = effect_record(observer, original, changed, visible=visible)
-        own = own_record(observer, original, earlier, handed_on, visible=visible)
+        own = incremental_effect(observer, original, earlier, handed_on, visible=visible)
         return {
             **record,
             **own,
             "progress_to_target": self._progress(original, changed),
-            "unattacked": self._seen_by_another(original, changed, ("plain",)),
+            "unattacked": self._unattacked(original, changed, ("plain",)),
             "effective": own["effective"] and beats_noise(record["times_noise"]["plain"]),
         }
 
-    def _measured_final_at(self, size: Size, final: Pixels) -> Json:
-        original, changed = _to_device(self.original, size), _to_device(final, size)
-        visible = self._visible(original)
+    def _evaluate_final_at(self, size: Size, final: Pixels) -> Json:
+        original, changed = (
+            at_working_size(each, size, self.cache) for each in (self.original, final)
+        )
+        visible = self._visible(size)
         return {
-            **effect_record(_observer_for(self.options), original, changed, visible=visible),
+            **effect_record(self._observer(), original, changed, visible=visible),
             "progress_to_target": self._progress(original, changed),
-            "unattacked": self._seen_by_another(original, changed, tuple(VIEWS)),
+            "unattacked": self._unattacked(original, changed, tuple(VIEWS)),
         }
 
-    def _run_at(
-        self, size: Size, before: Pixels, controls: Controls, may_be_cloaked: bool
-    ) -> Attacked:
-        preset = attack_preset(self.stage, self.options.preset)
+    def _run_at(self, size: Size, before: Pixels, controls: Controls) -> AttackResult:
         strength = strength_named(self.options.strength)
-        original, start = _to_device(self.original, size), _to_device(before, size)
-        cloaked = None
-        if may_be_cloaked:
-            cloaked = cloaked_faces(self.original, before, size, self._seed)
-        outcome = self._optimised(
-            original, start, preset, strength, controls=controls, cloaked=cloaked
+        original, start = (
+            at_working_size(each, size, self.cache) for each in (self.original, before)
         )
+        outcome = self._optimised(original, start, before, controls)
         step = outcome.perturbation - (start - original)
-        pixels = added(before, step, original=self.original, budget=strength.budget)
-        return Attacked(
-            pixels,
-            size,
-            {
-                "preset": self.options.preset,
-                "strength": self.options.strength,
-                "budget": strength.budget,
-                "seed": self.options.seed,
-                "iterations": outcome.iterations,
-            },
-        )
+        pixels = apply_perturbation(before, step, original=self.original, budget=strength.budget)
+        record = {
+            "preset": self.options.preset,
+            "strength": self.options.strength,
+            "budget": strength.budget,
+            "seed": self.options.seed,
+            "iterations": outcome.iterations,
+        }
+        return AttackResult(pixels, size, record)
 
     def _optimised(
-        self,
-        original: torch.Tensor,
-        before: torch.Tensor,
-        preset: AttackPreset,
-        strength: Strength,
-        *,
-        controls: Controls,
-        cloaked: CloakedFaces | None,
+        self, original: Array, layer: Array, before: Pixels, controls: Controls
     ) -> Outcome:
-        objective = self._objective(original, preset)
-        start = (before - original).clamp(-strength.budget / 255, strength.budget / 255)
-        squares = face_squares(self.original, _size_of(original)) if preset.has_map else ()
-        calm = calm_faces(squares, start, _bound(original, preset, strength))
-        if cloaked:
-            objective = cloaked.kept_by(objective, before)
+        preset = attack_preset(self.stage, self.options.preset)
+        budget = np.float32(strength_named(self.options.strength).budget / 255)
+        start = (layer - original).clip(-budget, budget)
         return optimise(
             original,
             start=start,
-            bound=calm.bound * self._visible(original),
-            objective=objective,
+            constraint=self._constraint(original, start, preset),
+            objective=self._objective(original, layer, before, preset),
             rule=preset.rule_for(self.options.encoder, after_attack=self.after_attack),
             seed=self._seed,
             controls=controls,
             what=self.stage,
-            calmed=calm.calmed,
         )
 
-    def _objective(self, original: torch.Tensor, preset: AttackPreset) -> Objective:
-        observer, target = _observer_for(self.options), self._target_for(original)
-        objective = LatentObjective(
+    def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
+        """The strength's bound on each pixel, lower in faces, none where nothing shows."""
+        size = _size_of(original)
+        bound = pixel_bound(original, preset, strength_named(self.options.strength))
+        if not preset.has_map:
+            return Box.around(original, start=start, bound=bound * self._visible(size))
+        height, width = self.original.shape[:2]
+        scales = (size[1] / width, size[0] / height)
+        squares = tuple(face.alignment.in_copy(*scales) for face in self._faces())
+        in_faces = face_bounds(squares, start, bound)
+        box = Box.around(original, start=start, bound=in_faces.bound * self._visible(size))
+        return Refined(box, in_faces.project) if in_faces.faces else box
+
+    def _objective(
+        self, original: Array, layer: Array, before: Pixels, preset: AttackPreset
+    ) -> Objective:
+        observer, target = self._observer(), self._target_for(_size_of(original))
+        objective: Objective = LatentObjective(
             observer.encoder,
-            reference=observer.latent,
+            latents=observer.latent,
             original=original,
             target=target,
             preset=preset,
         )
-        further = self.also(original, target)
-        return objective if further is None else sum_of(objective, further)
+        extra = self.extra_term(original, target)
+        if extra is not None:
+            objective = sum_of(objective, extra)
+        if not self.preserves_cloaks:
+            return objective
+        size = _size_of(original)
+        cloaked = cloaked_faces(self.original, before, self._faces(), size, self._seed)
+        return cloaked.with_preservation_term(objective, layer) if cloaked else objective
+
+    def _faces(self) -> tuple[Face, ...]:
+        """The original's faces; none without the extra `faces`."""
+        return faces_in(self.original, self.cache) if is_installed() else ()
 
     @property
     def _seed(self) -> int:
         return zlib.crc32(self.stage.encode(), self.options.seed)
 
-    def _visible(self, picture: torch.Tensor) -> torch.Tensor:
+    def _observer(self) -> Observer:
+        options = self.options
+        encoder = _encoder(
+            options.encoder,
+            options.models_dir,
+            allow_downloads=options.allow_downloads,
+            accelerator=options.accelerator,
+        )
+        return Observer(encoder, self.cache)
+
+    def _visible(self, size: Size) -> Array:
         """0 where the picture is wholly transparent, else 1."""
-        if self.alpha is None:
-            return EVERYWHERE
-        return visible_at(self.alpha, _size_of(picture)).to(picture)
+        return EVERYWHERE if self.alpha is None else visible_at(self.alpha, size)
 
-    def _target_for(self, picture: torch.Tensor) -> torch.Tensor:
-        drawn = self.target(_size_of(picture))
-        return torch.from_numpy(drawn).permute(2, 0, 1)[None].contiguous().to(picture)
+    def _target_for(self, size: Size) -> Array:
+        key = (self.stage, size)
+        return self.cache.remember(
+            "target",
+            key,
+            lambda: np.ascontiguousarray(self.target(size).transpose(2, 0, 1)[None]),
+        )
 
-    def _progress(self, original: torch.Tensor, changed: torch.Tensor) -> float | None:
-        aim = self._target_for(original)
-        progress = _observer_for(self.options).progress(original, changed, aim)
+    def _progress(self, original: Array, changed: Array) -> float | None:
+        target = self._target_for(_size_of(original))
+        progress = self._observer().progress(original, changed, target)
         return None if progress is None else round(progress, 4)
 
-    def _within_memory(self, work: Callable[[Size], Found]) -> Found:
-        """What `work` returns at the working size, or at a smaller one where memory ran out."""
+    def _within_memory(self, work: Callable[[Size], T]) -> T:
+        """The result of `work` at the working size, or at a smaller one if memory runs out."""
         height, width = self.original.shape[:2]
         try:
             return work(working_size(height, width))
-        except torch.OutOfMemoryError:
-            _free_device_memory()
-        short_side = max(1, min(SHORT_SIDE, height, width) // 2)
+        except MemoryError:
+            short_side = max(1, min(SHORT_SIDE, height, width) // 2)
         try:
             return work(working_size(height, width, short_side=short_side))
-        except torch.OutOfMemoryError as error:
-            _free_device_memory()
+        except MemoryError as error:
             raise OutOfMemory(self.options.encoder, width, height) from error
 
-    def _seen_by_another(
-        self, original: torch.Tensor, changed: torch.Tensor, views: tuple[str, ...]
-    ) -> Json | None:
-        models_dir, refused = self.options.models_dir, None
-        for name in standby_encoders(self.options.encoder, models_dir):
+    def _unattacked(self, original: Array, changed: Array, views: tuple[str, ...]) -> Json | None:
+        options, refused = self.options, None
+        for name in standby_encoders(options.encoder, options.models_dir):
             try:
-                observer = _observer(name, models_dir, allow_downloads=False)
-                visible = self._visible(original)
+                encoder = _encoder(
+                    name,
+                    options.models_dir,
+                    allow_downloads=False,
+                    accelerator=options.accelerator,
+                )
+                observer = Observer(encoder, self.cache)
+                visible = self._visible(_size_of(original))
                 return effect_record(observer, original, changed, views=views, visible=visible)
-            except RunnerError as error:  # it only measures: nobody asked for it
+            except RunnerError as error:  # it only evaluates: the job did not ask for it
                 refused = refused or {"encoder": name, "error": error.public}
         return refused
 
 
-def _bound(original: torch.Tensor, preset: AttackPreset, strength: Strength) -> torch.Tensor:
+def pixel_bound(original: Array, preset: AttackPreset, strength: Strength) -> Array:
+    """Return float32 (1, 1, H, W), how far each pixel of (1, 3, H, W) may change, in [0, 1]."""
     budget = strength.budget / 255
     if not preset.has_map:
-        return torch.full_like(original[:, :1], budget)
+        return np.full_like(original[:, :1], budget)
     return budget_map(original, budget=budget, floor=strength.flat / 255, slope=strength.texture)
 
 
-def _size_of(picture: torch.Tensor) -> Size:
+def _size_of(picture: Array) -> Size:
     return picture.shape[2], picture.shape[3]
 
 
-def _observer_for(options: ProtectionOptions) -> Observer:
-    return _observer(options.encoder, options.models_dir, allow_downloads=options.allow_downloads)
-
-
-@lru_cache(maxsize=3)
-def _observer(name: str, models_dir: Path | None, *, allow_downloads: bool) -> Observer:
-    return Observer(
-        load_encoder(name, models_dir=models_dir, allow_downloads=allow_downloads, device=_device())
+@lru_cache(maxsize=_KEPT_ENCODERS)
+def _encoder(
+    name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
+) -> Encoder:
+    """Encoders are loaded once in a process."""
+    return load_encoder(
+        name, models_dir=models_dir, allow_downloads=allow_downloads, accelerator=accelerator
     )
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _to_device(pixels: Pixels, size: Size) -> torch.Tensor:
-    return _scaled.get(pixels, size).to(_device())
-
-
-def _free_device_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -13,14 +13,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
-from artscraper_runner.errors import MissingDependency, MissingModel
-from artscraper_runner.models.base import padded_to_multiple
+from artscraper_runner.errors import MissingModel
+from artscraper_runner.models.padding import pad_adjoint, pad_to_multiple
+from artscraper_runner.models.torch_encoder import torch_device
 from artscraper_runner.models.weights import UnusableModel
 
-INSTALL = "pip install 'artscraper-gateway[fused]'"
+Array = NDArray[np.float32]
 CAPTION = "a painting"
 PUBLISHED_WEIGHT = 1e4  # beside the sum of squares that is left of the way to the target
 _LAYOUT = "model_index.json"
@@ -42,27 +45,30 @@ class DenoisingLoss:
         self._schedule = schedule.from_config(pipeline.scheduler.config)
         for network in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
             network.eval().requires_grad_(False)
+        self.device: torch.device = self._unet.device
         with torch.no_grad():
             self._caption = pipeline.encode_prompt(CAPTION, self._unet.device, 1, False)[0]
 
     def latent(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Returns scaled latent means (1, C, h, w) of float32 (1, 3, H, W) sRGB in [0, 1]."""
-        padded = padded_to_multiple(pictures, self.stride)
-        mean: torch.Tensor = self._vae.encode(padded * 2 - 1).latent_dist.mean
+        """Return scaled latent means (1, C, h, w) of float32 (1, 3, H, W) sRGB in [0, 1].
+
+        H and W are multiples of `stride`.
+        """
+        mean: torch.Tensor = self._vae.encode(pictures * 2 - 1).latent_dist.mean
         return mean * float(self._vae.config.scaling_factor)
 
     def __call__(self, pictures: torch.Tensor, *, seed: int) -> torch.Tensor:
-        """Returns the mean square error of the prediction at a timestep drawn from `seed`."""
+        """Return the mean square error of the prediction at a timestep drawn from `seed`."""
         latent = self.latent(pictures)
         generator = torch.Generator().manual_seed(seed)
         steps: int = self._schedule.config.num_train_timesteps
         step = torch.randint(0, steps, (1,), generator=generator).to(latent.device)
         noise = torch.randn(latent.shape, generator=generator).to(latent)
         noisy = self._schedule.add_noise(latent, noise, step)
-        answer = self._unet(noisy, step, encoder_hidden_states=self._caption).sample
-        return functional.mse_loss(answer, self._wanted(latent, noise, step))
+        prediction = self._unet(noisy, step, encoder_hidden_states=self._caption).sample
+        return functional.mse_loss(prediction, self._prediction_target(latent, noise, step))
 
-    def _wanted(
+    def _prediction_target(
         self, latent: torch.Tensor, noise: torch.Tensor, step: torch.Tensor
     ) -> torch.Tensor:
         kind = self._schedule.config.prediction_type
@@ -73,36 +79,45 @@ class DenoisingLoss:
 
 
 class FusedTerm:
-    """The denoising loss as a term of an objective, for one picture and target.
+    """The denoising loss as a term of an attack's objective, for one picture and target.
 
-    Called as an objective is: with pictures and the iteration's number, it answers a scalar.
+    Pictures are NumPy arrays, float32 (1, 3, H, W) sRGB in [0, 1].
     """
 
-    def __init__(
-        self, loss: DenoisingLoss, original: torch.Tensor, target: torch.Tensor, *, seed: int
-    ) -> None:
-        with torch.no_grad():
-            way = (loss.latent(target) - loss.latent(original)).square().sum()
+    def __init__(self, loss: DenoisingLoss, original: Array, target: Array, *, seed: int) -> None:
         self._loss, self._seed = loss, seed
-        self._weight = PUBLISHED_WEIGHT / way.clamp_min(1.0)
+        with torch.no_grad():
+            way = loss.latent(self._tensor(target)) - loss.latent(self._tensor(original))
+        self._weight = PUBLISHED_WEIGHT / max(1.0, float(way.square().sum()))
 
-    def __call__(self, pictures: torch.Tensor, iteration: int) -> torch.Tensor:
-        """Returns the weighted loss; the same seed and iteration draw the same noise."""
+    def __call__(self, picture: Array, iteration: int) -> tuple[float, Array]:
+        """Return the weighted loss and its gradient; seed and iteration determine the noise."""
         drawn = zlib.crc32(f"{self._seed} {iteration}".encode())
-        return self._weight * self._loss(pictures, seed=drawn)
+        leaf = self._tensor(picture).requires_grad_(True)
+        try:
+            loss = self._weight * self._loss(leaf, seed=drawn)
+            (slope,) = torch.autograd.grad(loss, leaf)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise MemoryError(str(error)) from error
+        size = (picture.shape[2], picture.shape[3])
+        return loss.item(), pad_adjoint(slope.cpu().numpy(), size, self._loss.stride)
+
+    def _tensor(self, picture: Array) -> torch.Tensor:
+        padded = np.ascontiguousarray(pad_to_multiple(picture, self._loss.stride))
+        return torch.from_numpy(padded).to(self._loss.device, copy=True)
 
 
 @lru_cache(maxsize=1)
-def load_denoising_loss(folder: Path, device: str) -> DenoisingLoss:
-    """Returns the loss of the model in `folder`, as diffusers' `save_pretrained` writes one.
+def load_denoising_loss(folder: Path, accelerator: str) -> DenoisingLoss:
+    """Return the loss of the model in `folder`, as diffusers' `save_pretrained` writes one.
 
     Only .safetensors files are read.
 
     Raises:
         MissingModel: there is no such model.
-        MissingDependency: diffusers or transformers is not installed; names the command.
         UnusableModel: the folder holds something else.
-        torch.OutOfMemoryError: the device has too little memory.
+        MemoryError: the device has too little memory.
     """
     if not (folder / _LAYOUT).is_file():
         remedy = (
@@ -110,22 +125,16 @@ def load_denoising_loss(folder: Path, device: str) -> DenoisingLoss:
             " --mist-model); without one mist runs in its textural mode"
         )
         raise MissingModel(_LAYOUT, searched=(folder,), setting="mist_model", remedy=remedy)
-    try:
-        import transformers  # noqa: F401  diffusers makes do without, and fails later
-        from diffusers import StableDiffusionPipeline
-    except ModuleNotFoundError as exc:
-        package = (exc.name or "").partition(".")[0]
-        if package not in ("diffusers", "transformers"):
-            raise
-        raise MissingDependency(package, "mist's fused mode", INSTALL) from exc
+    from diffusers import StableDiffusionPipeline
+
     reader: Any = StableDiffusionPipeline
     try:
         pipeline = reader.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, safety_checker=None
         )
-        return DenoisingLoss(pipeline.to(device))
-    except torch.OutOfMemoryError:
-        raise
+        return DenoisingLoss(pipeline.to(torch_device(accelerator)))
+    except torch.OutOfMemoryError as exc:
+        raise MemoryError(str(exc)) from exc
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
         reason = "expected a Stable Diffusion pipeline"
         raise UnusableModel(folder, reason, detail=str(exc)) from exc

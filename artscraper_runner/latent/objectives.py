@@ -1,95 +1,88 @@
-"""What an attack climbs: latent distances, summed over the sizes a picture may be seen at.
-
-Every term shares one encoder pass per view. Latents are flattened, so an ensemble's joined
-answer is treated like a single encoder's.
-"""
+"""What a latent attack climbs: latent distances, summed over the sizes a picture may be seen at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-import torch
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights
-from artscraper_runner.attacks.transforms import scaled
+from artscraper_runner.attacks.transforms import View, resized, scaled
+from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 
-Encode = Callable[[torch.Tensor], torch.Tensor]
+Array = NDArray[np.float32]
+Encode = Callable[[Array], Array]
 _TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class _View:
-    """The weighted terms of one view in one: each is a quadratic in the latent, so is their sum.
-
-    With m the way that the latent has made from `original`, flat (1, D), it is
-    `spread` |m|^2 + `pull` . m + `offset`.
-    """
-
-    original: torch.Tensor
-    spread: torch.Tensor
-    pull: torch.Tensor
-    offset: float
-
-    def score(self, latent: torch.Tensor) -> torch.Tensor:
-        moved = latent - self.original
-        return (moved * torch.addcmul(self.pull, moved, self.spread)).sum() + self.offset
 
 
 class LatentObjective:
     """Distance from the original and nearness to a target, weighted.
 
-    Called with pictures float32 (1, 3, H, W) sRGB in [0, 1] and the iteration's number from 0,
-    it answers a scalar to be raised. `encode` is differentiated through; `reference` answers the
-    same latents of fixed pictures and may remember them.
+    Called with a picture float32 (1, 3, H, W) sRGB in [0, 1] and the iteration's number from 0, it
+    returns the value to be raised and its gradient.
+
+    Args:
+        encoder: gives the gradients.
+        latents: returns the latent (1, D) of a fixed picture; may remember it.
+        original: the picture that distances are counted from.
+        target: the picture to move towards, like `original`.
+        preset: weights of the terms, and the sizes.
     """
 
     def __init__(
         self,
-        encode: Encode,
+        encoder: Encoder,
         *,
-        reference: Encode,
-        original: torch.Tensor,
-        target: torch.Tensor,
+        latents: Encode,
+        original: Array,
+        target: Array,
         preset: AttackPreset,
     ) -> None:
-        self._encode = encode
-        self._preset = preset
-        self._views = [
-            _view(reference, preset.weights, scaled(original, scale), target)
-            for scale in preset.scales
+        self._encoder = encoder
+        size = (original.shape[2], original.shape[3])
+        self._terms: Sequence[tuple[float, View, QuadraticObjective]] = [
+            (weight, view, quadratic_objective(latents, preset.weights, original, target, view))
+            for weight, view in (
+                (weight, scaled(size, scale))
+                for scale, weight in zip(preset.scales, preset.scale_weights, strict=True)
+            )
         ]
 
-    def __call__(self, pictures: torch.Tensor, iteration: int) -> torch.Tensor:
-        preset, total = self._preset, pictures.new_zeros(())
-        views = zip(preset.scales, preset.scale_weights, self._views, strict=True)
-        for scale, weight, view in views:
-            latent = self._encode(scaled(pictures, scale)).flatten(1)
-            total = total + weight * view.score(latent)
-        return total
+    def __call__(self, picture: Array, iteration: int) -> tuple[float, Array]:
+        value, gradient = 0.0, np.zeros_like(picture)
+        for weight, view, objective in self._terms:
+            seen = np.ascontiguousarray(view.forward(picture))
+            more, slope = self._encoder.value_and_gradient(seen, objective)
+            value += weight * more
+            gradient += np.float32(weight) * view.adjoint(slope)
+        return value, gradient
 
 
-@torch.no_grad()
-def _view(
-    encode: Encode,
-    weights: ObjectiveWeights,
-    original: torch.Tensor,
-    target: torch.Tensor,
-) -> _View:
-    latent = encode(original).flatten(1)
-    spread = weights.away / _square(latent)
-    pull, offset = torch.zeros_like(latent), 0.0
+def quadratic_objective(
+    latents: Encode, weights: ObjectiveWeights, original: Array, target: Array, view: View
+) -> QuadraticObjective:
+    """Return the weighted terms of one view in one: each is a quadratic, so is their sum."""
+    seen = view.forward(original)
+    latent = latents(seen)
+    spread, offset = weights.away / _square(latent), 0.0
+    pull = np.zeros_like(latent)
     if weights.towards or weights.along:
-        size = original.shape[-2:]
-        sized = functional.interpolate(target, size=size, mode="bilinear", antialias=True)
-        way = encode(sized).flatten(1) - latent
+        size = (seen.shape[2], seen.shape[3])
+        way = latents(_at_size(target, size)) - latent
         # -|m - way|^2 / |way|^2 = -|m|^2 / |way|^2 + 2 way . m / |way|^2 - |way|^2 / |way|^2
-        spread = spread - weights.towards / _square(way)
-        offset = -weights.towards * float(way.square().sum() / _square(way))
-        pull = pull + (2 * weights.towards + weights.along) / _square(way) * way
-    return _View(latent, spread, pull, offset)
+        spread -= weights.towards / _square(way)
+        offset = -weights.towards * (_square(way) - _TINY) / _square(way)
+        pull = np.float32((2 * weights.towards + weights.along) / _square(way)) * way
+    return QuadraticObjective(latent, spread, pull, offset)
 
 
-def _square(latent: torch.Tensor) -> torch.Tensor:
-    return latent.square().sum() + _TINY
+def _at_size(picture: Array, size: tuple[int, int]) -> Array:
+    if picture.shape[2:] == size:
+        return picture
+    return resized(picture, size, Image.Resampling.BILINEAR)
+
+
+def _square(latent: Array) -> float:
+    return float(np.square(latent).sum(dtype=np.float64)) + _TINY

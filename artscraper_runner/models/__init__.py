@@ -1,28 +1,28 @@
 """What the attacks look through: encoders from pictures to latents, by name.
 
-Adding an encoder: one file with ``load(argument, request) -> Encoder`` and one line below.
-Importing this package loads no torch; loading an encoder does.
+Adding an encoder: one file with ``load(argument, options) -> Encoder`` and one line below.
+Importing this package loads no runtime; loading an encoder does.
 """
 
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import MissingDependency, UnknownName
 from artscraper_runner.instrumentation import timed
-from artscraper_runner.models.request import LoadRequest
 
 if TYPE_CHECKING:
-    from artscraper_runner.models.base import Encoder
+    from artscraper_runner.models.protocol import Encoder, EncoderOptions
 
 __all__ = [
     "DEFAULT_ENCODER",
-    "LoadRequest",
     "check_encoder_name",
     "encoder_names",
     "load_encoder",
+    "require_encoder",
     "standby_encoders",
 ]
 
@@ -40,22 +40,28 @@ _MODULES = {  # name, or kind of a name that takes an argument after ":", to its
 }
 _PATTERNS = {"vae:": "vae:<path or hub id>", "ensemble:": "ensemble:<name>+<name>"}
 _SUFFIXES = (".safetensors", ".pth")
+_NEEDS = {  # packages beyond the default install, by module; each is also an extra's first package
+    "taesd": ("torch", "safetensors"),
+    "vae": ("torch", "diffusers"),
+}
 _INSTALL = {
-    "torch": "pip install torch",
-    "safetensors": "pip install safetensors",
-    "diffusers": "pip install 'artscraper-gateway[vae]'",
+    "taesd": "pip install 'artscraper-gateway[torch]'",
+    "vae": "pip install 'artscraper-gateway[vae]'",
 }
 
 
 def encoder_names() -> tuple[str, ...]:
-    """Answer every name that stands alone; ``vae:`` and ``ensemble:`` names are made by you."""
+    """Return every name that stands alone; the caller makes ``vae:`` and ``ensemble:`` names."""
     return tuple(name for name in _MODULES if name not in _PATTERNS)
 
 
 def check_encoder_name(name: str) -> None:
-    """Raise UnknownName unless ``name``, and every member of an ensemble, is in the registry.
+    """Check that `name`, and every member of an ensemble, is in the registry.
 
     An ensemble has two or more different members, none of them an ensemble.
+
+    Raises:
+        UnknownName: it is not.
     """
     kind, colon, argument = name.partition(":")
     if kind + colon not in _MODULES or (colon and not argument):
@@ -69,10 +75,28 @@ def check_encoder_name(name: str) -> None:
             check_encoder_name(member)
 
 
-def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
-    """Answer the encoders at hand that ``attacked`` leaves out, those that say most first.
+def require_encoder(name: str) -> None:
+    """Check that the packages of an encoder, and of an ensemble's members, are installed.
 
-    Published ones whose weights lie in ``models_dir``, then the bundled one, which imitates taef2.
+    Raises:
+        UnknownName: no encoder is called that.
+        MissingDependency: a package is not installed; the message has the command that does it.
+    """
+    check_encoder_name(name)
+    kind, colon, argument = name.partition(":")
+    if kind == "ensemble":
+        for member in argument.split("+"):
+            require_encoder(member)
+    module = _MODULES[kind + colon]
+    for package in _NEEDS.get(module, ()):
+        if find_spec(package) is None:
+            raise MissingDependency(package, f"the encoder {name}", _INSTALL[module])
+
+
+def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
+    """Return the usable encoders that `attacked` leaves out, the most informative first.
+
+    Published ones whose weights lie in `models_dir`, then the bundled one, which imitates taef2.
     """
     used = set(attacked.removeprefix("ensemble:").split("+"))
     published = ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
@@ -81,7 +105,7 @@ def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
 
 
 def _has_weights(name: str, models_dir: Path | None) -> bool:
-    if models_dir is None:
+    if models_dir is None or find_spec("torch") is None:
         return False
     stems = [f"{folder}{name}{end}" for folder in (f"{name}/", "") for end in ("_encoder", "")]
     return any((models_dir / f"{stem}{s}").is_file() for stem in stems for s in _SUFFIXES)
@@ -92,50 +116,45 @@ def load_encoder(
     *,
     models_dir: Path | None = None,
     allow_downloads: bool = False,
-    device: str = "cpu",
+    accelerator: str = "auto",
     bfloat16: bool | None = None,
     base_url: str | None = None,
 ) -> Encoder:
-    """Answer a frozen encoder, ready to differentiate through.
+    """Load a frozen encoder.
 
     Args:
         name: one of ``encoder_names()``, ``vae:<path or hub id>`` or ``ensemble:<a>+<b>``.
         models_dir: folder of weights; those of encoder X are in it or in its folder X.
-        allow_downloads: fetch missing weights whose digest is pinned into ``models_dir``.
-        device: torch's name of the device.
-        bfloat16: compute in bfloat16; None: where the processor does so natively.
+        allow_downloads: fetch missing weights whose digest is pinned into `models_dir`.
+        accelerator: one of `accelerators.ACCELERATOR_NAMES`.
+        bfloat16: of models that torch computes; None: where the processor does so natively.
         base_url: where downloads come from; None: where they are published.
 
     Raises:
-        UnknownName: no encoder is called that.
+        UnknownName: no encoder, or no accelerator, is called that.
         MissingDependency: a package is not installed.
         MissingModel: a file of weights is not there and may not be downloaded.
         UnusableModel: a file of weights is not what its encoder needs.
         DownloadFailed: a download was refused, broke off or has another digest.
     """
-    request = LoadRequest(
+    from artscraper_runner.models.protocol import EncoderOptions
+
+    options = EncoderOptions(
         models_dir=models_dir,
         allow_downloads=allow_downloads,
-        device=device,
+        accelerator=accelerator,
         bfloat16=bfloat16,
         base_url=base_url,
     )
-    # Told by its kind: what follows a colon is a path, or a name of the caller's making.
+    # By its kind: what follows a colon is a path, or a name of the caller's making.
     with timed("encoder", name.partition(":")[0]):
-        return load_requested(name, request)
+        return load_with(name, options)
 
 
-def load_requested(name: str, request: LoadRequest) -> Encoder:
-    """Answer what ``load_encoder`` does, from a request that is already built."""
-    check_encoder_name(name)
+def load_with(name: str, options: EncoderOptions) -> Encoder:
+    """Load an encoder as `load_encoder` does, with options that are already built."""
+    require_encoder(name)
     kind, colon, argument = name.partition(":")
-    module = _MODULES[kind + colon]
-    try:
-        loader = importlib.import_module(f"{__name__}.{module}")
-        encoder: Encoder = loader.load(argument or kind, request)
-    except ModuleNotFoundError as exc:
-        package = (exc.name or "").partition(".")[0]
-        if package not in _INSTALL:
-            raise
-        raise MissingDependency(package, f"the encoder {name}", _INSTALL[package]) from exc
+    loader = importlib.import_module(f"{__name__}.{_MODULES[kind + colon]}")
+    encoder: Encoder = loader.load(argument or kind, options)
     return encoder

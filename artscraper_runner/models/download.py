@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artscraper_runner.errors import RunnerError
-from artscraper_runner.models.request import LoadRequest
+from artscraper_runner.models.protocol import EncoderOptions
 
 PUBLISHED_AT = "https://raw.githubusercontent.com"
 CHUNK_BYTES = 1 << 16
@@ -50,9 +50,9 @@ class PublishedFile:
         return f"{self.repository}/{self.revision}/{self.path}"
 
 
-def how_to_download(request: LoadRequest) -> str:
-    """Answer what is left to do, in words, before missing weights are fetched."""
-    if request.allow_downloads:
+def how_to_download(options: EncoderOptions) -> str:
+    """Return what is left to do, in words, before missing weights are fetched."""
+    if options.allow_downloads:
         return (
             "allow_downloads (--allow-downloads) is on, but needs a folder to fetch it into:"
             " models_dir (--models-dir)"

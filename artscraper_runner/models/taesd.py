@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from artscraper_runner.errors import MissingModel
-from artscraper_runner.models.base import Encoder
 from artscraper_runner.models.download import PublishedFile, download, how_to_download
-from artscraper_runner.models.request import LoadRequest
-from artscraper_runner.models.weights import UnusableModel, first_file, folders_of, read_state
+from artscraper_runner.models.protocol import EncoderOptions
+from artscraper_runner.models.torch_encoder import TorchEncoder, read_state
+from artscraper_runner.models.weights import UnusableModel, first_file, folders_of
 
 STRIDE = 8  # pixels per latent cell
 WIDTH = 64  # channels of every inner layer
@@ -87,7 +87,7 @@ class TaesdNetwork(nn.Sequential):
         self.latent_channels = latent_channels
 
     def stages(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Answer the features at 1/4 and at 1/8 of the size, and the latents."""
+        """Return the features at 1/4 and at 1/8 of the size, and the latents."""
         answers, x = [], pictures
         for index, layer in enumerate(self):
             x = layer(x)
@@ -98,7 +98,7 @@ class TaesdNetwork(nn.Sequential):
 
 
 def network_from(state: Mapping[str, torch.Tensor]) -> TaesdNetwork:
-    """Answer the network that a state dict describes, with its weights as float32.
+    """Return the network that a state dict describes, with its weights as float32.
 
     The number of latent channels is the last bias' length; the GroupNorm branch is there
     when the state dict has ``pool`` keys.
@@ -115,7 +115,7 @@ def network_from(state: Mapping[str, torch.Tensor]) -> TaesdNetwork:
 
 
 def published(name: str) -> PublishedFile:
-    """Answer where the weights of a family member are published."""
+    """Return where the weights of a family member are published."""
     return PublishedFile(
         repository=REPOSITORY,
         path=f"{name}_encoder.pth",
@@ -124,15 +124,15 @@ def published(name: str) -> PublishedFile:
     )
 
 
-def load(name: str, request: LoadRequest) -> Encoder:
-    """Answer a member of the family from its file, fetched first when that is allowed.
+def load(name: str, options: EncoderOptions) -> TorchEncoder:
+    """Return a member of the family from its file, fetched first when that is allowed.
 
     Raises:
         MissingModel: there is no file and none may be downloaded.
         UnusableModel: the file is damaged or belongs to another network.
         DownloadFailed: the download was refused, broke off or has another digest.
     """
-    path = _file_of(name, request)
+    path = _file_of(name, options)
     state = _encoder_part(read_state(path))
     try:
         network = network_from(state)
@@ -144,27 +144,27 @@ def load(name: str, request: LoadRequest) -> Encoder:
             path,
             f"expected the {expected} latent channels of {name}; found {found}",
         )
-    return Encoder(
+    return TorchEncoder(
         network,
         name=name,
         latent_channels=network.latent_channels,
         stride=STRIDE,
-        request=request,
+        options=options,
     )
 
 
-def _file_of(name: str, request: LoadRequest) -> Path:
+def _file_of(name: str, options: EncoderOptions) -> Path:
     stems, suffixes = (f"{name}_encoder", name), (".safetensors", ".pth")
     names = [stem + suffix for stem in stems for suffix in suffixes]
-    folders = folders_of(name, request.models_dir)
+    folders = folders_of(name, options.models_dir)
     found = first_file(folders, names)
     if found is not None:
         return found
-    if request.allow_downloads and request.models_dir is not None:
-        return download(published(name), folders[0], base_url=request.base_url)
+    if options.allow_downloads and options.models_dir is not None:
+        return download(published(name), folders[0], base_url=options.base_url)
     remedy = (
         f"put {names[1]} from https://github.com/{REPOSITORY} there (models_dir, --models-dir),"
-        f" or have it fetched: {how_to_download(request)}"
+        f" or have it fetched: {how_to_download(options)}"
     )
     raise MissingModel(" or ".join(names), searched=folders, setting="models_dir", remedy=remedy)
 

@@ -17,10 +17,10 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from artscraper_runner.errors import MissingModel
-from artscraper_runner.models.base import Encoder
 from artscraper_runner.models.download import DownloadFailed, how_to_download
-from artscraper_runner.models.request import LoadRequest
-from artscraper_runner.models.weights import UnusableModel, check_finite, folders_of
+from artscraper_runner.models.protocol import EncoderOptions
+from artscraper_runner.models.torch_encoder import TorchEncoder, check_finite_tensors
+from artscraper_runner.models.weights import UnusableModel, folders_of
 
 CONFIG = "config.json"
 READER: Any = AutoencoderKL  # its constructors carry no types
@@ -37,64 +37,64 @@ class LatentMean(nn.Module):
         self.encoder, self.quant_conv = autoencoder.encoder, autoencoder.quant_conv
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Answer means (N, C, h, w) of the latent distributions."""
+        """Return means (N, C, h, w) of the latent distributions."""
         moments: torch.Tensor = self.encoder(pictures * 2 - 1)
         if self.quant_conv is not None:
             moments = self.quant_conv(moments)
         return moments.chunk(2, dim=1)[0]
 
 
-def load(source: str, request: LoadRequest) -> Encoder:
-    """Answer the encoder of an AutoencoderKL.
+def load(source: str, options: EncoderOptions) -> TorchEncoder:
+    """Return the encoder of an AutoencoderKL.
 
     Raises:
         MissingModel: there is no such folder and no download is allowed.
         UnusableModel: the folder holds something else.
         DownloadFailed: the download was refused or broke off.
     """
-    folder = _folder_of(source, request)
-    autoencoder = _read(folder) if folder is not None else _fetch(source, request)
-    return Encoder(
+    folder = _folder_of(source, options)
+    autoencoder = _read(folder) if folder is not None else _fetch(source, options)
+    return TorchEncoder(
         LatentMean(autoencoder),
         name=f"vae:{source}",
         latent_channels=autoencoder.config.latent_channels,
         stride=2 ** (len(autoencoder.config.block_out_channels) - 1),
-        request=request,
+        options=options,
     )
 
 
-def _folder_of(source: str, request: LoadRequest) -> Path | None:
-    """Answer the folder that holds the model; None when it is to be downloaded.
+def _folder_of(source: str, options: EncoderOptions) -> Path | None:
+    """Return the folder that holds the model; None when it is to be downloaded.
 
     Raises:
         MissingModel: there is none, and none may be downloaded.
     """
     identifier = source.partition("@")[0]
-    searched = (Path(identifier), *folders_of(identifier, request.models_dir)[:1])
+    searched = (Path(identifier), *folders_of(identifier, options.models_dir)[:1])
     for folder in searched:
         for candidate in (folder, folder / "vae"):
             if (candidate / CONFIG).is_file():
                 return candidate
-    fetched = _fetched_before(source, request)
+    fetched = _fetched_before(source, options)
     if fetched is not None:
         return fetched
-    if request.allow_downloads and request.models_dir is not None:
+    if options.allow_downloads and options.models_dir is not None:
         return None
     remedy = (
         "name a model's folder in diffusers' layout as vae:<path> (encoder, --encoder), put one"
         " into models_dir (--models-dir) as owner/name for vae:owner/name, or have"
-        f" vae:owner/name@revision fetched: {how_to_download(request)}"
+        f" vae:owner/name@revision fetched: {how_to_download(options)}"
     )
     expected = f"{CONFIG} of an AutoencoderKL"
     raise MissingModel(expected, searched=searched, setting="encoder", remedy=remedy)
 
 
-def _fetched_before(source: str, request: LoadRequest) -> Path | None:
-    """Answer where the hub's client has put a commit in ``models_dir``, if it has it whole."""
+def _fetched_before(source: str, options: EncoderOptions) -> Path | None:
+    """Return where the hub's client has put a commit in ``models_dir``, if it has it whole."""
     identifier, _, revision = source.partition("@")
-    if request.models_dir is None or not COMMIT.fullmatch(revision):
+    if options.models_dir is None or not COMMIT.fullmatch(revision):
         return None
-    cache = request.models_dir / f"models--{identifier.replace('/', '--')}"
+    cache = options.models_dir / f"models--{identifier.replace('/', '--')}"
     folder = cache / "snapshots" / revision
     is_whole = (folder / CONFIG).is_file() and any(folder.glob("*.safetensors"))
     return folder if is_whole else None
@@ -105,11 +105,11 @@ def _read(folder: Path) -> Any:
         autoencoder = READER.from_pretrained(folder, local_files_only=True, **READING)
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
         raise UnusableModel(folder, "expected an AutoencoderKL", detail=str(exc)) from exc
-    check_finite(folder, autoencoder.parameters())
+    check_finite_tensors(folder, autoencoder.parameters())
     return autoencoder
 
 
-def _fetch(source: str, request: LoadRequest) -> Any:
+def _fetch(source: str, options: EncoderOptions) -> Any:
     identifier, _, revision = source.partition("@")
     if not COMMIT.fullmatch(revision):
         raise DownloadFailed(
@@ -118,7 +118,7 @@ def _fetch(source: str, request: LoadRequest) -> Any:
         )
     try:
         return READER.from_pretrained(
-            identifier, revision=revision, cache_dir=request.models_dir, **READING
+            identifier, revision=revision, cache_dir=options.models_dir, **READING
         )
     except Exception as exc:  # whatever the hub's client raises
         raise DownloadFailed(source, "the hub did not give it", detail=str(exc)) from exc

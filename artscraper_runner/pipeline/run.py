@@ -27,6 +27,7 @@ from artscraper_runner.options import (
     SigningSettings,
 )
 from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Controls, Json, StageResult
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class PictureRun:
     signing: SigningSettings | None = None
     shown_source: str | None = None  # what the summary calls the source; None = its path
     insists: bool = False
+    cache: RunCache = field(default_factory=RunCache)
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -165,12 +167,10 @@ class PictureRun:
         return self.options.with_payload()
 
     def _stage_input(self, index: int) -> StageInput:
-        from artscraper_runner.attacks.presets import attack_names
         from artscraper_runner.imaging.encode import carried_xmp, layer_format
         from artscraper_runner.stages.stage import StageInput
 
         picture = self._picture
-        before = self.workspace.stages_before(index)
         pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
         return StageInput(
             pixels,
@@ -182,8 +182,8 @@ class PictureRun:
             xmp=carried_xmp(picture),
             signing=self.signing,
             insists=self.insists,
-            may_be_cloaked="fawkes" in before,
-            after_attack=any(name in before for name in attack_names()),
+            stages_before=self.workspace.stages_before(index),
+            cache=self.cache,
         )
 
     def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:

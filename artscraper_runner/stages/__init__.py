@@ -116,15 +116,16 @@ def load_stage(name: str) -> Stage:
 
 
 def check_options(options: ProtectionOptions) -> None:
-    """Checks the names that only a registry knows; loads no torch.
+    """Check the names that only a registry knows, without loading what they stand for.
 
     Raises:
         UnknownName: no such encoder or built-in concept; the message lists the valid ones.
+        MissingDependency: the encoder's packages are not installed; names the command.
     """
     from artscraper_runner.latent.targets import concept_names
-    from artscraper_runner.models import check_encoder_name
+    from artscraper_runner.models import require_encoder
 
-    check_encoder_name(options.encoder)
+    require_encoder(options.encoder)
     target = options.nightshade_target
     if isinstance(target, str) and target not in concept_names():
         raise UnknownName("nightshade target", target, concept_names())

@@ -19,10 +19,10 @@ class Fawkes(Stage):
     """Cloaking of Shan et al. 2020 (arXiv 2002.08327), re-implemented, against dlib's recogniser.
 
     Untargeted as in the release 1.0, or, with `fawkes_target`, towards another person, as in the
-    paper. Differs: under the preset `default` the least change that is enough, on the picture
-    itself (`faces/least_change.py`), through the alignment, averaged over its errors, JPEG and
-    halving; Linf bounds the change in every preset, DSSIM in `published` as well; faces are found
-    by dlib's frontal detector.
+    paper. Differs: under the preset `default` the smallest change that is enough, on the
+    picture itself (`faces/minimum_norm.py`), through the alignment, averaged over its errors, JPEG
+    and halving; Linf bounds the change in every preset, DSSIM in `published` as well; faces are
+    found by dlib's frontal detector.
     """
 
     name = "fawkes"
@@ -35,14 +35,14 @@ class Fawkes(Stage):
     measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
-        """Returns the layer before with its faces cloaked, or why there is nothing to cloak.
+        """Return the layer before with its faces cloaked, or why there is nothing to cloak.
 
         Raises:
             MissingDependency: the extra `faces` is not installed and the caller named the stages.
             Cancelled: the caller asked to stop.
             RunnerError: the weights or the target cannot be used.
         """
-        from artscraper_runner.faces.model_files import require_faces
+        from artscraper_runner.faces.network import require_faces
 
         try:
             require_faces()
@@ -53,11 +53,11 @@ class Fawkes(Stage):
         return self._cloaked(given)
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns the distances of each face of the layer as saved; see `face_records`."""
+        """Return the distances of each face of the layer as saved; see `face_records`."""
         return _records(saved, given)
 
     def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns what is left of the cloaks in the last layer, face by face."""
+        """Return what is left of the cloaks in the last layer, face by face."""
         return _records(final, given)
 
     def _cloaked(self, given: StageInput) -> StageResult:
@@ -65,7 +65,7 @@ class Fawkes(Stage):
         from artscraper_runner.faces.cloak import Cloaking, Identity
         from artscraper_runner.faces.recogniser import faces_in
 
-        faces = faces_in(given.original)
+        faces = faces_in(given.original, given.cache)
         if not faces:
             return StageResult(None, reason=NO_FACE)
         options = given.options
@@ -91,4 +91,4 @@ def _records(pixels: NDArray[np.uint8], given: StageInput) -> Json:
     from artscraper_runner.faces.evaluation import face_records
     from artscraper_runner.faces.recogniser import faces_in
 
-    return {"faces": face_records(given.original, pixels, faces_in(given.original))}
+    return {"faces": face_records(given.original, pixels, faces_in(given.original, given.cache))}

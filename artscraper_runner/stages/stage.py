@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from artscraper_runner.imaging.encode import LayerFormat
 from artscraper_runner.options import ProtectionOptions, SigningSettings
+from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Controls, Json, Project, StageResult
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+CLOAKING_STAGE = "fawkes"  # its cloaks are preserved by later stages
 _PNG = LayerFormat("PNG", ".png", lossless=True)
 
 
@@ -28,9 +30,9 @@ class StageInput:
     original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
     packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
-    it is left out, with the reason. `may_be_cloaked`: a stage before may have cloaked faces, whose
-    cloaks are then kept. `after_attack`: a stage before was a latent attack. `made`: for
-    `measure`, the layer as it is handed on, before it is encoded; None = as saved.
+    it is left out, with the reason. `stages_before` are the stages whose layers come before.
+    `made`: for `measure`, the layer as it is handed on, before it is encoded; None = as saved.
+    `cache` belongs to the run.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,9 +44,9 @@ class StageInput:
     xmp: bytes | None = None
     signing: SigningSettings | None = None
     insists: bool = False
-    may_be_cloaked: bool = True
-    after_attack: bool = False
+    stages_before: tuple[str, ...] = ()
     made: NDArray[np.uint8] | None = None
+    cache: RunCache = field(default_factory=RunCache)
 
     def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
+from artscraper_runner.models.protocol import QuadraticObjective
 from artscraper_runner.models.taesd import SHA256, TaesdNetwork
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,27 +41,23 @@ def shared_models() -> Path:
 
 
 @pytest.fixture(scope="session")
-def painting() -> torch.Tensor:
+def painting() -> np.ndarray:
     """A held-out painting, float32 (1, 3, 256, 256) sRGB in [0, 1]."""
     path = SHARED / "images" / "paintings" / "mona_lisa.jpg"
     if not path.is_file():
         pytest.skip(f"needs {path}")
     picture = Image.open(path).convert("RGB").resize((256, 256), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)
-    return pixels.permute(2, 0, 1)[None].contiguous()
+    return np.asarray(picture, np.float32).transpose(2, 0, 1)[None].copy() / 255
 
 
-@pytest.fixture
-def gradients() -> Callable[..., set[bytes]]:
-    """Returns the different gradients of a network that so many passes over one input give."""
+def by_torch(latent: torch.Tensor, objective: QuadraticObjective) -> torch.Tensor:
+    """The value of a quadratic objective of a latent (1, D), differentiable."""
+    way = latent - torch.from_numpy(objective.reference)
+    return (way * (objective.spread * way + torch.from_numpy(objective.pull))).sum()
 
-    def run(network: nn.Module, given: torch.Tensor, *, passes: int) -> set[bytes]:
-        found = set()
-        for number in range(passes):
-            _elsewhere = torch.empty(37 * number + 5)  # memory does not lie where it lay before
-            leaf = given.clone().requires_grad_()
-            network(leaf).square().sum().backward()
-            found.add(leaf.grad.numpy().tobytes())
-        return found
 
-    return run
+def random_objective(latent: np.ndarray) -> QuadraticObjective:
+    """An objective of latents like the given one, (1, D)."""
+    rng = np.random.default_rng(3)
+    reference, pull = (rng.standard_normal(latent.shape).astype(np.float32) for _ in range(2))
+    return QuadraticObjective(reference, 0.3, pull, offset=1.5)

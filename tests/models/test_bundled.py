@@ -1,89 +1,198 @@
-"""The encoder that ships in the package."""
+"""The encoder that ships in the package: its files, its gradient, and what it is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from artscraper_runner.errors import MissingModel
 from artscraper_runner.models import bundled, load_encoder
-from artscraper_runner.models.bundled import StudentNetwork, StudentShape, shape_of
+from artscraper_runner.models.bundled import GraphEncoder
+from artscraper_runner.models.padding import pad_to_multiple
 from artscraper_runner.models.weights import UnusableModel
+from tests.models.conftest import by_torch, random_objective
+from training.encoder_graph import gradient_graph, latents_graph
+from training.export import stored_weights
+from training.student import StudentNetwork, shape_of
+
+SIZES = [(64, 64), (40, 72), (13, 50), (1, 1)]
 
 
-def test_the_packaged_file_is_small_and_float16() -> None:
-    assert bundled.WEIGHTS.stat().st_size < 6_000_000
-    assert {value.dtype for value in load_file(bundled.WEIGHTS).values()} == {torch.float16}
+@pytest.fixture(scope="module")
+def network() -> StudentNetwork:
+    """The same network in torch."""
+    state = {
+        key: value.float() for key, value in load_file(bundled.FOLDER / bundled.WEIGHTS).items()
+    }
+    network = StudentNetwork(shape_of(state))
+    network.load_state_dict(state)
+    return network.requires_grad_(False)
 
 
-def test_the_shape_is_read_from_the_weights() -> None:
-    shape = StudentShape(quarter_width=8, eighth_width=16, blocks=2, latent_channels=5)
-    assert shape_of(StudentNetwork(shape).state_dict()) == shape
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).random((1, 3, height, width), np.float32)
 
 
-def test_missing_weights_say_how_to_make_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path / "bundled.safetensors")
+def latent_by_torch(network: StudentNetwork, leaf: torch.Tensor) -> torch.Tensor:
+    """Padded as the encoder pads, but differentiably."""
+    height, width = leaf.shape[2:]
+    numbers = np.arange(height * width, dtype=np.float32).reshape(1, 1, height, width)
+    places = torch.from_numpy(pad_to_multiple(numbers, 8)[0, 0]).long()
+    return network(leaf.flatten(2)[..., places]).flatten(1)
+
+
+def test_each_weight_is_stored_once_as_float16() -> None:
+    weights = bundled.FOLDER / bundled.WEIGHTS
+    assert weights.stat().st_size < 6_000_000
+    assert {value.dtype for value in load_file(weights).values()} == {torch.float16}
+    for name in (bundled.LATENTS_GRAPH, bundled.GRADIENT_GRAPH):
+        graph = onnx.load(bundled.FOLDER / name, load_external_data=False).graph
+        inside = [tensor for tensor in graph.initializer if not tensor.external_data]
+        assert (bundled.FOLDER / name).stat().st_size < 40_000
+        assert all(len(tensor.raw_data) < 1000 for tensor in inside)
+
+
+def test_the_graphs_are_those_that_the_export_writes() -> None:
+    weights = stored_weights(bundled.FOLDER / bundled.WEIGHTS)
+    for name, graph in (
+        (bundled.LATENTS_GRAPH, latents_graph),
+        (bundled.GRADIENT_GRAPH, gradient_graph),
+    ):
+        expected = graph(weights).SerializeToString(deterministic=True)
+        assert (bundled.FOLDER / name).read_bytes() == expected
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_latents_and_gradient_agree_with_torch(size, network) -> None:
+    encoder = load_encoder("bundled", accelerator="cpu")
+    leaf = torch.from_numpy(picture(*size)).requires_grad_(True)
+    expected = latent_by_torch(network, leaf)
+    latent = encoder.latents(picture(*size))
+    assert np.allclose(latent, expected.detach().numpy(), atol=1e-4)
+    objective = random_objective(latent)
+    score = by_torch(expected, objective)
+    (gradient,) = torch.autograd.grad(score, leaf)
+    value, found = encoder.value_and_gradient(picture(*size), objective)
+    assert value == pytest.approx(score.item() + objective.offset, rel=1e-4)
+    assert np.abs(found - gradient.numpy()).max() < 1e-4 * np.abs(found).max()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_gradient_agrees_with_finite_differences(size) -> None:
+    encoder = load_encoder("bundled", accelerator="cpu")
+    objective = random_objective(encoder.latents(picture(*size)))
+    _, gradient = encoder.value_and_gradient(picture(*size), objective)
+    step = np.float32(0.001) * gradient / np.abs(gradient).max()
+    values = [
+        encoder.value_and_gradient(picture(*size) + sign * step, objective)[0] for sign in (1, -1)
+    ]
+    assert (values[0] - values[1]) / 2 == pytest.approx(float((gradient * step).sum()), rel=0.02)
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "openvino"])
+def test_the_same_bytes_with_any_number_of_threads(accelerator, monkeypatch) -> None:
+    if accelerator == "openvino":
+        pytest.importorskip("openvino", reason="needs the optional extra `openvino`")
+    seen = set()
+    for threads in ("1", "2", "3", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        encoder = load_encoder("bundled", accelerator=accelerator)
+        latent = encoder.latents(picture(72, 96))
+        value, gradient = encoder.value_and_gradient(picture(72, 96), random_objective(latent))
+        seen.add((latent.tobytes(), value, gradient.tobytes()))
+    assert len(seen) == 1
+
+
+def test_openvinos_gradient_points_the_same_way(network) -> None:
+    pytest.importorskip("openvino", reason="needs the optional extra `openvino`")
+    exact, fast = (load_encoder("bundled", accelerator=name) for name in ("cpu", "openvino"))
+    objective = random_objective(exact.latents(picture(64, 64)))
+    gradients = [
+        encoder.value_and_gradient(picture(64, 64), objective)[1] for encoder in (exact, fast)
+    ]
+    a, b = (gradient.ravel() / np.linalg.norm(gradient) for gradient in gradients)
+    assert float(a @ b) > 0.999
+
+
+def test_wider_weights_make_wider_graphs(tmp_path: Path) -> None:
+    """Widths and depths are those of the weights."""
+    from training.export import export
+    from training.student import StudentShape
+
+    torch.manual_seed(0)
+    wide = StudentNetwork(
+        StudentShape(quarter_width=24, eighth_width=40, blocks=2, latent_channels=5)
+    )
+    for parameter in wide.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    export(wide.state_dict(), tmp_path, steps=1)
+    encoder = GraphEncoder(tmp_path, name="wide", accelerator="cpu")
+    halves = {key: value.half().float() for key, value in wide.state_dict().items()}
+    wide.load_state_dict(halves)
+    leaf = torch.from_numpy(picture(32, 48)).requires_grad_(True)
+    expected = wide(leaf).flatten(1)
+    latent = encoder.latents(picture(32, 48))
+    assert np.allclose(latent, expected.detach().numpy(), atol=1e-4)
+    objective = random_objective(latent)
+    (gradient,) = torch.autograd.grad(by_torch(expected, objective), leaf)
+    found = encoder.value_and_gradient(picture(32, 48), objective)[1]
+    assert np.abs(found - gradient.numpy()).max() < 1e-4 * np.abs(found).max()
+
+
+@pytest.mark.parametrize(
+    "missing", [bundled.WEIGHTS, bundled.LATENTS_GRAPH, bundled.GRADIENT_GRAPH]
+)
+def test_a_missing_file_says_how_to_make_it(missing: str, tmp_path: Path) -> None:
+    _copy(tmp_path)
+    (tmp_path / missing).unlink()
     with pytest.raises(MissingModel, match=r"training\.distil") as caught:
-        load_encoder("bundled")
+        GraphEncoder(tmp_path, name="bundled", accelerator="cpu")
     assert caught.value.searched == (tmp_path,)
 
 
-def test_weights_of_another_network_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "bundled.safetensors"
-    monkeypatch.setattr(bundled, "WEIGHTS", path)
-    state = StudentNetwork(StudentShape(quarter_width=8, eighth_width=8, blocks=1)).state_dict()
-    save_file({**state, "more": torch.zeros(1)}, path)
-    with pytest.raises(UnusableModel, match="more"):
-        load_encoder("bundled")
-    save_file({"other": torch.zeros(1)}, path)
-    with pytest.raises(UnusableModel, match=r"stem\.weight"):
-        load_encoder("bundled")
-    path.write_bytes(b"damaged")
-    with pytest.raises(UnusableModel, match="expected tensors"):
-        load_encoder("bundled")
+@pytest.mark.parametrize("damaged", [bundled.WEIGHTS, bundled.LATENTS_GRAPH])
+def test_a_damaged_file_is_refused(damaged: str, tmp_path: Path) -> None:
+    _copy(tmp_path)
+    (tmp_path / damaged).write_bytes(b"damaged")
+    encoder = GraphEncoder(tmp_path, name="bundled", accelerator="cpu")
+    with pytest.raises(UnusableModel, match="expected the graph and the weights") as caught:
+        encoder.latents(picture(8, 8))
+    assert str(tmp_path) not in caught.value.public
 
 
-def test_its_latents_follow_the_teachers(painting: torch.Tensor, shared_models: Path) -> None:
+def _copy(folder: Path) -> None:
+    for name in (bundled.WEIGHTS, bundled.LATENTS_GRAPH, bundled.GRADIENT_GRAPH):
+        shutil.copy(bundled.FOLDER / name, folder / name)
+
+
+def test_its_latents_follow_the_teachers(painting: np.ndarray, shared_models: Path) -> None:
     teacher = load_encoder("taef2", models_dir=shared_models)
-    ours, theirs = load_encoder("bundled")(painting), teacher(painting)
-    assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.85
+    ours, theirs = load_encoder("bundled").latents(painting), teacher.latents(painting)
+    assert float((ours * theirs).sum()) / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.85
 
 
 def test_an_attack_through_it_moves_the_teacher_more_than_noise_does(
-    painting: torch.Tensor, shared_models: Path
+    painting: np.ndarray, shared_models: Path
 ) -> None:
     student = load_encoder("bundled")
     teacher = load_encoder("taef2", models_dir=shared_models)
-    generator, budget = torch.Generator().manual_seed(0), 8 / 255
-    signs = torch.randn(painting.shape, generator=generator).sign()
-    change, original = signs * budget / 8, student(painting)
+    signs = np.random.default_rng(0).choice(np.float32([-1, 1]), painting.shape)
+    budget, original = np.float32(8 / 255), student.latents(painting)
+    objective = bundled.QuadraticObjective(original, 1.0, np.zeros_like(original))
+    change = signs * budget / 8
     for _ in range(6):
-        change.requires_grad_(True)
-        moved = (student(painting + change) - original).square().sum()
-        (gradient,) = torch.autograd.grad(moved, change)
-        change = (change.detach() + budget / 3 * gradient.sign()).clamp(-budget, budget)
+        _, gradient = student.value_and_gradient(painting + change, objective)
+        change = (change + budget / 3 * np.sign(gradient)).clip(-budget, budget)
 
-    def effect(difference: torch.Tensor) -> float:
-        seen = teacher((painting + difference).clamp(0, 1))
-        return float((seen - teacher(painting)).norm())
+    def effect(difference: np.ndarray) -> float:
+        seen = teacher.latents((painting + difference).clip(0, 1))
+        return float(np.linalg.norm(seen - teacher.latents(painting)))
 
-    same_error = signs * change.square().mean().sqrt()
+    same_error = signs * np.sqrt(np.square(change).mean())
     assert effect(change) > 1.7 * effect(same_error)
-
-
-def test_a_picture_has_the_same_gradient_each_time(gradients: Callable[..., set[bytes]]) -> None:
-    """In float32, where a convolution of a single cell would change it."""
-    block = bundled.ResidualBlock(128, sees_whole=True).requires_grad_(False)
-    torch.nn.init.normal_(block.second.weight, std=0.1)
-    block = block.to(memory_format=torch.channels_last)
-    given = torch.rand(1, 128, 63, 43, generator=torch.Generator().manual_seed(0))
-    features = given.contiguous(memory_format=torch.channels_last)
-    assert len(gradients(block, features, passes=60)) == 1

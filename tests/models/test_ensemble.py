@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from artscraper_runner.errors import MissingModel, UnknownName
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.ensemble import Ensemble, reference_pictures
+from artscraper_runner.models.protocol import Encoder
+from tests.models.conftest import by_torch, random_objective
 
 
 def load(random_models: Path, name: str) -> Ensemble:
@@ -20,29 +23,60 @@ def load(random_models: Path, name: str) -> Ensemble:
 
 def test_members_count_equally_whatever_their_scale_and_size(random_models: Path) -> None:
     ensemble = load(random_models, "ensemble:taesd+taef2")
-    taesd, taef2 = (len(member(reference_pictures())[0].flatten()) for member in ensemble.members)
-    answers = ensemble(reference_pictures())
-    assert answers.shape == (4, taesd + taef2)
-    powers = [part.square().sum(1).mean() for part in answers.split([taesd, taef2], dim=1)]
+    taesd, taef2 = (member.latents(reference_pictures()).shape[1] for member in ensemble.members)
+    latents = ensemble.latents(reference_pictures())
+    assert latents.shape == (4, taesd + taef2)
+    powers = [np.square(part).sum(1).mean() for part in np.split(latents, [taesd], axis=1)]
     assert powers == pytest.approx([1, 1], rel=1e-3)
 
 
 def test_relative_displacement_is_the_mean_square_of_the_members(random_models: Path) -> None:
     ensemble = load(random_models, "ensemble:taesd3+taef1")
     original = reference_pictures()
-    changed = (original + 0.03 * torch.randn(original.shape)).clamp(0, 1)
+    noise = np.random.default_rng(0).normal(0, 0.03, original.shape).astype(np.float32)
+    changed = (original + noise).clip(0, 1)
 
-    def displacement(answers: torch.Tensor, reference: torch.Tensor) -> float:
-        return float((answers - reference).norm() / reference.norm())
+    def displacement(encoder: Encoder) -> float:
+        before, after = (encoder.latents(pictures) for pictures in (original, changed))
+        return float(np.linalg.norm(after - before) / np.linalg.norm(before))
 
-    whole = displacement(ensemble(changed), ensemble(original))
-    parts = [displacement(member(changed), member(original)) for member in ensemble.members]
-    assert whole**2 == pytest.approx(sum(part**2 for part in parts) / 2, rel=0.02)
+    parts = [displacement(member) for member in ensemble.members]
+    assert displacement(ensemble) ** 2 == pytest.approx(sum(p**2 for p in parts) / 2, rel=0.02)
 
 
-def test_stride_and_channels_describe_all_members(random_models: Path) -> None:
+@pytest.mark.parametrize("size", [(40, 33), (16, 16)])
+def test_the_gradient_agrees_with_torch_and_finite_differences(
+    size: tuple[int, int], random_models: Path
+) -> None:
+    options = {"models_dir": random_models, "bfloat16": False}
+    ensemble = load_encoder("ensemble:taesd+taef2", **options)
+    picture = np.random.default_rng(1).random((1, 3, *size), np.float32)
+    objective = random_objective(ensemble.latents(picture))
+    value, gradient = load_encoder("ensemble:taesd+taef2", **options).value_and_gradient(
+        picture, objective
+    )
+    assert value == pytest.approx(objective.value(ensemble.latents(picture)), rel=1e-4)
+    step = np.float32(0.003) * gradient / np.abs(gradient).max()
+    up, down = (objective.value(ensemble.latents(picture + s * step)) for s in (1, -1))
+    assert (up - down) / 2 == pytest.approx(float((gradient * step).sum()), rel=0.05)
+    if size == (16, 16):
+        leaf = torch.from_numpy(picture).requires_grad_(True)
+        parts = [
+            member.network(leaf).flatten(1) / scale
+            for member, scale in zip(ensemble.members, _scales(ensemble, picture), strict=True)
+        ]
+        (expected,) = torch.autograd.grad(by_torch(torch.cat(parts, dim=1), objective), leaf)
+        assert np.allclose(gradient, expected.numpy(), atol=1e-4 * np.abs(gradient).max())
+
+
+def _scales(ensemble: Ensemble, picture: np.ndarray) -> list[float]:
+    lengths = [member.latents(picture).shape[1] for member in ensemble.members]
+    pairs = zip(ensemble.typical_sizes, lengths, strict=True)
+    return [size * length**0.5 for size, length in pairs]
+
+
+def test_its_stride_holds_for_all_members(random_models: Path) -> None:
     ensemble = load(random_models, "ensemble:taesd+taesd3+taef2")
-    assert ensemble.latent_channels == 4 + 16 + 32
     assert ensemble.stride == 8
     assert ensemble.name == "ensemble:taesd+taesd3+taef2"
 

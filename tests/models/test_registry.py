@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
+from artscraper_runner import models
 from artscraper_runner.errors import MissingDependency, MissingModel, UnknownName
-from artscraper_runner.models import encoder_names, load_encoder, standby_encoders
+from artscraper_runner.models import (
+    encoder_names,
+    load_encoder,
+    require_encoder,
+    standby_encoders,
+)
+from artscraper_runner.models.protocol import QuadraticObjective
 
 CONTRACT = [*encoder_names(), "ensemble:taesd+taef2"]
 
@@ -20,8 +28,11 @@ def test_names_are_these() -> None:
 
 
 @pytest.mark.system
-def test_importing_the_registry_loads_no_torch() -> None:
-    code = "import sys, artscraper_runner.models; sys.exit('torch' in sys.modules)"
+def test_importing_the_registry_loads_no_runtime() -> None:
+    code = (
+        "import sys, artscraper_runner.models;"
+        "sys.exit(bool({'torch', 'onnxruntime', 'numpy'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -53,13 +64,42 @@ def test_what_was_not_attacked_is_at_hand_the_bundled_encoder_last(
     assert standby_encoders(attacked, None) == without_folder
 
 
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("taef2", "torch", "torch"),
+        ("taesd", "safetensors", "torch"),
+        ("vae:somewhere", "diffusers", "vae"),
+        ("vae:somewhere", "torch", "vae"),
+        ("ensemble:bundled+taef1", "torch", "torch"),
+    ],
+)
 def test_a_missing_package_is_named_with_its_install_command(
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "diffusers", None)
-    monkeypatch.delitem(sys.modules, "artscraper_runner.models.vae", raising=False)
-    with pytest.raises(MissingDependency, match=r"pip install 'artscraper-gateway\[vae\]'"):
-        load_encoder("vae:somewhere")
+    hide(monkeypatch, package)
+    for check in (load_encoder, require_encoder):
+        with pytest.raises(MissingDependency) as caught:
+            check(name)
+        assert caught.value.package == package
+        assert f"pip install 'artscraper-gateway[{extra}]'" in str(caught.value)
+
+
+def test_without_torch_only_the_bundled_encoder_is_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taef2_encoder.pth").touch()
+    hide(monkeypatch, "torch")
+    assert standby_encoders("", tmp_path) == ("bundled",)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Make a package look as if it were not installed."""
+
+    def found(name: str) -> object:
+        return None if name == package else find_spec(name)
+
+    monkeypatch.setattr(models, "find_spec", found)
 
 
 @pytest.mark.parametrize("name", [name for name in encoder_names() if name != "bundled"])
@@ -82,37 +122,36 @@ def test_a_caller_reads_which_files_and_settings_are_needed_but_no_folder(tmp_pa
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_every_encoder_answers_finite_float32_latents_for_any_size(
+def test_every_encoder_has_finite_latents_and_gradients_at_any_size(
     name: str, random_models: Path
 ) -> None:
     encoder = load_encoder(name, models_dir=random_models)
     assert encoder.name == name
-    for height, width in [(1, 1), (5, 33), (64, 40)]:
-        latents = encoder(torch.rand(2, 3, height, width))
-        assert latents.dtype == torch.float32
-        assert latents.isfinite().all()
-        cells = -(-height // encoder.stride), -(-width // encoder.stride)
-        assert latents.flatten(1).shape == (2, encoder.latent_channels * cells[0] * cells[1])
+    for size in [(1, 1), (5, 33), (64, 40)]:
+        pictures = np.random.default_rng(0).random((2, 3, *size), np.float32)
+        latents = encoder.latents(pictures)
+        assert latents.dtype == np.float32 and latents.ndim == 2 and len(latents) == 2
+        assert np.isfinite(latents).all()
+        zero = np.zeros_like(latents[:1])
+        objective = QuadraticObjective(zero, 1.0, zero)
+        value, gradient = encoder.value_and_gradient(pictures[:1], objective)
+        assert value == pytest.approx(float(np.square(latents[0]).sum()), rel=0.05)
+        assert gradient.dtype == np.float32 and gradient.shape == (1, 3, *size)
+        assert np.isfinite(gradient).all() and np.abs(gradient).sum() > 0
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_every_encoder_is_frozen_and_differentiable_in_the_picture(
-    name: str, random_models: Path
-) -> None:
+def test_other_shapes_are_refused(name: str, random_models: Path) -> None:
     encoder = load_encoder(name, models_dir=random_models)
-    picture = torch.rand(1, 3, 40, 33, requires_grad=True)
-    (gradient,) = torch.autograd.grad(encoder(picture).square().sum(), picture)
-    assert gradient.shape == picture.shape
-    assert gradient.abs().sum() > 0
-    assert not encoder.training
-    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    with pytest.raises(ValueError, match="expected float32 pictures"):
+        encoder.latents(np.ones((1, 3, 8, 8), np.uint8))
 
 
-@pytest.mark.parametrize("name", CONTRACT)
+@pytest.mark.parametrize("name", [name for name in CONTRACT if name != "bundled"])
 def test_bfloat16_changes_latents_by_less_than_three_percent(
     name: str, random_models: Path
 ) -> None:
-    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    exact = load_encoder(name, models_dir=random_models, bfloat16=False)(picture)
-    rounded = load_encoder(name, models_dir=random_models, bfloat16=True)(picture)
-    assert (rounded - exact).norm() < 0.03 * exact.norm()
+    picture = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    exact = load_encoder(name, models_dir=random_models, bfloat16=False).latents(picture)
+    rounded = load_encoder(name, models_dir=random_models, bfloat16=True).latents(picture)
+    assert np.linalg.norm(rounded - exact) < 0.03 * np.linalg.norm(exact)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from artscraper_runner.models.weights import UnusableModel, first_file, folders_of, read_state
+from artscraper_runner.models.torch_encoder import read_state
+from artscraper_runner.models.weights import UnusableModel, first_file, folders_of
 
 
 def test_an_encoders_own_folder_comes_first(tmp_path: Path) -> None:

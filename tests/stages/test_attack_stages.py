@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from artscraper_runner.attacks.evaluation import Observer, random_signs
-from artscraper_runner.attacks.scaling import to_tensor
+from artscraper_runner.attacks.scaling import scaled_picture
+from artscraper_runner.attacks.transforms import to_pixels
 from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
 from artscraper_runner.latent.attack import PictureAttack
 from artscraper_runner.models import load_encoder
@@ -33,7 +34,7 @@ def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
         alpha,
         ProtectionOptions(**options),
         controls or Controls(),
-        after_attack=before is not None,
+        stages_before=("photoguard",) if before is not None else (),
     )
 
 
@@ -76,7 +77,7 @@ def test_the_same_seed_gives_the_same_bytes(name, textured):
 def test_its_effect_beats_random_signs_of_the_same_error(name, kodak):
     layer = applied(name, kodak)
     seen = Observer(load_encoder("bundled"))
-    original, changed = (to_tensor(pixels, kodak.shape[:2]) for pixels in (kodak, layer))
+    original, changed = (scaled_picture(pixels, kodak.shape[:2]) for pixels in (kodak, layer))
     noise = seen.displacement(original, random_signs(original, like=changed))
     assert seen.displacement(original, changed) > 1.5 * noise
 
@@ -111,8 +112,8 @@ def test_measures_say_what_the_change_does_beside_noise(name, kodak):
 def test_a_change_that_noise_would_match_is_not_effective(name, kodak):
     like = np.clip(kodak.astype(int) + 5, 0, 255).astype(np.uint8)
     size = kodak.shape[:2]
-    noisy = random_signs(to_tensor(kodak, size), like=to_tensor(like, size))
-    layer = (noisy[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    noisy = random_signs(scaled_picture(kodak, size), like=scaled_picture(like, size))
+    layer = to_pixels(noisy)
     measured = load_stage(name).measure(layer, given_for(kodak))
     assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
     assert measured["effective"] is False
@@ -181,10 +182,12 @@ def test_the_visible_part_of_a_cut_out_is_protected_as_a_picture_is(kodak):
 def test_noise_beside_a_cut_out_is_where_it_shows(kodak):
     original, alpha = cut_out(kodak)
     like = np.clip(original.astype(int) + 5, 0, 255).astype(np.uint8)
-    visible = torch.from_numpy(alpha == 255).float()[None, None]
+    visible = (alpha == 255).astype(np.float32)[None, None]
     size = kodak.shape[:2]
-    noisy = random_signs(to_tensor(original, size), like=to_tensor(like, size), visible=visible)
-    layer = (noisy[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    noisy = random_signs(
+        scaled_picture(original, size), like=scaled_picture(like, size), visible=visible
+    )
+    layer = to_pixels(noisy)
     measured = load_stage("photoguard").measure(layer, given_for(original, alpha=alpha))
     assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
     assert measured["effective"] is False
@@ -332,7 +335,7 @@ def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
 
     def fails(self, size, *rest):
         sizes.append(size)
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise MemoryError("out of memory")
 
     monkeypatch.setattr(PictureAttack, "_run_at", fails)
     with pytest.raises(OutOfMemory, match="smaller encoder"):
@@ -346,12 +349,12 @@ def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
 def test_measuring_without_memory_is_tried_once_more_with_less(measure, textured, monkeypatch):
     sizes = []
 
-    def fails(self, original, *rest):
-        sizes.append(tuple(original.shape[2:]))
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def fails(self, picture):
+        sizes.append(tuple(picture.shape[2:]))
+        raise MemoryError("out of memory")
 
     stage, given = load_stage("mist"), given_for(textured)
-    monkeypatch.setattr(Observer, "record", fails)
+    monkeypatch.setattr(Observer, "latent", fails)
     with pytest.raises(OutOfMemory, match="smaller encoder"):
         getattr(stage, measure)(textured, given)
     assert sizes[0] == (96, 144)
@@ -361,17 +364,17 @@ def test_measuring_without_memory_is_tried_once_more_with_less(measure, textured
 
 @pytest.mark.parametrize("measure", ["measure", "measure_final"])
 def test_measuring_with_less_memory_still_tells_the_effect(measure, textured, monkeypatch):
-    whole, failed = Observer.record, []
+    whole, failed = Observer.latent, []
 
-    def fails_once(self, *rest):
+    def fails_once(self, picture):
         if not failed:
-            failed.append(rest)
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, *rest)
+            failed.append(picture)
+            raise MemoryError("out of memory")
+        return whole(self, picture)
 
     stage, given = load_stage("mist"), given_for(textured)
     layer = stage.apply(given).pixels
-    monkeypatch.setattr(Observer, "record", fails_once)
+    monkeypatch.setattr(Observer, "latent", fails_once)
     assert getattr(stage, measure)(layer, given)["times_noise"]["plain"] > 1
 
 
@@ -382,7 +385,7 @@ def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypa
     def fails_once(self, size, *rest):
         if not failed:
             failed.append(size)
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise MemoryError("out of memory")
         return whole(self, size, *rest)
 
     monkeypatch.setattr(PictureAttack, "_run_at", fails_once)

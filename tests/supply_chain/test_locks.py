@@ -28,7 +28,7 @@ def pins(lock: Path) -> dict[tuple[str, str], str]:
 
 def test_there_are_three() -> None:
     names = [path.name for path in LOCKS]
-    assert names == ["default.txt", "server-without-torch.txt", "server.txt"]
+    assert names == ["default.txt", "server-cuda.txt", "server.txt"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
@@ -51,23 +51,37 @@ def test_every_dependency_of_the_project_is_pinned(lock: Path) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=\[ ]", line)[0].lower() for line in project["dependencies"]}
     pinned = {name for name, _ in pins(lock)}
-    assert names - pinned <= ({"torch"} if "without-torch" in lock.name else set())
+    missing = {"onnxruntime"} if "cuda" in lock.name else set()
+    assert names - pinned == missing
 
 
-def test_torch_is_the_release_that_the_figures_were_taken_with() -> None:
-    assert pins(REPOSITORY / "locks/default.txt")["torch", ""] == "2.13.0"
-    assert "torch==2.13.0" in (REPOSITORY / "deploy/Dockerfile").read_text()
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_no_install_by_default_has_torch_and_only_cuda_has_cuda(lock: Path) -> None:
+    pinned = {name for name, _ in pins(lock)}
+    assert not {"torch", "triton", "safetensors", "diffusers"} & pinned
+    assert any(name.startswith("nvidia-") for name in pinned) is ("cuda" in lock.name)
+
+
+def test_a_runtime_of_graphs_is_pinned_once() -> None:
+    """Both packages have the same files."""
+    runtimes = {
+        lock.name: {name for name, _ in pins(lock) if name.startswith("onnxruntime")}
+        for lock in LOCKS
+    }
+    assert runtimes == {
+        "default.txt": {"onnxruntime"},
+        "server.txt": {"onnxruntime"},
+        "server-cuda.txt": {"onnxruntime-gpu"},
+    }
 
 
 def test_images_and_default_install_have_the_same_releases() -> None:
     server = pins(REPOSITORY / "locks/server.txt")
-    without_torch = pins(REPOSITORY / "locks/server-without-torch.txt")
+    cuda = pins(REPOSITORY / "locks/server-cuda.txt")
     for key, version in pins(REPOSITORY / "locks/default.txt").items():
         assert server[key] == version
-    left_out = {name for name, _ in server.keys() - without_torch.keys()}
-    assert "torch" in left_out
-    assert all(re.match("torch|triton|nvidia-|cuda-", name) for name in left_out)
-    assert all(server[key] == version for key, version in without_torch.items())
+    assert {name for name, _ in server.keys() - cuda.keys()} == {"onnxruntime"}
+    assert all(cuda[key] == version for key, version in server.items() if key in cuda)
 
 
 @pytest.mark.skipif(not find_spec("cyclonedx_py"), reason="NOT TESTED: pip install '.[checks]'")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from artscraper_runner.models.bundled import StudentNetwork, StudentShape
+from artscraper_runner.models import bundled
 from training import checkpoint, distil, export
 from training.distil import Length, Recipe, Run
 from training.labels import Curriculum
+from training.student import StudentNetwork, StudentShape
 
 TINY = Recipe(
     shape=StudentShape(quarter_width=8, eighth_width=8, blocks=1),
@@ -98,17 +100,19 @@ def test_an_export_loads_as_the_bundled_encoder_does(tmp_path: Path) -> None:
     torch.manual_seed(0)
     average = StudentNetwork(TINY.shape).state_dict()
     checkpoint.save(tmp_path / "run", {"average": average, "steps": 9})
-    export.main(["--run", str(tmp_path / "run"), "--to", str(tmp_path / "out.safetensors")])
-    halves = load_file(tmp_path / "out.safetensors")
+    export.main(["--run", str(tmp_path / "run"), "--to", str(tmp_path)])
+    halves = load_file(tmp_path / bundled.WEIGHTS)
     assert {value.dtype for value in halves.values()} == {torch.float16}
     assert all(torch.equal(value.half(), halves[key]) for key, value in average.items())
+    encoder = bundled.GraphEncoder(tmp_path, name="tiny", accelerator="cpu")
+    assert encoder.latents(np.ones((1, 3, 16, 16), np.float32)).shape == (1, 32 * 2 * 2)
 
 
 def test_an_export_refuses_what_float16_cannot_hold(tmp_path: Path) -> None:
     average = StudentNetwork(TINY.shape).state_dict()
     average["head.bias"] += 1e6
     with pytest.raises(ValueError, match=r"head\.bias"):
-        export.export(average, tmp_path / "out.safetensors", steps=1)
+        export.export(average, tmp_path, steps=1)
     assert not list(tmp_path.iterdir())
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from artscraper_runner.attacks.scaling import (
     MAX_PIXELS,
-    ScaledPictures,
-    added,
-    to_tensor,
+    apply_perturbation,
+    at_working_size,
+    scaled_picture,
     visible_at,
     working_size,
 )
+from artscraper_runner.run_cache import RunCache
 
 
 @pytest.mark.parametrize(
@@ -51,24 +51,26 @@ def test_a_smaller_pixel_is_hidden_only_where_all_of_its_part_is(size):
         visible = visible_at(alpha, size)
         assert visible.shape == (1, 1, *size)
         assert visible.sum() == 1
-        (place,) = visible[0, 0].nonzero().tolist()
+        (place,) = np.argwhere(visible[0, 0]).tolist()
         assert abs((place[0] + 0.5) / size[0] - (row + 0.5) / 64) <= 1 / size[0]
         assert abs((place[1] + 0.5) / size[1] - (column + 0.5) / 50) <= 1 / size[1]
 
 
 def test_a_change_at_the_pictures_own_size_is_added_exactly(textured):
     levels = np.random.default_rng(1).integers(-8, 9, textured.shape)
-    change = torch.from_numpy(levels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    change = (levels.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     middle = np.clip(textured, 8, 247)
-    result = added(middle, change, original=middle, budget=8)
+    result = apply_perturbation(middle, change, original=middle, budget=8)
     assert np.array_equal(result, middle + levels)
 
 
 @pytest.mark.parametrize("side", [100, 1300])
 def test_a_change_is_enlarged_without_seams_between_bands(side):
     original = np.full((1300, side, 3), 100, np.uint8)
-    down = torch.linspace(-7, 7, 100)[None, None, :, None] / 255
-    result = added(original, down.expand(1, 3, 100, 100), original=original, budget=8)
+    down = np.linspace(-7, 7, 100, dtype=np.float32)[None, None, :, None] / 255
+    result = apply_perturbation(
+        original, np.broadcast_to(down, (1, 3, 100, 100)), original=original, budget=8
+    )
     steps = np.diff(result[:, 0, 0].astype(int))
     assert result.min() == 93 and result.max() == 107
     assert set(steps) == {0, 1}  # a ramp: nowhere back, nowhere two levels at once
@@ -77,20 +79,22 @@ def test_a_change_is_enlarged_without_seams_between_bands(side):
 
 def test_a_change_at_its_own_size_is_exact_over_many_bands():
     levels = np.random.default_rng(4).integers(-8, 9, (1100, 20, 3))
-    change = torch.from_numpy(levels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    change = (levels.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     middle = np.full(levels.shape, 90, np.uint8)
-    assert np.array_equal(added(middle, change, original=middle, budget=8), middle + levels)
+    assert np.array_equal(
+        apply_perturbation(middle, change, original=middle, budget=8), middle + levels
+    )
 
 
 def test_an_enlarged_change_is_seen_at_the_working_size_and_within_the_budget():
     original = np.full((300, 450, 3), 100, np.uint8)
-    change = torch.zeros(1, 3, 100, 150)
+    change = np.zeros((1, 3, 100, 150), np.float32)
     change[..., 40:60, 50:90] = 6 / 255
-    result = added(original, change, original=original, budget=8)
-    seen = to_tensor(result, (100, 150)) - to_tensor(original, (100, 150))
+    result = apply_perturbation(original, change, original=original, budget=8)
+    seen = scaled_picture(result, (100, 150)) - scaled_picture(original, (100, 150))
     assert np.abs(result.astype(int) - 100).max() <= 8
-    assert torch.allclose(seen[..., 44:56, 55:85], torch.tensor(6 / 255), atol=1 / 255)
-    assert seen[..., :30, :].abs().max() == 0
+    assert np.allclose(seen[..., 44:56, 55:85], 6 / 255, atol=1 / 255)
+    assert np.abs(seen[..., :30, :]).max() == 0
 
 
 def test_the_budget_counts_from_the_original_but_spares_what_came_before():
@@ -98,8 +102,8 @@ def test_the_budget_counts_from_the_original_but_spares_what_came_before():
     before = original.copy()
     before[0] = 120  # a watermark's, beyond the budget
     before[1] = 106
-    change = torch.full((1, 3, 8, 8), 6 / 255)
-    result = added(before, change, original=original, budget=8)
+    change = np.full((1, 3, 8, 8), 6 / 255, np.float32)
+    result = apply_perturbation(before, change, original=original, budget=8)
     assert (result[0] == 120).all()
     assert (result[1] == 108).all()
     assert (result[2:] == 106).all()
@@ -108,38 +112,31 @@ def test_the_budget_counts_from_the_original_but_spares_what_came_before():
 def test_black_and_white_do_not_wrap_around():
     for value, sign in ((0, -1), (255, 1)):
         flat = np.full((4, 4, 3), value, np.uint8)
-        change = torch.full((1, 3, 4, 4), sign * 8 / 255)
-        assert (added(flat, change, original=flat, budget=8) == value).all()
+        change = np.full((1, 3, 4, 4), sign * 8 / 255, np.float32)
+        assert (apply_perturbation(flat, change, original=flat, budget=8) == value).all()
 
 
 def test_no_change_leaves_every_byte(textured):
-    change = torch.zeros(1, 3, 10, 10)
-    assert np.array_equal(added(textured, change, original=textured, budget=8), textured)
+    change = np.zeros((1, 3, 10, 10), np.float32)
+    assert np.array_equal(
+        apply_perturbation(textured, change, original=textured, budget=8), textured
+    )
 
 
-def test_a_picture_is_scaled_once_while_it_lives(textured):
-    scaled = ScaledPictures()
-    first = scaled.get(textured, (32, 48))
-    assert torch.equal(first, to_tensor(textured, (32, 48)))
-    assert scaled.get(textured, (32, 48)) is first
-    assert scaled.get(textured.copy(), (32, 48)) is not first
-    assert scaled.get(textured, (16, 24)).shape == (1, 3, 16, 24)
+def test_a_run_scales_a_picture_once(textured):
+    cache = RunCache()
+    first = at_working_size(textured, (32, 48), cache)
+    assert np.array_equal(first, scaled_picture(textured, (32, 48)))
+    assert at_working_size(textured, (32, 48), cache) is first
+    assert at_working_size(textured.copy(), (32, 48), cache) is not first
+    assert at_working_size(textured, (16, 24), cache).shape == (1, 3, 16, 24)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_largest_change_does_not_wrap_around(sign):
     """Enlarging overshoots beside an edge: past the lowest code a step would be over 255."""
     original = np.full((90, 90, 3), 128, np.uint8)
-    change = torch.zeros(1, 3, 30, 30)
+    change = np.zeros((1, 3, 30, 30), np.float32)
     change[..., 10:20] = sign
-    result = added(original, change, original=original, budget=8)
+    result = apply_perturbation(original, change, original=original, budget=8)
     assert (result[:, 33:57] == 128 + sign * 8).all()
-
-
-def test_a_picture_that_is_asked_for_again_is_remembered_longer():
-    pictures = [np.full((8, 8, 3), level, np.uint8) for level in range(4)]
-    scaled = ScaledPictures(kept=2)
-    first = scaled.get(pictures[0], (8, 8))
-    for picture in pictures[1:]:
-        scaled.get(picture, (8, 8))
-        assert scaled.get(pictures[0], (8, 8)) is first

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from artscraper_runner.attacks.perceptual import budget_map
 
@@ -12,15 +11,15 @@ BUDGET, FLOOR = 8 / 255, 3 / 255
 
 
 def bounds_of(pixels, *, floor=FLOOR):
-    picture = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    picture = (pixels.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     return budget_map(picture, budget=BUDGET, floor=floor, slope=3.5)[0, 0]
 
 
 def test_flat_places_get_the_floor_and_texture_the_whole_budget(textured):
     bounds = bounds_of(textured)
-    assert torch.allclose(bounds[8:40, 8:60], torch.tensor(FLOOR), atol=1e-3)
-    assert bounds[60:, 80:].median() > 2 * FLOOR
-    assert bounds.max() == torch.tensor(BUDGET)
+    assert np.allclose(bounds[8:40, 8:60], FLOOR, atol=1e-3)
+    assert np.median(bounds[60:, 80:]) > 2 * FLOOR
+    assert bounds.max() == np.float32(BUDGET)
 
 
 def test_the_flat_side_of_an_edge_is_spared():
@@ -56,5 +55,5 @@ def test_the_dark_gets_less_than_what_light_gets():
 def test_every_size_has_a_finite_map(size):
     bounds = bounds_of(np.random.default_rng(0).integers(0, 256, (*size, 3)))
     assert bounds.shape == size
-    assert bounds.isfinite().all()
+    assert np.isfinite(bounds).all()
     assert (bounds > 0).all()

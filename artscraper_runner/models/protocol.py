@@ -1,0 +1,86 @@
+"""What every model of the registry offers: latents of pictures, and gradients of their distances.
+
+Pictures are float32 (N, 3, H, W) sRGB in [0, 1], of any size from 1x1; latents are float32 (N, D),
+flat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class QuadraticObjective:
+    """Any weighted sum of squared distances of a latent to fixed ones.
+
+    With m = latent - `reference`, both (1, D), its value is the sum of
+    m * (`spread` * m + `pull`), plus `offset`.
+    """
+
+    reference: Array
+    spread: float
+    pull: Array
+    offset: float = 0.0
+
+    def value(self, latent: Array) -> float:
+        """Return the objective of a latent (1, D)."""
+        way = latent - self.reference
+        return float((way * (np.float32(self.spread) * way + self.pull)).sum()) + self.offset
+
+
+class Encoder(Protocol):
+    """A frozen map from pictures to latents.
+
+    Attributes:
+        name: the name it was loaded by.
+        stride: pixels per latent cell in each direction.
+    """
+
+    name: str
+    stride: int
+
+    def latents(self, pictures: Array) -> Array:
+        """Return latents (N, D) of pictures (N, 3, H, W); D depends on H and W.
+
+        Raises:
+            ValueError: the pictures have another shape or are not float32.
+        """
+
+    def value_and_gradient(
+        self, picture: Array, objective: QuadraticObjective
+    ) -> tuple[float, Array]:
+        """Return the objective of a picture (1, 3, H, W) and its gradient, like the picture.
+
+        Raises:
+            ValueError: the picture has another shape or is not float32.
+            MemoryError: the device has too little memory.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How to load an encoder; passed on unchanged by encoders that load others."""
+
+    models_dir: Path | None = None  # where weights are looked up and downloads kept; None: nowhere
+    allow_downloads: bool = False  # fetch missing weights whose digest is pinned
+    accelerator: str = "auto"  # see `accelerators`
+    bfloat16: bool | None = None  # of models that torch computes; None: where that is native
+    base_url: str | None = None  # where downloads come from; None: where they are published
+
+
+def check_pictures(pictures: Array) -> None:
+    """Check that pictures are float32 (N, 3, H, W) with H and W from 1.
+
+    Raises:
+        ValueError: they are not.
+    """
+    shape = pictures.shape
+    if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:] or pictures.dtype != np.float32:
+        raise ValueError(f"expected float32 pictures (N, 3, H, W), found {pictures.dtype} {shape}")

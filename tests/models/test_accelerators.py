@@ -1,0 +1,115 @@
+"""Which accelerator is chosen, and how graphs are loaded by it."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from artscraper_runner.errors import UnknownName
+from artscraper_runner.models import accelerators, bundled, load_encoder
+from artscraper_runner.models.accelerators import ACCELERATORS, select_accelerator
+from artscraper_runner.models.graph import GraphFailed, load_graph, thread_count
+from artscraper_runner.options import ACCELERATOR_NAMES
+
+
+@pytest.fixture(autouse=True)
+def _forgetful():
+    select_accelerator.cache_clear()
+    yield
+    select_accelerator.cache_clear()
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, *providers: str, bfloat16: bool = False) -> None:
+    """Make a machine on which ONNX Runtime has these providers beside the processor."""
+    monkeypatch.setattr(accelerators, "_providers", lambda: (*providers, "CPUExecutionProvider"))
+    conditions = {**accelerators._AUTO_CONDITIONS, "openvino": lambda: bfloat16}
+    monkeypatch.setattr(accelerators, "_AUTO_CONDITIONS", conditions)
+
+
+def test_the_options_know_every_accelerator() -> None:
+    assert ("auto", *ACCELERATORS) == ACCELERATOR_NAMES
+
+
+@pytest.mark.parametrize(
+    ("providers", "bfloat16", "expected"),
+    [
+        ((), False, "cpu"),
+        ((), True, "openvino"),
+        (("CUDAExecutionProvider",), True, "cuda"),
+        (("DmlExecutionProvider",), False, "directml"),
+        (("CoreMLExecutionProvider",), False, "cpu"),
+    ],
+)
+def test_auto_takes_a_gpu_then_native_bfloat16_then_the_processor(
+    providers, bfloat16, expected, monkeypatch
+) -> None:
+    offer(monkeypatch, *providers, bfloat16=bfloat16)
+    assert select_accelerator("auto") == expected
+
+
+@pytest.mark.parametrize("name", ["cuda", "coreml", "directml"])
+def test_one_that_is_not_there_is_replaced_by_the_processor_with_a_line(
+    name, monkeypatch, caplog
+) -> None:
+    offer(monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        assert select_accelerator(name) == "cpu"
+        encoder = load_encoder("bundled", accelerator=name)
+        assert np.isfinite(encoder.latents(np.ones((1, 3, 16, 16), np.float32))).all()
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert f"accelerator {name} is not available, using the processor" in message
+    assert ACCELERATORS[name].requirement in message
+
+
+def test_one_that_is_installed_but_not_usable_is_replaced_by_the_processor(
+    monkeypatch, caplog
+) -> None:
+    """As where ONNX Runtime has CUDA and the machine has no driver."""
+    offer(monkeypatch, "CUDAExecutionProvider")
+    with caplog.at_level(logging.WARNING):
+        encoder = load_encoder("bundled", accelerator="cuda")
+        expected = load_encoder("bundled", accelerator="cpu").latents(
+            np.ones((1, 3, 16, 16), np.float32)
+        )
+        assert np.array_equal(encoder.latents(np.ones((1, 3, 16, 16), np.float32)), expected)
+
+
+def test_an_unknown_name_lists_the_valid_ones() -> None:
+    with pytest.raises(UnknownName, match="valid: auto, cpu, openvino, cuda, coreml, directml"):
+        select_accelerator("tpu")
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"broken")
+    with pytest.raises(GraphFailed, match=r"broken\.onnx") as caught:
+        load_graph(path, accelerator="cpu")
+    assert caught.value.public == "broken.onnx could not be computed"
+
+
+def test_wrong_inputs_are_refused() -> None:
+    graph = load_graph(bundled.FOLDER / bundled.LATENTS_GRAPH, accelerator="cpu")
+    with pytest.raises(GraphFailed):
+        graph.run(["latent"], {"picture": np.ones((1, 4, 8, 8), np.float32)})
+
+
+def test_memory_that_runs_out_is_a_memory_error(monkeypatch) -> None:
+    graph = load_graph(bundled.FOLDER / bundled.LATENTS_GRAPH, accelerator="cpu")
+
+    class Full:
+        def run(self, *_):
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
+
+    monkeypatch.setattr(graph, "_session", Full())
+    with pytest.raises(MemoryError, match="allocate"):
+        graph.run(["latent"], {})
+
+
+def test_threads_follow_the_environment(monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert thread_count() == 3
+    for value in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+        assert thread_count() >= 1

@@ -1,0 +1,64 @@
+"""What a run computes once, and how long it keeps it."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+
+from artscraper_runner.run_cache import RunCache
+
+
+def test_a_value_is_computed_once_for_a_key() -> None:
+    cache, calls = RunCache(), []
+
+    def compute() -> int:
+        calls.append(1)
+        return len(calls)
+
+    assert [cache.remember("kind", key, compute) for key in ("a", "a", "b", "a")] == [1, 1, 2, 1]
+    assert cache.remember("other", "a", compute) == 3
+
+
+def test_the_values_used_last_are_kept() -> None:
+    cache = RunCache()
+    first = cache.remember("kind", 0, object, keep=2)
+    for key in (1, 2):
+        cache.remember("kind", key, object, keep=2)
+        assert cache.remember("kind", 0, object, keep=2) is first
+    cache.remember("kind", 3, object, keep=2)
+    cache.remember("kind", 4, object, keep=2)
+    assert cache.remember("kind", 0, object, keep=2) is not first
+
+
+def test_one_kind_does_not_push_out_another() -> None:
+    cache = RunCache()
+    first = cache.remember("a", 0, object)
+    for key in range(100):
+        cache.remember("b", key, object)
+    assert cache.remember("a", 0, object) is first
+
+
+def test_an_array_has_one_token_as_long_as_it_lives() -> None:
+    cache, pixels = RunCache(), np.zeros((2, 2, 3), np.uint8)
+    token = cache.token(pixels)
+    assert cache.token(pixels) == token
+    assert cache.token(pixels.copy()) != token
+    del pixels
+    gc.collect()
+    assert cache.token(np.zeros((2, 2, 3), np.uint8)) != token
+
+
+def test_a_failed_computation_is_not_kept() -> None:
+    cache = RunCache()
+
+    def fail() -> int:
+        raise ValueError
+
+    for _ in range(2):
+        try:
+            cache.remember("kind", "a", fail)
+        except ValueError:
+            continue
+        raise AssertionError("the error was lost")
+    assert cache.remember("kind", "a", lambda: 5) == 5
