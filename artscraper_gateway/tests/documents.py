@@ -152,7 +152,7 @@ class CannotRun:
 
 # The first that matches counts. What matches none is run.
 CANNOT_RUN = (
-    CannotRun(r"^make\b", "installs torch, or starts what takes minutes", make_knows),
+    CannotRun(r"^make\b", "installs packages, or starts what takes minutes", make_knows),
     CannotRun(
         r"^python -m artscraper_gateway( serve| worker)?( -|$|  )",
         "runs until stopped",

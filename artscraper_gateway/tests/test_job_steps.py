@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.leases import Heartbeats
@@ -19,13 +19,14 @@ from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.worker.steps import JobSteps
 from artscraper_runner import Cancelled, Controls, Progress
+from artscraper_runner.attacks.constraints import Box
 from artscraper_runner.attacks.pgd import optimise
 from artscraper_runner.attacks.presets import StepRule
 
 JOB_ID = "a" * 32
 REQUEST = JobRequest()
 RULE = StepRule(iterations=500, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0)
-PICTURE = torch.full((1, 3, 2, 2), 0.5)
+PICTURE = np.full((1, 3, 2, 2), 0.5, np.float32)
 CANCELLED_AT = 100  # the iteration in which it happens
 
 
@@ -81,18 +82,19 @@ def test_a_cancelled_job_is_asked_for_five_times_a_second_and_takes_no_step_then
 ) -> None:
     taken: list[int] = []
 
-    def score(picture: torch.Tensor, iteration: int) -> torch.Tensor:
+    def score(picture: np.ndarray, iteration: int) -> tuple[float, np.ndarray]:
         taken.append(iteration)
         clock.now_s += step_s
         if iteration == CANCELLED_AT:
             assert steps.store.cancel(JOB_ID)
-        return picture.sum()
+        return float(picture.sum()), np.ones_like(picture)
 
+    start, bound = np.zeros_like(PICTURE), np.full((1, 1, 2, 2), 0.1, np.float32)
     with pytest.raises(Cancelled):
         optimise(
             PICTURE,
-            start=torch.zeros_like(PICTURE),
-            bound=torch.full((1, 1, 2, 2), 0.1),
+            start=start,
+            constraint=Box.around(PICTURE, start=start, bound=bound),
             objective=score,
             rule=RULE,
             seed=0,

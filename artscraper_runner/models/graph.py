@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,14 +139,17 @@ class _OpenVinoGraph:
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._path = path
+        self._own = threading.local()  # a request computes for one thread at a time
         try:
             self._model = Core().compile_model(path, "CPU", settings)
         except Exception as error:
             raise GraphFailed(path.name, str(error)) from error
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._model.create_infer_request()
         try:
-            answers = self._model(dict(inputs), share_inputs=True)
+            answers = self._own.request.infer(dict(inputs), share_inputs=True)
         except Exception as error:
             raise GraphFailed(self._path.name, str(error)) from error
         return [np.array(answers[name], np.float32) for name in outputs]

@@ -76,13 +76,15 @@ def protect_picture(
         if include_hash_analysis:
             controls.on_progress(Progress("analysis", 1, total))
             analysis = run.analyse(config.analysis)
-        for index, name in enumerate(stages, start=1):
+        following = (*stages[1:], None)
+        for index, (name, after) in enumerate(zip(stages, following, strict=False), start=1):
             nested.enter(name, index + include_hash_analysis)
-            layers.append(run.protect(name, index))
+            layers.append(run.protect(name, index, following=after))
         summary = run.write_summary(layers, analysis)
         controls.on_progress(Progress("done", total, total))
         return summary
     finally:
+        run.close()
         workspace.remove_work()
 
 

@@ -8,9 +8,10 @@ go, the gateway's durable workflow takes each as a step of its own.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,10 +43,22 @@ MASK_MAX_SIDE = 1024  # px
 
 
 @dataclass(frozen=True)
+class _AppliedStage:
+    """A stage's change before it is saved; `pixels` uint8 (H, W, 3) is what the next one gets."""
+
+    stage: Stage
+    given: StageInput
+    result: StageResult
+    pixels: NDArray[np.uint8]
+
+
+@dataclass
 class PictureRun:
     """The steps for the picture at `source`. Every step may be taken again after a crash.
 
-    `insists`: the caller named the stages, so that one whose optional package is missing fails.
+    While a layer is saved and measured the next stage is applied already, in a second thread;
+    `close` ends that thread. `insists`: the caller named the stages, so that one whose optional
+    package is missing fails.
     """
 
     source: Path
@@ -57,6 +70,23 @@ class PictureRun:
     shown_source: str | None = None  # what the summary calls the source; None = its path
     insists: bool = False
     cache: RunCache = field(default_factory=RunCache)
+    _decoded: Picture | None = field(default=None, init=False)
+    _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
+    _ahead: tuple[int, Future[_AppliedStage]] | None = field(default=None, init=False)
+    _is_closing: bool = field(default=False, init=False)
+
+    def __enter__(self) -> PictureRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the stage that is being applied ahead, and wait for that."""
+        self._is_closing = True
+        if self._ahead is not None:
+            wait([self._ahead[1]])
+        self._is_closing, self._ahead = False, None
 
     def keep_original(self) -> Json:
         """Stores the received bytes untouched as layer 00 and returns the layer's record."""
@@ -80,26 +110,45 @@ class PictureRun:
         picture = open_picture(self.source, self.limits)
         analysis = run_processors(self.source, picture, options, self.controls)
         # The stages need its pixels, and the memory of the rest.
-        self.__dict__["_picture"] = picture.without_image()
+        self._decoded = picture.without_image()
         write_json(self.workspace.analysis_path, analysis)
         return analysis
 
-    def protect(self, name: str, index: int) -> Json:
-        """Runs stage `name` as layer `index` (from 1) and returns the layer's record.
+    def protect(self, name: str, index: int, *, following: str | None = None) -> Json:
+        """Run stage `name` as layer `index` (from 1) and return the layer's record.
+
+        `following` is the next stage, which is applied while this one's layer is saved and
+        measured; the next call takes its result.
 
         Raises:
-            StageFailed: the stage broke; names it.
+            StageFailed: the stage failed; names it.
             PictureError: the picture cannot be opened.
-            Cancelled: the caller asked to stop.
+            Cancelled: the caller cancelled.
         """
+        applied = self._applied(name, index)
+        if following is not None:
+            before = (*applied.given.stages_before, name)
+            given = replace(applied.given, pixels=applied.pixels, stages_before=before)
+            self._ahead = (index + 1, _in_thread(lambda: self._apply(following, given)))
+        with _blaming(name):
+            return self._keep_layer(index, applied)
+
+    def _applied(self, name: str, index: int) -> _AppliedStage:
+        """The stage applied ahead, or now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == index:
+            return ahead[1].result()
+        return self._apply(name, self._stage_input(index))
+
+    def _apply(self, name: str, given: StageInput) -> _AppliedStage:
         from artscraper_runner.stages import load_stage
 
         stage = load_stage(name)
-        given = self._stage_input(index)
-        self.controls.checkpoint()
+        given.controls.checkpoint()
         with _blaming(name):
             result = stage.apply(given)
-            return self._keep_layer(index, stage, given, result)
+            pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
+            return _AppliedStage(stage, given, result, pixels)
 
     def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
         """Writes summary.json, removes the work folder and returns the summary.
@@ -150,16 +199,22 @@ class PictureRun:
 
     def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
         """What the layer at `path` shows, opened again where this process did not just do so."""
-        known, pixels = self.__dict__.get("_last_saved", (None, None))
-        return pixels if known == path else open_picture(path, self.limits).pixels
+        if self._last_saved is not None and self._last_saved[0] == path:
+            return self._last_saved[1]
+        return open_picture(path, self.limits).pixels
 
     @cached_property
     def _header(self) -> PictureHeader:
         return inspect_picture(self.source, self.limits)
 
-    @cached_property
+    @property
     def _picture(self) -> Picture:
-        return open_picture(self.source, self.limits).without_image()
+        if self._decoded is None:
+            self._decoded = open_picture(self.source, self.limits).without_image()
+        return self._decoded
+
+    def _should_stop(self) -> bool:
+        return self._is_closing or self.controls.should_stop()
 
     @cached_property
     def _said(self) -> ProtectionOptions:
@@ -177,7 +232,7 @@ class PictureRun:
             picture.pixels,
             picture.alpha,
             self._said,
-            self.controls,
+            replace(self.controls, should_stop=self._should_stop),
             saved_as=layer_format(picture, self.source),
             xmp=carried_xmp(picture),
             signing=self.signing,
@@ -186,16 +241,16 @@ class PictureRun:
             cache=self.cache,
         )
 
-    def _keep_layer(self, index: int, stage: Stage, given: StageInput, result: StageResult) -> Json:
-        """Saves the layer and its mask, opens it again and measures what a viewer will see."""
+    def _keep_layer(self, index: int, applied: _AppliedStage) -> Json:
+        """Save the layer and its mask, open it again and measure what a viewer will see."""
+        stage, given, result, pixels = applied.stage, applied.given, applied.result, applied.pixels
         path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
-        pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
         with ThreadPoolExecutor(1) as beside:  # the encoder of the layer is busy for as long
             mask = beside.submit(self._save_mask, index, stage.name, given.pixels, pixels)
             handed_on = beside.submit(self.workspace.save_pixels, index, pixels)
             stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
             saved = open_picture(path, self.limits).pixels
-            self.__dict__["_last_saved"] = (path, saved)
+            self._last_saved = (path, saved)
             mask_path, _ = mask.result(), handed_on.result()
         height, width = pixels.shape[:2]
         figures = self._measure(saved, stage, replace(given, made=pixels), result)
@@ -248,6 +303,14 @@ class PictureRun:
         with atomic_path(path) as temporary:
             Image.fromarray(mask).save(temporary, format="PNG")
         return path
+
+
+def _in_thread(work: Callable[[], _AppliedStage]) -> Future[_AppliedStage]:
+    """Start `work` in a thread of its own, which ends with it."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(copy_context().run, work)
+    pool.shutdown(wait=False)
+    return future
 
 
 def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:

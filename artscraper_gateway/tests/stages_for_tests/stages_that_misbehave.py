@@ -58,8 +58,9 @@ class Endless(Stage):
     project = Project("test", "endless")
 
     def apply(self, given: StageInput) -> StageResult:
-        import torch
+        import numpy as np
 
+        from artscraper_runner.attacks.constraints import Box
         from artscraper_runner.attacks.pgd import optimise
         from artscraper_runner.attacks.presets import StepRule
 
@@ -67,20 +68,22 @@ class Endless(Stage):
             with Path("steps").open("a") as file:
                 file.write(mark)
 
-        def score(picture: torch.Tensor, _iteration: int) -> torch.Tensor:
+        def score(picture: np.ndarray, _iteration: int) -> tuple[float, np.ndarray]:
             note(".")
             time.sleep(0.001)
-            return picture.sum()
+            return float(picture.sum()), np.ones_like(picture)
 
         def should_stop() -> bool:
             stop = given.controls.should_stop()
             note("!" if stop else "")
             return stop
 
+        picture = np.full((1, 3, 2, 2), 0.5, np.float32)
+        start, bound = np.zeros_like(picture), np.full((1, 1, 2, 2), 0.1, np.float32)
         optimise(
-            torch.full((1, 3, 2, 2), 0.5),
-            start=torch.zeros(1, 3, 2, 2),
-            bound=torch.full((1, 1, 2, 2), 0.1),
+            picture,
+            start=start,
+            constraint=Box.around(picture, start=start, bound=bound),
             objective=score,
             rule=StepRule(
                 iterations=10**9, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0

@@ -1,0 +1,87 @@
+"""The next stage is applied while a layer is saved and measured."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.pipeline.run import PictureRun
+from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Project, StageResult
+
+
+class _Slow(Stage):
+    """Adds one level; `apply` waits until the test lets it go on."""
+
+    description = "Adds one."
+    project = Project("test", "test")
+
+    def __init__(self, name: str, gates: dict[str, threading.Event], seen: list[str]) -> None:
+        self.name, self._gates, self._seen = name, gates, seen
+
+    def apply(self, given: StageInput) -> StageResult:
+        self._seen.append(f"apply {self.name} after {','.join(given.stages_before)}")
+        if self.name in self._gates:
+            assert self._gates[self.name].wait(30)
+        given.controls.checkpoint()
+        return StageResult(given.pixels + np.uint8(1))
+
+    def measure(self, saved: np.ndarray, given: StageInput) -> dict:
+        self._seen.append(f"measure {self.name}")
+        for gate in self._gates.values():
+            gate.set()
+        return {}
+
+
+def _run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gates: dict, seen: list) -> PictureRun:
+    Image.new("RGB", (24, 16), (90, 100, 110)).save(tmp_path / "art.png")
+    monkeypatch.setattr(
+        "artscraper_runner.stages.load_stage", lambda name: _Slow(name, gates, seen)
+    )
+    run = PictureRun(tmp_path / "art.png", Workspace(tmp_path / "out", tmp_path / "work"))
+    run.workspace.create()
+    return run
+
+
+def test_the_next_stage_is_applied_while_a_layer_is_measured(tmp_path, monkeypatch):
+    """The second stage can only end once the first one's layer is measured."""
+    seen: list[str] = []
+    with _run_of(tmp_path, monkeypatch, {"two": threading.Event()}, seen) as run:
+        first = run.protect("one", 1, following="two")
+        second = run.protect("two", 2)
+    assert seen[0] == "apply one after " and seen[-1] == "measure two"
+    assert set(seen[1:3]) == {"apply two after one", "measure one"}
+    assert [layer["metrics"]["linf"] for layer in (first, second)] == [1, 2]
+
+
+def test_a_stage_applied_ahead_that_is_not_taken_is_stopped(tmp_path, monkeypatch):
+    seen: list[str] = []
+    gate = threading.Event()
+    with _run_of(tmp_path, monkeypatch, {"two": gate}, seen) as run:
+        run.protect("one", 1, following="two")
+        again = run.protect("one", 1)
+    assert again["metrics"]["linf"] == 1
+    assert "measure two" not in seen
+
+
+def test_what_a_stage_applied_ahead_raises_is_that_stages_failure(tmp_path, monkeypatch):
+    seen: list[str] = []
+    run = _run_of(tmp_path, monkeypatch, {}, seen)
+    whole = _Slow.apply
+
+    def fails(self: _Slow, given: StageInput) -> StageResult:
+        if self.name == "two":
+            raise PictureTooSmall(height=1, width=1, min_pixels=4)
+        return whole(self, given)
+
+    monkeypatch.setattr(_Slow, "apply", fails)
+    with run:
+        assert run.protect("one", 1, following="two")["applied"] is True
+        with pytest.raises(StageFailed, match="two failed"):
+            run.protect("two", 2)
