@@ -61,6 +61,7 @@ _HOME = {
     "uses_gpu": "pipeline.capabilities",
     "stage_obstacle": "stages",
     "preload": "pipeline.preloading",
+    "printable": "terminal",
 }
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from artscraper_runner.stages import needs_network as needs_network
     from artscraper_runner.stages import stage_names as stage_names
     from artscraper_runner.stages import stage_obstacle as stage_obstacle
+    from artscraper_runner.terminal import printable as printable
     from artscraper_runner.types import Controls as Controls
     from artscraper_runner.types import Progress as Progress
     from artscraper_runner.watermarks.reading import Reading as Reading

@@ -1,4 +1,4 @@
-"""`python -m artscraper_gateway check`: settings in effect, what can be used, what is unwise."""
+"""`check`: the settings in effect, the available components, and what is wrong or unwise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MASKED = "(set, not shown)"
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` prints. `settings` has each value, as text, and where it comes from."""
+    """The content of the report. `settings` has each value as text and its source."""
 
     settings: dict[str, dict[str, str]]
     parts: list[Part]
@@ -37,13 +37,13 @@ class Report:
 
     @property
     def would_start(self) -> bool:
-        """Whether nothing was found that keeps the service from starting."""
+        """Whether no finding keeps the service from starting."""
         return all(finding.level != "error" for finding in self.findings)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs `check`; returns 0, or 1 when the service would not start."""
-    options = settings_parser("check").parse_args(arguments)
+def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway check") -> int:
+    """Run `check`; return 0, or 1 if the service would not start."""
+    options = settings_parser("check", prog.removesuffix(" check")).parse_args(arguments)
     as_json = vars(options).get("json", False)
     report = _report(options)
     print(_json(report) if as_json else _text(report))
@@ -64,14 +64,14 @@ def _report(options: argparse.Namespace) -> Report:
     findings = check_settings(config, gpu=uses_gpu(config.accelerator))
     obstacles = {part.name: part.reason for part in parts if part.kind == "encoder"}
     if obstacles.get(config.encoder):
-        text = f"encoder {config.encoder}, that of jobs that name none: {obstacles[config.encoder]}"
+        text = f"the default encoder {config.encoder} is unavailable: {obstacles[config.encoder]}"
         findings.append(Finding("warning", text))
     return Report(settings, parts, _machine(config, device), findings)
 
 
 def _parts(config: GatewayConfig) -> list[Part]:
-    """Returns what can be used; stage c2pa cannot where a file that it signs with is missing."""
-    found = all_parts(
+    """Return the components; c2pa is unavailable if its certificate or key cannot be read."""
+    parts = all_parts(
         models_dir=config.models_dir,
         allow_downloads=config.allow_downloads,
         has_tineye_key=config.tineye_api_key is not None,
@@ -79,7 +79,7 @@ def _parts(config: GatewayConfig) -> list[Part]:
     missing = "; ".join(unreadable(config, "c2pa_certificate", "c2pa_key"))
     return [
         replace(part, reason=part.reason or missing) if part.name == "c2pa" else part
-        for part in found
+        for part in parts
     ]
 
 
@@ -123,9 +123,13 @@ def _text(report: Report) -> str:
         lines += ["", f"{kind}s"] if parts else []
         lines += [f"  {part.name:<20} {part.reason or 'available'}" for part in parts]
     if report.machine:
-        lines += ["", "machine", *(f"  {name:<22} {it}" for name, it in report.machine.items())]
+        lines += [
+            "",
+            "machine",
+            *(f"  {name:<22} {value}" for name, value in report.machine.items()),
+        ]
     lines += ["", *(f"{each.level.upper()}: {each.text}" for each in report.findings)]
     verdict = "would start" if report.would_start else "would not start"
     warnings = sum(finding.level == "warning" for finding in report.findings)
-    told = f"{warnings} warning{'' if warnings == 1 else 's'}"
-    return "\n".join([*lines, f"The gateway {verdict}; {told}."]).lstrip("\n")
+    count = f"{warnings} warning{'' if warnings == 1 else 's'}"
+    return "\n".join([*lines, f"The gateway {verdict}; {count}."]).lstrip("\n")

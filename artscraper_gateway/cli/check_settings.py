@@ -1,7 +1,6 @@
-"""Whether the gateway would start with these settings, and what of them is unwise.
+"""Check whether the gateway would start with the settings, and which of them are unwise.
 
-Looks only: nothing is migrated or sent, nothing that is made stays, and a gateway that runs
-meanwhile is not disturbed.
+Read-only: nothing is migrated or sent, and a running gateway is not disturbed.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ _CONNECT_S = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """An `error` keeps the service from starting, a `warning` does not."""
+    """A result of the check; an `error` keeps the service from starting."""
 
     level: Literal["error", "warning"]
     text: str
 
 
 def check_settings(config: GatewayConfig, *, gpu: bool) -> list[Finding]:
-    """Returns what is wrong or unwise, errors first; `gpu` is whether there is a CUDA device."""
+    """Return the findings, errors first; `gpu` says whether there is a CUDA device."""
     errors = [*_folders(config), *_storage(config), *_address(config)]
-    has_keys, database_errors = _look_into_database(config)
+    has_keys, database_errors = _check_database(config)
     errors += database_errors
     warnings = [
         *_exposure(config, has_keys=has_keys),
@@ -66,15 +65,15 @@ def _folders(config: GatewayConfig) -> Iterator[str]:
             continue
         here = existing(folder)
         if not here.is_dir():
-            yield f"{name}: {here} is no folder"
+            yield f"{name}: {here} is not a folder"
         elif not os.access(here, os.W_OK | os.X_OK):
-            yield f"{name}: {here} may not be written to"
-        elif reason := _why_nothing_can_be_made(here):
-            yield f"{name}: nothing can be made in {here}: {reason}"
+            yield f"{name}: {here} is not writable"
+        elif reason := _creation_error(here):
+            yield f"{name}: no folder can be created in {here}: {reason}"
 
 
-def _why_nothing_can_be_made(folder: Path) -> str:
-    """Makes a folder and removes it: /proc, for one, says that it may be written to, and lies."""
+def _creation_error(folder: Path) -> str:
+    """Create and remove a folder; return the error. os.access alone is wrong about /proc."""
     try:
         Path(tempfile.mkdtemp(prefix=".check-", dir=folder)).rmdir()
     except OSError as error:
@@ -97,8 +96,8 @@ def _address(config: GatewayConfig) -> Iterator[str]:
         yield str(error)
 
 
-def _look_into_database(config: GatewayConfig) -> tuple[bool, list[str]]:
-    """Returns whether there are API keys, and why the database cannot be used."""
+def _check_database(config: GatewayConfig) -> tuple[bool, list[str]]:
+    """Return whether there are API keys, and the errors of the database."""
     if config.database_url is not None:
         url = sa.make_url(config.database_url.get_secret_value())
         arguments = {"connect_timeout": _CONNECT_S}
@@ -124,36 +123,35 @@ def _look_into_database(config: GatewayConfig) -> tuple[bool, list[str]]:
 
 
 def _exposure(config: GatewayConfig, *, has_keys: bool) -> Iterator[str]:
-    open_to_all = config.host not in LOOPBACK
-    if open_to_all and not has_keys:
+    if config.host not in LOOPBACK and not has_keys:
         yield (
-            f"host {config.host} is reachable from elsewhere and there are no API keys: everybody"
-            f" may submit, read and delete jobs; {adding_a_key(config)}"
+            f"host {config.host} is reachable from other machines and there are no API keys: every"
+            f" caller may submit, read and delete jobs; {command_to_add_key(config)}"
         )
     if config.allow_private_addresses:
         yield (
             "allow_private_addresses: callers can make the gateway fetch from inside your network"
-            + ("; leave it off, or set allowed_hosts" if not config.allowed_hosts else "")
+            + ("; turn it off, or set allowed_hosts" if not config.allowed_hosts else "")
         )
     if config.allow_downloads:
         yield (
-            "allow_downloads: a job that names an encoder makes this machine fetch its weights; put"
-            " them into models_dir and turn it off"
+            "allow_downloads: a job that names an encoder makes this machine download its weights;"
+            " put them into models_dir and turn it off"
             if config.models_dir
             else "allow_downloads has no effect without models_dir"
         )
     if config.tineye_api_key and config.tineye_url.startswith("http://"):
         yield "tineye_url is http: TinEye's key and the pictures are sent in clear"
     for root in config.local_roots:
-        at = root.resolve()
+        resolved = root.resolve()
         private = [folder.resolve() for folder in (config.base_dir, config.output_folder)]
-        if any(each.is_relative_to(at) or at.is_relative_to(each) for each in private):
-            yield f"local_roots: {root} holds other callers' uploads or results"
+        if any(each.is_relative_to(resolved) or resolved.is_relative_to(each) for each in private):
+            yield f"local_roots: {root} contains other callers' uploads or results"
 
 
 def _space(config: GatewayConfig) -> Iterator[str]:
     if config.max_disk is None and config.job_ttl is None:
-        yield "neither max_disk nor job_ttl is set: results are kept until somebody deletes them"
+        yield "neither max_disk nor job_ttl is set: results are kept until they are deleted"
     for name, folder in (("base_dir", config.base_dir), ("output_parent", config.output_folder)):
         usage = shutil.disk_usage(existing(folder))
         if usage.free < max(_LOW_BYTES, _LOW_SHARE * usage.total):
@@ -165,35 +163,35 @@ def _space(config: GatewayConfig) -> Iterator[str]:
 def _processes(config: GatewayConfig, *, gpu: bool) -> Iterator[str]:
     web_processes = os.environ.get("WEB_CONCURRENCY", "1")
     if config.database_url is None and web_processes.isdigit() and int(web_processes) > 4:
-        yield f"SQLite with {web_processes} web processes: they wait for each other; database_url"
+        yield f"SQLite with {web_processes} web processes: they block each other; set database_url"
     if config.database_url is None and config.worker_concurrency == 0:
-        yield "worker_concurrency 0 with SQLite: only workers of this machine can take the jobs"
+        yield "worker_concurrency 0 with SQLite: only workers on this machine can take the jobs"
     if config.database_url is not None and isinstance(config.output_parent, Path):
-        yield "database_url with a folder as output_parent: each machine has to have it mounted"
+        yield "database_url with a folder as output_parent: every machine must mount it"
     if config.worker_concurrency > (os.cpu_count() or 1):
         yield f"worker_concurrency {config.worker_concurrency} on {os.cpu_count()} cores"
     if "gpu" in config.queues and not gpu:
-        yield "queues: takes gpu, and there is no CUDA device here"
+        yield "queues contains gpu, but this machine has no CUDA device"
     if config.gpu_queue and "gpu" not in config.queues:
-        yield "gpu_queue: jobs with an encoder wait until a worker elsewhere takes gpu"
+        yield "gpu_queue: jobs with an encoder wait for a worker elsewhere whose queues contain gpu"
 
 
 def _files(config: GatewayConfig) -> Iterator[str]:
     if (config.c2pa_certificate is None) != (config.c2pa_key is None):
-        yield "c2pa_certificate and c2pa_key have to be set both, or neither"
+        yield "c2pa_certificate and c2pa_key: set both or neither"
     yield from unreadable(config, "c2pa_certificate", "c2pa_key", "models_dir", "mist_model")
     for file in (Path(DOTENV), settings_file(), config.c2pa_key):
         if file is not None and file.is_file() and file.stat().st_mode & stat.S_IROTH:
-            yield f"{file} may be read by every user of this machine; chmod o-r"
+            yield f"{file} is readable by every user of this machine; run chmod o-r"
 
 
 def _names(config: GatewayConfig) -> Iterator[str]:
     for name in unknown_variables(type(config)):
-        yield f"{name}, in the environment or in {DOTENV}, is no setting"
+        yield f"{name}, in the environment or in {DOTENV}, is not a setting"
 
 
 def unreadable(config: GatewayConfig, *names: str) -> list[str]:
-    """Returns which of these settings name something that cannot be read, one sentence each."""
+    """Return one sentence for each of these settings whose path cannot be read."""
     paths = {name: getattr(config, name) for name in names}
     return [
         f"{name}: {path} cannot be read"
@@ -202,8 +200,8 @@ def unreadable(config: GatewayConfig, *names: str) -> list[str]:
     ]
 
 
-def adding_a_key(config: GatewayConfig) -> str:
-    """Returns the command that gives this very gateway its first API key."""
+def command_to_add_key(config: GatewayConfig) -> str:
+    """Return the command that adds an API key to the gateway of these settings."""
     command = "python -m artscraper_gateway keys add NAME"
     if config.database_url is not None:  # it may hold a password
         return f"{command}, with the same database_url"
@@ -211,7 +209,7 @@ def adding_a_key(config: GatewayConfig) -> str:
 
 
 def existing(path: Path) -> Path:
-    """Returns the path, or the nearest of the folders above it that exists."""
+    """Return the path or its nearest existing parent."""
     while not os.access(path, os.F_OK) and path != path.parent:
         path = path.parent
     return path

@@ -1,4 +1,4 @@
-"""`python -m artscraper_gateway keys`: add, list and revoke API keys."""
+"""`keys`: add, list and revoke API keys."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import FILE_VARIABLE, SettingsFileUnusable, wrong_settings
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
-_WHERE = ("base_dir", "database_url")  # the settings that say which gateway's keys
+_LOCATION = ("base_dir", "database_url")  # the settings that name a gateway's database
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs `keys ...`; returns 0, or 2 when something is not valid."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway keys") -> int:
+    """Run `keys ...`; return 0, or 2 if an argument or a setting is not valid."""
+    options = _parser(prog).parse_args(arguments)
     if options.config:
         os.environ[FILE_VARIABLE] = options.config
-    given = {name: value for name in _WHERE if (value := getattr(options, name, None))}
+    location = {name: value for name in _LOCATION if (value := getattr(options, name, None))}
     try:
-        config = GatewayConfig(**given)
-        _look_for_database(config, may_be_new=options.may_be_new)
+        config = GatewayConfig(**location)
+        _check_database(config, may_be_new=options.may_be_new)
         engine = open_engine(config)
         try:
             status: int = options.run(options, KeyStore(engine), DeliveryLog(engine))
@@ -51,49 +51,59 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def _look_for_database(config: GatewayConfig, *, may_be_new: bool) -> None:
-    """Says so when these keys would be those of a gateway that nobody has started yet.
+def _check_database(config: GatewayConfig, *, may_be_new: bool) -> None:
+    """Warn if there is no database yet: the keys are then those of a gateway to be started.
 
     Raises:
-        InvalidKeyOption: that makes no sense for what is asked.
+        InvalidKeyOption: the command needs an existing database (`may_be_new` is off).
     """
     if config.database_url is not None or config.database_path.exists():
         return
-    where = (
-        f"there was no database at {config.database_path.absolute()}; a gateway that has another"
-        " is named by its --base-dir, --database-url or --config, or its environment"
+    missing = (
+        f"there was no database at {config.database_path.absolute()}; name the one of a running"
+        " gateway by --base-dir, --database-url or --config, or its environment"
     )
     if not may_be_new:
-        raise InvalidKeyOption(where)
-    print(f"NOTE: {where}. What is made here is for one that is started there.", file=sys.stderr)
+        raise InvalidKeyOption(missing)
+    print(f"NOTE: {missing}. A new one is created there.", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m artscraper_gateway keys")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Manage the API keys of a gateway.",
+        epilog=f"Example: {prog} add web-shop --scope submit,read --rate 60/min",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add = commands.add_parser("add", help="add a key and print it, once")
+    add = commands.add_parser("add", help="add a key and print it, once only")
     add.add_argument("name", metavar="NAME")
     add.add_argument(
         "--scope",
         default="submit,read,delete",
-        help=f"what it may do, separated by commas: {', '.join(SCOPES)} (default: %(default)s)",
+        help=f"permissions, separated by commas: {', '.join(SCOPES)} (default: %(default)s)",
     )
-    add.add_argument("--rate", help="requests, such as 60/min (default: any number)")
-    add.add_argument("--max-queued", type=int, help="jobs that may wait (default: any number)")
-    add.add_argument("--max-priority", type=int, help="highest priority of its jobs (default: any)")
+    add.add_argument("--rate", help="allowed requests, such as 60/min (default: unlimited)")
+    add.add_argument(
+        "--max-queued", type=int, help="jobs that may wait at a time (default: unlimited)"
+    )
+    add.add_argument(
+        "--max-priority", type=int, help="highest priority of its jobs (default: unlimited)"
+    )
     add.set_defaults(run=_add, may_be_new=True)
-    listing = commands.add_parser("list", help="print all keys, not their secrets")
+    listing = commands.add_parser("list", help="print all keys without their secrets")
     listing.set_defaults(run=_list, may_be_new=False)
-    revoke = commands.add_parser("revoke", help="make a key useless, within a second")
-    revoke.add_argument("name", metavar="NAME", help="the key's name, or its id as list prints it")
+    revoke = commands.add_parser("revoke", help="revoke a key; effective within a second")
+    revoke.add_argument(
+        "name", metavar="NAME", help="name of the key, or its id as printed by list"
+    )
     revoke.set_defaults(run=_revoke, may_be_new=False)
     secret = commands.add_parser(
-        "webhook-secret", help="print what webhooks are signed with for jobs without a key"
+        "webhook-secret", help="print the secret that signs webhooks of jobs without a key"
     )
     secret.set_defaults(run=_webhook_secret, may_be_new=True)
     for command in (add, listing, revoke, secret):
-        command.add_argument("--config", metavar="FILE", help="the gateway's TOML file")
-        for name in _WHERE:
+        command.add_argument("--config", metavar="FILE", help="settings file (TOML) of the gateway")
+        for name in _LOCATION:
             description = GatewayConfig.model_fields[name].description
             command.add_argument(f"--{name.replace('_', '-')}", help=description)
     return parser
@@ -113,7 +123,7 @@ def _add(options: argparse.Namespace, keys: KeyStore, log: DeliveryLog) -> int:
     )
     print(f"API key:        {token}")
     print(f"webhook secret: {log.secret(token.split('_')[1])}")
-    print("Keep them now; they are not shown again.", file=sys.stderr)
+    print("Save them now; they are not shown again.", file=sys.stderr)
     return 0
 
 

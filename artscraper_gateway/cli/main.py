@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `worker`, `check`, `keys`, `submit`."""
+"""The commands of the service: `serve` (the default), `worker`, `check`, `keys`, `submit`."""
 
 from __future__ import annotations
 
@@ -8,38 +8,55 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from artscraper_runner import __version__
 
 if TYPE_CHECKING:
     from artscraper_gateway.settings.model import GatewayConfig
 
 _COMMANDS = ("serve", "worker")
-# Their options are their own.
-_OTHERS = {
+# These parse their own options.
+_MODULES = {
     "check": "artscraper_gateway.cli.check",
     "keys": "artscraper_gateway.cli.keys",
     "submit": "artscraper_gateway.cli.submit",
 }
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PROGRAM = "python -m artscraper_gateway"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns 0, or 2 when a setting is not valid or cannot be used."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] in _OTHERS:
-        run: Callable[[Sequence[str]], int] = import_module(_OTHERS[given[0]]).main
-        return run(given[1:])
-    command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
-    options = settings_parser(command).parse_args(given)
+class _Command(Protocol):
+    def __call__(self, arguments: Sequence[str], *, prog: str) -> int: ...
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
+    """Run the command line; return 0, 1 on failure, 2 on wrong usage or unusable settings."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _dispatch(words, prog)
+        sys.stdout.flush()  # a closed pipe shows here, not when the interpreter ends
+    except BrokenPipeError:  # such as `check | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _dispatch(words: list[str], prog: str) -> int:
+    if words and words[0] in _MODULES:
+        run: _Command = import_module(_MODULES[words[0]]).main
+        return run(words[1:], prog=f"{prog} {words[0]}")
+    command = words.pop(0) if words and words[0] in _COMMANDS else "serve"
+    options = settings_parser(command, prog).parse_args(words)
     config = _settings(options)
     return 2 if config is None else _run(command, config, options)
 
 
 def _settings(options: argparse.Namespace) -> GatewayConfig | None:
-    """The settings; None when they are not valid, which has been told."""
+    """Return the settings; None when they are not valid, which has been printed."""
     from pydantic import ValidationError
 
     from artscraper_gateway.settings.model import GatewayConfig
@@ -73,20 +90,22 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
         return 2
 
 
-def settings_parser(command: str) -> argparse.ArgumentParser:
-    """Returns the parser of `serve`, `worker` or `check`: every setting is an option."""
+def settings_parser(command: str, prog: str = PROGRAM) -> argparse.ArgumentParser:
+    """Return the parser of `serve`, `worker` or `check`: every setting is an option."""
     from artscraper_gateway.settings.model import GatewayConfig
     from artscraper_gateway.settings.sources import in_words
 
     parser = argparse.ArgumentParser(
-        prog="python -m artscraper_gateway",
-        usage=f"%(prog)s [{' | '.join((*_COMMANDS, *_OTHERS))}] [options]",
-        description="Protect pictures over HTTP. serve (the default) answers requests and looks"
-        " after the workers; worker works the queues of an existing gateway, here or elsewhere."
-        " check tells whether the settings will do; keys manages API keys; submit sends"
-        " pictures to a gateway.",
+        prog=prog,
+        usage=f"%(prog)s [{' | '.join((*_COMMANDS, *_MODULES))}] [options]",
+        description="Protect pictures over HTTP. serve (the default) answers requests and"
+        " supervises workers; worker processes the jobs of an existing gateway, on this machine or"
+        " another one; check inspects the settings; keys manages API keys; submit sends pictures"
+        " to a gateway.",
+        epilog=f"Example: {prog} {command}",
         argument_default=argparse.SUPPRESS,
     )
+    parser.add_argument("--version", action="version", version=f"artscraper {__version__}")
     _add_options_of(command, parser)
     parser.add_argument(
         "--config", metavar="FILE", help="TOML file with settings (default: artscraper.toml)"
@@ -103,9 +122,7 @@ def settings_parser(command: str) -> argparse.ArgumentParser:
 
 def _add_options_of(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "worker":
-        parser.add_argument(
-            "--slot", type=int, help="be one worker, not looked after, with this number"
-        )
+        parser.add_argument("--slot", type=int, help="run one unsupervised worker with this number")
         parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
         parser.add_argument(
             "--concurrency",
@@ -121,17 +138,17 @@ def _add_options_of(command: str, parser: argparse.ArgumentParser) -> None:
             dest="worker_concurrency",
             action="store_const",
             const="0",
-            help="only accept jobs; workers elsewhere work the queue",
+            help="only accept jobs; workers elsewhere process them",
         )
 
 
 def config_from(options: argparse.Namespace) -> GatewayConfig:
-    """Returns the settings, those on the command line first; raises as GatewayConfig."""
+    """Return the settings, the command line first; raises as GatewayConfig."""
     from artscraper_gateway.settings.model import GatewayConfig
     from artscraper_gateway.settings.sources import FILE_VARIABLE
 
     if "config" in options:
-        os.environ[FILE_VARIABLE] = options.config  # as if it had been there
+        os.environ[FILE_VARIABLE] = options.config  # workers inherit it
     fields: dict[str, Any] = {
         name: value for name, value in vars(options).items() if name in GatewayConfig.model_fields
     }
@@ -143,34 +160,34 @@ def _serve(config: GatewayConfig) -> int:
     from artscraper_gateway.server import Server, open_listeners
 
     with ExitStack() as held:
-        # First: where something else answers, nothing is written.
+        # First, so that nothing is written if the address is in use.
         sockets = [held.enter_context(each) for each in open_listeners(config)]
-        _look_at_keys(config)
+        _check_keys(config)
         server = Server(create_app(config), config)
         server.run(sockets)
     return 0 if server.started else 1
 
 
-def _look_at_keys(config: GatewayConfig) -> None:
-    """Opens the database before the server, which would show a refused one as a traceback."""
+def _check_keys(config: GatewayConfig) -> None:
+    """Open the database, and warn if the gateway is reachable without API keys."""
     from artscraper_gateway.auth.keys import KeyStore
-    from artscraper_gateway.cli.check_settings import adding_a_key
+    from artscraper_gateway.cli.check_settings import command_to_add_key
     from artscraper_gateway.db.engine import open_engine
 
     engine = open_engine(config)
     if config.host not in _LOOPBACK and not KeyStore(engine).all():
         logging.getLogger(__name__).warning(
-            "LISTENING ON %s WITHOUT API KEYS: everybody who reaches this address can submit,"
+            "LISTENING ON %s WITHOUT API KEYS: every host that reaches this address can submit,"
             " read and delete jobs; add a key: %s",
             config.host,
-            adding_a_key(config),
+            command_to_add_key(config),
         )
     engine.dispose()
 
 
 def _work(config: GatewayConfig, options: argparse.Namespace) -> int:
     if "slot" not in options:
-        return _look_after_workers(config)
+        return _supervise_workers(config)
     from artscraper_gateway.worker.process import SlotTaken, run_worker
 
     try:
@@ -181,12 +198,12 @@ def _work(config: GatewayConfig, options: argparse.Namespace) -> int:
     return 0
 
 
-def _look_after_workers(config: GatewayConfig) -> int:
-    """Keeps workers running in slots that nobody else has, until told to stop."""
+def _supervise_workers(config: GatewayConfig) -> int:
+    """Keep workers running in free slots until SIGTERM or SIGINT."""
     from artscraper_gateway.db.engine import open_engine
     from artscraper_gateway.worker.supervisor import WorkerSupervisor
 
-    open_engine(config).dispose()  # a database that is refused is told once, not by each worker
+    open_engine(config).dispose()  # an unusable database is reported once, not by each worker
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

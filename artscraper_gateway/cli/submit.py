@@ -1,7 +1,7 @@
-"""`python -m artscraper_gateway submit IMAGE...`: protect pictures through a gateway elsewhere.
+"""`submit IMAGE...`: protect pictures through a gateway.
 
-Run again after an interruption, it goes on with the same jobs: each picture's idempotency key is a
-digest of its content and of the options.
+A second run after an interruption continues the same jobs: the idempotency key of each picture is
+a digest of its content and of the options.
 """
 
 from __future__ import annotations
@@ -15,21 +15,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from artscraper_gateway.cli.submit_inputs import UnusableArguments, find_pictures
+from artscraper_gateway.cli.submit_inputs import (
+    UnusableArguments,
+    find_pictures,
+    hidden_pictures,
+)
 from artscraper_gateway.cli.submit_one import KEY_VARIABLE, Outcome, PictureSubmission
-from artscraper_gateway.client import AsyncGateway, Attempts, JobOptions
+from artscraper_gateway.client import AsyncGateway, JobOptions, RetryPolicy
 from artscraper_gateway.client.errors import ClientError
+from artscraper_runner import printable
 
 _URL_VARIABLE = "ARTSCRAPER_URL"
-_PATIENCE = Attempts(at_most=20, longest_wait_s=300)
+_RETRY = RetryPolicy(max_attempts=20, max_wait_s=300)
 _INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs `submit ...`; returns 0, 1 when a picture failed, 2 when nothing could be begun."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway submit") -> int:
+    """Run `submit ...`; return 0, 1 if a picture failed, 2 if nothing could be sent."""
+    options = _parser(prog).parse_args(arguments)
     try:
         pictures = find_pictures(options.images, options.out, keep_all=options.layers == "all")
+        for hidden in hidden_pictures(options.images):
+            print(f"skipped: {printable(str(hidden))} (hidden)", file=sys.stderr)
         if options.layers != "none":
             options.out.mkdir(parents=True, exist_ok=True)  # before the gateway does any work
         outcomes = asyncio.run(_submit_all(options, pictures))
@@ -37,50 +44,62 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; run it again to go on with the same jobs", file=sys.stderr)
+        print("interrupted; run it again to continue the same jobs", file=sys.stderr)
         return _INTERRUPTED
     print(_table(outcomes))
     return int(any(outcome.failure for outcome in outcomes))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m artscraper_gateway submit",
-        description="Protect pictures through a gateway; folders are taken with all that is below.",
+        prog=prog,
+        description="Protect pictures through a gateway; folders include everything below them.",
+        epilog=f"Example: {prog} paintings/ --url http://127.0.0.1:8765 --out protected",
     )
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="picture, folder or URL")
     parser.add_argument(
         "--url",
         default=os.environ.get(_URL_VARIABLE) or "http://127.0.0.1:8765",
-        help=f"the gateway's address (default: {_URL_VARIABLE}, else %(default)s)",
+        help=f"address of the gateway (default: {_URL_VARIABLE}, else %(default)s)",
     )
-    parser.add_argument("--out", type=Path, default=Path("protected"), help="folder for results")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("protected"),
+        help="folder for results (default: %(default)s)",
+    )
     parser.add_argument(
         "--layers",
         choices=("final", "all", "none"),
         default="final",
-        help="what to download: the protected picture, every layer in a folder, or nothing",
+        help="download the protected picture, every layer in a folder, or nothing"
+        " (default: %(default)s)",
     )
     parser.add_argument(
-        "--api-key", help=f"better in {KEY_VARIABLE}, where other users of the machine see it not"
+        "--api-key",
+        help=f"API key; prefer {KEY_VARIABLE}: command lines are visible to other users",
     )
-    parser.add_argument("--parallel", type=int, default=4, help="pictures at a time (%(default)s)")
     parser.add_argument(
-        "--timeout", type=_seconds, help="seconds to wait for a picture; none = any"
+        "--parallel", type=int, default=4, help="pictures at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, help="seconds to wait for a picture (default: no limit)"
     )
     _add_job_options(parser)
     return parser
 
 
 def _add_job_options(parser: argparse.ArgumentParser) -> None:
-    job = parser.add_argument_group("the job's options; what is left out is as the gateway has it")
+    job = parser.add_argument_group("options of the jobs; the gateway's defaults apply to the rest")
     job.add_argument("--strength", choices=("low", "medium", "high"))
-    job.add_argument("--stages", type=_names, help="separated by commas")
-    job.add_argument("--processors", type=_names, help="separated by commas")
+    job.add_argument("--stages", type=_names, help="names separated by commas")
+    job.add_argument("--processors", type=_names, help="names separated by commas")
     job.add_argument("--encoder")
     job.add_argument("--preset", choices=("default", "published"))
     job.add_argument("--seed", type=int)
-    job.add_argument("--nightshade-target", type=_concept_or_file, help="a concept, or a picture")
+    job.add_argument(
+        "--nightshade-target", type=_concept_or_file, help="a concept or a picture file"
+    )
     job.add_argument("--fawkes-target", type=Path, help="a picture of another person")
     job.add_argument("--watermark-text")
     job.add_argument("--watermark-method", choices=("tiled", "dwtDctSvd"))
@@ -114,33 +133,33 @@ def _concept_or_file(text: str) -> str | Path:
 
 
 async def _submit_all(options: argparse.Namespace, pictures: dict[Path, str]) -> list[Outcome]:
-    chosen: Any = {
+    job_options: Any = {
         name: value
         for name in JobOptions.__annotations__
         if (value := getattr(options, name)) is not None
     }
     key = options.api_key or os.environ.get(KEY_VARIABLE) or None
-    gateway = AsyncGateway(options.url, api_key=key, attempts=_PATIENCE)
-    turns = asyncio.Semaphore(max(1, options.parallel))
+    gateway = AsyncGateway(options.url, api_key=key, retry=_RETRY)
+    slots = asyncio.Semaphore(max(1, options.parallel))
     async with gateway:
-        await _greet(options.url)
+        await _check_reachable(options.url)
         runs = [
             PictureSubmission(
                 gateway,
                 picture,
                 target,
-                chosen,
+                job_options,
                 options.layers,
                 options.timeout,
                 has_key=key is not None,
             )
             for target, picture in pictures.items()
         ]
-        return await _run_all(runs, turns)
+        return await _run_all(runs, slots)
 
 
-async def _run_all(runs: Sequence[PictureSubmission], turns: asyncio.Semaphore) -> list[Outcome]:
-    """Shows a bar on a terminal, and elsewhere a line for each picture that has ended."""
+async def _run_all(runs: Sequence[PictureSubmission], slots: asyncio.Semaphore) -> list[Outcome]:
+    """Show a bar on a terminal, elsewhere one line per finished picture."""
     from tqdm import tqdm
 
     ended = 0
@@ -152,11 +171,11 @@ async def _run_all(runs: Sequence[PictureSubmission], turns: asyncio.Semaphore) 
 
         async def follow(run: PictureSubmission) -> Outcome:
             nonlocal ended
-            outcome = await run.run(turns, show)
+            outcome = await run.run(slots, show)
             ended += 1
             if bar.disable:
-                said = f"{ended} of {len(runs)}: {outcome.picture}: {outcome.status}"
-                print(said, file=sys.stderr, flush=True)
+                line = f"{ended} of {len(runs)}: {printable(outcome.picture)}: {outcome.status}"
+                print(line, file=sys.stderr, flush=True)
             return outcome
 
         async with asyncio.TaskGroup() as group:
@@ -167,17 +186,18 @@ async def _run_all(runs: Sequence[PictureSubmission], turns: asyncio.Semaphore) 
 _BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} pictures, {elapsed}{postfix}"
 
 
-async def _greet(url: str) -> None:
-    """Asks once before anything is sent. Raises ClientError when no gateway answers there."""
-    async with AsyncGateway(url, attempts=Attempts(at_most=2)) as gateway:
+async def _check_reachable(url: str) -> None:
+    """Send one request before any picture; raises ClientError if no gateway answers."""
+    async with AsyncGateway(url, retry=RetryPolicy(max_attempts=2, outage_s=0)) as gateway:
         await gateway.limits()
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    rows = [("picture", "status", "seconds", "result")]
+    rows: list[tuple[str, ...]] = [("picture", "status", "seconds", "result")]
     for each in outcomes:
         result = each.failure or each.saved + (f" (without {each.left_out})" * bool(each.left_out))
-        rows.append((each.picture, each.status, f"{each.seconds:.1f}", result))
+        cells = (each.picture, each.status, f"{each.seconds:.1f}", result)
+        rows.append(tuple(printable(cell) for cell in cells))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()

@@ -1,4 +1,4 @@
-"""Which pictures a command line names, and where the result of each goes."""
+"""The pictures that a command line names, and where the result of each goes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from artscraper_runner import printable
+
 _SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}
-)  # taken from folders; a file that is named is sent whatever it is called
+)  # in folders; a file that is named itself is sent whatever its suffix
 _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 class UnusableArguments(ValueError):
-    """There is nothing to send, or two results would have the same name."""
+    """No picture, or two results with the same name."""
 
 
 def find_pictures(images: Sequence[str], out: Path, *, keep_all: bool) -> dict[Path, str]:
-    """Returns, in order, where each picture's result goes: what is sent, by its target.
+    """Return the pictures to send by the target of each, in order.
 
-    Folders are searched to their ends, but for hidden names and for `out`. The target is the
-    picture's path below the folder that was named, under `out`; with `keep_all` a folder of that
-    name without its suffix.
+    Folders are searched recursively, except hidden names and `out`. The target is the picture's
+    path relative to its folder, below `out`; with `keep_all` a folder of that name without suffix.
 
     Raises:
         UnusableArguments: no picture, two of the same target, or one that would be overwritten.
@@ -32,12 +33,15 @@ def find_pictures(images: Sequence[str], out: Path, *, keep_all: bool) -> dict[P
         for picture, relative in _named_by(image, out):
             target = out / (relative.with_suffix("") if keep_all else relative)
             if target in targets and targets[target] != picture:
+                both = f"{printable(targets[target])} and {printable(picture)}"
                 raise UnusableArguments(
-                    f"{targets[target]} and {picture} would both be written to {target};"
+                    f"{both} would both be written to {printable(str(target))};"
                     " submit them with two --out folders"
                 )
             if Path(picture).exists() and target.exists() and target.samefile(picture):
-                raise UnusableArguments(f"{picture} would be overwritten; choose another --out")
+                raise UnusableArguments(
+                    f"{printable(picture)} would be overwritten; choose another --out"
+                )
             targets[target] = picture
     if not keep_all:
         _check_names_by_format(targets)
@@ -47,20 +51,21 @@ def find_pictures(images: Sequence[str], out: Path, *, keep_all: bool) -> dict[P
 
 
 def named_by_format(target: Path, suffix: str) -> Path:
-    """Returns `target` with the suffix of what is written there; a fitting one stays as it is."""
-    given = target.suffix.lower()
-    if _SAME_FORMAT.get(given, given) == suffix:
+    """Return `target` with the suffix of the result's format; a fitting suffix is kept."""
+    current = target.suffix.lower()
+    if _SAME_FORMAT.get(current, current) == suffix:
         return target
     return target.with_name(target.name + suffix)
 
 
 def _check_names_by_format(targets: dict[Path, str]) -> None:
-    """Refuses a.gif beside a.gif.png: the result of the first may be written as a PNG."""
+    """Refuse a.gif beside a.gif.png: the result of the first may be a PNG."""
     for target, picture in targets.items():
         other = target.with_suffix("")
         if other in targets and named_by_format(other, target.suffix) == target:
             raise UnusableArguments(
-                f"{targets[other]} and {picture} might both be written to {target};"
+                f"{printable(targets[other])} and {printable(picture)} might both be written to"
+                f" {printable(str(target))};"
                 " submit them with two --out folders"
             )
 
@@ -74,7 +79,7 @@ def _named_by(image: str, out: Path) -> Iterator[tuple[str, Path]]:
     elif Path(image).is_file():
         yield image, Path(Path(image).name)
     else:
-        raise UnusableArguments(f"there is no file or folder {image}")
+        raise UnusableArguments(f"there is no file or folder {printable(image)}")
 
 
 def _below(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
@@ -87,5 +92,17 @@ def _below(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
             if not name.startswith(".") and (here / name).resolve() != results
         )
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
+            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
                 yield str(here / name), (here / name).relative_to(folder)
+
+
+def hidden_pictures(images: Sequence[str]) -> list[Path]:
+    """Return the pictures that `find_pictures` skips because their names are hidden."""
+    return [
+        path
+        for image in images
+        if Path(image).is_dir()
+        for path in sorted(Path(image).rglob("*"))
+        if path.suffix.lower() in _SUFFIXES
+        and any(part.startswith(".") for part in path.relative_to(image).parts)
+    ]

@@ -1,4 +1,4 @@
-"""One picture's way through a gateway and back: sent, followed, downloaded."""
+"""Protect one picture through a gateway: submit, follow, download."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any, Literal
 
 from artscraper_gateway.cli.submit_inputs import named_by_format
 from artscraper_gateway.client import AsyncGateway, Job, JobOptions
-from artscraper_gateway.client.errors import ClientError, Unauthorized, UnexpectedAnswer
+from artscraper_gateway.client.errors import ClientError, Unauthorized, UnexpectedResponse
 from artscraper_gateway.client.models import Layer
 
-_MOST_TRIES = 20  # failed jobs of the same picture and options within a day
+_MAX_JOBS = 20  # of the same picture and options within a day, while they fail
 
 KEY_VARIABLE = "ARTSCRAPER_API_KEY"
-_REFUSED_KEY = {  # by whether there was one
-    False: f"the gateway needs an API key; give it with --api-key, or in {KEY_VARIABLE}",
-    True: "the gateway does not know this API key, or it was revoked; give another with --api-key,"
-    f" or in {KEY_VARIABLE}",
+_KEY_REFUSED = {  # by whether a key was sent
+    False: f"the gateway requires an API key; set {KEY_VARIABLE} or --api-key",
+    True: "the API key is unknown to the gateway or was revoked; set another one in"
+    f" {KEY_VARIABLE} or --api-key",
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture; `failure` "" = it is done, `saved` is where its result lies.
+    """The outcome for a picture: `saved` is the place of its result, unless `failure` is set.
 
-    `left_out` names the stages that did not apply, and why.
+    `left_out` names the stages that were not applied, with their reasons.
     """
 
     picture: str
@@ -43,7 +43,7 @@ class Outcome:
 
 @dataclass
 class PictureSubmission:
-    """Sends `picture` and puts its result at `target`. `progress` is 0..1."""
+    """Sends `picture` and saves its result at `target`. `progress` is 0..1."""
 
     gateway: AsyncGateway
     picture: str
@@ -56,16 +56,16 @@ class PictureSubmission:
     _begun: float = field(default_factory=time.monotonic)
 
     async def run(
-        self, turns: asyncio.Semaphore, show: Callable[[PictureSubmission], None]
+        self, slots: asyncio.Semaphore, show: Callable[[PictureSubmission], None]
     ) -> Outcome:
-        """Returns what became of the picture, when it is its turn; never raises a ClientError."""
-        async with turns:
+        """Reslots what became of the picture, when it is its turn; never raises a ClientError."""
+        async with slots:
             self._begun = time.monotonic()
             try:
                 job = await self._submit()
                 outcome = await self._finish(job, show)
             except Unauthorized:
-                outcome = self._outcome("failed", failure=_REFUSED_KEY[self.has_key])
+                outcome = self._outcome("failed", failure=_KEY_REFUSED[self.has_key])
             except (ClientError, OSError, ValueError) as error:
                 outcome = self._outcome("failed", failure=str(error))
             self.progress = 1.0
@@ -73,12 +73,12 @@ class PictureSubmission:
             return outcome
 
     async def _submit(self) -> Job:
-        """Returns the job of this content and these options: the same one when run again.
+        """Reslots the job of this content and these options: the same one when run again.
 
         One that failed before is followed by a new one.
         """
         digest = await asyncio.to_thread(submission_digest, self.picture, self.options)
-        for attempt in range(1, _MOST_TRIES + 1):
+        for attempt in range(1, _MAX_JOBS + 1):
             job = await self.gateway.submit(
                 self.picture, idempotency_key=f"submit-{digest}-{attempt}", **self.options
             )
@@ -94,7 +94,7 @@ class PictureSubmission:
 
         job = await self.gateway.wait(job.job_id, timeout_s=self.timeout_s, on_change=note)
         if job.status == "error":
-            return self._outcome("failed", failure=job.error or "it failed")
+            return self._outcome("failed", failure=job.error or "the job failed")
         layers = (await self.gateway.result(job.job_id)).layers
         changed = [layer for layer in layers if layer.stage != "original"]
         left_out = "; ".join(
@@ -111,7 +111,7 @@ class PictureSubmission:
             await self.gateway.download(job.job_id, self.target)
             return str(self.target)
         if not layers:
-            raise UnexpectedAnswer("the job has no layers")
+            raise UnexpectedResponse("the job has no layers")
         target = named_by_format(self.target, layers[-1].suffix)
         return str(await self.gateway.download_layer(job.job_id, layers[-1].stage, target))
 
@@ -123,13 +123,13 @@ class PictureSubmission:
 
 
 def submission_digest(picture: str, options: JobOptions) -> str:
-    """Returns a SHA-256 of the picture's content, or its URL, and of the options. Blocks."""
-    chosen: dict[str, Any] = {
+    """Reslots a SHA-256 of the picture's content, or its URL, and of the options. Blocks."""
+    values: dict[str, Any] = {
         name: _digest(value) if isinstance(value, Path) else value
         for name, value in options.items()
     }
     url = picture.lower().startswith(("http://", "https://"))
-    text = json.dumps([picture if url else _digest(Path(picture)), chosen], sort_keys=True)
+    text = json.dumps([picture if url else _digest(Path(picture)), values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

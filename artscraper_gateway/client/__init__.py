@@ -1,32 +1,20 @@
-"""A client of the gateway, for scripts and services: `Gateway`, and `AsyncGateway` for asyncio.
-
-    from artscraper_gateway.client import Gateway
+"""A client of the gateway: `Gateway`, and `AsyncGateway` for asyncio.
 
     with Gateway("http://127.0.0.1:8765") as gateway:
-        job = gateway.wait(gateway.submit("input/astronaut.jpg", strength="low").job_id)
-        files = gateway.download(job.job_id, "protected")
+        gateway.protect("in.jpg", "out.jpg", strength="low")
 
-Every refusal is an exception, see `errors`. Importing this loads neither the service nor torch.
+Every refusal is an exception of the module `errors`. Needs httpx and httpx-sse only.
 """
 
-from artscraper_gateway.client._async import AsyncGateway
-from artscraper_gateway.client._sync import Gateway
-from artscraper_gateway.client.bodies import JobOptions, OnGateway, Picture
-from artscraper_gateway.client.models import (
-    Batch,
-    Delivery,
-    Job,
-    Layer,
-    Limits,
-    Result,
-    WatermarkReading,
-)
-from artscraper_gateway.client.retry import Attempts
-from artscraper_gateway.client.webhooks import WebhookMessage, verify_webhook
+from ._async import AsyncGateway
+from ._sync import Gateway
+from .bodies import JobOptions, Picture, ServerPath
+from .models import Batch, Delivery, Job, Layer, Limits, Result, WatermarkReading
+from .retry import RetryPolicy
+from .webhooks import WebhookMessage, verify_webhook
 
 __all__ = [
     "AsyncGateway",
-    "Attempts",
     "Batch",
     "Delivery",
     "Gateway",
@@ -34,9 +22,10 @@ __all__ = [
     "JobOptions",
     "Layer",
     "Limits",
-    "OnGateway",
     "Picture",
     "Result",
+    "RetryPolicy",
+    "ServerPath",
     "WatermarkReading",
     "WebhookMessage",
     "verify_webhook",

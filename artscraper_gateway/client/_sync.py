@@ -1,4 +1,4 @@
-"""The client for scripts and threads. `AsyncGateway` has the same methods for asyncio."""
+"""The client for scripts and threads; generated from _async.py, not edited."""
 
 from __future__ import annotations
 
@@ -13,39 +13,35 @@ from typing import Any, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from artscraper_gateway.client import requests as calls
-from artscraper_gateway.client.bodies import File, JobOptions, Picture
-from artscraper_gateway.client.connection import Connection, read
-from artscraper_gateway.client.downloads import Incoming, known_tag, layer_name
-from artscraper_gateway.client.errors import ClientError, Problem
-from artscraper_gateway.client.events import RECONNECT_S, Deadline, Story
-from artscraper_gateway.client.models import (
-    Batch,
-    Delivery,
-    Job,
-    Limits,
-    Result,
-    Status,
-    WatermarkReading,
-)
-from artscraper_gateway.client.requests import Call, T
-from artscraper_gateway.client.retry import Attempts, problem_of
+from . import requests
+from .bodies import File, JobOptions, Picture
+from .connection import Connection, parse
+from .downloads import PartialDownload, conditional_header, layer_name, same_format
+from .errors import ClientError, JobFailed, NotProtected, Problem
+from .events import RECONNECT_S, Deadline, JobEventStream
+from .models import Batch, Delivery, Job, Limits, Result, Status, WatermarkReading
+from .requests import Request, T
+from .retry import RetryPolicy, problem_of
 
 _POLL_S = 30.0
-_PAGE = 200
+_PAGE_SIZE = 200
 
 
 class Gateway:
-    """A gateway at `url`, also one under a path. May be shared by threads.
+    """A client of the gateway at `url`, which may be below a path. May be shared by threads.
 
-    `timeout_s` is how long one answer may take beyond what was asked to wait. `http` is a client of
-    your own, for proxies or certificates; it is not closed here.
+    Every method raises `Problem` if the gateway refuses the request, and `Unreachable` if no
+    response comes. All requests but `retry` and `resend` are repeated on temporary failures.
 
-    Every method raises `Problem` for what the gateway refuses, and `Unreachable` when no answer
-    comes. Calls that may be repeated are, as `attempts` has it: all but `retry` and `resend`.
+    Args:
+        url: such as http://127.0.0.1:8765.
+        api_key: the API key, for gateways that require one.
+        timeout_s: seconds that a response may take, beyond the wait that a call asks for.
+        retry: how often and how long requests are repeated; outlasts a restart by default.
+        http: an HTTP client of your own, for proxies or certificates; it is not closed here.
 
     Raises:
-        ValueError: `url` is no http or https URL.
+        ValueError: `url` is not an http or https URL.
     """
 
     def __init__(
@@ -54,10 +50,10 @@ class Gateway:
         *,
         api_key: str | None = None,
         timeout_s: float = 60.0,
-        attempts: Attempts | None = None,
+        retry: RetryPolicy | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        self._connection = Connection(url, api_key, timeout_s, attempts or Attempts())
+        self._connection = Connection(url, api_key, timeout_s, retry or RetryPolicy())
         self._owns_http = http is None
         self._http = http or httpx.Client()
 
@@ -76,9 +72,44 @@ class Gateway:
         return f"Gateway({httpx.URL(self._connection.url)!r})"
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         if self._owns_http:
             self._http.close()
+
+    def protect(
+        self,
+        picture: Picture,
+        target: str | PathLike[str],
+        *,
+        overwrite: bool = False,
+        timeout_s: float | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Path:
+        """Protect a picture and download the result as the file `target`.
+
+        Raises:
+            FileExistsError: there is a file and `overwrite` is off.
+            ValueError: the suffix of `target` is not that of the result's format.
+            JobFailed: the job ended in error.
+            NotProtected: no stage could be applied.
+            WaitTimedOut: the job has not ended after `timeout_s` seconds.
+        """
+        if Path(target).exists() and not overwrite:
+            raise FileExistsError(f"{target} exists; choose another name or allow overwriting")
+        job = self.submit(picture, **options)
+        job = self.wait(job.job_id, timeout_s=timeout_s)
+        if job.status == "error":
+            raise JobFailed(409, "job-failed", "The job failed", job.error or "no reason is known")
+        layers = (self.result(job.job_id)).layers
+        if not any(layer.applied for layer in layers[1:]):
+            reasons = "; ".join(f"{layer.stage}: {layer.reason}" for layer in layers[1:])
+            raise NotProtected(f"no stage was applied: {reasons or 'none was requested'}")
+        if not same_format(Path(target), layers[-1].suffix):
+            raise ValueError(
+                f"expected a name that ends in {layers[-1].suffix}, the format of the result;"
+                f" found {Path(target).name}; job {job.job_id} holds it"
+            )
+        return self.download_layer(job.job_id, layers[-1].stage, target)
 
     def submit(
         self,
@@ -88,12 +119,12 @@ class Gateway:
         wait_s: float = 0.0,
         **options: Unpack[JobOptions],
     ) -> Job:
-        """Submits a picture and returns its job: queued, or as it is after up to `wait_s` seconds.
+        """Submit a picture; return its job, queued or as it is after up to `wait_s` seconds.
 
-        The same `idempotency_key` with the same picture and options is the same job for a day;
-        None = a new one, which keeps a submission whose answer is lost from being two.
+        The same `idempotency_key` with the same picture and options returns the same job for a
+        day. The default is a new key, so that a repeated request does not make two jobs.
         """
-        return self._send(calls.submit(picture, options, idempotency_key, wait_s))
+        return self._send(requests.submit(picture, options, idempotency_key, wait_s))
 
     def submit_batch(
         self,
@@ -102,43 +133,44 @@ class Gateway:
         idempotency_key: str | None = None,
         **options: Unpack[JobOptions],
     ) -> Batch:
-        """Submits 1 to 100 pictures with the same options, all files or all named; as `submit`."""
-        return self._send(calls.submit_batch(pictures, options, idempotency_key))
+        """Submit 1 to 100 pictures with the same options, all uploaded or all named."""
+        return self._send(requests.submit_batch(pictures, options, idempotency_key))
 
     def job(self, job_id: str, *, wait_s: float = 0.0) -> Job:
-        """Returns the job: as it is, or when it has ended, after up to `wait_s` seconds."""
-        return self._send(calls.job(job_id, wait_s))
+        """Return the job, at its end or after up to `wait_s` seconds."""
+        return self._send(requests.job(job_id, wait_s))
 
     def jobs(self, *, status: Status | None = None) -> Iterator[Job]:
-        """Yields all jobs that the API key may see, newest first, or those of one status."""
+        """Yield the jobs that the API key may see, newest first, optionally of one status."""
         token = None
         while True:
-            page = self._send(calls.jobs(status, _PAGE, token))
-            yield from page.jobs
+            page = self._send(requests.jobs(status, _PAGE_SIZE, token))
+            for job in page.jobs:
+                yield job
             token = page.next_page_token
             if token is None:
                 return
 
     def follow(self, job_id: str, *, timeout_s: float | None = None) -> Iterator[Job]:
-        """Yields the job as it stands, then after each change, until it has ended.
+        """Yield the job now and after each change until it has ended.
 
-        A connection that breaks is made again, behind the last event that came. Where no events
-        come through, the job is asked for now and then, at most 30 s apart.
+        A broken event stream is resumed after its last event. Where events do not pass, the job is
+        polled, at most 30 s apart.
 
         Raises:
-            WaitTimedOut: it has not ended after `timeout_s` seconds; None = wait for ever.
-            NotFound: there is no such job, or it was deleted meanwhile.
+            WaitTimedOut: the job has not ended after `timeout_s` seconds.
+            NotFound: there is no such job, or it was deleted.
         """
-        story, deadline = Story(job_id), Deadline(timeout_s)
-        while not story.is_over:
+        stream, deadline = JobEventStream(job_id), Deadline(timeout_s)
+        while not stream.is_over:
             deadline.check(f"job {job_id}")
-            with suppress(httpx.TransportError, Problem):  # the next question tells what is wrong
-                for job in self._events(story, deadline):
+            with suppress(httpx.TransportError, Problem):  # the poll below reports what is wrong
+                for job in self._events(stream, deadline):
                     yield job
                     deadline.check(f"job {job_id}")
-            if not story.is_over:
-                story.take_answer(self.job(job_id, wait_s=deadline.capped(story.poll_s)))
-            if not story.is_over:
+            if not stream.is_over:
+                stream.apply_poll(self.job(job_id, wait_s=deadline.capped(stream.poll_s)))
+            if not stream.is_over:
                 time.sleep(deadline.capped(RECONNECT_S))
         yield self.job(job_id)
 
@@ -149,7 +181,7 @@ class Gateway:
         timeout_s: float | None = None,
         on_change: Callable[[Job], object] | None = None,
     ) -> Job:
-        """Returns the job when it has ended, done or in error; `on_change` is told of each change.
+        """Return the job when it has ended, done or in error; call `on_change` on each change.
 
         Raises:
             WaitTimedOut, NotFound: as `follow`.
@@ -160,20 +192,20 @@ class Gateway:
         return job
 
     def result(self, job_id: str) -> Result:
-        """Returns what a finished job produced. Raises NotReady or JobFailed for others."""
-        return self._send(calls.result(job_id))
+        """Return the results of a finished job; raises NotReady or JobFailed for others."""
+        return self._send(requests.result(job_id))
 
     def download(
         self, job_id: str, folder: str | PathLike[str], *, stages: Iterable[str] | None = None
     ) -> list[Path]:
-        """Downloads the job's layers into `folder`, or only those of `stages`; returns the files.
+        """Download the job's layers, or those of `stages`, into `folder`; return the files.
 
-        They are named in their order, such as 00-original.jpg. What is there already is not sent
-        again; what comes is compared with its SHA-256.
+        They are numbered in order, such as 00-original.jpg. Files that are there already are not
+        sent again; every download is verified by its SHA-256.
         """
         wanted = None if stages is None else set(stages)
         files = []
-        for index, layer in enumerate(self.result(job_id).layers):
+        for index, layer in enumerate((self.result(job_id)).layers):
             if wanted is None or layer.stage in wanted:
                 target = Path(folder) / layer_name(index, layer)
                 files.append(self.download_layer(job_id, layer.stage, target))
@@ -182,92 +214,97 @@ class Gateway:
     def download_layer(
         self, job_id: str, stage: str, target: str | PathLike[str], *, size: int | None = None
     ) -> Path:
-        """Downloads one layer as the file `target`; with `size` a copy of at most so many px."""
+        """Download one layer as the file `target`, scaled down to `size` px if given."""
         params = {} if size is None else {"size": size}
-        return self._save(calls.job_path(job_id, "layers", stage), Path(target), params)
+        return self._save(requests.job_path(job_id, "layers", stage), Path(target), params)
 
     def archive(self, job_id: str, target: str | PathLike[str]) -> Path:
-        """Downloads everything that the job produced as one ZIP file."""
-        return self._save(calls.job_path(job_id, "archive.zip"), Path(target))
+        """Download all results of the job as one ZIP file."""
+        return self._save(requests.job_path(job_id, "archive.zip"), Path(target))
 
     def cancel(self, job_id: str) -> Job:
-        """Ends the job as error, with the code `cancelled`; one that has ended stays as it is."""
-        return self._send(calls.cancel(job_id))
+        """End the job as error with the code `cancelled`; no effect on a job that has ended."""
+        return self._send(requests.cancel(job_id))
 
     def retry(self, job_id: str) -> Job:
-        """Returns a new job that does again what a job that has ended did."""
-        return self._send(calls.retry(job_id))
+        """Return a new job that repeats a job that has ended."""
+        return self._send(requests.retry(job_id))
 
     def delete(self, job_id: str) -> None:
-        """Deletes the job with all its files."""
-        self._send(calls.delete(job_id))
+        """Delete the job with all its files."""
+        self._send(requests.delete(job_id))
 
     def deliveries(self, job_id: str) -> list[Delivery]:
-        """Returns the job's webhooks with every try, the oldest first."""
-        return self._send(calls.deliveries(job_id))
+        """Return the job's webhooks with every attempt, the oldest first."""
+        return self._send(requests.deliveries(job_id))
 
     def resend(self, job_id: str, delivery_id: str) -> list[Delivery]:
-        """Sends a webhook again; returns all of the job."""
-        return self._send(calls.resend(job_id, delivery_id))
+        """Send a webhook again; return all webhooks of the job."""
+        return self._send(requests.resend(job_id, delivery_id))
 
     def batch(self, batch_id: str) -> Batch:
-        """Returns the batch with its jobs."""
-        return self._send(calls.batch(batch_id))
+        """Return the batch with its jobs."""
+        return self._send(requests.batch(batch_id))
 
     def wait_for_batch(self, batch_id: str, *, timeout_s: float | None = None) -> Batch:
-        """Returns the batch when all its jobs have ended. Raises WaitTimedOut."""
+        """Return the batch when all its jobs have ended; raises WaitTimedOut."""
         deadline = Deadline(timeout_s)
         while not (batch := self.batch(batch_id)).is_finished:
             deadline.check(f"batch {batch_id}")
             waiting = next(job for job in batch.jobs if not job.is_finished)
-            if not self.job(waiting.job_id, wait_s=deadline.capped(_POLL_S)).is_finished:
-                time.sleep(deadline.capped(RECONNECT_S))  # the gateway may hold no answers back
+            job = self.job(waiting.job_id, wait_s=deadline.capped(_POLL_S))
+            if not job.is_finished:  # the gateway may not hold responses back
+                time.sleep(deadline.capped(RECONNECT_S))
         return batch
 
     def batch_archive(self, batch_id: str, target: str | PathLike[str]) -> Path:
-        """Downloads what the batch's jobs produced as one ZIP file."""
-        return self._save(calls.batch_path(batch_id, "archive.zip"), Path(target))
+        """Download the results of all jobs of the batch as one ZIP file."""
+        return self._save(requests.batch_path(batch_id, "archive.zip"), Path(target))
 
     def delete_batch(self, batch_id: str) -> None:
-        """Deletes the batch with all its jobs."""
-        self._send(calls.delete_batch(batch_id))
+        """Delete the batch with all its jobs."""
+        self._send(requests.delete_batch(batch_id))
 
     def limits(self) -> Limits:
-        """Returns what the gateway takes and offers; needs no API key."""
-        return self._send(calls.limits())
+        """Return the gateway's limits and stages; needs no API key."""
+        return self._send(requests.limits())
 
     def read_watermark(self, picture: File) -> WatermarkReading:
-        """Returns what the watermark of a file, or of its content, says."""
-        return self._send(calls.read_watermark(picture))
+        """Return the watermark of a picture file, or of its content."""
+        return self._send(requests.read_watermark(picture))
 
-    def _send(self, call: Call[T]) -> T:
-        return self._repeated(call, lambda tried: read(call, self._once(call), tried))
+    def _send(self, request: Request[T]) -> T:
+        def attempt(attempts: int) -> T:
+            return parse(request, self._send_once(request), attempts)
 
-    def _repeated(self, call: Call[T], once: Callable[[int], T]) -> T:
-        tried = 0
+        return self._repeat(request, attempt)
+
+    def _repeat(self, request: Request[T], attempt: Callable[[int], T]) -> T:
+        attempts, begun = 0, time.monotonic()
         while True:
-            tried += 1
+            attempts += 1
             try:
-                return once(tried)
+                return attempt(attempts)
             except ClientError as failure:
-                pause_s = self._connection.pause_s(call, tried, failure)
+                elapsed_s = time.monotonic() - begun
+                pause_s = self._connection.pause_s(request, attempts, elapsed_s, failure)
                 if pause_s is None:
                     raise
             time.sleep(pause_s)
 
-    def _once(self, call: Call[Any]) -> httpx.Response:
+    def _send_once(self, request: Request[Any]) -> httpx.Response:
         with ExitStack() as stack:
             try:
-                return self._http.request(**self._connection.arguments(call, stack))
+                return self._http.request(**self._connection.arguments(request, stack))
             except httpx.HTTPError as error:
                 raise self._connection.unreachable(error) from error
 
-    def _events(self, story: Story, deadline: Deadline) -> Iterator[Job]:
+    def _events(self, stream: JobEventStream, deadline: Deadline) -> Iterator[Job]:
         connection = self._connection
         with self._http.stream(
             "GET",
-            connection.url + calls.job_path(story.job_id, "events"),
-            headers={**story.headers(), **connection.credentials()},
+            connection.url + requests.job_path(stream.job_id, "events"),
+            headers={**stream.headers(), **connection.credentials()},
             timeout=deadline.stream_timeout(connection.timeout_s),
         ) as response:
             if not response.is_success:
@@ -276,30 +313,32 @@ class Gateway:
             if response.status_code == httpx.codes.NO_CONTENT:
                 return
             for event in EventSource(response).iter_sse():
-                if event.data:  # a keep-alive comment comes as an event of nothing
-                    yield story.take(event)
+                if event.data:  # keep-alive comments arrive as events without data
+                    yield stream.apply(event)
 
     def _save(self, path: str, target: Path, params: dict[str, Any] | None = None) -> Path:
-        call: Call[Path] = Call("GET", path, lambda _: target, params=params or {})
-        return self._repeated(call, lambda _: self._save_once(call, target))
+        request: Request[Path] = Request("GET", path, lambda _: target, params=params or {})
+        return self._repeat(request, lambda _: self._save_once(request, target))
 
-    def _save_once(self, call: Call[Path], target: Path) -> Path:
-        with self._streamed(call, known_tag(target)) as response:
+    def _save_once(self, request: Request[Path], target: Path) -> Path:
+        with self._streamed(request, conditional_header(target)) as response:
             if response.status_code == httpx.codes.NOT_MODIFIED:
                 return target
             if not response.is_success:
                 response.read()
                 raise problem_of(response)
-            with Incoming(target) as file:
+            with PartialDownload(target) as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
                 file.finish(response)
         return target
 
     @contextmanager
-    def _streamed(self, call: Call[Any], more_headers: dict[str, str]) -> Iterator[httpx.Response]:
+    def _streamed(
+        self, request: Request[Any], more_headers: dict[str, str]
+    ) -> Iterator[httpx.Response]:
         with ExitStack() as stack:
-            arguments = self._connection.arguments(call, stack)
+            arguments = self._connection.arguments(request, stack)
             arguments["headers"] |= more_headers
             try:
                 with self._http.stream(**arguments) as response:

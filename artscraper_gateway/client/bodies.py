@@ -1,4 +1,4 @@
-"""Pictures and options as requests: a form where bytes are sent, JSON where pictures are named."""
+"""Request bodies: a multipart form for uploads, JSON for pictures that are named."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 
 
 @dataclass(frozen=True)
-class OnGateway:
-    """A picture on the gateway's own machine, inside one of its `local_roots`."""
+class ServerPath:
+    """A picture on the gateway's machine, inside one of its `local_roots`."""
 
     path: str
 
 
 File: TypeAlias = str | PathLike[str] | bytes
-# A file's path, its content, a URL (text that begins with http:// or https://), or a path there.
-Picture: TypeAlias = File | OnGateway
+# A file's path, its content, a URL (http:// or https://), or a path on the gateway's machine.
+Picture: TypeAlias = File | ServerPath
 
 
 class JobOptions(TypedDict, total=False):
-    """What may be chosen about a job; what is left out is as the gateway has it.
+    """The options of a job; the gateway's defaults apply to the rest.
 
-    A `nightshade_target` that is text is a concept's name; a Path or bytes is a picture. Both
-    targets as pictures need an uploaded picture beside them.
+    A `nightshade_target` of type str names a concept; a Path or bytes is a picture. Target
+    pictures require that the picture itself is uploaded.
     """
 
     processors: Sequence[str] | None
@@ -48,14 +48,14 @@ class JobOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Body:
-    """A request's body, which can be sent more than once: files are opened for each sending."""
+    """The body of a request; files are opened anew for each attempt."""
 
     json: dict[str, Any] | None = None
     fields: dict[str, str] = field(default_factory=dict)
     files: tuple[tuple[str, File], ...] = ()
 
     def opened(self, stack: ExitStack) -> dict[str, Any]:
-        """Returns httpx' arguments; files stay open until `stack` closes. Their names stay here."""
+        """Return the arguments for httpx; files stay open until `stack` closes. No name is sent."""
         if self.json is not None:
             return {"json": self.json}
         if not self.files:
@@ -71,11 +71,11 @@ def _content(file: File, stack: ExitStack) -> bytes | BinaryIO:
 
 
 def body_of(picture: Picture, options: JobOptions) -> Body:
-    """Returns the request for one job.
+    """Return the body of a submission.
 
     Raises:
-        ValueError: a target is a picture, and the picture itself is only named; or a list of names
-            is empty.
+        ValueError: a target is a picture while the picture itself is only named, or a list of
+            names is empty.
     """
     _check_names(options)
     named = _named(picture)
@@ -85,42 +85,42 @@ def body_of(picture: Picture, options: JobOptions) -> Body:
 
 
 def batch_body_of(pictures: Sequence[Picture], options: JobOptions) -> Body:
-    """Returns the request for a batch, with the same options for all.
+    """Return the body of a batch with the same options for all pictures.
 
     Raises:
-        ValueError: no picture, or some are sent and others only named; or a list of names is empty.
+        ValueError: no picture, a mix of uploads and named pictures, or an empty list of names.
     """
     _check_names(options)
     named = [each for each in map(_named, pictures) if each is not None]
     if len(named) not in (0, len(pictures)) or not pictures:
-        raise ValueError("expected pictures that are all files, or all URLs and OnGateway paths")
+        raise ValueError("expected pictures that are all files, or all URLs and ServerPath paths")
     if not named:
         return _form(pictures, options)
     return Body(json={"items": named, **_json_options(options)})
 
 
 def picture_body_of(picture: File) -> Body:
-    """Returns the request that is nothing but a picture."""
+    """Return a body that holds a picture only."""
     return Body(files=(("file", picture),))
 
 
 def is_url(picture: Picture) -> bool:
-    """Whether the gateway is to fetch the picture."""
+    """Return whether the gateway shall download the picture."""
     return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))
 
 
 def _check_names(options: JobOptions) -> None:
-    """None at all would mean the gateway's own choice in a form, and nothing in JSON."""
+    """Refuse empty lists: a form cannot express them, and the gateway would use its defaults."""
     for name in ("stages", "processors"):
         if options.get(name) is not None and not options[name]:
             raise ValueError(
-                f"{name}: expected at least one name, found none; leave it out for the gateway's"
-                " choice, or set include_protection or include_hash_analysis to False"
+                f"{name}: expected at least one name, found none; omit it for the gateway's"
+                " default, or set include_protection or include_hash_analysis to False"
             )
 
 
 def _named(picture: Picture) -> dict[str, str] | None:
-    if isinstance(picture, OnGateway):
+    if isinstance(picture, ServerPath):
         return {"local_path": picture.path}
     return {"image_url": str(picture)} if is_url(picture) else None
 
@@ -139,7 +139,7 @@ def _form(pictures: Sequence[Any], options: JobOptions) -> Body:
 def _json_options(options: JobOptions) -> dict[str, Any]:
     for name, value in options.items():
         if _is_target_picture(name, value):
-            raise ValueError(f"{name} as a picture needs the picture itself to be a file or bytes")
+            raise ValueError(f"{name}: a target picture requires an uploaded picture, not a name")
     return {
         name: list(value) if isinstance(value, list | tuple) else value
         for name, value in options.items()

@@ -1,4 +1,4 @@
-"""What both clients know about the gateway: where it is, the API key, how to ask."""
+"""How requests reach the gateway: its address, the API key, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -8,63 +8,67 @@ from typing import Any
 
 import httpx
 
-from artscraper_gateway.client.errors import ClientError, NotFound, Unreachable
-from artscraper_gateway.client.requests import Call, T
-from artscraper_gateway.client.retry import Attempts, problem_of
+from .errors import ClientError, NotFound, Unreachable
+from .requests import Request, T
+from .retry import RetryPolicy, problem_of
 
 
 @dataclass(frozen=True)
 class Connection:
-    """Where to ask and how. The key is in no repr, message or log."""
+    """The settings that both clients share. The key appears in no repr, message or log."""
 
     url: str
     api_key: str | None = field(repr=False)
     timeout_s: float
-    attempts: Attempts
+    retry: RetryPolicy
 
     def __post_init__(self) -> None:
         try:
-            found = httpx.URL(self.url)
+            url = httpx.URL(self.url)
         except httpx.InvalidURL as error:
             raise ValueError(f"expected a URL, found {self.url[:80]!r}: {error}") from error
-        if found.scheme not in ("http", "https") or not found.host:
+        if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"expected http://host or https://host, found {self.url[:80]!r}")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ValueError("the API key has characters that no key has")
+            raise ValueError("the API key has characters that are not valid in a key")
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
-    def arguments(self, call: Call[Any], stack: ExitStack) -> dict[str, Any]:
-        """Returns httpx' arguments for a request; files stay open until `stack` closes."""
+    def arguments(self, request: Request[Any], stack: ExitStack) -> dict[str, Any]:
+        """Return the arguments for httpx; files stay open until `stack` closes."""
         return {
-            "method": call.method,
-            "url": self.url + call.path,
-            "params": call.params,
-            "headers": {**call.headers, **self.credentials()},
-            "timeout": httpx.Timeout(self.timeout_s, read=self.timeout_s + call.holds_s),
-            **call.body.opened(stack),
+            "method": request.method,
+            "url": self.url + request.path,
+            "params": request.params,
+            "headers": {**request.headers, **self.credentials()},
+            "timeout": httpx.Timeout(self.timeout_s, read=self.timeout_s + request.server_wait_s),
+            **request.body.opened(stack),
         }
 
     def credentials(self) -> dict[str, str]:
-        """Returns the header that carries the key, if there is one."""
+        """Return the header with the API key, if there is one."""
         return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
 
     def unreachable(self, error: httpx.HTTPError | None = None) -> Unreachable:
-        """Returns what to raise when no answer came; the URL's password is not repeated."""
-        found = httpx.URL(self.url)
-        shown = f"{found.scheme}://{found.netloc.decode('ascii')}"
+        """Return the error for a missing response; it does not repeat the URL's password."""
+        url = httpx.URL(self.url)
+        address = f"{url.scheme}://{url.netloc.decode('ascii')}"
         reason = f"{type(error).__name__}: {error}" if error else "the connection ended early"
-        return Unreachable(f"no answer from {shown}: {reason}")
+        return Unreachable(f"no answer from {address}: {reason}")
 
-    def pause_s(self, call: Call[Any], tried: int, failure: ClientError) -> float | None:
-        """Returns the seconds before the call is made again; None = raise `failure`."""
-        return self.attempts.pause_s(tried, failure) if call.repeatable else None
+    def pause_s(
+        self, request: Request[Any], attempts: int, elapsed_s: float, failure: ClientError
+    ) -> float | None:
+        """Return the seconds before the request is sent again; None to raise `failure`."""
+        if not request.repeatable:
+            return None
+        return self.retry.pause_s(attempts, elapsed_s, failure)
 
 
-def read(call: Call[T], response: httpx.Response, tried: int) -> T:
-    """Returns what the answer says. Raises Problem when it is one."""
+def parse(request: Request[T], response: httpx.Response, attempts: int) -> T:
+    """Return the parsed response; raises Problem for a problem document."""
     if response.is_success:
-        return call.read(response)
+        return request.parse(response)
     problem = problem_of(response)
-    if call.deletes and tried > 1 and isinstance(problem, NotFound):
-        return call.read(response)  # the request before this one has done it
+    if request.deletes and attempts > 1 and isinstance(problem, NotFound):
+        return request.parse(response)  # an earlier attempt has deleted it
     raise problem

@@ -1,4 +1,4 @@
-"""Files on their way to disk: streamed under another name, compared with the ETag, then named."""
+"""Downloads: streamed to a temporary file, verified against the ETag, then renamed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from types import TracebackType
 
 import httpx
 
-from artscraper_gateway.client.errors import DigestMismatch, UnexpectedAnswer
-from artscraper_gateway.client.models import Layer
+from .errors import DigestMismatch, UnexpectedResponse
+from .models import Layer
 
 _SHA256_TAG = re.compile(r'"([0-9a-f]{64})"')
 _STAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
-class Incoming:
-    """A file that is being received; it takes its name when it is whole, and leaves nothing else.
+class PartialDownload:
+    """A download in progress; the file appears under its name when it is complete.
 
     Raises:
-        DigestMismatch: from `finish`, when the bytes are not those that the ETag names.
+        DigestMismatch: from `finish`, if the SHA-256 of the content is not that of the ETag.
     """
 
     def __init__(self, target: Path) -> None:
@@ -29,10 +29,10 @@ class Incoming:
         self._digest = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
         self._path = target.with_name(f".incoming-{secrets.token_hex(8)}")
-        # Unlike tempfile's, with the permissions that the user's other files get.
+        # Not by tempfile, whose files are readable by their owner only.
         self._file = self._path.open("xb")
 
-    def __enter__(self) -> Incoming:
+    def __enter__(self) -> PartialDownload:
         return self
 
     def __exit__(
@@ -45,23 +45,24 @@ class Incoming:
         self._path.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
-        """Takes the next bytes."""
+        """Append the next bytes."""
         self._file.write(chunk)
         self._digest.update(chunk)
 
     def finish(self, response: httpx.Response) -> None:
-        """Checks what came against the answer's ETag, where that is a SHA-256, and names it."""
+        """Verify the content against the ETag if that is a SHA-256, and rename the file."""
         match = _SHA256_TAG.fullmatch(response.headers.get("etag", ""))
-        if match and match[1] != self._digest.hexdigest():
+        digest = self._digest.hexdigest()
+        if match and match[1] != digest:
             raise DigestMismatch(
-                f"{self._target.name}: expected SHA-256 {match[1]}, got {self._digest.hexdigest()}"
+                f"{self._target.name}: expected SHA-256 {match[1]}, found {digest}"
             )
         self._file.close()
         self._path.replace(self._target)
 
 
-def known_tag(target: Path) -> dict[str, str]:
-    """Returns the header that spares a download of what already lies at `target`."""
+def conditional_header(target: Path) -> dict[str, str]:
+    """Return the header that avoids a download if `target` is already there."""
     if not target.is_file():
         return {}
     with target.open("rb") as file:
@@ -69,7 +70,16 @@ def known_tag(target: Path) -> dict[str, str]:
 
 
 def layer_name(index: int, layer: Layer) -> str:
-    """Returns the file name for a layer, such as 03-mist.jpg. Raises UnexpectedAnswer."""
+    """Return the file name of a layer, such as 03-mist.jpg; raises UnexpectedResponse."""
     if _STAGE.fullmatch(layer.stage) is None:
-        raise UnexpectedAnswer(f"a layer has the name {layer.stage[:80]!r}, which no stage has")
+        raise UnexpectedResponse(f"{layer.stage[:80]!r} is not a valid name of a stage")
     return f"{index:02d}-{layer.stage}{layer.suffix}"
+
+
+_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
+
+
+def same_format(target: Path, suffix: str) -> bool:
+    """Return whether the suffix of `target` stands for the format of `suffix`."""
+    current = target.suffix.lower()
+    return _SAME_FORMAT.get(current, current) == suffix

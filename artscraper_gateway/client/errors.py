@@ -1,40 +1,44 @@
-"""What may go wrong with a call: a problem that the gateway names, or no answer that can be used.
+"""The errors of the client: problems that the gateway reports, or no usable response.
 
-`Problem` carries what the gateway said (RFC 9457); its subclasses are the kinds that callers may
-want to tell apart. Problems that this release does not know are the class of their status.
+`Problem` carries a problem document (RFC 9457). Its subclasses follow the document's code or, if
+the code is unknown, the HTTP status.
 """
 
 from __future__ import annotations
 
 
 class ClientError(Exception):
-    """Base of everything that the client raises by itself."""
+    """Base of all errors of the client."""
 
 
 class Unreachable(ClientError):
-    """No answer came, or it broke off."""
+    """No response came, or it was cut off."""
 
 
-class UnexpectedAnswer(ClientError):
-    """Something answered that is not this gateway, or not one of a release that fits."""
+class UnexpectedResponse(ClientError):
+    """The response is not that of a gateway, or of an incompatible release."""
 
 
 class WaitTimedOut(ClientError, TimeoutError):
-    """The job or batch had not ended in the time that the caller gave; it goes on."""
+    """The job or batch has not ended in time; it continues on the gateway."""
 
 
 class DigestMismatch(ClientError):
-    """What was downloaded is not what the gateway's ETag names."""
+    """The SHA-256 of a download is not that of its ETag."""
 
 
 class InvalidWebhook(ClientError):
-    """The message is not the gateway's, too old, or was changed on its way."""
+    """The webhook is not signed by the gateway, too old, or was changed."""
+
+
+class NotProtected(ClientError):
+    """The job is done, but no stage could be applied to the picture."""
 
 
 class Problem(ClientError):
-    """The gateway refuses. `code` is stable, `title` and `detail` are for people.
+    """The gateway refuses a request. `code` is stable; `title` and `detail` are for people.
 
-    `retry_after_s` is how long the gateway asks to wait; None = it does not say.
+    `retry_after_s` is the value of Retry-After in seconds, None without one.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class Problem(ClientError):
 
 
 class Unauthorized(Problem):
-    """401: an API key is needed, and none came that is valid."""
+    """401: the API key is missing or not valid."""
 
 
 class Forbidden(Problem):
@@ -57,7 +61,7 @@ class Forbidden(Problem):
 
 
 class NotFound(Problem):
-    """404: no such job, batch, delivery or layer; or another key's."""
+    """404: no such job, batch, delivery or layer, or it belongs to another key."""
 
 
 class NotReady(Problem):
@@ -69,7 +73,7 @@ class JobFailed(Problem):
 
 
 class TooLarge(Problem):
-    """413: more bytes, pixels or frames than the gateway takes."""
+    """413: more bytes, pixels or frames than the gateway accepts."""
 
 
 class UnsupportedPicture(Problem):
@@ -77,35 +81,35 @@ class UnsupportedPicture(Problem):
 
 
 class UnsatisfiableRange(Problem):
-    """416: the range begins behind the file's end."""
+    """416: the range begins beyond the end of the file."""
 
 
 class InvalidRequest(Problem):
-    """422: an option is unknown or not valid, or a batch has more jobs than may ever wait."""
+    """422: an option is not valid, or a batch is larger than the queue."""
 
 
 class RejectedInput(InvalidRequest):
-    """422: the picture cannot be accepted: damaged, not to be fetched, no such path."""
+    """422: the picture is damaged, cannot be downloaded, or its path does not exist."""
 
 
 class IdempotencyKeyReused(InvalidRequest):
-    """422: the idempotency key came with something else before."""
+    """422: the idempotency key was used with another request before."""
 
 
 class TooManyRequests(Problem):
-    """429: the key's rate is used up."""
+    """429: the rate limit of the API key is exceeded."""
 
 
 class QueueFull(TooManyRequests):
-    """429: so many jobs wait that there is no room for what came."""
+    """429: too many jobs are waiting."""
 
 
 class GatewayFailed(Problem):
-    """500: the gateway failed; its log has the reason."""
+    """500: internal error; the gateway's log has the reason."""
 
 
 class Unavailable(Problem):
-    """502, 503 or 504: the gateway is busy, has no room, or lies behind a proxy that is alone."""
+    """502, 503 or 504: the gateway is busy, full, restarting or unreachable for its proxy."""
 
 
 _OF_CODE: dict[str, type[Problem]] = {
@@ -136,5 +140,5 @@ _OF_STATUS: dict[int, type[Problem]] = {
 
 
 def problem_class(status: int, code: str) -> type[Problem]:
-    """Returns the class for a problem of that status and code."""
+    """Return the class of problems with this status and code."""
     return _OF_CODE.get(code) or _OF_STATUS.get(status, Problem)

@@ -1,30 +1,26 @@
-"""What the gateway answers, checked and typed. Fields that this release does not know are left out.
-
-Times are aware datetimes in UTC.
-"""
+"""The gateway's responses as frozen values. Times are aware datetimes in UTC."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from artscraper_gateway.client.errors import UnexpectedAnswer
+from .errors import UnexpectedResponse
+from .parsing import build
 
 Status = Literal["queued", "running", "done", "error"]
 FINISHED = ("done", "error")
 SUFFIXES = frozenset({".jpg", ".png", ".webp", ".tif", ".gif", ".bmp", ".avif"})
+T = TypeVar("T")
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Job(_Answer):
-    """A job as it stood. `progress` is 0..1; `queue_position` 1 = next, None = it does not wait."""
+@dataclass(frozen=True)
+class Job:
+    """A job. `progress` is 0..1; `queue_position` 1 is next, None means that it does not wait."""
 
     job_id: str
     status: Status
@@ -43,19 +39,21 @@ class Job(_Answer):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the job has ended, done or in error."""
         return self.status in FINISHED
 
 
-class JobPage(_Answer):
-    """Some jobs, newest first; `next_page_token` None = there are no more."""
+@dataclass(frozen=True)
+class JobPage:
+    """Some jobs, newest first; `next_page_token` None marks the last page."""
 
     jobs: list[Job]
     next_page_token: str | None
 
 
-class Layer(_Answer):
-    """The picture as one stage left it. `applied` False = unchanged, `reason` says why."""
+@dataclass(frozen=True)
+class Layer:
+    """The picture after one stage. `applied` False means unchanged, for `reason`."""
 
     stage: str
     path: str
@@ -65,37 +63,40 @@ class Layer(_Answer):
 
     @property
     def suffix(self) -> str:
-        """The suffix of the layer's file, such as .jpg. Raises UnexpectedAnswer for others."""
+        """The suffix of the layer's file, such as .jpg; raises UnexpectedResponse for others."""
         suffix = PurePosixPath(self.path.replace("\\", "/")).suffix
         if suffix not in SUFFIXES:
-            raise UnexpectedAnswer(f"layer {self.stage[:80]!r} has no known picture's suffix")
+            raise UnexpectedResponse(f"layer {self.stage[:80]!r} has no known picture's suffix")
         return suffix
 
 
-class Result(_Answer):
-    """What a finished job produced: summary.json, analysis.json (None = not asked for)."""
+@dataclass(frozen=True)
+class Result:
+    """The results of a finished job; `analysis` is None if the job did not ask for it."""
 
     job_id: str
     summary: dict[str, Any]
     analysis: dict[str, Any] | None
-    output_dir: str
+    output_dir: str = ""
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in their order, `original` first."""
-        return [_checked(Layer, row) for row in self.summary.get("layers", [])]
+        """The layers in order, `original` first."""
+        return [build(Layer, row) for row in self.summary.get("layers", [])]
 
 
-class RefusedItem(_Answer):
-    """A picture of a batch that became no job, counted from 0, and why."""
+@dataclass(frozen=True)
+class RefusedItem:
+    """A picture of a batch that became no job; `index` counts from 0."""
 
     index: int
     code: str
     detail: str
 
 
-class Batch(_Answer):
-    """A batch as it stood; `done` = all jobs have ended and at least one has a result."""
+@dataclass(frozen=True)
+class Batch:
+    """A batch; `done` means that all jobs have ended and at least one has a result."""
 
     batch_id: str
     status: Status
@@ -106,12 +107,13 @@ class Batch(_Answer):
 
     @property
     def is_finished(self) -> bool:
-        """Whether all its jobs have ended."""
+        """Whether all jobs of the batch have ended."""
         return self.status in FINISHED
 
 
-class Attempt(_Answer):
-    """One try to deliver a webhook."""
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt to deliver a webhook."""
 
     at: datetime
     duration_s: float
@@ -119,8 +121,9 @@ class Attempt(_Answer):
     error: str | None
 
 
-class Delivery(_Answer):
-    """A webhook of a job, with every try to deliver it."""
+@dataclass(frozen=True)
+class Delivery:
+    """A webhook of a job, with every attempt to deliver it."""
 
     delivery_id: str
     type: str
@@ -131,14 +134,16 @@ class Delivery(_Answer):
     attempts: list[Attempt]
 
 
-class DeliveryList(_Answer):
+@dataclass(frozen=True)
+class DeliveryList:
     """The webhooks of a job, the oldest first."""
 
     deliveries: list[Delivery]
 
 
-class WatermarkReading(_Answer):
-    """What a picture's watermark says; `payload` None = no mark was found."""
+@dataclass(frozen=True)
+class WatermarkReading:
+    """A picture's watermark; `payload` None means that there is none."""
 
     payload: str | None
     text: str | None
@@ -146,7 +151,8 @@ class WatermarkReading(_Answer):
     job_id: str | None
 
 
-class StageChoice(_Answer):
+@dataclass(frozen=True)
+class StageChoice:
     """A stage that a job may ask for."""
 
     name: str
@@ -154,8 +160,9 @@ class StageChoice(_Answer):
     available: bool
 
 
-class Limits(_Answer):
-    """What the gateway takes and offers; None = no limit."""
+@dataclass(frozen=True)
+class Limits:
+    """The gateway's limits and stages; None means unlimited."""
 
     max_upload_bytes: int
     max_pixels: int
@@ -165,30 +172,19 @@ class Limits(_Answer):
     job_ttl: float | None
     max_disk: int | None
     strength: str
-    stages: list[StageChoice]
+    stages: list[StageChoice] = field(default_factory=list)
 
 
-T = TypeVar("T", bound=_Answer)
+def parse_response(kind: type[T], response: httpx.Response) -> T:
+    """Return the body as `kind`.
 
-
-def read_answer(kind: type[T], response: httpx.Response) -> T:
-    """Returns the body as `kind`. Raises UnexpectedAnswer when it is none."""
+    Raises:
+        UnexpectedResponse: the body is not JSON, or not a `kind`.
+    """
     try:
         data = response.json()
     except ValueError as error:
-        raise UnexpectedAnswer(f"expected JSON from {_shown(response)}, found none") from error
-    return _checked(kind, data)
-
-
-def _checked(kind: type[T], data: Any) -> T:
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in found["loc"]) or "the answer"
-        raise UnexpectedAnswer(f"{kind.__name__}: {where}: {found['msg']}") from error
-
-
-def _shown(response: httpx.Response) -> str:
-    url = response.request.url
-    return f"{url.scheme}://{url.host}{url.path}"
+        url = response.request.url
+        where = f"{url.scheme}://{url.host}{url.path}"
+        raise UnexpectedResponse(f"expected JSON from {where}, found none") from error
+    return build(kind, data)

@@ -1,4 +1,4 @@
-"""When a call is made again, and when not."""
+"""When a request is sent again, and when not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import httpx
 
-from artscraper_gateway.client.errors import (
+from .errors import (
     ClientError,
     DigestMismatch,
     Problem,
@@ -19,56 +19,69 @@ from artscraper_gateway.client.errors import (
     problem_class,
 )
 
-_PASSING = (429, 502, 503, 504)
+_TEMPORARY = (429, 502, 503, 504)
 _PHRASES = {each.value: each.phrase for each in HTTPStatus}
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 8.0
+_MAX_PAUSE_S = 8.0
 
 
 @dataclass(frozen=True)
-class Attempts:
-    """How often a call is made that may be repeated, and how long is waited for it at most.
+class RetryPolicy:
+    """How often and how long a repeatable request is sent again.
 
-    A pause is what the gateway asks for in Retry-After, else half a second, doubled each time. When
-    the gateway asks for more than `longest_wait_s` seconds, its problem is raised at once.
+    The pause is that of the answer's Retry-After header, else half a second, doubled each time up
+    to 8 s. A Retry-After of more than `max_wait_s` raises the problem at once.
+
+    A gateway that restarts refuses connections, or answers 502 or 503 through a proxy:
+    such failures are retried for `outage_s` seconds, whatever `max_attempts` is.
     """
 
-    at_most: int = 5
-    longest_wait_s: float = 60.0
+    max_attempts: int = 5
+    max_wait_s: float = 60.0
+    outage_s: float = 90.0
 
-    def pause_s(self, tried: int, failure: ClientError) -> float | None:
-        """Returns the seconds before the next attempt after `tried`; None = give up."""
-        if tried >= self.at_most:
+    def pause_s(self, attempts: int, elapsed_s: float, failure: ClientError) -> float | None:
+        """Return the seconds before the next attempt, None to give up.
+
+        Args:
+            attempts: requests sent so far.
+            elapsed_s: seconds since the first one.
+            failure: the failure of the last one.
+        """
+        is_outage = isinstance(failure, Unreachable) or (
+            isinstance(failure, Problem) and failure.status in (502, 503)
+        )
+        if attempts >= self.max_attempts and not (is_outage and elapsed_s < self.outage_s):
             return None
         if isinstance(failure, Problem):
-            if failure.status not in _PASSING:
+            if failure.status not in _TEMPORARY:
                 return None
             if failure.retry_after_s is not None:
                 wait_s = failure.retry_after_s
-                return wait_s if wait_s <= self.longest_wait_s else None
+                return wait_s if wait_s <= self.max_wait_s else None
         elif not isinstance(failure, Unreachable | DigestMismatch):
             return None
-        pause_s = min(_FIRST_PAUSE_S * 2.0 ** (tried - 1), _LONGEST_PAUSE_S)
-        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311  so that clients do not come at once
+        pause_s = min(_FIRST_PAUSE_S * 2.0 ** min(attempts - 1, 10), _MAX_PAUSE_S)
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311  clients shall not return all at once
 
 
 def problem_of(response: httpx.Response) -> Problem:
-    """Returns the problem that an answer of 400 or more states; its body has been read."""
+    """Return the problem of a response with status 400 or more, whose body has been read."""
     try:
         body = response.json()
     except ValueError:
         body = None
-    said = body if isinstance(body, dict) else {}
+    fields = body if isinstance(body, dict) else {}
     status = response.status_code
     phrase = _PHRASES.get(status, f"HTTP {status}")
-    code, title = str(said.get("code", "")), str(said.get("title", phrase))
-    detail = str(said.get("detail", "")) or f"status {status}, and nothing that explains it"
+    code, title = str(fields.get("code", "")), str(fields.get("title", phrase))
+    detail = str(fields.get("detail", "")) or f"status {status} without an explanation"
     wait_s = _retry_after_s(response.headers.get("retry-after"))
     return problem_class(status, code)(status, code, title, detail, wait_s)
 
 
 def _retry_after_s(header: str | None) -> float | None:
-    """Returns what RFC 9110 allows there, seconds or a date, as seconds from now."""
+    """Return the header, seconds or a date (RFC 9110), as seconds from now."""
     if header is None:
         return None
     text = header.strip()
@@ -76,7 +89,7 @@ def _retry_after_s(header: str | None) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # no date, or one of a zone that there is none of
+    except (ValueError, OverflowError):  # not a date, or one in an unknown zone
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +22,7 @@ from artscraper_gateway.cli.check_settings import check_settings
 from artscraper_gateway.cli.main import main
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.tests.gateway_process import REPOSITORY
 
 Capture = pytest.CaptureFixture[str]
 
@@ -101,7 +105,7 @@ def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> 
         (["--output-parent", "nothing://bucket"], "output_parent nothing://bucket cannot be used"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["--base-dir", "file/below"], "base_dir: "),
-        (["--base-dir", "/proc/x"], "base_dir: nothing can be made in /proc"),
+        (["--base-dir", "/proc/x"], "base_dir: no folder can be created in /proc"),
         (["--encoder", "nosuch"], "unknown encoder 'nosuch'; valid: bundled, "),
         (["--host", "no-such-host.invalid"], "--host or ARTSCRAPER_GATEWAY_HOST"),
         (["--output-parent", "file/below"], "output_parent: "),
@@ -182,16 +186,16 @@ def test_c2pa_without_its_certificate_is_not_available(capsys: Capture, tmp_path
     [
         ({"max_disk": None}, "neither max_disk nor job_ttl"),
         ({"max_disk": 10**18}, "more than the whole disk"),
-        ({"allow_private_addresses": True}, "from inside your network; leave it off"),
+        ({"allow_private_addresses": True}, "from inside your network; turn it off"),
         ({"allow_downloads": True}, "no effect without models_dir"),
-        ({"allow_downloads": True, "models_dir": "."}, "fetch its weights"),
+        ({"allow_downloads": True, "models_dir": "."}, "download its weights"),
         ({"tineye_api_key": "k", "tineye_url": "http://a/"}, "in clear"),
         ({"local_roots": "/"}, "other callers' uploads"),
         ({"worker_concurrency": 64}, "worker_concurrency 64 on "),
-        ({"worker_concurrency": 0}, "only workers of this machine"),
-        ({"queues": "gpu"}, "there is no CUDA device"),
-        ({"gpu_queue": True}, "until a worker elsewhere takes gpu"),
-        ({"c2pa_key": "/none.pem"}, "both, or neither"),
+        ({"worker_concurrency": 0}, "only workers on this machine"),
+        ({"queues": "gpu"}, "has no CUDA device"),
+        ({"gpu_queue": True}, "wait for a worker elsewhere whose queues contain gpu"),
+        ({"c2pa_key": "/none.pem"}, "set both or neither"),
         ({"models_dir": "/none"}, "models_dir: /none cannot be read"),
     ],
 )
@@ -221,9 +225,10 @@ def test_unwise_surroundings(
     found = warnings()
     assert "SQLite with 8 web processes" in found
     for name in ("COLOUR", "MAX_QUEUD"):
-        assert f"ARTSCRAPER_GATEWAY_{name}, in the environment or in .env, is no setting" in found
+        variable = f"ARTSCRAPER_GATEWAY_{name}"
+        assert f"{variable}, in the environment or in .env, is not a setting" in found
     assert "OF_ANOTHER" not in found
-    assert ".env may be read by every user" in found
+    assert ".env is readable by every user" in found
     Path(".env").chmod(0o600)
     assert ".env may be read" not in warnings()
     disk(10**12, 10**10)
@@ -241,3 +246,19 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
         )
 
     return set_usage
+
+
+@pytest.mark.system
+def test_a_reader_that_closes_the_pipe_ends_the_output_quietly(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m artscraper_gateway check | head -n 1"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.stdout.splitlines() == ["settings"]
+    assert done.stderr == ""

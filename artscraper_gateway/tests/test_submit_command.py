@@ -248,6 +248,19 @@ def test_a_key_comes_from_the_environment_and_is_not_shown(
     assert "had not ended" in accepted.out and key not in accepted.out + accepted.err
 
 
+def test_names_with_control_characters_are_escaped_and_hidden_pictures_are_named(
+    gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.png").rename(folder / "a\x1b[31m\nb\u202e.png")
+    out = tmp_path / "out"
+    assert main([str(folder), "--url", gateway.base_url, "--out", str(out), *LIGHT]) == 0
+    captured = capsys.readouterr()
+    assert "a\\x1b[31m\\nb\\u202e.png" in captured.out
+    assert not {"\x1b", "\u202e"} & {*captured.out, *captured.err}
+    assert len(captured.out.splitlines()) == 5
+    assert f"skipped: {folder / 'more' / '.hidden.png'} (hidden)" in captured.err
+
+
 def test_what_cannot_be_begun_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nobody = "http://127.0.0.1:9"
     assert main([str(tmp_path / "none.png"), "--url", nobody]) == 2

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artscraper_runner.terminal import printable
 from artscraper_runner.types import Controls, Progress
 
 if TYPE_CHECKING:
@@ -20,17 +21,6 @@ def show_progress(image: Path) -> Controls:
 
     bar = tqdm(desc=printable(image.name), unit="step", leave=False)
     return Controls(on_progress=lambda progress: _move_bar(bar, progress))
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters and undecodable bytes as backslash escapes.
-
-    File names may hold newlines, terminal sequences and marks that reverse the direction of text.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
 
 
 class _LinePrinter:

@@ -1,4 +1,4 @@
-"""Both clients behind one face, so that every test runs with each."""
+"""Both clients behind one interface, so that every test runs with each."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from artscraper_gateway.client import Attempts, Gateway, errors
+from artscraper_gateway.client import Gateway, RetryPolicy, errors
 from artscraper_gateway.tests.client.conftest import Blocking, Connect
 from artscraper_gateway.tests.client.cutting_proxy import cutting_proxy
 from artscraper_gateway.tests.gateway_process import until
@@ -33,6 +34,7 @@ RESULT = {
     "output_dir": "/o",
     "summary": {"layers": [{"stage": "original", "path": "/o/image.png"}]},
 }
+ONCE = RetryPolicy(max_attempts=1, outage_s=0)
 Answer = httpx.Response | Exception
 
 
@@ -202,10 +204,42 @@ def test_more_than_the_longest_wait_is_not_waited_for(
 
 def test_attempts_come_to_an_end(scripted: Callable[..., Any], pauses: list[float]) -> None:
     broken = httpx.ConnectError("refused")
-    client = scripted(*[broken] * 3, attempts=Attempts(at_most=3))
+    client = scripted(*[broken] * 3, retry=RetryPolicy(max_attempts=3, outage_s=0))
     with pytest.raises(errors.Unreachable, match="no answer from http://gateway: ConnectError"):
         client.limits()
     assert len(client.asked) == 3 and len(pauses) == 2
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
+    """A clock that advances by the pauses that a client would make."""
+    begun = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: begun + sum(pauses))
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), problem(502), problem(503)])
+def test_a_restart_of_a_minute_is_outlasted(
+    scripted: Callable[..., Any], pauses: list[float], failure: Answer
+) -> None:
+    client = scripted(*[failure] * 300)
+    with pytest.raises((errors.Unreachable, errors.Unavailable)):
+        client.limits()
+    assert 60 < sum(pauses) < 110
+    assert max(pauses) <= 8
+    short = scripted(*[failure] * 300, retry=RetryPolicy(outage_s=20))
+    pauses.clear()
+    with pytest.raises((errors.Unreachable, errors.Unavailable)):
+        short.limits()
+    assert 20 <= sum(pauses) < 40
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_rate_limit_is_no_restart(scripted: Callable[..., Any]) -> None:
+    client = scripted(*[problem(429)] * 300)
+    with pytest.raises(errors.TooManyRequests):
+        client.limits()
+    assert len(client.asked) == 5
 
 
 @pytest.mark.parametrize("call", [("retry", "a"), ("resend", "a", "b")])
@@ -263,7 +297,7 @@ def test_a_download_that_breaks_or_differs_is_made_again_and_never_kept(
     )
     assert client.download_layer("a", "mist", target).read_bytes() == whole
     client = scripted(
-        *[httpx.Response(200, content=b"other", headers=tag)] * 2, attempts=Attempts(at_most=2)
+        *[httpx.Response(200, content=b"other", headers=tag)] * 2, retry=RetryPolicy(max_attempts=2)
     )
     with pytest.raises(errors.DigestMismatch, match=r"layer\.png: expected SHA-256"):
         client.download_layer("a", "mist", target)
@@ -284,7 +318,7 @@ def test_a_layer_cannot_be_written_elsewhere(
     scripted: Callable[..., Any], tmp_path: Path, layer: dict[str, str]
 ) -> None:
     client = scripted(httpx.Response(200, json={**RESULT, "summary": {"layers": [layer]}}))
-    with pytest.raises(errors.UnexpectedAnswer):
+    with pytest.raises(errors.UnexpectedResponse):
         client.download("a", tmp_path / "in")
     assert list(tmp_path.iterdir()) == []
 
@@ -300,10 +334,10 @@ def test_a_layer_cannot_be_written_elsewhere(
 def test_answers_of_something_else_are_explained(
     scripted: Callable[..., Any], answer: httpx.Response
 ) -> None:
-    with pytest.raises(errors.UnexpectedAnswer):
+    with pytest.raises(errors.UnexpectedResponse):
         scripted(answer).job("a")
     with pytest.raises(errors.Unavailable, match="Bad Gateway: status 502"):
-        scripted(httpx.Response(502, text="<html>"), attempts=Attempts(at_most=1)).job("a")
+        scripted(httpx.Response(502, text="<html>"), retry=ONCE).job("a")
 
 
 def test_ids_stay_in_their_place_in_the_path(scripted: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 
 from artscraper_gateway import errors as served
 from artscraper_gateway.api.schemas import BatchState, DeliveryState, JobState, WatermarkReading
-from artscraper_gateway.client import AsyncGateway, Gateway, JobOptions, OnGateway, errors
+from artscraper_gateway.client import AsyncGateway, Gateway, JobOptions, ServerPath, errors
 from artscraper_gateway.client import models as read
 from artscraper_gateway.jobs.options import JobOptions as ServedOptions
 from artscraper_gateway.tests.client.conftest import Connect
@@ -79,7 +80,7 @@ def test_a_picture_goes_in_and_its_layers_come_out(client: Any, tmp_path: Path) 
 
 def test_pictures_as_content_path_and_on_the_gateway(client: Any, picture: Picture) -> None:
     content = picture(64, 64)
-    sources = [content, str(SAMPLES[0]), OnGateway(str(SAMPLES[0]))]
+    sources = [content, str(SAMPLES[0]), ServerPath(str(SAMPLES[0]))]
     for source in sources:
         job = client.submit(source, wait_s=60, **LIGHT)
         assert job.status == "done", source
@@ -120,9 +121,9 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
     assert len(client.resend(job.job_id, delivery.delivery_id)) == 1
     del values["fawkes_target"]
     named = {**values, "nightshade_target": "city", "callback_url": None}
-    assert client.submit(OnGateway(str(SAMPLES[0])), **named).priority == 5
-    with pytest.raises(ValueError, match="nightshade_target as a picture"):
-        client.submit(OnGateway(str(SAMPLES[0])), **values)
+    assert client.submit(ServerPath(str(SAMPLES[0])), **named).priority == 5
+    with pytest.raises(ValueError, match="nightshade_target: a target picture requires"):
+        client.submit(ServerPath(str(SAMPLES[0])), **values)
 
 
 @pytest.mark.parametrize("picture", [b"picture", "https://example.org/a.png"])
@@ -145,10 +146,10 @@ def test_a_batch(client: Any, picture: Picture, tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound):
         client.batch(batch.batch_id)
     with pytest.raises(ValueError, match="all files"):
-        client.submit_batch([picture(64, 64), OnGateway("a.png")])
+        client.submit_batch([picture(64, 64), ServerPath("a.png")])
     with pytest.raises(ValueError, match="all files"):
         client.submit_batch([])
-    named = client.submit_batch([OnGateway(str(SAMPLES[0]))] * 2, **LIGHT)
+    named = client.submit_batch([ServerPath(str(SAMPLES[0]))] * 2, **LIGHT)
     assert len(named.jobs) == 2
 
 
@@ -190,7 +191,7 @@ def test_all_pages_are_listed(
     connect: Connect, idle: GatewayProcess, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("_sync", "_async"):
-        monkeypatch.setattr(f"artscraper_gateway.client.{kind}._PAGE", 2)
+        monkeypatch.setattr(f"artscraper_gateway.client.{kind}._PAGE_SIZE", 2)
     client = connect(idle.base_url)
     sent = [client.submit(picture(64 + n, 64)).job_id for n in range(5)]
     assert [job.job_id for job in client.jobs()] == sent[::-1]
@@ -279,7 +280,7 @@ def test_the_client_knows_every_option_field_and_problem() -> None:
         (read.Delivery, DeliveryState),
         (read.WatermarkReading, WatermarkReading),
     ):
-        assert set(ours.model_fields) == set(theirs.model_fields), ours
+        assert {each.name for each in dataclasses.fields(ours)} == set(theirs.model_fields), ours
     for problem in _all_subclasses(served.GatewayError):
         known = errors.problem_class(problem.status, problem.code)
         assert known is not errors.Problem, f"{problem.code} has no class in the client"
@@ -293,14 +294,30 @@ def _all_subclasses(kind: type) -> list[Any]:
     return [kind, *found, *(each for below in found for each in _all_subclasses(below))]
 
 
+@pytest.mark.system
 def test_importing_the_client_loads_no_service_and_no_torch() -> None:
-    heavy = "torch dbos fastapi starlette sqlalchemy PIL numpy artscraper_runner"
+    heavy = "torch dbos fastapi starlette sqlalchemy pydantic PIL numpy artscraper_runner"
     code = f"import artscraper_gateway.client, sys; print({heavy.split()} & sys.modules.keys())"
     code = code.replace("[", "{").replace("]", "}")
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
     assert done.stdout == "set()\n", done.stdout
+
+
+def test_a_picture_is_protected_in_one_call(client: Any, picture: Picture, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "out.png"
+    options: dict[str, Any] = {"stages": ["photoguard"], "strength": "low", "seed": 1}
+    assert client.protect(picture(64, 64), target, **options) == target
+    with Image.open(target) as result:
+        assert result.size == (64, 64)
+    with pytest.raises(FileExistsError):
+        client.protect(picture(64, 64), target, **options)
+    with pytest.raises(ValueError, match=r"ends in \.png"):
+        client.protect(picture(64, 64), tmp_path / "out.jpg", **options)
+    with pytest.raises(errors.NotProtected, match="no stage was applied: fawkes: no face"):
+        client.protect(picture(64, 64), tmp_path / "none.png", stages=["fawkes"])
+    assert list(tmp_path.rglob("*.*")) == [target]
 
 
 def test_digests_of_what_is_there_spare_the_download(
