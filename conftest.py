@@ -29,7 +29,7 @@ SYSTEM_FIXTURES = {
     "start_fleet",
     "start_gateway",
 }
-API_FIXTURES = {"gateway", "start_app"}
+API_FIXTURES = {"fuzzed", "gateway", "start_app", "world"}
 SYSTEM_MARKERS = ("slow", "fuzz", "gpu")
 
 

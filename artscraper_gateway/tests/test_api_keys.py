@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,23 +14,16 @@ import sqlalchemy as sa
 from artscraper_gateway.auth.keys import InvalidKeyOption, KeyStore, Rate
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.support.command_line import Completed, run_command
 from artscraper_gateway.tests.test_contract import LIGHT
 
 Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]
 
 
-def keys(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "artscraper_gateway", "keys", *arguments],
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def keys(home: Path, *arguments: str) -> Completed:
+    return run_command(home, "keys", *arguments)
 
 
 def added(home: Path, *arguments: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from artscraper_gateway.settings.reference import page, sample
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 
 
+@pytest.mark.system
 def test_the_page_is_as_it_would_be_made() -> None:
     written = (REPOSITORY / "docs" / "configuration.md").read_text("utf-8")
     assert written == page(), "run `make configuration`"

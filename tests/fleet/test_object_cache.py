@@ -84,6 +84,7 @@ def staged(storage: ObjectStorage, job_id: str) -> None:
     assert storage._files.find(storage._root)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("broken", ["database", "storage", "the process"])
 def test_an_upload_that_became_no_job_leaves_no_object(
     storage: ObjectStorage, house: House, monkeypatch: pytest.MonkeyPatch, broken: str

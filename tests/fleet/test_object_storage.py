@@ -128,6 +128,7 @@ def test_a_bucket_that_is_not_there_accepts_nothing(
     assert not list(fleet.web.base_dir.glob("*/input"))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("url", ["colour://red", "s3://bucket"])
 def test_a_place_that_cannot_be_used_is_named_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str

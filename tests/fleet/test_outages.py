@@ -70,6 +70,7 @@ def test_the_password_of_the_database_is_never_logged(
     assert "swordfish" not in fleet.logs()
 
 
+@pytest.mark.system
 def test_a_database_that_cannot_be_used_is_named_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

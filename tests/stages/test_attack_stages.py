@@ -221,6 +221,7 @@ def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, mod
     assert measured["times_noise"]["plain"] > 1
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("encoder", ["taesd", "ensemble:taesd+taef2"])
 def test_the_bundled_encoder_is_asked_where_it_was_not_attacked(encoder, textured, tmp_path):
     for name, channels, pooled in (("taesd", 4, False), ("taef2", 32, True)):

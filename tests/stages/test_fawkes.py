@@ -29,6 +29,8 @@ from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Controls
 from tests.faces.conftest import images, opened, portrait  # noqa: F401  fixtures
 
+pytestmark = pytest.mark.system
+
 ROUNDING = 0.2  # of 255; what whole levels add to a blurred change
 
 

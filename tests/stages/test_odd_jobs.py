@@ -13,6 +13,8 @@ from PIL import Image
 
 from artscraper_runner.protection_pipeline import protect_picture
 
+pytestmark = pytest.mark.system
+
 TRANSPARENT = (slice(0, 30), slice(0, 40))
 
 
