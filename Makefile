@@ -17,7 +17,7 @@ run test test-all test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE
 TYPESCRIPT := clients/typescript
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: audit benchmark check-deploy clean configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
+.PHONY: audit benchmark check-deploy clean client configuration fuzz fuzz-addresses fuzz-api fuzz-intake \
     help licences lint lock pictures run sbom screenshots setup setup-checks setup-chromium setup-deploy \
     setup-fleet setup-judges setup-node setup-system-tests setup-tests soak \
     test test-all test-slow typescript
@@ -189,11 +189,15 @@ sbom: $(INSTALLED_CHECKS)
 check-deploy: setup-tests setup-checks
 	$(BIN)/python -m pytest -q -n0 -rs tests/deploy
 
-## typescript: make the TypeScript client from the OpenAPI description, and compile it
+## typescript: generate the TypeScript client's types from the OpenAPI description, and compile it
 typescript: setup setup-node
 	$(BIN)/python -c 'import json; from artscraper_gateway import create_app; \
 	    print(json.dumps(create_app().openapi()))' > $(TYPESCRIPT)/openapi.json
-	cd $(TYPESCRIPT) && npm run build
+	cd $(TYPESCRIPT) && npm run generate && npm run build
+
+## client: generate the synchronous Python client from the asynchronous one
+client: setup-tests
+	$(BIN)/python scripts/generate_sync_client.py
 
 ## configuration: write docs/configuration.md from the settings
 configuration: setup

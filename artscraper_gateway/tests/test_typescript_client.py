@@ -1,4 +1,4 @@
-"""The TypeScript client is made from the OpenAPI description, compiles, and works."""
+"""The TypeScript client: generated from the OpenAPI description, compiled, and used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from artscraper_gateway.tests.conftest import SAMPLES
-from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.gateway_process import REPOSITORY
+from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 pytestmark = pytest.mark.system
 
@@ -20,9 +25,12 @@ SOURCE = REPOSITORY / "clients" / "typescript"
 DOCUMENT = REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md"
 USE = """
 import { readFileSync } from "node:fs";
-import { connect, submit, waitForJob, fetchResult, fetchLayer, GatewayProblem } from "./gateway.js";
+import {
+  connect, fetchLayer, fetchResult, GatewayProblem, protect, submit, waitForJob,
+} from "./gateway.js";
 const gateway = connect(process.argv[2]!);
 const picture = new Blob([readFileSync(process.argv[3]!)]);
+const noHashes = { include_hash_analysis: false };
 const quick = { include_protection: false, include_hash_analysis: false };
 const options = { ...quick, fawkes_target: picture, nightshade_target: picture };
 const first = await submit(gateway, picture, options, "once");
@@ -37,7 +45,8 @@ try {
 } catch (error) {
   if (error instanceof GatewayProblem) refused = error.problem?.code ?? "";
 }
-const same = first.job_id === again.job_id;
+const finished = await protect(gateway, picture, { stages: "invisible-watermark", ...noHashes });
+const same = first.job_id === again.job_id && finished.type === "image/jpeg";
 console.log(JSON.stringify([same, seen.at(-1), result.analysis, layer.size, refused]));
 """
 
@@ -51,7 +60,7 @@ def _missing() -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path, gateway: GatewayProcess) -> Path:
+def project(tmp_path: Path, gateway: InProcessGateway) -> Path:
     """A copy of the client with the description of the live gateway."""
     if missing := _missing():
         said = f"THE TYPESCRIPT CLIENT IS NOT TRIED: {missing}; make setup-node"
@@ -65,6 +74,8 @@ def project(tmp_path: Path, gateway: GatewayProcess) -> Path:
     (tmp_path / "node_modules").symlink_to(SOURCE / "node_modules")
     with gateway.client() as client:
         (tmp_path / "openapi.json").write_text(client.get("/openapi.json").text)
+    generated = run(tmp_path, "npm", "run", "generate")
+    assert generated.returncode == 0, generated.stderr
     return tmp_path
 
 
@@ -82,7 +93,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: GatewayProcess) -> None:
+def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: InProcessGateway) -> None:
     stub_node(project / "src")
     (project / "src" / "use.ts").write_text(USE)
     built = run(project, "npm", "run", "build")
@@ -94,7 +105,7 @@ def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: Gateway
 
 
 def test_the_documented_use_compiles_and_works(
-    project: Path, gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory
+    project: Path, gateway: InProcessGateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """In a project of its own, which has the client as `npm install FOLDER` puts it there."""
     assert (built := run(project, "npm", "run", "build")).returncode == 0, built.stdout
@@ -129,3 +140,61 @@ def test_what_the_description_does_not_have_is_a_compile_error(project: Path) ->
     built = run(project, "npm", "run", "build")
     assert built.returncode != 0
     assert "wrong.ts(2" in built.stdout and "wrong.ts(3" in built.stdout, built.stdout
+
+
+def test_the_committed_types_are_current(project: Path) -> None:
+    current = (project / "src" / "schema.ts").read_text()
+    assert current == (SOURCE / "src" / "schema.ts").read_text(), "run `make typescript`"
+
+
+RESTART = """
+import { connect } from "./gateway.js";
+const gateway = connect(process.argv[2]!, { outageSeconds: Number(process.argv[3]) });
+const begun = Date.now();
+try {
+  const { response } = await gateway.GET("/v1/limits");
+  console.log(response.status, Date.now() - begun);
+} catch {
+  console.log("refused", Date.now() - begun);
+}
+"""
+
+
+@pytest.mark.parametrize("bad", [502, 503, None])
+def test_a_restart_is_outlasted_as_long_as_it_may_take(project: Path, bad: int | None) -> None:
+    """A server that answers `bad`, or refuses connections, before it serves."""
+    (project / "src" / "restart.ts").write_text(RESTART)
+    stub_node(project / "src")
+    assert (built := run(project, "npm", "run", "build")).returncode == 0, built.stdout
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    status = run(project, "node", "dist/restart.js", address, "0").stdout.split()
+    assert status[0] == "refused"
+
+    class Handler(BaseHTTPRequestHandler):
+        answered = 0
+
+        def do_GET(self) -> None:
+            Handler.answered += 1
+            self.send_response(bad if bad and Handler.answered < 3 else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_values: object) -> None:
+            """Print nothing."""
+
+    def serve() -> None:
+        time.sleep(0 if bad else 1.5)
+        with HTTPServer(("127.0.0.1", port), Handler) as server:
+            for _ in range(3 if bad else 1):
+                server.handle_request()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    printed = run(project, "node", "dist/restart.js", address, "60").stdout.split()
+    thread.join(timeout=60)
+    assert printed[0] == "200"
+    assert Handler.answered == (3 if bad else 1)
