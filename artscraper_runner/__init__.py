@@ -62,11 +62,13 @@ _HOME = {
     "stage_obstacle": "stages",
     "preload": "pipeline.preloading",
     "printable": "terminal",
+    "main": "cli.main",
 }
 
 if TYPE_CHECKING:
     from artscraper_runner.analysis.processors import processor_names as processor_names
     from artscraper_runner.analysis.run import analyse_picture as analyse_picture
+    from artscraper_runner.cli.main import main as main
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption

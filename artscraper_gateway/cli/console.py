@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"artscraper {__version__}")
         return 0
     if command in _LOCAL:
-        from artscraper_runner.cli.main import main as run_local
+        from artscraper_runner import main as run_local
 
         return run_local(words, prog="artscraper")
     if command in _SERVICE:
