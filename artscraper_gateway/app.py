@@ -35,6 +35,7 @@ from artscraper_gateway.api.routes import webhooks as deliveries
 from artscraper_gateway.api.routes.pages import add_page
 from artscraper_gateway.auth.keys import Keyring, KeyStore
 from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.db.wal import Checkpoints
 from artscraper_gateway.jobs.batches import Batches
 from artscraper_gateway.jobs.deletion import Deletion
@@ -144,7 +145,7 @@ async def _keep_flushing(recorder: Recorder, engine: sa.Engine) -> None:
         try:
             await run_sync(recorder.flush, engine)
         except sa.exc.SQLAlchemyError as error:
-            _log.warning("the figures cannot be kept for now: %s", error.__cause__)
+            log_outage(_log, "metrics cannot be stored for now", error)
         await asyncio.sleep(FLUSH_EVERY_S)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import socket
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import uvicorn
 
 from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
 from artscraper_gateway.observability.logging import LineFormatter
+from artscraper_gateway.observability.systemd import notify
 from artscraper_gateway.settings.sources import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
     from artscraper_gateway.settings.model import GatewayConfig
 
-_OPEN_REQUESTS_S = 3  # what open requests get at shutdown, before the workers drain
+_OPEN_REQUESTS_S = 3  # what open requests get at shutdown
+_TICKS_PER_S = 10  # of uvicorn's main loop
+_POLL_S = 0.1
 
 
 class Server(uvicorn.Server):
@@ -30,6 +35,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, config: GatewayConfig) -> None:
         self._app, self._notice_s = app, config.drain_notice
         self._logs_json = config.log_format == "json"
+        self._is_stopping = False
         super().__init__(
             BoundedConfig(
                 app,
@@ -48,6 +54,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Says where it listens once it does, in words; the port may have been 0."""
         await super().startup(sockets)
+        if self.started:
+            notify("READY=1")
         servers = self.servers if self.started else []
         for listener in (each for server in servers for each in server.sockets):
             host, port = listener.getsockname()[:2]
@@ -68,22 +76,41 @@ class Server(uvicorn.Server):
             gateway.watch.shutdown()
         await super().shutdown(sockets)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Says on /readyz that it drains, and stops when the notice is over; at once for Ctrl-C.
+    async def on_tick(self, counter: int) -> bool:
+        """Tell systemd's watchdog once a second that the event loop runs."""
+        if counter % _TICKS_PER_S == 0:
+            notify("WATCHDOG=1")
+        return await super().on_tick(counter)
 
-        A second signal ends the notice.
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain: answer requests until the workers have ended; a second signal ends at once.
+
+        /readyz answers 503 meanwhile. Ctrl-C closes the port before the workers have ended.
         """
         gateway = getattr(self._app.state, "gateway", None)
-        if gateway is None or gateway.readiness.is_draining or sig == signal.SIGINT:
+        if gateway is None:
             super().handle_exit(sig, frame)
             return
+        workers = self._app.state.workers
+        if self._is_stopping:
+            workers.kill()  # their jobs continue at the next start
+            os._exit(128 + sig)
+        self._is_stopping = True
+        notify("STOPPING=1")
         gateway.readiness.is_draining = True
-        if self._notice_s == 0:
+        workers.request_stop()
+        if sig == signal.SIGINT:
             super().handle_exit(sig, frame)
             return
-        timer = threading.Timer(self._notice_s, super().handle_exit, (sig, frame))
-        timer.daemon = True
-        timer.start()
+        leave = super().handle_exit
+
+        def leave_when_drained() -> None:
+            time.sleep(self._notice_s)
+            while not workers.has_ended:  # it bounds how long they take itself
+                time.sleep(_POLL_S)
+            leave(sig, frame)
+
+        threading.Thread(target=leave_when_drained, daemon=True).start()
 
 
 _OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)

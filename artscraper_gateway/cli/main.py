@@ -188,27 +188,39 @@ def _check_keys(config: GatewayConfig) -> None:
 def _work(config: GatewayConfig, options: argparse.Namespace) -> int:
     if "slot" not in options:
         return _supervise_workers(config)
+    from artscraper_gateway.jobs.leases import HostNameTaken
     from artscraper_gateway.worker.process import SlotTaken, run_worker
 
     try:
         run_worker(config, slot=options.slot, supervised="supervised" in options)
-    except SlotTaken as error:
+    except (SlotTaken, HostNameTaken) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def _supervise_workers(config: GatewayConfig) -> int:
-    """Keep workers running in free slots until SIGTERM or SIGINT."""
+    """Keep workers running in free slots until stopped; a second signal ends them at once."""
     from artscraper_gateway.db.engine import open_engine
+    from artscraper_gateway.observability.systemd import notify
     from artscraper_gateway.worker.supervisor import WorkerSupervisor
 
     open_engine(config).dispose()  # an unusable database is reported once, not by each worker
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     supervisor = WorkerSupervisor(config, exclusive=True)
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stop.is_set():
+            supervisor.kill()
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
     supervisor.start()
-    stop.wait()
+    notify("READY=1")
+    while not stop.wait(1.0):
+        notify("WATCHDOG=1")
+    notify("STOPPING=1")
     supervisor.stop()
     return 0

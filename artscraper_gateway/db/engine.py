@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,6 +25,7 @@ SQLITE_BUSY_MS = 30_000  # wait for a lock of another process
 CLOCKS_APART_S = 60.0  # of a fleet's machines, at most; what lies farther ahead is a clock put back
 # Commits copy the log themselves only if nothing else does (`wal.py`): beyond 64 MiB.
 _LOG_PAGES = 16_384
+_WRITES_NOTHING = "UPDATE jobs SET status = status WHERE id = ''"
 _READERS = 8  # connections of one process that only read SQLite
 # The engines that only read, by the engine that writes.
 _readers: WeakKeyDictionary[sa.Engine, sa.Engine] = WeakKeyDictionary()
@@ -62,13 +64,27 @@ def reading(engine: sa.Engine) -> sa.Connection:
 
 
 def check_writable(engine: sa.Engine) -> None:
-    """Run a statement that writes nothing and fails where writing would.
+    """Begin to write, and write nothing. Does not wait for others that write.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
     """
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE jobs SET status = status WHERE id = ''")
+    if engine.dialect.name != "sqlite":
+        with engine.begin() as connection:
+            connection.exec_driver_sql(_WRITES_NOTHING)
+        return
+    try:
+        with closing(_connect_probe(str(engine.url.database))) as probe:
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute(_WRITES_NOTHING)
+            probe.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise sa.exc.OperationalError(_WRITES_NOTHING, None, error) from error
+
+
+def _connect_probe(database: str) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=0, isolation_level=None)
 
 
 def _open_sqlite(config: GatewayConfig) -> sa.Engine:

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
+from artscraper_gateway.db.outage_log import log_outage
+
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
-_LOG_EVERY_S = 30.0
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class _LogLimit:
-    """Lets one warning of all threads through every 30 s."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._logged_at = float("-inf")
-
-    def allows(self) -> bool:
-        with self._lock:
-            is_due = time.monotonic() - self._logged_at >= _LOG_EVERY_S
-            if is_due:
-                self._logged_at = time.monotonic()
-            return is_due
-
-
-_outage_log = _LogLimit()
 
 
 def is_outage(error: sa.exc.SQLAlchemyError) -> bool:
@@ -72,6 +54,5 @@ def retry_on_outage(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         except sa.exc.SQLAlchemyError as error:
             if not is_outage(error):
                 raise
-            if _outage_log.allows():
-                _log.warning("the database is away; retrying: %s", error.__cause__ or error)
+            log_outage(_log, "the database is away; retrying", error)
         time.sleep(_PAUSE_S)

@@ -19,6 +19,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from artscraper_gateway.db.engine import reading
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.errors import TooBusy
 from artscraper_gateway.jobs.events import Event, events_after, revisions
 from artscraper_gateway.jobs.models import Job
@@ -27,7 +28,6 @@ _log = logging.getLogger(__name__)
 _FAST_POLL_S, _POLL_S = 0.04, 0.2
 _FAST_FOR_S = 2.0  # after a subscription: most jobs that clients wait for are short
 _CHECK_CALLER_S = 2.0
-_WARN_EVERY_S = 30.0
 _MAX_SUBSCRIPTIONS = 4000
 
 
@@ -88,7 +88,6 @@ class JobWatch:
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._count = 0
         self._subscribed_at = 0.0
-        self._warned_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)  # of its own: requests may have taken all others
 
@@ -176,9 +175,7 @@ class JobWatch:
         try:
             changes = await run_sync(self._changes, seen, limiter=self._thread)
         except sa.exc.SQLAlchemyError as error:  # a later poll finds what this one missed
-            if time.monotonic() - self._warned_at > _WARN_EVERY_S:
-                self._warned_at = time.monotonic()
-                _log.warning("events cannot be read for now: %s", error.__cause__ or error)
+            log_outage(_log, "events cannot be read for now", error)
             return
         for job_id, events in changes.items():
             for subscription in self._subscriptions.get(job_id, ()):

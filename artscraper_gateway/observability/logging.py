@@ -20,6 +20,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from artscraper_gateway.db.outage_log import RepeatFilter
+
 if TYPE_CHECKING:
     from artscraper_gateway.settings.model import GatewayConfig
 
@@ -110,6 +112,7 @@ def set_up_logging(config: GatewayConfig) -> None:
     queue.handlers, queue.propagate = [handler], False
     queue.setLevel("WARNING")
     queue.addFilter(_is_news)
+    queue.addFilter(RepeatFilter())
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda given: _log_uncaught(

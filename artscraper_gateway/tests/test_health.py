@@ -15,11 +15,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.errors import DatabaseAway, DiskFull
+from artscraper_gateway.db.engine import _readers, open_engine
+from artscraper_gateway.errors import DatabaseAway, StorageFailed
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.health import StorageHealth
+from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_api_keys import added
 
@@ -86,18 +89,54 @@ def test_sigterm_gives_notice_while_requests_are_still_answered(start_gateway: S
     with gateway.client() as client:
         assert client.get("/v1/jobs").status_code == 200
         assert client.get("/livez").status_code == 200
-    assert gateway.stop() < 60  # a second signal ends the notice
+
+
+def test_a_second_signal_ends_the_process_and_its_workers_at_once(
+    start_gateway: Start, picture: Callable[..., bytes]
+) -> None:
+    gateway = start_gateway(with_stages_for_tests=True, drain_notice=600, drain_timeout=600)
+    with gateway.client() as client:
+        data = {"include_hash_analysis": "0", "stages": "gate"}
+        files = {"file": picture(GATE_WIDTH)}
+        job = client.post("/v1/jobs", files=files, data=data).json()["job_id"]
+        until((gateway.home / "gate-entered").exists, what="the job runs")
+        workers = gateway.workers()
+        os.kill(gateway.pid, signal.SIGTERM)
+        until(lambda: not_ready(gateway), what="it drains")
+        assert client.get(f"/v1/jobs/{job}").json()["status"] == "running"
+    assert gateway.stop() < 60
+    assert not any(each.is_running() for each in workers)
+
+
+def test_requests_are_answered_while_the_workers_drain(
+    start_gateway: Start, picture: Callable[..., bytes]
+) -> None:
+    gateway = start_gateway(with_stages_for_tests=True)
+    with gateway.client() as client:
+        data = {"include_hash_analysis": "0", "stages": "gate", "include_protection": "1"}
+        files = {"file": picture(GATE_WIDTH)}
+        job = client.post("/v1/jobs", files=files, data=data).json()["job_id"]
+        until((gateway.home / "gate-entered").exists, what="the job runs")
+        os.kill(gateway.pid, signal.SIGTERM)
+        until(lambda: not_ready(gateway), what="it drains")
+        assert client.get(f"/v1/jobs/{job}").json()["status"] == "running"
+        assert client.post("/v1/jobs", files={"file": picture(64)}).status_code == 200
+        (gateway.home / "gate-open").touch()
+        until(
+            lambda: client.get(f"/v1/jobs/{job}").json()["status"] == "done",
+            what="the job ends while the port is open",
+        )
 
 
 @pytest.mark.anyio
 async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "out")
     engine = open_engine(config)
-    await Readiness(config, engine).check()
+    await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE jobs"))
     with pytest.raises(DatabaseAway):
-        await Readiness(config, engine).check()
+        await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
     engine.dispose()
 
 
@@ -108,10 +147,10 @@ async def test_a_folder_that_cannot_be_reached_is_told_and_one_not_made_yet_is_n
     (tmp_path / "file").touch()
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "not-yet")
     engine = open_engine(config)
-    await Readiness(config, engine).check()
+    await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "file" / "below")
-    with pytest.raises(DiskFull, match="output_parent"):
-        await Readiness(config, engine).check()
+    with pytest.raises(StorageFailed, match="No|output_parent"):
+        await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
     engine.dispose()
 
 
@@ -119,10 +158,12 @@ def test_everybody_may_ask_and_the_database_is_asked_once_a_second(tmp_path: Pat
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path)
     engine = open_engine(config)
     asked: list[str] = []
-    sa.event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    sa.event.listen(
+        _readers[engine], "before_cursor_execute", lambda *given: asked.append(given[2])
+    )
 
     async def ask_often() -> None:
-        readiness = Readiness(config, engine)
+        readiness = Readiness(config, engine, StorageHealth(config, LocalStorage(config)))
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
                 tasks.start_soon(readiness.check)

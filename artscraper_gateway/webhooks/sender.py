@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from standardwebhooks import Webhook
 
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import PinnedTransport
@@ -66,8 +67,8 @@ class DeliverySender:
                 self._has_room.clear()
                 try:
                     await self._begin_due()
-                except sa.exc.SQLAlchemyError:  # the database is away for a moment
-                    _log.warning("the webhooks that are due cannot be looked up", exc_info=True)
+                except sa.exc.SQLAlchemyError as error:
+                    log_outage(_log, "due webhooks cannot be read for now", error)
                 await self._pause()
         finally:
             for task in self._tasks:

@@ -7,6 +7,7 @@ import shutil
 
 import sqlalchemy as sa
 
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.jobs.leases import Leases, machine_name
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.storage.base import Storage
@@ -26,7 +27,7 @@ def remove_leftovers(storage: Storage, store: JobStore) -> None:
             if folder.name not in existing:
                 shutil.rmtree(folder, ignore_errors=True)
     except (OSError, sa.exc.SQLAlchemyError) as error:
-        _log.warning("files of former jobs cannot be removed for now: %s", error)
+        log_outage(_log, "files of former jobs cannot be removed for now", error)
 
 
 def _is_needed(job_id: str, store: JobStore, *, shared: bool) -> bool:

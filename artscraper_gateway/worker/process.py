@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.jobs.deletion import Deletion
 from artscraper_gateway.jobs.leases import (
     Heartbeats,
@@ -145,7 +146,7 @@ class _Worker:
                 self.observer.recorder.flush(self.heart.engine)
                 pool_timeouts = 0
             except sa.exc.SQLAlchemyError as error:
-                _log.warning("the database does not answer: %s", error.__cause__ or error)
+                log_outage(_log, "the database does not answer", error)
                 pool_timeouts += isinstance(error, sa.exc.TimeoutError)
                 if pool_timeouts >= _POOL_TIMEOUTS_LIMIT:
                     _exit_at_once("no database connection became free; restarting")
@@ -170,7 +171,7 @@ class _Worker:
                 alive_ids=self.heart.alive_ids, claim_due=self.store.claim_due_retries
             )
         except sa.exc.SQLAlchemyError as error:
-            _log.warning("abandoned jobs cannot be looked for: %s", error.__cause__ or error)
+            log_outage(_log, "abandoned jobs cannot be looked for", error)
             return
         if requeued:
             _log.warning("put back in the queue: %s", ", ".join(requeued))

@@ -1,0 +1,56 @@
+"""A worker that hangs or dies is replaced; one that lives is not."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.tests.gateway_process import until
+from artscraper_gateway.worker import supervisor
+from artscraper_gateway.worker.supervisor import _Slot
+
+pytestmark = pytest.mark.system
+# Writes its process id, then shows life once and hangs: only in its first life.
+HANGS_ONCE = """
+import os, sys, time
+with open("lives", "a") as lives:
+    lives.write(f"{os.getpid()}\\n")
+is_first = len(open("lives").readlines()) == 1
+os.write(1, b".")
+while is_first or os.write(1, b"."):
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Slot:
+    monkeypatch.chdir(tmp_path)
+    config = GatewayConfig(base_dir=tmp_path / "jobs", drain_timeout=0)
+    slot = _Slot(config, 0, hangs_after_s=1.0)
+    monkeypatch.setattr(slot, "_command", lambda: [sys.executable, "-c", HANGS_ONCE])
+    monkeypatch.setattr(supervisor, "_POLL_S", 0.05)
+    return slot
+
+
+def lives(home: Path) -> list[str]:
+    path = home / "lives"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_worker_that_shows_no_sign_of_life_is_replaced(
+    slot: _Slot, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slot.thread.start()
+    until(lambda: len(lives(tmp_path)) == 1, what="it starts")
+    until(lambda: len(lives(tmp_path)) == 2, what="it is replaced")
+    until(lambda: slot.problem is None, what="the next one shows life")
+    threading.Event().wait(1.5)  # longer than the limit: it lives
+    assert len(lives(tmp_path)) == 2
+    slot.stopping.set()
+    slot.thread.join(timeout=30)
+    assert not slot.thread.is_alive()
+    assert "shows no sign of life" in caplog.text
