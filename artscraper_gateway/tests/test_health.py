@@ -149,7 +149,7 @@ async def test_a_folder_that_cannot_be_reached_is_told_and_one_not_made_yet_is_n
     engine = open_engine(config)
     await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "file" / "below")
-    with pytest.raises(StorageFailed, match="No|output_parent"):
+    with pytest.raises(StorageFailed, match="Not a directory"):
         await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
     engine.dispose()
 

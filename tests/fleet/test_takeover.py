@@ -58,7 +58,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(
     seen = files_of(fleet.web.outputs)
     frozen.send(signal.SIGCONT)
     assert frozen.process.wait(timeout=30) == 1
-    assert "was given up" in frozen.log_path.read_text()
+    assert "was expired" in frozen.log_path.read_text()
     assert files_of(fleet.web.outputs) == seen
     assert fleet.job(job_id)["status"] == "done"
 

@@ -73,6 +73,7 @@ class InlineWorker:
             poll_interval=config.poll_interval,
         )
         schedule()
+        self._queue.enqueue_missing()
         self._beats = threading.Thread(target=self._beat, daemon=True)
         self._beats.start()
 
