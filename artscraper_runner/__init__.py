@@ -26,6 +26,7 @@ _HOME = {
     "PictureTooLarge": "errors",
     "UnknownName": "errors",
     "UnsupportedPicture": "errors",
+    "UnsupportedVariant": "errors",
     "AnalysisOptions": "options",
     "TINEYE_URL": "options",
     "Controls": "types",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import StageFailed as StageFailed
     from artscraper_runner.errors import UnknownName as UnknownName
     from artscraper_runner.errors import UnsupportedPicture as UnsupportedPicture
+    from artscraper_runner.errors import UnsupportedVariant as UnsupportedVariant
     from artscraper_runner.imaging.decode import PictureHeader as PictureHeader
     from artscraper_runner.imaging.decode import inspect_picture as inspect_picture
     from artscraper_runner.imaging.decode import open_picture as open_picture

@@ -4,6 +4,7 @@
       PictureError          the picture itself is the reason
         UnsupportedPicture  not an accepted format
         BrokenPicture       an accepted format, damaged
+        UnsupportedVariant  an accepted format, in a variant that cannot be kept faithfully
         PictureTooLarge     more pixels, frames or side than the limits allow
         PictureTooSmall     fewer pixels than a method needs
         UnusableTarget      the target picture of a stage cannot be opened
@@ -53,6 +54,10 @@ class UnsupportedPicture(PictureError):
 
 class BrokenPicture(PictureError):
     """The content begins like an accepted format but cannot be read."""
+
+
+class UnsupportedVariant(PictureError):
+    """The picture is whole, but its variant of an accepted format cannot be kept faithfully."""
 
 
 class PictureTooLarge(PictureError):

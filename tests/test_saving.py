@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.imaging.decode import open_picture
@@ -90,15 +90,19 @@ def test_palette_pictures_become_png(tmp_path: Path, kind: str) -> None:
         assert (image.format, image.mode) == ("PNG", "RGB")
 
 
-def test_a_jpeg_is_saved_again_at_quality_95_with_full_colour(tmp_path: Path) -> None:
-    source = saved(tmp_path, noise(), "JPEG", quality=60)
-    with Image.open(layer_of(tmp_path, source)) as image:
-        tables = image.quantization
-        assert [component[1:3] for component in image.layer] == [(1, 1)] * 3
-    reference = io.BytesIO()
-    noise().save(reference, "JPEG", quality=95)
-    with Image.open(reference) as image:
-        assert image.quantization == tables
+@pytest.mark.parametrize("quality", [35, 75, 97])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_keeps_the_coding_of_its_original(
+    tmp_path: Path, quality: int, subsampling: int, *, progressive: bool
+) -> None:
+    options = {"quality": quality, "subsampling": subsampling, "progressive": progressive}
+    source = saved(tmp_path, noise(), "JPEG", **options)
+    with Image.open(source) as original, Image.open(layer_of(tmp_path, source)) as layer:
+        assert isinstance(original, JpegImageFile) and isinstance(layer, JpegImageFile)
+        assert layer.quantization == original.quantization
+        assert layer.layer == original.layer
+        assert ("progressive" in layer.info) == progressive
 
 
 def test_a_lossy_webp_stays_lossy_webp(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from artscraper_runner.imaging.xmp import (
     MAX_BYTES,
     PROHIBITED,
     prohibit_training,
-    without_places,
+    strip_xmp,
 )
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -24,6 +24,11 @@ def packet(inner: str, attributes: str = "", *, after: str = "") -> bytes:
         f' xmlns:d="http://purl.org/dc/elements/1.1/"{attributes}>{inner}</r:Description></r:RDF>'
         f"{after}</x:xmpmeta>"
     ).encode()
+
+
+def without_places(content: bytes) -> bytes | None:
+    stripped = strip_xmp(content)
+    return None if stripped is None else stripped.packet
 
 
 def statements(content: bytes) -> list[str | None]:
@@ -70,6 +75,63 @@ def test_a_packet_without_places_stays_to_the_byte() -> None:
         "<e:Other>GPS</e:Other><d:GP>S</d:GP><!-- e:GPS --> &amp; &#228;", " d:a='\"GPS'"
     )
     assert without_places(whole) == whole
+
+
+JPEG_TEXT = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0a"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "inner", "subject"),
+    [
+        (
+            "http://ns.adobe.com/xap/1.0/",
+            f"<n:Thumbnails><r:Alt><r:li><n:image>{JPEG_TEXT}</n:image></r:li></r:Alt></n:Thumbnails>",
+            "thumbnail",
+        ),
+        ("http://example.org/own/", f"<n:Preview>\n {JPEG_TEXT}</n:Preview>", "thumbnail"),
+        ("http://example.org/own/", f'<r:Description n:Preview="{JPEG_TEXT}"/>', "thumbnail"),
+        ("http://example.org/own/", "<n:A><n:B>iVBORw0KGgoAAAA</n:B></n:A>", "thumbnail"),
+        (
+            "http://ns.adobe.com/hdr-gain-map/1.0/",
+            '<r:Description n:Version="1.0" n:GainMapMax="3"/>',
+            "gain-map",
+        ),
+        (
+            "http://ns.apple.com/HDRGainMap/1.0/",
+            "<n:HDRGainMapVersion>1</n:HDRGainMapVersion>",
+            "gain-map",
+        ),
+        (
+            "http://ns.google.com/photos/1.0/camera/",
+            '<r:Description n:MotionPhoto="1" n:MicroVideoOffset="4096"/>',
+            "motion-photo",
+        ),
+        (
+            "http://ns.google.com/photos/1.0/container/",
+            "<n:Directory><r:Seq><r:li/></r:Seq></n:Directory>",
+            "embedded-pictures",
+        ),
+        (
+            "http://ns.google.com/photos/1.0/image/",
+            f"<n:Data>{JPEG_TEXT}</n:Data>",
+            "embedded-pictures",
+        ),
+        ("http://ns.adobe.com/xmp/note/", '<r:Description n:HasExtendedXMP="AB"/>', "xmp"),
+    ],
+)
+def test_copies_of_the_picture_and_promises_are_stripped(
+    namespace: str, inner: str, subject: str
+) -> None:
+    whole = packet(f"<d:title>kept</d:title>{inner}<d:rights/>", f' xmlns:n="{namespace}"')
+    stripped = strip_xmp(whole)
+    assert stripped is not None
+    assert stripped.dropped == {subject}
+    tree = ElementTree.fromstring(stripped.packet)
+    names = {element.tag for element in tree.iter()}
+    names |= {name for element in tree.iter() for name in element.attrib}
+    assert not any(name.startswith(f"{{{namespace}}}") and name[-1] != "A" for name in names)
+    assert JPEG_TEXT.encode() not in stripped.packet
+    assert b"<d:title>kept</d:title>" in stripped.packet and b"<d:rights/>" in stripped.packet
 
 
 def test_padding_is_taken_off() -> None:

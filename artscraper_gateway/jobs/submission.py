@@ -39,7 +39,12 @@ from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.health import StorageHealth
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
-from artscraper_runner import PictureHeader, PictureTooLarge, inspect_picture
+from artscraper_runner import (
+    PictureHeader,
+    PictureTooLarge,
+    UnsupportedVariant,
+    inspect_picture,
+)
 from artscraper_runner import UnsupportedPicture as RunnerUnsupportedPicture
 
 # More threads would not be faster, only compete for the interpreter.
@@ -238,7 +243,7 @@ class Submission:
             raise UnsupportedPicture(f"{prefix}{error}") from error
         except PictureTooLarge as error:
             raise TooLarge(f"{prefix}{error}") from error
-        except RunnerBrokenPicture as error:
+        except (RunnerBrokenPicture, UnsupportedVariant) as error:
             raise BrokenPicture(f"{prefix}{error}") from error
 
     def _rename_by_content(self, folder: Path, name: str, *, field: str = "") -> str:

@@ -1,10 +1,11 @@
-"""Save a layer the way its original was saved, and never worse than the protection can stand.
+"""Save a layer the way its original was saved.
 
 PNG, lossless WebP, TIFF and BMP stay what they are. GIF and palette pictures cannot carry the
-change and become PNG. A JPEG is saved as JPEG of quality 95 with full colour resolution, a lossy
-WebP as WebP 95, an AVIF as AVIF 95 (4:4:4). Size, ICC profile, alpha, resolution, orientation,
-camera and author fields are kept; GPS is dropped wherever it stands, and so is XMP that cannot be
-searched for it, of which `why_xmp_is_left_out` tells.
+change and become PNG. A JPEG is saved with the quantisation tables, the subsampling and the
+progressive mode of the original, a lossy WebP as WebP 99, an AVIF as AVIF 98 (4:4:4) with exact
+alpha. Grey stays grey. Size, colour description, alpha, resolution, orientation, camera, author
+and rights fields are kept; GPS, thumbnails and everything that promises parts which a layer does
+not have are dropped. docs/pictures.md has the whole list.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, PngImagePlugin
 
 from artscraper_runner.errors import RunnerError
+from artscraper_runner.imaging import iptc
 from artscraper_runner.imaging.decode import Picture
-from artscraper_runner.imaging.exif import CAMERA_IFD, carried_exif, is_resolution
-from artscraper_runner.imaging.xmp import MAX_BYTES, without_places
+from artscraper_runner.imaging.embedded import holds_picture
+from artscraper_runner.imaging.exif import CAMERA_IFD, CarriedExif, carry_exif, is_resolution
+from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
 from artscraper_runner.io import atomic_path
 
 if TYPE_CHECKING:
@@ -29,11 +32,15 @@ if TYPE_CHECKING:
 
 EditXmp = Callable[[bytes | None], bytes | None]
 
-LOSSY_QUALITY = 95
+# The lowest at which a picture that is saved again without a change differs by a mean of at most
+# 1 of 255; a JPEG that reports no tables gets the highest that is usual.
+LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 98}
+PNG_XMP = "XML:com.adobe.xmp"
+PNG_PROFILE_PREFIX = "Raw profile type "
 # One segment of a JPEG, less what stands in it before the content.
 _JPEG_EXIF_MAX_BYTES = 65_527
 _JPEG_XMP_MAX_BYTES = 65_504
-_PNG_AUTHOR_TEXT = ("Title", "Author", "Copyright", "Description")
+_JPEG_COMMENT_MAX_BYTES = 65_533
 # Pixels upright -> as stored: the transposition that undoes each EXIF orientation.
 _TO_STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,12 +68,12 @@ class LayerFormat:
 
 
 def layer_format(picture: Picture, source: Path) -> LayerFormat:
-    """Returns the format that layers of `picture`, read from `source`, are saved in."""
+    """Return the format that layers of `picture`, read from `source`, are saved in."""
     name = picture.header.format
     palette = picture.header.mode in ("P", "PA", "1")
     if name == "GIF" or (palette and name in ("TIFF", "BMP", "PNG")):
         return LayerFormat("PNG", ".png", lossless=True)
-    if name == "BMP" and picture.alpha is not None:
+    if name == "BMP" and (picture.alpha is not None or picture.colour.profile is not None):
         return LayerFormat("PNG", ".png", lossless=True)
     lossless = name in ("PNG", "TIFF", "BMP") or (name == "WEBP" and _webp_is_lossless(source))
     return LayerFormat(name, picture.header.suffix, lossless)
@@ -80,7 +87,7 @@ def save_layer(
     *,
     edit_xmp: EditXmp = lambda xmp: xmp,
 ) -> None:
-    """Writes `pixels`, upright uint8 (H, W, 3), with what `picture` carries beside its pixels.
+    """Write `pixels`, upright uint8 (H, W, 3), with what `picture` carries beside its pixels.
 
     `edit_xmp` gets the picture's XMP packet, None = none, and returns the one to write, which is
     left out where the format cannot hold one of its length. The file appears under `path` whole or
@@ -89,7 +96,7 @@ def save_layer(
     Raises:
         RunnerError: the encoder refused the picture.
     """
-    image = Image.fromarray(_with_alpha(pixels, picture.alpha))
+    image = _as_image(pixels, picture, how)
     if picture.orientation in _TO_STORED:
         image = image.transpose(_TO_STORED[picture.orientation])
     with atomic_path(path) as temporary:
@@ -102,22 +109,44 @@ def save_layer(
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
 
 
-def _with_alpha(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+def _as_image(pixels: NDArray[np.uint8], picture: Picture, how: LayerFormat) -> Image.Image:
+    """Return the picture to encode: in one channel where it is grey and the format has one.
+
+    A profile of RGB stays with RGB numbers.
+    """
     import numpy as np
 
-    return pixels if alpha is None else np.dstack([pixels, alpha])
+    is_grey = picture.is_grey and picture.colour.profile is None and how.name != "WEBP"
+    alpha = picture.alpha
+    if alpha is not None:
+        if is_grey and how.name in ("PNG", "TIFF") and _is_grey(pixels):
+            return Image.fromarray(np.dstack([pixels[..., :1], alpha]))
+        return Image.fromarray(np.dstack([pixels, alpha]))
+    return Image.fromarray(pixels[..., 0] if is_grey and _is_grey(pixels) else pixels)
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    import numpy as np
+
+    return bool(
+        np.array_equal(pixels[..., 0], pixels[..., 1])
+        and np.array_equal(pixels[..., 1], pixels[..., 2])
+    )
 
 
 def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
     options = _carried_metadata(picture, how, edit_xmp)
     if how.name == "JPEG":
-        options |= {"quality": LOSSY_QUALITY, "subsampling": 0}
+        options |= _jpeg_options(picture)
     elif how.name == "WEBP" and how.lossless:
         options |= {"lossless": True, "exact": True, "quality": 50, "method": 2}
     elif how.name == "WEBP":
-        options |= {"quality": LOSSY_QUALITY, "exact": True}
+        options |= {"quality": LOSSY_QUALITY["WEBP"], "exact": True}
     elif how.name == "AVIF":
-        options |= {"quality": LOSSY_QUALITY, "subsampling": "4:4:4", "speed": 8}
+        options |= {"quality": LOSSY_QUALITY["AVIF"], "speed": 8}
+        options |= {"subsampling": "4:0:0" if picture.is_grey else "4:4:4"}
+        if picture.alpha is not None:
+            options |= {"advanced": {"alpha:lossless": "1"}}
     elif how.name == "PNG":
         options |= {"compress_level": 3}
     elif how.name == "TIFF" and not picture.exif.get_ifd(CAMERA_IFD):
@@ -126,21 +155,37 @@ def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> d
     return options
 
 
+def _jpeg_options(picture: Picture) -> dict[str, Any]:
+    coding = picture.coding
+    if coding is None:
+        return {"quality": LOSSY_QUALITY["JPEG"], "subsampling": 0}
+    return {
+        "qtables": [list(table) for table in coding.tables],
+        "subsampling": coding.subsampling,
+        "progressive": coding.progressive,
+        "optimize": True,
+    }
+
+
 def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
-    """ICC profile, EXIF, XMP, resolution and PNG author text, each where the format can hold it."""
+    """Return Pillow's options for all that stands beside the pixels, if the format can hold it."""
     info = picture.info
     options: dict[str, Any] = {}
-    if (profile := rgb_profile(info.get("icc_profile"))) and how.name != "BMP":
+    profile = picture.colour.profile
+    if profile is not None and how.name != "BMP" and not _png_chunks(picture, how):
         options["icc_profile"] = profile
     if (dpi := _resolution(info)) and how.name in ("JPEG", "PNG", "TIFF", "BMP"):
         options["dpi"] = dpi
     xmp = _edited_xmp(picture, how, edit_xmp)
-    if exif := _exif(picture, how, xmp):
+    if exif := carried_exif(picture, how, xmp=xmp).block:
         options["exif"] = exif
     if how.name == "PNG":
-        options["pnginfo"] = _png_text(info, xmp)
+        options["pnginfo"] = _png_info(picture, how, xmp)
     elif how.name in ("JPEG", "WEBP", "AVIF") and xmp:
         options["xmp"] = xmp
+    if how.name == "JPEG":
+        options["comment"] = carried_comment(picture) or b""
+        options["extra"] = iptc.jpeg_segment(info, carried_iptc(picture)) or b""
     return options
 
 
@@ -151,25 +196,58 @@ def _resolution(info: Mapping[Any, Any]) -> tuple[float, float] | None:
     return None
 
 
-def _exif(picture: Picture, how: LayerFormat, xmp: bytes | None) -> bytes | None:
+def carried_exif(picture: Picture, how: LayerFormat, *, xmp: bytes | None = None) -> CarriedExif:
+    """Return the EXIF block that a layer gets, `xmp` inside where it is a TIFF."""
     if how.name == "BMP":
-        return None
+        return CarriedExif(None, ())
     if how.name == "TIFF":
-        return carried_exif(picture, xmp=xmp)
-    return carried_exif(picture, max_bytes=_JPEG_EXIF_MAX_BYTES if how.name == "JPEG" else None)
+        return carry_exif(picture, xmp=xmp, iptc=carried_iptc(picture))
+    return carry_exif(picture, max_bytes=_JPEG_EXIF_MAX_BYTES if how.name == "JPEG" else None)
 
 
-def rgb_profile(profile: object) -> bytes | None:
-    """Returns `profile` if it is one of RGB; that of grey or CMYK would be wrong on saved RGB."""
-    if isinstance(profile, bytes) and profile[16:20] == b"RGB ":
-        return profile
-    return None
+def carried_iptc(picture: Picture) -> bytes | None:
+    """Return the IPTC fields that layers get, without previews; None if there are none."""
+    block = iptc.read_iptc(picture.info, picture.exif)
+    return None if block is None else iptc.strip_iptc(block)
+
+
+def carried_comment(picture: Picture) -> bytes | None:
+    """Return the comment of a JPEG or GIF; None without one, or if it holds a picture."""
+    comment = picture.info.get("comment")
+    if isinstance(comment, str):
+        comment = comment.encode("utf-8", errors="replace")
+    if not isinstance(comment, bytes) or not comment or holds_picture(comment):
+        return None
+    return comment[:_JPEG_COMMENT_MAX_BYTES]
+
+
+def carried_text(picture: Picture) -> dict[str, str]:
+    """Return the text chunks of a PNG that layers get: all but profiles and pictures."""
+    if picture.header.format != "PNG":
+        return {}
+    return {
+        str(key): str(value)
+        for key, value in picture.info.items()
+        if is_png_text(key, value) and not holds_picture(str(value))
+    }
+
+
+def is_png_text(key: object, value: object) -> bool:
+    """Whether an entry of Pillow's `info` is a text chunk, other than XMP and raw profiles."""
+    is_text = isinstance(key, str) and isinstance(value, str) and 1 <= len(key) <= 79
+    return is_text and key != PNG_XMP and not str(key).startswith(PNG_PROFILE_PREFIX)
+
+
+def stripped_xmp(picture: Picture) -> StrippedXmp | None:
+    """Return the picture's XMP packet as layers may carry it; None without a readable one."""
+    packet = _xmp_packet(picture)
+    return strip_xmp(packet) if packet else None
 
 
 def carried_xmp(picture: Picture) -> bytes | None:
-    """Returns the picture's XMP packet without places; None without one that can be searched."""
-    packet = _xmp_packet(picture)
-    return without_places(packet) if packet else None
+    """Return the picture's XMP packet without places and pictures; None without one."""
+    stripped = stripped_xmp(picture)
+    return None if stripped is None else stripped.packet
 
 
 def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
@@ -195,7 +273,7 @@ def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
 
 
 def _xmp_packet(picture: Picture) -> bytes | None:
-    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
+    xmp = picture.info.get("xmp") or picture.info.get(PNG_XMP)
     if isinstance(xmp, str):
         xmp = xmp.encode()
     return xmp if isinstance(xmp, bytes) and xmp else None
@@ -208,14 +286,23 @@ def _edited_xmp(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> bytes 
     return xmp
 
 
-def _png_text(info: Mapping[Any, Any], xmp: bytes | None) -> PngImagePlugin.PngInfo:
-    text = PngImagePlugin.PngInfo()
-    for key in _PNG_AUTHOR_TEXT:
-        if isinstance(info.get(key), str):
-            text.add_itxt(key, str(info[key]))
+def _png_chunks(picture: Picture, how: LayerFormat) -> tuple[tuple[bytes, bytes], ...]:
+    return picture.colour.png_chunks if how.name == "PNG" else ()
+
+
+def _png_info(picture: Picture, how: LayerFormat, xmp: bytes | None) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for kind, content in _png_chunks(picture, how):
+        info.add(kind, content)
+    for key, value in carried_text(picture).items():
+        info.add_itxt(key, value)
+    if picture.header.format == "GIF" and (comment := carried_comment(picture)) is not None:
+        info.add_itxt("Comment", comment.decode("utf-8", errors="replace"))
+    if (block := carried_iptc(picture)) is not None:
+        info.add_text(iptc.PNG_KEY, iptc.png_text(block), zip=True)
     if xmp:
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
-    return text
+        info.add_itxt(PNG_XMP, xmp.decode())
+    return info
 
 
 def _webp_is_lossless(path: Path) -> bool:

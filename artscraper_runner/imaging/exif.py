@@ -1,4 +1,4 @@
-"""What of a picture's EXIF goes into its layers: what the camera and the author say, no places.
+"""Choose the EXIF fields of a layer: the camera's and the author's, without places and pictures.
 
 Of the main directory only fields that describe the picture are taken: in a TIFF it is also the
 directory that says how the pixels are stored, and one such field left over breaks the file.
@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from artscraper_runner.imaging.decode import Picture
+from artscraper_runner.imaging.embedded import holds_picture
+from artscraper_runner.imaging.iptc import TIFF_TAG as IPTC_TAG
+from artscraper_runner.imaging.notes import Action, Note, Subject
 
 Fields = dict[int, Any]
 
 CAMERA_IFD = 0x8769
 XMP_TAG = 700  # of a TIFF, whose EXIF is its own directory
+_GPS_IFD, _INTEROPERABILITY_IFD = 0x8825, 0xA005
 _ORIENTATION, _ARTIST, _COPYRIGHT, _MAKER_NOTE = 0x0112, 0x013B, 0x8298, 0x927C
 _RESOLUTION, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
 _UNITS = (1, 2, 3)  # none, inch, centimetre
@@ -29,46 +34,141 @@ _DESCRIPTIVE = frozenset(
     {0x010D, 0x010E, 0x010F, 0x0110, *_RESOLUTION, 0x011D, 0x0131, 0x0132, _ARTIST}
     | {_RESOLUTION_UNIT, 0x013C, _COPYRIGHT, 0x4746, 0x4749, *range(0x9C9B, 0x9CA0)}
 )
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    SyntaxError,
+    RuntimeError,
+    struct.error,
+)
 
 
-def carried_exif(
-    picture: Picture, *, max_bytes: int | None = None, xmp: bytes | None = None
-) -> bytes | None:
-    """Returns the EXIF block of the picture's layers, None for an empty one.
+@dataclass(frozen=True)
+class CarriedExif:
+    """The EXIF block of a layer, None for an empty one, and what became of the original's."""
 
-    `max_bytes` None = any length; else the maker's note goes first, then the camera's other
-    fields, then all but author and orientation, and the author's own at the very last.
-    `xmp` is put in as a TIFF holds it.
+    block: bytes | None
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class _Fields:
+    main: Fields
+    camera: Fields
+    unwritable: int  # fields of a type that cannot be written
+    pictures: int  # fields with a copy of the picture in them
+    note_with_picture: bool
+
+
+def carry_exif(
+    picture: Picture,
+    *,
+    max_bytes: int | None = None,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+) -> CarriedExif:
+    """Return the EXIF block of the picture's layers.
+
+    If the block exceeds `max_bytes` (None = any length) the maker's note goes first, then the
+    camera's other fields, then all but author and orientation, and the author at the very last.
+    `xmp` and `iptc` are put in where a TIFF holds them.
     """
-    main, camera = _main_fields(picture), _camera_fields(picture)
+    fields = _choose_fields(picture)
+    main = dict(fields.main)
     if xmp is not None:
         main[XMP_TAG] = xmp
-    for fields, of_camera in _shorter_and_shorter(main, camera):
-        block = _written(fields, of_camera)
+    if iptc is not None:
+        main[IPTC_TAG] = iptc
+    for left_out, (some, of_camera) in enumerate(_shorter_and_shorter(main, fields.camera)):
+        block = _write(some, of_camera)
         if max_bytes is None or len(block) <= max_bytes:
-            return block or None
-    return None
+            return CarriedExif(block or None, _notes(picture, fields, left_out))
+    return CarriedExif(None, _notes(picture, fields, len(_LEFT_OUT) - 1))
 
 
-def _main_fields(picture: Picture) -> Fields:
-    fields = {
-        tag: value
-        for tag, value in picture.exif.items()
-        if tag in _DESCRIPTIVE and _can_be_written(tag, value)
-    }
-    for tag in _RESOLUTION:
-        if tag in fields and not is_resolution(fields[tag]):
-            del fields[tag]
-    if fields.get(_RESOLUTION_UNIT, 1) not in _UNITS:
-        del fields[_RESOLUTION_UNIT]
+_LEFT_OUT = (
+    "",
+    "the maker's note",
+    "the camera's fields",
+    "all but author, copyright and orientation",
+    "all but the orientation",
+    "everything",
+)
+
+
+def _notes(picture: Picture, fields: _Fields, left_out: int) -> tuple[Note, ...]:
+    notes = []
+    has_maker_note = _MAKER_NOTE in fields.camera
+    author = {_ARTIST, _COPYRIGHT} & set(fields.main)
+    if left_out:
+        detail = f"Too long for this format: {_LEFT_OUT[left_out]} is left out."
+        if left_out == 1:
+            notes.append(Note(Subject.MAKER_NOTE, Action.DROPPED, detail))
+        else:
+            notes.append(Note(Subject.EXIF, Action.CHANGED, detail))
+    if fields.unwritable:
+        detail = f"{fields.unwritable} fields of a wrong type are left out."
+        notes.append(Note(Subject.EXIF, Action.CHANGED, detail))
+    if fields.pictures:
+        detail = "A field with a copy of the picture in it is removed."
+        subject = Subject.MAKER_NOTE if fields.note_with_picture else Subject.THUMBNAIL
+        notes.append(Note(subject, Action.DROPPED, detail))
+    if (fields.main.keys() - {_ORIENTATION}) or fields.camera:
+        detail = "Author and copyright." if author else "Fields of the camera and the author."
+        if author and fields.camera:
+            detail = "Camera, author and copyright."
+        notes.append(Note(Subject.EXIF, Action.KEPT, detail))
+    if has_maker_note and not left_out:
+        notes.append(Note(Subject.MAKER_NOTE, Action.KEPT, "The maker's note of the camera."))
+    if _directory(picture.exif, _GPS_IFD):
+        notes.append(Note(Subject.GPS, Action.DROPPED, "The GPS position in EXIF is removed."))
+    if _has_thumbnail(picture):
+        notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, "The thumbnail in EXIF is removed."))
+    return tuple(notes)
+
+
+def _choose_fields(picture: Picture) -> _Fields:
+    main: Fields = {}
+    camera: Fields = {}
+    unwritable, pictures, in_note = 0, 0, False
+    descriptive = {tag: value for tag, value in picture.exif.items() if tag in _DESCRIPTIVE}
+    of_camera = _directory(picture.exif, CAMERA_IFD)
+    of_camera.pop(_INTEROPERABILITY_IFD, None)  # an offset, which no longer points anywhere
+    for source, target in ((descriptive, main), (of_camera, camera)):
+        for tag, value in source.items():
+            if holds_picture(value):
+                pictures += 1
+                in_note = in_note or tag == _MAKER_NOTE
+            elif _can_be_written(tag, value) and _is_sensible(tag, value):
+                target[tag] = value
+            else:
+                unwritable += 1
     if picture.orientation != 1 or _ORIENTATION in picture.exif:
-        fields[_ORIENTATION] = picture.orientation
-    return fields
+        main[_ORIENTATION] = picture.orientation
+    return _Fields(main, camera, unwritable, pictures, in_note)
 
 
-def _camera_fields(picture: Picture) -> Fields:
-    found = picture.exif.get_ifd(CAMERA_IFD).items()
-    return {tag: value for tag, value in found if _can_be_written(tag, value)}
+def _directory(exif: Image.Exif, tag: int) -> Fields:
+    try:
+        return dict(exif.get_ifd(tag))
+    except _DAMAGE:
+        return {}
+
+
+def _has_thumbnail(picture: Picture) -> bool:
+    return bool(_directory(picture.exif, ExifTags.IFD.IFD1)) and picture.header.format != "TIFF"
+
+
+def _is_sensible(tag: int, value: object) -> bool:
+    if tag in _RESOLUTION:
+        return is_resolution(value)
+    return tag != _RESOLUTION_UNIT or value in _UNITS
 
 
 def _shorter_and_shorter(main: Fields, camera: Fields) -> Iterator[tuple[Fields, Fields]]:
@@ -79,7 +179,7 @@ def _shorter_and_shorter(main: Fields, camera: Fields) -> Iterator[tuple[Fields,
     yield {tag: main[tag] for tag in (_ORIENTATION,) if tag in main}, {}
 
 
-def _written(main: Fields, camera: Fields) -> bytes:
+def _write(main: Fields, camera: Fields) -> bytes:
     if not main and not camera:
         return b""
     exif = Image.Exif()
@@ -96,11 +196,11 @@ def is_resolution(value: object) -> bool:
 
 
 def _can_be_written(tag: int, value: object) -> bool:
-    """Cameras write fields of the wrong type, which can be read but not written again."""
+    """Whether Pillow can write a field that it read: cameras write fields of the wrong type."""
     alone = Image.Exif()
     try:
         alone[tag] = value
         alone.tobytes()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error):
+    except _DAMAGE:
         return False
     return True

@@ -7,7 +7,6 @@ from pathlib import Path
 from PIL import Image
 
 from artscraper_runner.imaging.decode import Picture, open_picture
-from artscraper_runner.imaging.encode import rgb_profile
 from artscraper_runner.io import atomic_path
 from artscraper_runner.options import PREVIEW_SIDES, PictureLimits
 
@@ -19,10 +18,10 @@ _PAPER = (255, 255, 255)  # behind transparent pixels where the format has no al
 
 
 def write_preview(source: Path, destination: Path, side: int, limits: PictureLimits) -> None:
-    """Writes a copy of `source` whose longer side is `side` px, or its own where it is smaller.
+    """Write a copy of `source` whose longer side is `side` px, or its own where it is smaller.
 
-    The suffix of `destination` says the format, one of PREVIEW_FORMATS. Decodes: call it where a
-    hostile picture can do no harm.
+    The suffix of `destination` decides the format, one of PREVIEW_FORMATS. Decodes: call it where
+    a hostile picture can do no harm.
 
     Raises:
         ValueError: `side` is outside PREVIEW_SIDES, or the suffix is not known.
@@ -37,9 +36,8 @@ def write_preview(source: Path, destination: Path, side: int, limits: PictureLim
     kind = PREVIEW_FORMATS[destination.suffix]
     picture = open_picture(source, limits)
     small = _small(picture, side, with_alpha=kind != "JPEG")
-    profile = rgb_profile(picture.info.get("icc_profile"))
     with atomic_path(destination) as temporary:
-        small.save(temporary, kind, quality=_QUALITY, icc_profile=profile)
+        small.save(temporary, kind, quality=_QUALITY, icc_profile=picture.colour.profile)
 
 
 def _small(picture: Picture, side: int, *, with_alpha: bool) -> Image.Image:
@@ -62,7 +60,7 @@ def _small(picture: Picture, side: int, *, with_alpha: bool) -> Image.Image:
 
 
 def _reduced(picture: Picture, factor: int) -> Image.Image:
-    """Returns means of `factor` x `factor` px: RGB, or RGBa, whose colours are multiplied by alpha.
+    """Return means of `factor` x `factor` px: RGB, or RGBa, whose colours are multiplied by alpha.
 
     In bands of rows, since the full size is held as often as it is converted otherwise.
     """

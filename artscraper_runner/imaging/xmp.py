@@ -1,10 +1,13 @@
-"""Edit XMP packets: take places out, and state that the picture is not for training models.
+"""Edit XMP packets: strip what layers must not carry, and prohibit training on the picture.
 
-A packet (ISO 16684-1) is read once by expat, which knows its namespaces; what goes and what comes
-are then cut and put in at the places that expat named, so that all else stays as it was written.
-Packets are of other people: document types, and with them entities, are refused, and so are
-packets of over `MAX_BYTES`, broken ones, and encodings other than UTF-8 and UTF-16. The edited
-packet is UTF-8 and has no padding.
+Stripped are GPS positions, embedded copies of the picture (thumbnails, depth and original pictures
+in base64), and promises of parts that a layer does not have: gain maps, videos, extended packets.
+
+A packet (ISO 16684-1) is read once by expat, which knows its namespaces; spans of its bytes are
+then cut and inserted at the positions that expat reported, so that all else stays as it was.
+Packets are untrusted: document types, and with them entities, are refused, and so are packets of
+over `MAX_BYTES`, broken ones, and encodings other than UTF-8 and UTF-16. The edited packet is
+UTF-8 and has no padding.
 
 The statement is the property plus:DataMining of the PLUS Coalition's vocabulary
 (https://ns.useplus.org/LDF/ldf-XMPSpecification).
@@ -15,8 +18,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from xml.parsers import expat
+
+from artscraper_runner.imaging.notes import Subject
 
 MAX_BYTES = 1 << 20
 DATA_MINING_NAMESPACE = "http://ns.useplus.org/ldf/xmp/1.0/"
@@ -38,45 +44,82 @@ _TAG = re.compile(rb"""<[^\s/>]++(?:\s++[^\s=/>]++\s*+=\s*+(?:"[^"]*+"|'[^']*+')
 _NAME = re.compile(rb"<[^\s/>]++")
 _ATTRIBUTE = re.compile(rb"""\s++([^\s=/>]++)\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
 
-IsUnwanted = Callable[[str, str], bool]  # of a property's namespace and local name
+_GOOGLE = "http://ns.google.com/photos/"
+_THUMBNAIL_NAMESPACES = ("http://ns.adobe.com/xap/1.0/g/img/",)
+_GAIN_MAP_NAMESPACES = ("http://ns.adobe.com/hdr-gain-map/", "http://ns.apple.com/HDRGainMap/")
+_EMBEDDED_NAMESPACES = tuple(
+    f"{_GOOGLE}{part}"
+    for part in ("1.0/depthmap/", "1.0/image/", "1.0/audio/", "1.0/container/", "dd/")
+)
+_MOTION_NAMES = re.compile(r"MotionPhoto|MicroVideo")
+# JPEG, PNG, GIF, RIFF (WebP), TIFF of both byte orders and HEIF's ftyp, in base64.
+_ENCODED_PICTURE = re.compile(
+    r"(?:data:image/|/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.{2}Z0eXB)"
+)
+_HEAD = 64  # characters of a value that tell a picture in base64
+
+Classify = Callable[[str, str], Subject | None]  # of a property's namespace and local name
+
+
+@dataclass(frozen=True)
+class StrippedXmp:
+    """A packet that layers may carry, and what was taken out of it."""
+
+    packet: bytes
+    dropped: frozenset[Subject]
 
 
 class _Unreadable(Exception):
     """The packet cannot be read, or is not to be."""
 
 
-@lru_cache(maxsize=1)  # every stage of a run asks for the same packet
-def without_places(packet: bytes) -> bytes | None:
-    """Returns the packet without GPS fields, None for one that cannot be read safely.
+@lru_cache(maxsize=1)  # every stage of a run strips the same packet
+def strip_xmp(packet: bytes) -> StrippedXmp | None:
+    """Return the packet without what layers must not carry, None if it cannot be read safely.
 
-    A field is one whose name begins with GPS, in any case, namespace and nesting.
+    GPS fields are those whose name begins with GPS, in any case, namespace and nesting.
     """
     try:
-        return _Edits(_in_utf8(packet), _is_place).applied()
+        edits = _Edits(_in_utf8(packet), _private_subject, drop_pictures=True)
+        edited = edits.applied()
     except _Unreadable:
         return None
+    return None if edited is None else StrippedXmp(edited, frozenset(edits.dropped))
 
 
 def prohibit_training(packet: bytes | None) -> bytes:
-    """Returns the packet with the statement, instead of any other plus:DataMining it had.
+    """Return the packet with the statement, instead of any other plus:DataMining it had.
 
     A packet that is None, cannot be read safely or has no RDF is replaced.
     """
     edited = None
     if packet is not None:
         try:
-            edited = _Edits(_in_utf8(packet), _is_statement).applied(_STATEMENT)
+            edited = _Edits(_in_utf8(packet), _statement_subject).applied(_STATEMENT)
         except _Unreadable:
             edited = None
-    return edited or _Edits(_EMPTY_PACKET, _is_statement).applied(_STATEMENT) or _EMPTY_PACKET
+    return edited or _Edits(_EMPTY_PACKET, _statement_subject).applied(_STATEMENT) or _EMPTY_PACKET
 
 
-def _is_place(namespace: str, name: str) -> bool:
-    return name[:3].lower() == "gps"
+def _private_subject(namespace: str, name: str) -> Subject | None:
+    rules = (
+        (Subject.GPS, name[:3].lower() == "gps"),
+        (Subject.THUMBNAIL, name == "Thumbnails" or namespace.startswith(_THUMBNAIL_NAMESPACES)),
+        (Subject.GAIN_MAP, namespace.startswith(_GAIN_MAP_NAMESPACES)),
+        (Subject.MOTION_PHOTO, _MOTION_NAMES.match(name) is not None),
+        (Subject.EMBEDDED_PICTURES, namespace.startswith(_EMBEDDED_NAMESPACES)),
+        (Subject.XMP, name == "HasExtendedXMP"),
+    )
+    return next((subject for subject, applies in rules if applies), None)
 
 
-def _is_statement(namespace: str, name: str) -> bool:
-    return (namespace, name) == (DATA_MINING_NAMESPACE, "DataMining")
+def _statement_subject(namespace: str, name: str) -> Subject | None:
+    is_statement = (namespace, name) == (DATA_MINING_NAMESPACE, "DataMining")
+    return Subject.XMP if is_statement else None
+
+
+def _is_picture(value: str) -> bool:
+    return _ENCODED_PICTURE.match(value.lstrip()) is not None
 
 
 def _in_utf8(packet: bytes) -> bytes:
@@ -94,10 +137,12 @@ def _in_utf8(packet: bytes) -> bytes:
 
 
 class _Edits:
-    """What changes in a packet: spans of its bytes, each with what comes instead."""
+    """What changes in a packet: spans of its bytes, each with its replacement."""
 
-    def __init__(self, content: bytes, is_unwanted: IsUnwanted) -> None:
-        self._content, self._is_unwanted = content, is_unwanted
+    def __init__(self, content: bytes, classify: Classify, *, drop_pictures: bool = False) -> None:
+        self._content, self._classify, self._drop_pictures = content, classify, drop_pictures
+        self.dropped: set[Subject] = set()
+        self._open: list[tuple[int, list[str]]] = []  # start and head of the text of each element
         self._changes: list[tuple[int, int, bytes]] = []
         self._depth = 0
         self._unwanted: tuple[int, int] | None = None  # depth and start of an open element
@@ -108,6 +153,8 @@ class _Edits:
         parser.ordered_attributes = True
         parser.StartElementHandler = self._started
         parser.EndElementHandler = self._ended
+        if drop_pictures:
+            parser.CharacterDataHandler = self._read_text
         parser.ProcessingInstructionHandler = self._instructed
         parser.StartDoctypeDeclHandler = self._refuse
         parser.XmlDeclHandler = self._check_encoding
@@ -117,7 +164,7 @@ class _Edits:
             raise _Unreadable from error
 
     def applied(self, statement: bytes = b"") -> bytes | None:
-        """Returns the edited packet with `statement` at the end of its RDF; None without RDF."""
+        """Return the edited packet with `statement` at the end of its RDF; None without RDF."""
         changes = list(self._changes)
         if statement:
             if self._rdf is None or self._rdf_end is None:
@@ -135,13 +182,18 @@ class _Edits:
 
     def _started(self, name: str, attributes: list[str]) -> None:
         self._depth += 1
+        start = self._parser.CurrentByteIndex
+        self._open.append((start, []))
         if self._unwanted is not None:
             return
-        start = self._parser.CurrentByteIndex
-        if self._is_unwanted(*_parts(name)):
+        if (subject := self._classify(*_parts(name))) is not None:
+            self.dropped.add(subject)
             self._unwanted = (self._depth, start)
             return
-        unwanted = [self._is_unwanted(*_parts(each)) for each in attributes[::2]]
+        unwanted = [
+            self._drops_attribute(each, value)
+            for each, value in zip(attributes[::2], attributes[1::2], strict=True)
+        ]
         if any(unwanted):
             self._cut_attributes(start, unwanted)
         if self._rdf is None and _parts(name) == (_RDF, "RDF"):
@@ -149,6 +201,7 @@ class _Edits:
 
     def _ended(self, name: str) -> None:
         here = self._parser.CurrentByteIndex  # of an end tag; behind an element that has none
+        opened, head = self._open.pop()
         if self._unwanted is not None and self._unwanted[0] == self._depth:
             start = self._unwanted[1]
             self._changes.append((start, self._end_of(start, here), b""))
@@ -157,7 +210,24 @@ class _Edits:
                 raise _Unreadable
         elif self._rdf is not None and self._rdf_end is None and self._rdf[0] == self._depth:
             self._rdf_end = here
+        elif self._unwanted is None and head and _is_picture("".join(head)):
+            self.dropped.add(Subject.THUMBNAIL)
+            self._changes = [change for change in self._changes if change[0] < opened]
+            self._changes.append((opened, self._end_of(opened, here), b""))
         self._depth -= 1
+
+    def _read_text(self, text: str) -> None:
+        head = self._open[-1][1]
+        if sum(map(len, head)) < _HEAD and (start := text if head else text.lstrip()):
+            head.append(start[:_HEAD])
+
+    def _drops_attribute(self, name: str, value: str) -> bool:
+        subject = self._classify(*_parts(name))
+        if subject is None and self._drop_pictures and _is_picture(value[: 4 * _HEAD]):
+            subject = Subject.THUMBNAIL
+        if subject is not None:
+            self.dropped.add(subject)
+        return subject is not None
 
     def _instructed(self, target: str, data: str) -> None:
         if self._depth == 0 and target == "xpacket" and data.startswith("end"):
@@ -171,16 +241,16 @@ class _Edits:
             raise _Unreadable
 
     def _cut_attributes(self, start: int, unwanted: list[bool]) -> None:
-        """Takes attributes out of the tag at `start`; `unwanted` has none for xmlns, like expat."""
+        """Cut attributes out of the tag at `start`; `unwanted` has none for xmlns, like expat."""
         place = self._name_end(start)
-        asked = iter(unwanted)
+        flags = iter(unwanted)
         while found := _ATTRIBUTE.match(self._content, place):
-            if found[1].partition(b":")[0] != b"xmlns" and next(asked):
+            if found[1].partition(b":")[0] != b"xmlns" and next(flags):
                 self._changes.append((found.start(), found.end(), b""))
             place = found.end()
 
     def _inside(self, start: int, end: int, added: bytes) -> tuple[int, int, bytes]:
-        """Returns the change that puts `added` last into the element at `start`."""
+        """Return the change that puts `added` last into the element at `start`."""
         tag = self._tag(start)
         if not tag[1]:
             return end, end, added
@@ -203,6 +273,6 @@ class _Edits:
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """Returns namespace and local name of what expat calls them together."""
+    """Return namespace and local name of what expat joins with a space."""
     namespace, _, local = name.rpartition(" ")
     return namespace, local

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
-from artscraper_runner.imaging.notes import Action, Note, Subject
+from artscraper_runner.imaging.notes import Note, sort_notes
 from artscraper_runner.io import atomic_path, write_json
 from artscraper_runner.options import (
     AnalysisOptions,
@@ -27,9 +27,15 @@ from artscraper_runner.options import (
     ProtectionOptions,
     SigningSettings,
 )
+from artscraper_runner.pipeline.layers import (
+    AppliedStage,
+    LayerWork,
+    record_layer,
+    save_layer_files,
+)
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.run_cache import RunCache
-from artscraper_runner.types import Controls, Json, StageResult
+from artscraper_runner.types import Controls, Json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,18 +44,6 @@ if TYPE_CHECKING:
     from artscraper_runner.stages.stage import Stage, StageInput
 
 ORIGINAL = "original"
-MASK_GAIN = 16  # a change of 16 of 255 is white
-MASK_MAX_SIDE = 1024  # px
-
-
-@dataclass(frozen=True)
-class _AppliedStage:
-    """A stage's change before it is saved; `pixels` uint8 (H, W, 3) is what the next one gets."""
-
-    stage: Stage
-    given: StageInput
-    result: StageResult
-    pixels: NDArray[np.uint8]
 
 
 @dataclass
@@ -72,7 +66,7 @@ class PictureRun:
     cache: RunCache = field(default_factory=RunCache)
     _decoded: Picture | None = field(default=None, init=False)
     _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
-    _ahead: tuple[int, Future[_AppliedStage]] | None = field(default=None, init=False)
+    _ahead: tuple[int, Future[AppliedStage]] | None = field(default=None, init=False)
     _is_closing: bool = field(default=False, init=False)
 
     def __enter__(self) -> PictureRun:
@@ -89,7 +83,7 @@ class PictureRun:
         self._is_closing, self._ahead = False, None
 
     def keep_original(self) -> Json:
-        """Stores the received bytes untouched as layer 00 and returns the layer's record."""
+        """Store the received bytes untouched as layer 00 and return the layer's record."""
         header = self._header
         path = self.workspace.layer_path(0, ORIGINAL, header.suffix)
         with atomic_path(path) as temporary:
@@ -100,11 +94,11 @@ class PictureRun:
             "path": self.workspace.shown(path),
             "processing_size": [header.width, header.height],
             "applied": True,
-            "reason": _what_was_left_out(header),
+            "reason": _what_is_left_out(header),
         }
 
     def analyse(self, options: AnalysisOptions) -> Json:
-        """Writes analysis.json and returns what it holds."""
+        """Write analysis.json and return its content."""
         from artscraper_runner.analysis.run import run_processors
 
         picture = open_picture(self.source, self.limits)
@@ -131,27 +125,30 @@ class PictureRun:
             given = replace(applied.given, pixels=applied.pixels, stages_before=before)
             self._ahead = (index + 1, _in_thread(lambda: self._apply(following, given)))
         with _blaming(name):
-            return self._keep_layer(index, applied)
+            work = LayerWork(index, applied, self._picture, self.workspace, self.limits)
+            saved = save_layer_files(work)
+            self._last_saved = (saved.path, saved.pixels)
+            return record_layer(work, saved)
 
-    def _applied(self, name: str, index: int) -> _AppliedStage:
-        """The stage applied ahead, or now."""
+    def _applied(self, name: str, index: int) -> AppliedStage:
+        """Return the stage applied ahead, else apply it now."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == index:
             return ahead[1].result()
         return self._apply(name, self._stage_input(index))
 
-    def _apply(self, name: str, given: StageInput) -> _AppliedStage:
+    def _apply(self, name: str, given: StageInput) -> AppliedStage:
         from artscraper_runner.stages import load_stage
 
         stage = load_stage(name)
         given.controls.checkpoint()
         with _blaming(name):
             result = stage.apply(given)
-            pixels = given.pixels if result.pixels is None else given.with_hidden(result.pixels)
-            return _AppliedStage(stage, given, result, pixels)
+            pixels = given.pixels if result.pixels is None else given.admissible(result.pixels)
+            return AppliedStage(stage, given, result, pixels)
 
     def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
-        """Writes summary.json, removes the work folder and returns the summary.
+        """Write summary.json, remove the work folder and return the summary.
 
         Raises:
             StageFailed: what is left of a stage could not be measured; names it.
@@ -163,7 +160,7 @@ class PictureRun:
             "image": self.shown_source or str(self.source.absolute()),
             "analysis": self.workspace.shown(self.workspace.analysis_path) if analysis else None,
             "layers": layers,
-            "notes": [note.to_json() for note in self._notes()] if len(layers) > 1 else [],
+            "notes": [note.to_json() for note in self._notes(layers)],
             "projects": project_rows(layers, analysis),
         }
         write_json(self.workspace.summary_path, summary)
@@ -171,15 +168,21 @@ class PictureRun:
         self.workspace.remove_work()
         return summary
 
-    def _notes(self) -> list[Note]:
+    def _notes(self, layers: list[Json]) -> list[Note]:
         """Return what the layers keep of the original, what is changed and what is dropped."""
-        from artscraper_runner.imaging.encode import layer_format, why_xmp_is_left_out
+        from artscraper_runner.analysis.inventory import growth_note, take_inventory
+        from artscraper_runner.imaging.encode import layer_format
 
-        why = why_xmp_is_left_out(self._picture, layer_format(self._picture, self.source))
-        return [Note(Subject.XMP, Action.DROPPED, why)] if why else []
+        if len(layers) < 2:
+            return []
+        how = layer_format(self._picture, self.source)
+        notes = take_inventory(self._picture, self.source, how)
+        last = self.workspace.file(layers[-1]["path"])
+        growth = growth_note(self.source.stat().st_size, last.stat().st_size, how)
+        return sort_notes([*notes, growth]) if growth else notes
 
     def _with_final_measures(self, layers: list[Json]) -> list[Json]:
-        """Adds, where a stage can tell, what is left of it in the last layer."""
+        """Add, where a stage measures it, what is left of it in the last layer."""
         from artscraper_runner.stages import load_stage
 
         applied = {
@@ -198,7 +201,7 @@ class PictureRun:
         ]
 
     def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
-        """What the layer at `path` shows, opened again where this process did not just do so."""
+        """Return what the layer at `path` shows, from memory if it was saved last."""
         if self._last_saved is not None and self._last_saved[0] == path:
             return self._last_saved[1]
         return open_picture(path, self.limits).pixels
@@ -217,8 +220,8 @@ class PictureRun:
         return self._is_closing or self.controls.should_stop()
 
     @cached_property
-    def _said(self) -> ProtectionOptions:
-        """The options with a payload: the stages of one run write the same number."""
+    def _options_with_payload(self) -> ProtectionOptions:
+        """Return the options with a payload: the stages of one run write the same number."""
         return self.options.with_payload()
 
     def _stage_input(self, index: int) -> StageInput:
@@ -231,7 +234,7 @@ class PictureRun:
             pixels,
             picture.pixels,
             picture.alpha,
-            self._said,
+            self._options_with_payload,
             replace(self.controls, should_stop=self._should_stop),
             saved_as=layer_format(picture, self.source),
             xmp=carried_xmp(picture),
@@ -239,88 +242,16 @@ class PictureRun:
             insists=self.insists,
             stages_before=self.workspace.stages_before(index),
             cache=self.cache,
+            is_grey=picture.is_grey,
         )
 
-    def _keep_layer(self, index: int, applied: _AppliedStage) -> Json:
-        """Save the layer and its mask, open it again and measure what a viewer will see."""
-        stage, given, result, pixels = applied.stage, applied.given, applied.result, applied.pixels
-        path = self.workspace.layer_path(index, stage.name, given.saved_as.suffix)
-        with ThreadPoolExecutor(1) as beside:  # the encoder of the layer is busy for as long
-            mask = beside.submit(self._save_mask, index, stage.name, given.pixels, pixels)
-            handed_on = beside.submit(self.workspace.save_pixels, index, pixels)
-            stated = self._save(path, stage, given, pixels, applied=result.pixels is not None)
-            saved = open_picture(path, self.limits).pixels
-            self._last_saved = (path, saved)
-            mask_path, _ = mask.result(), handed_on.result()
-        height, width = pixels.shape[:2]
-        figures = self._measure(saved, stage, replace(given, made=pixels), result)
-        return {
-            "stage": stage.name,
-            "description": stage.description,
-            "path": self.workspace.shown(path),
-            "processing_size": list(result.processing_size or (width, height)),
-            "applied": result.pixels is not None,
-            "reason": result.reason,
-            "mask_path": self.workspace.shown(mask_path),
-            "metrics": {**figures, **stated},
-        }
 
-    def _measure(
-        self, saved: NDArray[np.uint8], stage: Stage, given: StageInput, result: StageResult
-    ) -> Json:
-        with ThreadPoolExecutor(1) as beside:  # a stage's own figures leave a core free at times
-            distances = beside.submit(_distances, given.original, saved)
-            figures = {} if result.pixels is None else stage.measure(saved, given)
-            return {**distances.result(), **result.metrics, **figures}
-
-    def _save(
-        self,
-        path: Path,
-        stage: Stage,
-        given: StageInput,
-        pixels: NDArray[np.uint8],
-        *,
-        applied: bool,
-    ) -> Json:
-        from artscraper_runner.imaging.encode import save_layer
-
-        if not applied:
-            save_layer(pixels, self._picture, path, given.saved_as)
-            return {}
-        with atomic_path(path) as temporary:
-            save_layer(pixels, self._picture, temporary, given.saved_as, edit_xmp=stage.edit_xmp)
-            return stage.finish_file(temporary, given)
-
-    def _save_mask(
-        self, index: int, stage: str, before: NDArray[np.uint8], after: NDArray[np.uint8]
-    ) -> Path:
-        from PIL import Image
-
-        from artscraper_runner.imaging.metrics import change_mask
-
-        path = self.workspace.mask_path(index, stage)
-        mask = change_mask(before, after, gain=MASK_GAIN, max_side=MASK_MAX_SIDE)
-        with atomic_path(path) as temporary:
-            Image.fromarray(mask).save(temporary, format="PNG")
-        return path
-
-
-def _in_thread(work: Callable[[], _AppliedStage]) -> Future[_AppliedStage]:
+def _in_thread(work: Callable[[], AppliedStage]) -> Future[AppliedStage]:
     """Start `work` in a thread of its own, which ends with it."""
     pool = ThreadPoolExecutor(1)
     future = pool.submit(copy_context().run, work)
     pool.shutdown(wait=False)
     return future
-
-
-def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
-    from artscraper_runner.imaging import metrics
-
-    return {
-        "linf": metrics.linf(original, saved),
-        "psnr_db": metrics.psnr(original, saved),
-        "ssim": metrics.ssim(original, saved),
-    }
 
 
 def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: StageInput) -> Json:
@@ -349,7 +280,7 @@ def _blaming(stage: str) -> Iterator[None]:
         raise StageFailed(stage, f"internal error ({type(error).__name__})") from error
 
 
-def _what_was_left_out(header: PictureHeader) -> str | None:
+def _what_is_left_out(header: PictureHeader) -> str | None:
     if header.frames > 1:
         return f"the first of {header.frames} frames is used for analysis and protection"
     return None

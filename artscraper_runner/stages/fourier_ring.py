@@ -32,7 +32,7 @@ class FourierRing(Stage):
                 f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
             )
             return StageResult(pixels=None, reason=reason)
-        if not self._is_found(given.with_hidden(marked)):
+        if not self._is_found(given.admissible(marked)):
             reason = (
                 "the rings cannot be found again: the picture is of one colour, or too little of"
                 " it can be seen"

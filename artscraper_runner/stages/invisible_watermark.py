@@ -41,7 +41,7 @@ class InvisibleWatermark(Stage):
             marked = _embed(given, payload)
         except PictureTooSmall:
             return StageResult(pixels=None, reason=_too_small(given))
-        if not _holds(given.with_hidden(marked), given, payload):
+        if not _holds(given.admissible(marked), given, payload):
             reason = "the mark cannot be read back: too little of the picture can be changed"
             return StageResult(pixels=None, reason=reason)
         metrics = {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CLOAKING_STAGE = "fawkes"  # its cloaks are preserved by later stages
 _PNG = LayerFormat("PNG", ".png", lossless=True)
+_BAND_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class StageInput:
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
     it is left out, with the reason. `stages_before` are the stages whose layers come before.
     `made`: for `measure`, the layer as it is handed on, before it is encoded; None = as saved.
-    `cache` belongs to the run.
+    `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,17 +48,31 @@ class StageInput:
     stages_before: tuple[str, ...] = ()
     made: NDArray[np.uint8] | None = None
     cache: RunCache = field(default_factory=RunCache)
+    is_grey: bool = False
 
-    def with_hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Returns `pixels` with the original's where alpha is 0: nobody sees what is written there.
+    def admissible(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return `pixels` as the pipeline keeps them of any stage.
 
-        That is what the pipeline keeps of a stage.
+        Where alpha is 0 the original's pixels stand, since nothing written there can be seen; a
+        grey picture stays grey: R = G = B is the mean of what the stage made of the channels.
         """
-        if self.alpha is None:
-            return pixels
         import numpy as np
 
+        if self.is_grey:
+            pixels = _mean_of_channels(pixels)
+        if self.alpha is None:
+            return pixels
         return np.where((self.alpha == 0)[..., None], self.original, pixels)
+
+
+def _mean_of_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    grey = np.empty_like(pixels)
+    for top in range(0, len(pixels), _BAND_ROWS):
+        rows = pixels[top : top + _BAND_ROWS].sum(2, dtype=np.uint16)
+        grey[top : top + _BAND_ROWS] = ((rows + 1) // 3)[..., None]
+    return grey
 
 
 class Stage(ABC):

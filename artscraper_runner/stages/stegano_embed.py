@@ -29,6 +29,9 @@ class SteganoEmbed(Stage):
         if not given.saved_as.lossless:
             reason = f"the layer is saved as {given.saved_as.name}, which would destroy the text"
             return StageResult(pixels=None, reason=reason)
+        if given.is_grey:
+            reason = "the picture is grey, and the text would add colour to it"
+            return StageResult(pixels=None, reason=reason)
         text = _text(given)
         try:
             marked = lsb_text.embed(given.pixels, text)

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from artscraper_gateway.tests.fuzz.mutations import STEP, Step, mutated
 from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
+from artscraper_runner.analysis.inventory import take_inventory
 from artscraper_runner.analysis.processors import DecodedPicture, metadata, stegano
 from artscraper_runner.errors import PictureError
-from artscraper_runner.imaging.decode import FORMATS, Picture, inspect_picture, open_picture
+from artscraper_runner.imaging.container import FORMATS, Picture, inspect_picture, open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import AnalysisOptions, PictureLimits
 
 CPU_S = 5.0
@@ -60,6 +62,8 @@ def _work_on(path: Path, picture: Picture) -> None:
     for processor in (metadata, stegano):
         json.dumps(processor.process(shared, options), allow_nan=False)
     how = layer_format(picture, path)
+    json.dumps([note.to_json() for note in take_inventory(picture, path, how)], allow_nan=False)
+    write_preview(path, path.with_name("preview.webp"), 16, LIMITS)
     layer = path.with_name(f"layer{how.suffix}")
     save_layer(picture.pixels, picture, layer, how)
     with_metadata = open_picture(layer, LIMITS)

@@ -13,7 +13,7 @@ import pytest
 
 from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
 from artscraper_gateway.tests.gateway_process import REPOSITORY
-from artscraper_runner.imaging.decode import FORMATS, open_picture
+from artscraper_runner.imaging.container import FORMATS, open_picture
 from artscraper_runner.options import PictureLimits
 
 pytestmark = pytest.mark.fuzz

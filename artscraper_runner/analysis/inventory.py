@@ -1,0 +1,191 @@
+"""List what layers keep of a picture file, what is changed and what is dropped."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from pathlib import Path
+
+from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
+from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing_bytes
+from artscraper_runner.imaging import iptc
+from artscraper_runner.imaging.decode import Picture
+from artscraper_runner.imaging.encode import (
+    LOSSY_QUALITY,
+    LayerFormat,
+    carried_comment,
+    carried_exif,
+    carried_iptc,
+    carried_text,
+    is_png_text,
+    stripped_xmp,
+    why_xmp_is_left_out,
+)
+from artscraper_runner.imaging.notes import Action, Note, Subject, sort_notes
+
+_LOSSLESS_GROWTH = 8
+_LOSSY_GROWTH = 1.5
+_XMP_DETAILS = {
+    Subject.GPS: "GPS fields in XMP are removed.",
+    Subject.THUMBNAIL: "A thumbnail in XMP is removed.",
+    Subject.GAIN_MAP: "XMP no longer promises a gain map, which layers do not have.",
+    Subject.MOTION_PHOTO: "XMP no longer promises a video, which layers do not have.",
+    Subject.EMBEDDED_PICTURES: "XMP no longer lists further pictures or depth maps.",
+    Subject.XMP: "The extended XMP packet is left out.",
+}
+_PHOTOSHOP_THUMBNAILS = (0x0409, 0x040C)
+_GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496|hdrgm:Version|HDRGainMap")
+_GAIN_MAP_SEARCH_BYTES = 1 << 20
+
+
+def take_inventory(picture: Picture, source: Path, how: LayerFormat) -> list[Note]:
+    """Return a note for each part of the file at `source` that layers in `how` keep or lose."""
+    notes = [*picture.container.notes, *picture.colour.notes]
+    notes += _of_frames(picture)
+    notes += _of_encoding(picture, how)
+    notes += carried_exif(picture, how).notes
+    notes += _of_xmp(picture, how)
+    notes += _of_iptc(picture, how)
+    notes += _of_text(picture, how)
+    notes += _of_jpeg(picture)
+    notes += _of_the_rest(picture, source)
+    return sort_notes(notes)
+
+
+def growth_note(original_bytes: int, layer_bytes: int, how: LayerFormat) -> Note | None:
+    """Return a note if a layer's file is larger than users expect, None if it is not."""
+    times = layer_bytes / max(1, original_bytes)
+    if times <= (_LOSSLESS_GROWTH if how.lossless else _LOSSY_GROWTH):
+        return None
+    reason = (
+        "a change in flat places does not compress without loss"
+        if how.lossless
+        else "the change is detail that has to be encoded"
+    )
+    detail = f"The last layer's file is {times:.1f} times as large as the original: {reason}."
+    return Note(Subject.FILE_SIZE, Action.CHANGED, detail)
+
+
+def _of_frames(picture: Picture) -> list[Note]:
+    notes = []
+    if picture.header.frames > 1:
+        detail = f"The first of {picture.header.frames} frames is used; the others are left out."
+        notes.append(Note(Subject.ANIMATION, Action.DROPPED, detail))
+    avif = picture.container.avif
+    if avif is not None and avif.clean_aperture is not None:
+        width, height = picture.header.width, picture.header.height
+        detail = f"Only the clean aperture of {width} x {height} px is used."
+        notes.append(Note(Subject.CROP, Action.CHANGED, detail))
+    return notes
+
+
+def _of_encoding(picture: Picture, how: LayerFormat) -> list[Note]:
+    notes = []
+    header = picture.header
+    if how.name != header.format:
+        detail = f"{header.format} becomes {how.name}, which can hold the change."
+        notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
+    elif not how.lossless and picture.coding is None:
+        detail = f"Saved as {how.name} at quality {LOSSY_QUALITY[how.name]}."
+        notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
+    if header.mode in ("P", "PA"):
+        detail = "Palette colours become RGB."
+        notes.append(Note(Subject.COLOUR_MODEL, Action.CHANGED, detail))
+    if picture.coding is not None and picture.coding.progressive:
+        notes.append(Note(Subject.PROGRESSIVE, Action.KEPT, "Layers are progressive, too."))
+    png = picture.container.png
+    tiff = picture.container.tiff
+    bits = max(0 if png is None else png.bit_depth, 0 if tiff is None else tiff.bits)
+    if bits > 8:
+        detail = f"{bits} bits a channel become 8."
+        notes.append(Note(Subject.BIT_DEPTH, Action.CHANGED, detail))
+    return notes
+
+
+def _of_xmp(picture: Picture, how: LayerFormat) -> list[Note]:
+    if (why := why_xmp_is_left_out(picture, how)) is not None:
+        return [Note(Subject.XMP, Action.DROPPED, why)]
+    stripped = stripped_xmp(picture)
+    if stripped is None:
+        return []
+    notes = [
+        Note(subject, Action.DROPPED, _XMP_DETAILS.get(subject, "Removed from XMP."))
+        for subject in stripped.dropped
+    ]
+    if how.name == "BMP":
+        return [*notes, Note(Subject.XMP, Action.DROPPED, "BMP holds no XMP.")]
+    return [*notes, Note(Subject.XMP, Action.KEPT, "The XMP packet.")]
+
+
+def _of_iptc(picture: Picture, how: LayerFormat) -> list[Note]:
+    block = iptc.read_iptc(picture.info, picture.exif)
+    notes = []
+    if block is not None:
+        if carried_iptc(picture) is None or how.name not in ("JPEG", "TIFF", "PNG"):
+            notes.append(Note(Subject.IPTC, Action.DROPPED, "IPTC fields cannot be carried over."))
+        else:
+            detail = "Captions, creators, copyright and keywords."
+            notes.append(Note(Subject.IPTC, Action.KEPT, detail))
+        if iptc.has_preview(block):
+            detail = "A preview or unreadable rest in IPTC is removed."
+            notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
+    photoshop = picture.info.get("photoshop")
+    if isinstance(photoshop, dict) and any(key in photoshop for key in _PHOTOSHOP_THUMBNAILS):
+        detail = "The thumbnail in Photoshop's resources is removed."
+        notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
+    return notes
+
+
+def _of_text(picture: Picture, how: LayerFormat) -> list[Note]:
+    notes = []
+    if picture.info.get("comment") and picture.header.format in ("JPEG", "GIF"):
+        kept = carried_comment(picture) is not None and how.name in ("JPEG", "PNG")
+        action = Action.KEPT if kept else Action.DROPPED
+        notes.append(Note(Subject.COMMENT, action, "The comment in the file."))
+    if picture.header.format == "PNG":
+        carried = carried_text(picture)
+        names = [key for key, value in picture.info.items() if is_png_text(key, value)]
+        if carried:
+            detail = f"Text: {', '.join(sorted(carried)[:20])}."
+            notes.append(Note(Subject.TEXT, Action.KEPT, detail[:500]))
+        if len(carried) < len(names):
+            detail = "Text that holds a picture is removed."
+            notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
+    return notes
+
+
+def _of_jpeg(picture: Picture) -> list[Note]:
+    jpeg = picture.container.jpeg
+    if jpeg is None:
+        return []
+    notes = []
+    if jpeg.further_pictures > 0:
+        detail = f"{jpeg.further_pictures} further pictures of the MPF index are left out."
+        notes.append(Note(Subject.EMBEDDED_PICTURES, Action.DROPPED, detail))
+    if jpeg.has_extended_xmp:
+        notes.append(Note(Subject.XMP, Action.DROPPED, _XMP_DETAILS[Subject.XMP]))
+    if jpeg.has_small_picture:
+        detail = "The thumbnail in the JFIF header is removed."
+        notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
+    return notes
+
+
+def _of_the_rest(picture: Picture, source: Path) -> list[Note]:
+    notes = []
+    if c2pa_statement(source)["manifest"]:
+        detail = "The C2PA manifest is left out: it would not fit the changed picture."
+        notes.append(Note(Subject.C2PA, Action.DROPPED, detail))
+    behind = find_trailing_bytes(source, picture.header.format)
+    if behind is not None and behind.size:
+        detail = f"{behind.size} bytes behind the picture ({behind.kind}) are left out."
+        notes.append(Note(Subject.TRAILING_DATA, Action.DROPPED, detail))
+    avif = picture.container.avif
+    if (avif is not None and avif.has_gain_map) or _has_gain_map(source):
+        detail = "The gain map is left out: layers show the standard range."
+        notes.append(Note(Subject.GAIN_MAP, Action.DROPPED, detail))
+    return notes
+
+
+def _has_gain_map(source: Path) -> bool:
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _GAIN_MAP.search(data, 0, _GAIN_MAP_SEARCH_BYTES) is not None

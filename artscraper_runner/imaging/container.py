@@ -1,0 +1,171 @@
+"""Identify a picture file by its content and open it without the damage that viewers ignore."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from artscraper_runner.errors import BrokenPicture, UnsupportedPicture, UnsupportedVariant
+from artscraper_runner.imaging.formats import avif, jpeg, png, tiff
+from artscraper_runner.imaging.notes import Action, Note, Subject
+from artscraper_runner.imaging.structure import check_structure, walk_jpeg
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
+_AVIF_BRANDS = (b"ftypavif", b"ftypavis")
+_SIGNATURES = (_JPEG_SIGNATURE, png.SIGNATURE, b"RIFF", *tiff.SIGNATURES, b"GIF8", b"BM")
+# What damaged files make Pillow raise, by trying 10,000 mutated ones.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    ZeroDivisionError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the file says beside its pixels, by format; None where the format is another."""
+
+    png: png.PngFile | None = None
+    jpeg: jpeg.JpegFile | None = None
+    avif: avif.AvifFile | None = None
+    tiff: tiff.TiffFile | None = None
+    notes: tuple[Note, ...] = ()
+
+
+@contextmanager
+def open_container(
+    path: Path, *, repair: bool = False
+) -> Iterator[tuple[ImageFile.ImageFile, Container]]:
+    """Open the file at `path`, without the damage that viewers ignore.
+
+    `repair`: also try what needs decoding, an end marker that a JPEG lacks.
+    """
+    check_structure(path)
+    with path.open("rb") as file:
+        start = file.read(16)
+        if not start:
+            raise UnsupportedPicture("expected a picture, found zero bytes")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            container, whole = _read_container(start, data, repair=repair)
+            try:
+                image = _identify(path if whole is None else BytesIO(whole), container)
+            except DECODER_ERRORS as error:
+                if container.avif is None or not container.avif.exif_items:
+                    raise _why_unreadable(start, container, error) from error
+                image, container = _identify_without_exif(data, container)
+            with image:
+                yield image, container
+
+
+def _read_container(
+    start: bytes, data: mmap.mmap, *, repair: bool
+) -> tuple[Container, bytes | None]:
+    """Return what the file says, and its content where that had to be repaired."""
+    if start.startswith(png.SIGNATURE):
+        read = png.read_png(data)
+        return Container(png=read, notes=read.notes), read.repaired
+    if start.startswith(_JPEG_SIGNATURE):
+        container = Container(jpeg=jpeg.read_jpeg(data))
+        if not repair or walk_jpeg(data) is not None:
+            return container, None
+        return _with_end(container, data)
+    if start[4:12] in _AVIF_BRANDS:
+        return Container(avif=avif.read_avif(data)), None
+    if start.startswith(tiff.SIGNATURES) and (storage := tiff.read_tiff(data)) is not None:
+        return Container(tiff=storage), tiff.as_black_is_zero(data, storage)
+    return Container(), None
+
+
+def _with_end(container: Container, data: mmap.mmap) -> tuple[Container, bytes | None]:
+    content = data[:].rstrip(b"\xff")
+    try:
+        with quiet():
+            complete = jpeg.is_complete(content)
+    except DECODER_ERRORS:
+        complete = False
+    if not complete:
+        return container, None  # Pillow tells that it is cut off
+    detail = "The end marker of the JPEG is missing; every pixel is there."
+    note = Note(Subject.STRUCTURE, Action.CHANGED, detail)
+    return replace(container, notes=(*container.notes, note)), content + jpeg.EOI
+
+
+def _identify(source: Path | BytesIO, container: Container) -> ImageFile.ImageFile:
+    with quiet():
+        if container.jpeg is not None:
+            # Not by Image.open, which also wants the further pictures of an MPF index.
+            return JpegImageFile(source)
+        image = Image.open(source, formats=FORMATS)
+        if container.tiff is not None:
+            tiff.read_wide_planes(image, container.tiff)
+        return image
+
+
+def _identify_without_exif(
+    data: mmap.mmap, container: Container
+) -> tuple[ImageFile.ImageFile, Container]:
+    """Open an AVIF whose EXIF Pillow cannot write anew, which it does for irot and imir."""
+    copy = bytearray(data[:])
+    for place in container.avif.exif_items if container.avif is not None else ():
+        copy[place : place + 4] = b"skip"
+    try:
+        with quiet():
+            image = Image.open(BytesIO(bytes(copy)), formats=("AVIF",))
+    except DECODER_ERRORS as error:
+        raise BrokenPicture("the file begins like a picture but its header is damaged") from error
+    detail = "EXIF is ignored: it holds values of a wrong type."
+    note = Note(Subject.EXIF, Action.DROPPED, detail)
+    return image, replace(container, notes=(*container.notes, note))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings of damaged fields, which it leaves out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _why_unreadable(
+    start: bytes, container: Container, error: BaseException
+) -> UnsupportedPicture | UnsupportedVariant | BrokenPicture:
+    if not (start.startswith(_SIGNATURES) or start[4:12] in _AVIF_BRANDS):
+        return UnsupportedPicture(f"expected one of {', '.join(FORMATS)}, found none of them")
+    is_unknown = isinstance(error, UnidentifiedImageError | KeyError)
+    if container.tiff is not None and is_unknown and container.tiff.photometric_at is not None:
+        return UnsupportedVariant(
+            f"this kind of TIFF is not supported ({container.tiff.description}); save it with 8 or"
+            " 16 bits a channel in grey, RGB or CMYK"
+        )
+    return BrokenPicture("the file begins like a picture but its header is damaged")
+
+
+def describe_damage(error: BaseException) -> str:
+    """Return what a decoder said, unless it is a programmer's word on a type or a key."""
+    if isinstance(error, OSError | SyntaxError | EOFError) and str(error):
+        return f": {error}"
+    return ": its data is damaged or cut off"

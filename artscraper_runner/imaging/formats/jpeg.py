@@ -1,0 +1,147 @@
+"""Read how a JPEG (ITU-T T.81) is built: its coding, its segments, and whether its end is there."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from mmap import mmap
+from typing import Literal
+
+EOI = b"\xff\xd9"
+_SOI_AND_TEM = (0xD8, 0x01)
+_SOS, _SOF2, _END = 0xDA, 0xC2, 0xD9
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_COEFFICIENTS = 64
+_MP_ENTRIES = 0xB002
+_FILLER_BYTES = 4096
+_SEGMENTS_MAX = 5_000
+# In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+@dataclass(frozen=True)
+class JpegCoding:
+    """How the pixels are coded: quantisation tables by number, each 64 divisors.
+
+    `subsampling`: Pillow's 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0), the nearest that it can write.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: int
+    progressive: bool
+
+
+@dataclass(frozen=True)
+class JpegFile:
+    """What the segments before the pixels say."""
+
+    further_pictures: int = 0  # of the Multi-Picture Format
+    has_extended_xmp: bool = False
+    has_small_picture: bool = False  # in the JFIF header
+    scans: tuple[tuple[tuple[int, ...], int, int, int], ...] = field(default=(), repr=False)
+    components: tuple[int, ...] = ()
+    is_progressive: bool = False
+
+
+def read_jpeg(data: bytes | mmap) -> JpegFile:
+    """Return what the segments of a JPEG say; `data` is the whole file."""
+    pictures, extended, small = 0, False, False
+    scans: list[tuple[tuple[int, ...], int, int, int]] = []
+    components: tuple[int, ...] = ()
+    progressive = False
+    for marker, content in _segments(data):
+        if marker in _FRAMES and len(content) > 6:
+            progressive = marker == _SOF2
+            components = tuple(content[6 : 6 + 3 * content[5] : 3])
+        elif marker == _SOS and content:
+            count = content[0]
+            ids, tail = tuple(content[1 : 1 + 2 * count : 2]), content[1 + 2 * count :][:3]
+            if len(tail) == 3:
+                scans.append((ids, tail[0], tail[1], tail[2] & 15))
+        elif marker == 0xE2 and content.startswith(b"MPF\0"):
+            pictures = max(pictures, _count_mpf(content[4:]) - 1)
+        elif marker == 0xE1 and content.startswith(b"http://ns.adobe.com/xmp/extension/\0"):
+            extended = True
+        elif marker == 0xE0:
+            small = small or content.startswith(b"JFXX\0")
+            small = small or (
+                content.startswith(b"JFIF\0") and content[12:14] not in (b"", b"\0\0")
+            )
+    return JpegFile(pictures, extended, small, tuple(scans), components, progressive)
+
+
+def coding(
+    quantisation: Mapping[int, Sequence[int]],
+    layer: Sequence[tuple[int, ...]],
+    *,
+    progressive: bool,
+) -> JpegCoding:
+    """Return the coding from what Pillow reports: tables, and (id, h, v, table) per component."""
+    first = layer[0]
+    chroma = layer[1] if len(layer) > 1 else first
+    numbers = (first[3], chroma[3])
+    tables = tuple(tuple(quantisation[number]) for number in numbers if number in quantisation)
+    across, down = first[1] // max(1, chroma[1]), first[2] // max(1, chroma[2])
+    subsampling = {1: 0, 2: 1}.get(across * down, 2)
+    return JpegCoding(tables or ((1,) * _COEFFICIENTS,), subsampling, progressive)
+
+
+def is_complete(data: bytes) -> bool:
+    """Whether a JPEG without its end marker holds every pixel.
+
+    Every scan must be there; and what is put behind the last one must not change the picture,
+    which it does where coded data is missing.
+    """
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    if not _scans_are_complete(read_jpeg(data)):
+        return False
+    filler = bytes(value for value in zlib.compress(bytes(range(256)) * 64, 0) if value != 0xFF)
+    pixels = []
+    for tail in (b"", filler[:_FILLER_BYTES]):
+        with JpegImageFile(BytesIO(data + tail + EOI)) as image:
+            image.load()
+            pixels.append(image.tobytes())
+    return pixels[0] == pixels[1]
+
+
+def _scans_are_complete(file: JpegFile) -> bool:
+    if not file.is_progressive:
+        return {name for ids, *_ in file.scans for name in ids} >= set(file.components)
+    precision = {
+        (name, place): low
+        for ids, first, last, low in file.scans
+        for name in ids
+        for place in range(first, min(last + 1, _COEFFICIENTS))
+    }
+    wanted = [(name, place) for name in file.components for place in range(_COEFFICIENTS)]
+    return all(precision.get(each) == 0 for each in wanted)
+
+
+def _segments(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and content of each segment up to the end marker, skipping coded data."""
+    at = 2
+    for _ in range(_SEGMENTS_MAX):
+        found = _MARKER.search(data, at)
+        if found is None or (marker := data[found.end() - 1]) == _END:
+            return
+        at = found.end()
+        if marker not in _SOI_AND_TEM:
+            size = int.from_bytes(data[at : at + 2], "big")
+            yield marker, data[at + 2 : at + size]
+            at += size
+
+
+def _count_mpf(block: bytes) -> int:
+    """Return the number of pictures in an MPF index (CIPA DC-007), 0 if it cannot be read."""
+    order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
+    at = int.from_bytes(block[4:8], order)
+    count = int.from_bytes(block[at : at + 2], order)
+    for place in range(at + 2, min(at + 2 + 12 * count, len(block) - 11), 12):
+        if int.from_bytes(block[place : place + 2], order) == _MP_ENTRIES:
+            # One entry of 16 bytes for each picture.
+            return min(int.from_bytes(block[place + 4 : place + 8], order) // 16, 1000)
+    return 0

@@ -1,0 +1,68 @@
+"""Print how far a layer is from its original before a stage changes a pixel, by outside viewers.
+
+    python benchmarks/formats.py        # needs the test extra, chromium and ImageMagick
+
+Every combination of format, depth, colour type and colour description is opened and saved again
+as a layer; a viewer from outside the project shows both. Differences are of 255, over all pixels
+and channels in sRGB.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.options import PictureLimits
+from benchmarks.format_files import Combination, combinations
+from benchmarks.viewers import Viewers, missing_viewers, open_viewers
+
+MEAN_LIMIT = 1.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of 255 between the original and its layer, as a viewer shows both."""
+
+    name: str
+    mean: float
+    largest: int
+
+
+def compare(combination: Combination, viewers: Viewers, folder: Path) -> Difference:
+    """Return how a layer of the combination differs from its original."""
+    source = folder / f"original{combination.suffix}"
+    combination.write(source)
+    picture = open_picture(source, PictureLimits())
+    how = layer_format(picture, source)
+    layer = folder / f"layer{how.suffix}"
+    save_layer(picture.pixels, picture, layer, how)
+    before, after = viewers.show(source).astype(int), viewers.show(layer).astype(int)
+    change = np.abs(before - after)
+    return Difference(combination.name, float(change.mean()), int(change.max()))
+
+
+def main() -> int:
+    """Print the table; the exit status is 1 if a mean difference exceeds the limit."""
+    if missing := missing_viewers():
+        sys.exit(f"not installed: {', '.join(missing)}")
+    with tempfile.TemporaryDirectory() as name, open_viewers(Path(name)) as viewers:
+        rows = [compare(combination, viewers, Path(name)) for combination in combinations()]
+    print(f"{'combination':45s} {'mean':>6s} {'largest':>8s}")
+    for row in rows:
+        print(f"{row.name:45s} {row.mean:6.2f} {row.largest:8d}")
+    worst = max(rows, key=lambda row: row.mean)
+    print(f"\n{len(rows)} combinations; largest mean difference {worst.mean:.2f} ({worst.name}),")
+    print(f"mean over all {np.mean([row.mean for row in rows]):.2f} of 255")
+    return int(worst.mean > MEAN_LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Grey pictures stay grey through every stage, and transparency is exact in every format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.options import PictureLimits, ProtectionOptions
+from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
+from artscraper_runner.stages.stage import StageInput
+from artscraper_runner.types import Controls
+from benchmarks.format_files import alpha_samples, colour_samples, eight, grey_samples
+
+LIMITS = PictureLimits()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".bmp"])
+def test_a_grey_picture_is_saved_grey(tmp_path: Path, suffix: str, mode: str) -> None:
+    source = tmp_path / f"a{suffix}"
+    Image.fromarray(eight(grey_samples())).convert(mode).save(source)
+    picture = open_picture(source, LIMITS)
+    assert picture.is_grey
+    layer = tmp_path / f"layer{suffix}"
+    save_layer(picture.pixels, picture, layer, layer_format(picture, source))
+    saved = open_picture(layer, LIMITS)
+    assert saved.is_grey
+    spread = np.ptp(saved.pixels.astype(int), axis=2).max()
+    assert spread <= (suffix == ".webp")  # its decoder rounds the channels of grey apart
+
+
+def test_every_stage_of_a_grey_picture_stays_grey(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    rng = np.random.default_rng(5)
+    texture = rng.normal(128, 30, (256, 256)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(texture).resize((512, 512)).save(source)
+    stages = ("invisible-watermark", "fourier-ring", "stegano-embed")
+    config = WorkflowConfig(stages=stages)
+    summary = protect_picture(source, tmp_path / "out", config=config, include_hash_analysis=False)
+    layers = {layer["stage"]: layer for layer in summary["layers"]}
+    for layer in summary["layers"][1:]:
+        saved = open_picture(Path(layer["path"]), LIMITS)
+        assert (saved.pixels == saved.pixels[..., :1]).all(), layer["stage"]
+    assert layers["invisible-watermark"]["applied"]
+    assert not layers["stegano-embed"]["applied"] and "grey" in layers["stegano-embed"]["reason"]
+
+
+def test_a_stage_that_adds_colour_to_grey_is_averaged() -> None:
+    original = np.repeat(eight(grey_samples())[..., None], 3, axis=2)
+    alpha = np.full(original.shape[:2], 255, np.uint8)
+    alpha[:4] = 0
+    given = StageInput(original, original, alpha, ProtectionOptions(), Controls(), is_grey=True)
+    change = np.random.default_rng(3).integers(-8, 9, original.shape)
+    made = np.clip(original + change, 0, 255).astype(np.uint8)
+    kept = given.admissible(made)
+    assert (kept == kept[..., :1]).all()
+    assert np.abs(kept[4:, :, 0] - made[4:].mean(2)).max() <= 0.5
+    assert np.array_equal(kept[:4], original[:4])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [(".png", {}), (".tif", {}), (".webp", {}), (".webp", {"lossless": True}), (".avif", {})],
+)
+def test_alpha_is_exact(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
+    source = tmp_path / f"a{suffix}"
+    image = Image.fromarray(eight(colour_samples()))
+    image.putalpha(Image.fromarray(eight(alpha_samples())))
+    image.save(source, **options)
+    picture = open_picture(source, LIMITS)
+    layer = tmp_path / f"layer{suffix}"
+    save_layer(picture.pixels, picture, layer, layer_format(picture, source))
+    saved = open_picture(layer, LIMITS)
+    assert saved.alpha is not None and picture.alpha is not None
+    assert np.array_equal(saved.alpha, picture.alpha)
