@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,9 +19,12 @@ from artscraper_gateway.api.routes.results import _check_kept, _preview
 from artscraper_gateway.db.retry import is_full, is_outage
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.jobs.deletion import Deletion
-from artscraper_gateway.jobs.leases import Heartbeats, Leases
-from artscraper_gateway.storage.paths import READING_PREFIX, JobFolders
+from artscraper_gateway.jobs.leases import Heartbeats, Leases, machine_name
+from artscraper_gateway.jobs.models import Outcome
+from artscraper_gateway.storage.objects import open_storage
+from artscraper_gateway.storage.paths import READING_PREFIX, RUNNING, JobFolders
 from artscraper_gateway.tests.test_retention import House
+from artscraper_gateway.worker.leftovers import remove_leftovers
 
 HOUR_S = 3600
 
@@ -216,3 +220,62 @@ def test_a_worker_that_leaves_is_gone_in_the_moment_in_which_its_jobs_are_free(h
     job = home.store.find(job_id)
     assert job is not None and (job.worker, job.stage_attempts) == (None, 0)
     assert heart.alive_ids() == set()
+
+
+def test_results_in_an_earlier_output_parent_are_deleted_too(tmp_path: Path) -> None:
+    with closing(House(tmp_path)) as before:
+        job_id = before.add(1, ended=False)
+        heart = Heartbeats(before.engine, "host.slot-0", missed_beats_limit=3, origin="tests")
+        heart.register()
+        assert Leases(before.engine).acquire(job_id, worker=heart.id)
+        output = JobFolders.of(job_id, before.config).output
+        output.mkdir(parents=True)
+        (output / "summary.json").touch()
+        outcome = Outcome(job_id, None, 10, str(before.config.output_parent))
+        assert before.store.finish(outcome, worker=heart.id)
+    with closing(House(tmp_path, output_parent=tmp_path / "elsewhere")) as after:
+        assert after.retention.deletion.delete(job_id)
+        assert after.left() == []
+    assert not output.exists()
+
+
+def test_leftovers_of_deleted_and_lost_jobs_are_removed_from_this_machine(tmp_path: Path) -> None:
+    """In object storage, where the folders of running jobs are each machine's own."""
+    with closing(House(tmp_path)) as home:
+        config = home.config.model_copy(update={"output_parent": "memory://leftovers/results"})
+        here, elsewhere = (f"{name}.slot-0" for name in (machine_name(), "other-machine"))
+        running = config.output_folder / RUNNING
+        ids = {}
+        for number, worker in enumerate((here, elsewhere, None), start=1):
+            job_id = ids[worker] = home.add(number, ended=False)
+            if worker is not None:
+                heart = Heartbeats(home.engine, worker, missed_beats_limit=3, origin="tests")
+                heart.register()
+                assert Leases(home.engine).acquire(job_id, worker=heart.id)
+        deleted, preview = f"{7:032x}", config.output_folder / ".previews" / f"{7:032x}"
+        for folder in (*(running / job_id for job_id in (*ids.values(), deleted)), preview):
+            (folder / "input").mkdir(parents=True)
+        remove_leftovers(open_storage(config), home.store)
+        left = {folder.name for folder in running.iterdir()}
+        assert left == {ids[here], ids[None]}, "what runs here, and what may go on here"
+        assert not preview.exists()
+
+
+def test_uploads_that_became_no_job_are_found_in_object_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any machine: there is no folder of them here."""
+    with closing(House(tmp_path)) as home:
+        config = home.config.model_copy(update={"output_parent": "memory://uploads/results"})
+        storage: Any = open_storage(config)
+        known, lost = home.add(1), f"{2:032x}"
+        for job_id in (known, lost):
+            storage._files.pipe_file(f"{storage._root}/.jobs/{job_id}/input/image.png", b"x")
+        deletion = Deletion(config, home.store, home.queue, storage)
+        deletion.finish_interrupted()
+        assert len(storage._files.find(storage._root)) == 2, "they may still become jobs"
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 2 * HOUR_S)
+        deletion.finish_interrupted()
+        (kept,) = storage._files.find(storage._root)
+        assert known in kept

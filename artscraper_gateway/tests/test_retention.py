@@ -35,9 +35,8 @@ class House:
     """A database with jobs and files, and its retention, whose clock a test sets."""
 
     def __init__(self, home: Path, **settings: Any) -> None:
-        self.config = GatewayConfig(
-            base_dir=home / "gateway_jobs", output_parent=home / "outputs", **settings
-        )
+        places = {"base_dir": home / "gateway_jobs", "output_parent": home / "outputs"}
+        self.config = GatewayConfig(**{**places, **settings})
         self.engine = open_engine(self.config)
         self.store = JobStore(self.engine)
         self.queue = JobQueue(self.store)
