@@ -164,7 +164,7 @@ figures = sa.Table(
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("total", sa.Float, nullable=False),  # of what fell into the bucket, in seconds
 )
-# The web processes and workers that told of themselves in the last minute.
+# Web processes and workers that reported in the last minute.
 processes = sa.Table(
     "processes",
     metadata,

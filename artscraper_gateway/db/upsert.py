@@ -1,4 +1,4 @@
-"""Insert rows that may be there already, which each database has in a dialect of its own."""
+"""Insert rows that may exist already, in the dialect of each database."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.in
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:
-    """Returns an insert that takes `on_conflict_do_update` and `on_conflict_do_nothing`."""
+    """Return an insert with `on_conflict_do_update` and `on_conflict_do_nothing`."""
     return _INSERTS[connection.dialect.name](table)
 
 
 def insert_if_new(connection: sa.Connection, table: sa.Table) -> Any:
-    """Returns an insert that does nothing about rows that are there."""
+    """Return an insert that ignores rows that exist already."""
     return upsert(connection, table).on_conflict_do_nothing()

@@ -83,7 +83,7 @@ def test_the_log_is_copied_and_emptied(
     config: GatewayConfig, engine: sa.Engine, tmp_path: Path
 ) -> None:
     write_rows(engine)
-    Checkpoints(config.database_path).empty_log()
+    Checkpoints(config.database_path).checkpoint()
     assert log_bytes(config) == 0
     assert rows_without_the_log(config, tmp_path / "copy") == ROWS
 
@@ -97,11 +97,11 @@ def test_a_reader_keeps_its_view_and_the_rest_is_copied_later(
         assert reader.execute("select count(*) from written").fetchone() == (0,)
         write_rows(engine)
         with asked(checkpoints) as statements:
-            checkpoints.empty_log()
+            checkpoints.checkpoint()
         assert statements and set(statements) == {COPY}, "emptying it would hold commits up"
         assert reader.execute("select count(*) from written").fetchone() == (0,)
         assert log_bytes(config) > 0
-    checkpoints.empty_log()
+    checkpoints.checkpoint()
     assert log_bytes(config) == 0
     assert rows_without_the_log(config, tmp_path / "copy") == ROWS
 
@@ -113,11 +113,11 @@ def test_a_log_is_not_emptied_while_the_disk_is_slow(
     checkpoints, seconds = Checkpoints(config.database_path), count(step=0.2)
     monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     with asked(checkpoints) as statements:
-        checkpoints.empty_log()
+        checkpoints.checkpoint()
     assert set(statements) == {COPY}
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     with asked(checkpoints) as statements:
-        checkpoints.empty_log()
+        checkpoints.checkpoint()
     assert statements == [COPY, EMPTY]
 
 
@@ -141,13 +141,13 @@ def test_one_process_does_it_at_a_time(
 
     checkpoints = Checkpoints(config.database_path)
     monkeypatch.setattr(checkpoints, "_connect", Busy)
-    checkpoints.empty_log()
+    checkpoints.checkpoint()
     assert Busy.statements == [COPY]
 
 
 def test_a_database_that_is_gone_is_not_made_anew(config: GatewayConfig) -> None:
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
-        Checkpoints(config.database_path).empty_log()
+        Checkpoints(config.database_path).checkpoint()
     assert not config.database_path.exists()
 
 
@@ -156,14 +156,14 @@ def test_the_thread_goes_on_after_a_failure(
 ) -> None:
     checkpoints, tries, again = Checkpoints(config.database_path), count(1), threading.Event()
 
-    def empty_log() -> None:
+    def checkpoint() -> None:
         if next(tries) > 1:
             again.set()
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("artscraper_gateway.db.wal._LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(checkpoints, "is_worth_it", lambda: True)
-    monkeypatch.setattr(checkpoints, "empty_log", empty_log)
+    monkeypatch.setattr("artscraper_gateway.db.wal._POLL_S", 0.01)
+    monkeypatch.setattr(checkpoints, "is_due", lambda: True)
+    monkeypatch.setattr(checkpoints, "checkpoint", checkpoint)
     checkpoints.start()
     assert again.wait(30)
     checkpoints.stop()
@@ -208,16 +208,16 @@ def test_the_thread_empties_a_log_that_has_grown_while_others_write(
     assert found == written
 
 
-def test_only_a_long_log_is_worth_it(config: GatewayConfig, tmp_path: Path) -> None:
+def test_only_a_long_log_is_due(config: GatewayConfig, tmp_path: Path) -> None:
     checkpoints = Checkpoints(config.database_path)
-    assert not checkpoints.is_worth_it()  # there is no database yet
+    assert not checkpoints.is_due()  # there is no database yet
     engine = open_engine(config)
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql("create table written (content blob)")
         assert log_bytes(config) > 0
-        assert not checkpoints.is_worth_it()
+        assert not checkpoints.is_due()
         write_rows(engine)
-        assert checkpoints.is_worth_it()
+        assert checkpoints.is_due()
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""Webhooks as rows: what is to be delivered, when it is due, and every try."""
+"""Deliveries of webhooks: rows with what is due when, and every attempt."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from artscraper_gateway.db.tables import (
 from artscraper_gateway.db.upsert import insert_if_new
 
 # pending -> delivered | failed (no try is left) | closed (the receiver answered 410 Gone);
-# any of them -> pending again, when somebody asks for it.
+# any of them -> pending again, on request.
 DeliveryStatus = Literal["pending", "delivered", "failed", "closed"]
 _SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try. `http_status` None = there was no answer; then `error` says why."""
+    """One attempt. `http_status` is None if there was no answer; then `error` says why."""
 
     at: float
     duration_s: float
@@ -42,7 +42,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None = never.
+    """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None means never.
 
     `waits_since` is when `next_at` was set, None = by an earlier release.
     """
@@ -62,7 +62,7 @@ class Delivery:
 
 
 def add_delivery(connection: sa.Connection, job: dict[str, Any], *, now: float) -> None:
-    """Makes the message about the end of `job`, its row, in the transaction that ends it."""
+    """Add the message about the end of `job`, a row, in the transaction that ends it."""
     owner, url = job["owner"], job["callback_url"]
     kind = f"job.{job['status']}"
     closed = connection.execute(
@@ -106,13 +106,13 @@ def _moment(seconds: float) -> str:
 
 
 class DeliveryLog:
-    """Reads and writes deliveries, each change in one transaction with what goes with it."""
+    """Reads and writes deliveries, each change in one transaction."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
 
     def of_job(self, job_id: str) -> list[tuple[Delivery, list[Attempt]]]:
-        """Returns the job's deliveries with all their tries, the oldest first."""
+        """Return the job's deliveries with all their attempts, the oldest first."""
         mine = (
             sa.select(deliveries)
             .where(deliveries.c.job_id == job_id)
@@ -125,15 +125,15 @@ class DeliveryLog:
             .order_by(delivery_attempts.c.at)
         )
         with reading(self.engine) as connection:
-            found = [Delivery(**row._mapping) for row in connection.execute(mine)]
-            attempts: dict[str, list[Attempt]] = {each.id: [] for each in found}
+            stored = [Delivery(**row._mapping) for row in connection.execute(mine)]
+            attempts: dict[str, list[Attempt]] = {each.id: [] for each in stored}
             for row in connection.execute(tried):
-                shown = Attempt(row.at, row.duration_s, row.http_status, row.error)
-                attempts.setdefault(row.delivery_id, []).append(shown)
-        return [(each, attempts[each.id]) for each in found]
+                attempt = Attempt(row.at, row.duration_s, row.http_status, row.error)
+                attempts.setdefault(row.delivery_id, []).append(attempt)
+        return [(each, attempts[each.id]) for each in stored]
 
     def send_again(self, job_id: str, delivery_id: str) -> bool:
-        """Makes a delivery due now, with all its tries before it; False when there is none."""
+        """Make a delivery due now, with all attempts left; False if there is none."""
         now = time.time()
         change = (
             sa.update(deliveries)
@@ -144,26 +144,26 @@ class DeliveryLog:
             return connection.execute(change).rowcount == 1
 
     def secret(self, owner: str) -> str:
-        """Returns what the owner's webhooks are signed with; made when it is first asked for."""
+        """Return the signing secret of the owner's webhooks; created on first use."""
         mine = sa.select(webhook_secrets.c.secret).where(webhook_secrets.c.owner == owner)
         with reading(self.engine) as connection:
-            found = connection.execute(mine).scalar_one_or_none()
-        if found is not None:
-            return str(found)
-        made = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+            stored = connection.execute(mine).scalar_one_or_none()
+        if stored is not None:
+            return str(stored)
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
         try:
             with self.engine.begin() as connection:
-                connection.execute(sa.insert(webhook_secrets), {"owner": owner, "secret": made})
-        except sa.exc.IntegrityError:  # another process was quicker
+                connection.execute(sa.insert(webhook_secrets), {"owner": owner, "secret": secret})
+        except sa.exc.IntegrityError:  # another process was faster
             return self.secret(owner)
-        return made
+        return secret
 
     def claim_due(
         self, *, now: float, until: float, at_most: int, of_each: int, held: Mapping[str, int]
     ) -> list[Delivery]:
-        """Takes deliveries that are due; nobody else gets them before `until`.
+        """Claim due deliveries, so that no other sender gets them before `until`.
 
-        No receiver gets more than `of_each`, with those that the caller has `held` already.
+        No receiver gets more than `of_each`, including those that the caller has in `held`.
         """
         due = sa.and_(deliveries.c.status == "pending", deliveries.c.next_at <= now)
         with reading(self.engine) as connection:
@@ -180,9 +180,9 @@ class DeliveryLog:
             return [Delivery(**row._mapping) for row in connection.execute(take)]
 
     def restart_waits(self, *, now: float) -> None:
-        """Lets waits that began in the future begin now: the clock was put back since then.
+        """Reschedule deliveries whose timestamps lie in the future because the clock was set back.
 
-        Messages that are under way are then sent again, since their tries have such times too.
+        Messages that are being sent are then sent again, since they have such timestamps too.
         """
         wait_s = deliveries.c.next_at - deliveries.c.waits_since
         is_odd = sa.and_(
@@ -191,7 +191,9 @@ class DeliveryLog:
             deliveries.c.waits_since > now + CLOCKS_APART_S,
         )
         change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
-        with reading(self.engine) as connection:  # nobody waits to write what is not there
+        with reading(
+            self.engine
+        ) as connection:  # mostly there are none: do not write
             if (
                 connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
                 is None
@@ -208,9 +210,9 @@ class DeliveryLog:
         status: DeliveryStatus,
         next_at: float | None,
     ) -> None:
-        """Records a try and what comes of it; nothing when the job was deleted meanwhile.
+        """Record an attempt and its result; does nothing if the job was deleted meanwhile.
 
-        One that was sent again by hand meanwhile stays due.
+        A delivery that was sent again by hand meanwhile stays due.
         """
         still_mine = sa.and_(
             deliveries.c.id == delivery.id, deliveries.c.next_at == delivery.next_at
@@ -237,7 +239,7 @@ class DeliveryLog:
     def _settle_receiver(
         self, connection: sa.Connection, delivery: Delivery, status: DeliveryStatus, now: float
     ) -> None:
-        """A receiver that is gone gets nothing more, until one sent by hand arrives."""
+        """Close a receiver that is gone, until a delivery sent by hand arrives there."""
         if status not in ("closed", "delivered"):
             return
         receiver = {"owner": delivery.owner, "url": delivery.url}
@@ -263,10 +265,10 @@ def _fair_share(
     of_each: int,
     held: Mapping[str, int],
 ) -> list[str]:
-    """The ids of those that are due longest, but none beyond a receiver's share.
+    """Return the ids of the longest due deliveries, within each receiver's share.
 
-    Each look passes over receivers whose share is taken, so however much waits for one of them,
-    the others are found behind it.
+    Each query leaves out receivers whose share is taken, so deliveries of others are found however
+    many wait for one receiver.
     """
     ids: list[str] = []
     taken = Counter(held)

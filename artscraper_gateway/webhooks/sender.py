@@ -1,9 +1,8 @@
-"""Send webhooks as Standard Webhooks has them, until they arrive or nobody wants them any more.
+"""Send webhooks, as Standard Webhooks specifies, until they arrive or their attempts run out.
 
-The deliveries are rows and this is the only thing that sends them: in the web processes, since it
-waits and computes nothing, and never in the way of a job. A sender takes a delivery for a minute;
-should it die in the middle, another one takes it over after that. So a receiver may get a message
-twice, with the same webhook-id.
+Senders run in the web processes, since they wait and compute nothing. A sender claims a delivery
+for a minute; if it dies meanwhile, another one takes over after that. So a receiver may get a
+message twice, with the same webhook-id.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _JITTER = 0.1  # later by up to this share, so that what failed together is not 
 _TRY_S = 15.0  # for everything: look-up, connection, answer
 _HELD_S = 60.0
 _AT_ONCE = 32
-_AT_ONCE_EACH = 8  # to one receiver: one that hangs leaves room for the others
+_AT_ONCE_EACH = 8  # to one receiver: one that hangs leaves room for others
 _LOOK_EVERY_S = 0.5
 _LOOK_AT_CLOCK_EVERY_S = 60.0
 _GONE = 410
@@ -47,7 +46,7 @@ _USER_AGENT = "Artscraper-Gateway/1 (webhook)"
 
 @dataclass
 class DeliverySender:
-    """Sends what is due. `clock` and `chance` (0..1) are for tests, which have no day to wait."""
+    """Sends what is due. Tests set `clock` and `chance` (0..1)."""
 
     log: DeliveryLog
     rules: AddressRules
@@ -56,12 +55,12 @@ class DeliverySender:
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
     _tasks: dict[asyncio.Task[None], str] = field(default_factory=dict)  # each with its receiver
-    _passed_over: set[str] = field(default_factory=set)  # receivers who may have more that is due
+    _passed_over: set[str] = field(default_factory=set)  # receivers that may have more due
     _has_room: asyncio.Event = field(default_factory=asyncio.Event)
     _looked_at_clock: float = float("-inf")
 
     async def run(self) -> None:
-        """Sends until it is cancelled; what is under way then is sent again by another."""
+        """Send until cancelled; what is being sent then is sent again by another sender."""
         try:
             while True:
                 self._has_room.clear()
@@ -76,7 +75,7 @@ class DeliverySender:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def send_due(self) -> int:
-        """Sends what is due now, each once; returns how many."""
+        """Send what is due now, each once; return how many."""
         sent = 0
         while found := await self._begin_due():
             sent += found
@@ -84,7 +83,7 @@ class DeliverySender:
         return sent
 
     async def _pause(self) -> None:
-        """Waits for the next look; it comes at once when there is room for what was passed over."""
+        """Wait for the next poll; not at all if there is room for what was passed over."""
         try:
             async with asyncio.timeout(_LOOK_EVERY_S):
                 await self._has_room.wait()
@@ -132,7 +131,7 @@ class DeliverySender:
             _log.warning("webhook %s cannot be recorded", delivery.id, exc_info=True)
 
     async def _try(self, delivery: Delivery) -> tuple[Attempt, float]:
-        """Returns the try, and how long the receiver wants to be left alone."""
+        """Return the attempt, and the pause in seconds that the receiver asks for."""
         at, begun = self.clock(), time.monotonic()
         status, error, wait_s = None, None, 0.0
         secret = await run_sync(self.log.secret, delivery.owner)
@@ -187,7 +186,7 @@ def _signed(delivery: Delivery, secret: str, at: float) -> httpx.Request:
 
 
 def _retry_after(header: str, now: float) -> float:
-    """Seconds that the header asks for, a day at most; 0 for what cannot be read."""
+    """Return the seconds that the header asks for, a day at most; 0 if it cannot be read."""
     header = header.strip()
     if header.isascii() and header.isdigit():
         wait_s = float(header[:9])

@@ -1,7 +1,7 @@
 """The schema of the gateway's own tables, one file a revision, brought up to date at start.
 
-A revision is a file of four digits in `versions/`, each behind the one before. Whether one is due
-is told by one query and the names of the files; Alembic is imported only to run it.
+A revision is a file of four digits in `versions/`, each following the one before. One query and
+the names of the files tell whether one is due; Alembic is imported only to run it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import sqlalchemy as sa
 _log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _FIRST = "0001"
-# Databases of before the first revision had this one table; other columns are another program's.
+# Databases older than the first revision have this one table; with other columns it is another
+# program's.
 _FIRST_TABLE = "jobs"
 _FIRST_COLUMNS = {"id", "status", "request", "source", "stage_attempts", "watermark"}
 
 
 class IncompatibleDatabase(Exception):
-    """The database cannot be used by this release; nothing in it was changed."""
+    """This release cannot use the database; nothing in it was changed."""
 
 
 def known_revisions() -> list[str]:
-    """Returns the revisions of this release, the oldest first."""
+    """Return the revisions of this release, the oldest first."""
     return sorted(path.name[:4] for path in (_HERE / "versions").glob("[0-9]*.py"))
 
 
 def bring_up_to_date(connection: sa.Connection) -> None:
-    """Runs the revisions that the database lacks, all or none, in the caller's transaction.
+    """Run the revisions that the database lacks, all or none, in the caller's transaction.
 
-    The caller holds a lock, so that of several processes that start at once one runs them. A
-    database of before the first revision is taken over with its jobs.
+    The caller holds a lock, so that one of several processes that start at once runs them. A
+    database older than the first revision is upgraded with its jobs.
 
     Raises:
         IncompatibleDatabase: a newer release made it, or another program did.
@@ -52,7 +53,7 @@ def bring_up_to_date(connection: sa.Connection) -> None:
 
 
 def checked_revision(connection: sa.Connection) -> str | None:
-    """Returns the revision that the database has; None = it has none yet. Changes nothing.
+    """Return the database's revision; None if it has none yet. Changes nothing.
 
     Raises:
         IncompatibleDatabase: a newer release made it, or another program did.

@@ -1,9 +1,9 @@
-"""What Alembic runs for each command: the revisions, on the connection that it was given."""
+"""Alembic's environment: run the revisions on the connection in the configuration."""
 
 from alembic import context
 
 context.configure(
     connection=context.config.attributes["connection"],
-    transactional_ddl=True,  # SQLite can, once a transaction was begun; Alembic does not know
+    transactional_ddl=True,  # SQLite supports it in an explicit transaction
 )
 context.run_migrations()

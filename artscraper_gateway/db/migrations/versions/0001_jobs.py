@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Makes the table of jobs."""
+    """Create the table of jobs."""
     op.create_table(
         "jobs",
         sa.Column("id", sa.String, primary_key=True),

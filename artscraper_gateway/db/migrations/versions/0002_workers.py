@@ -1,4 +1,4 @@
-"""The workers that are alive; a job is held by one of them or by nobody."""
+"""The workers that are alive; a job is leased to one of them or to none."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Makes the table of workers; jobs that were held are free for whoever comes."""
+    """Create the table of workers and release all jobs."""
     op.create_table(
         "workers",
         sa.Column("id", sa.String, primary_key=True),

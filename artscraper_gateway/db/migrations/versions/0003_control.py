@@ -7,7 +7,7 @@ revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
-    """Adds what jobs are followed and controlled with."""
+    """Add tables and columns for events, batches, keys and webhooks."""
     _extend_jobs()
     _add_following()
     _add_keys()

@@ -1,4 +1,4 @@
-"""Light jobs that wait are found by their queue, which older rows do not tell."""
+"""The queue of jobs that only store their picture, which older rows do not name."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ _jobs = sa.table(
 
 
 def upgrade() -> None:
-    """Names the queue of jobs that ask for neither analysis nor protection."""
+    """Name the queue of jobs that ask for neither analysis nor protection."""
     connection = op.get_bind()
     is_open = _jobs.c.status.in_(("queued", "running"))
     for row in connection.execute(sa.select(_jobs.c.id, _jobs.c.request).where(is_open)).all():

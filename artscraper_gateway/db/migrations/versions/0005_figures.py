@@ -1,4 +1,4 @@
-"""What processes counted, and what memory they use: for /metrics."""
+"""Counters and memory of processes, for /metrics."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,7 +7,7 @@ revision, down_revision = "0005", "0004"
 
 
 def upgrade() -> None:
-    """Adds the two tables."""
+    """Add the two tables."""
     op.create_table(
         "figures",
         sa.Column("figure", sa.String, primary_key=True),

@@ -1,4 +1,4 @@
-"""For pages of everybody's jobs, which an admin's key may list."""
+"""An index for lists of all owners' jobs, for admin keys."""
 
 from alembic import op
 
@@ -6,5 +6,5 @@ revision, down_revision = "0006", "0005"
 
 
 def upgrade() -> None:
-    """Adds the index."""
+    """Add the index."""
     op.create_index("ix_jobs_submitted", "jobs", ["submitted_at", "id"])

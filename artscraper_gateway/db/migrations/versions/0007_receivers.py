@@ -1,4 +1,4 @@
-"""To whom webhooks go, so that one receiver cannot take all slots, and since when they wait."""
+"""Receivers of webhooks, so that one cannot take all slots, and since when they wait."""
 
 import httpx
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ _deliveries = sa.table(
 
 
 def upgrade() -> None:
-    """Adds the columns and names the receivers of what is still to be sent."""
+    """Add the columns, and set the receivers of pending deliveries."""
     receiver = sa.Column("receiver", sa.String, nullable=False, server_default="")
     op.add_column("deliveries", receiver)
     op.add_column("deliveries", sa.Column("waits_since", sa.Float))
