@@ -1,4 +1,4 @@
-"""Put the parts together."""
+"""Assemble the application."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any
 import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from starlette.types import Scope
 
-from artscraper_gateway.api import event_streams
 from artscraper_gateway.api.authentication import RateLimitHeaders
-from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.context import Services
 from artscraper_gateway.api.middleware import Observation
 from artscraper_gateway.api.openapi_problems import describe
-from artscraper_gateway.api.problems import add_problem_handlers
+from artscraper_gateway.api.origins import OriginCheck
+from artscraper_gateway.api.problems import add_problem_handlers, problem_response
 from artscraper_gateway.api.routes import (
-    archive,
     batches,
     events,
     health,
     jobs,
     limits,
-    masks,
-    retries,
+    protect,
+    results,
     sessions,
     watermarks,
+    webhooks,
 )
-from artscraper_gateway.api.routes import results as layers
-from artscraper_gateway.api.routes import webhooks as deliveries
 from artscraper_gateway.api.routes.pages import add_page
 from artscraper_gateway.auth.keys import Keyring, KeyStore
+from artscraper_gateway.auth.signed_links import LinkSigner
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.db.wal import Checkpoints
@@ -66,26 +66,29 @@ _PICTURES_AT_ONCE = 2  # that are decoded for callers, each in a process of its 
 
 
 def create_app(config: GatewayConfig | None = None) -> FastAPI:
-    """Returns the gateway as an ASGI application; None = settings from the environment.
+    """Return the gateway as an ASGI application; None = settings from the environment.
 
     Starting the app opens the database under `config.base_dir` and starts the workers; stopping it
     lets them drain. Nothing is opened or written before.
     """
+    config = config or GatewayConfig()
     recorder, tracing = Recorder("web", machine_name()), Tracing()
     app = FastAPI(
         title="Artscraper Gateway",
         version=__version__,
-        docs_url=None,  # FastAPI's pages load scripts from elsewhere; `add_page` has one of our own
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; `add_page` serves one
         redoc_url=None,
-        lifespan=_lifespan(config or GatewayConfig(), recorder, tracing),
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=_lifespan(config, recorder, tracing),
     )
     app.state.recorder = recorder
     add_problem_handlers(app)
     app.add_middleware(RateLimitHeaders)
+    app.add_middleware(OriginCheck, config=config, needs_key=_needs_key, respond=problem_response)
     app.add_middleware(Observation, recorder=recorder, tracing=tracing)
-    for part in (jobs, events, layers, archive, deliveries, batches, watermarks):
+    for part in (protect, jobs, events, results, webhooks, batches, watermarks):
         app.include_router(part.router)
-    for part in (limits, masks, retries, event_streams, sessions, health):
+    for part in (limits, sessions, health):
         app.include_router(part.router)
     add_page(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -98,20 +101,20 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
         tracing.start()
         engine = await run_sync(open_engine, config)
         supervisor = WorkerSupervisor(config)
-        gateway = _gateway(config, engine, supervisor, recorder, tracing)
-        app.state.gateway = gateway
+        services = await run_sync(_services, config, engine, supervisor, recorder, tracing)
+        app.state.services = services
         app.state.workers = supervisor
         supervisor.start()
         checkpoints = Checkpoints(config.database_path) if config.database_url is None else None
         if checkpoints is not None:
             checkpoints.start()
         try:
-            async with _housekeeping(gateway, engine):
+            async with _housekeeping(services, engine):
                 yield
         finally:
-            await gateway.watch.close()
+            await services.watch.close()
             await run_sync(supervisor.stop)
-            gateway.queue.close()
+            services.queue.close()
             with suppress(sa.exc.SQLAlchemyError):  # then these counts are lost
                 await run_sync(recorder.leave, engine)
             if checkpoints is not None:
@@ -123,17 +126,19 @@ def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> An
 
 
 @asynccontextmanager
-async def _housekeeping(gateway: Gateway, engine: sa.Engine) -> AsyncIterator[None]:
-    """What goes on beside the answers, until the gateway begins to drain."""
+async def _housekeeping(services: Services, engine: sa.Engine) -> AsyncIterator[None]:
+    """Run periodic tasks until the gateway begins to drain."""
     stopping = asyncio.Event()
-    tidying = asyncio.create_task(gateway.deletion.clean_up_regularly(stopping))
-    rules = address_rules(gateway.config)
-    sending = asyncio.create_task(DeliverySender(gateway.deliveries, rules, gateway.recorder).run())
-    counting = asyncio.create_task(_keep_flushing(gateway.recorder, engine))
+    tidying = asyncio.create_task(services.deletion.clean_up_regularly(stopping))
+    rules = address_rules(services.config)
+    sending = asyncio.create_task(
+        DeliverySender(services.deliveries, rules, services.recorder).run()
+    )
+    counting = asyncio.create_task(_keep_flushing(services.recorder, engine))
     try:
         yield
     finally:
-        gateway.readiness.is_draining = True
+        services.readiness.is_draining = True
         stopping.set()
         sending.cancel()
         counting.cancel()
@@ -149,19 +154,19 @@ async def _keep_flushing(recorder: Recorder, engine: sa.Engine) -> None:
         await asyncio.sleep(FLUSH_EVERY_S)
 
 
-def _gateway(
+def _services(
     config: GatewayConfig,
     engine: sa.Engine,
     supervisor: WorkerSupervisor,
     recorder: Recorder,
     tracing: Tracing,
-) -> Gateway:
+) -> Services:
     store, listing = JobStore(engine), JobListing(engine)
     queue, storage = JobQueue(store), open_storage(config)
     health = StorageHealth(config, storage)
     slots = asyncio.Semaphore(_PICTURES_AT_ONCE)
     submission = Submission(config, queue, storage, health, listing, recorder, tracing)
-    return Gateway(
+    return Services(
         config=config,
         store=store,
         queue=queue,
@@ -172,6 +177,7 @@ def _gateway(
         deletion=Deletion(config, store, queue, storage),
         deliveries=DeliveryLog(engine),
         keyring=Keyring(KeyStore(engine)),
+        signer=LinkSigner.of(config),
         reader=WatermarkReader(config.picture_limits, PictureProcesses(slots)),
         previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64, timeout_s=60)),
         storage=storage,
@@ -179,6 +185,11 @@ def _gateway(
         readiness=Readiness(config, engine, health, supervisor.problem),
         exposition=Exposition(config, engine),
     )
+
+
+async def _needs_key(scope: Scope) -> bool:
+    services: Services = scope["app"].state.services
+    return await services.keyring.needs_key()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

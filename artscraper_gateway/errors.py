@@ -150,6 +150,38 @@ class Forbidden(GatewayError):
     title = "The API key may not do this"
 
 
+class LinkNotValid(GatewayError):
+    """A signed link was altered, or has expired."""
+
+    status = 403
+    code = "link-not-valid"
+    title = "The link is not valid"
+
+
+class PreconditionFailed(GatewayError):
+    """If-Match or If-Unmodified-Since does not hold."""
+
+    status = 412
+    code = "precondition-failed"
+    title = "The file is another version"
+
+
+class UnknownHost(GatewayError):
+    """The Host header names none of the gateway's own names."""
+
+    status = 421
+    code = "unknown-host"
+    title = "The gateway is not known by this host name"
+
+
+class ForeignOrigin(GatewayError):
+    """A web page of another origin sent a request that changes something."""
+
+    status = 403
+    code = "foreign-origin"
+    title = "Requests from other sites are not allowed"
+
+
 class QueueFull(GatewayError):
     """So many jobs wait that there is no room for what came."""
 

@@ -71,9 +71,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         """Answers those who wait for a job with how it stands, before open requests are cut off."""
-        gateway = getattr(self._app.state, "gateway", None)
-        if gateway is not None:
-            gateway.watch.shutdown()
+        services = getattr(self._app.state, "services", None)
+        if services is not None:
+            services.watch.shutdown()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
@@ -87,8 +87,8 @@ class Server(uvicorn.Server):
 
         /readyz answers 503 meanwhile. Ctrl-C closes the port before the workers have ended.
         """
-        gateway = getattr(self._app.state, "gateway", None)
-        if gateway is None:
+        services = getattr(self._app.state, "services", None)
+        if services is None:
             super().handle_exit(sig, frame)
             return
         workers = self._app.state.workers
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
             os._exit(128 + sig)
         self._is_stopping = True
         notify("STOPPING=1")
-        gateway.readiness.is_draining = True
+        services.readiness.is_draining = True
         workers.request_stop()
         if sig == signal.SIGINT:
             super().handle_exit(sig, frame)

@@ -1,35 +1,41 @@
-"""Who calls, and whether they may: `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
+"""Authentication by API key, session cookie or signed link, and the key's rate limit.
+
+A browser's session cookie is HttpOnly, so that no script reads the key, and sent with requests of
+the same site only. A request that changes something also needs a token that no other site can read.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from artscraper_gateway.api.context import Caller, Gateway
-from artscraper_gateway.api.session_cookie import key_of_cookie
-from artscraper_gateway.auth.keys import Allowance, ApiKey, Scope
-from artscraper_gateway.errors import Forbidden, RateLimited, Unauthorized
+from artscraper_gateway.api.context import Caller, CallerJobs, services_of
+from artscraper_gateway.auth.keys import ApiKey, Keyring, RateLimitState, Scope
+from artscraper_gateway.errors import Forbidden, LinkNotValid, RateLimited, Unauthorized
 
 _FIELDS = "artscraper_gateway.rate_limit"
+_COOKIE = "artscraper_key"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class RateLimitHeaders:
-    """Adds what is left of the key's rate to every answer: errors, files and streams too."""
+    """Adds the rate limit fields to every answer, errors, files and streams included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """Answers as the app does, with the fields that `_spend` left in the scope."""
+        """Answer as the app does, with the fields that `_consume` left in the scope."""
 
         async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start" and _FIELDS in scope:
@@ -39,61 +45,133 @@ class RateLimitHeaders:
         await self.app(scope, receive, send_with_fields)
 
 
-def allowed(scope: Scope) -> Callable[[Request], Awaitable[Gateway]]:
-    """Returns the dependency of routes that need `scope`."""
+def caller_with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """Return the dependency that identifies the caller of routes that need `scope`."""
 
-    async def gateway_for_caller(request: Request) -> Gateway:
-        found: Gateway = request.app.state.gateway
-        if not await found.keyring.needs_key():
-            return found
-        key = await _key_of(request, found)
+    async def caller(request: Request) -> Caller:
+        keyring = services_of(request).keyring
+        if not await keyring.needs_key():
+            return Caller()
+        key = await _key_of(request, keyring)
         if key.rate is not None:
-            use = partial(found.keyring.store.use, key, now=time.time())
-            _spend(await run_sync(use), request)
+            consume = partial(keyring.store.consume, key, now=time.time())
+            _set_rate_limit_fields(await run_sync(consume), request)
         if scope not in key.scopes and "admin" not in key.scopes:
             raise Forbidden(f"This API key has not the scope {scope}.")
-        caller = Caller(
+        return Caller(
             key.id,
             sees_all="admin" in key.scopes,
             max_queued=key.max_queued,
             max_priority=key.max_priority,
         )
-        return replace(found, caller=caller)
 
-    return gateway_for_caller
-
-
-Submitter = Annotated[Gateway, Depends(allowed("submit"))]
-Reader = Annotated[Gateway, Depends(allowed("read"))]
-Deleter = Annotated[Gateway, Depends(allowed("delete"))]
+    return caller
 
 
-async def _key_of(request: Request, found: Gateway) -> ApiKey:
+def _jobs_with(scope: Scope) -> Callable[[Request], Awaitable[CallerJobs]]:
+    async def jobs(request: Request) -> CallerJobs:
+        return CallerJobs.of(request, await caller_with(scope)(request))
+
+    return jobs
+
+
+async def _linked_jobs(
+    request: Request,
+    job_id: str,
+    stage: str,
+    expires: Annotated[str | None, Query(max_length=20, description="of a signed link")] = None,
+    signature: Annotated[str | None, Query(max_length=100, description="of a signed link")] = None,
+) -> CallerJobs:
+    """Let a signed link take the place of an API key.
+
+    Raises:
+        LinkNotValid: the link was altered, or has expired.
+    """
+    if expires is None and signature is None:
+        return await _jobs_with("read")(request)
+    text = expires or ""
+    is_signed = (
+        text.isascii()
+        and text.isdigit()
+        and services_of(request).signer.verify(
+            job_id, f"layers/{stage}", expires_at=int(text), signature=signature or ""
+        )
+    )
+    if not is_signed:
+        raise LinkNotValid("The link was altered; ask for a new one.")
+    if time.time() > int(text):
+        raise LinkNotValid("The link has expired; ask for a new one.")
+    return CallerJobs.of(request, Caller(sees_all=True))
+
+
+SubmitJobs = Annotated[CallerJobs, Depends(_jobs_with("submit"))]
+ReadJobs = Annotated[CallerJobs, Depends(_jobs_with("read"))]
+DeleteJobs = Annotated[CallerJobs, Depends(_jobs_with("delete"))]
+LinkedJobs = Annotated[CallerJobs, Depends(_linked_jobs)]
+
+
+async def _key_of(request: Request, keyring: Keyring) -> ApiKey:
     token = request.headers.get("x-api-key", "")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        token = given.strip()
+        token = credentials.strip()
     token = token or key_of_cookie(request)
     if not token:
         raise Unauthorized("Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.")
-    key = await found.keyring.find(token)
+    key = await keyring.find(token)
     if key is None:
         raise Unauthorized("The API key is not known, or was revoked.")
     return key
 
 
-def _spend(left: Allowance, request: Request) -> None:
-    """Leaves the fields of draft-ietf-httpapi-ratelimit-headers for the answer."""
-    period_s, reset_s = math.ceil(left.rate.period_s), math.ceil(left.reset_s)
-    policy = f'"key";q={left.rate.count};w={period_s}'
-    now = f'"key";r={left.remaining};t={reset_s}'
+def _set_rate_limit_fields(state: RateLimitState, request: Request) -> None:
+    """Leave the fields of draft-ietf-httpapi-ratelimit-headers in the scope.
+
+    Raises:
+        RateLimited: the request was one too many.
+    """
+    period_s, reset_s = math.ceil(state.rate.period_s), math.ceil(state.reset_s)
+    policy = f'"key";q={state.rate.count};w={period_s}'
+    current = f'"key";r={state.remaining};t={reset_s}'
     request.scope[_FIELDS] = [
         (b"ratelimit-policy", policy.encode()),
-        (b"ratelimit", now.encode()),
+        (b"ratelimit", current.encode()),
     ]
-    if left.retry_after_s > 0:
-        wait_s = max(1, math.ceil(left.retry_after_s))
+    if state.retry_after_s > 0:
+        wait_s = max(1, math.ceil(state.retry_after_s))
         raise RateLimited(
-            f"This API key may be used {left.rate}; try again in {wait_s} s.",
+            f"This API key may be used {state.rate}; try again in {wait_s} s.",
             headers={"Retry-After": str(wait_s)},
         )
+
+
+def csrf_token(key: str) -> str:
+    """Return the X-CSRF-Token of a page that is signed in with `key`."""
+    return hmac.new(key.encode(), b"artscraper-gateway csrf", hashlib.sha256).hexdigest()
+
+
+def key_of_cookie(request: Request) -> str:
+    """Return the key of the request's cookie; "" if there is none.
+
+    Raises:
+        Forbidden: a request that changes something comes without the page's token.
+    """
+    key = request.cookies.get(_COOKIE, "")
+    if key and request.method not in _SAFE_METHODS:
+        token = request.headers.get("x-csrf-token", "")
+        if not hmac.compare_digest(token.encode(), csrf_token(key).encode()):
+            raise Forbidden("The cookie's key needs the page's X-CSRF-Token; reload the page.")
+    return key
+
+
+def set_cookie(request: Request, response: Response, key: str) -> None:
+    """Set the session cookie, which lasts until the browser is closed; "" removes it."""
+    response.set_cookie(
+        _COOKIE,
+        key,
+        max_age=None if key else 0,
+        path=f"{request.scope.get('root_path', '')}/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )

@@ -1,15 +1,19 @@
-"""The HTTP edge: routes, and how problems are answered."""
+"""What a route gets by dependency: single services, and the jobs that its caller may see."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Annotated, Any
 
+from fastapi import Depends, Request
+
+from artscraper_gateway.api.links import JobUrls
 from artscraper_gateway.api.schemas import JobState
 from artscraper_gateway.auth.keys import Keyring
+from artscraper_gateway.auth.signed_links import LinkSigner
 from artscraper_gateway.errors import JobFailed, NotFound, NotReady
 from artscraper_gateway.jobs.batches import Batches
 from artscraper_gateway.jobs.deletion import Deletion
@@ -29,24 +33,12 @@ from artscraper_gateway.storage.base import SUMMARY, Storage
 from artscraper_gateway.storage.paths import is_job_id
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls. `owner` is their API key's id, "" where none is needed."""
-
-    owner: str = ""
-    sees_all: bool = False
-    max_queued: int | None = None
-    max_priority: int | None = None
+ORIGINAL, FINAL = "original", "final"
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """What the routes of one app work with; made at its start, kept in `app.state.gateway`.
-
-    A route gets a copy of it for its `caller`; to others' jobs it says what it says to unknown
-    ones.
-    """
+class Services:
+    """The services of one app, made at its start and kept in `app.state.services`."""
 
     config: GatewayConfig
     store: JobStore
@@ -58,13 +50,75 @@ class Gateway:
     deletion: Deletion
     deliveries: DeliveryLog
     keyring: Keyring
+    signer: LinkSigner
     reader: WatermarkReader
     previews: Previews
     storage: Storage
     recorder: Recorder
     readiness: Readiness
     exposition: Exposition
-    caller: Caller = Caller()
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the request's app."""
+    services: Services = request.app.state.services
+    return services
+
+
+def _depends(name: str) -> Any:
+    def service(request: Request) -> Any:
+        return getattr(services_of(request), name)
+
+    return Depends(service)
+
+
+Config = Annotated[GatewayConfig, _depends("config")]
+Watch = Annotated[JobWatch, _depends("watch")]
+Submissions = Annotated[Submission, _depends("submission")]
+BatchService = Annotated[Batches, _depends("batches")]
+Deletions = Annotated[Deletion, _depends("deletion")]
+Deliveries = Annotated[DeliveryLog, _depends("deliveries")]
+Keys = Annotated[Keyring, _depends("keyring")]
+Signer = Annotated[LinkSigner, _depends("signer")]
+Reader = Annotated[WatermarkReader, _depends("reader")]
+PreviewService = Annotated[Previews, _depends("previews")]
+Queue = Annotated[JobQueue, _depends("queue")]
+Metrics = Annotated[Recorder, _depends("recorder")]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The caller of a route. `owner` is the id of their API key, "" where none is needed."""
+
+    owner: str = ""
+    sees_all: bool = False
+    max_queued: int | None = None
+    max_priority: int | None = None
+
+
+@dataclass(frozen=True)
+class CallerJobs:
+    """The jobs that one caller may see. Jobs of others are answered like unknown ones."""
+
+    caller: Caller
+    config: GatewayConfig
+    store: JobStore
+    listing: JobListing
+    storage: Storage
+    urls: JobUrls
+
+    @classmethod
+    def of(cls, request: Request, caller: Caller) -> CallerJobs:
+        """Return the caller's jobs, with URLs below the path that the request came by."""
+        services = services_of(request)
+        return cls(
+            caller=caller,
+            config=services.config,
+            store=services.store,
+            listing=services.listing,
+            storage=services.storage,
+            urls=JobUrls(str(request.scope.get("root_path", ""))),
+        )
 
     @property
     def quota(self) -> QueueQuota:
@@ -75,37 +129,54 @@ class Gateway:
         )
 
     def may_see(self, owner: str) -> bool:
-        """Whether the caller may know of what belongs to `owner`."""
+        """Return whether the caller may see what belongs to `owner`."""
         return self.caller.sees_all or owner == self.caller.owner
 
-    def job(self, job_id: str) -> Job:
-        """Returns the job. Raises NotFound when there is none, or it is somebody else's."""
+    def find(self, job_id: str) -> Job:
+        """Return the job. Raises NotFound for unknown jobs and for those of others."""
         job = self.store.find(job_id) if is_job_id(job_id) else None
         if job is None or not self.may_see(job.owner):
             raise NotFound("There is no job of this id.")
         return job
 
     def state(self, job_id: str) -> JobState:
-        """Returns how the job stands; raises as `job`."""
-        shown = self.listing.show(job_id) if is_job_id(job_id) else None
-        if shown is None or not self.may_see(shown.job.owner):
+        """Return the job's state with its place in the queue and its notes; raises as `find`."""
+        view = self.listing.show(job_id) if is_job_id(job_id) else None
+        if view is None or not self.may_see(view.job.owner):
             raise NotFound("There is no job of this id.")
-        return self.shown(shown)
+        return self.view(view)
 
-    def shown(self, shown: JobView) -> JobState:
-        """Returns what callers may know of a job."""
-        ttl_s = self.config.job_ttl
-        return JobState.of(shown.job, queue_position=shown.queue_position, ttl_s=ttl_s)
+    def view(self, view: JobView) -> JobState:
+        """Return the state of a job that was looked up with its place in the queue. Blocks."""
+        return self.describe(
+            view.job, queue_position=view.queue_position, notes=self._notes(view.job)
+        )
 
-    def finished_job(self, job_id: str) -> Job:
-        """Returns the job if it has a result.
+    def describe(
+        self,
+        job: Job,
+        *,
+        queue_position: int | None = None,
+        notes: list[dict[str, Any]] | None = None,
+    ) -> JobState:
+        """Return the state of a job as callers see it."""
+        return JobState.of(
+            job,
+            links=self.urls.of_job(job.id, has_result=job.status == "done"),
+            queue_position=queue_position,
+            ttl_s=self.config.job_ttl,
+            notes=notes,
+        )
+
+    def finished(self, job_id: str) -> Job:
+        """Return the job if it has a result.
 
         Raises:
             NotFound: there is no such job.
             NotReady: it has not finished.
             JobFailed: it ended in error.
         """
-        job = self.job(job_id)
+        job = self.find(job_id)
         if job.status == "error":
             raise JobFailed(f"The job failed: {job.error}")
         if not job.is_finished:
@@ -115,10 +186,10 @@ class Gateway:
         return job
 
     def results(self, job: Job) -> Path:
-        """Returns the folder on this machine with what the finished job produced, whole. Blocks.
+        """Return the local folder with the results of a finished job. Blocks.
 
         Raises:
-            NotFound: it is gone from where it is kept.
+            NotFound: the results are gone from storage.
         """
         with suppress(FileNotFoundError):
             folder = self.storage.output(job.id)
@@ -127,12 +198,60 @@ class Gateway:
         raise NotFound("The job's results are no longer on the server's disk.")
 
     def summary(self, job: Job) -> dict[str, Any]:
-        """Returns the summary of what the finished job produced; raises as `results`."""
+        """Return the content of summary.json; raises as `results`."""
         return read_json(self.results(job) / SUMMARY)
+
+    def layer_file(self, job: Job, stage: str, field: str = "path") -> LayerFile:
+        """Return the file of a layer of a finished job, or of its mask (`field`: `mask_path`).
+
+        The stage is looked up among the layers in the summary, never joined to a path. `final` is
+        the last layer, whatever it is called.
+
+        Raises:
+            NotFound: there is no such layer, or its file is gone.
+        """
+        layers = [layer for layer in self.summary(job)["layers"] if field in layer]
+        names = [layer["stage"] for layer in layers]
+        if stage == FINAL and names:
+            stage = names[-1]
+        if stage not in names:
+            kind = "layer" if field == "path" else "mask"
+            raise NotFound(f"The job has no {kind} of this name; it has: {', '.join(names)}.")
+        index = names.index(stage)
+        parts = 3 if field == "path" else 2  # layers/NN-stage/file or masks/file
+        path = self.results(job).joinpath(*PurePath(layers[index][field]).parts[-parts:])
+        if not path.is_file():
+            raise NotFound("The picture is no longer on the server's disk.")
+        return LayerFile(path, stage, index, is_final=index == len(layers) - 1)
+
+    def check_kept(self, job_id: str) -> None:
+        """Remove files that were fetched or made while their job was deleted; raises NotFound."""
+        if self.store.find(job_id) is None:
+            self.storage.remove(job_id)
+            raise NotFound("The job was deleted meanwhile.")
+
+    def _notes(self, job: Job) -> list[dict[str, Any]] | None:
+        if job.status != "done":
+            return None
+        try:
+            notes: list[dict[str, Any]] | None = self.summary(job).get("notes")
+        except (NotFound, OSError, ValueError):  # the state is answered without them
+            return None
+        return notes
+
+
+@dataclass(frozen=True)
+class LayerFile:
+    """A file of a layer: `index` counts from 0, the original."""
+
+    path: Path
+    stage: str
+    index: int
+    is_final: bool
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns what the file holds. Raises NotFound when it is gone."""
+    """Return what the file holds. Raises NotFound when it is gone."""
     try:
         content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:

@@ -1,22 +1,25 @@
-"""Serve a file that does not change: ETag, If-None-Match, Range (RFC 9110)."""
+"""Serve a file that does not change: validators, conditions and ranges of RFC 9110."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from artscraper_gateway.api.content_tags import content_tag
-from artscraper_gateway.errors import NotFound, UnsatisfiableRange
+from artscraper_gateway.api.download_names import content_disposition
+from artscraper_gateway.errors import NotFound, PreconditionFailed, UnsatisfiableRange
 
 _ONE_RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 _CHUNK_BYTES = 1 << 17
+_CACHED_TAGS = 4096  # files; a tag and its key take about 300 bytes
 
 
 def serve_file(
@@ -27,54 +30,104 @@ def serve_file(
     filename: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Returns the file at `path`, the part of it that is asked for, or 304. Blocks.
+    """Return the file at `path`, the part of it that is asked for, or 304. Blocks.
 
-    The file is open before the answer begins: deleted meanwhile, it is still sent whole.
-    Ranges other than a single one are ignored, as RFC 9110 allows.
+    The file is opened before the answer begins: deleted meanwhile, it is still sent whole.
+    Ranges other than a single one are ignored, as RFC 9110 allows. Conditions and ranges count
+    for GET and HEAD only.
 
     Raises:
         NotFound: there is no such file any more.
+        PreconditionFailed: the request is for another version of the file.
         UnsatisfiableRange: the range begins behind the file's end.
     """
     try:
-        found = path.stat()
-        tag = content_tag(path, found)
-        shown = {**_headers(found, tag, filename), **(headers or {})}
-        if _is_known(", ".join(request.headers.getlist("if-none-match")), tag):
-            return Response(status_code=304, headers=shown)
-        status, part = 200, range(found.st_size)
-        if (asked := _asked_part(request, tag, found.st_size)) is not None:
-            status, part = 206, asked
-            shown["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{found.st_size}"
-        shown["Content-Length"] = str(len(part))
+        stat = path.stat()
+        tag = content_tag(path, stat)
+        fields = {**_headers(stat, tag, filename), **(headers or {})}
+        if request.method in ("GET", "HEAD"):
+            _check_preconditions(request, tag, int(stat.st_mtime))
+            if _is_not_modified(request, tag, int(stat.st_mtime)):
+                return Response(status_code=304, headers=fields)
+        status, part = 200, range(stat.st_size)
+        if (requested := _requested_part(request, tag, stat)) is not None:
+            status, part = 206, requested
+            fields["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stat.st_size}"
+        fields["Content-Length"] = str(len(part))
         chunks = iter(()) if request.method == "HEAD" else _read(path.open("rb"), part)
     except FileNotFoundError as error:
         raise NotFound("The picture is no longer on the server's disk.") from error
-    return StreamingResponse(chunks, status, shown, media_type)
+    return StreamingResponse(chunks, status, fields, media_type)
 
 
-def _headers(found: os.stat_result, tag: str, filename: str) -> dict[str, str]:
+def content_tag(path: Path, stat: os.stat_result) -> str:
+    """Return the strong ETag of the file at `path`: its SHA-256, quoted.
+
+    Blocks while a file is read whose tag is not cached.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _tag(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=_CACHED_TAGS)
+def _tag(path: Path, _inode: int, _size: int, _modified_ns: int) -> str:
+    with path.open("rb") as file:
+        return f'"{hashlib.file_digest(file, "sha256").hexdigest()}"'
+
+
+def _headers(stat: os.stat_result, tag: str, filename: str) -> dict[str, str]:
     return {
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",  # may be kept, but the job may have been deleted
-        "Content-Disposition": f'inline; filename="{filename}"',
+        "Cache-Control": "private, no-cache",  # may be stored, but the job may have been deleted
+        "Content-Disposition": content_disposition("inline", filename),
         "ETag": tag,
-        "Last-Modified": formatdate(found.st_mtime, usegmt=True),
+        "Last-Modified": formatdate(int(stat.st_mtime), usegmt=True),
         "X-Content-Type-Options": "nosniff",
     }
 
 
-def _is_known(if_none_match: str, tag: str) -> bool:
-    """Compared weakly, as RFC 9110 has it for this header."""
-    tags = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
-    return "*" in tags or tag in tags
+def _check_preconditions(request: Request, tag: str, modified_at: int) -> None:
+    """Evaluate If-Match (strong comparison), else If-Unmodified-Since."""
+    if_match = ", ".join(request.headers.getlist("if-match"))
+    if if_match:
+        tags = {part.strip() for part in if_match.split(",")}
+        if "*" not in tags and tag not in tags:
+            raise PreconditionFailed("If-Match names none of the file's versions.")
+        return
+    since = _http_date(request.headers.get("if-unmodified-since"))
+    if since is not None and modified_at > since:
+        raise PreconditionFailed("The file was modified after the date of If-Unmodified-Since.")
 
 
-def _asked_part(request: Request, tag: str, size: int) -> range | None:
-    """Which of the file's `size` bytes are asked for; None where no part can be meant."""
-    match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
-    if match is None or request.method != "GET" or request.headers.get("if-range", tag) != tag:
+def _is_not_modified(request: Request, tag: str, modified_at: int) -> bool:
+    """Evaluate If-None-Match (weak comparison), else If-Modified-Since."""
+    if_none_match = ", ".join(request.headers.getlist("if-none-match"))
+    if if_none_match:
+        tags = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+        return "*" in tags or tag in tags
+    since = _http_date(request.headers.get("if-modified-since"))
+    return since is not None and modified_at <= since
+
+
+def _http_date(header: str | None) -> float | None:
+    """Return the moment of an HTTP date; None if it cannot be read, which means to ignore it."""
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _requested_part(request: Request, tag: str, stat: os.stat_result) -> range | None:
+    """Return the bytes that the Range header asks for; None for the whole file."""
+    match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
+    if match is None or request.method != "GET":
+        return None
+    if_range = request.headers.get("if-range", tag)
+    if if_range != tag and _http_date(if_range) != int(stat.st_mtime):
+        return None
+    size = stat.st_size
     first, last, last_bytes = match.groups()
     begins = int(first) if first else max(0, size - int(last_bytes))
     ends = min(int(last) + 1, size) if last else size
@@ -89,7 +142,7 @@ def _asked_part(request: Request, tag: str, size: int) -> range | None:
 
 
 def _read(file: BinaryIO, part: range) -> Iterator[bytes]:
-    """The bytes of `part` in chunks. Closes the file, at the end or when it is given up."""
+    """Yield the bytes of `part` in chunks; close the file at the end or when given up."""
     with file:
         file.seek(part.start)
         left = len(part)

@@ -1,4 +1,4 @@
-"""Around every request: its id, its span, what it counts for, and its line in the log."""
+"""Middleware around every request: its id, its span, its metrics and its line in the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artscraper_gateway.db.retry import is_outage
-from artscraper_gateway.observability.logging import about
+from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import RECEIVED, REQUESTS, SENT, Recorder
 from artscraper_gateway.observability.tracing import Tracing
 
@@ -40,7 +40,7 @@ class Observation:
         scope[REQUEST_ID] = request_id
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         with (
-            about(request_id=request_id),
+            log_context(request_id=request_id),
             self._tracing.span(
                 f"HTTP {method}",
                 kind="server",

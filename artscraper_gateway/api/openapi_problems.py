@@ -1,16 +1,21 @@
-"""The problems of each route, for its OpenAPI description: status, codes, headers, examples."""
+"""The OpenAPI description: problems of each route with codes, headers and examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from artscraper_gateway.api.answer_examples import ANSWER_EXAMPLES, QUEUED_JOB
-from artscraper_gateway.api.schemas import ProblemDetails
+from artscraper_gateway.api.openapi import body_schemas
+from artscraper_gateway.api.origins import PROBES
+from artscraper_gateway.api.schemas import (
+    MODELS_WITH_NULL,
+    QUEUED_JOB_EXAMPLE,
+    ProblemDetails,
+)
 from artscraper_gateway.errors import (
     BrokenPicture,
     DatabaseAway,
@@ -18,6 +23,7 @@ from artscraper_gateway.errors import (
     DownloadFailed,
     Forbidden,
     ForbiddenAddress,
+    ForeignOrigin,
     GatewayError,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -29,16 +35,17 @@ from artscraper_gateway.errors import (
     StorageFailed,
     TooLarge,
     Unauthorized,
+    UnknownHost,
     UnsupportedPicture,
     UnsupportedRequestBody,
     UnusableLocalPath,
 )
 
 Responses = dict[int | str, dict[str, Any]]
-# What any call may meet that asks the database, and one that needs an API key besides.
+# Of any route that reads the database, and of those that need an API key as well.
 OPEN = (GatewayError, DatabaseAway, DiskFull)
 KEYED = (*OPEN, Unauthorized, Forbidden, RateLimited)
-# What a picture may be refused for, and a job or a batch.
+# Reasons to refuse a picture, and a job or a batch.
 PICTURE = (TooLarge, UnsupportedPicture, UnsupportedRequestBody, BrokenPicture, InvalidRequest)
 SUBMISSION = (
     *PICTURE,
@@ -49,8 +56,20 @@ SUBMISSION = (
     QueueFull,
     StorageFailed,
 )
-# What one may meet that asks for what a job produced.
+# Of routes that serve what a job produced.
 RESULTS = (NotFound, NotReady, JobFailed, StorageFailed)
+# Of running a job again: settings may have changed since it was accepted.
+REPETITION = (
+    NotFound,
+    NotReady,
+    InvalidRequest,
+    ForbiddenAddress,
+    TooLarge,
+    UnsupportedPicture,
+    BrokenPicture,
+    QueueFull,
+    StorageFailed,
+)
 _DETAILS = {
     "internal-error": "Something went wrong on the server; its log has the reason.",
     "invalid-request": "strength: Input should be 'low', 'medium' or 'high'",
@@ -58,7 +77,7 @@ _DETAILS = {
     "download-failed": "example.org answered 404",
     "unusable-local-path": "There is no such file that may be used.",
     "broken-picture": "the picture is damaged",
-    "too-large": "expected at most 50000000 pixels, found 80000000",
+    "too-large": "expected at most 50 MP, found 80 MP",
     "unsupported-picture": "expected one of JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF",
     "unsupported-request-body": "expected multipart/form-data or application/json",
     "not-found": "There is no job of this id.",
@@ -67,6 +86,10 @@ _DETAILS = {
     "idempotency-key-reused": "This Idempotency-Key came with another payload before;"
     " send a new key with it.",
     "unauthorized": "Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.",
+    "foreign-origin": "This request comes from a page of another site.",
+    "unknown-host": "expected one of the gateway's own host names in Host",
+    "link-not-valid": "The link has expired; ask for a new one.",
+    "precondition-failed": "If-Match names none of the file's versions.",
     "forbidden": "This API key has not the scope submit.",
     "queue-full": "10000 jobs wait, 10000 may, and 1 came; try again later.",
     "rate-limited": "This API key may be used 60/min; try again in 3 s.",
@@ -78,7 +101,7 @@ _DETAILS = {
     "workers-down": "The worker of slot 0 hung and is being replaced; jobs are accepted and wait.",
     "database-away": "Ask again in a moment.",
 }
-_BEGINNINGS = ("/v1/jobs", "/v1/jobs/{job_id}/retry")  # answered with a job that has just begun
+_BEGINNINGS = ("/v1/jobs", "/v1/protect", "/v1/jobs/{job_id}/retry")  # answer a queued job
 _HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
     409: {"Retry-After": "seconds, where waiting helps"},
@@ -93,7 +116,7 @@ _SCHEMES = {
 
 
 def problems(*kinds: type[GatewayError], common: Iterable[type[GatewayError]] = KEYED) -> Responses:
-    """Returns the `responses` of a route that may answer with these, and with the common ones."""
+    """Return the `responses` of a route that may answer with these, and with the common ones."""
     by_status: dict[int, list[type[GatewayError]]] = {}
     for kind in (*kinds, *common):
         by_status.setdefault(kind.status, []).append(kind)
@@ -130,32 +153,54 @@ def _example(kind: type[GatewayError]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Returns the OpenAPI description: problems as they are answered, API keys where they count.
+    """Return the OpenAPI description: problems as they are answered, API keys where they count.
 
     FastAPI gives every route with a parameter a 422 of its own form, which this gateway never
     answers with.
     """
     schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
     components = schema["components"]
-    components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
+    components["schemas"].update(body_schemas())
+    for model in MODELS_WITH_NULL:
+        extra = cast(dict[str, Any], model.model_config["json_schema_extra"])
+        components["schemas"][model.__name__]["example"] = extra["example"]
+    components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
     components["securitySchemes"] = _SCHEMES
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            begins = method == "post" and path in _BEGINNINGS
-            _complete(operation, begins=begins, signs_in=path == "/v1/session")
+            _complete(operation, signs_in=path == "/v1/session")
+            if path not in PROBES:
+                _add_problem(operation, UnknownHost)
+            if method in ("post", "delete"):
+                _add_problem(operation, ForeignOrigin)
+            if method == "post" and path in _BEGINNINGS:
+                answers = operation["responses"].values()
+                for content in _json_contents(answers):
+                    content["example"] = QUEUED_JOB_EXAMPLE
     return schema
 
 
-def _complete(operation: dict[str, Any], *, begins: bool, signs_in: bool) -> None:
+def _complete(operation: dict[str, Any], *, signs_in: bool) -> None:
     answers = operation["responses"]
     if "application/json" in answers.get("422", {}).get("content", {}):
         del answers["422"]
     if "401" in answers and not signs_in:
         operation["security"] = _SECURITY
-    for answer in answers.values():
-        content = answer.get("content", {}).get("application/json")
-        if content is not None:
-            name = content["schema"]["$ref"].rpartition("/")[2]
-            content["example"] = QUEUED_JOB if begins else ANSWER_EXAMPLES[name]
+
+
+def _add_problem(operation: dict[str, Any], kind: type[GatewayError]) -> None:
+    """Add a problem that a middleware answers, beside those of the same status."""
+    added = _response(kind.status, [kind])
+    present = operation["responses"].setdefault(str(kind.status), added)
+    if present is not added:
+        media_type = "application/problem+json"
+        present["content"][media_type]["examples"].update(added["content"][media_type]["examples"])
+        present["description"] += f", `{kind.code}`"
+
+
+def _json_contents(answers: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for answer in answers:
+        if "application/json" in answer.get("content", {}):
+            yield answer["content"]["application/json"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
+from starlette.types import Scope
 
 from artscraper_gateway.api.middleware import REQUEST_ID, is_probe
 from artscraper_gateway.api.schemas import ProblemDetails
@@ -28,30 +30,37 @@ from artscraper_gateway.errors import (
     StorageFailed,
 )
 from artscraper_gateway.intake.upload import drain
-from artscraper_gateway.observability.logging import about
+from artscraper_gateway.jobs.options import JobByReference
+from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import REJECTIONS
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
 _CLIENT_CLOSED_REQUEST = 499  # what nginx has for it; RFC 9110 has nothing
+_FIELDS = ("file", "fawkes_target", *JobByReference.model_fields)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Makes `app` answer every kind of error as a problem."""
+    """Make `app` answer every kind of error as a problem."""
     app.add_exception_handler(GatewayError, _answer_gateway_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(SQLAlchemyError, _answer_database_error)
     app.add_exception_handler(OSError, _answer_storage_error)
-    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(ClientDisconnect, _answer_disconnected)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
 def invalid_request(error: ValidationError, *, at: tuple[str | int, ...] = ()) -> InvalidRequest:
-    """Returns what pydantic found, as one readable sentence a field; `at` is what they are in."""
-    found = error.errors(include_url=False, include_context=False)
-    return InvalidRequest(_sentences([{**row, "loc": (*at, *row["loc"])} for row in found]))
+    """Return pydantic's findings, one sentence per field; `at` is the place of the whole value."""
+    rows = error.errors(include_url=False, include_context=False)
+    return InvalidRequest(_sentences([{**row, "loc": (*at, *row["loc"])} for row in rows]))
+
+
+def problem_response(scope: Scope, error: GatewayError) -> Response:
+    """Return the answer to an error that a middleware raises."""
+    return _answer(Request(scope), error)
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:
@@ -65,7 +74,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette raises itself: no such path, method not allowed."""
+    """Answer what Starlette raises itself: no such path, method not allowed."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that is no JSON in an odd way
@@ -80,7 +89,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Of all routes of the path: Starlette names those of the first one it finds."""
+    """Return the methods of all routes of the path; Starlette names those of the first one."""
     return [
         method
         for method in _METHODS
@@ -106,9 +115,9 @@ async def _answer_database_error(request: Request, error: Exception) -> Response
 
 
 async def _answer_storage_error(request: Request, error: Exception) -> Response:
-    """A disk or object storage that is away or full; what was done is not, or is safe to ask again.
+    """Answer a disk or object storage that is away or full: the request can be sent again.
 
-    Files that are gone are told by who looks for them.
+    Missing files are reported where they are looked up.
     """
     if not isinstance(error, OSError) or error.errno in (None, errno.ENOENT):
         return await _answer_unexpected(request, error)
@@ -116,18 +125,18 @@ async def _answer_storage_error(request: Request, error: Exception) -> Response:
     return _answer(request, StorageFailed("Files could not be read or written; try again later."))
 
 
-async def _answer_nobody(request: Request, _error: Exception) -> Response:
-    """Nobody reads the answer to a request that broke off; the status is for the figures."""
+async def _answer_disconnected(request: Request, _error: Exception) -> Response:
+    """Set the status that metrics count for a request whose client hung up."""
     _log.debug("%s broke off", request.method)
     return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
     request_id = request.scope.get(REQUEST_ID, "")
-    with about(request_id=request_id):  # this runs outside of what adds it to all other answers
+    with log_context(request_id=request_id):  # this runs outside of the middleware that adds it
         _log.error("unexpected error", exc_info=error)
-        said = "Something went wrong on the server; its log has the reason."
-        return _answer(request, GatewayError(said, headers={"X-Request-Id": request_id}))
+        detail = "Something went wrong on the server; its log has the reason."
+        return _answer(request, GatewayError(detail, headers={"X-Request-Id": request_id}))
 
 
 def _answer(request: Request, error: GatewayError) -> JSONResponse:
@@ -153,10 +162,20 @@ def _problem(
 
 def _sentences(errors: Sequence[object]) -> str:
     parts = []
-    for found in errors:
-        row = found if isinstance(found, dict) else {}
+    for error in errors:
+        row = error if isinstance(error, dict) else {}
         location = row.get("loc")
         where = ".".join(str(step) for step in location) if isinstance(location, tuple) else ""
         message = str(row.get("msg", "not valid")).removeprefix("Value error, ")
+        if row.get("type") == "extra_forbidden":
+            message = _unknown_field(where.rpartition(".")[2])
+            where = where.rpartition(".")[0]
         parts.append(f"{where}: {message}" if where else message)
     return "; ".join(parts)[:2000]
+
+
+def _unknown_field(name: str) -> str:
+    """Name the fields that exist, the nearest one first."""
+    near = get_close_matches(name.lower().replace("-", "_"), _FIELDS, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown field {name[:80]!r}; {hint}valid: {', '.join(_FIELDS)}"

@@ -1,21 +1,90 @@
-"""What requests may say and what answers look like."""
+"""Models of answers, with an example each for the OpenAPI description."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from artscraper_gateway.jobs.models import Job, Status
 from artscraper_gateway.webhooks.repository import DeliveryStatus
 
+_JOB_ID, _BATCH_ID = "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90", "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20"
+_JOB = f"/v1/jobs/{_JOB_ID}"
+
+
+def _example(value: dict[str, Any], **config: Any) -> ConfigDict:
+    return cast(ConfigDict, {"json_schema_extra": {"example": value}, **config})
+
+
+_NOTE_EXAMPLE = {"subject": "gps", "action": "dropped", "detail": "The GPS position is removed."}
+_JOB_EXAMPLE: dict[str, Any] = {
+    "job_id": _JOB_ID,
+    "status": "running",
+    "name": "kitchen.jpg",
+    "submitted_at": "2026-01-02T03:04:05.678901Z",
+    "updated_at": "2026-01-02T03:04:09.123456Z",
+    "started_at": "2026-01-02T03:04:06.012345Z",
+    "finished_at": None,
+    "expires_at": None,
+    "stage": "mist",
+    "progress": 0.42,
+    "queue_position": None,
+    "priority": 0,
+    "batch_id": None,
+    "error": None,
+    "error_code": None,
+    "notes": None,
+    "links": {
+        "self": _JOB,
+        "events": f"{_JOB}/events",
+        "result": None,
+        "final": None,
+        "archive": None,
+    },
+}
+QUEUED_JOB_EXAMPLE = {
+    **_JOB_EXAMPLE,
+    "status": "queued",
+    "updated_at": _JOB_EXAMPLE["submitted_at"],
+    "started_at": None,
+    "stage": None,
+    "progress": 0.0,
+    "queue_position": 1,
+}
+
+
+class Note(BaseModel):
+    """What became of one part of the picture's file."""
+
+    model_config = _example(_NOTE_EXAMPLE, extra="allow")
+
+    subject: str = Field(description="part of the file, such as exif, alpha or colour-profile")
+    action: str = Field(description="dropped, changed or kept")
+    detail: str = Field(description="one sentence for people")
+
+
+class JobLinks(BaseModel):
+    """URLs of a job's resources, relative to the host. null = there is no result."""
+
+    model_config = _example(_JOB_EXAMPLE["links"], populate_by_name=True, serialize_by_alias=True)
+
+    self_url: str = Field(alias="self", description="the job's state")
+    events: str = Field(description="server-sent events")
+    result: str | None = Field(description="summary and analysis")
+    final: str | None = Field(description="the protected picture: the last layer")
+    archive: str | None = Field(description="all files as a ZIP")
+
 
 class JobState(BaseModel):
-    """A job as it stands now. Times are RFC 3339, UTC."""
+    """A job's current state. Times are RFC 3339, UTC."""
+
+    model_config = _example(_JOB_EXAMPLE)
 
     job_id: str
     status: Status
+    name: str | None = Field(description="file name of the upload, if the gateway keeps names")
     submitted_at: datetime
     updated_at: datetime
     started_at: datetime | None
@@ -24,22 +93,34 @@ class JobState(BaseModel):
     stage: str | None = Field(description="the stage that runs, or ran last")
     progress: float = Field(ge=0, le=1, description="how much of the job is done")
     queue_position: int | None = Field(
-        ge=1, description="1 = next; null when it does not wait, and in lists"
+        ge=1, description="1 = next; null if it does not wait, and in lists"
     )
     priority: int
-    batch_id: str | None = Field(description="the batch that it came with")
+    batch_id: str | None = Field(description="the batch that the job belongs to")
     error: str | None = Field(description="why the job failed")
     error_code: Literal["failed", "cancelled"] | None
+    notes: list[Note] | None = Field(
+        description="what the result keeps, changes or drops of the file; null before the end and"
+        " in lists"
+    )
+    links: JobLinks
 
     @classmethod
     def of(
-        cls, job: Job, *, queue_position: int | None = None, ttl_s: float | None = None
+        cls,
+        job: Job,
+        *,
+        links: JobLinks,
+        queue_position: int | None = None,
+        ttl_s: float | None = None,
+        notes: list[dict[str, Any]] | None = None,
     ) -> JobState:
-        """Returns what callers may know of `job`; finished ones are deleted after `ttl_s`."""
+        """Return the state of `job`; finished jobs are deleted after `ttl_s`."""
         expires = ttl_s is not None and job.finished_at is not None
         return cls(
             job_id=job.id,
             status=job.status,
+            name=job.request.upload_name,
             submitted_at=moment(job.submitted_at),
             updated_at=moment(job.updated_at),
             started_at=moment(job.started_at) if job.started_at else None,
@@ -52,14 +133,18 @@ class JobState(BaseModel):
             batch_id=job.batch_id,
             error=job.error,
             error_code=cast(Any, job.error_code),
+            notes=None if notes is None else [Note.model_validate(note) for note in notes],
+            links=links,
         )
 
 
 class JobPage(BaseModel):
-    """Some of the jobs, newest first."""
+    """A page of jobs, newest first."""
+
+    model_config = _example({"jobs": [_JOB_EXAMPLE], "next_page_token": None})
 
     jobs: list[JobState]
-    next_page_token: str | None = Field(description="of the page behind; null = there is none")
+    next_page_token: str | None = Field(description="token of the next page; null = there is none")
 
 
 class RefusedItem(BaseModel):
@@ -71,18 +156,29 @@ class RefusedItem(BaseModel):
 
 
 class BatchState(BaseModel):
-    """A batch as it stands; `done` = all have ended and at least one has a result."""
+    """A batch's current state; `done` = all have ended and at least one has a result."""
+
+    model_config = _example(
+        {
+            "batch_id": _BATCH_ID,
+            "status": "running",
+            "submitted_at": "2026-01-02T03:04:05.678901Z",
+            "counts": {"queued": 0, "running": 1, "done": 0, "error": 0},
+            "jobs": [{**_JOB_EXAMPLE, "batch_id": _BATCH_ID}],
+            "refused": [{"index": 1, "code": "too-large", "detail": "expected at most 50 MB"}],
+        }
+    )
 
     batch_id: str
     status: Status
     submitted_at: datetime
-    counts: dict[str, int] = Field(description="how many jobs stand where")
+    counts: dict[str, int] = Field(description="number of jobs by status")
     jobs: list[JobState] = Field(description="in the order that they were sent")
     refused: list[RefusedItem]
 
 
 class AttemptState(BaseModel):
-    """One try to deliver a webhook."""
+    """One attempt to deliver a webhook."""
 
     at: datetime
     duration_s: float
@@ -91,7 +187,7 @@ class AttemptState(BaseModel):
 
 
 class DeliveryState(BaseModel):
-    """A webhook: one message, and every try to deliver it."""
+    """A webhook: one message, and every attempt to deliver it."""
 
     delivery_id: str = Field(description="its webhook-id")
     type: str
@@ -105,20 +201,161 @@ class DeliveryState(BaseModel):
 class DeliveryList(BaseModel):
     """The webhooks of a job, the oldest first."""
 
+    model_config = _example(
+        {
+            "deliveries": [
+                {
+                    "delivery_id": "msg_5d1c0f7e",
+                    "type": "job.done",
+                    "url": "https://example.org/hook",
+                    "status": "delivered",
+                    "created_at": "2026-01-02T03:04:20.000000Z",
+                    "next_attempt_at": None,
+                    "attempts": [
+                        {
+                            "at": "2026-01-02T03:04:20.100000Z",
+                            "duration_s": 0.08,
+                            "http_status": 204,
+                            "error": None,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     deliveries: list[DeliveryState]
+
+
+class LayerEntry(BaseModel):
+    """One layer: the picture after a stage. Stages may add fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    stage: str
+    description: str
+    path: str | None = Field(description="absolute path on the server; null if not shown")
+    url: str = Field(description="where the layer is served, relative to the host")
+    processing_size: list[int] = Field(description="width and height in px")
+    applied: bool = Field(description="whether the stage changed the picture")
+    reason: str | None = Field(description="why it did not apply")
+    mask_path: str | None = Field(None, description="path of the picture of the change")
+    mask_url: str | None = Field(None, description="where the mask is served")
+    metrics: dict[str, Any] | None = Field(None, description="measured on the saved file")
+
+
+class ProjectEntry(BaseModel):
+    """A published work that the gateway uses."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    applied: bool
+    notes: str
+    layer_path: str | None = None
+    evidence: Any | None = None
+
+
+class Summary(BaseModel):
+    """What protection did: summary.json with URLs."""
+
+    model_config = ConfigDict(extra="allow")
+
+    image: str | None = Field(description="absolute path of the upload; null if not shown")
+    analysis: str | None = Field(description="path of analysis.json; null if there is none")
+    layers: list[LayerEntry]
+    notes: list[Note] = Field(default_factory=list)
+    projects: list[ProjectEntry]
+
+
+class ProcessorEntry(BaseModel):
+    """What one analysis processor found."""
+
+    name: str
+    ok: bool
+    data: dict[str, Any] | None = Field(description="by processor; null if it failed")
+    error: str | None
+
+
+class Analysis(BaseModel):
+    """analysis.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    image_path: str | None = Field(description="absolute path; null if not shown")
+    processors: list[ProcessorEntry]
 
 
 class JobResult(BaseModel):
     """What a finished job produced."""
 
+    model_config = _example(
+        {
+            "job_id": _JOB_ID,
+            "summary": {
+                "image": f"/srv/gateway_jobs/{_JOB_ID}/input/image.jpg",
+                "analysis": f"/srv/outputs/{_JOB_ID}/analysis.json",
+                "layers": [
+                    {
+                        "stage": "mist",
+                        "description": "Mist in textural mode.",
+                        "path": f"/srv/outputs/{_JOB_ID}/layers/03-mist/image.jpg",
+                        "url": f"{_JOB}/layers/mist",
+                        "processing_size": [1024, 768],
+                        "applied": True,
+                        "reason": None,
+                        "mask_path": f"/srv/outputs/{_JOB_ID}/masks/03-mist.png",
+                        "mask_url": f"{_JOB}/masks/mist",
+                        "metrics": {"psnr": 36.8, "ssim": 0.961, "linf": 8, "effective": True},
+                    }
+                ],
+                "notes": [_NOTE_EXAMPLE],
+                "projects": [{"name": "Mist v2", "applied": True, "notes": "textural mode"}],
+            },
+            "analysis": {
+                "image_path": f"/srv/gateway_jobs/{_JOB_ID}/input/image.jpg",
+                "processors": [
+                    {"name": "dhash", "ok": True, "data": {"hex": "0f1e"}, "error": None}
+                ],
+            },
+            "output_dir": f"/srv/outputs/{_JOB_ID}",
+            "links": {
+                "self": _JOB,
+                "events": f"{_JOB}/events",
+                "result": f"{_JOB}/result",
+                "final": f"{_JOB}/layers/final",
+                "archive": f"{_JOB}/archive.zip",
+            },
+        }
+    )
+
     job_id: str
-    summary: dict[str, Any] = Field(description="summary.json")
-    analysis: dict[str, Any] | None = Field(description="analysis.json; null when not asked for")
-    output_dir: str = Field(description="absolute folder of the results")
+    summary: Summary
+    analysis: Analysis | None = Field(description="null if no analysis was requested")
+    output_dir: str | None = Field(description="absolute folder of the results; null if not shown")
+    links: JobLinks
+
+
+class SignedLink(BaseModel):
+    """A link that works without an API key until it expires."""
+
+    model_config = _example(
+        {
+            "url": f"{_JOB}/layers/final?expires=1767323045&signature=Zm9v",
+            "expires_at": "2026-01-02T03:04:05Z",
+        }
+    )
+
+    url: str = Field(description="relative to the host; takes `size` as well")
+    expires_at: datetime
 
 
 class WatermarkReading(BaseModel):
     """What a picture's watermark says."""
+
+    model_config = _example(
+        {"payload": "0123456789abcdef", "text": None, "confidence": 0.98, "job_id": _JOB_ID}
+    )
 
     payload: str | None = Field(description="hex digits; null when no mark was found")
     text: str | None = Field(description="the payload as text, if it is one")
@@ -129,12 +366,16 @@ class WatermarkReading(BaseModel):
 class JobDeleted(BaseModel):
     """The answer to a deletion."""
 
+    model_config = _example({"job_id": _JOB_ID, "status": "deleted"})
+
     job_id: str
     status: Literal["deleted"]
 
 
 class BatchDeleted(BaseModel):
     """The answer to a batch's deletion."""
+
+    model_config = _example({"batch_id": _BATCH_ID, "status": "deleted"})
 
     batch_id: str
     status: Literal["deleted"]
@@ -150,6 +391,18 @@ class ProblemDetails(BaseModel):
     code: str
 
 
+# FastAPI leaves null out of examples; these hold some.
+MODELS_WITH_NULL: tuple[type[BaseModel], ...] = (
+    JobLinks,
+    JobState,
+    JobPage,
+    BatchState,
+    DeliveryList,
+    JobResult,
+    WatermarkReading,
+)
+
+
 def moment(seconds: float) -> datetime:
-    """Returns the moment that many seconds after 1970 began, in UTC."""
+    """Return the moment that is so many seconds after 1970 began, in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -76,10 +76,11 @@ class ApiKey:
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """What a key's rate leaves: more requests at once, and seconds until it is whole again.
+class RateLimitState:
+    """A key's rate after one request.
 
-    `retry_after_s` is more than 0 when this request was one too many.
+    `remaining` requests are possible at once; the rate is whole again after `reset_s` seconds.
+    `retry_after_s` is more than 0 if this request was one too many.
     """
 
     rate: Rate
@@ -158,7 +159,7 @@ class KeyStore:
         with self.engine.begin() as connection:
             return connection.execute(change).rowcount == 1
 
-    def use(self, key: ApiKey, *, now: float) -> Allowance:
+    def consume(self, key: ApiKey, *, now: float) -> RateLimitState:
         """Counts a request against the key's rate, in all web processes together.
 
         The generic cell rate algorithm: `rate_until` is when all that was used is free again. That
@@ -179,10 +180,10 @@ class KeyStore:
             until = connection.execute(spend).scalar_one_or_none()
             if until is not None:
                 left_s = rate.period_s - (until - now)
-                return Allowance(rate, int(left_s / each_s + 1e-6), until - now)
+                return RateLimitState(rate, int(left_s / each_s + 1e-6), until - now)
             query = sa.select(column).where(api_keys.c.id == key.id)
             until = connection.execute(query).scalar_one()
-        return Allowance(rate, 0, until - now, until + each_s - now - rate.period_s)
+        return RateLimitState(rate, 0, until - now, until + each_s - now - rate.period_s)
 
 
 class Keyring:

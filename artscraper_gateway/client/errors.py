@@ -80,6 +80,14 @@ class UnsupportedPicture(Problem):
     """415: not a picture of an accepted format."""
 
 
+class PreconditionFailed(Problem):
+    """412: the layer is another version than the one that was asked for."""
+
+
+class UnknownHost(Problem):
+    """421: the gateway is not known by the host name of this URL."""
+
+
 class UnsatisfiableRange(Problem):
     """416: the range begins beyond the end of the file."""
 
@@ -127,9 +135,11 @@ _OF_STATUS: dict[int, type[Problem]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    412: PreconditionFailed,
     413: TooLarge,
     415: UnsupportedPicture,
     416: UnsatisfiableRange,
+    421: UnknownHost,
     422: InvalidRequest,
     429: TooManyRequests,
     500: GatewayFailed,

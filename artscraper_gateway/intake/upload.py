@@ -1,4 +1,4 @@
-"""Read a multipart upload: bounded while it streams, one picture, a few short fields."""
+"""Read a multipart upload within bounds while it streams."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _DRAIN_S = 5.0
 async def uploaded_form(
     request: Request, *, max_bytes: int, max_files: int
 ) -> AsyncIterator[FormData]:
-    """Yields the form of a request; pictures over 1 MiB lie in a temporary file meanwhile.
+    """Yield the form of a request; pictures over 1 MiB lie in a temporary file meanwhile.
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes` of pictures and a little beside.
-        InvalidRequest: not a well-formed form, too many parts, or text that is not UTF-8.
+        InvalidRequest: not a well-formed form, cut off before its closing boundary, too many
+            parts, or text that is not UTF-8.
     """
     bounded = bounded_request(request, max_bytes + _FORM_OVERHEAD_BYTES)
     parser = _Utf8FormParser(
@@ -46,6 +47,9 @@ async def uploaded_form(
         form = await parser.parse()
     except MultiPartException as error:
         raise InvalidRequest(f"the form cannot be read: {error.message}") from error
+    if not parser.has_ended:  # the last field may be missing, and defaults would take its place
+        await form.close()
+        raise InvalidRequest("the form cannot be read: expected its closing boundary, found none")
     try:
         yield form
     finally:
@@ -54,6 +58,11 @@ async def uploaded_form(
 
 class _Utf8FormParser(MultiPartParser):
     """Refuses fields that are not UTF-8, which Starlette would read as Latin-1: other letters."""
+
+    has_ended = False  # whether the closing boundary was read
+
+    def on_end(self) -> None:
+        self.has_ended = True
 
     def on_part_end(self) -> None:
         part = self._current_part
@@ -66,9 +75,9 @@ class _Utf8FormParser(MultiPartParser):
 
 
 def bounded_request(request: Request, max_bytes: int) -> Request:
-    """Returns the request with a body that raises BodyTooLarge beyond `max_bytes`.
+    """Return the request with a body that raises BodyTooLarge beyond `max_bytes`.
 
-    A stated Content-Length is believed when it is too large, and not when it is small.
+    A Content-Length that is too large is refused at once; a small one is not trusted.
 
     Raises:
         BodyTooLarge: the stated length alone is too much.
@@ -90,9 +99,9 @@ def bounded_request(request: Request, max_bytes: int) -> Request:
 
 
 async def drain(request: Request) -> None:
-    """Reads on past an upload that was refused, for a while, so that the sender sees the answer.
+    """Read on past a refused upload for a while, so that the client sees the answer.
 
-    A sender that is still sending when the connection closes gets a reset instead of a reason.
+    A client that is still sending when the connection closes gets a reset instead of a reason.
     """
     read = 0
     try:
@@ -110,26 +119,27 @@ class UploadedPicture:
     """A picture of a form. A batch reads one several times, from several threads. Blocks."""
 
     def __init__(self, upload: UploadFile, *, max_bytes: int) -> None:
+        self.file_name = upload.filename
         self._file = upload.file
         self._max_bytes = max_bytes
-        self._turn = threading.Lock()  # the file has one position
+        self._lock = threading.Lock()  # the file has one position
 
     def save(self, destination: Path) -> None:
-        """Copies the picture to `destination`.
+        """Copy the picture to `destination`.
 
         Raises:
             TooLarge: it has more than `max_bytes`.
-            StorageFailed: the disk would not take it.
+            StorageFailed: it could not be written.
         """
-        with self._turn, bounded_file(destination, max_bytes=self._max_bytes) as file:
+        with self._lock, bounded_file(destination, max_bytes=self._max_bytes) as file:
             self._file.seek(0)
             while chunk := self._file.read(CHUNK_BYTES):
                 file.append(chunk)
 
     def digest(self) -> str:
-        """Returns the SHA-256 of its bytes in hex digits."""
+        """Return the SHA-256 of its bytes in hex digits."""
         sha256 = hashlib.sha256()
-        with self._turn:
+        with self._lock:
             self._file.seek(0)
             while chunk := self._file.read(CHUNK_BYTES):
                 sha256.update(chunk)
@@ -137,4 +147,6 @@ class UploadedPicture:
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request has more than {max_bytes} bytes, which is the limit.")
+    return BodyTooLarge(
+        f"expected a request of at most {max_bytes / 1e6:.1f} MB ({max_bytes} bytes), found more"
+    )

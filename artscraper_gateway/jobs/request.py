@@ -47,6 +47,7 @@ class JobRequest(PictureOptions):
     stages_explicit: bool = False  # named by the caller: a stage that is not installed fails
     watermark_payload: str | None = None  # 16 hex digits, drawn once so that retries repeat it
     target_files: dict[str, str] = Field(default_factory=dict)  # file names by option
+    upload_name: str | None = None  # clean file name; None if names are not kept
     origin: dict[str, str] = Field(default_factory=dict)  # request id and trace context
 
     @model_validator(mode="before")

@@ -31,7 +31,7 @@ from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.options import JobOptions
 from artscraper_gateway.jobs.queue import JobQueue, QueueQuota, queue_for
 from artscraper_gateway.jobs.request import JobRequest, resolve_request
-from artscraper_gateway.observability.logging import about, current_request_id
+from artscraper_gateway.observability.logging import current_request_id, log_context
 from artscraper_gateway.observability.metrics import JOBS_ACCEPTED, Recorder
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
@@ -63,7 +63,8 @@ class IncomingPicture:
     `receive` writes it to a path: a coroutine function if it comes over the network, else a plain
     function, called in the thread that also checks and enqueues. `targets` write the caller's own
     pictures for stages, by option. `name` identifies a picture that is named; if its bytes are
-    sent it is None, and `content` and `target_contents` return their digests.
+    sent it is None, and `content` and `target_contents` return their digests. `file_name` is the
+    clean name of the upload.
     """
 
     receive: Receiver
@@ -72,6 +73,7 @@ class IncomingPicture:
     name: str | None = None
     content: Digest | None = None
     target_contents: Mapping[str, Digest] = field(default_factory=dict)
+    file_name: str | None = None
 
     @property
     def is_downloaded(self) -> bool:
@@ -149,7 +151,10 @@ class Submission:
             files[name] = self._rename_by_content(folder, name.replace("_", "-"), field=name)
         # The origin links the worker's log lines and spans to this HTTP request.
         origin = {"request_id": current_request_id(), **self.tracing.carrier()}
-        request = request.model_copy(update={"target_files": files, "origin": origin})
+        upload_name = picture.file_name if self.config.keeps_names else None
+        request = request.model_copy(
+            update={"target_files": files, "origin": origin, "upload_name": upload_name}
+        )
         try:
             size = (folder / source).stat().st_size
             self.storage.put_input(job_id)
@@ -227,7 +232,7 @@ class Submission:
         """Count and log a job that was added, and remove what only its staging needed."""
         self.storage.discard_staging(new.id)
         self.recorder.count(JOBS_ACCEPTED)
-        with about(job_id=new.id):
+        with log_context(job_id=new.id):
             _log.info("accepted, for the queue %s", new.queue)
 
     def check_header(self, path: Path, *, field: str = "") -> PictureHeader:

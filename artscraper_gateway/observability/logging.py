@@ -48,7 +48,7 @@ _SHORTEST_SECRET = 4  # shorter ones would blot out words
 
 
 @contextmanager
-def about(*, request_id: str = "", job_id: str = "") -> Iterator[None]:
+def log_context(*, request_id: str = "", job_id: str = "") -> Iterator[None]:
     """Names the request, the job, or both in every line that is logged inside the block."""
     tokens = [
         (variable, variable.set(value))

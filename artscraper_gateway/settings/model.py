@@ -116,6 +116,40 @@ class GatewayConfig(BaseSettings):
     allow_private_addresses: bool = Field(
         False, description="let image_url reach private addresses (closed installations only)"
     )
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="host names that requests may come by (.example.org = all below, * = any);"
+        " none = loopback names, the bound address, addresses in figures and names without a dot,"
+        " and any name where there are API keys",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="origins of web pages that may call the gateway, such as"
+        " https://app.example.org; * = any",
+    )
+    link_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="secret that signs links to layers; none = one drawn in base_dir; the same for"
+        " all web processes of a fleet",
+    )
+    keep_names: bool | None = Field(
+        None,
+        description="keep the file names of uploads for lists and downloads; none = where the"
+        " gateway listens on loopback only",
+    )
+    show_paths: bool = Field(True, description="show the server's paths in results, beside URLs")
+    opt_out: bool = Field(
+        False,
+        description="send headers that reserve every picture from text and data mining and AI"
+        " training, not only those with a c2pa statement",
+    )
+    tdm_policy: str | None = Field(
+        None,
+        pattern=r"^https?://[!-~]+$",
+        max_length=1000,
+        description="URL of a licence policy, sent as tdm-policy with the opt-out headers",
+    )
     max_upload_bytes: int = Field(50 * 1024**2, ge=1, description="bytes of a picture")
     max_pixels: int = Field(50_000_000, ge=1, description="pixels of a picture, over all frames")
     max_side: int = Field(16_384, ge=1, le=65_535, description="px of a picture's longer side")
@@ -216,12 +250,38 @@ class GatewayConfig(BaseSettings):
         """Returns the sources, the first to decide first."""
         return init_settings, env_settings, *file_sources(settings_cls)
 
-    @field_validator("local_roots", "allowed_hosts", "queues", "stages", mode="before")
+    @field_validator(
+        "local_roots",
+        "allowed_hosts",
+        "trusted_hosts",
+        "cors_origins",
+        "queues",
+        "stages",
+        mode="before",
+    )
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name != "*" and not re.fullmatch(
+                r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|[0-9a-fA-F:.]+", name
+            ):
+                raise ValueError("expected host names without scheme and port, such as example.org")
+        return tuple(name.lower() for name in value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
+                raise ValueError("expected origins such as https://app.example.org, or *")
+        return tuple(origin.lower() for origin in value)
 
     @field_validator("queues")
     @classmethod
@@ -300,6 +360,16 @@ class GatewayConfig(BaseSettings):
     @classmethod
     def _all_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(path.absolute() for path in value)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+    @property
+    def keeps_names(self) -> bool:
+        """Whether file names of uploads are stored with their jobs."""
+        return self.is_loopback if self.keep_names is None else self.keep_names
 
     @property
     def output_folder(self) -> Path:

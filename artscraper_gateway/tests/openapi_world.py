@@ -20,7 +20,7 @@ from artscraper_gateway.tests.gateway_process import until
 
 Picture = Callable[..., bytes]
 LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
-JOB_BODY = ("/v1/jobs", "/v1/batches", "/v1/watermarks/read")
+JOB_BODY = ("/v1/jobs", "/v1/protect", "/v1/batches", "/v1/watermarks/read")
 NOBODY = "0" * 32
 # What a caller must send to be answered well, beside ids: query, headers.
 QUERIES = {"/v1/events": {"job": NOBODY}}
@@ -40,7 +40,7 @@ class World:
 
     def __init__(self, app: Any, client: httpx.Client, picture: Picture) -> None:
         self.app, self.client, self.picture = app, client, picture
-        keys = KeyStore(app.state.gateway.store.engine)
+        keys = KeyStore(app.state.services.store.engine)
         self.keys = {
             "admin": keys.add("admin", scopes=("admin",)),
             "read": keys.add("read", scopes=("read",)),
@@ -48,7 +48,7 @@ class World:
             "full": keys.add("full", max_queued=1),
             "spent": keys.add("spent", rate=Rate(1, 86_400.0)),
         }
-        app.state.gateway.keyring._read_at = float("-inf")
+        app.state.services.keyring._read_at = float("-inf")
         self.call("get", "/v1/jobs", key="spent")
         self.waiting = self.submit()
         self.failed = self.submit()

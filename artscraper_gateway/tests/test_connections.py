@@ -18,6 +18,7 @@ from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 
+pytestmark = pytest.mark.system
 Start = Callable[..., GatewayProcess]
 MOST_GROWTH_BYTES = 50 * 1024**2
 PIPELINED = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000

@@ -55,8 +55,11 @@ def test_a_painting_goes_in_and_comes_out_protected(client: httpx.Client, sample
     assert all(names.values()) and {"metadata", "imagehash", "dhash"} <= names.keys()
     output = Path(result["output_dir"])
     assert output.is_absolute() and output.name == job["job_id"]
-    assert json.loads((output / "summary.json").read_text()) == result["summary"]
+    stored = json.loads((output / "summary.json").read_text())
     for index, layer in enumerate(result["summary"]["layers"]):
+        assert layer.pop("url") == f"/v1/jobs/{job['job_id']}/layers/{layer['stage']}"
+        assert ("mask_path" in layer) == ("mask_url" in layer)
+        layer.pop("mask_url", None)
         path = Path(layer["path"])
         assert path.parent == output / "layers" / f"{index:02d}-{layer['stage']}"
         served = client.get(f"/v1/jobs/{job['job_id']}/layers/{layer['stage']}")
@@ -69,6 +72,7 @@ def test_a_painting_goes_in_and_comes_out_protected(client: httpx.Client, sample
         if index:
             with Image.open(layer["mask_path"]) as mask:
                 assert mask.mode == "L" and max(mask.size) <= 1024
+    assert result["summary"] == stored
     assert Path(result["summary"]["layers"][0]["path"]).read_bytes() == sample.read_bytes()
 
     deleted = client.delete(f"/v1/jobs/{job['job_id']}")
@@ -285,10 +289,10 @@ def _off() -> dict[str, bool]:
 
 def test_a_405_names_every_method_of_the_path(client: httpx.Client) -> None:
     for path, methods in (
-        ("/v1/jobs", "GET, POST"),
-        ("/v1/jobs/x", "GET, DELETE"),
-        ("/v1/session", "GET, POST, DELETE"),
-        ("/v1/limits", "GET"),
+        ("/v1/jobs", "GET, HEAD, POST"),
+        ("/v1/jobs/x", "GET, HEAD, DELETE"),
+        ("/v1/session", "GET, HEAD, POST, DELETE"),
+        ("/v1/limits", "GET, HEAD"),
     ):
         answer = client.put(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)

@@ -12,8 +12,8 @@ import pytest
 from artscraper_gateway.observability.logging import (
     LineFormatter,
     _secrets_of,
-    about,
     current_request_id,
+    log_context,
 )
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
@@ -84,7 +84,7 @@ def test_what_is_not_secret_stays_readable() -> None:
 
 
 def test_lines_name_the_request_and_the_job_of_their_block() -> None:
-    with about(request_id="r-1"), about(job_id="j-1"):
+    with log_context(request_id="r-1"), log_context(job_id="j-1"):
         assert current_request_id() == "r-1"
         row = json.loads(line("hello", as_json=True))
         assert line("hello").endswith("hello job_id=j-1 request_id=r-1")

@@ -49,6 +49,8 @@ OPEN_PATHS = ("/v1/limits", "/v1/session", "/livez", "/readyz")  # ask for no ke
 INVALID: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "/v1/jobs"): {"params": {"page_size": 0}},
     ("post", "/v1/jobs"): {"json": {"colour": "red"}},
+    ("post", "/v1/protect"): {"json": {"colour": "red"}},
+    ("post", "/v1/jobs/{job_id}/layers/{stage}/link"): {"params": {"expires_in": 0}},
     ("post", "/v1/batches"): {"json": {"items": []}},
     ("get", "/v1/jobs/{job_id}"): {"params": {"wait": -1}},
     ("get", "/v1/jobs/{job_id}/layers/{stage}"): {"params": {"size": 1}},
@@ -68,12 +70,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @contextmanager
 def failing_database(world: World, error: Exception) -> Iterator[None]:
     """The engine of the app answers every statement with `error`."""
-    engine = world.app.state.gateway.store.engine
+    engine = world.app.state.services.store.engine
 
     def fail(*_: Any) -> None:
         raise error
 
-    world.app.state.gateway.keyring._read_at = float("-inf")
+    world.app.state.services.keyring._read_at = float("-inf")
     sa.event.listen(engine, "before_cursor_execute", fail)
     try:
         yield
@@ -89,6 +91,9 @@ FULL = sa.exc.OperationalError("UPDATE", None, NO_ROOM)
 
 def provoke(world: World, method: str, path: str, code: str, patch: Any) -> httpx.Response:
     """Makes the call that the route answers with the problem `code`."""
+    if code in ("unknown-host", "foreign-origin"):
+        headers = {"unknown-host": {"Host": "a b"}, "foreign-origin": {"Origin": "https://a.b"}}
+        return world.call(method, filled(path, job=NOBODY), headers=headers[code])
     if path == "/readyz":
         _make_unready(world, code, patch)
     good = body(world, method, path)
@@ -115,6 +120,12 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
     if code == "not-ready":
         waiting = {"job": world.waiting, "batch": world.waiting_batch}
         return world.call(method, filled(path, **waiting, is_unfinished=True), **good)
+    if code == "job-failed" and path == "/v1/protect":
+        headers = {"Idempotency-Key": "fails", "Prefer": "respond-async"}
+        waiting = {"files": good["files"], "headers": headers}
+        accepted = world.call(method, path, **waiting)
+        world.call("post", f"/v1/jobs/{accepted.headers['x-job-id']}/cancel")
+        return world.call(method, path, **waiting)
     if code == "job-failed":
         return world.call(method, filled(path, job=world.failed, is_unfinished=True), **good)
     if code == "invalid-request":
@@ -127,6 +138,12 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         return world.call(method, path)
     if path == "/v1/session":
         return world.call(method, path, key="", content=b" " * 5000)
+    if code == "link-not-valid":
+        query = {"expires": "1", "signature": "x"}
+        return world.call(method, filled(path, **ids), params=query)
+    if code == "precondition-failed":
+        ids["job"] = world.masked
+        return world.call(method, filled(path, **ids), headers={"If-Match": '"x"'})
     if code == "queue-full":
         refused = filled(path, job=world.refused)
         more = {**good, "data": {}} if "files" in good else good
@@ -148,7 +165,7 @@ def _refuse_again(world: World, path: str, code: str, patch: Any) -> httpx.Respo
 
 
 def _make_unready(world: World, code: str, patch: Any) -> None:
-    readiness = world.app.state.gateway.readiness
+    readiness = world.app.state.services.readiness
     readiness._looked_at = float("-inf")
     patch.setattr(readiness, "is_draining", code == "draining")
     limits = {"queue-full": {"max_queued": 1}, "disk-full": {"min_free_disk": 2**62}}
@@ -158,7 +175,7 @@ def _make_unready(world: World, code: str, patch: Any) -> None:
 def _forbidden(world: World, method: str, path: str, good: dict[str, Any]) -> httpx.Response:
     if path == "/v1/session":
         if method == "post":
-            return world.call(method, path, headers={"Sec-Fetch-Site": "cross-site"}, **good)
+            return world.call(method, path, headers={"Sec-Fetch-Site": "same-site"}, **good)
         cookie = {"Cookie": f"artscraper_key={world.keys['admin']}"}
         return world.call(method, path, key="", headers=cookie)
     answers = [world.call(method, path, key=key, **good) for key in ("read", "delete")]
@@ -191,7 +208,7 @@ def _refuse_picture(
             files = {"file": world.picture(width, 64)}
             answer = world.call("post", path, files=files, data=LIGHT, headers=headers)
         return answer
-    if code == "storage-failed" and method == "get":
+    if code == "storage-failed" and (method == "get" or path.endswith("/link")):
         patch.setattr(LocalStorage, "output", _no_space)
         ids["job"] = world.masked
         return world.call(method, filled(path, **ids))
@@ -200,7 +217,7 @@ def _refuse_picture(
         ids["job"] = world.failed
         return world.call("post", filled(path, **ids), **body(world, "post", path))
     assert code == "too-busy", code
-    gateway = world.app.state.gateway
+    gateway = world.app.state.services
     patch.setattr("artscraper_gateway.jobs.watcher._FOLLOWERS", 0)
     for processes in (gateway.reader.processes, gateway.previews.processes):
         patch.setattr(processes, "slots", asyncio.Semaphore(0))
@@ -211,6 +228,8 @@ def _refuse_picture(
     ids["job"] = world.done if "size" in params else world.waiting
     if "watermarks" in path:
         return world.call("post", path, **body(world, "post", path))
+    if path == "/v1/protect":
+        return world.call("post", path, files={"file": world.picture(64, 64)})
     return world.call("get", filled(path, **ids), params=params)
 
 
@@ -238,7 +257,7 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1
-    assert walked == 215
+    assert walked == 286
 
 
 def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:
@@ -284,7 +303,7 @@ def succeed(world: World, method: str, path: str) -> httpx.Response:
     ids = {"job": world.masked, "batch": world.done_batch, "delivery": world.delivery()}
     if method == "delete":
         ids = {"job": world.submit(), "batch": world.batch()}
-    world.app.state.gateway.readiness._looked_at = float("-inf")  # it keeps what it saw a second
+    world.app.state.services.readiness._looked_at = float("-inf")  # it keeps what it saw a second
     return world.call(method, filled(path, **ids), **body(world, method, path))
 
 
@@ -331,7 +350,7 @@ def test_the_other_good_answers(world: World, tmp_path: Path) -> None:
 
 
 def _last_event(world: World) -> int:
-    job = world.app.state.gateway.store.find(world.done)
+    job = world.app.state.services.store.find(world.done)
     return int(job.revision)
 
 
@@ -360,7 +379,7 @@ def test_every_good_answer_and_every_json_request_has_an_example_that_is_valid(
 ) -> None:
     schema = create_app(GatewayConfig(base_dir=tmp_path)).openapi()
     tried = 0
-    for (method, path), operation in operations(tmp_path).items():
+    for (_, path), operation in operations(tmp_path).items():
         bodies = [operation.get("requestBody", {})]
         bodies += [answer for status, answer in operation["responses"].items() if status[0] == "2"]
         for each in bodies:
@@ -369,14 +388,14 @@ def test_every_good_answer_and_every_json_request_has_an_example_that_is_valid(
                 continue  # the example of a key would be a key
             named = content.get("examples", {}).values()
             found = [content["example"]] if "example" in content else [it["value"] for it in named]
-            assert found, f"{method} {path}"
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            model = schema["components"]["schemas"][name]
+            found = found or [model["example"]]
             for example in found:
                 full = {**content["schema"], "components": schema["components"]}
                 jsonschema.validate(example, full)
-                if "$ref" in content["schema"]:  # an example leaves nothing out
-                    name = content["schema"]["$ref"].rpartition("/")[2]
-                    stated = schema["components"]["schemas"][name]["properties"]
-                    assert example.keys() == stated.keys(), name
+                if each is not bodies[0]:  # the example of an answer leaves nothing out
+                    assert example.keys() == model["properties"].keys(), name
                 tried += 1
     assert tried > 20
     session = operations(tmp_path)["post", "/v1/session"]

@@ -26,7 +26,7 @@ from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import PinnedTransport
-from artscraper_gateway.observability.logging import about
+from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import DELIVERIES, Recorder
 from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog, DeliveryStatus
 
@@ -121,7 +121,7 @@ class DeliverySender:
             attempt, wait_s = await self._try(delivery)
             status, next_at = self._outcome(delivery, attempt, wait_s)
             self.recorder.count(DELIVERIES, status)
-            with about(job_id=delivery.job_id):
+            with log_context(job_id=delivery.job_id):
                 answer = attempt.error or attempt.http_status
                 _log.info("webhook %s: %s (%s)", delivery.id, status, answer)
             await run_sync(

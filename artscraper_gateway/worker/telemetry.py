@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from artscraper_gateway.jobs.models import Job, Outcome
-from artscraper_gateway.observability.logging import about
+from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import (
     ENCODER_LOAD_SECONDS,
     JOB_SECONDS,
@@ -34,7 +34,7 @@ class JobObserver:
 
     def named(self, job: Job) -> AbstractContextManager[None]:
         """Add the ids of the job and of its HTTP request to every log line of the block."""
-        return about(job_id=job.id, request_id=job.request.origin.get("request_id", ""))
+        return log_context(job_id=job.id, request_id=job.request.origin.get("request_id", ""))
 
     @contextmanager
     def run(self, job: Job) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Say whether the process lives, whether it wants requests, and what it counted."""
+"""Liveness, readiness and metrics of this process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import Query, Request, Response
+from pydantic import BaseModel, ConfigDict
 
-from artscraper_gateway.api.authentication import allowed
-from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.authentication import caller_with
+from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import OPEN, problems
+from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.errors import (
     DiskFull,
     Draining,
@@ -21,20 +22,20 @@ from artscraper_gateway.errors import (
     WorkersDown,
 )
 
-router = APIRouter(tags=["health"])
+router = ReadableRouter(tags=["health"])
 _one_at_a_time = CapacityLimiter(1)
 _REASON = "(queue-full|disk-full|storage-failed|database-away|workers-down)"
 Ignored = Annotated[
     str,
     Query(
         pattern=f"^({_REASON}(,{_REASON})*)?$",
-        description="reasons that do not count, separated by commas",
+        description="reasons to ignore, separated by commas",
     ),
 ]
-_NOT_KEPT = {"Cache-Control": "no-store"}
+_NO_STORE = {"Cache-Control": "no-store"}
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Figures in Prometheus' text form.",
+        "description": "Metrics in Prometheus' text format.",
         "content": {
             "text/plain": {
                 "schema": {"type": "string"},
@@ -46,26 +47,28 @@ METRICS: dict[int | str, dict[str, Any]] = {
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """The process is alive."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "alive"}})
 
     status: Literal["alive"] = "alive"
 
 
 class Ready(BaseModel):
-    """The process wants requests."""
+    """The process accepts requests."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "ready"}})
 
     status: Literal["ready"] = "ready"
 
 
-@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
-async def get_life(response: Response) -> Alive:
-    """Returns while the process can answer at all; needs no API key."""
-    response.headers.update(_NOT_KEPT)
+async def get_liveness(response: Response) -> Alive:
+    """Answer while the process runs; needs no API key."""
+    response.headers.update(_NO_STORE)
     return Alive()
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     responses=problems(
@@ -73,16 +76,15 @@ async def get_life(response: Response) -> Alive:
     ),
 )
 async def get_readiness(request: Request, response: Response, ignore: Ignored = "") -> Ready:
-    """Returns while requests are welcome; needs no API key.
+    """Answer 200 while requests are accepted; needs no API key.
 
     503 with the code `draining`, `database-away`, `queue-full`, `disk-full`, `storage-failed` or
-    `workers-down` while they are not.
-    All gateways of a fleet have one queue and one database: `ignore=queue-full` is for whoever
-    would take all of them out of service at once.
+    `workers-down` otherwise. All
+    gateways of a fleet share one queue and one database: `ignore=queue-full` keeps a load balancer
+    from taking all of them out of service at once.
     """
-    gateway: Gateway = request.app.state.gateway
-    response.headers.update(_NOT_KEPT)
-    await gateway.readiness.check(ignored=ignore.split(","))
+    response.headers.update(_NO_STORE)
+    await services_of(request).readiness.check(ignored=ignore.split(","))
     return Ready()
 
 
@@ -92,17 +94,17 @@ async def get_readiness(request: Request, response: Response, ignore: Ignored = 
     response_class=Response,
 )
 async def get_metrics(request: Request) -> Response:
-    """Returns the figures of the whole fleet, from the database; the scope `admin` may.
+    """Return the metrics of the whole fleet.
 
-    Everybody may where there are no API keys, or where the setting `open_metrics` says so.
+    Needs the scope `admin` where there are API keys, unless the setting `open_metrics` is on.
     """
-    gateway: Gateway = request.app.state.gateway
-    if not gateway.config.open_metrics:
-        gateway = await allowed("admin")(request)
+    services = services_of(request)
+    if not services.config.open_metrics:
+        await caller_with("admin")(request)
 
     def render() -> tuple[bytes, str]:
-        gateway.recorder.flush(gateway.store.engine)
-        return gateway.exposition.render(request.headers.get("accept", ""))
+        services.recorder.flush(services.store.engine)
+        return services.exposition.render(request.headers.get("accept", ""))
 
     text, media_type = await run_sync(render, limiter=_one_at_a_time)
-    return Response(text, headers={**_NOT_KEPT, "Content-Type": media_type})
+    return Response(text, headers={**_NO_STORE, "Content-Type": media_type})

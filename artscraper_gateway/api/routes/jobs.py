@@ -1,32 +1,71 @@
-"""Submit a job, ask how it stands, fetch its result, cancel it, delete it."""
+"""Submit a job, read its state and result, cancel it, run it again, delete it."""
 
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from artscraper_gateway.api.authentication import Deleter, Reader, Submitter
-from artscraper_gateway.api.context import Gateway, read_json
+from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs
+from artscraper_gateway.api.context import (
+    CallerJobs,
+    Config,
+    Deletions,
+    Metrics,
+    Queue,
+    Submissions,
+    Watch,
+    read_json,
+)
 from artscraper_gateway.api.forms import parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
-from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
-from artscraper_gateway.api.prefer import Preference
+from artscraper_gateway.api.openapi_problems import REPETITION, RESULTS, SUBMISSION, problems
+from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobResult, JobState
-from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, TooBusy
+from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, NotReady, TooBusy
 from artscraper_gateway.jobs.idempotency import checked_key
-from artscraper_gateway.jobs.models import Status
+from artscraper_gateway.jobs.models import Job, Status
+from artscraper_gateway.jobs.submission import IncomingPicture, ThreadReceiver
+from artscraper_gateway.jobs.watcher import JobWatch
 from artscraper_gateway.observability.metrics import JOBS_ENDED
+from artscraper_gateway.storage.base import Storage
 
 _log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = ReadableRouter(prefix="/v1/jobs", tags=["jobs"])
 _PAGE, _LARGEST_PAGE = 50, 1000
 Wait = Annotated[
     float, Query(ge=0, le=86_400, description="seconds to wait for the job's end, capped")
 ]
+
+
+@dataclass(frozen=True)
+class Preference:
+    """The `Prefer` header (RFC 7240): `respond-async` and `wait=N`; `wait_s` None = not stated."""
+
+    respond_async: bool = False
+    wait_s: float | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> Preference:
+        """Return the preferences of a request; unreadable ones are ignored."""
+        respond_async, wait_s = False, None
+        for part in ", ".join(request.headers.getlist("prefer")).split(","):
+            name, _, value = part.split(";")[0].strip().partition("=")
+            value = value.strip().strip('"')
+            if name.strip().lower() == "respond-async":
+                respond_async = True
+            elif name.strip().lower() == "wait" and value.isascii() and value.isdigit():
+                wait_s = float(value[:9])
+        return cls(respond_async, wait_s)
 
 
 @router.post(
@@ -34,100 +73,175 @@ Wait = Annotated[
     openapi_extra={**SUBMIT_BODY, "parameters": [IDEMPOTENCY_KEY, PREFER]},
     responses={**ACCEPTED, **problems(*SUBMISSION)},
 )
-async def submit_job(request: Request, response: Response, used: Submitter) -> JobState:
-    """Accepts a picture and returns its job, queued.
+async def submit_job(
+    request: Request,
+    response: Response,
+    jobs: SubmitJobs,
+    submission: Submissions,
+    watch: Watch,
+) -> JobState:
+    """Accept a picture and return its job, queued.
 
     `Prefer: respond-async` answers 202 instead of 200, `Prefer: wait=N` waits for the end for up
-    to N seconds and answers with the job as it is then. With an `Idempotency-Key` that came with
-    the same payload in the last 24 hours the answer is that job again.
+    to N seconds and answers with the job's state then. An `Idempotency-Key` that came with the
+    same payload in the last 24 hours returns the same job again.
     """
     key = checked_key(request.headers.get("idempotency-key"))
-    async with parse_submission(request, used.config) as offer:
-        accepted = await used.submission.accept(offer, used.quota, key=key)
-    state = used.shown(accepted)
-    preference = Preference.parse(", ".join(request.headers.getlist("prefer")))
+    async with parse_submission(request, jobs.config) as picture:
+        accepted = await submission.accept(picture, jobs.quota, key=key)
+    state = await run_sync(jobs.view, accepted)
+    preference = Preference.of(request)
     if preference.wait_s is not None:
-        wait_s = min(preference.wait_s, used.config.max_wait)
+        wait_s = min(preference.wait_s, jobs.config.max_wait)
         try:
-            state = await _waited(used, accepted.job.id, request, wait_s)
+            state = await wait_for_end(jobs, watch, accepted.job.id, request, wait_s)
             response.headers["Preference-Applied"] = f"wait={wait_s:.0f}"
-        except (GatewayError, SQLAlchemyError) as error:  # it was accepted all the same
-            _log.warning("job %s cannot be waited for: %s", accepted.job.id, error)
+        except (GatewayError, SQLAlchemyError) as error:  # the job was accepted all the same
+            _log.warning("waiting for job %s failed: %s", accepted.job.id, error)
     if preference.respond_async and state.finished_at is None:
         response.status_code = 202
         response.headers.append("Preference-Applied", "respond-async")
-    response.headers["Location"] = request.url_for("get_job", job_id=state.job_id).path
+    response.headers["Location"] = state.links.self_url
     return state
 
 
 @router.get("", responses=problems(InvalidRequest))
 def list_jobs(
-    used: Reader,
-    status: Annotated[Status | None, Query(description="only these")] = None,
+    jobs: ReadJobs,
+    status: Annotated[Status | None, Query(description="only jobs of this status")] = None,
     page_size: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _PAGE,
     page_token: Annotated[str | None, Query(max_length=400)] = None,
 ) -> JobPage:
-    """Returns the caller's jobs, newest first, a page at a time."""
-    page = used.listing.page(
-        owner=None if used.caller.sees_all else used.caller.owner,
+    """Return the caller's jobs, newest first, a page at a time."""
+    page = jobs.listing.page(
+        owner=None if jobs.caller.sees_all else jobs.caller.owner,
         status=status,
         size=page_size,
         token=page_token,
     )
-    states = [JobState.of(job, ttl_s=used.config.job_ttl) for job in page.jobs]
-    return JobPage(jobs=states, next_page_token=page.next_token)
+    return JobPage(jobs=[jobs.describe(job) for job in page.jobs], next_page_token=page.next_token)
 
 
 @router.get("/{job_id}", responses=problems(NotFound, InvalidRequest, TooBusy))
-async def get_job(job_id: str, request: Request, used: Reader, wait: Wait = 0) -> JobState:
-    """Returns how the job stands; with `wait` when it has ended, or after so many seconds."""
+async def get_job(
+    job_id: str, request: Request, jobs: ReadJobs, watch: Watch, wait: Wait = 0
+) -> JobState:
+    """Return the job's state; with `wait` at its end, or after so many seconds."""
     if wait > 0:
-        return await _waited(used, job_id, request, wait)
-    return await run_sync(used.state, job_id)
+        return await wait_for_end(jobs, watch, job_id, request, wait)
+    return await run_sync(jobs.state, job_id)
 
 
-@router.get("/{job_id}/result", responses=problems(*RESULTS))
-def get_result(job_id: str, used: Reader) -> JobResult:
-    """Returns what a finished job produced."""
-    job = used.finished_job(job_id)
-    return JobResult(
-        job_id=job.id,
-        summary=used.summary(job),
-        analysis=read_json(used.results(job) / "analysis.json")
-        if job.request.include_hash_analysis
-        else None,
-        output_dir=used.storage.public_output_path(job.id),
+@router.get("/{job_id}/result", response_model=JobResult, responses=problems(*RESULTS))
+def get_result(job_id: str, jobs: ReadJobs, config: Config) -> Response:
+    """Return what a finished job produced."""
+    job = jobs.finished(job_id)
+    analysis = None
+    if job.request.include_hash_analysis:
+        analysis = read_json(jobs.results(job) / "analysis.json")
+        if not config.show_paths:
+            analysis["image_path"] = None
+    links = jobs.urls.of_job(job.id, has_result=True)
+    return JSONResponse(
+        {
+            "job_id": job.id,
+            "summary": _with_urls(jobs.summary(job), jobs, job.id, show_paths=config.show_paths),
+            "analysis": analysis,
+            "output_dir": jobs.storage.public_output_path(job.id) if config.show_paths else None,
+            "links": links.model_dump(by_alias=True),
+        }
     )
 
 
-@router.post("/{job_id}/cancel", responses=problems(NotFound))
-def cancel_job(job_id: str, used: Submitter) -> JobState:
-    """Ends the job as error, with the code `cancelled`; one that has ended stays as it is.
+def _with_urls(
+    summary: dict[str, Any], jobs: CallerJobs, job_id: str, *, show_paths: bool
+) -> dict[str, Any]:
+    """Add `url` and `mask_url` to each layer; blank the server's paths unless they are shown."""
+    layers = []
+    for layer in summary["layers"]:
+        urls = {"url": jobs.urls.job(job_id, "layers", layer["stage"])}
+        if "mask_path" in layer:
+            urls["mask_url"] = jobs.urls.job(job_id, "masks", layer["stage"])
+        layers.append({**_blanked(layer, show_paths, "path", "mask_path"), **urls})
+    projects = [_blanked(row, show_paths, "layer_path") for row in summary["projects"]]
+    shown = _blanked(summary, show_paths, "image", "analysis")
+    return {**shown, "layers": layers, "projects": projects}
 
-    A job that runs stops at its next step, which takes a moment; its upload stays.
+
+def _blanked(row: Mapping[str, Any], show_paths: bool, *names: str) -> dict[str, Any]:
+    return {name: value if show_paths or name not in names else None for name, value in row.items()}
+
+
+@router.post("/{job_id}/cancel", responses=problems(NotFound))
+def cancel_job(job_id: str, jobs: SubmitJobs, queue: Queue, metrics: Metrics) -> JobState:
+    """End the job as error, with the code `cancelled`; one that has ended stays as it is.
+
+    A running job stops at its next step, which takes a moment; its upload stays.
     """
-    job = used.job(job_id)
-    if used.queue.cancel_job(job.id):
-        used.recorder.count(JOBS_ENDED, "cancelled")
-    return used.state(job_id)
+    cancel(jobs.find(job_id), queue, metrics)
+    return jobs.state(job_id)
+
+
+def cancel(job: Job, queue: Queue, metrics: Metrics) -> None:
+    """Cancel a job that has not ended. A running one is stopped by its worker, in order."""
+    if queue.cancel_job(job.id):
+        metrics.count(JOBS_ENDED, "cancelled")
+
+
+@router.post("/{job_id}/retry", responses=problems(*REPETITION))
+async def retry_job(
+    job_id: str, response: Response, jobs: SubmitJobs, submission: Submissions
+) -> JobState:
+    """Accept a new job with the options and the picture of one that has ended.
+
+    The old job stays as it is. The new one may be refused if settings have changed since.
+    """
+    job = await run_sync(jobs.find, job_id)
+    if not job.is_finished:
+        raise NotReady("The job has not ended; cancel it first, or wait.")
+    request = job.request
+    picture = IncomingPicture(
+        _copy_of(jobs.storage, job, job.source),
+        request.to_options(priority=job.priority, callback_url=job.callback_url),
+        {name: _copy_of(jobs.storage, job, file) for name, file in request.target_files.items()},
+        file_name=request.upload_name,
+    )
+    accepted = await submission.accept(picture, jobs.quota)
+    state = await run_sync(jobs.view, accepted)
+    response.headers["Location"] = state.links.self_url
+    return state
+
+
+def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
+    return partial(_copy, storage, job.id, name)
+
+
+def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:
+    try:
+        shutil.copyfile(storage.local_input(job_id) / name, destination)
+    except FileNotFoundError as error:
+        raise NotFound("The job's picture is no longer on the server's disk.") from error
 
 
 @router.delete("/{job_id}", responses=problems(NotFound))
-async def delete_job(job_id: str, used: Deleter) -> JobDeleted:
-    """Deletes the job with all its files; one that runs is cancelled first."""
+async def delete_job(job_id: str, jobs: DeleteJobs, deletion: Deletions) -> JobDeleted:
+    """Delete the job with all its files; a running one is cancelled first."""
 
     def delete() -> bool:
-        return used.deletion.delete(used.job(job_id).id)
+        return deletion.delete(jobs.find(job_id).id)
 
-    # Threads of their own: a deletion may wait for a worker, and must not hold up other calls.
-    if not await run_sync(delete, limiter=used.deletion.threads):
+    # Threads of its own: a deletion may wait for a worker, and must not hold up other calls.
+    if not await run_sync(delete, limiter=deletion.threads):
         raise NotFound("There is no job of this id.")
     return JobDeleted(job_id=job_id, status="deleted")
 
 
-async def _waited(used: Gateway, job_id: str, request: Request, wait_s: float) -> JobState:
-    job = await run_sync(used.job, job_id)
-    await used.watch.wait_for_end(
-        job, timeout_s=min(wait_s, used.config.max_wait), is_gone=request.is_disconnected
+async def wait_for_end(
+    jobs: CallerJobs, watch: JobWatch, job_id: str, request: Request, wait_s: float
+) -> JobState:
+    """Return the job's state at its end, or after `wait_s`, or once the client has hung up."""
+    job = await run_sync(jobs.find, job_id)
+    await watch.wait_for_end(
+        job, timeout_s=min(wait_s, jobs.config.max_wait), is_gone=request.is_disconnected
     )
-    return await run_sync(used.state, job_id)
+    return await run_sync(jobs.state, job_id)

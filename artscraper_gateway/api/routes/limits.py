@@ -1,16 +1,17 @@
-"""Say what the gateway takes, what can be chosen, and for how long jobs are kept."""
+"""The limits of pictures and the choices of jobs."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field
 
-from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import problems
+from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.errors import GatewayError
 from artscraper_runner import default_stages, stage_names, stage_obstacle
 
-router = APIRouter(prefix="/v1", tags=["limits"])
+router = ReadableRouter(prefix="/v1", tags=["limits"])
 
 
 class StageChoice(BaseModel):
@@ -22,7 +23,23 @@ class StageChoice(BaseModel):
 
 
 class Limits(BaseModel):
-    """What a picture may measure, what a job may ask for, and how long it is kept."""
+    """Limits of pictures, choices of jobs, and how long jobs are kept."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "max_upload_bytes": 52_428_800,
+                "max_pixels": 50_000_000,
+                "max_side": 16_384,
+                "max_frames": 2_000,
+                "max_queued": 10_000,
+                "job_ttl": 86_400.0,
+                "max_disk": 10_000_000_000,
+                "strength": "medium",
+                "stages": [{"name": "mist", "default": True, "available": True}],
+            }
+        }
+    )
 
     max_upload_bytes: int
     max_pixels: int = Field(description="over all frames")
@@ -39,9 +56,8 @@ class Limits(BaseModel):
 
 @router.get("/limits", responses=problems(common=(GatewayError,)))
 def get_limits(request: Request) -> Limits:
-    """Returns the limits and choices; needs no API key."""
-    gateway: Gateway = request.app.state.gateway
-    config = gateway.config
+    """Return the limits and choices; needs no API key."""
+    config = services_of(request).config
     defaults = config.stages or default_stages()
     return Limits(
         max_upload_bytes=config.max_upload_bytes,

@@ -1,8 +1,7 @@
-"""Serve the page: one HTML file in the reader's language, and the static files it needs. At /docs
-stands the reference, which its script makes from openapi.json; it is English, as the description.
+"""Serve the page in the reader's language, its static files, the reference, and opt-out files.
 
-Every address in them is relative, so it works under any path. Nothing comes from elsewhere,
-and the policy that goes with it lets the browser load and run nothing else.
+Every address in them is relative, so that they work under any path. The content security policy
+lets the browser load and run nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -12,19 +11,33 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
+from artscraper_gateway.api.context import Config
+from artscraper_gateway.api.opt_out import CONTENT_USAGE, ROBOTS_TAG, robots_txt, tdmrep
+from artscraper_gateway.api.router import ReadableRouter
 from artscraper_runner import __version__
 
-router = APIRouter(include_in_schema=False)
+router = ReadableRouter(include_in_schema=False)
 _WEB = Path(__file__).resolve().parents[2] / "web"
 _THEMES = ("light", "dark")
-_FIRST_LANGUAGE = "en"  # where nothing that the reader asks for is there
+# Crawlers that collect training data, by the names their operators publish for robots.txt.
+_TRAINING_CRAWLERS = (
+    "Amazonbot",
+    "Applebot-Extended",
+    "Bytespider",
+    "CCBot",
+    "ClaudeBot",
+    "Google-Extended",
+    "GPTBot",
+    "Meta-ExternalAgent",
+)
+_FIRST_LANGUAGE = "en"  # used if none of the reader's languages is available
 _SAFETY = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none';"
     " form-action 'self'; frame-ancestors 'none'",
@@ -35,7 +48,7 @@ _SAFETY = {
 
 
 def add_page(app: FastAPI) -> None:
-    """Makes `app` serve the page at its root, and the reference."""
+    """Make `app` serve the page at its root, and the reference."""
     app.include_router(router)
     files = GZipMiddleware(StaticFiles(directory=_WEB / "static"), minimum_size=500)
     app.mount("/static", _with_headers(files), name="static")
@@ -43,7 +56,7 @@ def add_page(app: FastAPI) -> None:
 
 @router.get("/")
 def show_page(request: Request) -> Response:
-    """Returns the page in the language of the cookie, else of Accept-Language."""
+    """Return the page in the language of the cookie, else of Accept-Language."""
     cookies = request.cookies
     accepted = [cookies.get("language", ""), *_accepted(request.headers.get("accept-language", ""))]
     known = _languages()
@@ -66,7 +79,7 @@ def show_page(request: Request) -> Response:
 
 @router.get("/docs")
 def show_reference(request: Request) -> Response:
-    """Returns the interactive reference, in the colours of the cookie."""
+    """Return the interactive reference in the theme of the cookie."""
     template = _templates().get_template("reference.html")
     html = template.render(theme=_theme(request), version=__version__)
     return HTMLResponse(html, headers={**_SAFETY, "Cache-Control": "no-cache", "Vary": "Cookie"})
@@ -74,21 +87,50 @@ def show_reference(request: Request) -> Response:
 
 @router.get("/strings/{language}.json")
 def get_strings(language: str) -> Response:
-    """Returns the texts that the page's scripts show; those of the first language if unknown."""
+    """Return the texts of the page's scripts; those of the first language if unknown."""
     known = _languages()
     texts = json.dumps(known.get(language, known[_FIRST_LANGUAGE])["scripts"], ensure_ascii=False)
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return Response(texts, media_type="application/json", headers=headers)
 
 
+@router.get("/robots.txt")
+def get_robots(config: Config) -> Response:
+    """Return the rules for crawlers: jobs are private."""
+    return PlainTextResponse(robots_txt(config), headers={"Cache-Control": "max-age=3600"})
+
+
+@router.get("/.well-known/tdmrep.json")
+def get_tdm_reservation(config: Config) -> Response:
+    """Return the gateway's reservation from text and data mining."""
+    return JSONResponse(tdmrep(config), headers={"Cache-Control": "max-age=3600"})
+
+
+@router.get("/opt-out")
+def show_opt_out(request: Request, config: Config) -> Response:
+    """Return lines to paste into web servers and pages that show the pictures."""
+    html = (
+        _templates()
+        .get_template("opt_out.html")
+        .render(
+            theme=_theme(request),
+            content_usage=CONTENT_USAGE,
+            robots_tag=ROBOTS_TAG,
+            tdm_policy=config.tdm_policy or "",
+            crawlers=_TRAINING_CRAWLERS,
+        )
+    )
+    return HTMLResponse(html, headers={**_SAFETY, "Cache-Control": "no-cache", "Vary": "Cookie"})
+
+
 def _theme(request: Request) -> str:
-    """The colours that the reader chose; "" = those of the system."""
+    """Return the theme that the reader chose; "" = that of the system."""
     theme = request.cookies.get("theme", "")
     return theme if theme in _THEMES else ""
 
 
 def _accepted(header: str) -> list[str]:
-    """Returns the languages of an Accept-Language header (RFC 9110), the most wanted first."""
+    """Return the languages of an Accept-Language header (RFC 9110), the preferred one first."""
     weighed = []
     for part in header.split(","):
         tag, _, parameter = part.partition(";")
@@ -121,12 +163,12 @@ def _templates() -> Environment:
 
 @cache
 def _modules() -> list[str]:
-    """The scripts that the first screen needs, so that the browser can ask for all at once."""
+    """Return the scripts of the first screen, which the browser then loads all at once."""
     return sorted(path.name for path in (_WEB / "static").glob("*.js"))
 
 
 def _with_headers(files: GZipMiddleware) -> Any:
-    """Static files may be kept, and are asked for again: a new version is seen at once."""
+    """Let browsers cache static files and revalidate them: a new version is seen at once."""
     added = [
         (b"cache-control", b"no-cache"),
         (b"content-security-policy", _SAFETY["Content-Security-Policy"].encode()),

@@ -1,34 +1,54 @@
-"""Serve the picture that a stage left, or a small copy of it."""
+"""Serve what a job produced: layers, previews, masks of the change, an archive of all files."""
 
 from __future__ import annotations
 
+import errno
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from artscraper_gateway.api.authentication import Reader
-from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.authentication import LinkedJobs, ReadJobs
+from artscraper_gateway.api.context import (
+    ORIGINAL,
+    CallerJobs,
+    LayerFile,
+    PreviewService,
+    Signer,
+)
+from artscraper_gateway.api.download_names import (
+    content_disposition,
+    download_stem,
+    layer_name,
+)
 from artscraper_gateway.api.files import serve_file
-from artscraper_gateway.api.openapi import LAYER
+from artscraper_gateway.api.openapi import ARCHIVE, LAYER
 from artscraper_gateway.api.openapi_problems import RESULTS, problems
+from artscraper_gateway.api.opt_out import opt_out_headers
+from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.schemas import SignedLink, moment
+from artscraper_gateway.api.zipstream import stream_zip
 from artscraper_gateway.errors import (
     GatewayError,
     InvalidRequest,
+    LinkNotValid,
     NotFound,
+    PreconditionFailed,
     TooBusy,
     UnsatisfiableRange,
 )
 from artscraper_gateway.jobs.models import Job
 from artscraper_gateway.sandbox.previews import MEDIA_TYPES as PREVIEW_MEDIA_TYPES
+from artscraper_gateway.sandbox.previews import Previews
 from artscraper_runner import PREVIEW_SIDES
 
-router = APIRouter(prefix="/v1/jobs", tags=["layers"])
-_ORIGINAL = "original"
+router = ReadableRouter(prefix="/v1/jobs", tags=["layers"])
 _MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
@@ -38,6 +58,8 @@ _MEDIA_TYPES = {
     ".bmp": "image/bmp",
     ".avif": "image/avif",
 }
+_LONGEST_LINK_S = 30 * 86_400
+_FILE_PROBLEMS = (*RESULTS, UnsatisfiableRange, PreconditionFailed)
 Size = Annotated[
     int | None,
     Query(
@@ -48,55 +70,152 @@ Size = Annotated[
 ]
 
 
-@router.head("/{job_id}/layers/{stage}", include_in_schema=False)
 @router.get(
     "/{job_id}/layers/{stage}",
     response_class=StreamingResponse,
-    responses={**LAYER, **problems(*RESULTS, UnsatisfiableRange, InvalidRequest, TooBusy)},
+    responses={**LAYER, **problems(*_FILE_PROBLEMS, LinkNotValid, InvalidRequest, TooBusy)},
 )
 async def get_layer(
     job_id: str,
     stage: str,
     request: Request,
-    used: Reader,
+    jobs: LinkedJobs,
+    previews: PreviewService,
     size: Size = None,
 ) -> Response:
-    """Returns the picture as `stage` left it; `original` is the upload, byte for byte.
+    """Return the picture as `stage` left it; `final` is the last layer, the protected picture.
 
-    `original` is there as soon as the job is accepted, the other layers once it is done.
-    With `size` a preview: JPEG where Accept names it and not WebP, else WebP.
+    `original` is the upload, byte for byte, and there as soon as the job is accepted; the other
+    layers are there once it is done. With `size` a preview: JPEG where Accept names it and not
+    WebP, else WebP. A signed link works without an API key.
     """
-    job, layer = await run_sync(_find_layer, used, job_id, stage)
-    headers = {}
-    if "c2pa" in job.request.stages:  # the caller asked for a do-not-train statement
-        headers["tdm-reservation"] = "1"
-    media_type = _MEDIA_TYPES[layer.suffix]
+    job, layer = await run_sync(_find_layer, jobs, job_id, stage)
+    return await layer_response(request, jobs, job, layer, previews=previews, size=size)
+
+
+async def layer_response(
+    request: Request,
+    jobs: CallerJobs,
+    job: Job,
+    layer: LayerFile,
+    *,
+    previews: Previews,
+    size: int | None = None,
+    stem: str | None = None,
+) -> Response:
+    """Return a layer, or a preview of it, named after `stem` (default: after the upload)."""
+    headers = {
+        **opt_out_headers(jobs.config, job),
+        "X-Job-Id": job.id,
+        "Link": jobs.urls.link_header(job.id),
+    }
+    path, media_type = layer.path, _MEDIA_TYPES[layer.path.suffix]
     if size is not None:
         headers["Vary"] = "Accept"
         suffix = _preview_suffix(request.headers.get("accept", ""))
-        layer = await _preview(used, job, layer, size=size, suffix=suffix)
+        path = await _preview(jobs, previews, job, path, size=size, suffix=suffix)
         media_type = PREVIEW_MEDIA_TYPES[suffix]
-    serve = partial(
-        serve_file,
-        media_type=media_type,
-        filename=f"{stage}{layer.suffix}",
-        headers=headers,
+    name = layer_name(
+        stem or download_stem(job),
+        index=layer.index,
+        is_final=layer.is_final,
+        suffix=path.suffix,
     )
-    return await run_sync(serve, request, layer)
+    serve = partial(serve_file, media_type=media_type, filename=name, headers=headers)
+    return await run_sync(serve, request, path)
 
 
-async def _preview(used: Gateway, job: Job, layer: Path, *, size: int, suffix: str) -> Path:
-    folder = used.storage.previews(job.id)
+@router.get(
+    "/{job_id}/masks/{stage}",
+    response_class=StreamingResponse,
+    responses={**LAYER, **problems(*_FILE_PROBLEMS)},
+)
+def get_mask(job_id: str, stage: str, request: Request, jobs: ReadJobs) -> Response:
+    """Return the difference from the original after `stage`, amplified, as a grey PNG."""
+    job = jobs.finished(job_id)
+    mask = jobs.layer_file(job, stage, "mask_path")
+    name = f"{download_stem(job)}-change-{mask.index + 1}.png"
+    headers = opt_out_headers(jobs.config, job)
+    return serve_file(request, mask.path, media_type="image/png", filename=name, headers=headers)
+
+
+@router.post("/{job_id}/layers/{stage}/link", responses=problems(*RESULTS, InvalidRequest))
+def sign_layer_link(
+    job_id: str,
+    stage: str,
+    jobs: ReadJobs,
+    signer: Signer,
+    expires_in: Annotated[
+        int, Query(ge=1, le=_LONGEST_LINK_S, description="seconds that the link works")
+    ] = 3600,
+) -> SignedLink:
+    """Return a link to the layer that works without an API key, for `<img>` and the like.
+
+    It works until it expires or the job is deleted, also when the key that made it was revoked.
+    """
+    job, _ = _find_layer(jobs, job_id, stage)
+    expires_at = int(time.time()) + expires_in
+    signature = signer.sign(job.id, f"layers/{stage}", expires_at=expires_at)
+    url = f"{jobs.urls.job(job.id, 'layers', stage)}?expires={expires_at}&signature={signature}"
+    return SignedLink(url=url, expires_at=moment(expires_at))
+
+
+@router.get(
+    "/{job_id}/archive.zip",
+    response_class=StreamingResponse,
+    responses={**ARCHIVE, **problems(*RESULTS)},
+)
+def get_archive(job_id: str, request: Request, jobs: ReadJobs) -> Response:
+    """Return summary.json, analysis.json, all layers and all masks, streamed."""
+    job = jobs.finished(job_id)
+    jobs.results(job)  # problems are answered before the stream begins
+    return zip_response(request, jobs, [("", job)], filename=f"{download_stem(job)}-protected.zip")
+
+
+def zip_response(
+    request: Request, jobs: CallerJobs, finished: Iterable[tuple[str, Job]], *, filename: str
+) -> Response:
+    """Return the files of finished jobs, each below its name, as a ZIP file of unknown length.
+
+    If a job is deleted meanwhile the stream breaks off, so that it is not taken for the whole.
+    """
+    finished = list(finished)
+    headers = {
+        "Content-Disposition": content_disposition("attachment", filename),
+        "X-Content-Type-Options": "nosniff",
+        **opt_out_headers(jobs.config, *(job for _, job in finished)),
+    }
+    # The length is not known; an empty body would state 0.
+    chunks = iter(()) if request.method == "HEAD" else stream_zip(_folders(jobs, finished))
+    return StreamingResponse(chunks, media_type="application/zip", headers=headers)
+
+
+def _folders(jobs: CallerJobs, finished: Iterable[tuple[str, Job]]) -> Iterator[tuple[str, Path]]:
+    """Yield each job's folder when it is its turn; check afterwards that the job still exists."""
+    for name, job in finished:
+        try:
+            yield name, jobs.results(job)
+        except NotFound as error:
+            raise FileNotFoundError(errno.ENOENT, error.detail, job.id) from error
+        if jobs.store.find(job.id) is None:
+            raise FileNotFoundError(errno.ENOENT, "the job was deleted meanwhile", job.id)
+
+
+async def _preview(
+    jobs: CallerJobs, previews: Previews, job: Job, layer: Path, *, size: int, suffix: str
+) -> Path:
+    folder = jobs.storage.previews(job.id)
     try:
-        made, grown = await used.previews.find_or_make(layer, folder, size=size, suffix=suffix)
+        path, added_bytes = await previews.find_or_make(layer, folder, size=size, suffix=suffix)
     except (GatewayError, OSError):
-        await run_sync(_check_kept, used, job.id)
-        await run_sync(_check_there, layer)
+        await run_sync(jobs.check_kept, job.id)
+        if not await run_sync(layer.is_file):
+            raise NotFound("The picture is no longer on the server's disk.") from None
         raise
-    if grown:
-        await run_sync(used.store.add_disk_bytes, job.id, grown)
-    await run_sync(_check_kept, used, job.id)
-    return made
+    if added_bytes:
+        await run_sync(jobs.store.add_disk_bytes, job.id, added_bytes)
+    await run_sync(jobs.check_kept, job.id)
+    return path
 
 
 def _preview_suffix(accept: str) -> str:
@@ -104,41 +223,19 @@ def _preview_suffix(accept: str) -> str:
     return ".jpg" if "image/jpeg" in accept and "image/webp" not in accept else ".webp"
 
 
-def _find_layer(used: Gateway, job_id: str, stage: str) -> tuple[Job, Path]:
-    job = used.job(job_id)
-    if stage == _ORIGINAL and job.status != "done":
-        return job, _upload_path(used, job)
-    job = used.finished_job(job_id)
-    return job, _layer_path(used, job, stage)
+def _find_layer(jobs: CallerJobs, job_id: str, stage: str) -> tuple[Job, LayerFile]:
+    job = jobs.find(job_id)
+    if stage == ORIGINAL and job.status != "done":
+        return job, LayerFile(_upload_path(jobs, job), ORIGINAL, 0, is_final=False)
+    job = jobs.finished(job_id)
+    return job, jobs.layer_file(job, stage)
 
 
-def _upload_path(used: Gateway, job: Job) -> Path:
-    """The upload, which is there before there are layers, and also when there will be none."""
+def _upload_path(jobs: CallerJobs, job: Job) -> Path:
+    """Return the upload, which exists before there are layers, and if there will be none."""
     with suppress(FileNotFoundError):
-        path = used.storage.local_input(job.id) / job.source
-        _check_kept(used, job.id)
+        path = jobs.storage.local_input(job.id) / job.source
+        jobs.check_kept(job.id)
         if path.is_file():
             return path
     raise NotFound("The upload is no longer on the server's disk.")
-
-
-def _check_kept(used: Gateway, job_id: str) -> None:
-    """What was fetched or made while its job was being deleted must not stay."""
-    if used.store.find(job_id) is None:
-        used.storage.remove(job_id)
-        raise NotFound("The job was deleted meanwhile.")
-
-
-def _layer_path(used: Gateway, job: Job, stage: str) -> Path:
-    """The stage is looked up among the layers that the summary lists, never joined to a path."""
-    paths = {layer["stage"]: layer["path"] for layer in used.summary(job)["layers"]}
-    if stage not in paths:
-        raise NotFound(f"The job has no layer of this name; it has: {', '.join(paths)}.")
-    path = used.results(job).joinpath(*PurePath(paths[stage]).parts[-3:])
-    _check_there(path)
-    return path
-
-
-def _check_there(layer: Path) -> None:
-    if not layer.is_file():
-        raise NotFound("The picture is no longer on the server's disk.")

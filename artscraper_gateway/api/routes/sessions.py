@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from artscraper_gateway.api.context import Gateway
+from artscraper_gateway.api.authentication import csrf_token, key_of_cookie, set_cookie
+from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import OPEN, problems
-from artscraper_gateway.api.session_cookie import csrf_token, key_of_cookie, set_cookie
+from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.errors import Forbidden, InvalidRequest, TooLarge, Unauthorized
 from artscraper_gateway.intake.upload import bounded_request
 
@@ -19,7 +20,7 @@ _MAX_BYTES = 4096
 
 
 class _Bounded(APIRoute):
-    """Reads the body before FastAPI does, which would take any, from callers without a key."""
+    """Bounds the body before FastAPI reads it, for callers without a key."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -34,8 +35,7 @@ class _Bounded(APIRoute):
         return handle_bounded
 
 
-router = APIRouter(prefix="/v1/session", tags=["session"], route_class=_Bounded)
-_OWN = ("same-origin", "none")  # Sec-Fetch-Site of what a page of ours, or no page, sends
+router = ReadableRouter(prefix="/v1/session", tags=["session"], route_class=_Bounded)
 
 
 class SignIn(BaseModel):
@@ -48,6 +48,12 @@ class SignIn(BaseModel):
 class Session(BaseModel):
     """Whether this browser may make calls."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"needs_key": True, "signed_in": True, "csrf_token": "3f1a9c"}
+        }
+    )
+
     needs_key: bool = Field(description="whether the gateway asks for API keys")
     signed_in: bool
     csrf_token: str | None = Field(
@@ -57,37 +63,37 @@ class Session(BaseModel):
 
 @router.get("", responses=problems(common=OPEN))
 async def get_session(request: Request, response: Response) -> Session:
-    """Returns whether a key is needed, and whether the browser's cookie holds a valid one."""
+    """Return whether a key is needed, and whether the browser's cookie holds a valid one."""
     response.headers["Cache-Control"] = "no-store"
     return await _session(request, key_of_cookie(request))
 
 
 @router.post("", responses=problems(Unauthorized, Forbidden, TooLarge, InvalidRequest, common=OPEN))
-async def sign_in(asked: SignIn, request: Request, response: Response) -> Session:
-    """Keeps the key in an HttpOnly cookie of this site."""
-    if request.headers.get("sec-fetch-site", _OWN[0]) not in _OWN:
+async def sign_in(credentials: SignIn, request: Request, response: Response) -> Session:
+    """Store the key in an HttpOnly cookie of this site."""
+    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         raise Forbidden("Only the gateway's own page may sign in.")
-    session = await _session(request, asked.key)
+    session = await _session(request, credentials.key)
     if not session.signed_in:
         raise Unauthorized("The API key is not known, or was revoked.")
-    set_cookie(request, response, asked.key)
+    set_cookie(request, response, credentials.key)
     response.headers["Cache-Control"] = "no-store"
     return session
 
 
 @router.delete("", responses=problems(Forbidden, common=OPEN))
 async def sign_out(request: Request, response: Response) -> Session:
-    """Makes the browser forget the key."""
+    """Remove the key from the browser."""
     key_of_cookie(request)
     set_cookie(request, response, "")
     return await _session(request, "")
 
 
 async def _session(request: Request, key: str) -> Session:
-    gateway: Gateway = request.app.state.gateway
-    known = bool(key) and await gateway.keyring.find(key) is not None
+    keyring = services_of(request).keyring
+    known = bool(key) and await keyring.find(key) is not None
     return Session(
-        needs_key=await gateway.keyring.needs_key(),
+        needs_key=await keyring.needs_key(),
         signed_in=known,
         csrf_token=csrf_token(key) if known else None,
     )
