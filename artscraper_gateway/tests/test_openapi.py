@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from artscraper_gateway import GatewayConfig, create_app
+from artscraper_gateway.db.engine import _readers
 from artscraper_gateway.errors import (
     BrokenPicture,
     ForbiddenAddress,
@@ -76,11 +77,14 @@ def failing_database(world: World, error: Exception) -> Iterator[None]:
         raise error
 
     world.app.state.services.keyring._read_at = float("-inf")
-    sa.event.listen(engine, "before_cursor_execute", fail)
+    engines = {engine, _readers.get(engine, engine)}
+    for each in engines:
+        sa.event.listen(each, "before_cursor_execute", fail)
     try:
         yield
     finally:
-        sa.event.remove(engine, "before_cursor_execute", fail)
+        for each in engines:
+            sa.event.remove(each, "before_cursor_execute", fail)
 
 
 OUTAGE = sa.exc.OperationalError("SELECT", None, Exception("away"), connection_invalidated=True)
@@ -218,7 +222,7 @@ def _refuse_picture(
         return world.call("post", filled(path, **ids), **body(world, "post", path))
     assert code == "too-busy", code
     gateway = world.app.state.services
-    patch.setattr("artscraper_gateway.jobs.watcher._FOLLOWERS", 0)
+    patch.setattr("artscraper_gateway.jobs.watcher._MAX_SUBSCRIPTIONS", 0)
     for processes in (gateway.reader.processes, gateway.previews.processes):
         patch.setattr(processes, "slots", asyncio.Semaphore(0))
         patch.setattr(processes, "waiting", 0)
@@ -261,14 +265,14 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
 
 
 def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:
-    known, by = JobQueue.known, []
+    known, by = JobQueue.existing_ids, []
 
     def note(queue: JobQueue, job_ids: Collection[str]) -> set[str]:
         by.append(threading.current_thread().name)
         return known(queue, job_ids)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JobQueue, "known", note)
+        patch.setattr(JobQueue, "existing_ids", note)
         files = [("file", b"no picture"), ("file", b"neither")]
         for path in ("/v1/jobs", "/v1/batches"):
             sent = files if "batches" in path else files[:1]
@@ -290,7 +294,7 @@ def test_a_batch_that_was_accepted_is_told_though_nobody_can_look_for_it(world: 
 
 def test_a_job_that_was_accepted_is_told_though_nobody_can_wait_for_it(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("artscraper_gateway.jobs.watcher._FOLLOWERS", 0)
+        patch.setattr("artscraper_gateway.jobs.watcher._MAX_SUBSCRIPTIONS", 0)
         files = {"file": world.picture(64, 64)}
         answer = world.call("post", "/v1/jobs", files=files, headers={"Prefer": "wait=5"})
     assert answer.status_code == 200, answer.text
