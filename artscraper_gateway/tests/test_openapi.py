@@ -20,9 +20,11 @@ from artscraper_gateway import GatewayConfig, create_app
 from artscraper_gateway.db.engine import _readers
 from artscraper_gateway.errors import (
     BrokenPicture,
+    DiskFull,
     ForbiddenAddress,
     GatewayError,
     InvalidRequest,
+    StorageFailed,
     TooLarge,
     UnsupportedPicture,
 )
@@ -172,8 +174,12 @@ def _make_unready(world: World, code: str, patch: Any) -> None:
     readiness = world.app.state.services.readiness
     readiness._looked_at = float("-inf")
     patch.setattr(readiness, "is_draining", code == "draining")
-    limits = {"queue-full": {"max_queued": 1}, "disk-full": {"min_free_disk": 2**62}}
-    patch.setattr(readiness, "config", readiness.config.model_copy(update=limits.get(code, {})))
+    full = {"max_queued": 1} if code == "queue-full" else {}
+    patch.setattr(readiness, "config", readiness.config.model_copy(update=full))
+    problems = {"disk-full": DiskFull("no room"), "storage-failed": StorageFailed("away")}
+    patch.setattr(readiness.health, "problem", lambda: problems.get(code))
+    hung = "slot 0 hung" if code == "workers-down" else None
+    patch.setattr(readiness, "workers_problem", lambda: hung)
 
 
 def _forbidden(world: World, method: str, path: str, good: dict[str, Any]) -> httpx.Response:
@@ -261,7 +267,7 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1
-    assert walked == 286
+    assert walked == 288
 
 
 def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:
