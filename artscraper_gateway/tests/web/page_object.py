@@ -73,7 +73,7 @@ class PageObject:
         return self.page.locator("#jobs-list li").filter(has_text=name)
 
     def wait_until_done(self, name: str) -> None:
-        expect(self.row(name).locator(".mark")).to_have_text("Protected", timeout=JOB_TIMEOUT_MS)
+        expect(self.row(name).locator(".mark")).to_have_text("Done", timeout=JOB_TIMEOUT_MS)
 
     def wait_for_result(self) -> None:
         """Wait on the page of a job until its result and its pictures are shown."""

@@ -66,7 +66,7 @@ def test_from_upload_to_deletion(app: PageObject) -> None:
 
 
 def test_the_part_of_the_preview_moves_by_keys(app: PageObject) -> None:
-    app.add(app.file("wide.png", picture_bytes(900, 400)))
+    app.add(app.file("wide.jpg", picture_bytes(900, 400, "JPEG")))
     frame = app.page.get_by_role("slider", name="Part of the picture to preview")
     expect(frame).to_be_visible()
     before = frame.get_attribute("aria-valuetext")

@@ -177,7 +177,7 @@ def test_the_switches(open_page: Open, shared_gateway: GatewayProcess) -> None:
     assert body.evaluate("(it) => getComputedStyle(it).backgroundColor") == light
     app.send(app.file("bild.png"), stages=("Verstecktes Zeichen",))
     app.wait_for_result()
-    expect(app.page.locator(".job-head .mark")).to_have_text("Geschützt")
+    expect(app.page.locator(".job-head .mark")).to_have_text("Fertig")
     app.open_details()
     expect(app.page.locator("#details")).to_contain_text("verstecktes Zeichen")
 

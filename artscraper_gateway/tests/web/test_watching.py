@@ -47,7 +47,7 @@ def test_a_reload_during_a_job(app: PageObject, release: Path) -> None:
     expect(row.locator("img")).not_to_have_js_property("naturalWidth", 0)
     release.touch()
     app.wait_until_done("held.png")
-    expect(app.page.locator("#announcer")).to_have_text("held.png is protected.")
+    expect(app.page.locator("#announcer")).to_have_text("held.png is done.")
 
 
 def test_the_result_takes_the_place_of_the_progress(app: PageObject, release: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_result_takes_the_place_of_the_progress(app: PageObject, release: Pa
     expect(app.page.get_by_role("progressbar")).to_be_visible()
     release.touch()
     app.wait_for_result()
-    expect(app.page.locator(".job-head")).to_contain_text("Protected")
+    expect(app.page.locator(".job-head")).to_contain_text("Done")
     expect(app.page.locator(".download")).to_be_focused()
 
 
@@ -89,7 +89,7 @@ def test_places_in_the_queue_and_progress_of_all(app: PageObject, release: Path)
     expect(names.nth(0)).to_have_text("at work.png")
     expect(names.nth(1)).to_have_text("next.png")
     expect(names.nth(2)).to_have_text("third.png")
-    expect(app.page.locator("#overall")).to_contain_text("0 of 3 protected")
+    expect(app.page.locator("#overall")).to_contain_text("0 of 3 done")
     app.row("next.png").get_by_role("button", name="Cancel").click()
     expect(app.row("third.png")).to_contain_text("Waiting, next in line")
     release.touch()
@@ -128,7 +128,7 @@ def test_cancel_and_try_again(app: PageObject, release: Path) -> None:
     expect(again).to_be_focused()
     again.click()
     expect(app.row("stop.png")).to_have_count(2)
-    done = app.row("stop.png").locator(".mark", has_text="Protected")
+    done = app.row("stop.png").locator(".mark", has_text="Done")
     expect(done).to_have_count(1, timeout=JOB_TIMEOUT_MS)
 
 

@@ -148,6 +148,9 @@ class JobScreen {
       "div",
       { class: "result-side panel" },
       download,
+      layers.some((layer) => layer.applied && layer.stage !== "original")
+        ? null
+        : element("p", { class: "notice" }, t("job.unprotected")),
       this.againButtons(layers),
       verdictPanel(job, layers, pictures.lookAt),
       element("div", { class: "actions last" }, this.button("job.delete", "quiet", () => this.remove())),

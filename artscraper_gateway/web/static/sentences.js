@@ -47,6 +47,12 @@ function effectSentences(layers) {
   if (!effect) return [];
   const texts = [t("details.effect", ratios(effect.times_noise))];
   if (effect.times_shaped_noise) texts.push(t("details.shaped", ratios(effect.times_shaped_noise)));
+  if (typeof effect.clean_jpeg_75_effect === "number") {
+    texts.push(t("details.clean_jpeg", {
+      effect: formatNumber(effect.effect.plain),
+      jpeg: formatNumber(effect.clean_jpeg_75_effect),
+    }));
+  }
   texts.push(t("details.effect.own", { encoder: effect.encoder }));
   const { unattacked } = effect;
   if (unattacked?.times_noise) {

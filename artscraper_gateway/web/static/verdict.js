@@ -3,7 +3,7 @@
 // Rules of thumb where a layer has no visibility of its own; docs/protection.md has measurements.
 const INVISIBLE = { psnr: 42, ssim: 0.98 };
 const HARDLY_VISIBLE = { psnr: 36, ssim: 0.95 };
-const VISIBILITY_BOUNDS = { no: 1, hardly: 1.75 }; // Butteraugli's scale: 1 is just noticeable
+const VISIBILITY_BOUNDS = { no: 0.8, hardly: 1.3 }; // as the command line words it; 1 is just noticeable
 const WEAK_RATIO = 1.3; // times noise below which a change has no effect of its own
 
 export const isAttack = (layer) => layer.applied && layer.metrics?.times_noise !== undefined;
@@ -35,19 +35,24 @@ export function effectOf(layers) {
   return last ? (last.final ?? last) : null;
 }
 
-/** Return the ratios to noise to judge by: shaped noise where it was measured. */
-export const ratiosOf = (effect) => effect.times_shaped_noise ?? effect.times_noise;
+/** Return the ratios to noise to judge by: to shaped noise where it was measured. */
+const ratiosOf = (effect) => effect.times_shaped_noise ?? effect.times_noise;
 
 /** Return "none", "noise", "little" or "yes": what the delivered picture does to the encoder. */
 export function effectLevel(layers) {
   const effect = effectOf(layers);
   if (!effect) return "none";
   const ratios = ratiosOf(effect);
-  const attacks = layers.filter(isAttack);
-  const isIneffective = effect.effective === false || attacks.every((layer) => layer.metrics.effective === false);
-  if (isIneffective || (ratios.plain ?? 0) < WEAK_RATIO) return "noise";
-  const others = [ratios.jpeg_75, ratios.halved, effect.unattacked?.times_noise?.plain];
+  if (isNoise(effect, layers) || (ratios.plain ?? 0) < WEAK_RATIO) return "noise";
+  const unattacked = effect.unattacked?.times_noise ? ratiosOf(effect.unattacked) : {};
+  const others = [ratios.jpeg_75, ratios.halved, unattacked.plain];
   return others.some((ratio) => typeof ratio === "number" && ratio < WEAK_RATIO) ? "little" : "yes";
+}
+
+/** Return whether the runner found no protection beyond noise: its own verdict, or all attacks. */
+function isNoise(effect, layers) {
+  if (effect.verdict !== undefined) return effect.verdict !== null;
+  return layers.filter(isAttack).every((layer) => layer.metrics.effective === false);
 }
 
 /** Return the faces as the last layer shows them: `{ box, isHidden }`; null if none were sought. */
