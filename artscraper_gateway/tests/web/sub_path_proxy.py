@@ -1,4 +1,4 @@
-"""A proxy that serves a gateway under a path of its own, and takes the path off."""
+"""A proxy that serves a gateway under a path of its own and strips that path."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-_OF_ONE_HOP = ("connection", "transfer-encoding", "keep-alive", "host", "content-length", "date")
+_HOP_BY_HOP = ("connection", "transfer-encoding", "keep-alive", "host", "content-length", "date")
 
 
 @contextmanager
 def proxied(upstream: str, path: str) -> Iterator[str]:
-    """Yields the address under which `path` leads to `upstream`."""
+    """Yield the address under which `path` leads to `upstream`."""
     with httpx.Client(base_url=upstream, timeout=60, trust_env=False) as client:
         server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(client, path))
         server.daemon_threads = True
@@ -37,22 +37,24 @@ def _handler(client: httpx.Client, path: str) -> type[BaseHTTPRequestHandler]:
             if not self.path.startswith(f"{path}/"):
                 self.send_error(404)
                 return
-            kept = {k: v for k, v in self.headers.items() if k.lower() not in _OF_ONE_HOP}
+            kept = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
             content = self.rfile.read(int(self.headers.get("content-length", 0)))
-            asked = {"headers": kept, "content": content}
+            request = {"headers": kept, "content": content}
             try:
-                with client.stream(self.command, self.path.removeprefix(path), **asked) as found:
-                    self.pass_on(found)
+                with client.stream(
+                    self.command, self.path.removeprefix(path), **request
+                ) as response:
+                    self.forward(response)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-        def pass_on(self, found: httpx.Response) -> None:
-            self.send_response(found.status_code)
-            for name, value in found.headers.multi_items():
-                if name.lower() not in _OF_ONE_HOP:
+        def forward(self, response: httpx.Response) -> None:
+            self.send_response(response.status_code)
+            for name, value in response.headers.multi_items():
+                if name.lower() not in _HOP_BY_HOP:
                     self.send_header(name, value)
             self.end_headers()
-            for part in found.iter_raw():
+            for part in response.iter_raw():
                 self.wfile.write(part)
                 self.wfile.flush()
 

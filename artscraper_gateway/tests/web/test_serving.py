@@ -135,8 +135,8 @@ def test_the_first_load_is_light(open_page: Open, shared_gateway: GatewayProcess
 
     def weigh(answer: Response) -> None:
         if "/v1/jobs" not in answer.url and "/v1/events" not in answer.url:  # pictures of jobs
-            found = answer.request.sizes()
-            sizes[answer.url] = found["responseBodySize"] + found["responseHeadersSize"]
+            measured = answer.request.sizes()
+            sizes[answer.url] = measured["responseBodySize"] + measured["responseHeadersSize"]
 
     app.page.context.clear_cookies()
     app.page.on("requestfinished", lambda request: weigh(request.response()))

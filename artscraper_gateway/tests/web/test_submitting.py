@@ -111,6 +111,16 @@ def test_a_folder_is_searched_for_pictures(app: PageObject) -> None:
     expect(app.page.locator("#uploads .name")).to_have_text(["one.png", "two.png"])
 
 
+def test_a_folder_without_pictures_says_so(app: PageObject) -> None:
+    folder = app.folder / "empty"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("no picture")
+    app.page.locator("#folder").set_input_files(folder)
+    expect(app.page.locator("#drop-error")).to_have_text("There are no pictures in this folder.")
+    app.add(app.file("one.png"))
+    expect(app.page.locator("#drop-error")).to_be_empty()
+
+
 def test_a_dropped_folder_is_read_through_its_entries(app: PageObject) -> None:
     names = app.page.evaluate(
         """async () => {
@@ -118,7 +128,10 @@ def test_a_dropped_folder_is_read_through_its_entries(app: PageObject) -> None:
           const file = (name) => ({ isFile: true, file: (done) => done(new File(["x"], name)) });
           const folder = (...entries) => ({
             isDirectory: true,
-            createReader: () => ({ readEntries: (done) => done(entries.splice(0, 1)) }),
+            createReader: () => {
+              const left = [...entries];
+              return { readEntries: (done) => done(left.splice(0, 1)) };
+            },
           });
           const root = folder(file("b.jpg"), file("x.txt"), folder(file("a.tif")), file(".c.png"));
           const item = { kind: "file", webkitGetAsEntry: () => root, getAsFile: () => null };

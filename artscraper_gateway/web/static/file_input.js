@@ -58,7 +58,7 @@ export function onDropped(overlay, take) {
     const zone = event.target.closest?.("[data-drop]")?.dataset.drop ?? "";
     show(false);
     const files = await droppedFiles(event.dataTransfer);
-    if (files.length) take(files, zone);
+    if (files.length || event.dataTransfer.types.includes("Files")) take(files, zone);
   });
 }
 

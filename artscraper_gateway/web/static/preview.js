@@ -1,14 +1,11 @@
 /** Strength with a preview: a crop of the first picture, protected at each strength.
  *
- * Nothing is sent before the button is pressed. The crops are jobs of their own, which are deleted
- * as soon as their pictures are here, and are not listed.
+ * Nothing is sent before the button is pressed.
  */
-import { deleteJob, deleteJobOnExit, fetchFile, layerPath, newIdempotencyKey, submitJob } from "./api.js";
 import { announce } from "./announcer.js";
 import { byId, element } from "./dom.js";
-import { follow } from "./job_events.js";
-import { hideJob } from "./job_list.js";
 import { STRENGTHS, chosenOptions, previewStages } from "./options_form.js";
+import { protectCrop, setUpPreviewJobs } from "./preview_jobs.js";
 import { problemMessage } from "./problems.js";
 import { smoothestSquare } from "./smooth_place.js";
 import { t } from "./strings.js";
@@ -16,11 +13,8 @@ import { t } from "./strings.js";
 const SIDE = 256; // px of the crop
 const MAP_SIDE = 420; // px of the longer side of the picture to choose the place on
 const STEP = 0.05; // of the picture's side, by which keys move the square
-const PRIORITY = 50; // before whole pictures
 const SETTLE_MS = 500; // after the square has moved
-const STORED = "artscraper-previews"; // ids of jobs that a closed page may have left behind
-const openJobs = new Set();
-let current = null; // { file, picture, place: { left, top }, shown }
+let current = null; // { file, picture, side, left, top, isShown }
 let run = 0; // results of earlier runs are dropped
 let settling = null;
 
@@ -140,67 +134,8 @@ function showInTile(tile, picture, strength) {
   tile.classList.remove("busy");
 }
 
-/** Return the crop at one strength, from a job that is gone afterwards. */
-async function protectCrop(crop, strength, stages) {
-  const form = new FormData();
-  form.append("file", crop, "preview.png");
-  const fields = { strength, stages: stages.join(","), include_hash_analysis: false, priority: PRIORITY };
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  const job = await submitJob({ form, idempotencyKey: newIdempotencyKey() });
-  hideJob(job.job_id);
-  openJobs.add(job.job_id);
-  storeOpenJobs();
-  try {
-    await ended(job);
-    return await fetchFile(layerPath(job.job_id, stages.at(-1)));
-  } finally {
-    removeJob(job.job_id);
-  }
-}
-
-async function removeJob(id) {
-  try {
-    await deleteJob(id);
-  } catch (problem) {
-    if (problem.code !== "not-found") return; // the next visit tries again
-  }
-  openJobs.delete(id);
-  storeOpenJobs();
-}
-
-function storeOpenJobs() {
-  try {
-    localStorage.setItem(STORED, JSON.stringify([...openJobs]));
-  } catch {
-    // Storage is blocked: what a crash leaves behind is then listed.
-  }
-}
-
-/** Delete what a page that crashed has left behind. */
-function removeLeftovers() {
-  let ids = [];
-  try {
-    ids = JSON.parse(localStorage.getItem(STORED)) ?? [];
-  } catch {
-    return;
-  }
-  for (const id of ids.filter((each) => /^[0-9a-f]{32}$/.test(each))) {
-    hideJob(id);
-    removeJob(id);
-  }
-}
-
-const ended = (job) =>
-  new Promise((resolve) => {
-    const stop = follow(job, (kind, change) => {
-      if (kind !== "deleted" && !["done", "error"].includes(change.status)) return;
-      stop();
-      resolve();
-    });
-  });
-
 export function setUpPreview() {
-  removeLeftovers();
+  setUpPreviewJobs();
   byId("preview-show").addEventListener("click", showStrengths);
   const frame = byId("preview-frame");
   const map = byId("preview-map");
@@ -227,5 +162,4 @@ export function setUpPreview() {
     const [x, y] = moves[event.key];
     moveTo(current.left + x * STEP * current.picture.width, current.top + y * STEP * current.picture.height);
   });
-  window.addEventListener("pagehide", () => openJobs.forEach(deleteJobOnExit));
 }

@@ -1,15 +1,11 @@
-/** The pictures that are ready to be protected, the bar that sends them, and their uploads. */
-import { newIdempotencyKey, submitJob } from "./api.js";
+/** The pictures that are ready to be protected, and the bar that sends them. */
 import { announce } from "./announcer.js";
-import { byId, element } from "./dom.js";
+import { byId } from "./dom.js";
 import { onChosen } from "./file_input.js";
-import { addJob } from "./job_list.js";
-import { cleanName, storeName } from "./names.js";
 import { chosenOptions } from "./options_form.js";
 import { hidePreview, showPreviewOf } from "./preview.js";
-import { isTemporary, problemMessage } from "./problems.js";
-import { formatBytes, formatPercent, t } from "./strings.js";
-import { emptyThumbnail, fileThumbnail } from "./thumbnails.js";
+import { t } from "./strings.js";
+import { Upload } from "./upload.js";
 
 const PARALLEL = 2; // uploads; more would share the same line
 const SAMPLE = "static/sample.webp";
@@ -17,84 +13,9 @@ const uploads = [];
 let limits = null;
 let sending = false;
 
-/** A picture, as a file or by its URL. */
-class Upload {
-  constructor({ file = null, url = null }) {
-    Object.assign(this, { file, url, name: cleanName(file?.name ?? url), key: newIdempotencyKey() });
-    this.status = element("div", { class: "state" }, file ? formatBytes(file.size) : "");
-    this.removeButton = element(
-      "button",
-      { type: "button", class: "quiet icon", "aria-label": t("uploads.remove", { name: this.name }), onclick: () => remove(this) },
-      "✕",
-    );
-    this.element = element(
-      "li",
-      {},
-      this.thumbnail(),
-      element("bdi", { class: "name", title: this.name }, this.name),
-      this.status,
-      this.removeButton,
-    );
-    const reason = this.localRefusal();
-    this.refused = reason !== null;
-    if (reason) this.status.replaceChildren(element("div", { class: "problem", role: "alert" }, reason));
-  }
-
-  thumbnail() {
-    return this.file ? fileThumbnail(this.file) : emptyThumbnail();
-  }
-
-  localRefusal() {
-    const { file } = this;
-    if (!file) return null;
-    if (file.type && !file.type.startsWith("image/")) return t("uploads.not_a_picture");
-    if (file.size === 0) return t("uploads.empty");
-    if (file.size <= limits.max_upload_bytes) return null;
-    return t("uploads.too_large", { bytes: formatBytes(file.size), limit: formatBytes(limits.max_upload_bytes) });
-  }
-
-  /** Send the picture and return its job, or null after a problem, which its row then shows. */
-  async send(options) {
-    const progress = element("progress", { max: 1, value: 0, "aria-label": this.name });
-    const words = element("span", {}, t("uploads.sending", { percent: formatPercent(0) }));
-    this.status.replaceChildren(words, progress);
-    this.removeButton.hidden = true;
-    const onProgress = (share) => {
-      progress.value = share;
-      words.textContent = t("uploads.sending", { percent: formatPercent(share) });
-    };
-    try {
-      const job = await submitJob({ ...this.body(options), idempotencyKey: this.key, onProgress });
-      storeName(job.job_id, this.name);
-      addJob(job, this.file);
-      return job;
-    } catch (problem) {
-      this.showProblem(problem);
-      return null;
-    }
-  }
-
-  showProblem(problem) {
-    const message = problemMessage(problem);
-    message.setAttribute("role", "alert");
-    this.status.replaceChildren(message);
-    this.removeButton.hidden = false;
-    this.refused = !isTemporary(problem);
-    // The gateway may have stored the options with this key: other options need another key.
-    if (problem.code !== "unreachable") this.key = newIdempotencyKey();
-  }
-
-  body({ strength, stages }) {
-    if (this.url) return { json: { image_url: this.url, strength, stages } };
-    const form = new FormData();
-    form.append("file", this.file, this.name);
-    form.append("strength", strength);
-    form.append("stages", stages.join(","));
-    return { form };
-  }
-}
-
 const ready = () => uploads.filter((upload) => !upload.refused);
+
+const newUpload = (source) => new Upload(source, { limits, onRemove: remove });
 
 function add(added) {
   uploads.push(...added);
@@ -105,7 +26,9 @@ function add(added) {
 
 /** Add files; with a `strength` send them at once. */
 export function addFiles(files, strength = null) {
-  add(files.map((file) => new Upload({ file })));
+  byId("drop-error").textContent = files.length ? "" : t("uploads.no_pictures");
+  if (!files.length) return;
+  add(files.map((file) => newUpload({ file })));
   if (strength) {
     byId(`strength-${strength}`).checked = true;
     submit();
@@ -197,7 +120,7 @@ function addUrl() {
     field.focus();
     return;
   }
-  add([new Upload({ url: value })]);
+  add([newUpload({ url: value })]);
   field.value = "";
   byId("send").focus();
 }
@@ -222,5 +145,8 @@ export function setUpUploads(values) {
   byId("submit").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (sending) event.preventDefault(); // the browser asks whether to leave
   });
 }
