@@ -4,6 +4,7 @@
 const INVISIBLE = { psnr: 42, ssim: 0.98 };
 const HARDLY_VISIBLE = { psnr: 36, ssim: 0.95 };
 const VISIBILITY_BOUNDS = { no: 0.8, hardly: 1.3 }; // as the command line words it; 1 is just noticeable
+const MIN_SIDE = 32; // px below which ratios of latents of a few values mean nothing
 const WEAK_RATIO = 1.3; // times noise below which a change has no effect of its own
 
 export const isAttack = (layer) => layer.applied && layer.metrics?.times_noise !== undefined;
@@ -18,7 +19,7 @@ export function visibilityLevel(layers) {
   if (visibility !== null) {
     return Object.entries(VISIBILITY_BOUNDS).find(([, bound]) => visibility <= bound)?.[0] ?? "yes";
   }
-  const meets = ({ psnr, ssim }) => last.psnr_db >= psnr && last.ssim >= ssim;
+  const meets = ({ psnr, ssim }) => last.psnr_db >= psnr && (last.ssim ?? 1) >= ssim; // tiny pictures have no SSIM
   if (meets(INVISIBLE)) return "no";
   return meets(HARDLY_VISIBLE) ? "hardly" : "yes";
 }
@@ -38,10 +39,11 @@ export function effectOf(layers) {
 /** Return the ratios to noise to judge by: to shaped noise where it was measured. */
 const ratiosOf = (effect) => effect.times_shaped_noise ?? effect.times_noise;
 
-/** Return "none", "noise", "little" or "yes": what the delivered picture does to the encoder. */
+/** Return "none", "tiny", "noise", "little" or "yes": what the delivered picture does to the encoder. */
 export function effectLevel(layers) {
   const effect = effectOf(layers);
   if (!effect) return "none";
+  if (Math.min(...(layers[0].processing_size ?? [Infinity])) < MIN_SIDE) return "tiny";
   const ratios = ratiosOf(effect);
   if (isNoise(effect, layers) || (ratios.plain ?? 0) < WEAK_RATIO) return "noise";
   const unattacked = effect.unattacked?.times_noise ? ratiosOf(effect.unattacked) : {};

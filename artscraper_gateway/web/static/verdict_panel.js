@@ -8,7 +8,7 @@ import { effectLevel, faceResults, visibilityLevel } from "./verdict.js";
 
 const SIGNS = { good: "✓", middling: "!", bad: "✕", neutral: "–" };
 const VISIBILITY_SIGN = { nothing: "neutral", no: "good", hardly: "good", yes: "middling" };
-const EFFECT_SIGN = { none: "neutral", noise: "bad", little: "middling", yes: "good" };
+const EFFECT_SIGN = { none: "neutral", tiny: "neutral", noise: "bad", little: "middling", yes: "good" };
 const ANALYSED = 640; // px of the longer side in which the place is sought
 const PLACE_SIDE = 64; // px of it
 const CUTOUT = 96; // px shown of each picture
