@@ -67,11 +67,9 @@ class JobSteps:
         analysis = None
         if request.include_hash_analysis:
             analysis = self.run_step("analysis", partial(run.analyse, self._analysis_options()))
-        following = (*request.stages[1:], None)
-        with run:
-            for index, (name, after) in enumerate(zip(request.stages, following, strict=False), 1):
-                work = partial(run.protect, name, index, following=after)
-                layers.append(self.run_step(name, work))
+        # No stage is applied ahead: one that kills the worker has to die in its own step.
+        for index, name in enumerate(request.stages, start=1):
+            layers.append(self.run_step(name, partial(run.protect, name, index)))
         self.run_step("summary", partial(_write_summary, run, layers, analysis))
 
     def run_step(self, name: str, work: Callable[[], Record]) -> Record:

@@ -27,6 +27,7 @@ INSTALL = "pip install 'artscraper-gateway[faces]'"  # `make setup` does so
 DETECTOR_PACKAGE = "dlib-bin"
 WEIGHTS_PACKAGE = "face_recognition_models"
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
+DETECTOR = "mmod_human_face_detector.dat"
 RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 
 CHIP_SIDE = 150  # px of an aligned face, which dlib calls a chip
@@ -124,7 +125,7 @@ def require_faces() -> None:
     """
     if importlib.util.find_spec("dlib") is None:
         raise MissingDependency(DETECTOR_PACKAGE, "face detection", INSTALL)
-    for name in (LANDMARKS, RECOGNITION):
+    for name in (LANDMARKS, DETECTOR, RECOGNITION):
         model_file(name)
 
 

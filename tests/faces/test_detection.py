@@ -8,7 +8,7 @@ from PIL import Image
 
 from artscraper_runner.faces import detection
 from artscraper_runner.faces.detection import find_faces
-from tests.faces.conftest import opened
+from tests.faces.conftest import REPOSITORY, opened
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,54 @@ def test_portraits_have_one_face(name, images):
     assert len(find_faces(opened(images / name))) == 1
 
 
-def test_the_scream_has_none(images):
-    assert find_faces(opened(images / "paintings" / "munch_the_scream.jpg")) == ()
+@pytest.mark.parametrize(
+    "name",
+    [
+        "paintings/munch_the_scream.jpg",
+        "paintings/vangogh_01.png",
+        "paintings/vangogh_starry_night.jpg",
+        "paintings/kandinsky_composition_vii.jpg",
+        "photos/kodak_05.png",
+        "photos/kodak_11.png",
+    ],
+)
+def test_pictures_with_faceless_candidates_have_none(name, images):
+    assert find_faces(opened(images / name)) == ()
+
+
+def test_the_emblem_of_the_sample_portrait_is_no_face():
+    (face,) = find_faces(opened(REPOSITORY / "input" / "astronaut.jpg"))
+    left, top, width, _ = face.box
+    assert 150 < left < 210 and 50 < top < 110 and 70 < width < 120
+    assert face.certainty > 0.8
+
+
+def test_a_face_is_found_once_at_both_scales(portrait):
+    large = np.array(Image.fromarray(portrait).resize((1200, 1200)))
+    for pixels in (portrait, large):
+        assert len(find_faces(pixels)) == 1
+
+
+def test_a_doubtful_candidate_counts_if_it_is_confirmed(portrait, monkeypatch):
+    monkeypatch.setattr(detection, "_CERTAIN", 9.0)
+    assert len(find_faces(portrait)) == 1
+    monkeypatch.setattr(detection, "_is_confirmed", lambda pixels, box: False)
+    assert find_faces(portrait) == ()
+
+
+def test_a_crowd_has_all_of_its_faces(portrait):
+    small = np.array(Image.fromarray(portrait).resize((130, 130)))
+    crowd = np.tile(small, (4, 5, 1))
+    assert len(find_faces(crowd)) == 20
+
+
+def test_confirmations_are_bounded(portrait, monkeypatch):
+    asked = []
+    monkeypatch.setattr(detection, "_CERTAIN", 9.0)
+    monkeypatch.setattr(detection, "_MAX_CONFIRMED", 2)
+    monkeypatch.setattr(detection, "_is_confirmed", lambda pixels, box: bool(asked.append(box)))
+    find_faces(np.tile(portrait, (2, 2, 1)))
+    assert len(asked) == 2
 
 
 def test_faces_are_listed_largest_first(portrait):

@@ -14,6 +14,7 @@ from artscraper_runner.attacks.evaluation import Observer, random_signs
 from artscraper_runner.attacks.scaling import scaled_picture
 from artscraper_runner.attacks.transforms import to_pixels
 from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
+from artscraper_runner.latent import attack
 from artscraper_runner.latent.attack import PictureAttack
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.taesd import TaesdNetwork
@@ -392,3 +393,13 @@ def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypa
     monkeypatch.setattr(PictureAttack, "_run_at", fails_once)
     layer = applied("mist", textured)
     assert 0 < largest(textured, layer) <= 8
+
+
+def test_the_layer_has_the_same_bytes_with_any_number_of_threads(textured, monkeypatch):
+    layers = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        attack._encoder.cache_clear()
+        layers.append(applied("photoguard", textured, seed=3))
+    attack._encoder.cache_clear()
+    assert all(np.array_equal(layers[0], layer) for layer in layers[1:])
