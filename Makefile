@@ -55,7 +55,8 @@ FUZZ = $(BIN)/python -m pytest -q -s -n0 -m fuzz artscraper_gateway/tests/fuzz
 fuzz-api: setup-tests
 	$(FUZZ)/test_api.py
 
-## fuzz-intake: take in 10,000 damaged pictures of every accepted format, in bounded processes
+## fuzz-intake: take in 10,000 damaged pictures of every accepted format and 10,000 with hostile
+## metadata, in bounded processes
 fuzz-intake: setup-tests
 	$(FUZZ)/test_intake.py
 

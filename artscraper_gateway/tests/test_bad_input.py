@@ -133,7 +133,7 @@ def test_a_text_bomb_neither_fills_the_memory_nor_hangs(
 ) -> None:
     before = _memory_mb(process_gateway)
     answer = upload(process_client, zip_text_bomb())
-    assert answer.status_code == 422 or answer.json()["status"] == "error"
+    assert answer.json()["status"] == "done"  # the text is left out, as viewers do
     assert _memory_mb(process_gateway) - before < 200
 
 

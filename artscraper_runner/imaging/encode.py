@@ -22,7 +22,13 @@ from artscraper_runner.errors import RunnerError
 from artscraper_runner.imaging import iptc
 from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.imaging.embedded import holds_picture
-from artscraper_runner.imaging.exif import CAMERA_IFD, CarriedExif, carry_exif, is_resolution
+from artscraper_runner.imaging.exif import (
+    CAMERA_IFD,
+    CarriedExif,
+    carry_exif,
+    exif_directory,
+    is_resolution,
+)
 from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
 from artscraper_runner.io import atomic_path
 
@@ -149,7 +155,7 @@ def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> d
             options |= {"advanced": {"alpha:lossless": "1"}}
     elif how.name == "PNG":
         options |= {"compress_level": 3}
-    elif how.name == "TIFF" and not picture.exif.get_ifd(CAMERA_IFD):
+    elif how.name == "TIFF" and not exif_directory(picture.exif, CAMERA_IFD):
         # Pillow compresses through libtiff, which drops the camera's directory.
         options |= {"compression": "tiff_adobe_deflate"}
     return options

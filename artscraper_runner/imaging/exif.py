@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from artscraper_runner.imaging.container import quiet
 from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.imaging.iptc import TIFF_TAG as IPTC_TAG
@@ -126,7 +127,7 @@ def _notes(picture: Picture, fields: _Fields, left_out: int) -> tuple[Note, ...]
         notes.append(Note(Subject.EXIF, Action.KEPT, detail))
     if has_maker_note and not left_out:
         notes.append(Note(Subject.MAKER_NOTE, Action.KEPT, "The maker's note of the camera."))
-    if _directory(picture.exif, _GPS_IFD):
+    if exif_directory(picture.exif, _GPS_IFD):
         notes.append(Note(Subject.GPS, Action.DROPPED, "The GPS position in EXIF is removed."))
     if _has_thumbnail(picture):
         notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, "The thumbnail in EXIF is removed."))
@@ -138,7 +139,7 @@ def _choose_fields(picture: Picture) -> _Fields:
     camera: Fields = {}
     unwritable, pictures, in_note = 0, 0, False
     descriptive = {tag: value for tag, value in picture.exif.items() if tag in _DESCRIPTIVE}
-    of_camera = _directory(picture.exif, CAMERA_IFD)
+    of_camera = exif_directory(picture.exif, CAMERA_IFD)
     of_camera.pop(_INTEROPERABILITY_IFD, None)  # an offset, which no longer points anywhere
     for source, target in ((descriptive, main), (of_camera, camera)):
         for tag, value in source.items():
@@ -154,15 +155,17 @@ def _choose_fields(picture: Picture) -> _Fields:
     return _Fields(main, camera, unwritable, pictures, in_note)
 
 
-def _directory(exif: Image.Exif, tag: int) -> Fields:
+def exif_directory(exif: Image.Exif, tag: int) -> Fields:
+    """Return the fields of a nested directory, none if it cannot be read."""
     try:
-        return dict(exif.get_ifd(tag))
+        with quiet():
+            return dict(exif.get_ifd(tag))
     except _DAMAGE:
         return {}
 
 
 def _has_thumbnail(picture: Picture) -> bool:
-    return bool(_directory(picture.exif, ExifTags.IFD.IFD1)) and picture.header.format != "TIFF"
+    return bool(exif_directory(picture.exif, ExifTags.IFD.IFD1)) and picture.header.format != "TIFF"
 
 
 def _is_sensible(tag: int, value: object) -> bool:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from artscraper_gateway.tests.fuzz.metadata_files import METADATA_KINDS
 from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
 from artscraper_gateway.tests.gateway_process import REPOSITORY
-from artscraper_runner.imaging.container import FORMATS, open_picture
+from artscraper_runner.imaging.container import FORMATS
+from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.options import PictureLimits
 
 pytestmark = pytest.mark.fuzz
@@ -29,9 +31,18 @@ EXAMPLES = {
     "BMP": 500,
 }
 
+METADATA_EXAMPLES = {
+    "JPEG metadata": 4500,
+    "PNG metadata": 3500,
+    "WEBP metadata": 1500,
+    "AVIF metadata": 500,
+}
+
 
 def test_there_are_ten_thousand_and_all_accepted_formats_are_among_them() -> None:
     assert sum(EXAMPLES.values()) == 10_000
+    assert sum(METADATA_EXAMPLES.values()) == 10_000
+    assert METADATA_EXAMPLES.keys() == set(METADATA_KINDS)
     assert EXAMPLES.keys() == set(FORMATS) == sample_pictures().keys()
 
 
@@ -84,3 +95,15 @@ def test_a_damaged_picture_is_taken_or_refused(kind: str, tmp_path: Path) -> Non
     print(kind, received)
     assert sum(received.values()) >= EXAMPLES[kind]
     assert min(received["taken"], received["BrokenPicture"]) > EXAMPLES[kind] // 50
+
+
+@pytest.mark.parametrize("kind", METADATA_KINDS)
+def test_a_picture_with_hostile_metadata_is_taken_or_refused(kind: str, tmp_path: Path) -> None:
+    done = run("-m", MODULE, kind, str(METADATA_EXAMPLES[kind]), str(tmp_path))
+    assert done.returncode == 0, (
+        f"ended with {done.returncode} at {tmp_path / 'picture'}:\n{done.stderr[-10_000:]}"
+    )
+    received = json.loads(done.stdout)
+    print(kind, received)
+    assert sum(received.values()) >= METADATA_EXAMPLES[kind]
+    assert received["taken"] > METADATA_EXAMPLES[kind] // 4
