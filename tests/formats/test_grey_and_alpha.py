@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artscraper_runner.analysis.processors import DecodedPicture, load_processor
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
-from artscraper_runner.options import PictureLimits, ProtectionOptions
+from artscraper_runner.options import AnalysisOptions, PictureLimits, ProtectionOptions
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Controls
@@ -79,3 +80,24 @@ def test_alpha_is_exact(tmp_path: Path, suffix: str, options: dict[str, Any]) ->
     saved = open_picture(layer, LIMITS)
     assert saved.alpha is not None and picture.alpha is not None
     assert np.array_equal(saved.alpha, picture.alpha)
+
+
+@pytest.mark.parametrize("processor", ["imagehash", "dhash", "blockhash"])
+def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
+    tmp_path: Path, processor: str
+) -> None:
+    found = []
+    for name, hidden in (("black", (0, 0, 0)), ("loud", (255, 0, 180))):
+        source = tmp_path / f"{name}.png"
+        pixels = eight(colour_samples())
+        alpha = np.full(pixels.shape[:2], 255, np.uint8)
+        alpha[:, 40:] = 0
+        pixels[alpha == 0] = hidden
+        Image.fromarray(np.dstack([pixels, alpha])).save(source)
+        picture = DecodedPicture.of(source, open_picture(source, LIMITS))
+        found.append(load_processor(processor).process(picture, AnalysisOptions()))
+    assert found[0]["over_white"] == found[1]["over_white"]
+    opaque = tmp_path / "opaque.png"
+    Image.fromarray(eight(colour_samples())).save(opaque)
+    picture = DecodedPicture.of(opaque, open_picture(opaque, LIMITS))
+    assert "over_white" not in load_processor(processor).process(picture, AnalysisOptions())

@@ -34,6 +34,7 @@ _PROCESSORS = {
     "stegano": "artscraper_runner.analysis.processors.stegano",
     "tineye": "artscraper_runner.analysis.processors.tineye",
 }
+_BAND_ROWS = 256
 _ONLY_WHEN_ENABLED = frozenset({"tineye"})  # sends the picture to a third party
 
 
@@ -71,6 +72,33 @@ class DecodedPicture:
         from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
         return LumaThumbnails(self.image, self.pixels)
+
+    @cached_property
+    def over_white(self) -> NDArray[np.uint8] | None:
+        """What a viewer with a white page shows, uint8 (H, W, 3); None without transparency.
+
+        The hashes of this do not depend on the colours where nothing can be seen.
+        """
+        if self.alpha is None:
+            return None
+        import numpy as np
+
+        shown = np.empty_like(self.pixels)
+        for top in range(0, len(shown), _BAND_ROWS):
+            rows = slice(top, top + _BAND_ROWS)
+            alpha = self.alpha[rows, :, None].astype(np.uint16)
+            shown[rows] = (self.pixels[rows] * alpha + (255 - alpha) * np.uint16(255) + 127) // 255
+        return shown
+
+    @cached_property
+    def thumbnails_over_white(self) -> LumaThumbnails | None:
+        """Thumbnails of `over_white`; None without transparency."""
+        from PIL import Image
+
+        from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
+
+        shown = self.over_white
+        return None if shown is None else LumaThumbnails(Image.fromarray(shown), shown)
 
 
 class Processor(Protocol):

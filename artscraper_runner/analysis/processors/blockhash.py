@@ -12,10 +12,22 @@ _MODES_WITH_ALPHA = ("RGBA", "LA")
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Return the hash of 8x8 blocks, 16 hexadecimal digits, and of 16x16, 64 digits."""
+    """Return the hash of 8x8 blocks, 16 hexadecimal digits, and of 16x16, 64 digits.
+
+    `over_white` has the same of what is seen on white, where the picture has transparency.
+    """
     from artscraper_runner.analysis.hashes import hexadecimal
     from artscraper_runner.analysis.hashes.block_mean_hash import block_mean_hashes
 
     alpha = picture.alpha if picture.image.mode in _MODES_WITH_ALPHA else None
-    hashes = block_mean_hashes(picture.pixels, alpha)
-    return {f"bits{side}": hexadecimal(bits) for side, bits in hashes.items()}
+    hashes = {
+        f"bits{side}": hexadecimal(bits)
+        for side, bits in block_mean_hashes(picture.pixels, alpha).items()
+    }
+    if picture.over_white is None:
+        return hashes
+    shown = block_mean_hashes(picture.over_white, None)
+    return {
+        **hashes,
+        "over_white": {f"bits{side}": hexadecimal(bits) for side, bits in shown.items()},
+    }

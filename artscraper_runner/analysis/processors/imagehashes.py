@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from artscraper_runner.analysis.processors import DecodedPicture
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
+
+if TYPE_CHECKING:
+    from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
 PROJECT = Project("imagehash", "average, perceptual, difference and wavelet hashes, 64 bits each")
 _THREADS = 2  # Pillow resizes outside the interpreter's lock
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Return the four hashes of the upright picture as 16 hexadecimal digits each."""
+    """Return the four hashes of the upright picture as 16 hexadecimal digits each.
+
+    The library ignores transparency; `over_white` has the hashes of what is seen on white, where
+    the picture has any.
+    """
+    hashes = _hashes(picture.thumbnails)
+    if picture.thumbnails_over_white is not None:
+        hashes["over_white"] = _hashes(picture.thumbnails_over_white)
+    return hashes
+
+
+def _hashes(thumbnails: LumaThumbnails) -> Json:
     from concurrent.futures import ThreadPoolExecutor
 
     from artscraper_runner.analysis.hashes import hexadecimal
@@ -22,7 +38,6 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     )
     from artscraper_runner.analysis.hashes.wavelet_hash import wavelet_hash
 
-    thumbnails = picture.thumbnails
     _ = thumbnails.luma  # made here, so that no thread waits for another
     with ThreadPoolExecutor(_THREADS) as pool:
         hashes = {  # the longest first

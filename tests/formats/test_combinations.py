@@ -1,0 +1,38 @@
+"""Every combination of format, depth, colour type and description looks the same as its layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.format_files import Combination, combinations
+from benchmarks.formats import MEAN_LIMIT, compare
+from benchmarks.viewers import Viewers, missing_viewers, open_viewers
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        bool(missing_viewers()), reason="needs Debian's packages chromium and imagemagick"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def viewers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewers]:
+    with open_viewers(tmp_path_factory.mktemp("viewers")) as opened:
+        yield opened
+
+
+def test_there_are_enough_combinations() -> None:
+    names = [combination.name for combination in combinations()]
+    assert len(names) == len(set(names)) >= 60
+
+
+@pytest.mark.parametrize("combination", combinations(), ids=lambda combination: combination.name)
+def test_a_layer_looks_like_its_original(
+    combination: Combination, viewers: Viewers, tmp_path: Path
+) -> None:
+    difference = compare(combination, viewers, tmp_path)
+    assert difference.mean <= MEAN_LIMIT, difference
