@@ -1,5 +1,18 @@
 """`python -m artscraper_gateway`."""
 
-from artscraper_gateway.cli.main import main
+import os
+import signal
+
+
+def _end(number: int, _frame: object) -> None:
+    """End at once, as the default action would; as process 1 of a container there is none."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+signal.signal(signal.SIGTERM, _end)  # before the imports below, which take seconds
+
+from artscraper_gateway.cli.main import main  # noqa: E402
 
 raise SystemExit(main())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from artscraper_gateway.settings.model import GatewayConfig
 
+_log = logging.getLogger(__name__)
 _OPEN_REQUESTS_S = 3  # what open requests get at shutdown
 _TICKS_PER_S = 10  # of uvicorn's main loop
 _POLL_S = 0.1
@@ -52,8 +53,10 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Says where it listens once it does, in words; the port may have been 0."""
+        """Print where the server listens; the port may have been 0."""
         await super().startup(sockets)
+        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, _ignore_reload)
         if self.started:
             notify("READY=1")
         servers = self.servers if self.started else []
@@ -63,14 +66,14 @@ class Server(uvicorn.Server):
             self._say(f"Artscraper Gateway listens on http://{shown}:{port}")
 
     def _say(self, text: str) -> None:
-        """On standard output, for scripts; whoever merges it with a log of JSON finds JSON."""
+        """Print to standard output, for scripts; as JSON where the log is JSON."""
         if self._logs_json:
             record = logging.LogRecord(__name__, logging.INFO, "", 0, text, None, None)
             text = LineFormatter(as_json=True).format(record)
         print(text, flush=True)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        """Answers those who wait for a job with how it stands, before open requests are cut off."""
+        """Answer requests that wait for a job with its state, before open requests are cut off."""
         services = getattr(self._app.state, "services", None)
         if services is not None:
             services.watch.shutdown()
@@ -113,15 +116,19 @@ class Server(uvicorn.Server):
         threading.Thread(target=leave_when_drained, daemon=True).start()
 
 
+def _ignore_reload(_number: int, _frame: object) -> None:
+    _log.info("SIGHUP is ignored: API keys need no reload, other settings need a restart")
+
+
 _OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 
 
 class BindError(Exception):
-    """Nobody can listen on the address of the settings; says why, and what to change."""
+    """The address of the settings cannot be bound; the message says why, and what to change."""
 
 
 def open_listeners(config: GatewayConfig) -> list[socket.socket]:
-    """Returns sockets that listen, one for each address that `config.host` stands for.
+    """Return sockets that listen, one for each address that `config.host` stands for.
 
     Raises:
         BindError: the port is in use, the address is not this machine's, or no such host.
@@ -137,7 +144,7 @@ def open_listeners(config: GatewayConfig) -> list[socket.socket]:
 
 
 def bind_address(config: GatewayConfig) -> list[socket.socket]:
-    """Returns sockets that have the address, and do not listen; raises as `open_listeners`."""
+    """Return sockets that are bound and do not listen; raises as `open_listeners`."""
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(

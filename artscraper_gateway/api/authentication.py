@@ -21,9 +21,16 @@ from starlette.types import Scope as ASGIScope
 
 from artscraper_gateway.api.context import Caller, CallerJobs, services_of
 from artscraper_gateway.auth.keys import ApiKey, Keyring, RateLimitState, Scope
-from artscraper_gateway.errors import Forbidden, LinkNotValid, RateLimited, Unauthorized
+from artscraper_gateway.errors import (
+    Forbidden,
+    InvalidRequest,
+    LinkNotValid,
+    RateLimited,
+    Unauthorized,
+)
 
-_FIELDS = "artscraper_gateway.rate_limit"
+_FIELDS = "artscraper_gateway.rate_limit"  # in the scope
+_KEY = "artscraper_gateway.api_key"
 _COOKIE = "artscraper_key"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -53,9 +60,8 @@ def caller_with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
         if not await keyring.needs_key():
             return Caller()
         key = await _key_of(request, keyring)
-        if key.rate is not None:
-            consume = partial(keyring.store.consume, key, now=time.time())
-            _set_rate_limit_fields(await run_sync(consume), request)
+        request.scope[_KEY] = key
+        await _consume(request, key, 1)
         if scope not in key.scopes and "admin" not in key.scopes:
             raise Forbidden(f"This API key has not the scope {scope}.")
         return Caller(
@@ -66,6 +72,31 @@ def caller_with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
         )
 
     return caller
+
+
+async def consume_jobs(request: Request, count: int) -> None:
+    """Count the further jobs of a request, such as a batch, against its key's rate.
+
+    Raises:
+        InvalidRequest: the rate never allows so many at once.
+        RateLimited: it does not allow them now.
+    """
+    key: ApiKey | None = request.scope.get(_KEY)
+    if key is None or key.rate is None or count < 1:
+        return
+    if count + 1 > key.rate.count:
+        raise InvalidRequest(
+            f"expected at most {key.rate.count} jobs, as this API key's rate of {key.rate} allows;"
+            f" found {count + 1}; split the batch"
+        )
+    await _consume(request, key, count)
+
+
+async def _consume(request: Request, key: ApiKey, count: int) -> None:
+    if key.rate is not None:
+        store = services_of(request).keyring.store
+        consume = partial(store.consume, key, now=time.time(), count=count)
+        _set_rate_limit_fields(await run_sync(consume), request)
 
 
 def _jobs_with(scope: Scope) -> Callable[[Request], Awaitable[CallerJobs]]:

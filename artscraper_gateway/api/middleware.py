@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,42 +14,53 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artscraper_gateway.db.retry import is_outage
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import RECEIVED, REQUESTS, SENT, Recorder
+from artscraper_gateway.observability.metrics import (
+    RECEIVED,
+    REQUEST_SECONDS,
+    REQUESTS,
+    SENT,
+    Recorder,
+    label_of,
+)
 from artscraper_gateway.observability.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADER = b"x-request-id"
 _TRACE_CONTEXT = ("traceparent", "tracestate")
+PROBE_PATHS = ("/livez", "/readyz", "/metrics")
 REQUEST_ID = "artscraper_gateway.request_id"  # in the scope
 
 
 class Observation:
-    """The outermost layer of the app. `X-Request-Id` is taken over if well-formed, else made."""
+    """The outermost middleware. A well-formed `X-Request-Id` is kept, else one is made."""
 
     def __init__(self, app: ASGIApp, *, recorder: Recorder, tracing: Tracing) -> None:
         self.app, self._recorder, self._tracing = app, recorder, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers as the app does, with the request's id in a header."""
+        """Answer as the app does, with the request's id in a header."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in _of(scope)}
-        given = headers.get("x-request-id", "")
-        request_id = given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+        request_id = headers.get("x-request-id", "")
+        if not _WELL_FORMED.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
         scope[REQUEST_ID] = request_id
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        with (
-            log_context(request_id=request_id),
-            self._tracing.span(
+        span_of_request = (
+            nullcontext()  # probes come every few seconds, and tell nothing
+            if scope["path"] in PROBE_PATHS
+            else self._tracing.span(
                 f"HTTP {method}",
                 kind="server",
                 parent={name: headers[name] for name in _TRACE_CONTEXT if name in headers},
                 http__request__method=method,
                 request__id=request_id,
-            ) as span,
-        ):
+            )
+        )
+        with log_context(request_id=request_id), span_of_request as span:
             answer = _Answer(self._recorder, request_id, receive, send)
             try:
                 await self.app(scope, answer.receive, answer.send)
@@ -56,14 +68,14 @@ class Observation:
                 cause = error.__cause__ or error  # Starlette wraps what would have had an answer
                 if not (answer.has_begun and _is_away(cause)):
                     raise
-                _log.warning("the answer breaks off: %s", cause)  # so that nobody takes it as whole
+                _log.warning("the answer breaks off: %s", cause)
             finally:
                 _describe(span, method, _route(scope), answer.status)
-                answer.log(method, scope["path"], counts=not is_probe(scope))
+                answer.record(method, _route(scope), scope["path"], counts=not is_probe(scope))
 
 
 def _is_away(cause: BaseException) -> bool:
-    """Whether a file or the database went while it was being sent."""
+    """Return whether a file or the database became unavailable during the answer."""
     return isinstance(cause, OSError) or (isinstance(cause, SQLAlchemyError) and is_outage(cause))
 
 
@@ -75,10 +87,10 @@ def _describe(span: Any, method: str, route: str, status: int) -> None:
 
 
 class _Answer:
-    """One answer as it is sent, and the body that it answers."""
+    """One answer while it is sent, and the request's body."""
 
     def __init__(self, recorder: Recorder, request_id: str, receive: Receive, send: Send) -> None:
-        self.status = 500  # of what breaks before it has begun to answer
+        self.status = 500  # if the app fails before it answers
         self.has_begun = False
         self._recorder, self._request_id = recorder, request_id
         self._receive, self._send = receive, send
@@ -99,16 +111,18 @@ class _Answer:
             self._recorder.count(SENT, by=len(body))
         await self._send(message)
 
-    def log(self, method: str, path: str, *, counts: bool) -> None:
+    def record(self, method: str, route: str, path: str, *, counts: bool) -> None:
+        """Count and log the request. `route` is a pattern: its values are few."""
+        taken_s = time.perf_counter() - self._begun
         if counts:
             self._recorder.count(REQUESTS, str(self.status))
-        taken_s = time.perf_counter() - self._begun
+            self._recorder.observe(REQUEST_SECONDS, taken_s, label_of(method, route))
         _log.debug("%s %s answered %d in %.3f s", method, path[:200], self.status, taken_s)
 
 
 def is_probe(scope: Scope) -> bool:
-    """Whether a machine only looks how the gateway does: refusing it says nothing of callers."""
-    return _route(scope) in ("/livez", "/readyz", "/metrics")
+    """Return whether a monitoring system sent the request; those are not counted."""
+    return _route(scope) in PROBE_PATHS
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -120,5 +134,5 @@ def _of(scope: Scope) -> list[tuple[bytes, bytes]]:
 
 
 def _route(scope: Scope) -> str:
-    """The route's own path, with names in the place of ids; few values, and nothing sent."""
+    """Return the route's pattern, such as /v1/jobs/{job_id}; "none" for unknown paths."""
     return str(getattr(scope.get("route"), "path", "none"))

@@ -32,7 +32,7 @@ from artscraper_gateway.errors import (
 from artscraper_gateway.intake.upload import drain
 from artscraper_gateway.jobs.options import JobByReference
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import REJECTIONS
+from artscraper_gateway.observability.metrics import REJECTIONS, STORAGE_ERRORS
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
@@ -69,6 +69,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyTooLarge):
         await drain(request)
     if isinstance(error, StorageFailed):
+        request.app.state.recorder.count(STORAGE_ERRORS)
         _log.warning("files or jobs cannot be stored: %s", error.__cause__)
     return _answer(request, error)
 
@@ -122,6 +123,7 @@ async def _answer_storage_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, OSError) or error.errno in (None, errno.ENOENT):
         return await _answer_unexpected(request, error)
     _log.warning("files cannot be reached", exc_info=error)
+    request.app.state.recorder.count(STORAGE_ERRORS)
     return _answer(request, StorageFailed("Files could not be read or written; try again later."))
 
 

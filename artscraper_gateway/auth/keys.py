@@ -159,21 +159,22 @@ class KeyStore:
         with self.engine.begin() as connection:
             return connection.execute(change).rowcount == 1
 
-    def consume(self, key: ApiKey, *, now: float) -> RateLimitState:
-        """Counts a request against the key's rate, in all web processes together.
+    def consume(self, key: ApiKey, *, now: float, count: int = 1) -> RateLimitState:
+        """Count requests or jobs against the key's rate, in all web processes together.
 
-        The generic cell rate algorithm: `rate_until` is when all that was used is free again. That
-        is within a period; one that lies farther ahead is of before the clock was put back.
+        The generic cell rate algorithm: `rate_until` is when the whole rate is free again, at most
+        one period ahead; a later one dates from before the clock was set back.
         """
         rate = cast(Rate, key.rate)
         each_s = rate.period_s / rate.count
+        cost_s = count * each_s
         column = api_keys.c.rate_until
         latest = now + rate.period_s + CLOCKS_APART_S
         begin = sa.case((column.between(now, latest), column), else_=sa.literal(now))
         spend = (
             sa.update(api_keys)
-            .where(api_keys.c.id == key.id, begin + each_s <= now + rate.period_s + 1e-9)
-            .values(rate_until=begin + each_s)
+            .where(api_keys.c.id == key.id, begin + cost_s <= now + rate.period_s + 1e-9)
+            .values(rate_until=begin + cost_s)
             .returning(column)
         )
         with self.engine.begin() as connection:
@@ -183,7 +184,7 @@ class KeyStore:
                 return RateLimitState(rate, int(left_s / each_s + 1e-6), until - now)
             query = sa.select(column).where(api_keys.c.id == key.id)
             until = connection.execute(query).scalar_one()
-        return RateLimitState(rate, 0, until - now, until + each_s - now - rate.period_s)
+        return RateLimitState(rate, 0, until - now, until + cost_s - now - rate.period_s)
 
 
 class Keyring:

@@ -123,9 +123,22 @@ async def resolve(
     addresses = tuple(await lookup(name, port))
     if not addresses:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
-    for address in addresses:
-        check_address(address, rules)
+    try:
+        for address in addresses:
+            check_address(address, rules)
+    except ForbiddenAddress:
+        raise unusable_name() from None
     return addresses
+
+
+def unusable_name() -> ForbiddenAddress:
+    """Return the error for unknown names and for names of private addresses.
+
+    It is the same for both, so that no caller can list the names of a private network.
+    """
+    return ForbiddenAddress(
+        "The URL's host name is unknown, or leads to an address that is not public."
+    )
 
 
 @cache

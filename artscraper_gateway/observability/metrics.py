@@ -72,6 +72,19 @@ JOBS_ENDED = Figure(
 )
 REJECTIONS = Figure("artscraper_rejections", "Problems answered, by their code.", "reason")
 REQUESTS = Figure("artscraper_http_requests", "Requests answered, by HTTP status.", "status")
+REQUEST_SECONDS = Figure(
+    "artscraper_http_request_seconds",
+    "Seconds to answer a request, by method and route.",
+    "method,route",
+    _SHORT_S,
+)
+QUEUE_WAIT_SECONDS = Figure(
+    "artscraper_queue_wait_seconds",
+    "Seconds from submission to the job's first run, by queue.",
+    "queue",
+    _LONG_S,
+)
+STORAGE_ERRORS = Figure("artscraper_storage_errors", "Requests that failed because storage did.")
 RECEIVED = Figure("artscraper_received_bytes", "Bytes of requests' bodies.")
 SENT = Figure("artscraper_sent_bytes", "Bytes of answers' bodies.")
 DELIVERIES = Figure(
@@ -94,6 +107,11 @@ ENCODER_LOAD_SECONDS = Figure(
     "artscraper_encoder_load_seconds", "Seconds to load an encoder.", "encoder", _LONG_S
 )
 ALL: tuple[Figure, ...] = tuple(each for each in list(globals().values()) if type(each) is Figure)
+
+
+def label_of(*values: str) -> str:
+    """Return the label of a metric that has several, in the order of its `label`."""
+    return "\t".join(values)
 
 
 @dataclass

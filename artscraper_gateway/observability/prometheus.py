@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,6 +24,7 @@ from artscraper_gateway.observability.metrics import ALL, PROCESS_FORGOTTEN_S, F
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_runner import __version__
 
+_log = logging.getLogger(__name__)
 _QUEUED = jobs.c.status == "queued"
 
 
@@ -35,29 +37,38 @@ class Exposition:
     clock: Callable[[], float] = time.time
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Returns the text and its media type, in the newest form that `accept` allows.
-
-        Raises:
-            sqlalchemy.exc.SQLAlchemyError: the database does not answer.
-        """
+        """Return the text and its media type, in the newest format that `accept` allows."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
+        ProcessCollector(registry=registry)
         encode, media_type = choose_encoder(accept)
         return encode(registry), media_type
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is promised beforehand, so that registering asks no database."""
+        """Return no metrics: registering then needs no database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yields every metric, with or without samples, read in one transaction."""
-        with self.engine.connect() as connection:
-            yield from _counted(connection)
-            yield from _jobs(connection, self.clock())
-            yield from _workers(connection, self.clock())
-            yield from _memory(connection, self.clock())
-            yield _waiting_webhooks(connection)
+        """Yield every metric; without the database only those of this process."""
+        try:
+            stored = self._stored()
+        except sa.exc.SQLAlchemyError as error:
+            _log.warning("metrics without the database: %s", error.__cause__)
+            stored = None
+        yield _gauge("artscraper_database_up", "Whether the database answers.", stored is not None)
+        yield from stored or ()
         yield from self._limits()
+
+    def _stored(self) -> list[Metric]:
+        """Return the metrics of all processes, read in one transaction."""
+        with self.engine.connect() as connection:
+            return [
+                *_counted(connection),
+                *_jobs(connection, self.clock()),
+                *_workers(connection, self.clock()),
+                *_memory(connection, self.clock()),
+                _waiting_webhooks(connection),
+            ]
 
     def _limits(self) -> Iterator[Metric]:
         yield _gauge("artscraper_queue_limit", "Jobs that may wait.", self.config.max_queued)
@@ -91,16 +102,16 @@ def _counted(connection: sa.Connection) -> Iterator[Metric]:
 
 
 def _counter(figure: Figure, rows: list[sa.Row[tuple[str, str, str, int, float]]]) -> Metric:
-    labels = [figure.label] if figure.label else []
+    labels = figure.label.split(",") if figure.label else []
     metric = CounterMetricFamily(figure.name, figure.help, labels=labels)
     counts = {row.label: row._mapping["count"] for row in rows}
     for label in dict.fromkeys((*(figure.values if labels else ("",)), *counts)):
-        metric.add_metric([label] if labels else [], counts.get(label, 0))
+        metric.add_metric(label.split("\t") if labels else [], counts.get(label, 0))
     return metric
 
 
 def _histogram(figure: Figure, rows: list[sa.Row[tuple[str, str, str, int, float]]]) -> Metric:
-    metric = HistogramMetricFamily(figure.name, figure.help, labels=[figure.label])
+    metric = HistogramMetricFamily(figure.name, figure.help, labels=figure.label.split(","))
     by_label: dict[str, dict[str, tuple[int, float]]] = {}
     for row in rows:
         by_label.setdefault(row.label, {})[row.bucket] = (row._mapping["count"], row.total)
@@ -109,7 +120,7 @@ def _histogram(figure: Figure, rows: list[sa.Row[tuple[str, str, str, int, float
         for name in figure.buckets:
             below += buckets.get(name, (0, 0.0))[0]
             cumulated.append((name, below))
-        metric.add_metric([label], cumulated, sum(total for _, total in buckets.values()))
+        metric.add_metric(label.split("\t"), cumulated, sum(total for _, total in buckets.values()))
     return metric
 
 

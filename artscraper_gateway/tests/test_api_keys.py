@@ -280,20 +280,20 @@ def test_a_key_is_revoked_by_its_id_too(tmp_path: Path, form: str) -> None:
 def test_a_rate_gives_back_what_time_has_passed(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("4/min"))
     (key,) = store.all()
-    assert [store.use(key, now=1000.0).remaining for _ in range(4)] == [3, 2, 1, 0]
-    refused = store.use(key, now=1000.0)
+    assert [store.consume(key, now=1000.0).remaining for _ in range(4)] == [3, 2, 1, 0]
+    refused = store.consume(key, now=1000.0)
     assert refused.retry_after_s == pytest.approx(15) and refused.reset_s == pytest.approx(60)
-    assert store.use(key, now=1014.9).retry_after_s > 0
-    assert store.use(key, now=1015.1).retry_after_s == 0
-    assert store.use(key, now=1100.0).remaining == 3
+    assert store.consume(key, now=1014.9).retry_after_s > 0
+    assert store.consume(key, now=1015.1).retry_after_s == 0
+    assert store.consume(key, now=1100.0).remaining == 3
     store.engine.dispose()
 
 
 def test_a_key_is_not_locked_out_when_the_clock_is_put_back(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("60/min"))
     (key,) = store.all()
-    assert store.use(key, now=10_000.0).remaining == 59
-    back = store.use(key, now=10_000.0 - 3600)
+    assert store.consume(key, now=10_000.0).remaining == 59
+    back = store.consume(key, now=10_000.0 - 3600)
     assert (back.retry_after_s, back.remaining) == (0, 59)
     store.engine.dispose()
 
@@ -301,8 +301,8 @@ def test_a_key_is_not_locked_out_when_the_clock_is_put_back(store: KeyStore) -> 
 def test_a_gateway_whose_clock_is_a_little_behind_gives_nothing_more(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("2/s"))
     (key,) = store.all()
-    assert [store.use(key, now=1030.0).remaining for _ in range(2)] == [1, 0]
-    assert store.use(key, now=1000.0).retry_after_s > 0
+    assert [store.consume(key, now=1030.0).remaining for _ in range(2)] == [1, 0]
+    assert store.consume(key, now=1000.0).retry_after_s > 0
     store.engine.dispose()
 
 
@@ -310,7 +310,7 @@ def test_of_many_at_once_a_rate_lets_so_many_through(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("10/day"))
     (key,) = store.all()
     with ThreadPoolExecutor(8) as pool:
-        used = list(pool.map(lambda _: store.use(key, now=5.0), range(30)))
+        used = list(pool.map(lambda _: store.consume(key, now=5.0), range(30)))
     assert sum(each.retry_after_s == 0 for each in used) == 10
     store.engine.dispose()
 
@@ -341,3 +341,23 @@ def test_listening_to_everybody_without_a_key_is_warned_of(
     gateway = start_gateway(worker_concurrency=0, host=host)
     assert ("WITHOUT API KEYS" in gateway.log()) == warned
     assert httpx.get(f"{gateway.base_url}/openapi.json".replace("0.0.0.0", "127.0.0.1")).is_success
+
+
+def test_a_batch_counts_each_of_its_jobs(
+    start_app: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_app(worker_concurrency=0)
+    key = added(tmp_path, "batches", "--rate", "5/h")
+    with gateway.client() as client:
+
+        def submit(count: int) -> httpx.Response:
+            files = [("file", picture(64 + index, 64)) for index in range(count)]
+            return client.post("/v1/batches", files=files, headers=key)
+
+        answer = submit(3)
+        assert answer.status_code == 200, answer.text
+        assert "r=2" in answer.headers["ratelimit"]
+        answer = submit(6)
+        assert answer.status_code == 422 and "split the batch" in answer.json()["detail"]
+        answer = submit(2)
+        assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0

@@ -100,3 +100,32 @@ def test_answers_are_counted_by_status_and_problems_by_code(
     assert statuses == {"200": 1, "404": 1, "500": 2}
     assert of(found, "artscraper_rejections_total", reason="not-found") == 1
     assert of(found, "artscraper_rejections_total", reason="internal-error") == 2
+
+
+def test_latency_is_measured_by_method_and_route(
+    client: Client, recorder: Recorder, tmp_path: Path
+) -> None:
+    client.get("/well")
+    client.get("/no/such/route")
+    config = GatewayConfig(base_dir=tmp_path)
+    engine = open_engine(config)
+    recorder.flush(engine)
+    text = Exposition(config, engine).render("")[0].decode()
+    engine.dispose()
+    for route in ("/well", "none"):
+        line = f'artscraper_http_request_seconds_count{{method="GET",route="{route}"}} 1.0'
+        assert line in text
+    assert "artscraper_database_up 1.0" in text
+    assert "process_resident_memory_bytes" in text
+
+
+def test_metrics_are_there_when_the_database_is_not(tmp_path: Path) -> None:
+    config = GatewayConfig(base_dir=tmp_path)
+    engine = open_engine(config)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE jobs")
+    text = Exposition(config, engine).render("")[0].decode()
+    engine.dispose()
+    assert "artscraper_database_up 0.0" in text
+    assert "artscraper_queue_limit" in text and "process_cpu_seconds_total" in text
+    assert "artscraper_jobs{" not in text

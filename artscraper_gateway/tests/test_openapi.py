@@ -21,6 +21,7 @@ from artscraper_gateway.db.engine import _readers
 from artscraper_gateway.errors import (
     BrokenPicture,
     DiskFull,
+    DownloadFailed,
     ForbiddenAddress,
     GatewayError,
     InvalidRequest,
@@ -204,9 +205,15 @@ def _refuse_picture(
         return world.call("post", path, files={"file": contents[code]})
     named = {
         "forbidden-address": {"image_url": "http://127.0.0.1/a.png"},
-        "download-failed": {"image_url": "http://nothing.invalid/a.png"},
+        "download-failed": {"image_url": "http://203.0.114.1/a.png"},
         "unusable-local-path": {"local_path": "/none/a.png"},
     }
+    if code == "download-failed":
+
+        async def fail(*_: Any, **__: Any) -> None:
+            raise DownloadFailed("The server answered with status 404, expected 200.")
+
+        patch.setattr("artscraper_gateway.api.forms.download", fail)
     if code in named:
         content = {"items": [named[code]]} if "batches" in path else named[code]
         return world.call("post", path, json=content)

@@ -191,9 +191,7 @@ class DeliveryLog:
             deliveries.c.waits_since > now + CLOCKS_APART_S,
         )
         change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
-        with reading(
-            self.engine
-        ) as connection:  # mostly there are none: do not write
+        with reading(self.engine) as connection:  # mostly there are none: do not write
             if (
                 connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
                 is None

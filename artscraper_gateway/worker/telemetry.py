@@ -15,6 +15,7 @@ from artscraper_gateway.observability.metrics import (
     JOB_SECONDS,
     JOBS_ENDED,
     PROCESSOR_SECONDS,
+    QUEUE_WAIT_SECONDS,
     STAGE_FAILURES,
     STAGE_SECONDS,
     Recorder,
@@ -39,6 +40,9 @@ class JobObserver:
     @contextmanager
     def run(self, job: Job) -> Iterator[None]:
         """Trace the job below the span of its request, and time what it does."""
+        if job.stage is None:  # its first run
+            waited_s = max(0.0, time.time() - job.submitted_at)
+            self.recorder.observe(QUEUE_WAIT_SECONDS, waited_s, job.queue)
         with (
             watch_timings(self._note),
             self.tracing.span("job", kind="consumer", parent=job.request.origin, job__id=job.id),

@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs
+from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs, consume_jobs
 from artscraper_gateway.api.context import BatchService, CallerJobs, Deletions
 from artscraper_gateway.api.forms import parse_batch
 from artscraper_gateway.api.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
@@ -40,6 +40,7 @@ async def submit_batch(
     """
     key = checked_key(request.headers.get("idempotency-key"))
     async with parse_batch(request, jobs.config) as pictures:
+        await consume_jobs(request, len(pictures) - 1)
         batch = await batches.accept(pictures, jobs.quota, key=key)
     response.headers["Location"] = jobs.urls.batch(batch.id)
     return _state(batch, jobs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import SQLAlchemyError
 
 from artscraper_gateway.api.authentication import caller_with
 from artscraper_gateway.api.context import services_of
@@ -103,7 +105,8 @@ async def get_metrics(request: Request) -> Response:
         await caller_with("admin")(request)
 
     def render() -> tuple[bytes, str]:
-        services.recorder.flush(services.store.engine)
+        with suppress(SQLAlchemyError):  # the counts stay for the next time
+            services.recorder.flush(services.store.engine)
         return services.exposition.render(request.headers.get("accept", ""))
 
     text, media_type = await run_sync(render, limiter=_one_at_a_time)

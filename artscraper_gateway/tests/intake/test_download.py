@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from artscraper_gateway.errors import DownloadFailed, GatewayError, StorageFailed, TooLarge
+from artscraper_gateway.errors import (
+    DownloadFailed,
+    ForbiddenAddress,
+    GatewayError,
+    StorageFailed,
+    TooLarge,
+)
 from artscraper_gateway.intake.download import download
 from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.tests.intake.loopback_server import reply, serve
@@ -248,7 +254,7 @@ async def test_a_name_that_nobody_knows_is_a_failure(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(DownloadFailed, match="host name of the URL is not known"):
+    with pytest.raises(ForbiddenAddress, match="unknown, or leads to an address"):
         await fetch("http://no-such-host.example/", tmp_path)
 
 
