@@ -1,0 +1,119 @@
+"""Run jobs again: new jobs for the same pictures, with the same requests."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy as sa
+from anyio.to_thread import run_sync
+from pydantic import BaseModel, ConfigDict, Field
+
+from artscraper_gateway.db.engine import reading
+from artscraper_gateway.db.tables import jobs
+from artscraper_gateway.errors import GatewayError, NotFound, QueueFull
+from artscraper_gateway.jobs.listing import JobView
+from artscraper_gateway.jobs.models import Job
+from artscraper_gateway.jobs.queue import QueueQuota
+from artscraper_gateway.jobs.submission import IncomingPicture, Submission, ThreadReceiver
+from artscraper_gateway.storage.base import Storage
+
+
+class RetryFilter(BaseModel):
+    """Which ended jobs to run again: those that match all that is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error_code: Literal["failed", "cancelled"] = Field("failed", description="how they ended")
+    error_contains: str | None = Field(
+        None, max_length=200, description="text in their `error`, such as No space left"
+    )
+    batch_id: str | None = Field(None, max_length=64, description="the batch that they came with")
+    finished_after: datetime | None = Field(None, description="when they ended, at the earliest")
+    finished_before: datetime | None = Field(None, description="when they ended, at the latest")
+    limit: int = Field(100, ge=1, le=1000, description="jobs to run again in this call")
+
+
+@dataclass(frozen=True)
+class RetryResult:
+    """New jobs by the ids of the old ones, the refused ones, and whether more jobs match."""
+
+    accepted: dict[str, JobView] = field(default_factory=dict)
+    refused: dict[str, GatewayError] = field(default_factory=dict)
+    has_more: bool = False
+
+
+@dataclass(frozen=True)
+class Retries:
+    """Accepts jobs again."""
+
+    submission: Submission
+
+    async def retry(self, job: Job, quota: QueueQuota, *, key: str | None = None) -> JobView:
+        """Accept a new job for the picture of an ended one; the old job stays.
+
+        Raises:
+            GatewayError: the picture is gone, or the settings changed so that it is refused.
+        """
+        storage = self.submission.storage
+        targets = {
+            name: _copy_of(storage, job, file) for name, file in job.request.target_files.items()
+        }
+        options = job.request.to_options(priority=job.priority, callback_url=job.callback_url)
+        picture = IncomingPicture(
+            _copy_of(storage, job, job.source), options, targets, name=f"retry of {job.id}"
+        )
+        return await self.submission.accept(picture, quota, key=key)
+
+    async def retry_matching(
+        self, wanted: RetryFilter, quota: QueueQuota, *, owner: str | None
+    ) -> RetryResult:
+        """Accept new jobs for all ended ones that match; those of `owner`, or of all for None.
+
+        A new job belongs to the owner of the old one. Repeating the call within a day leads to
+        the same new jobs.
+        """
+        found = await run_sync(self._find, wanted, owner)
+        result = RetryResult(has_more=len(found) > wanted.limit)
+        for job in found[: wanted.limit]:
+            try:
+                of_owner = replace(quota, owner=job.owner)
+                view = await self.retry(job, of_owner, key=f"retry-{job.id}")
+                result.accepted[job.id] = view
+            except QueueFull:
+                return replace(result, has_more=True)
+            except GatewayError as error:
+                result.refused[job.id] = error
+        return result
+
+    def _find(self, wanted: RetryFilter, owner: str | None) -> list[Job]:
+        conditions = [jobs.c.status == "error", jobs.c.error_code == wanted.error_code]
+        if owner is not None:
+            conditions.append(jobs.c.owner == owner)
+        if wanted.error_contains:
+            conditions.append(jobs.c.error.contains(wanted.error_contains, autoescape=True))
+        if wanted.batch_id is not None:
+            conditions.append(jobs.c.batch_id == wanted.batch_id)
+        if wanted.finished_after is not None:
+            conditions.append(jobs.c.finished_at >= wanted.finished_after.timestamp())
+        if wanted.finished_before is not None:
+            conditions.append(jobs.c.finished_at <= wanted.finished_before.timestamp())
+        query = sa.select(jobs).where(*conditions).order_by(jobs.c.finished_at)
+        with reading(self.submission.listing.engine) as connection:
+            rows = connection.execute(query.limit(wanted.limit + 1))
+            return [Job.from_row(row._mapping) for row in rows]
+
+
+def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
+    return partial(_copy, storage, job.id, name)
+
+
+def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:
+    try:
+        shutil.copyfile(storage.local_input(job_id) / name, destination)
+    except FileNotFoundError as error:
+        raise NotFound("The job's picture is no longer on the server's disk.") from error
