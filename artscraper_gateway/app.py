@@ -27,6 +27,7 @@ from artscraper_gateway.api.routes import (
     limits,
     protect,
     results,
+    retries,
     sessions,
     watermarks,
     webhooks,
@@ -86,7 +87,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(OriginCheck, config=config, needs_key=_needs_key, respond=problem_response)
     app.add_middleware(Observation, recorder=recorder, tracing=tracing)
-    for part in (protect, jobs, events, results, webhooks, batches, watermarks):
+    for part in (protect, retries, jobs, events, results, webhooks, batches, watermarks):
         app.include_router(part.router)
     for part in (limits, sessions, health):
         app.include_router(part.router)

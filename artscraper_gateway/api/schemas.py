@@ -34,6 +34,8 @@ _JOB_EXAMPLE: dict[str, Any] = {
     "priority": 0,
     "batch_id": None,
     "error": None,
+    "retry_at": None,
+    "retry_reason": None,
     "error_code": None,
     "notes": None,
     "links": {
@@ -98,6 +100,10 @@ class JobState(BaseModel):
     priority: int
     batch_id: str | None = Field(description="the batch that the job belongs to")
     error: str | None = Field(description="why the job failed")
+    retry_at: datetime | None = Field(
+        description="when a job that waits for storage is tried again; null if it does not"
+    )
+    retry_reason: str | None = Field(description="why the job waits for storage")
     error_code: Literal["failed", "cancelled"] | None
     notes: list[Note] | None = Field(
         description="what the result keeps, changes or drops of the file; null before the end and"
@@ -132,10 +138,43 @@ class JobState(BaseModel):
             priority=job.priority,
             batch_id=job.batch_id,
             error=job.error,
+            retry_at=moment(job.retry_at) if job.retry_at else None,
+            retry_reason=job.retry_reason,
             error_code=cast(Any, job.error_code),
             notes=None if notes is None else [Note.model_validate(note) for note in notes],
             links=links,
         )
+
+
+class RetriedJob(BaseModel):
+    """A job that runs again as a new one."""
+
+    job_id: str
+    new_job_id: str
+
+
+class RefusedRetry(BaseModel):
+    """A job that does not run again, and the problem."""
+
+    job_id: str
+    code: str
+    detail: str
+
+
+class JobsRetried(BaseModel):
+    """Jobs that run again."""
+
+    model_config = _example(
+        {
+            "retried": [{"job_id": _JOB_ID, "new_job_id": _BATCH_ID}],
+            "refused": [],
+            "has_more": False,
+        }
+    )
+
+    retried: list[RetriedJob]
+    refused: list[RefusedRetry]
+    has_more: bool = Field(description="whether more jobs match, or wait for room in the queue")
 
 
 class JobPage(BaseModel):

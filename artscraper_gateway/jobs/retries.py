@@ -26,7 +26,9 @@ from artscraper_gateway.storage.base import Storage
 class RetryFilter(BaseModel):
     """Which ended jobs to run again: those that match all that is given."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"error_contains": "No space left"}}
+    )
 
     error_code: Literal["failed", "cancelled"] = Field("failed", description="how they ended")
     error_contains: str | None = Field(
@@ -65,7 +67,11 @@ class Retries:
         }
         options = job.request.to_options(priority=job.priority, callback_url=job.callback_url)
         picture = IncomingPicture(
-            _copy_of(storage, job, job.source), options, targets, name=f"retry of {job.id}"
+            _copy_of(storage, job, job.source),
+            options,
+            targets,
+            name=f"retry of {job.id}",
+            file_name=job.request.upload_name,
         )
         return await self.submission.accept(picture, quota, key=key)
 

@@ -125,6 +125,8 @@ def body(world: World, method: str, path: str) -> dict[str, Any]:
         return {"files": {"file": world.picture(64, 64)}, "data": data}
     if (method, path) == ("post", "/v1/session"):
         return {"json": {"key": world.keys["admin"]}}
+    if (method, path) == ("post", "/v1/jobs/retry"):
+        return {"json": {"batch_id": NOBODY}}
     return {"params": QUERIES.get(path, {})}
 
 

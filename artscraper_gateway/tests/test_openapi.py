@@ -53,6 +53,7 @@ OPEN_PATHS = ("/v1/limits", "/v1/session", "/livez", "/readyz")  # ask for no ke
 INVALID: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "/v1/jobs"): {"params": {"page_size": 0}},
     ("post", "/v1/jobs"): {"json": {"colour": "red"}},
+    ("post", "/v1/jobs/retry"): {"json": {"limit": 0}},
     ("post", "/v1/protect"): {"json": {"colour": "red"}},
     ("post", "/v1/jobs/{job_id}/layers/{stage}/link"): {"params": {"expires_in": 0}},
     ("post", "/v1/batches"): {"json": {"items": []}},
@@ -110,7 +111,7 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         return world.call(method, filled(path, **ids), key="", **more)
     if code == "forbidden":
         return _forbidden(world, method, filled(path, **ids), good)
-    if path.endswith("/retry") and code in _CHANGED:
+    if path.endswith("{job_id}/retry") and code in _CHANGED:
         return _refuse_again(world, path, code, patch)
     if code == "rate-limited":
         return world.call(method, filled(path, **ids), key="spent", **good)
@@ -274,7 +275,7 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1
-    assert walked == 288
+    assert walked == 297
 
 
 def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:

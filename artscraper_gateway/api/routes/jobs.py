@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -28,16 +25,14 @@ from artscraper_gateway.api.context import (
 )
 from artscraper_gateway.api.forms import parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
-from artscraper_gateway.api.openapi_problems import REPETITION, RESULTS, SUBMISSION, problems
+from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
 from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobResult, JobState
-from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, NotReady, TooBusy
+from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, TooBusy
 from artscraper_gateway.jobs.idempotency import checked_key
 from artscraper_gateway.jobs.models import Job, Status
-from artscraper_gateway.jobs.submission import IncomingPicture, ThreadReceiver
 from artscraper_gateway.jobs.watcher import JobWatch
 from artscraper_gateway.observability.metrics import JOBS_ENDED
-from artscraper_gateway.storage.base import Storage
 
 _log = logging.getLogger(__name__)
 router = ReadableRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -186,41 +181,6 @@ def cancel(job: Job, queue: Queue, metrics: Metrics) -> None:
     """Cancel a job that has not ended. A running one is stopped by its worker, in order."""
     if queue.cancel_job(job.id):
         metrics.count(JOBS_ENDED, "cancelled")
-
-
-@router.post("/{job_id}/retry", responses=problems(*REPETITION))
-async def retry_job(
-    job_id: str, response: Response, jobs: SubmitJobs, submission: Submissions
-) -> JobState:
-    """Accept a new job with the options and the picture of one that has ended.
-
-    The old job stays as it is. The new one may be refused if settings have changed since.
-    """
-    job = await run_sync(jobs.find, job_id)
-    if not job.is_finished:
-        raise NotReady("The job has not ended; cancel it first, or wait.")
-    request = job.request
-    picture = IncomingPicture(
-        _copy_of(jobs.storage, job, job.source),
-        request.to_options(priority=job.priority, callback_url=job.callback_url),
-        {name: _copy_of(jobs.storage, job, file) for name, file in request.target_files.items()},
-        file_name=request.upload_name,
-    )
-    accepted = await submission.accept(picture, jobs.quota)
-    state = await run_sync(jobs.view, accepted)
-    response.headers["Location"] = state.links.self_url
-    return state
-
-
-def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
-    return partial(_copy, storage, job.id, name)
-
-
-def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:
-    try:
-        shutil.copyfile(storage.local_input(job_id) / name, destination)
-    except FileNotFoundError as error:
-        raise NotFound("The job's picture is no longer on the server's disk.") from error
 
 
 @router.delete("/{job_id}", responses=problems(NotFound))
