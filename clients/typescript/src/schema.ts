@@ -4,6 +4,76 @@
  */
 
 export interface paths {
+    "/v1/protect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Protect Picture
+         * @description Protect a picture and return the protected picture itself.
+         *
+         *     Options are form fields or query parameters, each given once. A job that takes longer than
+         *     `max_wait`, or than `Prefer: wait=N`, is answered with 202 and its state, as
+         *     `Prefer: respond-async` asks for at once. If the client hangs up during the wait the job is
+         *     cancelled, unless `Prefer: wait=N` or an `Idempotency-Key` shows that it will ask again.
+         */
+        post: operations["protect_picture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Job
+         * @description Accept a new job with the options and the picture of one that has ended.
+         *
+         *     The old job stays as it is. The new one may be refused if settings have changed since.
+         */
+        post: operations["retry_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Jobs
+         * @description Accept new jobs for failed or cancelled ones that match a filter, such as after an outage.
+         *
+         *     A key with the scope `admin` repeats the jobs of all keys, others their own. The same call
+         *     within a day leads to the same new jobs. `has_more` says that it should be sent again later.
+         */
+        post: operations["retry_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -13,19 +83,19 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description Returns the caller's jobs, newest first, a page at a time.
+         * @description Return the caller's jobs, newest first, a page at a time.
          */
-        get: operations["list_jobs_v1_jobs_get"];
+        get: operations["list_jobs"];
         put?: never;
         /**
          * Submit Job
-         * @description Accepts a picture and returns its job, queued.
+         * @description Accept a picture and return its job, queued.
          *
          *     `Prefer: respond-async` answers 202 instead of 200, `Prefer: wait=N` waits for the end for up
-         *     to N seconds and answers with the job as it is then. With an `Idempotency-Key` that came with
-         *     the same payload in the last 24 hours the answer is that job again.
+         *     to N seconds and answers with the job's state then. An `Idempotency-Key` that came with the
+         *     same payload in the last 24 hours returns the same job again.
          */
-        post: operations["submit_job_v1_jobs_post"];
+        post: operations["submit_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -41,16 +111,16 @@ export interface paths {
         };
         /**
          * Get Job
-         * @description Returns how the job stands; with `wait` when it has ended, or after so many seconds.
+         * @description Return the job's state; with `wait` at its end, or after so many seconds.
          */
-        get: operations["get_job_v1_jobs__job_id__get"];
+        get: operations["get_job"];
         put?: never;
         post?: never;
         /**
          * Delete Job
-         * @description Deletes the job with all its files; one that runs is cancelled first.
+         * @description Delete the job with all its files; a running one is cancelled first.
          */
-        delete: operations["delete_job_v1_jobs__job_id__delete"];
+        delete: operations["delete_job"];
         options?: never;
         head?: never;
         patch?: never;
@@ -65,9 +135,9 @@ export interface paths {
         };
         /**
          * Get Result
-         * @description Returns what a finished job produced.
+         * @description Return what a finished job produced.
          */
-        get: operations["get_result_v1_jobs__job_id__result_get"];
+        get: operations["get_result"];
         put?: never;
         post?: never;
         delete?: never;
@@ -87,11 +157,11 @@ export interface paths {
         put?: never;
         /**
          * Cancel Job
-         * @description Ends the job as error, with the code `cancelled`; one that has ended stays as it is.
+         * @description End the job as error, with the code `cancelled`; one that has ended stays as it is.
          *
-         *     A job that runs stops at its next step, which takes a moment; its upload stays.
+         *     A running job stops at its next step, which takes a moment; its upload stays.
          */
-        post: operations["cancel_job_v1_jobs__job_id__cancel_post"];
+        post: operations["cancel_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -107,14 +177,38 @@ export interface paths {
         };
         /**
          * Follow Job
-         * @description Streams `snapshot`, the job as it stands, then each change until its end.
+         * @description Stream `snapshot`, the job's current state, then each change until its end.
          *
          *     The changes are `stage`, `progress` (two a second at most), `done`, `error` and `deleted`. With
-         *     the Last-Event-ID of an earlier stream, from any web process, it goes on behind that event;
-         *     of progress meanwhile only the newest is sent. When that was the last one the answer is 204,
-         *     which tells an EventSource to stop asking.
+         *     the Last-Event-ID of an earlier stream, from any web process, the stream continues after that
+         *     event; of progress in between only the newest is sent. If that event was the last one the
+         *     answer is 204, which tells an EventSource to stop.
          */
-        get: operations["follow_job_v1_jobs__job_id__events_get"];
+        get: operations["follow_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow Jobs
+         * @description Stream `snapshot` of each job, then each change; the stream ends with the last job.
+         *
+         *     Every event's data has its `job_id`. The changes are those of `/v1/jobs/{job_id}/events`, and
+         *     `queue` with a new place of a waiting job (of the first 20). A job that does not exist, or no
+         *     longer, is `deleted`. A client that reconnects gets snapshots again.
+         */
+        get: operations["follow_jobs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -132,14 +226,57 @@ export interface paths {
         };
         /**
          * Get Layer
-         * @description Returns the picture as `stage` left it; `original` is the upload, byte for byte.
+         * @description Return the picture as `stage` left it; `final` is the last layer, the protected picture.
          *
-         *     `original` is there as soon as the job is accepted, the other layers once it is done.
-         *     With `size` a preview: JPEG where Accept names it and not WebP, else WebP.
+         *     `original` is the upload, byte for byte, and there as soon as the job is accepted; the other
+         *     layers are there once it is done. With `size` a preview: JPEG where Accept names it and not
+         *     WebP, else WebP. A signed link works without an API key.
          */
-        get: operations["get_layer_v1_jobs__job_id__layers__stage__get"];
+        get: operations["get_layer"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/masks/{stage}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Mask
+         * @description Return the difference from the original after `stage`, amplified, as a grey PNG.
+         */
+        get: operations["get_mask"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/layers/{stage}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign Layer Link
+         * @description Return a link to the layer that works without an API key, for `<img>` and the like.
+         *
+         *     It works until it expires or the job is deleted, also when the key that made it was revoked.
+         */
+        post: operations["sign_layer_link"];
         delete?: never;
         options?: never;
         head?: never;
@@ -155,9 +292,9 @@ export interface paths {
         };
         /**
          * Get Archive
-         * @description Returns summary.json, analysis.json, all layers and all masks, streamed.
+         * @description Return summary.json, analysis.json, all layers and all masks, streamed.
          */
-        get: operations["get_archive_v1_jobs__job_id__archive_zip_get"];
+        get: operations["get_archive"];
         put?: never;
         post?: never;
         delete?: never;
@@ -175,9 +312,9 @@ export interface paths {
         };
         /**
          * List Deliveries
-         * @description Returns the job's webhooks with every try, the oldest first.
+         * @description Return the job's webhooks with every attempt, the oldest first.
          */
-        get: operations["list_deliveries_v1_jobs__job_id__deliveries_get"];
+        get: operations["list_deliveries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -197,9 +334,9 @@ export interface paths {
         put?: never;
         /**
          * Resend Delivery
-         * @description Sends a webhook again, at once and with all its retries, whatever became of it.
+         * @description Send a webhook again, at once and with all its retries, whatever its status.
          */
-        post: operations["resend_delivery_v1_jobs__job_id__deliveries__delivery_id__resend_post"];
+        post: operations["resend_delivery"];
         delete?: never;
         options?: never;
         head?: never;
@@ -217,11 +354,11 @@ export interface paths {
         put?: never;
         /**
          * Submit Batch
-         * @description Accepts 1 to 100 pictures and returns their batch: a job each, all of them or none.
+         * @description Accept 1 to 100 pictures and return their batch: a job each, all of them or none.
          *
-         *     Pictures that are refused are listed, and do not stop the others.
+         *     Refused pictures are listed, and do not stop the others.
          */
-        post: operations["submit_batch_v1_batches_post"];
+        post: operations["submit_batch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -237,16 +374,16 @@ export interface paths {
         };
         /**
          * Get Batch
-         * @description Returns how the batch and each of its jobs stand.
+         * @description Return the state of the batch and of each of its jobs.
          */
-        get: operations["get_batch_v1_batches__batch_id__get"];
+        get: operations["get_batch"];
         put?: never;
         post?: never;
         /**
          * Delete Batch
-         * @description Deletes the batch's jobs with all their files; those that run are cancelled first.
+         * @description Delete the batch's jobs with all their files; running ones are cancelled first.
          */
-        delete: operations["delete_batch_v1_batches__batch_id__delete"];
+        delete: operations["delete_batch"];
         options?: never;
         head?: never;
         patch?: never;
@@ -261,9 +398,9 @@ export interface paths {
         };
         /**
          * Get Batch Archive
-         * @description Returns all files of the batch's jobs that are done, a folder each, streamed.
+         * @description Return all files of the batch's jobs that are done, a folder each, streamed.
          */
-        get: operations["get_batch_archive_v1_batches__batch_id__archive_zip_get"];
+        get: operations["get_batch_archive"];
         put?: never;
         post?: never;
         delete?: never;
@@ -283,9 +420,9 @@ export interface paths {
         put?: never;
         /**
          * Read Watermark
-         * @description Returns what the watermark of an uploaded picture says; the picture is not kept.
+         * @description Read the watermark of an uploaded picture, which is not kept.
          */
-        post: operations["read_watermark_v1_watermarks_read_post"];
+        post: operations["read_watermark"];
         delete?: never;
         options?: never;
         head?: never;
@@ -301,76 +438,9 @@ export interface paths {
         };
         /**
          * Get Limits
-         * @description Returns the limits and choices; needs no API key.
+         * @description Return the limits and choices; needs no API key.
          */
-        get: operations["get_limits_v1_limits_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/jobs/{job_id}/masks/{stage}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get Mask
-         * @description Returns what is different from the original after `stage`, amplified, as a grey PNG.
-         */
-        get: operations["get_mask_v1_jobs__job_id__masks__stage__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/jobs/{job_id}/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Retry Job
-         * @description Accepts a new job that asks for what this one asked for, of the same picture.
-         *
-         *     The job has to have ended; it stays as it is. Where the settings have changed since, the new
-         *     one may be refused.
-         */
-        post: operations["retry_job_v1_jobs__job_id__retry_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Follow Jobs
-         * @description Streams `snapshot` of each job, then each change; the stream ends with the last job's end.
-         *
-         *     Every event's data has its `job_id`. The changes are those of `/v1/jobs/{id}/events`, and
-         *     `queue` with a new place of one that waits (of the first 20 asked for). A job that is not
-         *     there, or no longer, is `deleted`. A client that reconnects gets snapshots again.
-         */
-        get: operations["follow_jobs_v1_events_get"];
+        get: operations["get_limits"];
         put?: never;
         post?: never;
         delete?: never;
@@ -388,20 +458,20 @@ export interface paths {
         };
         /**
          * Get Session
-         * @description Returns whether a key is needed, and whether the browser's cookie holds a valid one.
+         * @description Return whether a key is needed, and whether the browser's cookie holds a valid one.
          */
-        get: operations["get_session_v1_session_get"];
+        get: operations["get_session"];
         put?: never;
         /**
          * Sign In
-         * @description Keeps the key in an HttpOnly cookie of this site.
+         * @description Store the key in an HttpOnly cookie of this site.
          */
-        post: operations["sign_in_v1_session_post"];
+        post: operations["sign_in"];
         /**
          * Sign Out
-         * @description Makes the browser forget the key.
+         * @description Remove the key from the browser.
          */
-        delete: operations["sign_out_v1_session_delete"];
+        delete: operations["sign_out"];
         options?: never;
         head?: never;
         patch?: never;
@@ -415,10 +485,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Life
-         * @description Returns while the process can answer at all; needs no API key.
+         * Get Liveness
+         * @description Answer while the process runs; needs no API key.
          */
-        get: operations["get_life_livez_get"];
+        get: operations["get_liveness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -436,13 +506,14 @@ export interface paths {
         };
         /**
          * Get Readiness
-         * @description Returns while requests are welcome; needs no API key.
+         * @description Answer 200 while requests are accepted; needs no API key.
          *
-         *     503 with the code `draining`, `database-away`, `queue-full` or `disk-full` while they are not.
-         *     All gateways of a fleet have one queue and one database: `ignore=queue-full` is for whoever
-         *     would take all of them out of service at once.
+         *     503 with the code `draining`, `database-away`, `queue-full`, `disk-full`, `storage-failed` or
+         *     `workers-down` otherwise. All
+         *     gateways of a fleet share one queue and one database: `ignore=queue-full` keeps a load balancer
+         *     from taking all of them out of service at once.
          */
-        get: operations["get_readiness_readyz_get"];
+        get: operations["get_readiness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -460,11 +531,11 @@ export interface paths {
         };
         /**
          * Get Metrics
-         * @description Returns the figures of the whole fleet, from the database; the scope `admin` may.
+         * @description Return the metrics of the whole fleet.
          *
-         *     Everybody may where there are no API keys, or where the setting `open_metrics` says so.
+         *     Needs the scope `admin` where there are API keys, unless the setting `open_metrics` is on.
          */
-        get: operations["get_metrics_metrics_get"];
+        get: operations["get_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -479,7 +550,10 @@ export interface components {
     schemas: {
         /**
          * Alive
-         * @description The process answers.
+         * @description The process is alive.
+         * @example {
+         *       "status": "alive"
+         *     }
          */
         Alive: {
             /**
@@ -490,8 +564,23 @@ export interface components {
             status: "alive";
         };
         /**
+         * Analysis
+         * @description analysis.json.
+         */
+        Analysis: {
+            /**
+             * Image Path
+             * @description absolute path; null if not shown
+             */
+            image_path: string | null;
+            /** Processors */
+            processors: components["schemas"]["ProcessorEntry"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * AttemptState
-         * @description One try to deliver a webhook.
+         * @description One attempt to deliver a webhook.
          */
         AttemptState: {
             /**
@@ -512,6 +601,10 @@ export interface components {
         /**
          * BatchDeleted
          * @description The answer to a batch's deletion.
+         * @example {
+         *       "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
+         *       "status": "deleted"
+         *     }
          */
         BatchDeleted: {
             /** Batch Id */
@@ -524,7 +617,54 @@ export interface components {
         };
         /**
          * BatchState
-         * @description A batch as it stands; `done` = all have ended and at least one has a result.
+         * @description A batch's current state; `done` = all have ended and at least one has a result.
+         * @example {
+         *       "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
+         *       "status": "running",
+         *       "submitted_at": "2026-01-02T03:04:05.678901Z",
+         *       "counts": {
+         *         "queued": 0,
+         *         "running": 1,
+         *         "done": 0,
+         *         "error": 0
+         *       },
+         *       "jobs": [
+         *         {
+         *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *           "status": "running",
+         *           "name": "kitchen.jpg",
+         *           "submitted_at": "2026-01-02T03:04:05.678901Z",
+         *           "updated_at": "2026-01-02T03:04:09.123456Z",
+         *           "started_at": "2026-01-02T03:04:06.012345Z",
+         *           "finished_at": null,
+         *           "expires_at": null,
+         *           "stage": "mist",
+         *           "progress": 0.42,
+         *           "queue_position": null,
+         *           "priority": 0,
+         *           "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
+         *           "error": null,
+         *           "retry_at": null,
+         *           "retry_reason": null,
+         *           "error_code": null,
+         *           "notes": null,
+         *           "links": {
+         *             "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *             "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+         *             "result": null,
+         *             "final": null,
+         *             "archive": null
+         *           }
+         *         }
+         *       ],
+         *       "refused": [
+         *         {
+         *           "index": 1,
+         *           "code": "too-large",
+         *           "detail": "expected at most 50 MB"
+         *         }
+         *       ]
+         *     }
          */
         BatchState: {
             /** Batch Id */
@@ -541,7 +681,7 @@ export interface components {
             submitted_at: string;
             /**
              * Counts
-             * @description how many jobs stand where
+             * @description number of jobs by status
              */
             counts: {
                 [key: string]: number;
@@ -557,6 +697,26 @@ export interface components {
         /**
          * DeliveryList
          * @description The webhooks of a job, the oldest first.
+         * @example {
+         *       "deliveries": [
+         *         {
+         *           "delivery_id": "msg_5d1c0f7e",
+         *           "type": "job.done",
+         *           "url": "https://example.org/hook",
+         *           "status": "delivered",
+         *           "created_at": "2026-01-02T03:04:20.000000Z",
+         *           "next_attempt_at": null,
+         *           "attempts": [
+         *             {
+         *               "at": "2026-01-02T03:04:20.100000Z",
+         *               "duration_s": 0.08,
+         *               "http_status": 204,
+         *               "error": null
+         *             }
+         *           ]
+         *         }
+         *       ]
+         *     }
          */
         DeliveryList: {
             /** Deliveries */
@@ -564,7 +724,7 @@ export interface components {
         };
         /**
          * DeliveryState
-         * @description A webhook: one message, and every try to deliver it.
+         * @description A webhook: one message, and every attempt to deliver it.
          */
         DeliveryState: {
             /**
@@ -594,6 +754,10 @@ export interface components {
         /**
          * JobDeleted
          * @description The answer to a deletion.
+         * @example {
+         *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *       "status": "deleted"
+         *     }
          */
         JobDeleted: {
             /** Job Id */
@@ -605,48 +769,199 @@ export interface components {
             status: "deleted";
         };
         /**
+         * JobLinks
+         * @description URLs of a job's resources, relative to the host. null = there is no result.
+         * @example {
+         *       "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *       "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+         *       "result": null,
+         *       "final": null,
+         *       "archive": null
+         *     }
+         */
+        JobLinks: {
+            /**
+             * Self
+             * @description the job's state
+             */
+            self: string;
+            /**
+             * Events
+             * @description server-sent events
+             */
+            events: string;
+            /**
+             * Result
+             * @description summary and analysis
+             */
+            result: string | null;
+            /**
+             * Final
+             * @description the protected picture: the last layer
+             */
+            final: string | null;
+            /**
+             * Archive
+             * @description all files as a ZIP
+             */
+            archive: string | null;
+        };
+        /**
          * JobPage
-         * @description Some of the jobs, newest first.
+         * @description A page of jobs, newest first.
+         * @example {
+         *       "jobs": [
+         *         {
+         *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *           "status": "running",
+         *           "name": "kitchen.jpg",
+         *           "submitted_at": "2026-01-02T03:04:05.678901Z",
+         *           "updated_at": "2026-01-02T03:04:09.123456Z",
+         *           "started_at": "2026-01-02T03:04:06.012345Z",
+         *           "finished_at": null,
+         *           "expires_at": null,
+         *           "stage": "mist",
+         *           "progress": 0.42,
+         *           "queue_position": null,
+         *           "priority": 0,
+         *           "batch_id": null,
+         *           "error": null,
+         *           "retry_at": null,
+         *           "retry_reason": null,
+         *           "error_code": null,
+         *           "notes": null,
+         *           "links": {
+         *             "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *             "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+         *             "result": null,
+         *             "final": null,
+         *             "archive": null
+         *           }
+         *         }
+         *       ],
+         *       "next_page_token": null
+         *     }
          */
         JobPage: {
             /** Jobs */
             jobs: components["schemas"]["JobState"][];
             /**
              * Next Page Token
-             * @description of the page behind; null = there is none
+             * @description token of the next page; null = there is none
              */
             next_page_token: string | null;
         };
         /**
          * JobResult
          * @description What a finished job produced.
+         * @example {
+         *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *       "summary": {
+         *         "image": "/srv/gateway_jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/input/image.jpg",
+         *         "analysis": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/analysis.json",
+         *         "layers": [
+         *           {
+         *             "stage": "mist",
+         *             "description": "Mist in textural mode.",
+         *             "path": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/03-mist/image.jpg",
+         *             "url": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/mist",
+         *             "processing_size": [
+         *               1024,
+         *               768
+         *             ],
+         *             "applied": true,
+         *             "reason": null,
+         *             "mask_path": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/masks/03-mist.png",
+         *             "mask_url": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/masks/mist",
+         *             "metrics": {
+         *               "psnr": 36.8,
+         *               "ssim": 0.961,
+         *               "linf": 8,
+         *               "effective": true
+         *             }
+         *           }
+         *         ],
+         *         "notes": [
+         *           {
+         *             "subject": "gps",
+         *             "action": "dropped",
+         *             "detail": "The GPS position is removed."
+         *           }
+         *         ],
+         *         "projects": [
+         *           {
+         *             "name": "Mist v2",
+         *             "applied": true,
+         *             "notes": "textural mode"
+         *           }
+         *         ]
+         *       },
+         *       "analysis": {
+         *         "image_path": "/srv/gateway_jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/input/image.jpg",
+         *         "processors": [
+         *           {
+         *             "name": "dhash",
+         *             "ok": true,
+         *             "data": {
+         *               "hex": "0f1e"
+         *             },
+         *             "error": null
+         *           }
+         *         ]
+         *       },
+         *       "output_dir": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *       "links": {
+         *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+         *         "result": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/result",
+         *         "final": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/final",
+         *         "archive": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/archive.zip"
+         *       }
+         *     }
          */
         JobResult: {
             /** Job Id */
             job_id: string;
-            /**
-             * Summary
-             * @description summary.json
-             */
-            summary: {
-                [key: string]: unknown;
-            };
-            /**
-             * Analysis
-             * @description analysis.json; null when not asked for
-             */
-            analysis: {
-                [key: string]: unknown;
-            } | null;
+            summary: components["schemas"]["Summary"];
+            /** @description null if no analysis was requested */
+            analysis: components["schemas"]["Analysis"] | null;
             /**
              * Output Dir
-             * @description absolute folder of the results
+             * @description absolute folder of the results; null if not shown
              */
-            output_dir: string;
+            output_dir: string | null;
+            links: components["schemas"]["JobLinks"];
         };
         /**
          * JobState
-         * @description A job as it stands now. Times are RFC 3339, UTC.
+         * @description A job's current state. Times are RFC 3339, UTC.
+         * @example {
+         *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *       "status": "running",
+         *       "name": "kitchen.jpg",
+         *       "submitted_at": "2026-01-02T03:04:05.678901Z",
+         *       "updated_at": "2026-01-02T03:04:09.123456Z",
+         *       "started_at": "2026-01-02T03:04:06.012345Z",
+         *       "finished_at": null,
+         *       "expires_at": null,
+         *       "stage": "mist",
+         *       "progress": 0.42,
+         *       "queue_position": null,
+         *       "priority": 0,
+         *       "batch_id": null,
+         *       "error": null,
+         *       "retry_at": null,
+         *       "retry_reason": null,
+         *       "error_code": null,
+         *       "notes": null,
+         *       "links": {
+         *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+         *         "result": null,
+         *         "final": null,
+         *         "archive": null
+         *       }
+         *     }
          */
         JobState: {
             /** Job Id */
@@ -656,6 +971,11 @@ export interface components {
              * @enum {string}
              */
             status: "queued" | "running" | "done" | "error";
+            /**
+             * Name
+             * @description file name of the upload, if the gateway keeps names
+             */
+            name: string | null;
             /**
              * Submitted At
              * Format: date-time
@@ -687,14 +1007,14 @@ export interface components {
             progress: number;
             /**
              * Queue Position
-             * @description 1 = next; null when it does not wait, and in lists
+             * @description 1 = next; null if it does not wait, and in lists
              */
             queue_position: number | null;
             /** Priority */
             priority: number;
             /**
              * Batch Id
-             * @description the batch that it came with
+             * @description the batch that the job belongs to
              */
             batch_id: string | null;
             /**
@@ -702,12 +1022,124 @@ export interface components {
              * @description why the job failed
              */
             error: string | null;
+            /**
+             * Retry At
+             * @description when a job that waits for storage is tried again; null if it does not
+             */
+            retry_at: string | null;
+            /**
+             * Retry Reason
+             * @description why the job waits for storage
+             */
+            retry_reason: string | null;
             /** Error Code */
             error_code: ("failed" | "cancelled") | null;
+            /**
+             * Notes
+             * @description what the result keeps, changes or drops of the file; null before the end and in lists
+             */
+            notes: components["schemas"]["Note"][] | null;
+            links: components["schemas"]["JobLinks"];
+        };
+        /**
+         * JobsRetried
+         * @description Jobs that run again.
+         * @example {
+         *       "has_more": false,
+         *       "refused": [],
+         *       "retried": [
+         *         {
+         *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *           "new_job_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20"
+         *         }
+         *       ]
+         *     }
+         */
+        JobsRetried: {
+            /** Retried */
+            retried: components["schemas"]["RetriedJob"][];
+            /** Refused */
+            refused: components["schemas"]["RefusedRetry"][];
+            /**
+             * Has More
+             * @description whether more jobs match, or wait for room in the queue
+             */
+            has_more: boolean;
+        };
+        /**
+         * LayerEntry
+         * @description One layer: the picture after a stage. Stages may add fields.
+         */
+        LayerEntry: {
+            /** Stage */
+            stage: string;
+            /** Description */
+            description: string;
+            /**
+             * Path
+             * @description absolute path on the server; null if not shown
+             */
+            path: string | null;
+            /**
+             * Url
+             * @description where the layer is served, relative to the host
+             */
+            url: string;
+            /**
+             * Processing Size
+             * @description width and height in px
+             */
+            processing_size: number[];
+            /**
+             * Applied
+             * @description whether the stage changed the picture
+             */
+            applied: boolean;
+            /**
+             * Reason
+             * @description why it did not apply
+             */
+            reason: string | null;
+            /**
+             * Mask Path
+             * @description path of the picture of the change
+             */
+            mask_path?: string | null;
+            /**
+             * Mask Url
+             * @description where the mask is served
+             */
+            mask_url?: string | null;
+            /**
+             * Metrics
+             * @description measured on the saved file
+             */
+            metrics?: {
+                [key: string]: unknown;
+            } | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Limits
-         * @description What a picture may measure, what a job may ask for, and how long it is kept.
+         * @description Limits of pictures, choices of jobs, and how long jobs are kept.
+         * @example {
+         *       "job_ttl": 86400,
+         *       "max_disk": 10000000000,
+         *       "max_frames": 2000,
+         *       "max_pixels": 50000000,
+         *       "max_queued": 10000,
+         *       "max_side": 16384,
+         *       "max_upload_bytes": 52428800,
+         *       "stages": [
+         *         {
+         *           "available": true,
+         *           "default": true,
+         *           "name": "mist"
+         *         }
+         *       ],
+         *       "strength": "medium"
+         *     }
          */
         Limits: {
             /** Max Upload Bytes */
@@ -751,8 +1183,76 @@ export interface components {
             stages: components["schemas"]["StageChoice"][];
         };
         /**
+         * Note
+         * @description What became of one part of the picture's file.
+         * @example {
+         *       "action": "dropped",
+         *       "detail": "The GPS position is removed.",
+         *       "subject": "gps"
+         *     }
+         */
+        Note: {
+            /**
+             * Subject
+             * @description part of the file, such as exif, alpha or colour-profile
+             */
+            subject: string;
+            /**
+             * Action
+             * @description dropped, changed or kept
+             */
+            action: string;
+            /**
+             * Detail
+             * @description one sentence for people
+             */
+            detail: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ProcessorEntry
+         * @description What one analysis processor found.
+         */
+        ProcessorEntry: {
+            /** Name */
+            name: string;
+            /** Ok */
+            ok: boolean;
+            /**
+             * Data
+             * @description by processor; null if it failed
+             */
+            data: {
+                [key: string]: unknown;
+            } | null;
+            /** Error */
+            error: string | null;
+        };
+        /**
+         * ProjectEntry
+         * @description A published work that the gateway uses.
+         */
+        ProjectEntry: {
+            /** Name */
+            name: string;
+            /** Applied */
+            applied: boolean;
+            /** Notes */
+            notes: string;
+            /** Layer Path */
+            layer_path?: string | null;
+            /** Evidence */
+            evidence?: unknown | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Ready
-         * @description The process wants requests.
+         * @description The process accepts requests.
+         * @example {
+         *       "status": "ready"
+         *     }
          */
         Ready: {
             /**
@@ -775,8 +1275,77 @@ export interface components {
             detail: string;
         };
         /**
+         * RefusedRetry
+         * @description A job that does not run again, and the problem.
+         */
+        RefusedRetry: {
+            /** Job Id */
+            job_id: string;
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * RetriedJob
+         * @description A job that runs again as a new one.
+         */
+        RetriedJob: {
+            /** Job Id */
+            job_id: string;
+            /** New Job Id */
+            new_job_id: string;
+        };
+        /**
+         * RetryFilter
+         * @description Which ended jobs to run again: those that match all that is given.
+         * @example {
+         *       "error_contains": "No space left"
+         *     }
+         */
+        RetryFilter: {
+            /**
+             * Error Code
+             * @description how they ended
+             * @default failed
+             * @enum {string}
+             */
+            error_code: "failed" | "cancelled";
+            /**
+             * Error Contains
+             * @description text in their `error`, such as No space left
+             */
+            error_contains?: string | null;
+            /**
+             * Batch Id
+             * @description the batch that they came with
+             */
+            batch_id?: string | null;
+            /**
+             * Finished After
+             * @description when they ended, at the earliest
+             */
+            finished_after?: string | null;
+            /**
+             * Finished Before
+             * @description when they ended, at the latest
+             */
+            finished_before?: string | null;
+            /**
+             * Limit
+             * @description jobs to run again in this call
+             * @default 100
+             */
+            limit: number;
+        };
+        /**
          * Session
          * @description Whether this browser may make calls.
+         * @example {
+         *       "csrf_token": "3f1a9c",
+         *       "needs_key": true,
+         *       "signed_in": true
+         *     }
          */
         Session: {
             /**
@@ -801,6 +1370,26 @@ export interface components {
             key: string;
         };
         /**
+         * SignedLink
+         * @description A link that works without an API key until it expires.
+         * @example {
+         *       "expires_at": "2026-01-02T03:04:05Z",
+         *       "url": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/final?expires=1767323045&signature=Zm9v"
+         *     }
+         */
+        SignedLink: {
+            /**
+             * Url
+             * @description relative to the host; takes `size` as well
+             */
+            url: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+        };
+        /**
          * StageChoice
          * @description A protection stage that a job may ask for.
          */
@@ -819,8 +1408,38 @@ export interface components {
             available: boolean;
         };
         /**
+         * Summary
+         * @description What protection did: summary.json with URLs.
+         */
+        Summary: {
+            /**
+             * Image
+             * @description absolute path of the upload; null if not shown
+             */
+            image: string | null;
+            /**
+             * Analysis
+             * @description path of analysis.json; null if there is none
+             */
+            analysis: string | null;
+            /** Layers */
+            layers: components["schemas"]["LayerEntry"][];
+            /** Notes */
+            notes?: components["schemas"]["Note"][];
+            /** Projects */
+            projects: components["schemas"]["ProjectEntry"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * WatermarkReading
          * @description What a picture's watermark says.
+         * @example {
+         *       "payload": "0123456789abcdef",
+         *       "text": null,
+         *       "confidence": 0.98,
+         *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90"
+         *     }
          */
         WatermarkReading: {
             /**
@@ -840,6 +1459,406 @@ export interface components {
              * @description the job of this gateway that wrote it, if known
              */
             job_id: string | null;
+        };
+        /**
+         * BatchByReference
+         * @description A JSON request for a batch; an item's own options override those beside `items`.
+         */
+        BatchByReference: {
+            /**
+             * Processors
+             * @description analysis processors to run; none given = all
+             * @default null
+             */
+            processors: string[] | null;
+            /**
+             * Include Hash Analysis
+             * @description write analysis.json
+             * @default true
+             */
+            include_hash_analysis: boolean;
+            /**
+             * Include Protection
+             * @description run the protection stages
+             * @default true
+             */
+            include_protection: boolean;
+            /**
+             * Enable Tineye
+             * @description send the picture to TinEye's reverse search
+             * @default false
+             */
+            enable_tineye: boolean;
+            /**
+             * Stages
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             * @default null
+             */
+            stages: string[] | null;
+            /**
+             * Strength
+             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @default null
+             */
+            strength: ("low" | "medium" | "high") | null;
+            /**
+             * Encoder
+             * @description model that the attacks differentiate through; none = the gateway's
+             * @default null
+             */
+            encoder: string | null;
+            /**
+             * Preset
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @default null
+             */
+            preset: ("default" | "published") | null;
+            /**
+             * Seed
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @default null
+             */
+            seed: number | null;
+            /**
+             * Nightshade Target
+             * @description concept that nightshade moves towards; none = the gateway's
+             * @default null
+             */
+            nightshade_target: string | null;
+            /**
+             * Watermark Text
+             * @description up to 10 bytes in the watermark; none = a job's number
+             * @default null
+             */
+            watermark_text: string | null;
+            /**
+             * Watermark Method
+             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @default null
+             */
+            watermark_method: ("tiled" | "dwtDctSvd") | null;
+            /**
+             * Priority
+             * @description jobs with a higher priority run sooner
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Callback Url
+             * @description http or https URL that receives a webhook at the end
+             * @default null
+             */
+            callback_url: string | null;
+            /**
+             * Items
+             * @description one job request each: image_url or local_path, and options
+             */
+            items: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * BatchForm
+         * @description A form with 1 to 100 pictures and the options of all of them.
+         */
+        BatchForm: {
+            /**
+             * Processors
+             * @description analysis processors to run; none given = all
+             */
+            processors?: string;
+            /**
+             * Include Hash Analysis
+             * @description write analysis.json
+             * @default true
+             */
+            include_hash_analysis: boolean;
+            /**
+             * Include Protection
+             * @description run the protection stages
+             * @default true
+             */
+            include_protection: boolean;
+            /**
+             * Enable Tineye
+             * @description send the picture to TinEye's reverse search
+             * @default false
+             */
+            enable_tineye: boolean;
+            /**
+             * Stages
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             */
+            stages?: string;
+            /**
+             * Strength
+             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @enum {string}
+             */
+            strength?: "low" | "medium" | "high";
+            /**
+             * Encoder
+             * @description model that the attacks differentiate through; none = the gateway's
+             */
+            encoder?: string;
+            /**
+             * Preset
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @enum {string}
+             */
+            preset?: "default" | "published";
+            /**
+             * Seed
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             */
+            seed?: number;
+            /**
+             * Nightshade Target
+             * @description concept that nightshade moves towards; none = the gateway's
+             */
+            nightshade_target?: string;
+            /**
+             * Watermark Text
+             * @description up to 10 bytes in the watermark; none = a job's number
+             */
+            watermark_text?: string;
+            /**
+             * Watermark Method
+             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @enum {string}
+             */
+            watermark_method?: "tiled" | "dwtDctSvd";
+            /**
+             * Priority
+             * @description jobs with a higher priority run sooner
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Callback Url
+             * @description http or https URL that receives a webhook at the end
+             */
+            callback_url?: string;
+            /**
+             * File
+             * @description the pictures
+             */
+            file: string[];
+            /**
+             * Fawkes Target
+             * Format: binary
+             * @description picture of another person, whom cloaked faces are to resemble
+             */
+            fawkes_target?: string;
+        };
+        /**
+         * JobByReference
+         * @description A JSON request that names its picture: a URL, or a path on the gateway's machine.
+         */
+        JobByReference: {
+            /**
+             * Processors
+             * @description analysis processors to run; none given = all
+             * @default null
+             */
+            processors: string[] | null;
+            /**
+             * Include Hash Analysis
+             * @description write analysis.json
+             * @default true
+             */
+            include_hash_analysis: boolean;
+            /**
+             * Include Protection
+             * @description run the protection stages
+             * @default true
+             */
+            include_protection: boolean;
+            /**
+             * Enable Tineye
+             * @description send the picture to TinEye's reverse search
+             * @default false
+             */
+            enable_tineye: boolean;
+            /**
+             * Stages
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             * @default null
+             */
+            stages: string[] | null;
+            /**
+             * Strength
+             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @default null
+             */
+            strength: ("low" | "medium" | "high") | null;
+            /**
+             * Encoder
+             * @description model that the attacks differentiate through; none = the gateway's
+             * @default null
+             */
+            encoder: string | null;
+            /**
+             * Preset
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @default null
+             */
+            preset: ("default" | "published") | null;
+            /**
+             * Seed
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @default null
+             */
+            seed: number | null;
+            /**
+             * Nightshade Target
+             * @description concept that nightshade moves towards; none = the gateway's
+             * @default null
+             */
+            nightshade_target: string | null;
+            /**
+             * Watermark Text
+             * @description up to 10 bytes in the watermark; none = a job's number
+             * @default null
+             */
+            watermark_text: string | null;
+            /**
+             * Watermark Method
+             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @default null
+             */
+            watermark_method: ("tiled" | "dwtDctSvd") | null;
+            /**
+             * Priority
+             * @description jobs with a higher priority run sooner
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Callback Url
+             * @description http or https URL that receives a webhook at the end
+             * @default null
+             */
+            callback_url: string | null;
+            /**
+             * Image Url
+             * @description http or https URL
+             * @default null
+             */
+            image_url: string | null;
+            /**
+             * Local Path
+             * @description path inside a local root
+             * @default null
+             */
+            local_path: string | null;
+        };
+        /**
+         * JobForm
+         * @description A form with a picture and options.
+         */
+        JobForm: {
+            /**
+             * Processors
+             * @description analysis processors to run; none given = all
+             */
+            processors?: string;
+            /**
+             * Include Hash Analysis
+             * @description write analysis.json
+             * @default true
+             */
+            include_hash_analysis: boolean;
+            /**
+             * Include Protection
+             * @description run the protection stages
+             * @default true
+             */
+            include_protection: boolean;
+            /**
+             * Enable Tineye
+             * @description send the picture to TinEye's reverse search
+             * @default false
+             */
+            enable_tineye: boolean;
+            /**
+             * Stages
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             */
+            stages?: string;
+            /**
+             * Strength
+             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @enum {string}
+             */
+            strength?: "low" | "medium" | "high";
+            /**
+             * Encoder
+             * @description model that the attacks differentiate through; none = the gateway's
+             */
+            encoder?: string;
+            /**
+             * Preset
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @enum {string}
+             */
+            preset?: "default" | "published";
+            /**
+             * Seed
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             */
+            seed?: number;
+            /**
+             * Nightshade Target
+             * @description concept that nightshade moves towards; none = the gateway's
+             */
+            nightshade_target?: string;
+            /**
+             * Watermark Text
+             * @description up to 10 bytes in the watermark; none = a job's number
+             */
+            watermark_text?: string;
+            /**
+             * Watermark Method
+             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @enum {string}
+             */
+            watermark_method?: "tiled" | "dwtDctSvd";
+            /**
+             * Priority
+             * @description jobs with a higher priority run sooner
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Callback Url
+             * @description http or https URL that receives a webhook at the end
+             */
+            callback_url?: string;
+            /**
+             * File
+             * Format: binary
+             * @description the picture
+             */
+            file: string;
+            /**
+             * Fawkes Target
+             * Format: binary
+             * @description picture of another person, whom cloaked faces are to resemble
+             */
+            fawkes_target?: string;
+        };
+        /**
+         * PictureForm
+         * @description A form with a picture.
+         */
+        PictureForm: {
+            /**
+             * File
+             * Format: binary
+             * @description the picture
+             */
+            file: string;
         };
         /**
          * ProblemDetails
@@ -866,122 +1885,43 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    list_jobs_v1_jobs_get: {
+    protect_picture: {
         parameters: {
             query?: {
-                /** @description only these */
-                status?: ("queued" | "running" | "done" | "error") | null;
-                page_size?: number;
-                page_token?: string | null;
+                /** @description analysis processors to run; none given = all */
+                processors?: string;
+                /** @description write analysis.json */
+                include_hash_analysis?: boolean;
+                /** @description run the protection stages */
+                include_protection?: boolean;
+                /** @description send the picture to TinEye's reverse search */
+                enable_tineye?: boolean;
+                /** @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's */
+                stages?: string;
+                /** @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's */
+                strength?: "low" | "medium" | "high";
+                /** @description model that the attacks differentiate through; none = the gateway's */
+                encoder?: string;
+                /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
+                preset?: "default" | "published";
+                /** @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's */
+                seed?: number;
+                /** @description concept that nightshade moves towards; none = the gateway's */
+                nightshade_target?: string;
+                /** @description up to 10 bytes in the watermark; none = a job's number */
+                watermark_text?: string;
+                /** @description how the watermark is hidden; none = tiled, which survives the web */
+                watermark_method?: "tiled" | "dwtDctSvd";
+                /** @description jobs with a higher priority run sooner */
+                priority?: number;
+                /** @description http or https URL that receives a webhook at the end */
+                callback_url?: string;
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "jobs": [
-                     *         {
-                     *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *           "status": "running",
-                     *           "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *           "updated_at": "2026-01-02T03:04:09.123456Z",
-                     *           "started_at": "2026-01-02T03:04:06.012345Z",
-                     *           "finished_at": null,
-                     *           "expires_at": null,
-                     *           "stage": "mist",
-                     *           "progress": 0.42,
-                     *           "queue_position": null,
-                     *           "priority": 0,
-                     *           "batch_id": null,
-                     *           "error": null,
-                     *           "error_code": null
-                     *         }
-                     *       ],
-                     *       "next_page_token": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobPage"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unprocessable Entity: `invalid-request` */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    submit_job_v1_jobs_post: {
-        parameters: {
-            query?: never;
             header?: {
-                /** @description what is sent again with it in the next 24 hours is accepted once */
+                /** @description the same request sent again with the same key within 24 hours is accepted once */
                 "Idempotency-Key"?: string;
                 /**
-                 * @description respond-async for a 202; wait=N to be answered at the end, after N s at most
+                 * @description respond-async for a 202; wait=N for an answer at the end, after N s at most
                  * @example wait=30
                  */
                 Prefer?: string;
@@ -998,203 +1938,27 @@ export interface operations {
                  *       "stages": "fawkes,photoguard"
                  *     }
                  */
-                "multipart/form-data": {
-                    /**
-                     * Format: binary
-                     * @description the picture
-                     */
-                    file: string;
-                    /** @description analysis processors to run, separated by commas; none = all */
-                    processors?: string;
-                    /**
-                     * Include Hash Analysis
-                     * @description write analysis.json
-                     * @default true
-                     */
-                    include_hash_analysis?: boolean;
-                    /**
-                     * Include Protection
-                     * @description run the protection stages
-                     * @default true
-                     */
-                    include_protection?: boolean;
-                    /**
-                     * Enable Tineye
-                     * @description send the picture to TinEye's reverse search
-                     * @default false
-                     */
-                    enable_tineye?: boolean;
-                    /** @description protection stages in this order, separated by commas; none = the gateway's */
-                    stages?: string;
-                    /**
-                     * Strength
-                     * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
-                     * @enum {string}
-                     */
-                    strength?: "low" | "medium" | "high";
-                    /**
-                     * Encoder
-                     * @description model that the attacks differentiate through; none = the gateway's
-                     */
-                    encoder?: string;
-                    /**
-                     * Preset
-                     * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
-                     * @enum {string}
-                     */
-                    preset?: "default" | "published";
-                    /**
-                     * Seed
-                     * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
-                     */
-                    seed?: number;
-                    /** @description concept that nightshade moves towards, or a picture as a file */
-                    nightshade_target?: string;
-                    /**
-                     * Watermark Text
-                     * @description up to 10 bytes in the watermark; none = a job's number
-                     */
-                    watermark_text?: string;
-                    /**
-                     * Watermark Method
-                     * @description how the watermark is hidden; none = tiled, which survives the web
-                     * @enum {string}
-                     */
-                    watermark_method?: "tiled" | "dwtDctSvd";
-                    /**
-                     * Priority
-                     * @description jobs with a higher priority run sooner
-                     * @default 0
-                     */
-                    priority?: number;
-                    /**
-                     * Callback Url
-                     * @description http or https URL that receives a webhook at the end
-                     */
-                    callback_url?: string;
-                    /**
-                     * Format: binary
-                     * @description picture of another person, whom cloaked faces are to resemble
-                     */
-                    fawkes_target?: string;
-                };
-                "application/json": {
-                    /**
-                     * Processors
-                     * @description analysis processors to run; none given = all
-                     */
-                    processors?: string[] | null;
-                    /**
-                     * Include Hash Analysis
-                     * @description write analysis.json
-                     * @default true
-                     */
-                    include_hash_analysis?: boolean;
-                    /**
-                     * Include Protection
-                     * @description run the protection stages
-                     * @default true
-                     */
-                    include_protection?: boolean;
-                    /**
-                     * Enable Tineye
-                     * @description send the picture to TinEye's reverse search
-                     * @default false
-                     */
-                    enable_tineye?: boolean;
-                    /**
-                     * Stages
-                     * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
-                     */
-                    stages?: string[] | null;
-                    /**
-                     * Strength
-                     * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
-                     */
-                    strength?: ("low" | "medium" | "high") | null;
-                    /**
-                     * Encoder
-                     * @description model that the attacks differentiate through; none = the gateway's
-                     */
-                    encoder?: string | null;
-                    /**
-                     * Preset
-                     * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
-                     */
-                    preset?: ("default" | "published") | null;
-                    /**
-                     * Seed
-                     * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
-                     */
-                    seed?: number | null;
-                    /**
-                     * Nightshade Target
-                     * @description concept that nightshade moves towards; none = the gateway's
-                     */
-                    nightshade_target?: string | null;
-                    /**
-                     * Watermark Text
-                     * @description up to 10 bytes in the watermark; none = a job's number
-                     */
-                    watermark_text?: string | null;
-                    /**
-                     * Watermark Method
-                     * @description how the watermark is hidden; none = tiled, which survives the web
-                     */
-                    watermark_method?: ("tiled" | "dwtDctSvd") | null;
-                    /**
-                     * Priority
-                     * @description jobs with a higher priority run sooner
-                     * @default 0
-                     */
-                    priority?: number;
-                    /**
-                     * Callback Url
-                     * @description http or https URL that receives a webhook at the end
-                     */
-                    callback_url?: string | null;
-                    /**
-                     * Image Url
-                     * @description http or https URL
-                     */
-                    image_url?: string | null;
-                    /**
-                     * Local Path
-                     * @description path inside a local root
-                     */
-                    local_path?: string | null;
-                };
+                "multipart/form-data": components["schemas"]["JobForm"];
+                "application/json": components["schemas"]["JobByReference"];
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description The protected picture: the last layer. */
             200: {
                 headers: {
+                    /** @description its SHA-256 */
+                    ETag?: string;
+                    /** @description the job's id */
+                    "X-Job-Id"?: string;
+                    /** @description URLs of the job */
+                    Link?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *       "status": "queued",
-                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *       "updated_at": "2026-01-02T03:04:05.678901Z",
-                     *       "started_at": null,
-                     *       "finished_at": null,
-                     *       "expires_at": null,
-                     *       "stage": null,
-                     *       "progress": 0,
-                     *       "queue_position": 1,
-                     *       "priority": 0,
-                     *       "batch_id": null,
-                     *       "error": null,
-                     *       "error_code": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobState"];
+                    "image/*": string;
                 };
             };
-            /** @description Accepted, as `Prefer: respond-async` asks for. */
+            /** @description The job goes on: it took too long, or `Prefer: respond-async` was sent. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1204,6 +1968,7 @@ export interface operations {
                      * @example {
                      *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
                      *       "status": "queued",
+                     *       "name": "kitchen.jpg",
                      *       "submitted_at": "2026-01-02T03:04:05.678901Z",
                      *       "updated_at": "2026-01-02T03:04:05.678901Z",
                      *       "started_at": null,
@@ -1215,7 +1980,17 @@ export interface operations {
                      *       "priority": 0,
                      *       "batch_id": null,
                      *       "error": null,
-                     *       "error_code": null
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
+                     *       "error_code": null,
+                     *       "notes": null,
+                     *       "links": {
+                     *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+                     *         "result": null,
+                     *         "final": null,
+                     *         "archive": null
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["JobState"];
@@ -1232,9 +2007,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Forbidden: `forbidden` */
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
             403: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `job-failed` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1259,6 +2045,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Unprocessable Entity: `broken-picture`, `invalid-request`, `forbidden-address`, `download-failed`, `unusable-local-path`, `idempotency-key-reused` */
             422: {
                 headers: {
@@ -1269,665 +2064,6 @@ export interface operations {
                 };
             };
             /** @description Too Many Requests: `queue-full`, `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_job_v1_jobs__job_id__get: {
-        parameters: {
-            query?: {
-                /** @description seconds to wait for the job's end, capped */
-                wait?: number;
-            };
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *       "status": "running",
-                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *       "updated_at": "2026-01-02T03:04:09.123456Z",
-                     *       "started_at": "2026-01-02T03:04:06.012345Z",
-                     *       "finished_at": null,
-                     *       "expires_at": null,
-                     *       "stage": "mist",
-                     *       "progress": 0.42,
-                     *       "queue_position": null,
-                     *       "priority": 0,
-                     *       "batch_id": null,
-                     *       "error": null,
-                     *       "error_code": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobState"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unprocessable Entity: `invalid-request` */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    delete_job_v1_jobs__job_id__delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *       "status": "deleted"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobDeleted"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_result_v1_jobs__job_id__result_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *       "summary": {
-                     *         "layers": [
-                     *           {
-                     *             "stage": "mist",
-                     *             "path": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/03-mist/image.jpg",
-                     *             "applied": true,
-                     *             "metrics": {
-                     *               "psnr": 36.8,
-                     *               "ssim": 0.961,
-                     *               "linf": 8,
-                     *               "effective": true
-                     *             }
-                     *           }
-                     *         ]
-                     *       },
-                     *       "analysis": {
-                     *         "processors": [
-                     *           {
-                     *             "name": "dhash",
-                     *             "ok": true
-                     *           }
-                     *         ]
-                     *       },
-                     *       "output_dir": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobResult"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Conflict: `not-ready`, `job-failed` */
-            409: {
-                headers: {
-                    /** @description seconds, where waiting helps */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    cancel_job_v1_jobs__job_id__cancel_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *       "status": "running",
-                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *       "updated_at": "2026-01-02T03:04:09.123456Z",
-                     *       "started_at": "2026-01-02T03:04:06.012345Z",
-                     *       "finished_at": null,
-                     *       "expires_at": null,
-                     *       "stage": "mist",
-                     *       "progress": 0.42,
-                     *       "queue_position": null,
-                     *       "priority": 0,
-                     *       "batch_id": null,
-                     *       "error": null,
-                     *       "error_code": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobState"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    follow_job_v1_jobs__job_id__events_get: {
-        parameters: {
-            query?: never;
-            header?: {
-                "last-event-id"?: string | null;
-            };
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Server-sent events. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example id: 3
-                     *     event: progress
-                     *     data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
-                     */
-                    "text/event-stream": {
-                        /** @description what happened */
-                        event: string;
-                        data: string;
-                        /** @description to send as Last-Event-ID */
-                        id?: string;
-                        /** @description ms after which to connect again */
-                        retry?: number;
-                    };
-                };
-            };
-            /** @description Nothing will follow the event that Last-Event-ID names. */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_layer_v1_jobs__job_id__layers__stage__get: {
-        parameters: {
-            query?: {
-                /** @description px of the longer side of a preview, at most; none = the layer itself */
-                size?: number | null;
-            };
-            header?: never;
-            path: {
-                job_id: string;
-                stage: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The layer's picture, in the format that it is stored in, or a preview. */
-            200: {
-                headers: {
-                    /** @description its SHA-256 */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/*": string;
-                };
-            };
-            /** @description The part that the Range header asks for. */
-            206: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/*": string;
-                };
-            };
-            /** @description If-None-Match names what is still there. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Conflict: `not-ready`, `job-failed` */
-            409: {
-                headers: {
-                    /** @description seconds, where waiting helps */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Requested Range Not Satisfiable: `unsatisfiable-range` */
-            416: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unprocessable Entity: `invalid-request` */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
             429: {
                 headers: {
                     /** @description seconds */
@@ -1960,1218 +2096,7 @@ export interface operations {
             };
         };
     };
-    get_archive_v1_jobs__job_id__archive_zip_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A ZIP file, streamed. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/zip": string;
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Conflict: `not-ready`, `job-failed` */
-            409: {
-                headers: {
-                    /** @description seconds, where waiting helps */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    list_deliveries_v1_jobs__job_id__deliveries_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "deliveries": [
-                     *         {
-                     *           "delivery_id": "msg_5d1c0f7e",
-                     *           "type": "job.done",
-                     *           "url": "https://example.org/hook",
-                     *           "status": "delivered",
-                     *           "created_at": "2026-01-02T03:04:20.000000Z",
-                     *           "next_attempt_at": null,
-                     *           "attempts": [
-                     *             {
-                     *               "at": "2026-01-02T03:04:20.100000Z",
-                     *               "duration_s": 0.08,
-                     *               "http_status": 204,
-                     *               "error": null
-                     *             }
-                     *           ]
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["DeliveryList"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    resend_delivery_v1_jobs__job_id__deliveries__delivery_id__resend_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-                delivery_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "deliveries": [
-                     *         {
-                     *           "delivery_id": "msg_5d1c0f7e",
-                     *           "type": "job.done",
-                     *           "url": "https://example.org/hook",
-                     *           "status": "delivered",
-                     *           "created_at": "2026-01-02T03:04:20.000000Z",
-                     *           "next_attempt_at": null,
-                     *           "attempts": [
-                     *             {
-                     *               "at": "2026-01-02T03:04:20.100000Z",
-                     *               "duration_s": 0.08,
-                     *               "http_status": 204,
-                     *               "error": null
-                     *             }
-                     *           ]
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["DeliveryList"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    submit_batch_v1_batches_post: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description what is sent again with it in the next 24 hours is accepted once */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "file": [
-                 *         "the bytes of a picture",
-                 *         "the bytes of a picture"
-                 *       ],
-                 *       "strength": "low"
-                 *     }
-                 */
-                "multipart/form-data": {
-                    /** @description the pictures; the other fields are for all of them */
-                    file: string[];
-                    /** @description analysis processors to run, separated by commas; none = all */
-                    processors?: string;
-                    /**
-                     * Include Hash Analysis
-                     * @description write analysis.json
-                     * @default true
-                     */
-                    include_hash_analysis?: boolean;
-                    /**
-                     * Include Protection
-                     * @description run the protection stages
-                     * @default true
-                     */
-                    include_protection?: boolean;
-                    /**
-                     * Enable Tineye
-                     * @description send the picture to TinEye's reverse search
-                     * @default false
-                     */
-                    enable_tineye?: boolean;
-                    /** @description protection stages in this order, separated by commas; none = the gateway's */
-                    stages?: string;
-                    /**
-                     * Strength
-                     * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
-                     * @enum {string}
-                     */
-                    strength?: "low" | "medium" | "high";
-                    /**
-                     * Encoder
-                     * @description model that the attacks differentiate through; none = the gateway's
-                     */
-                    encoder?: string;
-                    /**
-                     * Preset
-                     * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
-                     * @enum {string}
-                     */
-                    preset?: "default" | "published";
-                    /**
-                     * Seed
-                     * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
-                     */
-                    seed?: number;
-                    /** @description concept that nightshade moves towards, or a picture as a file */
-                    nightshade_target?: string;
-                    /**
-                     * Watermark Text
-                     * @description up to 10 bytes in the watermark; none = a job's number
-                     */
-                    watermark_text?: string;
-                    /**
-                     * Watermark Method
-                     * @description how the watermark is hidden; none = tiled, which survives the web
-                     * @enum {string}
-                     */
-                    watermark_method?: "tiled" | "dwtDctSvd";
-                    /**
-                     * Priority
-                     * @description jobs with a higher priority run sooner
-                     * @default 0
-                     */
-                    priority?: number;
-                    /**
-                     * Callback Url
-                     * @description http or https URL that receives a webhook at the end
-                     */
-                    callback_url?: string;
-                    /**
-                     * Format: binary
-                     * @description picture of another person, whom cloaked faces are to resemble
-                     */
-                    fawkes_target?: string;
-                };
-                /**
-                 * @example {
-                 *       "strength": "low",
-                 *       "items": [
-                 *         {
-                 *           "local_path": "input/astronaut.jpg"
-                 *         }
-                 *       ]
-                 *     }
-                 */
-                "application/json": {
-                    /**
-                     * Processors
-                     * @description analysis processors to run; none given = all
-                     */
-                    processors?: string[] | null;
-                    /**
-                     * Include Hash Analysis
-                     * @description write analysis.json
-                     * @default true
-                     */
-                    include_hash_analysis?: boolean;
-                    /**
-                     * Include Protection
-                     * @description run the protection stages
-                     * @default true
-                     */
-                    include_protection?: boolean;
-                    /**
-                     * Enable Tineye
-                     * @description send the picture to TinEye's reverse search
-                     * @default false
-                     */
-                    enable_tineye?: boolean;
-                    /**
-                     * Stages
-                     * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
-                     */
-                    stages?: string[] | null;
-                    /**
-                     * Strength
-                     * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
-                     */
-                    strength?: ("low" | "medium" | "high") | null;
-                    /**
-                     * Encoder
-                     * @description model that the attacks differentiate through; none = the gateway's
-                     */
-                    encoder?: string | null;
-                    /**
-                     * Preset
-                     * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
-                     */
-                    preset?: ("default" | "published") | null;
-                    /**
-                     * Seed
-                     * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
-                     */
-                    seed?: number | null;
-                    /**
-                     * Nightshade Target
-                     * @description concept that nightshade moves towards; none = the gateway's
-                     */
-                    nightshade_target?: string | null;
-                    /**
-                     * Watermark Text
-                     * @description up to 10 bytes in the watermark; none = a job's number
-                     */
-                    watermark_text?: string | null;
-                    /**
-                     * Watermark Method
-                     * @description how the watermark is hidden; none = tiled, which survives the web
-                     */
-                    watermark_method?: ("tiled" | "dwtDctSvd") | null;
-                    /**
-                     * Priority
-                     * @description jobs with a higher priority run sooner
-                     * @default 0
-                     */
-                    priority?: number;
-                    /**
-                     * Callback Url
-                     * @description http or https URL that receives a webhook at the end
-                     */
-                    callback_url?: string | null;
-                    /**
-                     * Items
-                     * @description one job request each: image_url or local_path, and options
-                     */
-                    items: {
-                        [key: string]: unknown;
-                    }[];
-                };
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
-                     *       "status": "running",
-                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *       "counts": {
-                     *         "queued": 0,
-                     *         "running": 1,
-                     *         "done": 0,
-                     *         "error": 0
-                     *       },
-                     *       "jobs": [
-                     *         {
-                     *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *           "status": "running",
-                     *           "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *           "updated_at": "2026-01-02T03:04:09.123456Z",
-                     *           "started_at": "2026-01-02T03:04:06.012345Z",
-                     *           "finished_at": null,
-                     *           "expires_at": null,
-                     *           "stage": "mist",
-                     *           "progress": 0.42,
-                     *           "queue_position": null,
-                     *           "priority": 0,
-                     *           "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
-                     *           "error": null,
-                     *           "error_code": null
-                     *         }
-                     *       ],
-                     *       "refused": [
-                     *         {
-                     *           "index": 1,
-                     *           "code": "too-large",
-                     *           "detail": "expected at most 50 MiB"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["BatchState"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Entity Too Large: `too-large` */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unsupported Media Type: `unsupported-picture`, `unsupported-request-body` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unprocessable Entity: `broken-picture`, `invalid-request`, `forbidden-address`, `download-failed`, `unusable-local-path`, `idempotency-key-reused` */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `queue-full`, `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_batch_v1_batches__batch_id__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                batch_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
-                     *       "status": "running",
-                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *       "counts": {
-                     *         "queued": 0,
-                     *         "running": 1,
-                     *         "done": 0,
-                     *         "error": 0
-                     *       },
-                     *       "jobs": [
-                     *         {
-                     *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *           "status": "running",
-                     *           "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *           "updated_at": "2026-01-02T03:04:09.123456Z",
-                     *           "started_at": "2026-01-02T03:04:06.012345Z",
-                     *           "finished_at": null,
-                     *           "expires_at": null,
-                     *           "stage": "mist",
-                     *           "progress": 0.42,
-                     *           "queue_position": null,
-                     *           "priority": 0,
-                     *           "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
-                     *           "error": null,
-                     *           "error_code": null
-                     *         }
-                     *       ],
-                     *       "refused": [
-                     *         {
-                     *           "index": 1,
-                     *           "code": "too-large",
-                     *           "detail": "expected at most 50 MiB"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["BatchState"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    delete_batch_v1_batches__batch_id__delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                batch_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
-                     *       "status": "deleted"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["BatchDeleted"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_batch_archive_v1_batches__batch_id__archive_zip_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                batch_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A ZIP file, streamed. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/zip": string;
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Conflict: `not-ready` */
-            409: {
-                headers: {
-                    /** @description seconds, where waiting helps */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    read_watermark_v1_watermarks_read_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "file": "the bytes of a picture"
-                 *     }
-                 */
-                "multipart/form-data": {
-                    /** Format: binary */
-                    file: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "payload": "0123456789abcdef",
-                     *       "text": null,
-                     *       "confidence": 0.98,
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["WatermarkReading"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Entity Too Large: `too-large` */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unsupported Media Type: `unsupported-picture`, `unsupported-request-body` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unprocessable Entity: `broken-picture`, `invalid-request` */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `too-busy`, `storage-failed`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_limits_v1_limits_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "max_upload_bytes": 52428800,
-                     *       "max_pixels": 50000000,
-                     *       "max_side": 16384,
-                     *       "max_frames": 2000,
-                     *       "max_queued": 10000,
-                     *       "job_ttl": null,
-                     *       "max_disk": null,
-                     *       "strength": "medium",
-                     *       "stages": [
-                     *         {
-                     *           "name": "mist",
-                     *           "default": true,
-                     *           "available": true
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Limits"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    get_mask_v1_jobs__job_id__masks__stage__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-                stage: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The layer's picture, in the format that it is stored in, or a preview. */
-            200: {
-                headers: {
-                    /** @description its SHA-256 */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/*": string;
-                };
-            };
-            /** @description The part that the Range header asks for. */
-            206: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/*": string;
-                };
-            };
-            /** @description If-None-Match names what is still there. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Conflict: `not-ready`, `job-failed` */
-            409: {
-                headers: {
-                    /** @description seconds, where waiting helps */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Requested Range Not Satisfiable: `unsatisfiable-range` */
-            416: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    retry_job_v1_jobs__job_id__retry_post: {
+    retry_job: {
         parameters: {
             query?: never;
             header?: never;
@@ -3192,6 +2117,7 @@ export interface operations {
                      * @example {
                      *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
                      *       "status": "queued",
+                     *       "name": "kitchen.jpg",
                      *       "submitted_at": "2026-01-02T03:04:05.678901Z",
                      *       "updated_at": "2026-01-02T03:04:05.678901Z",
                      *       "started_at": null,
@@ -3203,7 +2129,17 @@ export interface operations {
                      *       "priority": 0,
                      *       "batch_id": null,
                      *       "error": null,
-                     *       "error_code": null
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
+                     *       "error_code": null,
+                     *       "notes": null,
+                     *       "links": {
+                     *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+                     *         "result": null,
+                     *         "final": null,
+                     *         "archive": null
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["JobState"];
@@ -3220,7 +2156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Forbidden: `forbidden` */
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3260,6 +2196,15 @@ export interface operations {
             };
             /** @description Unsupported Media Type: `unsupported-picture` */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3309,11 +2254,106 @@ export interface operations {
             };
         };
     };
-    follow_jobs_v1_events_get: {
+    retry_jobs: {
         parameters: {
-            query: {
-                /** @description jobs' ids */
-                job: string[];
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryFilter"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobsRetried"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: {
+                /** @description only jobs of this status */
+                status?: ("queued" | "running" | "done" | "error") | null;
+                page_size?: number;
+                page_token?: string | null;
             };
             header?: never;
             path?: never;
@@ -3321,26 +2361,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events. */
+            /** @description Successful Response */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example id: 3
-                     *     event: progress
-                     *     data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
-                     */
-                    "text/event-stream": {
-                        /** @description what happened */
-                        event: string;
-                        data: string;
-                        /** @description to send as Last-Event-ID */
-                        id?: string;
-                        /** @description ms after which to connect again */
-                        retry?: number;
-                    };
+                    "application/json": components["schemas"]["JobPage"];
                 };
             };
             /** @description Unauthorized: `unauthorized` */
@@ -3356,6 +2383,312 @@ export interface operations {
             };
             /** @description Forbidden: `forbidden` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    submit_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the same request sent again with the same key within 24 hours is accepted once */
+                "Idempotency-Key"?: string;
+                /**
+                 * @description respond-async for a 202; wait=N for an answer at the end, after N s at most
+                 * @example wait=30
+                 */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "file": "the bytes of a picture",
+                 *       "strength": "medium",
+                 *       "stages": "fawkes,photoguard"
+                 *     }
+                 */
+                "multipart/form-data": components["schemas"]["JobForm"];
+                "application/json": components["schemas"]["JobByReference"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *       "status": "queued",
+                     *       "name": "kitchen.jpg",
+                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
+                     *       "updated_at": "2026-01-02T03:04:05.678901Z",
+                     *       "started_at": null,
+                     *       "finished_at": null,
+                     *       "expires_at": null,
+                     *       "stage": null,
+                     *       "progress": 0,
+                     *       "queue_position": 1,
+                     *       "priority": 0,
+                     *       "batch_id": null,
+                     *       "error": null,
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
+                     *       "error_code": null,
+                     *       "notes": null,
+                     *       "links": {
+                     *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+                     *         "result": null,
+                     *         "final": null,
+                     *         "archive": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobState"];
+                };
+            };
+            /** @description Accepted, as `Prefer: respond-async` asks for. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *       "status": "queued",
+                     *       "name": "kitchen.jpg",
+                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
+                     *       "updated_at": "2026-01-02T03:04:05.678901Z",
+                     *       "started_at": null,
+                     *       "finished_at": null,
+                     *       "expires_at": null,
+                     *       "stage": null,
+                     *       "progress": 0,
+                     *       "queue_position": 1,
+                     *       "priority": 0,
+                     *       "batch_id": null,
+                     *       "error": null,
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
+                     *       "error_code": null,
+                     *       "notes": null,
+                     *       "links": {
+                     *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+                     *         "result": null,
+                     *         "final": null,
+                     *         "archive": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobState"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Entity Too Large: `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unsupported Media Type: `unsupported-picture`, `unsupported-request-body` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `broken-picture`, `invalid-request`, `forbidden-address`, `download-failed`, `unusable-local-path`, `idempotency-key-reused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `queue-full`, `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: {
+                /** @description seconds to wait for the job's end, capped */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobState"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3405,11 +2738,13 @@ export interface operations {
             };
         };
     };
-    get_session_v1_session_get: {
+    delete_job: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                job_id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -3420,14 +2755,56 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "needs_key": true,
-                     *       "signed_in": true,
-                     *       "csrf_token": "3f1a9c"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Session"];
+                    "application/json": components["schemas"]["JobDeleted"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description Internal Server Error: `internal-error` */
@@ -3452,18 +2829,16 @@ export interface operations {
             };
         };
     };
-    sign_in_v1_session_post: {
+    get_result: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                job_id: string;
+            };
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SignIn"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Successful Response */
             200: {
@@ -3471,14 +2846,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "needs_key": true,
-                     *       "signed_in": true,
-                     *       "csrf_token": "3f1a9c"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Session"];
+                    "application/json": components["schemas"]["JobResult"];
                 };
             };
             /** @description Unauthorized: `unauthorized` */
@@ -3501,8 +2869,1745 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready`, `job-failed` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobState"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    follow_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                "last-event-id"?: string | null;
+            };
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 3
+                     *     event: progress
+                     *     data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
+                     */
+                    "text/event-stream": {
+                        /** @description kind of event */
+                        event: string;
+                        data: string;
+                        /** @description to send as Last-Event-ID */
+                        id?: string;
+                        /** @description ms after which to connect again */
+                        retry?: number;
+                    };
+                };
+            };
+            /** @description No event follows the one that Last-Event-ID names. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    follow_jobs: {
+        parameters: {
+            query: {
+                /** @description ids of jobs */
+                job: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 3
+                     *     event: progress
+                     *     data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
+                     */
+                    "text/event-stream": {
+                        /** @description kind of event */
+                        event: string;
+                        data: string;
+                        /** @description to send as Last-Event-ID */
+                        id?: string;
+                        /** @description ms after which to connect again */
+                        retry?: number;
+                    };
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_layer: {
+        parameters: {
+            query?: {
+                /** @description px of the longer side of a preview, at most; none = the layer itself */
+                size?: number | null;
+                /** @description of a signed link */
+                expires?: string | null;
+                /** @description of a signed link */
+                signature?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture, in the format that it is stored in, or a preview. */
+            200: {
+                headers: {
+                    /** @description its SHA-256 */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": string;
+                };
+            };
+            /** @description The part that the Range header asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": string;
+                };
+            };
+            /** @description The client has this version already. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `link-not-valid`, `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready`, `job-failed` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Precondition Failed: `precondition-failed` */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Requested Range Not Satisfiable: `unsatisfiable-range` */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `too-busy`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_mask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture, in the format that it is stored in, or a preview. */
+            200: {
+                headers: {
+                    /** @description its SHA-256 */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": string;
+                };
+            };
+            /** @description The part that the Range header asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": string;
+                };
+            };
+            /** @description The client has this version already. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready`, `job-failed` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Precondition Failed: `precondition-failed` */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Requested Range Not Satisfiable: `unsatisfiable-range` */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    sign_layer_link: {
+        parameters: {
+            query?: {
+                /** @description seconds that the link works */
+                expires_in?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedLink"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready`, `job-failed` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_archive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A ZIP file, streamed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready`, `job-failed` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    resend_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    submit_batch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the same request sent again with the same key within 24 hours is accepted once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "file": [
+                 *         "the bytes of a picture",
+                 *         "the bytes of a picture"
+                 *       ],
+                 *       "strength": "low"
+                 *     }
+                 */
+                "multipart/form-data": components["schemas"]["BatchForm"];
+                /**
+                 * @example {
+                 *       "strength": "low",
+                 *       "items": [
+                 *         {
+                 *           "local_path": "input/astronaut.jpg"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["BatchByReference"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchState"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Request Entity Too Large: `too-large` */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unsupported Media Type: `unsupported-picture`, `unsupported-request-body` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `broken-picture`, `invalid-request`, `forbidden-address`, `download-failed`, `unusable-local-path`, `idempotency-key-reused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `queue-full`, `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchState"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchDeleted"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_batch_archive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A ZIP file, streamed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    read_watermark: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "file": "the bytes of a picture"
+                 *     }
+                 */
+                "multipart/form-data": components["schemas"]["PictureForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatermarkReading"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Entity Too Large: `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unsupported Media Type: `unsupported-picture`, `unsupported-request-body` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `broken-picture`, `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `too-busy`, `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Limits"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Entity Too Large: `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3541,7 +4646,7 @@ export interface operations {
             };
         };
     };
-    sign_out_v1_session_delete: {
+    sign_out: {
         parameters: {
             query?: never;
             header?: never;
@@ -3556,18 +4661,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "needs_key": true,
-                     *       "signed_in": true,
-                     *       "csrf_token": "3f1a9c"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Forbidden: `forbidden` */
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3597,7 +4704,7 @@ export interface operations {
             };
         };
     };
-    get_life_livez_get: {
+    get_liveness: {
         parameters: {
             query?: never;
             header?: never;
@@ -3612,20 +4719,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "alive"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Alive"];
                 };
             };
         };
     };
-    get_readiness_readyz_get: {
+    get_readiness: {
         parameters: {
             query?: {
-                /** @description reasons that do not count, separated by commas */
+                /** @description reasons to ignore, separated by commas */
                 ignore?: string;
             };
             header?: never;
@@ -3640,11 +4742,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "ready"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Ready"];
                 };
             };
@@ -3666,7 +4763,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Service Unavailable: `draining`, `queue-full`, `disk-full`, `database-away` */
+            /** @description Service Unavailable: `draining`, `queue-full`, `disk-full`, `storage-failed`, `workers-down`, `database-away` */
             503: {
                 headers: {
                     /** @description seconds, where they are known */
@@ -3679,7 +4776,7 @@ export interface operations {
             };
         };
     };
-    get_metrics_metrics_get: {
+    get_metrics: {
         parameters: {
             query?: never;
             header?: never;
@@ -3688,7 +4785,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Figures in Prometheus' text form. */
+            /** @description Metrics in Prometheus' text format. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3711,6 +4808,15 @@ export interface operations {
             };
             /** @description Forbidden: `forbidden` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };
