@@ -47,8 +47,8 @@ from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import address_rules
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.jobs.watcher import JobWatch
-from artscraper_gateway.observability.metrics import FLUSH_EVERY_S, Recorder
-from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.metrics import FLUSH_EVERY_S, MetricsRegistry
+from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.sandbox.previews import Previews
@@ -73,7 +73,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     lets them drain. Nothing is opened or written before.
     """
     config = config or GatewayConfig()
-    recorder, tracing = Recorder("web", machine_name()), Tracing()
+    recorder, tracing = MetricsRegistry("web", machine_name()), Tracing()
     app = FastAPI(
         title="Artscraper Gateway",
         version=__version__,
@@ -96,7 +96,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     return app
 
 
-def _lifespan(config: GatewayConfig, recorder: Recorder, tracing: Tracing) -> Any:
+def _lifespan(config: GatewayConfig, recorder: MetricsRegistry, tracing: Tracing) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing.start()
@@ -146,7 +146,7 @@ async def _housekeeping(services: Services, engine: sa.Engine) -> AsyncIterator[
         await asyncio.gather(tidying, sending, counting, return_exceptions=True)
 
 
-async def _keep_flushing(recorder: Recorder, engine: sa.Engine) -> None:
+async def _keep_flushing(recorder: MetricsRegistry, engine: sa.Engine) -> None:
     while True:
         try:
             await run_sync(recorder.flush, engine)
@@ -159,7 +159,7 @@ def _services(
     config: GatewayConfig,
     engine: sa.Engine,
     supervisor: WorkerSupervisor,
-    recorder: Recorder,
+    recorder: MetricsRegistry,
     tracing: Tracing,
 ) -> Services:
     store, listing = JobStore(engine), JobListing(engine)
@@ -184,7 +184,7 @@ def _services(
         storage=storage,
         recorder=recorder,
         readiness=Readiness(config, engine, health, supervisor.problem),
-        exposition=Exposition(config, engine),
+        exposition=MetricsCollector(config, engine),
     )
 
 

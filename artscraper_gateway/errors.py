@@ -221,7 +221,7 @@ class TooBusy(GatewayError):
 
 
 class StorageFailed(GatewayError):
-    """The disk, object storage or the database did not take or give what was asked for."""
+    """The disk, object storage or the database could not be read or written."""
 
     status = 503
     code = "storage-failed"
@@ -232,7 +232,7 @@ class StorageFailed(GatewayError):
 
 
 class Draining(GatewayError):
-    """The process was told to stop; it finishes what it has."""
+    """The process is shutting down; it finishes its jobs."""
 
     status = 503
     code = "draining"
@@ -240,7 +240,7 @@ class Draining(GatewayError):
 
 
 class NoRoomInQueue(GatewayError):
-    """As many jobs wait as may; said by /readyz, submissions get QueueFull."""
+    """The queue is full, for /readyz; submissions get QueueFull."""
 
     status = 503
     code = "queue-full"

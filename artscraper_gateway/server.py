@@ -31,7 +31,7 @@ _POLL_S = 0.1
 
 
 class Server(uvicorn.Server):
-    """Serves `app` with the address and the times of `config`."""
+    """Serve `app` with the address and the times of `config`."""
 
     def __init__(self, app: FastAPI, config: GatewayConfig) -> None:
         self._app, self._notice_s = app, config.drain_notice

@@ -23,8 +23,8 @@ from artscraper_gateway.jobs.queue import JobQueue, QueueQuota
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.jobs.watcher import JobWatch
-from artscraper_gateway.observability.metrics import Recorder
-from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.sandbox.previews import Previews
 from artscraper_gateway.sandbox.watermarks import WatermarkReader
@@ -54,9 +54,9 @@ class Services:
     reader: WatermarkReader
     previews: Previews
     storage: Storage
-    recorder: Recorder
+    recorder: MetricsRegistry
     readiness: Readiness
-    exposition: Exposition
+    exposition: MetricsCollector
 
 
 def services_of(request: Request) -> Services:
@@ -83,7 +83,7 @@ Signer = Annotated[LinkSigner, _depends("signer")]
 Reader = Annotated[WatermarkReader, _depends("reader")]
 PreviewService = Annotated[Previews, _depends("previews")]
 Queue = Annotated[JobQueue, _depends("queue")]
-Metrics = Annotated[Recorder, _depends("recorder")]
+Metrics = Annotated[MetricsRegistry, _depends("recorder")]
 
 
 @dataclass(frozen=True)

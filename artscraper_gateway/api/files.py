@@ -30,7 +30,7 @@ def serve_file(
     filename: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the file at `path`, the part of it that is asked for, or 304. Blocks.
+    """Return the file at `path`, the requested part of it, or 304. Blocks.
 
     The file is opened before the answer begins: deleted meanwhile, it is still sent whole.
     Ranges other than a single one are ignored, as RFC 9110 allows. Conditions and ranges count

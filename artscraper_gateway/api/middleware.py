@@ -19,7 +19,7 @@ from artscraper_gateway.observability.metrics import (
     REQUEST_SECONDS,
     REQUESTS,
     SENT,
-    Recorder,
+    MetricsRegistry,
     label_of,
 )
 from artscraper_gateway.observability.tracing import Tracing
@@ -35,7 +35,7 @@ REQUEST_ID = "artscraper_gateway.request_id"  # in the scope
 class Observation:
     """The outermost middleware. A well-formed `X-Request-Id` is kept, else one is made."""
 
-    def __init__(self, app: ASGIApp, *, recorder: Recorder, tracing: Tracing) -> None:
+    def __init__(self, app: ASGIApp, *, recorder: MetricsRegistry, tracing: Tracing) -> None:
         self.app, self._recorder, self._tracing = app, recorder, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +89,9 @@ def _describe(span: Any, method: str, route: str, status: int) -> None:
 class _Answer:
     """One answer while it is sent, and the request's body."""
 
-    def __init__(self, recorder: Recorder, request_id: str, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, recorder: MetricsRegistry, request_id: str, receive: Receive, send: Send
+    ) -> None:
         self.status = 500  # if the app fails before it answers
         self.has_begun = False
         self._recorder, self._request_id = recorder, request_id

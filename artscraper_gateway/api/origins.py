@@ -19,7 +19,7 @@ from artscraper_gateway.errors import ForeignOrigin, GatewayError, UnknownHost
 from artscraper_gateway.settings.model import GatewayConfig
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
-PROBES = ("/livez", "/readyz")  # asked by whatever name; they tell nothing about jobs
+PROBES = ("/livez", "/readyz")  # answered under any host name; they reveal nothing about jobs
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _CORS_METHODS = "GET, HEAD, POST, DELETE"
@@ -77,7 +77,7 @@ class OriginCheck:
         return origin if origin.lower() in self._config.cors_origins else ""
 
     async def _check_host(self, scope: Scope, headers: Headers) -> None:
-        """Raises UnknownHost; a request without Host (HTTP/1.0) comes from no browser."""
+        """Raise UnknownHost; a request without Host (HTTP/1.0) comes from no browser."""
         values = headers.getlist("host")
         if not values:
             return
@@ -116,7 +116,7 @@ def is_trusted_host(name: str, config: GatewayConfig) -> bool:
 
 
 def _check_origin(headers: Headers, origin: str) -> None:
-    """Raises ForeignOrigin for a request that changes something, sent by a page of elsewhere."""
+    """Raise ForeignOrigin for a request that changes something, sent by a page of elsewhere."""
     site = headers.get("sec-fetch-site", "")
     if site in ("same-origin", "none"):
         return

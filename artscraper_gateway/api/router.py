@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 
 class ReadableRouter(APIRouter):
-    """Adds a HEAD route, which the description leaves out, beside each GET route."""
+    """Add a HEAD route, which the description leaves out, beside each GET route."""
 
     def add_api_route(
         self,

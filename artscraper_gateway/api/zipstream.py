@@ -14,7 +14,7 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def stream_zip(folders: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
-    """Yields a ZIP of every regular file in the folders, each below its folder's name in the ZIP.
+    """Yield a ZIP of every regular file in the folders, each below its folder's name in the ZIP.
 
     The name may be empty: then the files stand at the top. Links and temporary files (`.name`) are
     left out. Blocks while it reads.
@@ -49,7 +49,7 @@ def _member(archive: zipfile.ZipFile, sink: _Sink, path: Path, name: str) -> Ite
 
 
 class _Sink(io.RawIOBase):
-    """Takes what `zipfile` writes and hands it on; it cannot be sought, so nothing is kept."""
+    """Take what `zipfile` writes and hands it on; it cannot be sought, so nothing is kept."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _Sink(io.RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        """Returns what was written since the last time."""
+        """Return what was written since the last time."""
         taken = b"".join(self._parts)
         self._parts.clear()
         return taken

@@ -1,8 +1,8 @@
-"""API keys: who may do what, how often, and whose jobs are whose.
+"""API keys: scopes, rates and ownership of jobs.
 
-Nobody needs a key until the first one is added; from then on everybody does, also when all have
-been revoked. A key is `ask_<id>_<secret>`: 256 random bits of secret, so that one round of SHA-256
-keeps them as safe as a slow hash would.
+No key is needed until the first one is added; from then on every caller needs one, also when all
+have been revoked. A key is `ask_<id>_<secret>`: with 256 random bits of secret, one round of
+SHA-256 is as safe as a slow hash.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """Returns the rate that `60/min` means. Raises InvalidKeyOption for other forms."""
+        """Return the rate that `60/min` means. Raises InvalidKeyOption for other forms."""
         match = _RATE.fullmatch(text)
         if match is None or int(match[1]) < 1:
             raise InvalidKeyOption(
@@ -104,7 +104,7 @@ class KeyStore:
         max_queued: int | None = None,
         max_priority: int | None = None,
     ) -> str:
-        """Adds a key and returns it; it cannot be had again.
+        """Add a key and returns it; it cannot be had again.
 
         Raises:
             InvalidKeyOption: the name is taken or none; no scope, or an unknown one.
@@ -135,13 +135,13 @@ class KeyStore:
         return f"ask_{key_id}_{secret}"
 
     def all(self) -> list[ApiKey]:
-        """Returns all keys, the revoked ones too, the oldest first."""
+        """Return all keys, the revoked ones too, the oldest first."""
         with reading(self.engine) as connection:
             rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
             return [_key(row) for row in rows]
 
     def revoke(self, name: str) -> bool:
-        """Makes a key useless, by its name or by its id as `ask_<id>_...`.
+        """Make a key useless, by its name or by its id as `ask_<id>_...`.
 
         False when there is none that is not so already.
         """
@@ -197,12 +197,12 @@ class Keyring:
         self._one = CapacityLimiter(1)
 
     async def needs_key(self) -> bool:
-        """Whether there are keys, so that everybody needs one."""
+        """Return whether there are keys: then every caller needs one."""
         await self._refresh()
         return bool(self._keys)
 
     async def find(self, token: str) -> ApiKey | None:
-        """Returns the key that `token` is, compared in constant time; None when it is none."""
+        """Return the key that `token` is, compared in constant time; None when it is none."""
         await self._refresh()
         match = _TOKEN.fullmatch(token)
         key = self._keys.get(match[1]) if match else None
@@ -223,7 +223,7 @@ class Keyring:
 
 
 def without_secret(text: str) -> str:
-    """Returns a key as `ask_<id>_...`, and what is none as it is."""
+    """Return a key as `ask_<id>_...`, and what is none as it is."""
     match = _TOKEN.fullmatch(text)
     return f"ask_{match[1]}_..." if match else text
 

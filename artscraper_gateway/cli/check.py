@@ -17,7 +17,7 @@ from artscraper_gateway.cli.main import config_from, settings_parser
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import (
     SettingsFileUnusable,
-    in_words,
+    format_value,
     origins,
     wrong_settings,
 )
@@ -92,7 +92,7 @@ def _settings(config: GatewayConfig, options: argparse.Namespace) -> dict[str, d
 
 
 def _shown(value: Any) -> str:
-    return _MASKED if isinstance(value, SecretStr) else in_words(value)
+    return _MASKED if isinstance(value, SecretStr) else format_value(value)
 
 
 def _machine(config: GatewayConfig, device: str) -> dict[str, str]:

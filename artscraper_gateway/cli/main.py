@@ -93,7 +93,7 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
 def settings_parser(command: str, prog: str = PROGRAM) -> argparse.ArgumentParser:
     """Return the parser of `serve`, `worker` or `check`: every setting is an option."""
     from artscraper_gateway.settings.model import GatewayConfig
-    from artscraper_gateway.settings.sources import in_words
+    from artscraper_gateway.settings.sources import format_value
 
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -115,7 +115,7 @@ def settings_parser(command: str, prog: str = PROGRAM) -> argparse.ArgumentParse
             *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
             dest=name,
             metavar="VALUE",
-            help=f"{field.description} (default: {in_words(field.default)})",
+            help=f"{field.description} (default: {format_value(field.default)})",
         )
     return parser
 

@@ -1,1 +1,1 @@
-"""How a picture that somebody else names gets in: address rules, downloads, local paths."""
+"""Intake of pictures: uploads, downloads and local paths."""

@@ -48,7 +48,7 @@ async def download(
 
     At most 3 redirects are followed, each under the same rules; one from https to http is refused.
     No cookies, credentials or proxies are used. An encoded body (gzip ...) is refused, not
-    decoded: it was not asked for. After a failure there is no file.
+    decoded: the request does not accept it. After a failure there is no file.
 
     Args:
         url: http or https, any port, no credentials.

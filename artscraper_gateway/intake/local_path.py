@@ -26,7 +26,7 @@ def open_local(path: str, *, roots: Sequence[Path], cwd: Path) -> BinaryIO:
     """Return the regular file that `path` names, open for reading in binary.
 
     Symbolic links are resolved first, and what they lead to must be inside a root. Then the file
-    is opened from the root downwards, following no link, so that nobody can put one in after the
+    is opened from the root downwards, following no link, so that no link can be added after the
     check. `~` and variables are not expanded. Runs blocking calls.
 
     Args:

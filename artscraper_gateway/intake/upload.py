@@ -57,7 +57,7 @@ async def uploaded_form(
 
 
 class _Utf8FormParser(MultiPartParser):
-    """Refuses fields that are not UTF-8, which Starlette would read as Latin-1: other letters."""
+    """Refuse fields that are not UTF-8, which Starlette would read as Latin-1: other letters."""
 
     has_ended = False  # whether the closing boundary was read
 

@@ -32,7 +32,7 @@ from artscraper_gateway.jobs.options import JobOptions
 from artscraper_gateway.jobs.queue import JobQueue, QueueQuota, queue_for
 from artscraper_gateway.jobs.request import JobRequest, resolve_request
 from artscraper_gateway.observability.logging import current_request_id, log_context
-from artscraper_gateway.observability.metrics import JOBS_ACCEPTED, Recorder
+from artscraper_gateway.observability.metrics import JOBS_ACCEPTED, MetricsRegistry
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
@@ -90,7 +90,7 @@ class Submission:
     storage: Storage
     health: StorageHealth
     listing: JobListing
-    recorder: Recorder
+    recorder: MetricsRegistry
     tracing: Tracing
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 

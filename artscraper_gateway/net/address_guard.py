@@ -1,7 +1,7 @@
-"""Which addresses the gateway may connect to when somebody else chooses the URL.
+"""Which addresses the gateway may connect to when a caller chooses the URL.
 
 Pictures and webhook targets share these rules. A connection must go to an address that `resolve`
-returned: whoever resolves the name again can be given another address (DNS rebinding).
+returned: a second look-up may return another address (DNS rebinding).
 `pinned_transport` does so.
 """
 

@@ -2,7 +2,7 @@
 
 Written out here because `ipaddress.is_global` is not enough: Python 3.11 calls 2002:7f00:1::,
 64:ff9b::7f00:1, ::7f00:1, fec0::1, 224.0.0.1 and 168.63.129.16 global. The ranges follow the IANA
-special-purpose address registries (RFC 6890 and its updates); whoever is on neither list must
+special-purpose address registries (RFC 6890 and its updates); an address on neither list must
 still be global for `ipaddress`, so that a newer Python can only make this stricter.
 """
 

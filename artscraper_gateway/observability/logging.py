@@ -1,7 +1,7 @@
 """The log: one line an event, as text or as JSON, with the request and the job that it is about.
 
 Whatever a message, an address or a traceback holds: control characters are written as escapes, so
-that nobody can forge a line, and secrets are left out. They are known by their form (API keys,
+that no line can be forged, and secrets are left out. They are known by their form (API keys,
 webhook secrets, the query and the password of an address, credentials in headers), or by their
 value where a setting holds them.
 """
@@ -41,15 +41,15 @@ _SECRET_FORMS = (
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS")
-_TOLD_IN_FULL = ("artscraper_gateway", "artscraper_runner", "uvicorn")
+_OWN_LOGGERS = ("artscraper_gateway", "artscraper_runner", "uvicorn")
 # What the queue says, with a traceback, where a job was cancelled, or is deleted already.
-_TOLD_BY_THE_WORKER = ("DBOSAwaitedWorkflowCancelledError", "DBOSNonExistentWorkflowError")
+_LOGGED_BY_THE_WORKER = ("DBOSAwaitedWorkflowCancelledError", "DBOSNonExistentWorkflowError")
 _SHORTEST_SECRET = 4  # shorter ones would blot out words
 
 
 @contextmanager
 def log_context(*, request_id: str = "", job_id: str = "") -> Iterator[None]:
-    """Names the request, the job, or both in every line that is logged inside the block."""
+    """Name the request, the job, or both in every line that is logged inside the block."""
     tokens = [
         (variable, variable.set(value))
         for variable, value in ((_request_id, request_id), (_job_id, job_id))
@@ -63,12 +63,12 @@ def log_context(*, request_id: str = "", job_id: str = "") -> Iterator[None]:
 
 
 def current_request_id() -> str:
-    """Returns the id of the request that this is done for; "" for none."""
+    """Return the id of the request that this is done for; "" for none."""
     return _request_id.get()
 
 
 class LineFormatter(logging.Formatter):
-    """Makes one line of each event; `secrets` are values that no line may hold."""
+    """Make one line of each event; `secrets` are values that no line may hold."""
 
     def __init__(self, *, as_json: bool, secrets: Sequence[str] = ()) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class LineFormatter(logging.Formatter):
         self._secrets = sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len)[::-1]
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line, without its end."""
+        """Return the line, without its end."""
         fields: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -99,14 +99,14 @@ class LineFormatter(logging.Formatter):
 
 
 def set_up_logging(config: GatewayConfig) -> None:
-    """Sends every event of this process to standard error, as the settings say."""
+    """Send every event of this process to standard error, as the settings say."""
     handler = logging.StreamHandler()
     secrets = _secrets_of(config)
     handler.setFormatter(LineFormatter(as_json=config.log_format == "json", secrets=secrets))
-    # Libraries are asked for warnings only: below that they tell headers, addresses, and, as
+    # Libraries log warnings only: below that they log headers, addresses, and, as
     # Pillow does, what stands in a picture's metadata.
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
-    for ours in _TOLD_IN_FULL:
+    for ours in _OWN_LOGGERS:
         logging.getLogger(ours).setLevel(config.log_level.upper())
     queue = logging.getLogger("dbos")  # it would write lines of its own form
     queue.handlers, queue.propagate = [handler], False
@@ -122,7 +122,7 @@ def set_up_logging(config: GatewayConfig) -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or kind.__name__ not in _TOLD_BY_THE_WORKER
+    return kind is None or kind.__name__ not in _LOGGED_BY_THE_WORKER
 
 
 def _secrets_of(config: GatewayConfig) -> list[str]:

@@ -1,12 +1,11 @@
-"""What happened, counted: by every process in memory, and once a second added to one table.
+"""Counters and histograms: kept in memory by each process, added to one table every second.
 
-So the figures are those of all web processes and workers on all machines together, whichever
-process answers /metrics, and they go on growing when processes come and go. A process that is
-killed takes its last second of counts with it; jobs are never counted wrong, since how many there
-are is asked of their own table (`exposition.py`).
+So /metrics of any web process shows the totals of all processes on all machines, and they keep
+growing when processes come and go. A process that is killed loses its last second of counts; the
+number of jobs is read from their own table (`prometheus.py`).
 
-Labels come from fixed sets (stages, processors, kinds of encoders, codes of problems), never from
-what a caller sent.
+Label values come from fixed sets (stages, processors, encoders, codes of problems), never from
+requests.
 """
 
 from __future__ import annotations
@@ -31,17 +30,19 @@ from artscraper_gateway.db.upsert import upsert
 
 FLUSH_EVERY_S: Final = 1.0
 PROCESS_FORGOTTEN_S: Final = 60.0
-_TELL_MEMORY_EVERY_S = 10.0
-_PATIENCE_MS = 300  # for what others hold locked
+_REPORT_MEMORY_EVERY_S = 10.0
+_LOCK_WAIT_MS = 300  # for rows that other processes have locked
 COUNTER: Final = "counter"  # in the place of a bucket
 _INFINITE = "+Inf"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that is counted. `bounds` are the upper ends of a histogram's buckets, seconds;
-    none = a counter. `label` is what it is told apart by, "" = nothing; `values` are those that a
-    counter shows from the beginning, so that the first of them is an increase."""
+    """A counter, or a histogram if it has `bounds`: upper ends of its buckets in seconds.
+
+    `label` names its labels, separated by commas. `values` are the label values that a counter
+    exports from the beginning, so that the first event is an increase.
+    """
 
     name: str
     help: str
@@ -50,7 +51,7 @@ class Figure:
     values: tuple[str, ...] = ()
 
     def bucket_of(self, value: float) -> str:
-        """Returns the name of the bucket that `value` falls into."""
+        """Return the name of the bucket that `value` falls into."""
         index = bisect_left(self.bounds, value)
         return f"{self.bounds[index]:g}" if index < len(self.bounds) else _INFINITE
 
@@ -115,8 +116,8 @@ def label_of(*values: str) -> str:
 
 
 @dataclass
-class Recorder:
-    """Counts in this process; every method may be called from any thread."""
+class MetricsRegistry:
+    """The metrics of this process; every method may be called from any thread."""
 
     role: str  # web or worker
     machine: str
@@ -124,25 +125,25 @@ class Recorder:
         default_factory=lambda: defaultdict(lambda: [0, 0.0])
     )
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _told_at: float = float("-inf")
+    _reported_at: float = float("-inf")
 
     def count(self, figure: Figure, label: str = "", *, by: int = 1) -> None:
-        """Adds `by` to a counter."""
+        """Add `by` to a counter."""
         self._add(figure, label, COUNTER, by, 0.0)
 
     def observe(self, figure: Figure, value_s: float, label: str = "") -> None:
-        """Adds a duration to a histogram."""
+        """Add a duration to a histogram."""
         self._add(figure, label, figure.bucket_of(value_s), 1, value_s)
 
     def flush(self, engine: sa.Engine) -> None:
-        """Adds what was counted since the last time to the table, and says what memory is used.
+        """Add what was counted since the last time to the table, and says what memory is used.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: not now; nothing is lost, it goes with the next flush.
         """
         with self._lock:
             rows, self._rows = self._rows, defaultdict(lambda: [0, 0.0])
-        is_due = time.monotonic() - self._told_at > _TELL_MEMORY_EVERY_S
+        is_due = time.monotonic() - self._reported_at > _REPORT_MEMORY_EVERY_S
         if not (rows or is_due):
             return
         try:
@@ -150,16 +151,16 @@ class Recorder:
                 for key in sorted(rows):  # in one order: no two processes wait for each other
                     _add_row(connection, key, *rows[key])
                 if is_due:
-                    self._tell_memory(connection)
+                    self._report_memory(connection)
         except sa.exc.SQLAlchemyError:
             for (figure, label, bucket), (number, total) in rows.items():
                 self._add_named(figure, label, bucket, number, total)
             raise
         if is_due:
-            self._told_at = time.monotonic()
+            self._reported_at = time.monotonic()
 
     def leave(self, engine: sa.Engine) -> None:
-        """Flushes, and takes this process off the list."""
+        """Flush, and takes this process off the list."""
         self.flush(engine)
         with engine.begin() as connection:
             connection.execute(sa.delete(processes).where(processes.c.id == self._process_id))
@@ -177,7 +178,7 @@ class Recorder:
             row[0] += number
             row[1] += total
 
-    def _tell_memory(self, connection: sa.Connection) -> None:
+    def _report_memory(self, connection: sa.Connection) -> None:
         memory = resident_bytes()
         if memory is None:
             return
@@ -191,14 +192,14 @@ class Recorder:
 
 @contextmanager
 def _brief_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that gives up soon when others hold what it writes.
+    """Open a transaction that fails soon if its rows are locked.
 
-    Counts are kept for the next time; calls that wait for the same connection would not be.
+    Counts stay for the next flush; requests that wait for the same connection could not wait.
     """
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             driver = cast(sqlite3.Connection, connection.connection.driver_connection)
-            driver.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            driver.execute(f"PRAGMA busy_timeout={_LOCK_WAIT_MS}")
             try:
                 with connection.begin():
                     yield connection
@@ -206,12 +207,12 @@ def _brief_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
                 driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
         else:
             with connection.begin():
-                connection.execute(sa.text(f"SET LOCAL lock_timeout = {_PATIENCE_MS}"))
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
                 yield connection
 
 
 def resident_bytes() -> int | None:
-    """Returns the memory that this process has in use, in bytes; None where /proc tells nothing."""
+    """Return the memory that this process has in use, in bytes; None where /proc tells nothing."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""What /metrics says, in Prometheus' form: the counted figures, and how things stand now."""
+"""/metrics in Prometheus' format: counted metrics and the current state of jobs and workers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _QUEUED = jobs.c.status == "queued"
 
 
 @dataclass(frozen=True)
-class Exposition:
-    """Asks the database for every figure, each time it is asked."""
+class MetricsCollector:
+    """Reads the metrics from the database at each scrape."""
 
     config: GatewayConfig
     engine: sa.Engine
@@ -150,7 +150,7 @@ def _jobs(connection: sa.Connection, now: float) -> Iterator[Metric]:
 
 
 def _workers(connection: sa.Connection, now: float) -> Iterator[Metric]:
-    """Rows of `workers` stay when the last ones die: nobody is left who would give them up."""
+    """Count workers by their heartbeat: rows of `workers` stay when the last worker dies."""
     seen = sa.and_(processes.c.role == "worker", processes.c.seen_at >= now - PROCESS_FORGOTTEN_S)
     query = sa.select(sa.func.count()).select_from(processes).where(seen)
     alive = connection.execute(query).scalar_one()

@@ -23,7 +23,7 @@ from artscraper_gateway.errors import (
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.health import StorageHealth
 
-_FRESH_S = 1.0  # everybody may ask; nobody is to keep the database busy with it
+_FRESH_S = 1.0  # needs no key, and must not keep the database busy
 _DATABASE_S = 3.0
 _STORAGE_S = 15.0
 
@@ -47,7 +47,7 @@ class Readiness:
     _checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     async def check(self, *, ignored: Collection[str] = ()) -> None:
-        """Returns when requests are welcome, but for reasons whose codes are `ignored`.
+        """Return when requests are welcome, but for reasons whose codes are `ignored`.
 
         Raises:
             Draining, DatabaseAway, NoRoomInQueue, DiskFull, StorageFailed, WorkersDown: they are

@@ -31,17 +31,17 @@ Carrier = dict[str, str]  # W3C trace context: traceparent, tracestate
 
 @dataclass
 class Tracing:
-    """Makes the spans of one process; until `start` it makes none."""
+    """The spans of one process; until `start` there are none."""
 
     provider: TracerProvider | None = None
 
     def start(self) -> None:
-        """Begins to send spans, if the environment says where to."""
+        """Begin to send spans, if the environment says where to."""
         if self.provider is None and _is_wanted():
             self.provider = _exporting_provider()
 
     def stop(self) -> None:
-        """Sends what has not been sent yet, unless that takes long; no span is made after that."""
+        """Send what has not been sent yet, unless that takes long; no span is made after that."""
         if self.provider is not None:
             last = threading.Thread(target=self.provider.shutdown, daemon=True)
             last.start()
@@ -57,7 +57,7 @@ class Tracing:
         parent: Mapping[str, str] | None = None,
         **attributes: str | int | float,
     ) -> Iterator[Span | None]:
-        """Makes a span of the block, below `parent` or the span that is open; None = no tracing."""
+        """Make a span of the block, below `parent` or the span that is open; None = no tracing."""
         if self.provider is None:
             yield None
             return
@@ -68,7 +68,7 @@ class Tracing:
             context=_context(parent) if parent else None,
             kind=trace.SpanKind[kind.upper()],
             attributes={key.replace("__", "."): value for key, value in attributes.items()},
-            record_exception=False,  # its message may hold what nobody else is to see
+            record_exception=False,  # its message may hold private data
             set_status_on_exception=False,
         ) as span:
             try:
@@ -78,7 +78,7 @@ class Tracing:
                 raise
 
     def carrier(self) -> Carrier:
-        """Returns the context of the span that is open, for another process; {} for none."""
+        """Return the context of the span that is open, for another process; {} for none."""
         if self.provider is None:
             return {}
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -36,7 +36,7 @@ class Previews:
     async def find_or_make(
         self, layer: Path, folder: Path, *, size: int, suffix: str
     ) -> tuple[Path, int]:
-        """Returns the copy of `layer` whose longer side is `size` px at most, kept in `folder`.
+        """Return the copy of `layer` whose longer side is `size` px at most, kept in `folder`.
 
         And by how many bytes the folder has grown, or shrunk, for it. Two that ask for the same
         one wait for one process. `suffix` is one of MEDIA_TYPES.
@@ -65,7 +65,7 @@ class Previews:
 
 
 def _make_room(folder: Path) -> int:
-    """Makes the folder; the oldest previews go. Returns how many bytes they had."""
+    """Make the folder; the oldest previews go. Returns how many bytes they had."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
     for path in folder.iterdir():
@@ -81,7 +81,7 @@ def _make_room(folder: Path) -> int:
 
 
 def main(layer: str, path: str, size: str, limits: str) -> None:
-    """Makes a preview, or prints why the layer is refused."""
+    """Make a preview, or prints why the layer is refused."""
     bound_this_process()
     from artscraper_runner import PictureError, write_preview  # load NumPy
 

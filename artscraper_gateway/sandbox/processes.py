@@ -25,7 +25,7 @@ _CPU_S = 90
 
 
 def bound_this_process() -> None:
-    """Bounds what this process may take: what it decodes a stranger has sent."""
+    """Limit memory and time of this process: it decodes untrusted files."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
 
@@ -44,7 +44,7 @@ class PictureProcesses:
     _waiting: int = field(default=0, init=False)
 
     async def run(self, module: str, *arguments: str) -> dict[str, Any]:
-        """Returns what `python -m module` said.
+        """Return what `python -m module` said.
 
         Raises:
             BrokenPicture: it refused the picture.

@@ -23,7 +23,7 @@ class WatermarkReader:
     processes: PictureProcesses
 
     async def read(self, picture: Path) -> dict[str, Any]:
-        """Returns `payload`, `text` and `confidence` of the picture, whose header was checked.
+        """Return `payload`, `text` and `confidence` of the picture, whose header was checked.
 
         Raises:
             BrokenPicture: it cannot be decoded.
@@ -35,7 +35,7 @@ class WatermarkReader:
 
 
 def main(picture: str, limits: str) -> None:
-    """Prints what the picture carries, or why it is refused."""
+    """Print the reading as JSON, or why the picture is refused."""
     bound_this_process()
     from artscraper_runner import PictureError, open_picture, read_watermark  # load NumPy
 

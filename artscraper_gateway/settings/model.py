@@ -247,7 +247,7 @@ class GatewayConfig(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns the sources, the first to decide first."""
+        """Return the sources, the first to decide first."""
         return init_settings, env_settings, *file_sources(settings_cls)
 
     @field_validator(
@@ -363,12 +363,12 @@ class GatewayConfig(BaseSettings):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
+        """Return whether only this machine can connect."""
         return self.host in ("127.0.0.1", "::1", "localhost")
 
     @property
     def keeps_names(self) -> bool:
-        """Whether file names of uploads are stored with their jobs."""
+        """Return whether file names of uploads are stored with their jobs."""
         return self.is_loopback if self.keep_names is None else self.keep_names
 
     @property
@@ -394,7 +394,7 @@ class GatewayConfig(BaseSettings):
         )
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables that make another process build this same configuration.
+        """Return the variables that make another process build this same configuration.
 
         The process reads no files, whose values would take the place of those that are none.
         """

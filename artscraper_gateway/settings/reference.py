@@ -11,7 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.sources import in_words, variables_of
+from artscraper_gateway.settings.sources import format_value, variables_of
 
 _HEAD = """# Configuration
 
@@ -55,13 +55,13 @@ _WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or no", 
 
 
 def page() -> str:
-    """Returns the page."""
+    """Return the page."""
     rows = [_row(name, field) for name, field in GatewayConfig.model_fields.items()]
     return _HEAD + "\n".join(rows) + "\n" + _SAMPLE + sample() + "```\n"
 
 
 def sample() -> str:
-    """Returns a TOML file that sets everything to its default."""
+    """Return a TOML file that sets everything to its default."""
     lines = []
     for name, field in GatewayConfig.model_fields.items():
         if field.default is not None:
@@ -72,7 +72,7 @@ def sample() -> str:
 def _row(name: str, field: FieldInfo) -> str:
     option = f"`--{name.replace('_', '-')}`"
     variables = ", ".join(f"`{each}`" for each in variables_of(name, field))
-    default = in_words(field.default)
+    default = format_value(field.default)
     cells = (
         option,
         variables,
@@ -100,7 +100,7 @@ def _value(field: FieldInfo) -> str:
 
 
 def _kinds(annotation: Any) -> list[Any]:
-    """Returns the types that an annotation is made of, without None."""
+    """Return the types that an annotation is made of, without None."""
     if typing.get_origin(annotation) in (types.UnionType, typing.Union, tuple):
         parts = [part for part in typing.get_args(annotation) if part is not Ellipsis]
         return [kind for part in parts for kind in _kinds(part)]

@@ -35,7 +35,7 @@ class SettingsFileUnusable(ValueError):
 
 
 def settings_file() -> Path | None:
-    """Returns the TOML file with settings; None when there is none.
+    """Return the TOML file with settings; None when there is none.
 
     Raises:
         SettingsFileUnusable: one was named, and is not there.
@@ -52,7 +52,7 @@ def settings_file() -> Path | None:
 
 
 def file_sources(kind: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, ...]:
-    """Returns the sources below the environment: `.env`, then the TOML file.
+    """Return the sources below the environment: `.env`, then the TOML file.
 
     Raises:
         SettingsFileUnusable: as `settings_file`, or the file is no TOML.
@@ -74,7 +74,7 @@ def file_sources(kind: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, 
 
 
 def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str]:
-    """Returns where each setting's value comes from, in words; `given` are arguments.
+    """Return where each setting's value comes from, in words; `given` are arguments.
 
     Raises:
         SettingsFileUnusable: as `file_sources`.
@@ -97,14 +97,14 @@ def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str
 
 
 def variables_of(name: str, field: FieldInfo) -> list[str]:
-    """Returns the environment variables of a setting, the first one first."""
+    """Return the environment variables of a setting, the first one first."""
     alias = field.validation_alias
     others = [str(each) for each in getattr(alias, "choices", ()) if str(each).isupper()]
     return list(dict.fromkeys([f"{ENVIRONMENT_PREFIX}{name.upper()}", *others]))
 
 
 def unknown_variables(kind: type[BaseSettings]) -> list[str]:
-    """Returns variables of the environment and of `.env` that begin as settings do and are none.
+    """Return variables of the environment and of `.env` that begin as settings do and are none.
 
     Raises:
         SettingsFileUnusable: as `file_sources`.
@@ -121,8 +121,8 @@ def unknown_variables(kind: type[BaseSettings]) -> list[str]:
     return sorted(name for name in given - known if name.startswith(ENVIRONMENT_PREFIX))
 
 
-def in_words(value: object) -> str:
-    """Returns a setting's value as `check`, `--help` and docs/configuration.md show it."""
+def format_value(value: object) -> str:
+    """Return a setting's value as `check`, `--help` and docs/configuration.md show it."""
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
@@ -131,12 +131,12 @@ def in_words(value: object) -> str:
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether the setting's value is never to be shown."""
+    """Return whether the setting's value is never to be shown."""
     return "SecretStr" in str(field.annotation)
 
 
 def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str]:
-    """Returns what is wrong with which setting; a secret, or a URL that holds one, is not shown."""
+    """Return what is wrong with which setting; a secret, or a URL that holds one, is not shown."""
     secrets = [name for name, field in kind.model_fields.items() if is_secret(field)]
     lines = []
     for found in error.errors(include_url=False):

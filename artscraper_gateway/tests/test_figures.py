@@ -20,10 +20,10 @@ from artscraper_gateway.observability.metrics import (
     JOBS_ACCEPTED,
     REJECTIONS,
     STAGE_SECONDS,
-    Recorder,
+    MetricsRegistry,
     resident_bytes,
 )
-from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 from artscraper_gateway.tests.support.in_process import InProcessGateway
@@ -54,7 +54,7 @@ def samples(text: str) -> Samples:
 
 
 def exported(config: GatewayConfig, engine: sa.Engine) -> Samples:
-    return samples(Exposition(config, engine).render("text/plain")[0].decode())
+    return samples(MetricsCollector(config, engine).render("text/plain")[0].decode())
 
 
 def of(found: Samples, name: str, **labels: str) -> float:
@@ -62,7 +62,7 @@ def of(found: Samples, name: str, **labels: str) -> float:
 
 
 def test_processes_add_to_one_another(config: GatewayConfig, engine: sa.Engine) -> None:
-    recorders = [Recorder("web", "a"), Recorder("worker", "b")]
+    recorders = [MetricsRegistry("web", "a"), MetricsRegistry("worker", "b")]
     for number, recorder in enumerate(recorders, start=1):
         recorder.count(JOBS_ACCEPTED, by=number)
         recorder.observe(STAGE_SECONDS, 0.3 * number, "mist")
@@ -84,7 +84,7 @@ def test_outcomes_are_there_before_the_first_of_them(
 
 
 def test_workers_that_all_died_are_none(config: GatewayConfig, engine: sa.Engine) -> None:
-    Recorder("worker", "host").flush(engine)
+    MetricsRegistry("worker", "host").flush(engine)
     assert of(exported(config, engine), "artscraper_workers") == 1
     with engine.begin() as connection:
         connection.execute(sa.update(processes).values(seen_at=processes.c.seen_at - 61))
@@ -100,7 +100,7 @@ def test_a_histogram_is_what_prometheus_own_client_makes_of_it(
     oracle = Histogram(
         JOB_SECONDS.name, "-", ["outcome"], buckets=JOB_SECONDS.bounds, registry=registry
     )
-    recorder = Recorder("worker", "a")
+    recorder = MetricsRegistry("worker", "a")
     for value in (0.0, 0.05, 0.050001, 0.7, 900, 901, 12_345):
         oracle.labels("done").observe(value)
         recorder.observe(JOB_SECONDS, value, "done")
@@ -119,7 +119,7 @@ def test_a_histogram_is_what_prometheus_own_client_makes_of_it(
 
 
 def test_counts_of_many_threads_are_all_there(config: GatewayConfig, engine: sa.Engine) -> None:
-    recorder = Recorder("web", "a")
+    recorder = MetricsRegistry("web", "a")
 
     def count(_: int) -> None:
         for _ in range(500):
@@ -134,7 +134,7 @@ def test_counts_of_many_threads_are_all_there(config: GatewayConfig, engine: sa.
 def test_what_cannot_be_kept_now_is_kept_with_the_next_flush(
     config: GatewayConfig, engine: sa.Engine
 ) -> None:
-    recorder = Recorder("web", "a")
+    recorder = MetricsRegistry("web", "a")
     recorder.count(JOBS_ACCEPTED)
     away = sa.create_engine("sqlite:///:memory:")
     with pytest.raises(sa.exc.SQLAlchemyError):
@@ -147,7 +147,7 @@ def test_what_cannot_be_kept_now_is_kept_with_the_next_flush(
 def test_the_memory_of_processes_is_told_until_they_leave_or_fall_silent(
     config: GatewayConfig, engine: sa.Engine
 ) -> None:
-    recorder = Recorder("worker", "b")
+    recorder = MetricsRegistry("worker", "b")
     recorder.flush(engine)
     memory = of(exported(config, engine), "artscraper_memory_bytes", role="worker", machine="b")
     assert memory == pytest.approx(resident_bytes(), rel=0.2)
@@ -165,7 +165,7 @@ def test_the_dashboard_asks_only_for_what_is_exported(
 ) -> None:
     """Names of families are exported without samples too, and histograms with their suffixes."""
     known = set()
-    for family in Exposition(config, engine).collect():
+    for family in MetricsCollector(config, engine).collect():
         ends = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",)}
         known |= {family.name + end for end in ends.get(family.type, ("",))}
     dashboard = json.loads((REPOSITORY / "deploy/grafana/artscraper.json").read_text())

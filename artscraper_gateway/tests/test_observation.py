@@ -15,8 +15,8 @@ from artscraper_gateway.api.middleware import Observation
 from artscraper_gateway.api.problems import add_problem_handlers
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.observability.metrics import Recorder
-from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.test_figures import of, samples
@@ -38,12 +38,12 @@ class Client:
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder("web", "here")
+def recorder() -> MetricsRegistry:
+    return MetricsRegistry("web", "here")
 
 
 @pytest.fixture
-def client(recorder: Recorder) -> Client:
+def client(recorder: MetricsRegistry) -> Client:
     app = FastAPI()
     app.state.recorder = recorder
     add_problem_handlers(app)
@@ -84,14 +84,14 @@ def test_an_id_that_is_not_well_formed_is_not_taken_over(
 
 
 def test_answers_are_counted_by_status_and_problems_by_code(
-    client: Client, recorder: Recorder, tmp_path: Path
+    client: Client, recorder: MetricsRegistry, tmp_path: Path
 ) -> None:
     for path in ("/well", "/missing", "/broken", "/broken"):
         client.get(path)
     config = GatewayConfig(base_dir=tmp_path)
     engine = open_engine(config)
     recorder.flush(engine)
-    found = samples(Exposition(config, engine).render("")[0].decode())
+    found = samples(MetricsCollector(config, engine).render("")[0].decode())
     engine.dispose()
     statuses = {
         status: of(found, "artscraper_http_requests_total", status=status)
@@ -103,14 +103,14 @@ def test_answers_are_counted_by_status_and_problems_by_code(
 
 
 def test_latency_is_measured_by_method_and_route(
-    client: Client, recorder: Recorder, tmp_path: Path
+    client: Client, recorder: MetricsRegistry, tmp_path: Path
 ) -> None:
     client.get("/well")
     client.get("/no/such/route")
     config = GatewayConfig(base_dir=tmp_path)
     engine = open_engine(config)
     recorder.flush(engine)
-    text = Exposition(config, engine).render("")[0].decode()
+    text = MetricsCollector(config, engine).render("")[0].decode()
     engine.dispose()
     for route in ("/well", "none"):
         line = f'artscraper_http_request_seconds_count{{method="GET",route="{route}"}} 1.0'
@@ -124,7 +124,7 @@ def test_metrics_are_there_when_the_database_is_not(tmp_path: Path) -> None:
     engine = open_engine(config)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE jobs")
-    text = Exposition(config, engine).render("")[0].decode()
+    text = MetricsCollector(config, engine).render("")[0].decode()
     engine.dispose()
     assert "artscraper_database_up 0.0" in text
     assert "artscraper_queue_limit" in text and "process_cpu_seconds_total" in text

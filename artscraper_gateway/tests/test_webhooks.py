@@ -21,7 +21,7 @@ from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.net.address_guard import AddressRules
-from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.observability.metrics import MetricsRegistry
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_api_keys import added, keys
@@ -59,7 +59,7 @@ class Desk:
         return DeliverySender(
             self.log,
             self.rules,
-            Recorder("web", "here"),
+            MetricsRegistry("web", "here"),
             clock=lambda: self.now,
             chance=lambda: self.chance,
         )

@@ -27,7 +27,7 @@ from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import PinnedTransport
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import DELIVERIES, Recorder
+from artscraper_gateway.observability.metrics import DELIVERIES, MetricsRegistry
 from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog, DeliveryStatus
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class DeliverySender:
 
     log: DeliveryLog
     rules: AddressRules
-    recorder: Recorder
+    recorder: MetricsRegistry
     lookup: Lookup = system_lookup
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random

@@ -31,7 +31,7 @@ from artscraper_gateway.jobs.leases import (
 from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
-from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.observability.metrics import MetricsRegistry
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
@@ -75,7 +75,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     preload()
     storage = open_storage(config)
     store = JobStore(open_engine(config))
-    observer = JobObserver(Recorder("worker", machine_name()), Tracing())
+    observer = JobObserver(MetricsRegistry("worker", machine_name()), Tracing())
     limit = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), limit, slot_origin(slots_folder(config)))
     heart.register()

@@ -18,7 +18,7 @@ from artscraper_gateway.observability.metrics import (
     QUEUE_WAIT_SECONDS,
     STAGE_FAILURES,
     STAGE_SECONDS,
-    Recorder,
+    MetricsRegistry,
 )
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_runner import Cancelled, watch_timings
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 class JobObserver:
     """Logs, counts and traces the jobs of one worker process."""
 
-    recorder: Recorder
+    recorder: MetricsRegistry
     tracing: Tracing
 
     def named(self, job: Job) -> AbstractContextManager[None]:

@@ -15,16 +15,16 @@ from artscraper_gateway.observability.metrics import (
     JOBS_ACCEPTED,
     REJECTIONS,
     STAGE_SECONDS,
-    Recorder,
+    MetricsRegistry,
 )
-from artscraper_gateway.observability.prometheus import Exposition
+from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until
 
 _LABELS = [f"stage-{number}" for number in range(5)]
 
 
-def _flushed(recorder: Recorder, engine: sa.Engine) -> bool:
+def _flushed(recorder: MetricsRegistry, engine: sa.Engine) -> bool:
     try:
         recorder.flush(engine)
     except sa.exc.OperationalError:
@@ -37,7 +37,7 @@ def test_what_processes_count_at_once_is_added_up(database: dict[str, Any], tmp_
     engine = open_engine(config)
 
     def work(number: int) -> None:
-        recorder = Recorder("worker", f"machine-{number}")
+        recorder = MetricsRegistry("worker", f"machine-{number}")
         labels = _LABELS if number % 2 else _LABELS[::-1]  # an order each, as real ones have
         for _ in range(20):
             for label in labels:
@@ -50,7 +50,7 @@ def test_what_processes_count_at_once_is_added_up(database: dict[str, Any], tmp_
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(4)))
-    text = Exposition(config, engine).render("text/plain")[0].decode()
+    text = MetricsCollector(config, engine).render("text/plain")[0].decode()
     engine.dispose()
     found = {
         (sample.name, *sample.labels.values()): sample.value

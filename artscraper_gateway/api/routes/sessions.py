@@ -46,7 +46,7 @@ class SignIn(BaseModel):
 
 
 class Session(BaseModel):
-    """Whether this browser may make calls."""
+    """Return whether this browser may make calls."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -15,7 +15,7 @@ from artscraper_gateway.jobs.leases import Heartbeats, Leases, machine_name, wor
 from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
-from artscraper_gateway.observability.metrics import Recorder
+from artscraper_gateway.observability.metrics import MetricsRegistry
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
@@ -58,7 +58,7 @@ class InlineWorker:
         self._store = JobStore(open_engine(config))
         self._heart = Heartbeats(self._store.engine, worker_name(0), 600, origin="tests")
         self._heart.register()
-        self._recorder = Recorder("worker", machine_name())
+        self._recorder = MetricsRegistry("worker", machine_name())
         observer = JobObserver(self._recorder, Tracing())
         storage = open_storage(config)
         runner = JobRunner(config, self._store, storage, self._heart.id, observer)
