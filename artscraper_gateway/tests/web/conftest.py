@@ -50,7 +50,7 @@ def done_job(shared_gateway: GatewayProcess) -> str:
     with shared_gateway.client() as client:
         job: dict[str, str] = client.post(
             "/v1/jobs",
-            files={"file": picture_bytes(480, 320)},
+            files={"file": ("finished.png", picture_bytes(480, 320))},
             data={"stages": "photoguard,invisible-watermark"},
             headers={"Prefer": "wait=170"},
         ).json()

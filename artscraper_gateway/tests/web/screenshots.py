@@ -139,6 +139,7 @@ def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> N
             reduced_motion="reduce",
             bypass_csp=True,  # for WHOLE_LIST
         )
+        context.set_default_timeout(TIMEOUT_MS)
         with tempfile.TemporaryDirectory() as folder:
             app = PageObject(context.new_page(), base_url, Path(folder))
             app.open("/")

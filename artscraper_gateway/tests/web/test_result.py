@@ -277,7 +277,7 @@ def test_reading_a_watermark(job: PageObject) -> None:
     answer = job.page.locator("#watermark-answer")
     expect(answer).to_contain_text("This picture carries a mark")
     answer.get_by_role("link", name="Open it").click()
-    expect(job.page.get_by_role("heading", level=1)).to_contain_text("Picture of")
+    expect(job.page.get_by_role("heading", level=1)).to_have_text("finished.png")
     job.page.get_by_role("link", name="Read a watermark").click()
     job.transfer("drop", "footer", "plain.png", picture_bytes(300, 300, seed=9))
     expect(answer).to_contain_text("No mark was found")

@@ -61,6 +61,14 @@ def test_the_result_takes_the_place_of_the_progress(app: PageObject, release: Pa
     expect(app.page.locator(".download")).to_be_focused()
 
 
+def test_names_are_shown_in_another_browser(
+    app: PageObject, open_page: Open, shared_gateway: GatewayProcess
+) -> None:
+    app.send_and_return(app.file("shared name.png"))
+    other = open_page(shared_gateway.base_url)
+    expect(other.row("shared name.png")).to_be_visible()
+
+
 def test_a_restart_of_the_server_during_a_job(
     open_page: Open, start_gateway: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:

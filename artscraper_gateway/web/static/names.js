@@ -1,4 +1,4 @@
-/** File names of pictures, kept in this browser for gateways that do not store them. */
+/** File names of pictures: as this browser sent them, else as the gateway keeps them. */
 import { formatTime, t } from "./strings.js";
 
 const KEY = "artscraper-names";
@@ -35,7 +35,7 @@ export function removeName(jobId) {
 }
 
 export const nameOf = (job) =>
-  cleanName(job.name || read()[job.job_id] || "") || t("job.unnamed", { when: formatTime(job.submitted_at) });
+  cleanName(read()[job.job_id] || job.name || "") || t("job.unnamed", { when: formatTime(job.submitted_at) });
 
 /** Return the name to save a file of the job under, such as `harbour-protected.jpg`. */
 export function fileName(job, label, suffix) {
