@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -47,6 +48,7 @@ BEAT_EVERY_S = 1.0
 _SWEEP_EVERY_S = 2.0
 _TIDY_EVERY_S = 30.0
 _NICENESS = 10  # the web process answers at once while workers use every core
+_START_TIMEOUT_S = 300.0
 _POOL_TIMEOUTS_LIMIT = 2  # in a row, each of 30 s: a connection of the pool was leaked
 
 
@@ -72,6 +74,8 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
         raise SlotTaken(slot)
     os.nice(_NICENESS)
     stop = _stop_event(supervised)
+    if supervised:
+        threading.Thread(target=_show_life_while_starting, daemon=True).start()
     preload()
     storage = open_storage(config)
     store = JobStore(open_engine(config))
@@ -139,7 +143,8 @@ class _Worker:
         """Beat to the end of the process, also while it drains; expire others; flush metrics."""
         pool_timeouts = 0
         while True:
-            self._show_life()
+            if self.supervised:
+                _show_life()
             try:
                 self.heart.beat()
                 self.heart.expire_stale_workers()
@@ -155,14 +160,6 @@ class _Worker:
                     return
                 _exit_at_once(str(error))  # its threads still work on jobs it has lost
             time.sleep(BEAT_EVERY_S)
-
-    def _show_life(self) -> None:
-        """Tell the supervisor through the pipe that it made our standard output."""
-        if self.supervised:
-            try:
-                os.write(sys.stdout.fileno(), b".")
-            except OSError:  # it is gone; the end of standard input says so, too
-                self.supervised = False
 
     def _sweep(self) -> None:
         """Put back what no living worker runs, and what waited for storage long enough."""
@@ -199,6 +196,20 @@ class _Worker:
         _log.info("worker %s stopped", self.heart.name)
         logging.shutdown()
         os._exit(self.exit_status)
+
+
+def _show_life() -> None:
+    """Tell the supervisor through the pipe that is this process' standard output."""
+    with suppress(OSError):  # it is gone; the end of standard input says so, too
+        os.write(sys.stdout.fileno(), b".")
+
+
+def _show_life_while_starting() -> None:
+    """Show life while libraries and models are loaded, for as long as that may take."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        _show_life()
+        time.sleep(BEAT_EVERY_S)
 
 
 def _exit_at_once(reason: str) -> None:

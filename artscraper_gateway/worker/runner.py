@@ -149,6 +149,7 @@ class JobExecution:
             return False
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**job.retry_count, limit_s)
         _log.warning("job %s waits %.0f s for storage: %s", job.id, pause_s, reason)
+        self.runner.observer.record_storage_error()
         postpone = self.runner.store.postpone
         retry_on_outage(postpone, job.id, worker=self.runner.worker, reason=reason, pause_s=pause_s)
         return True

@@ -18,6 +18,7 @@ from artscraper_gateway.observability.metrics import (
     QUEUE_WAIT_SECONDS,
     STAGE_FAILURES,
     STAGE_SECONDS,
+    STORAGE_ERRORS,
     MetricsRegistry,
 )
 from artscraper_gateway.observability.tracing import Tracing
@@ -62,6 +63,10 @@ class JobObserver:
             self.recorder.count(STAGE_FAILURES, name)
             raise
         self.recorder.observe(STAGE_SECONDS, time.perf_counter() - begun, name)
+
+    def record_storage_error(self) -> None:
+        """Count a job that has to wait for storage."""
+        self.recorder.count(STORAGE_ERRORS)
 
     def record_completed(self, job: Job, outcome: Outcome, *, recorded: bool) -> None:
         """Count and log the end of a job; `recorded` is whether this worker ended it."""
