@@ -85,7 +85,9 @@ QUEUE_WAIT_SECONDS = Figure(
     "queue",
     _LONG_S,
 )
-STORAGE_ERRORS = Figure("artscraper_storage_errors", "Requests and stages that failed because storage did.")
+STORAGE_ERRORS = Figure(
+    "artscraper_storage_errors", "Requests and stages that failed because storage did."
+)
 RECEIVED = Figure("artscraper_received_bytes", "Bytes of requests' bodies.")
 SENT = Figure("artscraper_sent_bytes", "Bytes of answers' bodies.")
 DELIVERIES = Figure(
