@@ -11,7 +11,7 @@ from artscraper_runner.payloads import NUMBER_BYTES, payload_of_number, payload_
 
 TINEYE_URL = "https://api.tineye.com/rest"
 PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
-STRENGTH_NAMES = ("low", "medium", "high")  # Linf 4, 8 and 16 of 255
+STRENGTH_NAMES = ("low", "medium", "high")  # of what may be seen, see `attacks.presets`
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1
 ACCELERATOR_NAMES = ("auto", "cpu", "openvino", "cuda", "coreml", "directml")

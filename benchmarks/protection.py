@@ -32,8 +32,10 @@ from artscraper_runner.attacks.evaluation import (  # noqa: E402
     effect_record,
 )
 from artscraper_runner.attacks.pgd import optimise  # noqa: E402
+from artscraper_runner.attacks.presets import strength_named  # noqa: E402
 from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.attacks.transforms import scaled  # noqa: E402
+from artscraper_runner.attacks.visibility_budget import stage_bound  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.latent.objectives import LatentObjective  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
@@ -74,6 +76,7 @@ def square(path: Path) -> Pixels:
 def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
     """The picture after `stages`, each starting from the one before."""
     layer, before, cache = pixels, (), RunCache()
+    visibility = strength_named(options.get("strength", "medium")).visibility
     for name in stages or ATTACKS:
         given = StageInput(
             layer,
@@ -81,6 +84,7 @@ def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
             None,
             ProtectionOptions(**options),
             Controls(),
+            visibility=stage_bound(visibility, name, stages or ATTACKS),
             stages_before=before,
             cache=cache,
         )

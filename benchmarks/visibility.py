@@ -36,7 +36,7 @@ STRENGTHS = ("low", "medium", "high")
 SIDE = 512  # px of every picture but the large ones
 LARGE = (2000, 3000)  # px, width and height
 SEED = "1"
-_SIGN_STEPS = 6  # of the search for signs that are as visible
+_SIGN_STEPS = 4  # of the search for signs that are as visible
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def row(name: str, *values: object) -> None:
 
 def print_visibility(title: str, jobs: Sequence[ProtectedPicture]) -> None:
     """Print what the judges say of the final layers."""
-    print(f"\n### Visibility of the final layer, {title}\n")
+    print(f"\n### Visibility of the last layer, {title}\n")
     print("| picture | Butteraugli | SSIMULACRA2 | FLIP | Linf | mark's cost, SSIMULACRA2 |")
     print("|---|---|---|---|---|---|")
     values = []
@@ -154,18 +154,21 @@ def print_visibility(title: str, jobs: Sequence[ProtectedPicture]) -> None:
 
 
 def print_effects(title: str, jobs: Sequence[ProtectedPicture], effects: LatentEffects) -> None:
-    """Print what the layer of the last attack does to taef2, beside noise.
+    """Print what the attacks alone show, and do to taef2 beside noise.
 
     `x signs`: multiples of the effect of random signs that each judge finds as visible.
     """
     print(f"\n### Effect of the attacks on {effects.name}, {title}\n")
     print(
-        "| picture | effect | x signs by Butteraugli | by SSIMULACRA2 | by FLIP | least |"
-        " x shaped | after JPEG 75 | JPEG 75 alone |"
+        "| picture | Butteraugli | SSIMULACRA2 | effect | x signs by Butteraugli"
+        " | by SSIMULACRA2 | by FLIP | least | x shaped | after JPEG 75 | JPEG 75 alone |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     rows = []
     for job in jobs:
+        seen = [
+            judge.as_published(judge.visibility(job.original, job.attacked)) for judge in JUDGES[:2]
+        ]
         effect = effects.effect(job.original, job.attacked)
         signs = [
             effect
@@ -174,7 +177,7 @@ def print_effects(title: str, jobs: Sequence[ProtectedPicture], effects: LatentE
         ]
         shaped = effects.times_shaped(job.original, job.attacked)
         jpeg = effects.of_jpeg(job.original)
-        rows.append([effect, *signs, min(signs), *shaped, jpeg])
+        rows.append([*seen, effect, *signs, min(signs), *shaped, jpeg])
         row(job.name, *rows[-1])
     groups = {
         "photographs and paintings, mean": [job.name not in DRAWINGS for job in jobs],
@@ -209,6 +212,7 @@ def main() -> None:
     parser.add_argument("--pictures", nargs="+", metavar="NAME", help="default: all thirteen")
     parser.add_argument("--large", action="store_true", help="three pictures at 2000x3000 instead")
     parser.add_argument("--baseline", type=Path, help="checkout of another revision to print too")
+    parser.add_argument("--attacks-only", action="store_true", help="no cloak and no watermark")
     parser.add_argument("--visibility-only", action="store_true", help="skip the effects")
     options = parser.parse_args()
     if options.large:
@@ -220,12 +224,16 @@ def main() -> None:
     for strength in options.strengths:
         for tree_name, tree in trees.items():
             title = f"{strength}, {tree_name}"
-            jobs = list(protected(tree, pictures, strength))
+            jobs = list(
+                protected(tree, pictures, strength, ATTACKS if options.attacks_only else ())
+            )
             print_visibility(title, jobs)
-            if not options.visibility_only:
+            if options.visibility_only:
+                continue
+            if not options.attacks_only:
                 jobs = list(protected(tree, pictures, strength, ATTACKS))
-                print_effects(title, jobs, effects)
-                print_directions(title, jobs, effects)
+            print_effects(title, jobs, effects)
+            print_directions(title, jobs, effects)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_published_rows_are_the_papers(stage, budget, first_step, last_step, ite
     assert preset.weights.towards == 1
     assert preset.weights.away == preset.weights.along == 0
     assert preset.scales == (1.0,)
-    assert not preset.has_map
+    assert not preset.is_bounded_by_sight
 
 
 def test_the_names_that_options_accept_are_those_of_the_tables():
@@ -43,7 +43,7 @@ def test_strengths_are_4_8_and_16_of_255():
 def test_the_default_looks_at_two_sizes_and_keeps_calm_places_down():
     preset = attack_preset("photoguard", "default")
     assert preset.scales == (1.0, 0.5)
-    assert preset.has_map
+    assert preset.is_bounded_by_sight
 
 
 def test_only_other_encoders_than_the_bundled_one_get_more_iterations():
@@ -61,7 +61,7 @@ def test_whichever_attack_is_the_first_takes_the_first_rule_and_later_ones_fewer
         for encoder in ("bundled", "taef2"):
             assert preset.rule_for(encoder) == first.rule_for(encoder)
             later = preset.rule_for(encoder, after_attack=True)
-            assert later.iterations == 4 < preset.rule_for(encoder).iterations
+            assert later.iterations == 6 < preset.rule_for(encoder).iterations
         published = attack_preset(stage, "published")
         assert published.rule_for("taef2", after_attack=True) == published.rule
 

@@ -65,7 +65,7 @@ def attacked(encoder: Encoder, picture: Array, trial: Trial) -> Array:
         weights=ObjectiveWeights(away=1.0),
         scales=(1.0, 0.5),
         scale_weights=(1.0, 1.0),
-        has_map=False,
+        is_bounded_by_sight=False,
     )
     start = np.zeros_like(picture)
     bound = np.full((1, 1, *picture.shape[2:]), trial.budget / 255, np.float32)

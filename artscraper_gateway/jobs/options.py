@@ -37,7 +37,9 @@ class PictureOptions(BaseModel):
         max_length=32,
     )
     strength: Strength | None = Field(
-        None, description="how far pixels may change: 4, 8 or 16 of 255; none = the gateway's"
+        None,
+        description="what may be seen of the change: nothing (low), hardly anything (medium),"
+        " something where the picture is smooth (high); none = the gateway's",
     )
     encoder: str | None = Field(
         None,

@@ -144,6 +144,7 @@ class JobSteps:
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
             insists=request.stages_explicit,
+            stages=tuple(request.stages),
         )
 
     def _on_progress(self, inner: Progress) -> None:

@@ -12,7 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from artscraper_runner.imaging.visibility import VisibilityModel
+
 Array = NDArray[np.float32]
+REACH = 3.0  # times the amplitude of random signs that show as much, for single pixels
 
 
 class Constraint(Protocol):
@@ -55,16 +58,58 @@ class Box:
 
 @dataclass(frozen=True)
 class Refined:
-    """A box, and a further projection that is made before that onto the box."""
+    """A constraint, and a further projection that is made before that onto it."""
 
-    box: Box
+    inner: Constraint
     refine: Callable[[Array], Array]
 
     @property
     def step(self) -> Array:
-        """The box's."""
-        return self.box.step
+        """That of the inner constraint."""
+        return self.inner.step
 
     def project(self, perturbation: Array) -> Array:
-        """Refine, then clip to the box."""
-        return self.box.project(self.refine(perturbation))
+        """Refine, then project onto the inner constraint."""
+        return self.inner.project(self.refine(perturbation))
+
+
+class VisibilityBound:
+    """A constraint whose further change is scaled back where it shows too much.
+
+    The change since `start` is scaled in each place, so that its direction there and what stages
+    before have done stay; after the constraint that it adds to, whose step is that of single
+    pixels that reach far.
+    """
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        model: VisibilityModel,
+        *,
+        original: Array,
+        start: Array,
+        visibility: float,
+    ) -> None:
+        """Bound perturbations of `original`, the model's picture, like `start` (1, 3, H, W)."""
+        self._constraint = constraint
+        self._model = model
+        self._original = original[0]
+        self._start = start
+        self._visibility = visibility
+        self._before = np.clip(original + start, 0, 1)[0]
+        self._visible_before = model.places(self._before)
+        self.step: Array = constraint.step / np.float32(REACH)
+
+    def project(self, perturbation: Array) -> Array:
+        """Project by the inner constraint, then scale back what shows too much."""
+        inner = self._constraint.project(perturbation)
+        share = self._model.share_within(
+            self._before,
+            np.clip(self._original + inner[0], 0, 1),
+            self._visibility,
+            visible_before=self._visible_before,
+        )
+        inner -= self._start
+        inner *= share[None, None]
+        inner += self._start
+        return inner

@@ -1,8 +1,10 @@
-"""What a change does to an encoder, beside what noise of the same size would do.
+"""What a change does to an encoder, beside what noise would do.
 
 Effect = norm(E(x') - E(x)) / norm(E(x)): the relative displacement of the latent. It is always
-given with that of random signs of the same mean square error, since any noise moves latents: a
-change that does not clearly beat such noise protects nothing.
+given with that of noise, since any noise moves latents: random signs of the same mean square error,
+and noise that has the change's own spectrum and places as well (`shaped_noise`). A change that does
+not clearly beat shaped noise protects no better than noise, and is not called effective. For scale,
+the effect of JPEG 75 on the clean picture is given too.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.shaped_noise import shaped_noise
 from artscraper_runner.attacks.transforms import resized, scaled, through_jpeg
 from artscraper_runner.errors import NoNumbers
 from artscraper_runner.models.protocol import Encoder
@@ -105,7 +108,10 @@ def effect_record(
     views: tuple[str, ...] = tuple(VIEWS),
     visible: Array = EVERYWHERE,
 ) -> Json:
-    """Return `effect`, `noise_effect` and `times_noise` by view, and the `encoder`'s name.
+    """Return effects by view, beside those of noise, and the `encoder`'s name.
+
+    `effect`; `noise_effect` and `times_noise` of random signs; `shaped_noise_effect` and
+    `times_shaped_noise`; `clean_jpeg_75_effect`, what JPEG 75 does to the clean picture.
 
     Args:
         observer: the encoder.
@@ -136,21 +142,23 @@ def incremental_effect(
     """Return what a stage added by itself when it made `made` out of the layer `before`.
 
     `effect_before`: the effect of `before`. `own_effect`: norm(E(made) - E(before)) /
-    norm(E(original)). `own_times_noise`: that in times of random signs of the same mean square
-    error on `before`; None where they have no effect. `effective`: it beats noise, and the effect
-    did not fall below `effect_before` by more than such signs move the latent. `visible` is as in
-    `effect_record`.
+    norm(E(original)). `own_times_noise` and `own_times_shaped_noise`: that in times of random signs
+    and of shaped noise of the same mean square error on `before`; None where they have no effect.
+    `effective`: it beats shaped noise, and the effect did not fall below `effect_before` by more
+    than random signs move the latent. `visible` is as in `effect_record`.
     """
     noisy = random_signs(before, like=made, visible=visible)
     own = observer.displacement(original, made, since=before)
     noise = observer.displacement(original, noisy, since=before)
     gained = observer.displacement(original, before)
-    ratio = ratio_to_noise(own, noise)
+    shaped = observer.displacement(original, _shaped(before, made, visible), since=before)
+    ratio = ratio_to_noise(own, shaped)
     kept = observer.displacement(original, made) >= gained - noise
     return {
         "effect_before": round(gained, 4),
         "own_effect": round(own, 4),
-        "own_times_noise": ratio,
+        "own_times_noise": ratio_to_noise(own, noise),
+        "own_times_shaped_noise": ratio,
         "effective": kept and beats_noise(ratio),
     }
 
@@ -194,16 +202,27 @@ def _measured(
     visible: Array,
 ) -> Json:
     noisy = random_signs(original, like=changed, visible=visible)
-    effect, noise = {}, {}
+    likewise = _shaped(original, changed, visible)
+    effect, noise, shaped = {}, {}, {}
     for name in views:
-        seen = [VIEWS[name](picture) for picture in (original, changed, noisy)]
-        effect[name] = observer.displacement(seen[0], seen[1])
-        noise[name] = observer.displacement(seen[0], seen[2])
+        seen = [VIEWS[name](picture) for picture in (original, changed, noisy, likewise)]
+        effect[name], noise[name], shaped[name] = (
+            observer.displacement(seen[0], each) for each in seen[1:]
+        )
+    jpeg = observer.displacement(original, VIEWS["jpeg_75"](original))
     return {
         "effect": {name: round(effect[name], 4) for name in views},
         "noise_effect": {name: round(noise[name], 4) for name in views},
         "times_noise": {name: ratio_to_noise(effect[name], noise[name]) for name in views},
+        "shaped_noise_effect": {name: round(shaped[name], 4) for name in views},
+        "times_shaped_noise": {name: ratio_to_noise(effect[name], shaped[name]) for name in views},
+        "clean_jpeg_75_effect": round(jpeg, 4),
     }
+
+
+def _shaped(original: Array, changed: Array, visible: Array) -> Array:
+    place = np.broadcast_to(visible[0, 0], original.shape[2:])
+    return shaped_noise(original[0], changed[0], seed=_NOISE_SEED, visible=place)[None]
 
 
 def _norm(values: Array) -> float:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from artscraper_runner.attacks.constraints import Constraint
 from artscraper_runner.attacks.presets import StepRule
@@ -23,6 +24,7 @@ from artscraper_runner.types import Controls, Progress
 Array = NDArray[np.float32]
 Objective = Callable[[Array, int], tuple[float, Array]]
 _TINY = 1e-20
+_DETAIL_PX = 1.0  # deviation of the blur that leaves out detail
 
 
 def sum_of(*terms: Objective) -> Objective:
@@ -87,7 +89,7 @@ def optimise(
         controls.checkpoint()
         score, gradient = objective(picture + change, iteration)
         scores.append(score)
-        gradient, size = _finite(gradient)
+        gradient, size = _finite(_sharpened(gradient, rule.sharpening))
         momentum *= np.float32(rule.momentum)
         momentum += gradient * np.float32(1 / (size + _TINY))
         direction = _direction(momentum, rule.softness)
@@ -107,6 +109,13 @@ def _noisy(start: Array, step: Array, noise: float, seed: int) -> Array:
         return start.copy()
     uniform = np.random.default_rng(seed).random(start.shape, np.float32) * 2 - 1
     return np.where(start == 0, np.float32(noise) * step * uniform, start)
+
+
+def _sharpened(gradient: Array, gain: float) -> Array:
+    if not gain:
+        return gradient
+    blurred = ndimage.gaussian_filter(gradient, (0, 0, _DETAIL_PX, _DETAIL_PX), mode="nearest")
+    return np.asarray(gradient + np.float32(gain) * (gradient - blurred))
 
 
 def _finite(gradient: Array) -> tuple[Array, float]:

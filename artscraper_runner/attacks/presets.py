@@ -29,20 +29,23 @@ BUNDLED = "bundled"  # the encoder of our own
 class Strength:
     """How much a picture may change.
 
-    `budget` is the Linf bound against the original, in x/255, for all attack stages together.
-    The perceptual map allows `flat`, in x/255, where the picture is flat, and adds `texture` times
-    the local deviation of coarse texture, up to the budget.
+    `visibility` bounds what may be seen in the final picture, all stages together: about the value
+    of Butteraugli in the worst place (`imaging.visibility`). `budget` is the outer bound, Linf
+    against the original in x/255, for all attack stages together. The cloaks' map allows `flat`,
+    in x/255, where the picture is flat, and adds `texture` times the local deviation of coarse
+    texture, up to the budget.
     """
 
+    visibility: float
     budget: int
     flat: float
     texture: float
 
 
 STRENGTHS = {
-    "low": Strength(budget=4, flat=0.75, texture=1.5),
-    "medium": Strength(budget=8, flat=1.5, texture=3.0),
-    "high": Strength(budget=16, flat=3.0, texture=6.0),
+    "low": Strength(visibility=0.75, budget=4, flat=0.75, texture=1.5),
+    "medium": Strength(visibility=1.15, budget=8, flat=1.5, texture=3.0),
+    "high": Strength(visibility=2.0, budget=16, flat=3.0, texture=6.0),
 }
 
 
@@ -54,9 +57,10 @@ class StepRule:
     1 adds up normalised gradients (Dong et al. 2018, arXiv 1710.06081). With `softness` c > 0 a
     pixel takes the whole step only where its momentum reaches c times the mean, and a
     proportional part below; 0 is the sign step. Soft steps spend less of the mean square error
-    where it moves the latent little. `start_noise` is the
-    half-width of the uniform start, drawn where the layer before changed nothing. The loop ends
-    early when the objective rose by less than `plateau_gain` (relative) over `plateau_span`
+    where it moves the latent little. `sharpening` k adds k times what a blur of 1 px leaves out of
+    the gradient: fine changes show less than wide ones that move the latent as far. `start_noise`
+    is the half-width of the uniform start, drawn where the layer before changed nothing. The loop
+    ends early when the objective rose by less than `plateau_gain` (relative) over `plateau_span`
     iterations; span 0 never ends early.
     """
 
@@ -66,6 +70,7 @@ class StepRule:
     momentum: float
     start_noise: float
     softness: float = 0.0
+    sharpening: float = 0.0
     plateau_span: int = 0
     plateau_gain: float = 0.0
 
@@ -76,12 +81,17 @@ class ObjectiveWeights:
 
     `away`: |z - z0|^2 / |z0|^2. `towards`: -|z - t|^2 / |t - z0|^2, as published. `along`: the
     share of the way from z0 to t that z has made in that direction; unlike `towards` it does not
-    pull back what `away` gains beside that way.
+    pull back what `away` gains beside that way. `aside`: how much of the other attacks' directions
+    is taken out of that way, 0..1, so that each attack moves the latent in a direction of its own.
+    `stray`: -|z - zb|^2 / |z0|^2, zb of the layer before the attack: keeps it from moving the
+    latent in directions that are not its target's.
     """
 
     away: float = 0.0
     towards: float = 0.0
     along: float = 0.0
+    aside: float = 0.0
+    stray: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +103,8 @@ class AttackPreset:
     another, so that more iterations through it gain nothing there. None = `rule` for all.
     `later_rule` is the rule, through any encoder, for what is added to a picture that another
     attack of the job has already moved. None = as for the first.
-    `has_map` bounds each pixel by the perceptual map as well as by the budget.
+    `is_bounded_by_sight` keeps the change within the visibility of the strength as well as within
+    the budget.
     """
 
     rule: StepRule
@@ -102,7 +113,7 @@ class AttackPreset:
     scale_weights: tuple[float, ...]
     full_rule: StepRule | None = None
     later_rule: StepRule | None = None
-    has_map: bool = True
+    is_bounded_by_sight: bool = True
 
     def rule_for(self, encoder: str, *, after_attack: bool = False) -> StepRule:
         """Returns how the loop moves through `encoder`; `after_attack`, where one came before."""
@@ -120,7 +131,7 @@ def _published(rule: StepRule) -> AttackPreset:
         weights=_TARGETED,
         scales=(1.0,),
         scale_weights=(1.0,),
-        has_map=False,
+        is_bounded_by_sight=False,
     )
 
 
@@ -129,8 +140,9 @@ _DEFAULT_RULE = StepRule(
     first_step=0.6,
     last_step=0.2,
     momentum=1.0,
-    start_noise=0.5,
+    start_noise=0.1,
     softness=8.0,
+    sharpening=2.0,
     plateau_span=4,
     plateau_gain=0.01,
 )
@@ -139,8 +151,8 @@ _DEFAULT = AttackPreset(
     full_rule=replace(
         _DEFAULT_RULE, iterations=14, first_step=0.8, last_step=0.3, softness=4.0, plateau_span=0
     ),
-    later_rule=replace(_DEFAULT_RULE, iterations=4, first_step=0.5),
-    weights=ObjectiveWeights(away=1.0, along=0.15),
+    later_rule=replace(_DEFAULT_RULE, iterations=6, first_step=0.5),
+    weights=ObjectiveWeights(along=1.0, aside=0.2, stray=0.25),
     scales=(1.0, 0.5),
     scale_weights=(1.0, 0.5),
 )

@@ -142,7 +142,7 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
         "--strength",
         default="medium",
         metavar="|".join(STRENGTH_NAMES),
-        help="largest change: 4, 8 or 16 of 255, for all attack stages together"
+        help="what may be seen: nothing, hardly anything, or something where the picture is smooth"
         " (default: %(default)s)",
     )
     protect.add_argument(

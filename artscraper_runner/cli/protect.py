@@ -71,6 +71,6 @@ def _print_notes(summary: Json) -> None:
         if not layer["applied"]:
             notes.append(f"{layer['stage']} was not applied: {layer['reason']}")
         elif layer.get("metrics", {}).get("effective") is False:
-            notes.append(f"{layer['stage']} does hardly more than noise here")
+            notes.append(f"{layer['stage']}: {layer['metrics']['verdict']}")
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)

@@ -58,6 +58,9 @@ _MASKING = np.array(
 )
 _LUMA_MASKS_COLOUR = np.array((0.0313, 0.0143, 0.0065, 0.0250, 0.0114))  # share of its energy
 _NEXT_BAND_MASKS = 0.4686  # share of the energy of the band an octave below
+_MOST_MASKING = 2.0  # times the threshold: more hides a change from one judge, not from the eye
+_PLAIN = 0.69  # of the threshold, where there is no grain at all, as in flat art
+_GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
 _ROUNDS = 3
@@ -252,15 +255,17 @@ def _opponent(picture: Planes) -> Planes:
 def _limits(activity: list[Planes], luma: Places) -> list[Planes]:
     """The squared limits of each band's energy, _BANDS times (3, rows, columns)."""
     calm = [ndimage.minimum_filter(each, (1, 3, 3)) for each in activity]
-    darker = np.exp(_DARKER * (0.5 - luma))
+    grain = np.minimum(calm[0][1] / _GRAIN**2, 1)
+    plain = (_PLAIN**2 + (1 - _PLAIN**2) * grain) * np.exp(_DARKER * (0.5 - luma))
     limits = []
     for band, own in enumerate(calm):
         mask = own + _NEXT_BAND_MASKS * calm[min(band + 1, _BANDS - 1)]
         mask[0] += _LUMA_MASKS_COLOUR[band] * own[1]
         mask[2] += _LUMA_MASKS_COLOUR[band] * own[1]
-        threshold = np.square(_THRESHOLD[band])[:, None, None] * darker
+        threshold = np.square(_THRESHOLD[band])[:, None, None] * plain
         masking = np.square(_MASKING[band])[:, None, None] * mask
-        limits.append((threshold + masking).astype(np.float32))
+        limit = np.minimum(threshold + masking, _MOST_MASKING**2 * threshold)
+        limits.append(limit.astype(np.float32))
     return limits
 
 

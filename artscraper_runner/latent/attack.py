@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.attacks.constraints import Box, Constraint, Refined
+from artscraper_runner.attacks.constraints import REACH, Box, Constraint, Refined, VisibilityBound
 from artscraper_runner.attacks.evaluation import (
     EVERYWHERE,
     VIEWS,
@@ -25,9 +25,8 @@ from artscraper_runner.attacks.evaluation import (
     effect_record,
     incremental_effect,
 )
-from artscraper_runner.attacks.perceptual import budget_map
 from artscraper_runner.attacks.pgd import Objective, Outcome, optimise, sum_of
-from artscraper_runner.attacks.presets import AttackPreset, Strength, attack_preset, strength_named
+from artscraper_runner.attacks.presets import AttackPreset, attack_preset, strength_named
 from artscraper_runner.attacks.scaling import (
     SHORT_SIDE,
     apply_perturbation,
@@ -41,6 +40,7 @@ from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
 from artscraper_runner.faces.recogniser import faces_in
+from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.latent.objectives import LatentObjective
 from artscraper_runner.models import load_encoder, standby_encoders
 from artscraper_runner.models.protocol import Encoder
@@ -53,6 +53,7 @@ Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
 _KEPT_ENCODERS = 3
+NO_PROTECTION = "no protection beyond noise"
 
 
 def no_extra_term(original: Array, target: Array) -> Objective | None:
@@ -78,6 +79,8 @@ class PictureAttack:
         original: the picture as received; budgets count against it.
         options: of the run.
         target: draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at a size (h, w).
+        others: draw the target pictures of other attacks.
+        visibility: bound on what shows after this stage; None: that of the strength.
         alpha: uint8 (H, W), None: opaque. Where it is 0 nothing shows, so no change is sought
             there, and noise stays out too.
         after_attack: another attack of the job came before.
@@ -91,6 +94,8 @@ class PictureAttack:
     original: Pixels
     options: ProtectionOptions
     target: Callable[[Size], Array]
+    others: tuple[Callable[[Size], Array], ...] = ()
+    visibility: float | None = None
     alpha: Pixels | None = None
     after_attack: bool = False
     preserves_cloaks: bool = True
@@ -113,8 +118,9 @@ class PictureAttack:
         """Return the layer's effects as saved, seen at the working size; see `evaluation`.
 
         The stage's own effect is that of `made`, the layer before it was encoded (None: as saved):
-        a lossy file changes more than a later stage does. `effective` is false where noise would
-        do about as well as the layer, or as the stage. `unattacked` is the effect on a second
+        a lossy file changes more than a later stage does. `effective` is false where shaped noise
+        would do about as well as the layer on any encoder that looked at it, or as the stage; then
+        `verdict` says so. `unattacked` is the effect on a second
         encoder that no attack looked through: of the folder of models, else the bundled one; where
         none of these can be used, the `error` of the first, or None without any.
 
@@ -139,12 +145,15 @@ class PictureAttack:
         observer, visible = self._observer(), self._visible(size)
         record = effect_record(observer, original, changed, visible=visible)
         own = incremental_effect(observer, original, earlier, handed_on, visible=visible)
+        unattacked = self._unattacked(original, changed, ("plain",))
+        effective = own["effective"] and _protects(record, unattacked)
         return {
             **record,
             **own,
             "progress_to_target": self._progress(original, changed),
-            "unattacked": self._unattacked(original, changed, ("plain",)),
-            "effective": own["effective"] and beats_noise(record["times_noise"]["plain"]),
+            "unattacked": unattacked,
+            "effective": effective,
+            "verdict": None if effective else NO_PROTECTION,
         }
 
     def _evaluate_final_at(self, size: Size, final: Pixels) -> Json:
@@ -152,10 +161,13 @@ class PictureAttack:
             at_working_size(each, size, self.cache) for each in (self.original, final)
         )
         visible = self._visible(size)
+        record = effect_record(self._observer(), original, changed, visible=visible)
+        unattacked = self._unattacked(original, changed, tuple(VIEWS))
         return {
-            **effect_record(self._observer(), original, changed, visible=visible),
+            **record,
             "progress_to_target": self._progress(original, changed),
-            "unattacked": self._unattacked(original, changed, tuple(VIEWS)),
+            "unattacked": unattacked,
+            "verdict": None if _protects(record, unattacked) else NO_PROTECTION,
         }
 
     def _run_at(self, size: Size, before: Pixels, controls: Controls) -> AttackResult:
@@ -193,17 +205,24 @@ class PictureAttack:
         )
 
     def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
-        """The strength's bound on each pixel, lower in faces, none where nothing shows."""
-        size = _size_of(original)
-        bound = pixel_bound(original, preset, strength_named(self.options.strength))
-        if not preset.has_map:
+        """The budget, and what may be seen: less in faces, all where nothing shows."""
+        size, strength = _size_of(original), strength_named(self.options.strength)
+        bound = np.full_like(original[:, :1], strength.budget / 255)
+        if not preset.is_bounded_by_sight:
             return Box.around(original, start=start, bound=bound * self._visible(size))
+        model = VisibilityModel(original[0])
+        visibility = self.visibility or strength.visibility
+        signs = visibility * model.amplitude(original[0])[None, None]
+        bound = np.minimum(bound, np.float32(REACH) * signs)
         height, width = self.original.shape[:2]
         scales = (size[1] / width, size[0] / height)
         squares = tuple(face.alignment.in_copy(*scales) for face in self._faces())
         in_faces = face_bounds(squares, start, bound)
         box = Box.around(original, start=start, bound=in_faces.bound * self._visible(size))
-        return Refined(box, in_faces.project) if in_faces.faces else box
+        inner: Constraint = Refined(box, in_faces.project) if in_faces.faces else box
+        if (original == original[:, :1]).all():
+            inner = Refined(inner, _without_colour)
+        return VisibilityBound(inner, model, original=original, start=start, visibility=visibility)
 
     def _objective(
         self, original: Array, layer: Array, before: Pixels, preset: AttackPreset
@@ -215,6 +234,8 @@ class PictureAttack:
             original=original,
             target=target,
             preset=preset,
+            before=layer,
+            others=[_as_picture(draw(_size_of(original))) for draw in self.others],
         )
         extra = self.extra_term(original, target)
         if extra is not None:
@@ -252,7 +273,7 @@ class PictureAttack:
         return self.cache.remember(
             "target",
             key,
-            lambda: np.ascontiguousarray(self.target(size).transpose(2, 0, 1)[None]),
+            lambda: _as_picture(self.target(size)),
         )
 
     def _progress(self, original: Array, changed: Array) -> float | None:
@@ -290,12 +311,19 @@ class PictureAttack:
         return refused
 
 
-def pixel_bound(original: Array, preset: AttackPreset, strength: Strength) -> Array:
-    """Return float32 (1, 1, H, W), how far each pixel of (1, 3, H, W) may change, in [0, 1]."""
-    budget = strength.budget / 255
-    if not preset.has_map:
-        return np.full_like(original[:, :1], budget)
-    return budget_map(original, budget=budget, floor=strength.flat / 255, slope=strength.texture)
+def _protects(record: Json, unattacked: Json | None) -> bool:
+    """Whether a layer beats shaped noise on every encoder that looked at it."""
+    records = [record, unattacked] if unattacked and "effect" in unattacked else [record]
+    return all(beats_noise(each["times_shaped_noise"]["plain"]) for each in records)
+
+
+def _without_colour(perturbation: Array) -> Array:
+    """The mean of the channels in each, since a grey picture stays grey."""
+    return np.broadcast_to(perturbation.mean(1, keepdims=True), perturbation.shape).copy()
+
+
+def _as_picture(drawn: Array) -> Array:
+    return np.ascontiguousarray(drawn.transpose(2, 0, 1)[None])
 
 
 def _size_of(picture: Array) -> Size:

@@ -28,6 +28,8 @@ class LatentObjective:
         latents: returns the latent (1, D) of a fixed picture; may remember it.
         original: the picture that distances are counted from.
         target: the picture to move towards, like `original`.
+        before: the layer that the attack starts from, for `stray`; None: the original.
+        others: pictures that other attacks move towards, for `aside`.
         preset: weights of the terms, and the sizes.
     """
 
@@ -39,11 +41,19 @@ class LatentObjective:
         original: Array,
         target: Array,
         preset: AttackPreset,
+        before: Array | None = None,
+        others: Sequence[Array] = (),
     ) -> None:
         self._encoder = encoder
         size = (original.shape[2], original.shape[3])
         self._terms: Sequence[tuple[float, View, QuadraticObjective]] = [
-            (weight, view, quadratic_objective(latents, preset.weights, original, target, view))
+            (
+                weight,
+                view,
+                quadratic_objective(
+                    latents, preset.weights, original, target, view, before=before, others=others
+                ),
+            )
             for weight, view in (
                 (weight, scaled(size, scale))
                 for scale, weight in zip(preset.scales, preset.scale_weights, strict=True)
@@ -61,7 +71,14 @@ class LatentObjective:
 
 
 def quadratic_objective(
-    latents: Encode, weights: ObjectiveWeights, original: Array, target: Array, view: View
+    latents: Encode,
+    weights: ObjectiveWeights,
+    original: Array,
+    target: Array,
+    view: View,
+    *,
+    before: Array | None = None,
+    others: Sequence[Array] = (),
 ) -> QuadraticObjective:
     """Return the weighted terms of one view in one: each is a quadratic, so is their sum."""
     seen = view.forward(original)
@@ -74,7 +91,20 @@ def quadratic_objective(
         # -|m - way|^2 / |way|^2 = -|m|^2 / |way|^2 + 2 way . m / |way|^2 - |way|^2 / |way|^2
         spread -= weights.towards / _square(way)
         offset = -weights.towards * (_square(way) - _TINY) / _square(way)
-        pull = np.float32((2 * weights.towards + weights.along) / _square(way)) * way
+        pull = np.float32(2 * weights.towards / _square(way)) * way
+        own = way
+        for other in others if weights.aside else ():
+            theirs = latents(_at_size(other, size)) - latent
+            overlap = float((own * theirs).sum(dtype=np.float64)) / _square(theirs)
+            own = own - np.float32(weights.aside * overlap) * theirs
+        pull = pull + np.float32(weights.along / _square(way)) * own
+    if weights.stray:
+        strayed = weights.stray / _square(latent)
+        done = latents(view.forward(original if before is None else before)) - latent
+        # -|m - done|^2 = -|m|^2 + 2 done . m - |done|^2
+        spread -= strayed
+        pull = pull + np.float32(2 * strayed) * done
+        offset -= strayed * (_square(done) - _TINY)
     return QuadraticObjective(latent, spread, pull, offset)
 
 

@@ -103,6 +103,13 @@ _CONCEPTS: dict[str, Callable[[int, int], Pixels]] = {
 }
 
 
+STANDARD_TARGETS: dict[str, Callable[[tuple[int, int]], Pixels]] = {
+    "photoguard": lambda size: grey(*size),
+    "mist": lambda size: periodic_pattern(*size),
+    "nightshade": lambda size: concept("forest", *size),
+}  # by stage, as float32 (h, w, 3) at a size (h, w)
+
+
 def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     return rows, columns

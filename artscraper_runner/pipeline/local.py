@@ -68,6 +68,7 @@ def protect_picture(
         nested.controls(),
         config.signing,
         insists=config.stages is not None,
+        stages=stages,
     )
     try:
         controls.on_progress(Progress("original", 0, total))

@@ -63,6 +63,7 @@ class PictureRun:
     signing: SigningSettings | None = None
     shown_source: str | None = None  # what the summary calls the source; None = its path
     insists: bool = False
+    stages: tuple[str, ...] = ()  # of the whole run, which share what may be seen
     cache: RunCache = field(default_factory=RunCache)
     _decoded: Picture | None = field(default=None, init=False)
     _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
@@ -138,12 +139,15 @@ class PictureRun:
         return self._apply(name, self._stage_input(index))
 
     def _apply(self, name: str, given: StageInput) -> AppliedStage:
+        from artscraper_runner.pipeline.sight import visibility_bound, within_sight
         from artscraper_runner.stages import load_stage
 
         stage = load_stage(name)
+        bound = visibility_bound(stage, self.options, self.stages or (name,))
+        given = replace(given, visibility=bound)
         given.controls.checkpoint()
         with _blaming(name):
-            result = stage.apply(given)
+            result = within_sight(stage, given, stage.apply(given))
             pixels = given.pixels if result.pixels is None else given.admissible(result.pixels)
             return AppliedStage(stage, given, result, pixels)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from artscraper_runner.types import Json
 
-# SSIM of the final layer against the original, and what a viewer notices of such a change.
-_HARD_TO_SEE, _HARDLY_VISIBLE = 0.985, 0.95
+# Visibility of the final layer (1 is about Butteraugli's 1), and what a viewer notices of it.
+_NOT_VISIBLE, _HARDLY_VISIBLE = 0.8, 1.3
 
 
 def describe(summary: Json) -> str:
@@ -21,27 +21,23 @@ def describe(summary: Json) -> str:
 
 
 def _visibility(final: Json) -> str:
-    ssim = final["metrics"]["ssim"]
-    if ssim >= _HARD_TO_SEE:
-        words = "the change is hard to see"
-    elif ssim >= _HARDLY_VISIBLE:
-        words = "the change is visible in a close comparison"
+    visibility = final["metrics"]["visibility"]
+    if visibility <= _NOT_VISIBLE:
+        words = "the change is not visible"
+    elif visibility <= _HARDLY_VISIBLE:
+        words = "the change is hardly visible"
     else:
-        words = "the change is visible"
-    return f"{words} (SSIM {ssim:.2f})"
+        words = "the change is visible where the picture is smooth"
+    return f"{words} (visibility {visibility:.1f})"
 
 
 def _effect(layers: list[Json]) -> Iterator[str]:
     """Yield what an encoder sees of the final picture, if an attack measured it."""
-    ratios = [
-        ratio
-        for layer in layers
-        if (ratio := _final(layer).get("times_noise", {}).get("plain")) is not None
-    ]
-    if ratios:
-        ratio = ratios[-1]
-        words = f"moves the encoder {ratio:.1f} times as far as noise of the same size"
-        yield words if ratio > 1.1 else "moves the encoder no farther than noise"
+    finals = [_final(layer) for layer in layers if "times_shaped_noise" in _final(layer)]
+    if finals:
+        verdict, ratio = finals[-1]["verdict"], finals[-1]["times_shaped_noise"]["plain"]
+        words = f"moves the encoder {ratio or 0:.1f} times as far as noise of the same shape"
+        yield verdict or words
 
 
 def _faces(layers: list[Json]) -> Iterator[str]:

@@ -51,6 +51,12 @@ class InvisibleWatermark(Stage):
         }
         return StageResult(pixels=marked, metrics=metrics)
 
+    def why_lost(self, pixels: Pixels, given: StageInput) -> str | None:
+        """Return why the mark cannot stay, if what may be seen leaves too little to be read."""
+        if _holds(pixels, given, _payload(given)):
+            return None
+        return "the mark cannot be read back within what may be seen at this strength"
+
     def measure(self, saved: Pixels, given: StageInput) -> Json:
         """Returns how the saved file reads.
 

@@ -25,6 +25,7 @@ class LatentAttack(Stage):
     """Projected gradient steps on the picture, within the job's one budget."""
 
     measures_final = True
+    is_bounded_by_sight = True
 
     @abstractmethod
     def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
@@ -75,6 +76,7 @@ class LatentAttack(Stage):
 
     def _attack(self, given: StageInput) -> PictureAttack:
         from artscraper_runner.latent.attack import PictureAttack
+        from artscraper_runner.latent.targets import STANDARD_TARGETS
 
         options = given.options
         return PictureAttack(
@@ -82,6 +84,8 @@ class LatentAttack(Stage):
             given.original,
             options,
             target=lambda size: self.target(size, options),
+            others=tuple(draw for name, draw in STANDARD_TARGETS.items() if name != self.name),
+            visibility=given.visibility,
             alpha=given.alpha,
             after_attack=any(name in attack_names() for name in given.stages_before),
             preserves_cloaks=CLOAKING_STAGE in given.stages_before,

@@ -32,6 +32,7 @@ class StageInput:
     packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
     caller named the stages, so that one whose optional package is missing has to fail; otherwise
     it is left out, with the reason. `stages_before` are the stages whose layers come before.
+    `visibility` bounds what may be seen of the layer beside the original; None = not bounded.
     `made`: for `measure`, the layer as it is handed on, before it is encoded; None = as saved.
     `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
     """
@@ -46,6 +47,7 @@ class StageInput:
     signing: SigningSettings | None = None
     insists: bool = False
     stages_before: tuple[str, ...] = ()
+    visibility: float | None = None
     made: NDArray[np.uint8] | None = None
     cache: RunCache = field(default_factory=RunCache)
     is_grey: bool = False
@@ -87,6 +89,7 @@ class Stage(ABC):
     description: ClassVar[str]  # one sentence, for summary.json
     project: ClassVar[Project]  # the published work it stands on
     measures_final: ClassVar[bool] = False  # whether `measure_final` has anything to say
+    is_bounded_by_sight: ClassVar[bool] = False  # what shows too much of it is scaled back
 
     @abstractmethod
     def apply(self, given: StageInput) -> StageResult:
@@ -96,6 +99,10 @@ class Stage(ABC):
             Cancelled: `given.controls.should_stop` answered true.
             RunnerError: the stage broke.
         """
+
+    def why_lost(self, pixels: NDArray[np.uint8], given: StageInput) -> str | None:
+        """Return why the stage does nothing once it is scaled back to `pixels`; None: it does."""
+        return None
 
     def edit_xmp(self, xmp: bytes | None) -> bytes | None:
         """Returns the XMP packet to save with the layer, from the original's (None = none)."""

@@ -57,14 +57,35 @@ def test_the_way_since_another_picture_is_a_share_of_the_originals_latent():
     assert way == pytest.approx(0.2, abs=1e-5)
 
 
+def textured(level: float, texture: float) -> np.ndarray:
+    return np.float32(level) + np.float32(texture) * (noise_like(16) - np.float32(0.5))
+
+
 def test_what_a_stage_added_is_told_beside_what_was_there():
-    record = incremental_effect(observer(), flat(0.5), flat(0.6), flat(0.7))
+    record = incremental_effect(observer(), flat(0.5), flat(0.6), flat(0.6) + np.float32(0.1))
     assert record["effect_before"] == pytest.approx(0.2, abs=1e-4)
     assert record["own_effect"] == pytest.approx(0.2, abs=1e-4)
-    assert record["effective"] is True
-    back = incremental_effect(observer(), flat(0.5), flat(0.7), flat(0.6))
-    assert back["own_times_noise"] == pytest.approx(record["own_times_noise"], rel=0.1)
+    assert record["own_times_noise"] > 10
+
+
+def test_a_stage_that_takes_away_what_was_there_is_not_effective():
+    back = incremental_effect(observer(), flat(0.5), flat(0.7), textured(0.6, 0.2))
+    assert back["own_times_noise"] > 1.3
     assert back["effective"] is False
+
+
+def test_shaped_noise_is_the_stronger_yardstick():
+    """A change of random texture is shaped noise itself: it beats signs or not, but never that."""
+    changed = textured(0.5, 0.2)
+    record = effect_record(observer(), flat(0.5), changed, views=("plain",))
+    assert record["times_shaped_noise"]["plain"] == pytest.approx(1, abs=0.6)
+
+
+def test_the_effect_of_jpeg_on_the_clean_picture_stands_beside_for_scale():
+    picture = noise_like()
+    record = effect_record(observer(), picture, picture, views=("plain",))
+    alone = observer().displacement(picture, VIEWS["jpeg_75"](picture))
+    assert record["clean_jpeg_75_effect"] == pytest.approx(alone, abs=1e-4)
 
 
 def test_progress_is_the_share_of_the_way_to_the_target():

@@ -139,7 +139,7 @@ def test_a_stage_that_does_no_more_than_noise_is_noted(
     Image.new("RGBA", (40, 40), (9, 9, 9, 0)).save(art)
     (layer,) = protect(art, "--stages", "mist")
     assert layer["metrics"]["effective"] is False
-    assert "mist does hardly more than noise" in capsys.readouterr().err
+    assert "mist: no protection beyond noise" in capsys.readouterr().err
 
 
 def test_a_stage_that_was_not_applied_is_noted_with_its_reason(

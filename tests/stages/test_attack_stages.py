@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from artscraper_runner.attacks.evaluation import Observer, random_signs
+from artscraper_runner.attacks.presets import strength_named
 from artscraper_runner.attacks.scaling import scaled_picture
 from artscraper_runner.attacks.transforms import to_pixels
+from artscraper_runner.attacks.visibility_budget import stage_bound
 from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
 from artscraper_runner.latent import attack
 from artscraper_runner.latent.attack import PictureAttack
@@ -25,6 +27,11 @@ from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Controls
 
 ATTACKS = [name for name in stage_names() if isinstance(load_stage(name), LatentAttack)]
+
+
+def shared_bound(name: str) -> float:
+    """The bound of a stage in a job of all attacks at medium."""
+    return stage_bound(strength_named("medium").visibility, name, ATTACKS)
 
 
 def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
@@ -87,6 +94,7 @@ def test_all_stages_share_one_budget_and_keep_what_was_gained(kodak):
     layer, effects = kodak, []
     for name in ATTACKS:
         stage, given = load_stage(name), given_for(kodak, before=layer)
+        given = replace(given, visibility=shared_bound(name))
         layer = stage.apply(given).pixels
         measured = stage.measure(layer, given)
         assert largest(kodak, layer) <= 8
@@ -150,6 +158,7 @@ def test_a_stage_that_undoes_half_of_the_layer_before_is_not_effective(kodak):
 
 def test_what_a_lossy_file_changes_is_not_counted_as_the_stages_own(kodak):
     stage, given = load_stage("mist"), given_for(kodak, before=applied("photoguard", kodak))
+    given = replace(given, visibility=2 * strength_named("medium").visibility)
     layer = stage.apply(given).pixels
     saved = reopened(layer, "JPEG", quality=95, subsampling=0)
     measured = stage.measure(saved, replace(given, made=layer))
@@ -171,6 +180,7 @@ def test_the_visible_part_of_a_cut_out_is_protected_as_a_picture_is(kodak):
     layer = original
     for name in ATTACKS:
         stage, given = load_stage(name), given_for(original, before=layer, alpha=alpha)
+        given = replace(given, visibility=shared_bound(name))
         layer = stage.apply(given).pixels
         measured = stage.measure(layer, given)
         assert np.array_equal(layer[alpha == 0], original[alpha == 0])

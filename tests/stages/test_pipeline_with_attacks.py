@@ -60,7 +60,9 @@ def test_the_figures_say_what_is_left_in_the_final_picture(job):
     finals = [layers[name]["metrics"]["final"] for name in ATTACKS]
     assert finals[0]["effect"] == finals[1]["effect"] == finals[2]["effect"]
     for name in ATTACKS:
-        assert layers[name]["metrics"]["effective"] is True
+        metrics = layers[name]["metrics"]
+        assert metrics["times_noise"]["plain"] > 1.3
+        assert (metrics["verdict"] is None) == metrics["effective"]
         assert set(layers[name]["metrics"]["final"]["effect"]) == {"plain", "jpeg_75", "halved"}
     watermark = layers["invisible-watermark"]
     assert not watermark["applied"] and "final" not in watermark["metrics"], "it is too small"
@@ -108,7 +110,7 @@ def test_the_first_attack_takes_the_full_number_of_steps(first, encoder, steps, 
         models_dir=tmp_path,
     )
     taken = [layer["metrics"].get("iterations") for layer in summary["layers"][1:]]
-    assert taken == [None, steps, 4], "fawkes finds no face"
+    assert taken == [None, steps, 6], "fawkes finds no face"
 
 
 def test_a_stage_that_is_taken_again_after_a_crash_does_the_same(textured, tmp_path):

@@ -1,0 +1,46 @@
+"""What may be seen of a layer: the bound of its stage, and its result scaled back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from artscraper_runner.attacks.presets import PUBLISHED, strength_named
+from artscraper_runner.attacks.visibility_budget import stage_bound
+from artscraper_runner.imaging.visibility import VisibleChange
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import StageResult
+
+
+def visibility_bound(
+    stage: Stage, options: ProtectionOptions, stages: Sequence[str]
+) -> float | None:
+    """Return the bound on what shows of the layer of `stage`.
+
+    None for stages that are not bounded, and for the published presets, which have their own.
+    `stages` are those of the whole run, which share the bound.
+    """
+    if not stage.is_bounded_by_sight or options.preset == PUBLISHED:
+        return None
+    return stage_bound(strength_named(options.strength).visibility, stage.name, stages)
+
+
+def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageResult:
+    """Return the result as it may be saved.
+
+    What shows more than `given.visibility` is scaled back, and where that leaves nothing of the
+    stage it is not applied.
+    """
+    if result.pixels is None or given.visibility is None:
+        return result
+    pixels = given.admissible(result.pixels)
+    kept = visible_change(given).within(given.visibility, before=given.pixels, changed=pixels)
+    why = None if kept is pixels else stage.why_lost(given.admissible(kept), given)
+    return replace(result, pixels=kept) if why is None else StageResult(None, reason=why)
+
+
+def visible_change(given: StageInput) -> VisibleChange:
+    """Return the visibility of changes of the run's picture; made once in a run."""
+    key = given.cache.token(given.original)
+    return given.cache.remember("visibility", key, lambda: VisibleChange.of(given.original))
