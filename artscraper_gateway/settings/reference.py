@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from artscraper_gateway.settings.groups import GROUPS
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import format_value, variables_of
 
@@ -22,7 +23,8 @@ Every setting can be given in five ways. The first that names it decides:
 1. on the command line: `--max-side 4096`, or as an argument of `GatewayConfig`
 2. in the environment: `ARTSCRAPER_GATEWAY_MAX_SIDE=4096`
 3. in `.env` in the working directory, by the same name; other programs' lines are left alone
-4. in a TOML file: `max_side = 4096`; that of `--config FILE` or `ARTSCRAPER_GATEWAY_CONFIG=FILE`, \
+4. in a TOML file: `max_side = 4096`, alone or in the table of its \
+group (`[limits]`); that of `--config FILE` or `ARTSCRAPER_GATEWAY_CONFIG=FILE`, \
 else `artscraper.toml` in the working directory
 5. not at all: the default
 
@@ -40,7 +42,8 @@ and processors can be used here, and of the others why not; disks and GPU; and w
 about it all. Its exit status is 1 when the service would not start. It takes every option below, \
 and `--json`.
 
-| setting | variable | value | default | |
+"""
+_TABLE = """| setting | variable | value | default | |
 | --- | --- | --- | --- | --- |
 """
 _SAMPLE = """
@@ -56,17 +59,27 @@ _WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or no", 
 
 def page() -> str:
     """Return the page."""
-    rows = [_row(name, field) for name, field in GatewayConfig.model_fields.items()]
-    return _HEAD + "\n".join(rows) + "\n" + _SAMPLE + sample() + "```\n"
+    sections = [_section(group, names) for group, names in GROUPS.items()]
+    return _HEAD + "\n".join(sections) + _SAMPLE + sample() + "```\n"
 
 
 def sample() -> str:
     """Return a TOML file that sets everything to its default."""
-    lines = []
-    for name, field in GatewayConfig.model_fields.items():
-        if field.default is not None:
-            lines.append(f"{name} = {_toml(field.default)}  # {field.description}\n")
-    return "".join(lines)
+    tables = []
+    for group, names in GROUPS.items():
+        fields = {name: GatewayConfig.model_fields[name] for name in names}
+        lines = [
+            f"{name} = {_toml(field.default)}  # {field.description}\n"
+            for name, field in fields.items()
+            if field.default is not None
+        ]
+        tables.append(f"[{group}]\n{''.join(lines)}")
+    return "\n".join(tables)
+
+
+def _section(group: str, names: tuple[str, ...]) -> str:
+    rows = [_row(name, GatewayConfig.model_fields[name]) for name in names]
+    return f"## {group.capitalize()}\n\n{_TABLE}" + "\n".join(rows) + "\n"
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -10,7 +10,6 @@ default
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     TomlConfigSettingsSource,
 )
+
+from artscraper_gateway.settings.groups import flatten
 
 ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
 FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"  # what --config sets
@@ -67,10 +68,17 @@ def file_sources(kind: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, 
                 env_file_encoding="utf-8",
                 dotenv_filtering="only_existing",  # the file may serve other programs, too
             ),
-            TomlConfigSettingsSource(kind, toml_file=path),
+            _GroupedTomlSource(kind, toml_file=path),
         )
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:  # no TOML, no UTF-8, a setting in the wrong table
         raise SettingsFileUnusable(f"{path or DOTENV}: cannot be read: {error}") from error
+
+
+class _GroupedTomlSource(TomlConfigSettingsSource):
+    """Reads settings with or without the tables of their groups."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return flatten(super()._read_file(file_path))
 
 
 def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str]:

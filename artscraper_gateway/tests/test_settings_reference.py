@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.cli.main import settings_parser
+from artscraper_gateway.settings.groups import GROUPS
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.reference import page, sample
+from artscraper_gateway.settings.sources import SettingsFileUnusable
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 
 
@@ -20,8 +22,9 @@ def test_the_page_is_as_it_would_be_made() -> None:
 
 def test_every_setting_has_a_row_with_its_option_and_variable() -> None:
     rows = [line for line in page().splitlines() if line.startswith("| `--")]
-    assert len(rows) == len(GatewayConfig.model_fields)
-    for name, row in zip(GatewayConfig.model_fields, rows, strict=True):
+    names = [name for members in GROUPS.values() for name in members]
+    assert sorted(names) == sorted(GatewayConfig.model_fields), "each setting is in one group"
+    for name, row in zip(names, rows, strict=True):
         assert row.startswith(
             f"| `--{name.replace('_', '-')}` | `ARTSCRAPER_GATEWAY_{name.upper()}`"
         )
@@ -51,3 +54,32 @@ def test_the_sample_file_sets_everything_to_its_default(
     before = GatewayConfig()
     Path("artscraper.toml").write_text(sample())
     assert GatewayConfig() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[limits]\nhost = 'a'", r"expected in \[server\]"),
+        ("max_side = 9\n[limits]\nmax_side = 9", "expected once"),
+        ("limits = 3", "expected a table"),
+    ],
+)
+def test_a_setting_in_the_wrong_table_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("artscraper.toml").write_text(text)
+    with pytest.raises(SettingsFileUnusable, match=expected):
+        GatewayConfig()
+
+
+def test_settings_stand_alone_or_in_their_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("artscraper.toml").write_text("max_frames = 8\n[limits]\nmax_side = 99\n")
+    config = GatewayConfig()
+    assert (config.max_frames, config.max_side) == (8, 99)
+    Path("artscraper.toml").write_text("[limits]\nmisspelt = 99\n")
+    with pytest.raises(ValueError, match="misspelt"):
+        GatewayConfig()

@@ -101,8 +101,8 @@ def deleted(app: PageObject, job_id: str) -> None:
 def reference(app: PageObject, _job_id: str) -> None:
     app.open("/docs")
     for operation in ("submit_job", "list_jobs"):
-        app.page.locator(f'details[id^="{operation}"] > summary').click()
-    listing = app.page.locator('details[id^="list_jobs"]')
+        app.page.locator(f'details[id="{operation}"] > summary').click()
+    listing = app.page.locator('details[id="list_jobs"]')
     listing.locator("details > summary").first.click()
     listing.get_by_role("button", name="Send").click()
     listing.locator(".came pre").wait_for()

@@ -14,8 +14,18 @@ function operationsOf(description) {
       method: method.toUpperCase(),
       group: item[method].tags?.[0] ?? "other",
       parameters: item[method].parameters ?? [],
-      content: item[method].requestBody?.content ?? {},
+      content: withShapes(item[method].requestBody?.content ?? {}, description),
     })),
+  );
+}
+
+/** Returns the body's media types with their schemas in the place of references to them. */
+function withShapes(content, { components }) {
+  return Object.fromEntries(
+    Object.entries(content).map(([type, body]) => {
+      const name = shapeName(body.schema ?? {});
+      return [type, name ? { ...body, schema: components.schemas[name] } : body];
+    }),
   );
 }
 
