@@ -233,6 +233,9 @@ HOSTILE = {
     "ends of packets": "<?xpacket end='w'?>",
     "characters": "&#32;",
     "sections": "<![CDATA[",
+    "pictures": "<d>/9j/</d>",
+    "pictures inside": "<d>/9j/<d>/9j/</d></d>",
+    "pictures opened": "<d>/9j/",
 }
 
 

@@ -212,7 +212,8 @@ class _Edits:
             self._rdf_end = here
         elif self._unwanted is None and head and _is_picture("".join(head)):
             self.dropped.add(Subject.THUMBNAIL)
-            self._changes = [change for change in self._changes if change[0] < opened]
+            while self._changes and self._changes[-1][0] >= opened:
+                self._changes.pop()  # inside of what goes as a whole
             self._changes.append((opened, self._end_of(opened, here), b""))
         self._depth -= 1
 

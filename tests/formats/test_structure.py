@@ -59,6 +59,16 @@ def test_a_damaged_ancillary_chunk_is_ignored_with_a_note(
     assert notes(picture) == {(subject, "dropped")}
 
 
+def test_many_compressed_chunks_cost_little(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    write_png(source, colour_samples(), 2, 8)
+    content = source.read_bytes()
+    bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * (1 << 20)))
+    source.write_bytes(content[:33] + bomb * 5_000 + content[33:])
+    inspect_picture(source, LIMITS)  # inflating all of them would take a minute
+    assert notes(open_picture(source, LIMITS)) == {("text", "dropped")}
+
+
 def test_a_palette_of_few_entries_with_much_transparency(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     rows = b"".join(b"\0" + bytes((0, 1, 1, 0)) for _ in range(4))

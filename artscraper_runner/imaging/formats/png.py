@@ -22,6 +22,7 @@ _TRANSPARENCY_BYTES = {0: 2, 2: 6}  # by colour type
 _EXACT_BYTES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"tIME": 7}
 _INFLATED_MAX_BYTES = 1 << 20  # what Pillow inflates of one chunk
 _TEXT_TOTAL_MAX_BYTES = 32 << 20
+_COMPRESSED_CHUNKS_MAX = 32  # each of which is inflated to be checked
 _SUBJECTS = {
     b"iCCP": Subject.COLOUR_PROFILE,
     b"tRNS": Subject.ALPHA,
@@ -79,7 +80,7 @@ def read_png(data: bytes | mmap) -> PngFile:
     kept: list[bytes | slice] = [slice(0, 33)]
     chunks: dict[bytes, bytes] = {}
     notes: list[Note] = []
-    before_pixels, text_bytes = True, 0
+    before_pixels, text_bytes, compressed = True, 0, 0
     for kind, content, whole, crc_matches in _chunks(data, 33):
         before_pixels = before_pixels and kind != b"IDAT"
         if not kind[:1].islower():
@@ -91,6 +92,9 @@ def read_png(data: bytes | mmap) -> PngFile:
             kept.append(whole)
             continue
         reason = "" if crc_matches else "its checksum is wrong"
+        compressed += _packed_part(kind, content) is not None
+        if compressed > _COMPRESSED_CHUNKS_MAX:
+            reason = f"expected at most {_COMPRESSED_CHUNKS_MAX} such chunks"
         usable, reason = (None, reason) if reason else _usable(kind, content, colour_type, chunks)
         text_bytes += len(content) if kind in (b"tEXt", b"zTXt", b"iTXt") else 0
         if text_bytes > _TEXT_TOTAL_MAX_BYTES:
