@@ -376,9 +376,24 @@ def _webps_and_others() -> list[Combination]:
         _saved("AVIF, alpha", ".avif", "RGBA", quality=95, subsampling="4:4:4"),
         _saved("AVIF, profile P3", ".avif", "RGB", quality=95, subsampling="4:4:4", icc_profile=P3),
     ]
+    for name, profile in {"P3": P3, "linear": LINEAR}.items():
+        write = partial(write_bmp, profile=profile)
+        found.append(Combination(f"BMP, profile {name}", ".bmp", write))
     for name, codes in {"P3": (12, 13), "2020": (9, 1), "709": (1, 1), "linear": (1, 8)}.items():
         found.append(Combination(f"AVIF, nclx {name}", ".avif", partial(_write_avif, codes=codes)))
     return found
+
+
+def write_bmp(path: Path, profile: bytes) -> None:
+    """Write a BMP with a header of version 5 and an embedded profile."""
+    pixels = eight(colour_samples())
+    height, width = pixels.shape[:2]
+    rows = pixels[::-1, :, ::-1].tobytes()  # a width of 96 px needs no padding
+    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
+    header += b"\0" * 16 + b"DEBM" + b"\0" * 48
+    header += struct.pack("<4I", 4, 124 + len(rows), len(profile), 0)
+    content = header + rows + profile
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, 138) + content)
 
 
 def _write_avif(path: Path, *, codes: tuple[int, int]) -> None:

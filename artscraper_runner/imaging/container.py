@@ -16,14 +16,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.errors import BrokenPicture, UnsupportedPicture, UnsupportedVariant
-from artscraper_runner.imaging.formats import avif, jpeg, png, tiff
+from artscraper_runner.imaging.formats import avif, bmp, jpeg, png, tiff
 from artscraper_runner.imaging.notes import Action, Note, Subject
 from artscraper_runner.imaging.structure import check_structure, walk_jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _AVIF_BRANDS = (b"ftypavif", b"ftypavis")
-_SIGNATURES = (_JPEG_SIGNATURE, png.SIGNATURE, b"RIFF", *tiff.SIGNATURES, b"GIF8", b"BM")
+_SIGNATURES = (_JPEG_SIGNATURE, png.SIGNATURE, b"RIFF", *tiff.SIGNATURES, b"GIF8", bmp.SIGNATURE)
 # What damaged files make Pillow raise, by trying 10,000 mutated ones.
 DECODER_ERRORS = (
     OSError,
@@ -53,6 +53,7 @@ class Container:
     jpeg: jpeg.JpegFile | None = None
     avif: avif.AvifFile | None = None
     tiff: tiff.TiffFile | None = None
+    bmp_profile: bytes | None = None
     notes: tuple[Note, ...] = ()
 
 
@@ -85,19 +86,22 @@ def _read_container(
     start: bytes, data: mmap.mmap, *, repair: bool
 ) -> tuple[Container, bytes | None]:
     """Return what the file says, and its content where that had to be repaired."""
+    repaired = None
+    container = Container()
     if start.startswith(png.SIGNATURE):
-        read = png.read_png(data)
-        return Container(png=read, notes=read.notes), read.repaired
-    if start.startswith(_JPEG_SIGNATURE):
+        file = png.read_png(data)
+        container, repaired = Container(png=file, notes=file.notes), file.repaired
+    elif start.startswith(_JPEG_SIGNATURE):
         container = Container(jpeg=jpeg.read_jpeg(data))
-        if not repair or walk_jpeg(data) is not None:
-            return container, None
-        return _with_end(container, data)
-    if start[4:12] in _AVIF_BRANDS:
-        return Container(avif=avif.read_avif(data)), None
-    if start.startswith(tiff.SIGNATURES) and (storage := tiff.read_tiff(data)) is not None:
-        return Container(tiff=storage), tiff.as_black_is_zero(data, storage)
-    return Container(), None
+        if repair and walk_jpeg(data) is None:
+            container, repaired = _with_end(container, data)
+    elif start[4:12] in _AVIF_BRANDS:
+        container = Container(avif=avif.read_avif(data))
+    elif start.startswith(tiff.SIGNATURES) and (storage := tiff.read_tiff(data)) is not None:
+        container, repaired = Container(tiff=storage), tiff.as_black_is_zero(data, storage)
+    elif start.startswith(bmp.SIGNATURE):
+        container = Container(bmp_profile=bmp.read_profile(data))
+    return container, repaired
 
 
 def _with_end(container: Container, data: mmap.mmap) -> tuple[Container, bytes | None]:

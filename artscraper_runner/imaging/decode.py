@@ -210,7 +210,8 @@ def _declared(image: Image.Image, container: Container) -> Colour:
         declared = declared_by_png(container.png)
         if declared.png_chunks or declared.notes:
             return declared
-    if (profile := image.info.get("icc_profile")) is not None:
+    profile = image.info.get("icc_profile", container.bmp_profile)
+    if profile is not None:
         declared = declared_by_profile(profile)
         if declared.profile is not None:
             return declared

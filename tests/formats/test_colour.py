@@ -25,6 +25,7 @@ from benchmarks.format_files import (
     gama,
     grey_profile,
     grey_samples,
+    write_bmp,
     write_png,
     write_tiff,
 )
@@ -103,6 +104,15 @@ def test_nclx_of_an_avif_becomes_a_profile(
     profile = icc.build_profile(icc.PRIMARIES[primaries], icc.SRGB_CURVE, "expected")
     assert np.abs(in_srgb(open_picture(source, LIMITS)) - through(profile)).mean() < 1
     assert np.abs(in_srgb(saved_again(source, tmp_path)) - through(profile)).mean() < 2
+
+
+def test_the_profile_of_a_bmp_is_carried_over(tmp_path: Path) -> None:
+    source = tmp_path / "a.bmp"
+    write_bmp(source, P3)
+    picture = open_picture(source, LIMITS)
+    assert picture.colour.profile == P3
+    assert layer_format(picture, source).name == "PNG"
+    assert np.abs(in_srgb(saved_again(source, tmp_path)) - through(P3)).max() <= 1
 
 
 @pytest.mark.parametrize("transfer", [16, 18])
