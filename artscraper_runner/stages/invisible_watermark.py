@@ -37,6 +37,9 @@ class InvisibleWatermark(Stage):
         payload = _payload(given)
         if given.alpha is not None and not given.alpha.any():
             return StageResult(pixels=None, reason="the picture is fully transparent")
+        if given.is_grey and given.options.watermark_method == "dwtDctSvd":
+            reason = "the picture is grey, and dwtDctSvd marks its colour; use the method tiled"
+            return StageResult(pixels=None, reason=reason)
         try:
             marked = _embed(given, payload)
         except PictureTooSmall:

@@ -79,6 +79,9 @@ def test_a_small_picture_is_passed_through_with_the_size_it_needs(
 def test_one_colour_is_marked(tmp_path: Path, colour: str, method: str) -> None:
     image = Image.new("RGB", (300, 300), colour)
     layer = protected(tmp_path, image, "a.png", watermark_method=method)
+    if method == "dwtDctSvd" and colour in ("white", "black", "grey"):
+        assert not layer["applied"] and "grey" in layer["reason"]
+        return
     assert layer["applied"]
     assert layer["metrics"]["bit_accuracy"] == 1
 
