@@ -96,6 +96,9 @@ class _OnnxRuntimeGraph:
             name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value))
             for name, value in weights.items()
         }
+        self._run_options = onnxruntime.RunOptions()
+        if provider == ACCELERATORS[CPU].provider:  # gives memory back after each pass
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         providers = list(dict.fromkeys((provider, ACCELERATORS[CPU].provider)))
         try:
             self._session = self._load(providers)
@@ -110,6 +113,8 @@ class _OnnxRuntimeGraph:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = thread_count()
         options.log_severity_level = 3
+        # Planned for one size; pictures of many sizes would each keep a plan's memory.
+        options.enable_mem_pattern = False
         # Threads that wait sleep: spinning slows down everything else on a busy machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._kept:
@@ -118,7 +123,7 @@ class _OnnxRuntimeGraph:
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         try:
-            answers: list[Array] = self._session.run(list(outputs), dict(inputs))
+            answers: list[Array] = self._session.run(list(outputs), dict(inputs), self._run_options)
         except Exception as error:
             if "allocate" in str(error).lower() or "out of memory" in str(error).lower():
                 raise MemoryError(str(error)) from error

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from artscraper_runner.stages.stage import Stage, StageInput
 
 ORIGINAL = "original"
+_AHEAD_MAX_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory
 
 
 @dataclass
@@ -113,7 +114,7 @@ class PictureRun:
         """Run stage `name` as layer `index` (from 1) and return the layer's record.
 
         `following` is the next stage, which is applied while this one's layer is saved and
-        measured; the next call takes its result.
+        measured, unless the picture is very large; the next call takes its result.
 
         Raises:
             StageFailed: the stage failed; names it.
@@ -121,12 +122,13 @@ class PictureRun:
             Cancelled: the caller cancelled.
         """
         applied = self._applied(name, index)
-        if following is not None:
+        if following is not None and applied.pixels.size <= _AHEAD_MAX_VALUES:
             before = (*applied.given.stages_before, name)
             given = replace(applied.given, pixels=applied.pixels, stages_before=before)
             self._ahead = (index + 1, _in_thread(lambda: self._apply(following, given)))
         with _blaming(name):
             work = LayerWork(index, applied, self._picture, self.workspace, self.limits)
+            self._last_saved = None  # the layer before: a large picture needs its memory
             saved = save_layer_files(work)
             self._last_saved = (saved.path, saved.pixels)
             return record_layer(work, saved)

@@ -27,7 +27,8 @@ class Fawkes(Stage):
 
     name = "fawkes"
     description = (
-        "Moves what a face recogniser sees of every face, so that it finds another person."
+        "Moves every face away from what dlib's recogniser of 2017 knows; other recognisers that"
+        " were measured are not fooled."
     )
     project = Project(
         "Fawkes", "face cloaking (Shan et al. 2020, arXiv 2002.08327), re-implemented"
