@@ -64,7 +64,10 @@ class PictureTooLarge(PictureError):
     """More pixels, frames or side length than the limits allow."""
 
     def __init__(self, measure: str, found: int, limit: int) -> None:
-        super().__init__(f"expected at most {limit} {measure}, found {found}")
+        text = f"expected at most {limit} {measure}, found {found}"
+        if measure.startswith("pixels"):  # people know megapixels from their cameras
+            text += f" ({limit / 1e6:.3g} MP, found {found / 1e6:.3g} MP)"
+        super().__init__(text)
         self.measure = measure
         self.found = found
         self.limit = limit

@@ -77,7 +77,7 @@ _DETAILS = {
     "download-failed": "example.org answered 404",
     "unusable-local-path": "There is no such file that may be used.",
     "broken-picture": "the picture is damaged",
-    "too-large": "expected at most 50 MP, found 80 MP",
+    "too-large": "expected at most 50000000 pixels, found 80000000 (50 MP, found 80 MP)",
     "unsupported-picture": "expected one of JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF",
     "unsupported-request-body": "expected multipart/form-data or application/json",
     "not-found": "There is no job of this id.",

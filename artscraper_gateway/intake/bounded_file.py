@@ -31,8 +31,8 @@ class BoundedFile:
         """Raise TooLarge if `size`, in bytes and in all, is more than the limit."""
         if size > self._max_bytes:
             raise TooLarge(
-                f"The picture has more than {self._max_bytes} bytes, which is the limit; "
-                "send a smaller one."
+                f"expected a picture of at most {self._max_bytes / 1e6:.3g} MB"
+                f" ({self._max_bytes} bytes), found more; send a smaller one"
             )
 
     def append(self, chunk: bytes) -> None:
