@@ -34,8 +34,8 @@ _HOME = {
     "Progress": "types",
     "ProtectionOptions": "options",
     "SigningSettings": "options",
-    "Reading": "watermarks.reading",
-    "read_watermark": "watermarks.reading",
+    "Reading": "watermarks.tiled_spread_spectrum",
+    "read_watermark": "watermarks.tiled_spread_spectrum",
     "PictureHeader": "imaging.decode",
     "inspect_picture": "imaging.decode",
     "open_picture": "imaging.decode",
@@ -113,8 +113,8 @@ if TYPE_CHECKING:
     from artscraper_runner.terminal import printable as printable
     from artscraper_runner.types import Controls as Controls
     from artscraper_runner.types import Progress as Progress
-    from artscraper_runner.watermarks.reading import Reading as Reading
-    from artscraper_runner.watermarks.reading import read_watermark as read_watermark
+    from artscraper_runner.watermarks.tiled_spread_spectrum import Reading as Reading
+    from artscraper_runner.watermarks.tiled_spread_spectrum import read_watermark as read_watermark
 
 
 def __getattr__(name: str) -> object:

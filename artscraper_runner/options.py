@@ -47,7 +47,8 @@ class ProtectionOptions:
     `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
     `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture; with
     dwtDctSvd DEFAULT_WATERMARK_TEXT. The layer's metrics record which. `watermark_method` is one
-    of WATERMARK_METHODS.
+    of WATERMARK_METHODS. `keep_watermark` leaves a picture unmarked that carries a readable mark
+    already, instead of writing over it.
 
     Raises:
         UnknownName: no such strength, preset or watermark method.
@@ -58,6 +59,7 @@ class ProtectionOptions:
     watermark_text: str | None = None
     watermark_method: str = DEFAULT_WATERMARK_METHOD
     watermark_payload: str | None = None
+    keep_watermark: bool = False
     strength: str = "medium"
     encoder: str = "bundled"
     preset: str = "default"

@@ -13,7 +13,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from artscraper_runner.attacks.perceptual import budget_map
+
 Network = Callable[[torch.Tensor], torch.Tensor]
+# Of a strength's perceptual map, as in `artscraper_runner.attacks.presets.STRENGTHS`.
+FLAT_SHARE = 0.1875  # of the budget, in flat places
+TEXTURE_PER_LEVEL = 0.375  # of the local deviation, for each level of the budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,8 @@ class AttackMix:
     """What is drawn for a batch, or for each picture of it."""
 
     budgets: tuple[float, ...] = (4.0, 8.0, 8.0, 16.0)  # Linf, of 255; one for each picture
+    mapped: float = 0.0  # share of pictures whose budget is a perceptual map below `mapped_budgets`
+    mapped_budgets: tuple[float, ...] = (2.0, 3.0, 4.0, 6.0, 8.0)  # Linf, of 255
     towards: float = 0.3  # share of pictures moved to another one's latent; the rest, away
     steps: tuple[int, ...] = (1, 2, 2, 4, 6)
     late_steps: tuple[int, ...] = (2, 4, 6, 10)  # nearly as many as in use, and as costly
@@ -46,7 +53,7 @@ def perturbed(
         network: float32 (N, 3, H, W) sRGB in [0, 1] to latents float32, differentiable.
         pictures: float32 (N, 3, H, W) sRGB in [0, 1].
         steps: sign steps; 0 gives uniform noise of the budget.
-        budget: (N, 1, 1, 1), Linf, in [0, 1].
+        budget: broadcasts to `pictures`; no channel of a pixel changes by more; in [0, 1].
         towards: bool (N,); True moves to the next picture's latent, False away from its own.
         two_sizes: follow the gradient at full and at half size together.
         generator: makes the uniform start.
@@ -89,7 +96,28 @@ def _relative_distance(latents: torch.Tensor, aim: torch.Tensor) -> torch.Tensor
     return (latents - aim).square().mean((1, 2, 3)) / aim.square().mean((1, 2, 3))
 
 
-def draw_budgets(rng: np.random.Generator, mix: AttackMix, count: int) -> torch.Tensor:
-    """Answer one budget for each picture, (count, 1, 1, 1) in [0, 1]."""
-    drawn = rng.choice(mix.budgets, count) / 255
-    return torch.from_numpy(drawn.astype(np.float32)).view(-1, 1, 1, 1)
+def draw_bounds(
+    rng: np.random.Generator, mix: AttackMix, pictures: torch.Tensor
+) -> torch.Tensor:
+    """Draw a bound for each picture of (N, 3, H, W): uniform, or a perceptual map.
+
+    Returns:
+        float32 (N, 1, H, W) in [0, 1].
+    """
+    bounds = [_mapped_bound(rng, mix, picture[None]) for picture in pictures]
+    return torch.cat(bounds)
+
+
+def _mapped_bound(rng: np.random.Generator, mix: AttackMix, picture: torch.Tensor) -> torch.Tensor:
+    height, width = picture.shape[-2:]
+    if rng.random() >= mix.mapped:
+        budget = float(rng.choice(mix.budgets)) / 255
+        return picture.new_full((1, 1, height, width), budget)
+    budget = float(rng.choice(mix.mapped_budgets)) / 255
+    bound = budget_map(
+        picture.cpu().numpy(),
+        budget=budget,
+        floor=FLAT_SHARE * budget,
+        slope=TEXTURE_PER_LEVEL * 255 * budget,
+    )
+    return torch.from_numpy(bound).to(picture)

@@ -10,6 +10,7 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,7 +27,7 @@ from training.attacks import AttackMix
 from training.labels import Curriculum, Labeller, Memory
 from training.objective import HintedStudent, Scores, Weights, score
 from training.pictures import CropSource, training_files
-from training.student import StudentShape
+from training.student import StudentShape, shape_of
 
 SHOW_EVERY_S = 20.0
 RUNS = Path(__file__).parent / "runs"  # git-ignored
@@ -50,6 +51,18 @@ class Recipe:
     curriculum: Curriculum = field(default_factory=Curriculum)
     mix: AttackMix = field(default_factory=AttackMix)
     weights: Weights = field(default_factory=Weights)
+
+
+def continued_recipe(seed: int, shape: StudentShape) -> Recipe:
+    """Return the recipe for a student that was trained before: gentle, long, mapped attacks."""
+    return Recipe(
+        seed=seed,
+        learning_rate=8e-4,
+        shape=shape,
+        curriculum=Curriculum(attack_after=0.0, large_after=0.0, late_after=0.0),
+        mix=AttackMix(budgets=(4.0, 8.0), mapped=0.65, still=0.05),
+        weights=Weights(hint=0.1, last_hint=0.05, hint_change=0.5),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +166,12 @@ class Run:
             "generator": self.generator.get_state(),
         }
 
+    def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Begin with the weights of a student that was trained before."""
+        self.model.student.load_state_dict(weights)
+        for key, value in self.model.student.state_dict().items():
+            self.average[key].copy_(value)
+
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a saved state; the memory of labelled batches fills anew."""
         self.model.load_state_dict(state["model"])
@@ -211,6 +230,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--images", type=Path, required=True, help="folder of training pictures")
     parser.add_argument("--teacher", type=Path, required=True, help="taef2_encoder.pth")
+    parser.add_argument("--start", type=Path, help="weights to start from (safetensors)")
     parser.add_argument("--run", type=Path, default=RUNS / "bundled", help="checkpoint folder")
     parser.add_argument("--steps", type=int, help="optimiser steps")
     parser.add_argument("--minutes", type=float, help="wall clock, over all resumed parts")
@@ -229,8 +249,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("expected --steps or --minutes: the schedule must know its end")
     if options.threads:
         torch.set_num_threads(options.threads)
+    start = read_state(options.start) if options.start else None
+    recipe = continued_recipe(options.seed, shape_of(start)) if start else Recipe(seed=options.seed)
     run = Run(
-        Recipe(seed=options.seed),
+        recipe,
         Length(steps=options.steps, minutes=options.minutes),
         images=options.images,
         teacher=options.teacher,
@@ -238,6 +260,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if (state := checkpoint.load(options.run)) is not None:
         run.resume(state)
+    elif start is not None:
+        run.start_from(start)
     train(run, folder=options.run, checkpoint_every_s=60 * options.checkpoint_minutes)
 
 

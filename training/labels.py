@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artscraper_runner.models.taesd import TaesdNetwork
-from training.attacks import AttackMix, draw_budgets, perturbed
+from training.attacks import AttackMix, draw_bounds, perturbed
 from training.pictures import CropSource
 from training.student import StudentNetwork
 
@@ -96,7 +96,7 @@ class Labeller:
                 latents,
                 clean,
                 steps=steps,
-                budget=draw_budgets(self.rng, self.mix, len(clean)).to(self.device),
+                budget=draw_bounds(self.rng, self.mix, clean),
                 towards=towards.to(self.device),
                 two_sizes=not by_teacher and self._chance(self.mix.two_sizes),
                 generator=self.generator,

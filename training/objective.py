@@ -19,7 +19,9 @@ class Weights:
 
     latent: float = 1.0
     change: float = 1.0
-    hint: float = 0.3  # at the start; falls linearly to 0 at the end
+    hint: float = 0.3  # inner layers, at the start; falls linearly to `last_hint`
+    last_hint: float = 0.0
+    hint_change: float = 0.0  # the change of the inner layers, beside `hint`'s layers themselves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +61,27 @@ def score(
     """Compare the student's answers with a batch's labels; ``progress`` in [0, 1]."""
     quarter, eighth, latents = answers
     latent = _relative(latents, batch.latents)
-    hint = _relative(quarter, batch.quarter.float()) + _relative(eighth, batch.eighth.float())
+    pairs = (quarter, batch.quarter.float()), (eighth, batch.eighth.float())
+    hint = sum((_relative(*pair) for pair in pairs), torch.zeros(()))
+    if weights.hint_change:
+        hint = hint + weights.hint_change * sum(_change_error(*pair) for pair in pairs)
+    change = _change_error(latents, batch.latents)
     ours, theirs = _changes(latents), _changes(batch.latents)
-    power = theirs.square().sum(1)
-    change = ((ours - theirs).square().sum(1) / (0.5 * (power + power.mean()) + 1e-6)).mean()
     total = weights.latent * latent + weights.change * change
-    total = total + weights.hint * (1 - progress) * hint
+    total = total + (weights.hint + (weights.last_hint - weights.hint) * progress) * hint
     cosine = functional.cosine_similarity(ours.detach(), theirs, dim=1).mean()
     return Scores(total=total, latent=latent, change=change, hint=hint, cosine=cosine)
 
 
 def _relative(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     return functional.mse_loss(ours, theirs) / theirs.var()
+
+
+def _change_error(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    """Return how far the change of `ours` by the attack is from that of `theirs`, relative."""
+    ours, theirs = _changes(ours), _changes(theirs)
+    power = theirs.square().sum(1)
+    return ((ours - theirs).square().sum(1) / (0.5 * (power + power.mean()) + 1e-6)).mean()
 
 
 def _changes(latents: torch.Tensor) -> torch.Tensor:

@@ -42,6 +42,7 @@ class JobOptions(TypedDict, total=False):
     fawkes_target: File | None
     watermark_text: str | None
     watermark_method: Literal["tiled", "dwtDctSvd"] | None
+    keep_watermark: bool
     priority: int
     callback_url: str | None
 

@@ -69,6 +69,9 @@ class PictureOptions(BaseModel):
     watermark_method: WatermarkMethod | None = Field(
         None, description="how the watermark is hidden; none = tiled, which survives the web"
     )
+    keep_watermark: bool = Field(
+        False, description="keep the watermark of a picture that carries one already"
+    )
 
 
 class JobOptions(PictureOptions):

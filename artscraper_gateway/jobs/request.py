@@ -74,6 +74,7 @@ class JobRequest(PictureOptions):
             watermark_text=self.watermark_text,
             watermark_method=self.watermark_method,
             watermark_payload=self.watermark_payload,
+            keep_watermark=self.keep_watermark,
             strength=self.strength,
             encoder=self.encoder,
             preset=self.preset,

@@ -110,7 +110,7 @@ def _analyse(options: argparse.Namespace) -> int:
 
 def _read_watermark(options: argparse.Namespace) -> int:
     from artscraper_runner.imaging.decode import open_picture
-    from artscraper_runner.watermarks import read_watermark
+    from artscraper_runner.watermarks.tiled_spread_spectrum import read_watermark
 
     status = 0
     for image in options.images:

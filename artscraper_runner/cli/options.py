@@ -79,6 +79,11 @@ def _add_protection(protect: argparse.ArgumentParser) -> None:
         default="tiled",
         help="default: %(default)s",
     )
+    protect.add_argument(
+        "--keep-watermark",
+        action="store_true",
+        help="keep the watermark of a picture that carries one already (default: write over it)",
+    )
     _add_signing(protect)
     _add_attack(protect)
     _add_targets(protect)
@@ -109,6 +114,7 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
     return ProtectionOptions(
         watermark_text=options.watermark_text,
         watermark_method=options.watermark_method,
+        keep_watermark=options.keep_watermark,
         strength=options.strength,
         encoder=options.encoder,
         preset=options.preset,

@@ -23,7 +23,7 @@ class FourierRing(Stage):
     measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
-        """Marks the picture; one that is too small, or shows no mark, is passed through."""
+        """Mark the picture; pass one through that is too small or cannot carry the rings."""
         try:
             marked = fourier_ring.embed(given.pixels)
         except PictureTooSmall as error:
@@ -32,27 +32,27 @@ class FourierRing(Stage):
                 f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
             )
             return StageResult(pixels=None, reason=reason)
-        if not self._is_found(given.admissible(marked)):
+        if not self._is_detected(given.admissible(marked)):
             reason = (
-                "the rings cannot be found again: the picture is of one colour, or too little of"
+                "the rings cannot be detected: the picture is of one colour, or too little of"
                 " it can be seen"
             )
             return StageResult(pixels=None, reason=reason)
         return StageResult(pixels=marked)
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns whether the saved file is `detected`, the `p_value` and the `score`."""
-        found = fourier_ring.detect(saved)
+        """Return whether the saved file is `detected`, the `p_value` and the `score`."""
+        detection = fourier_ring.detect(saved)
         return {
-            "detected": found.is_marked,
-            "p_value": round(found.p_value, 6),
-            "score": round(found.score, 2),
+            "detected": detection.is_marked,
+            "p_value": round(detection.p_value, 6),
+            "score": round(detection.score, 2),
         }
 
     def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns whether the last layer is marked, as `measure`."""
+        """Return whether the last layer is marked, as `measure`."""
         return self.measure(final, given)
 
     @staticmethod
-    def _is_found(pixels: NDArray[np.uint8]) -> bool:
+    def _is_detected(pixels: NDArray[np.uint8]) -> bool:
         return fourier_ring.detect(pixels).is_marked

@@ -1,4 +1,4 @@
-"""The stage `invisible-watermark`: a number or a short text in the picture, for whoever asks it."""
+"""The stage `invisible-watermark`: a number or a short text hidden in the picture."""
 
 from __future__ import annotations
 
@@ -33,11 +33,16 @@ class InvisibleWatermark(Stage):
     measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
-        """Embeds what `options` say; passes a picture on that cannot hold it."""
+        """Embed the payload of the options; pass a picture through that cannot carry it."""
         payload = _payload(given)
         if given.alpha is not None and not given.alpha.any():
             return StageResult(pixels=None, reason="the picture is fully transparent")
-        if given.is_grey and given.options.watermark_method == "dwtDctSvd":
+        earlier = tiled_spread_spectrum.read_watermark(given.original, search=False)
+        if earlier.payload is not None and given.options.keep_watermark:
+            reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
+            return StageResult(pixels=None, reason=reason)
+        method = given.options.watermark_method
+        if method == "dwtDctSvd" and given.is_grey:
             reason = "the picture is grey, and dwtDctSvd marks its colour; use the method tiled"
             return StageResult(pixels=None, reason=reason)
         try:
@@ -45,12 +50,16 @@ class InvisibleWatermark(Stage):
         except PictureTooSmall:
             return StageResult(pixels=None, reason=_too_small(given))
         if not _holds(given.admissible(marked), given, payload):
-            reason = "the mark cannot be read back: too little of the picture can be changed"
+            reason = (
+                "the mark cannot be read back: too little of the picture can be changed without"
+                f" being seen at strength {given.options.strength}"
+            )
             return StageResult(pixels=None, reason=reason)
         metrics = {
-            "method": given.options.watermark_method,
+            "method": method,
             "payload": payload.hex(),
             "text": given.options.watermark_text,
+            "overwritten": earlier.payload,
         }
         return StageResult(pixels=marked, metrics=metrics)
 
@@ -61,7 +70,7 @@ class InvisibleWatermark(Stage):
         return "the mark cannot be read back within what may be seen at this strength"
 
     def measure(self, saved: Pixels, given: StageInput) -> Json:
-        """Returns how the saved file reads.
+        """Return how the saved file reads.
 
         `bit_accuracy`, 0..1, is the share of payload bits that are right; for the tiled method
         also `decoded`, whether the checksum is right too, and `confidence`, 0..1.
@@ -69,20 +78,20 @@ class InvisibleWatermark(Stage):
         payload = _payload(given)
         if given.options.watermark_method == "dwtDctSvd":
             return {"bit_accuracy": dwt_dct_svd.bit_accuracy(saved, payload)}
-        found = tiled_spread_spectrum.read(saved, search=False)
+        decoded = tiled_spread_spectrum.read(saved, search=False)
         return {
             "bit_accuracy": tiled_spread_spectrum.bit_accuracy(saved, payload),
-            "decoded": found is not None and found.payload == payload,
-            "confidence": round(found.confidence, 4) if found else 0.0,
+            "decoded": decoded is not None and decoded.payload == payload,
+            "confidence": round(decoded.confidence, 4) if decoded else 0.0,
         }
 
     def measure_final(self, final: Pixels, given: StageInput) -> Json:
-        """Returns how the last layer reads, as `measure`."""
+        """Return how the last layer reads, as `measure`."""
         return self.measure(final, given)
 
 
 def _payload(given: StageInput) -> bytes:
-    """For dwtDctSvd a text is not filled up: its readers are told the length."""
+    """Return the payload; dwtDctSvd takes a text unpadded, since its readers know the length."""
     payload = given.options.payload
     if payload is None:
         raise StageFailed(InvisibleWatermark.name, "no payload was chosen")
@@ -97,14 +106,16 @@ def _embed(given: StageInput, payload: bytes) -> Pixels:
         if min(height, width) < dwt_dct_svd.MIN_SIDE:
             raise PictureTooSmall(height=height, width=width, min_pixels=dwt_dct_svd.MIN_SIDE**2)
         return dwt_dct_svd.embed(given.pixels, payload)
-    return tiled_spread_spectrum.embed(given.pixels, payload)
+    return tiled_spread_spectrum.embed(
+        given.pixels, payload, strength=given.options.strength, original=given.original
+    )
 
 
 def _holds(marked: Pixels, given: StageInput, payload: bytes) -> bool:
     if given.options.watermark_method == "dwtDctSvd":
         return dwt_dct_svd.read(marked, len(payload)) == payload
-    found = tiled_spread_spectrum.read(marked, search=False)
-    return found is not None and found.payload == payload
+    decoded = tiled_spread_spectrum.read(marked, search=False)
+    return decoded is not None and decoded.payload == payload
 
 
 def _too_small(given: StageInput) -> str:

@@ -25,7 +25,7 @@ class SteganoEmbed(Stage):
     measures_final = True
 
     def apply(self, given: StageInput) -> StageResult:
-        """Writes the text; passes the picture on where it would not survive the saving."""
+        """Write the text; pass the picture through where saving would destroy the text."""
         if not given.saved_as.lossless:
             reason = f"the layer is saved as {given.saved_as.name}, which would destroy the text"
             return StageResult(pixels=None, reason=reason)
@@ -44,11 +44,11 @@ class SteganoEmbed(Stage):
         return StageResult(pixels=marked, metrics={"text": text})
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns `decoded`: whether the saved file, opened upright, holds the text."""
+        """Return `decoded`: whether the saved file, opened upright, holds the text."""
         return {"decoded": lsb_text.holds(saved, _text(given))}
 
     def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns whether the last layer holds the text, as `measure`."""
+        """Return whether the last layer holds the text, as `measure`."""
         return self.measure(final, given)
 
 

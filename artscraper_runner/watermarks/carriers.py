@@ -24,7 +24,7 @@ LOWEST = 4.5  # cycles a tile
 HIGHEST = 30.0
 PILOT_EVERY = 6
 ZONES = 8  # rings of equally many waves, each judged by its own pilots
-_LAYOUT_SEED = 0x41525453  # public: whoever has this file can read the mark
+_LAYOUT_SEED = 0x41525453  # public: anyone with this file can read the mark
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Layout:
 
 @cache
 def layout() -> Layout:
-    """Returns the one layout that every mark uses."""
+    """Return the one layout that every mark uses."""
     random = np.random.default_rng(_LAYOUT_SEED)
     frequency = np.fft.fftfreq(TILE_PX, 1 / TILE_PX).astype(np.float32)
     rows, columns = (grid.ravel() for grid in np.meshgrid(frequency, frequency, indexing="ij"))
@@ -72,7 +72,7 @@ def layout() -> Layout:
 
 @cache
 def bit_of_wave(code_bits: int) -> Indices:
-    """Returns which of `code_bits` each data wave (in the layout's order) carries."""
+    """Return which of `code_bits` each data wave (in the layout's order) carries."""
     random = np.random.default_rng((_LAYOUT_SEED, code_bits))
     count = int((~layout().is_pilot).sum())
     turns = -(-count // code_bits)
@@ -80,7 +80,7 @@ def bit_of_wave(code_bits: int) -> Indices:
 
 
 def signs_of(code: npt.NDArray[np.uint8]) -> Floats:
-    """Returns +1 or -1 for every wave: pilots +1, data waves +1 for a 0 and -1 for a 1."""
+    """Return +1 or -1 for every wave: pilots +1, data waves +1 for a 0 and -1 for a 1."""
     waves = layout()
     signs = np.ones(waves.index.size, np.float32)
     signs[~waves.is_pilot] = 1 - 2 * code[bit_of_wave(code.size)].astype(np.float32)
@@ -88,7 +88,7 @@ def signs_of(code: npt.NDArray[np.uint8]) -> Floats:
 
 
 def tile_of(amplitudes: Floats) -> Floats:
-    """Returns the tile, float32 (TILE_PX, TILE_PX), whose waves have these signed amplitudes."""
+    """Return the tile, float32 (TILE_PX, TILE_PX), whose waves have these signed amplitudes."""
     waves = layout()
     spectrum = np.zeros(TILE_PX * TILE_PX, np.complex64)
     spectrum[waves.index] = waves.phase * amplitudes

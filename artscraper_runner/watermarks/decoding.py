@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artscraper_runner.watermarks import carriers, error_correction, frames
+from artscraper_runner.watermarks import carriers, coding
 from artscraper_runner.watermarks.folding import Complexes, Floats, wave_values
 from artscraper_runner.watermarks.synchronisation import find_positions
 
 LEAST_POSITION_SCORE = 5.2  # unmarked pictures exceed it once in a hundred
-LEAST_CONFIDENCE = 0.35  # what fits noise best has 0.27 at most, what is read 0.5 and more
+LEAST_CONFIDENCE = 0.35  # the best fit to noise has 0.27 at most, a mark 0.5 and more
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Decoded:
 
 
 def decode_anywhere(spectrum: Complexes, *, at_origin: bool) -> Decoded | None:
-    """Returns the payload of a whitened folded spectrum, at any shift and orientation, or None.
+    """Return the payload of a whitened folded spectrum, at any shift and orientation, or None.
 
     With `at_origin` the place of a picture that was not cropped is tried first.
     """
@@ -43,42 +43,54 @@ def decode_anywhere(spectrum: Complexes, *, at_origin: bool) -> Decoded | None:
     return None
 
 
-def likeliest_frame(spectrum: Complexes, payload_bytes: int) -> error_correction.Bits:
-    """Returns the bits of the likeliest frame at the origin, its checksum right or not."""
+def likeliest_frame(spectrum: Complexes, payload_bytes: int) -> coding.Bits:
+    """Return the bits of the likeliest frame at the origin, its checksum right or not."""
     return _likeliest(wave_values(spectrum), payload_bytes)
+
+
+def margin(spectrum: Complexes, code: coding.Bits) -> float:
+    """Return how far the code bits stand out of the noise at the origin, mean over deviation.
+
+    From about 1 on the decoder finds the payload.
+    """
+    softs = _softs(wave_values(spectrum), code.size) * (1 - 2 * code.astype(np.float32))
+    return float(softs.mean() / (softs.std() + 1e-9))
 
 
 def _decode(spectrum: Complexes) -> Decoded | None:
     values = wave_values(spectrum)
-    for size in frames.FRAME_BYTES:
+    for size in coding.PAYLOAD_BYTES:
         bits = _likeliest(values, size)
-        payload, is_right = frames.unpack(bits)
+        payload, is_right = coding.unpack(bits)
         if is_right and (confidence := _agreement(values, bits)) >= LEAST_CONFIDENCE:
             return Decoded(payload, confidence)
     return None
 
 
-def _likeliest(values: Floats, payload_bytes: int) -> error_correction.Bits:
-    size = frames.frame_bits(payload_bytes)
-    length = error_correction.code_length(size)
-    data = _weighed(values)[~carriers.layout().is_pilot]
+def _likeliest(values: Floats, payload_bytes: int) -> coding.Bits:
+    size = coding.frame_bits(payload_bytes)
+    return coding.decode(_softs(values, coding.code_length(size)), size)
+
+
+def _softs(values: Floats, length: int) -> coding.Softs:
+    data = _weighted(values)[~carriers.layout().is_pilot]
     softs = np.bincount(carriers.bit_of_wave(length), data, minlength=length)
-    return error_correction.decode(softs.astype(np.float32), size)
+    return softs.astype(np.float32)
 
 
-def _weighed(values: Floats) -> Floats:
-    """Returns the waves' values times the signal over the noise that their ring's pilots show."""
+def _weighted(values: Floats) -> Floats:
+    """Return the waves' values times the signal over the noise that their ring's pilots show."""
     waves = carriers.layout()
     zone, pilots = waves.zone[waves.is_pilot], values[waves.is_pilot]
     count = np.bincount(zone, minlength=carriers.ZONES)
     mean = np.bincount(zone, pilots, minlength=carriers.ZONES) / count
     power = np.bincount(zone, pilots**2, minlength=carriers.ZONES) / count
     weight = np.maximum(mean, 0) / (np.maximum(power - mean**2, 0) + 0.05)
-    weighed: Floats = values * weight[waves.zone].astype(np.float32)
-    return weighed
+    weighted: Floats = values * weight[waves.zone].astype(np.float32)
+    return weighted
 
 
-def _agreement(values: Floats, bits: error_correction.Bits) -> float:
-    """Returns how much more of the waves speaks for the frame than against it, 0..1."""
-    signs = carriers.signs_of(error_correction.encode(bits))
+def _agreement(values: Floats, bits: coding.Bits) -> float:
+    """Return how much more of the waves speaks for the frame than against it, 0..1."""
+    signs = carriers.signs_of(coding.encode(bits))
     return max(float(values @ signs / (np.abs(values).sum() + 1e-12)), 0.0)

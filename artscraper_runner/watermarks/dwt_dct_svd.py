@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from artscraper_runner.errors import PayloadSizeError, PictureTooSmall
-from artscraper_runner.watermarks.pixels import Pixels, check_layout
+from artscraper_runner.watermarks import Pixels, check_layout
 
 Floats = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.int16]

@@ -1,9 +1,10 @@
 """From a picture to the strength of each wave of the mark's tile.
 
-A picture is brought to a reference size, its luma is split into two bands, each band is divided by
-its local contrast (so that one bold edge does not outvote a sky), and cut into tiles that are laid
-on top of each other. The mark adds up, the picture averages out. The bands are judged apart because
-a picture shrunk to a quarter keeps only the lower one, which must then read as it did before.
+A picture is resized to a reference size and its luma split into two bands. Each pixel of a band is
+weighted by the mark expected there over the picture's own power (a matched filter: one bold edge
+must not outvote a sky), and the tiles are added up. The mark adds up, the picture averages out.
+The bands are weighted apart because a picture shrunk to a quarter keeps only the lower one, which
+must then read as it did before.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from scipy import fft
 from scipy.ndimage import uniform_filter
 
 from artscraper_runner.watermarks.carriers import TILE_PX, layout
-from artscraper_runner.watermarks.pixels import Pixels
+from artscraper_runner.watermarks.masking import amplitudes, local_activity
+from artscraper_runner.watermarks import Pixels
 
 Floats = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
@@ -26,9 +28,13 @@ Complexes = npt.NDArray[np.complex64]
 REFERENCE_SIDE = 512  # px of the short side, so that a mark has four tiles across
 REFERENCE_PIXELS = 1 << 20  # at most; longer pictures than 1:4 get fewer tiles across
 SPLIT = 15.0  # cycles a tile; a picture of 128 px shrunk from the reference size holds 16
+HIGHEST_AT_REFERENCE = 0.96 * TILE_PX / 2  # cycles a tile
+_NEIGHBOURS = 5  # waves
 _FINE_SCALE = 1.5  # pictures up to that many times the reference size are searched at their own
 _EDGE_PX = 24  # mirrored beyond each edge, so that the filters see no step there
-CONTRAST_FLOOR = 1.0  # levels of the filtered band; flat areas are not blown up beyond it
+_NOISE = 2.0  # levels that any change of the file adds to a band
+# What a reader expects of the mark, whose strength it does not know; see `masking.amplitudes`.
+_FLAT, _TEXTURE, _MOST = 0.25, 0.6, 2.4
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Band:
     window_px: int
 
     def gain(self, radius: Floats) -> Floats:
-        """Returns the filter's gain at `radius` cycles a tile, any shape."""
+        """Return the filter's gain at `radius` cycles a tile, any shape."""
         at = np.maximum(radius, 0.5).astype(np.float64)
         gain = (at / self.pivot) ** _WHITENING
         gain /= 1 + (self.low / at) ** self.low_order
@@ -64,33 +70,47 @@ BANDS = (LOW_BAND, HIGH_BAND)
 
 @dataclass(frozen=True)
 class Filtered:
-    """One band of a picture: `contrast` is its local standard deviation, both float32 (h, w)."""
+    """One band of a picture, arrays float32 (h, w).
+
+    `values` is the filtered luma, `contrast` its local standard deviation, `activity` the texture
+    that hides a mark (`masking`), all in levels.
+    """
 
     values: Floats
     contrast: Floats
+    activity: Floats
 
     @property
-    def evened(self) -> Floats:
-        """The band divided by its contrast, about -3 to 3."""
-        return self.values / (self.contrast + np.float32(CONTRAST_FLOOR))
+    def weight(self) -> Floats:
+        """Weight of each pixel: the mark expected there over the noise, per level."""
+        return self.expected / (np.square(self.contrast) + np.float32(_NOISE**2))
+
+    @property
+    def expected(self) -> Floats:
+        """Amplitude that a reader expects of the mark, in levels up to a factor."""
+        return amplitudes(self.activity, flat=_FLAT, texture=_TEXTURE, most=_MOST)
 
 
 def reference_size(height: int, width: int) -> tuple[int, int]:
-    """Returns (height, width) in px at which a picture of that shape is marked and read."""
+    """Return (height, width) in px at which a picture of that shape is marked and read."""
     scale = min(REFERENCE_SIDE / min(height, width), (REFERENCE_PIXELS / (height * width)) ** 0.5)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def highest_kept(height: int, width: int) -> float:
-    """Returns the highest frequency, in cycles a tile, that a picture of that size can hold."""
+    """Return the highest frequency, in cycles a tile, that a picture of that size can hold."""
     scale = height / reference_size(height, width)[0]
-    return min(scale, 1.0) * TILE_PX / 2 * 0.96
+    return min(scale, 1.0) * HIGHEST_AT_REFERENCE
 
 
 def reference_luma(pixels: Pixels) -> Floats:
-    """Returns the luma (BT.601, 0..255) of uint8 (H, W, 3) at its reference size."""
-    height, width = reference_size(*pixels.shape[:2])
-    luma = Image.fromarray(pixels).convert("L")
+    """Return the luma (BT.601, 0..255) of uint8 (H, W, 3) at its reference size."""
+    return resized_luma(Image.fromarray(pixels).convert("L"), reference_size(*pixels.shape[:2]))
+
+
+def resized_luma(luma: Image.Image, size: tuple[int, int]) -> Floats:
+    """Return a picture of luma (mode L) at (height, width) in px, float32 0..255."""
+    height, width = size
     if luma.size != (width, height):
         smaller = width < luma.width
         how = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
@@ -99,7 +119,7 @@ def reference_luma(pixels: Pixels) -> Floats:
 
 
 def fine_luma(pixels: Pixels) -> tuple[Floats, float]:
-    """Returns the luma at the picture's own size, and that size over the reference size.
+    """Return the luma at the picture's own size, and that size over the reference size.
 
     For large pictures, which lose nothing by it, both are of the reference size.
     """
@@ -110,7 +130,7 @@ def fine_luma(pixels: Pixels) -> tuple[Floats, float]:
 
 
 def split(luma: Floats) -> list[Filtered]:
-    """Returns the two bands of float32 (h, w), the lower first."""
+    """Return the two bands of float32 (h, w), the lower first."""
     height, width = luma.shape
     padded = [fft.next_fast_len(side + 2 * _EDGE_PX, real=True) for side in luma.shape]
     room = [
@@ -120,48 +140,65 @@ def split(luma: Floats) -> list[Filtered]:
     spectrum = fft.rfft2(np.pad(luma, room, mode="reflect" if fits else "edge"))
     inside = np.s_[_EDGE_PX : _EDGE_PX + height, _EDGE_PX : _EDGE_PX + width]
     bands = []
-    for band in BANDS:
+    for band, activity in zip(BANDS, local_activity(luma), strict=True):
         values = fft.irfft2(spectrum * _gains(band, *padded), s=padded)[inside]
-        bands.append(Filtered(values, _local_deviation(values, band.window_px)))
+        bands.append(Filtered(values, _local_deviation(values, band.window_px), activity))
     return bands
 
 
-def wave_spectrum(bands: list[Filtered], weight: Floats | None = None) -> Complexes:
-    """Returns the folded tile's spectrum, complex64 (TILE_PX, TILE_PX), amplitudes of waves.
+def evened(bands: list[Filtered]) -> Floats:
+    """Return the sum of both bands, weighted and of mean power 1 each, float32 (h, w)."""
+    weighted = [band.values * band.weight for band in bands]
+    total: Floats = sum(
+        values / (np.float32(np.sqrt(np.square(values).mean())) + np.float32(1e-6))
+        for values in weighted
+    )
+    return total
 
-    `weight` (h, w) tells which pixels count, None = all alike.
+
+def wave_spectrum(bands: list[Filtered], inside: Floats | None = None) -> Complexes:
+    """Return the spectrum of the folded tile, complex64 (TILE_PX, TILE_PX).
+
+    Args:
+        bands: the lower and the upper one.
+        inside: (h, w), 0..1: which pixels count; None = all alike.
     """
-    low, high = (_spectrum_of(band.evened, weight) for band in bands)
+    low, high = (_spectrum_of(band, inside) for band in bands)
     return np.where(_radii() <= SPLIT, low, high)
 
 
 def whitened(spectrum: Complexes, highest: float) -> Complexes:
-    """Returns a tile's spectrum with mean power 1 on every ring, and 0 above `highest`."""
+    """Return a tile's spectrum with mean power 1 around each wave, and 0 above `highest`.
+
+    Power is averaged over rings and then over neighbours, since pictures have more of it along the
+    axes and across the direction of their strokes.
+    """
     ring = np.rint(_radii()).astype(np.intp)
-    power = np.bincount(ring.ravel(), np.square(np.abs(spectrum)).ravel())
-    mean = (power / np.bincount(ring.ravel())).astype(np.float32)
+    power = np.square(np.abs(spectrum))
+    mean = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
+    expected = mean.astype(np.float32)[ring] + np.float32(1e-12)
+    near = uniform_filter(np.fft.fftshift(power / expected), _NEIGHBOURS, mode="wrap")
+    expected = expected * np.fft.ifftshift(near) + np.float32(1e-12)
     keep = _radii() <= highest
-    return np.where(keep, spectrum / np.sqrt(mean[ring] + np.float32(1e-12)), 0).astype(
-        np.complex64
-    )
+    return np.where(keep, spectrum / np.sqrt(expected), 0).astype(np.complex64)
 
 
 def wave_values(spectrum: Complexes) -> Floats:
-    """Returns each wave's share in its own phase, (n,) in the layout's order."""
+    """Return each wave's share in its own phase, (n,) in the layout's order."""
     waves = layout()
     values: Floats = (spectrum.ravel()[waves.index] * waves.phase.conj()).real
     return values
 
 
-def _spectrum_of(evened: Floats, weight: Floats | None) -> Complexes:
-    if weight is not None:
-        evened = evened * weight
-    height, width = evened.shape
+def _spectrum_of(band: Filtered, inside: Floats | None) -> Complexes:
+    weight = band.weight if inside is None else band.weight * inside
+    heard = float((weight * band.expected).sum()) + 1e-12
+    height, width = band.values.shape
     rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
     whole = np.zeros((rows * TILE_PX, columns * TILE_PX), np.float32)
-    whole[:height, :width] = evened
+    whole[:height, :width] = band.values * weight
     folded = whole.reshape(rows, TILE_PX, columns, TILE_PX).sum(axis=(0, 2))
-    spectrum: Complexes = fft.fft2(folded) * np.float32(2 / (height * width))
+    spectrum: Complexes = fft.fft2(folded) * np.float32(2 / heard)
     return spectrum
 
 

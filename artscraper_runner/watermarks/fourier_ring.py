@@ -33,7 +33,7 @@ from artscraper_runner.watermarks.folding import (
     reference_luma,
     reference_size,
 )
-from artscraper_runner.watermarks.pixels import Pixels
+from artscraper_runner.watermarks import Pixels
 
 MIN_SIDE = 256  # px; smaller pictures lack the outer rings
 PAIRS = 32
@@ -60,7 +60,7 @@ class Detection:
 
 
 def embed(pixels: Pixels) -> Pixels:
-    """Returns a copy of uint8 (H, W, 3) with the rings, about 42.5 dB from it.
+    """Return a copy of uint8 (H, W, 3) with the rings, about 42.5 dB from it.
 
     Raises:
         PictureTooSmall: a side is below MIN_SIDE.
@@ -82,7 +82,7 @@ def embed(pixels: Pixels) -> Pixels:
 
 
 def detect(pixels: Pixels) -> Detection:
-    """Returns how surely uint8 (H, W, 3) carries the rings; a picture too small has p-value 1."""
+    """Return how surely uint8 (H, W, 3) carries the rings; a picture too small has p-value 1."""
     means = _ring_means(pixels)
     differences = means[0::2] - means[1::2]
     known = np.isfinite(differences)
@@ -99,7 +99,7 @@ def detect(pixels: Pixels) -> Detection:
 
 
 def _ring_means(pixels: Pixels) -> npt.NDArray[np.float64]:
-    """Returns the mean log magnitude of each ring, NaN where the picture cannot have it."""
+    """Return the mean log magnitude of each ring, NaN where the picture cannot have it."""
     luma = reference_luma(pixels)
     height, width = luma.shape
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
@@ -116,7 +116,7 @@ def _ring_means(pixels: Pixels) -> npt.NDArray[np.float64]:
 
 
 def _rings(height: int, width: int) -> npt.NDArray[np.intp]:
-    """Returns the ring, 0 to 2 PAIRS - 1, of each frequency of an rfft2; 2 PAIRS = none."""
+    """Return the ring, 0 to 2 PAIRS - 1, of each frequency of an rfft2; 2 PAIRS = none."""
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     ring = np.searchsorted(_edges(), radius, side="right") - 1
     return np.where((ring < 0) | (ring >= 2 * PAIRS), 2 * PAIRS, ring)
@@ -132,14 +132,14 @@ def _ring_signs(pairs: Floats) -> Floats:
 
 @cache
 def _key() -> Floats:
-    """Returns +1 or -1 for each pair, as many of one as of the other; public."""
+    """Return +1 or -1 for each pair, as many of one as of the other; public."""
     balanced = np.repeat(np.array([1, -1], np.float32), PAIRS // 2)
     return np.random.default_rng(_KEY).permutation(balanced)
 
 
 @cache
 def _decoys() -> Floats:
-    """Returns (DECOYS, PAIRS): other keys, drawn in the way of the one that is used."""
+    """Return (DECOYS, PAIRS): other keys, drawn in the way of the one that is used."""
     random = np.random.default_rng(_KEY + 1)
     balanced = np.repeat(np.array([1, -1], np.float32), PAIRS // 2)
     return random.permuted(np.tile(balanced, (DECOYS, 1)), axis=1)

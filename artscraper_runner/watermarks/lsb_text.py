@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from artscraper_runner.errors import PayloadSizeError
-from artscraper_runner.watermarks.pixels import Pixels
+from artscraper_runner.watermarks import Pixels
 
 
 def embed(pixels: Pixels, text: str) -> Pixels:
-    """Returns a copy of uint8 (H, W, 3) that Stegano reveals `text` from.
+    """Return a copy of uint8 (H, W, 3) that Stegano reveals `text` from.
 
     Raises:
         PayloadSizeError: empty, or longer than the picture has room for.
@@ -31,14 +31,14 @@ def embed(pixels: Pixels, text: str) -> Pixels:
 
 
 def holds(pixels: Pixels, text: str) -> bool:
-    """Returns whether uint8 (H, W, 3) carries exactly `text`."""
+    """Return whether uint8 (H, W, 3) carries exactly `text`."""
     bits = _bits(text)
     lowest = np.ascontiguousarray(pixels).reshape(-1)[: bits.size] & 1
     return bool(np.array_equal(lowest, bits))
 
 
 def pixels_needed(text: str) -> int:
-    """Returns how many pixels, from the first one on, carry `text`."""
+    """Return how many pixels, from the first one on, carry `text`."""
     return -(-_bits(text).size // 3)
 
 

@@ -58,7 +58,7 @@ class Grid:
 
 
 def find_positions(spectrum: Complexes, *, least_score: float) -> list[Position]:
-    """Returns the best position of each orientation with at least that score, the best first."""
+    """Return the best position of each orientation with at least that score, the best first."""
     found = []
     for turned in _orientations(spectrum):
         correlation = fft.ifft2(turned * _pilot_spectrum()).real
@@ -72,7 +72,7 @@ def find_positions(spectrum: Complexes, *, least_score: float) -> list[Position]
 def find_grids(
     evened: Floats, *, least_score: float, strong_score: float, most: int
 ) -> Iterator[Grid]:
-    """Yields likely grids of tiles in float32 (h, w), at most `most` upright and `most` tilted.
+    """Yield likely grids of tiles in float32 (h, w), at most `most` upright and `most` tilted.
 
     Upright ones that reach `strong_score` come first; tilted ones, whose search takes longer, are
     looked for only when those were not enough.
@@ -87,7 +87,7 @@ def find_grids(
 
 
 def straightened(luma: Floats, matrix: Matrices) -> tuple[Floats, Floats]:
-    """Returns luma with its tiles upright and TILE_PX large, and 1 where that shows the picture.
+    """Return luma with its tiles upright and TILE_PX large, and 1 where that shows the picture.
 
     `luma` is float32 (h, w), `matrix` as in `Grid` for a picture of its size.
     """
@@ -131,7 +131,7 @@ class _Transform:
         return cls(values / np.sqrt(mean + 1e-9).astype(np.float32)[ring])
 
     def likeliest(self, matrices: Matrices, most: int) -> list[Grid]:
-        """Returns the `most` best grids near any of the matrices (n, 2, 2), the best first."""
+        """Return the `most` best grids near any of the matrices (n, 2, 2), the best first."""
         scores, shifts = self._search(matrices)
         kept: list[int] = []
         for at in np.argsort(-scores)[: 16 * most]:
@@ -141,7 +141,7 @@ class _Transform:
         return [self._refined(matrices[at], shifts[at]) for at in kept[:most]]
 
     def _search(self, matrices: Matrices) -> tuple[Floats, npt.NDArray[np.intp]]:
-        """Returns the score (n,) and best shift (n, 2) in px of a tile, for matrices (n, 2, 2)."""
+        """Return the score (n,) and best shift (n, 2) in px of a tile, for matrices (n, 2, 2)."""
         waves = layout()
         rows = waves.rows[waves.is_pilot].astype(np.intp)
         columns = waves.columns[waves.is_pilot].astype(np.intp)
@@ -160,7 +160,7 @@ class _Transform:
         return np.concatenate(scores), np.concatenate(shifts)
 
     def _pilots(self, matrices: Matrices) -> Complexes:
-        """Returns the pilots (n, pilots) that the picture has in grids of matrices (n, 2, 2)."""
+        """Return the pilots (n, pilots) that the picture has in grids of matrices (n, 2, 2)."""
         waves = layout()
         chosen = waves.is_pilot
         waves_per_px = np.stack([waves.rows[chosen], waves.columns[chosen]]) / TILE_PX
@@ -169,7 +169,7 @@ class _Transform:
         return self._at(frequency[:, 0], frequency[:, 1]) * waves.phase[chosen].conj()
 
     def _refined(self, matrix: Matrices, shift: npt.NDArray[np.intp]) -> Grid:
-        """Returns the grid near `matrix` that matches best, with all four entries free."""
+        """Return the grid near `matrix` that matches best, with all four entries free."""
         waves = layout()
         rows, columns = waves.rows[waves.is_pilot], waves.columns[waves.is_pilot]
         turn = np.exp(2j * np.pi / TILE_PX * (shift[0] * rows + shift[1] * columns))
@@ -187,7 +187,7 @@ class _Transform:
         return Grid(matrix, float((pilots @ turn).real / noise))
 
     def _at(self, rows: Floats, columns: Floats) -> Complexes:
-        """Returns the transform between its samples, linearly; 0 above half a cycle a px."""
+        """Return the transform between its samples, linearly; 0 above half a cycle a px."""
         mirrored = columns < 0
         rows, columns = np.where(mirrored, -rows, rows), np.abs(columns)
         height, width = self.values.shape
@@ -226,7 +226,7 @@ def _tilted() -> Matrices:
 def _matrices(
     tall: npt.NDArray[np.float64], wide: npt.NDArray[np.float64], angle: float, mirror: float
 ) -> Matrices:
-    """Returns (n, 2, 2): tiles stretched (n,), perhaps mirrored, then turned by radians."""
+    """Return (n, 2, 2): tiles stretched (n,), perhaps mirrored, then turned by radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     rows = np.stack([tall * cosine, -wide * sine * mirror], axis=1)
     columns = np.stack([tall * sine, wide * cosine * mirror], axis=1)
@@ -242,7 +242,7 @@ def _pilot_spectrum() -> Complexes:
 
 
 def _orientations(spectrum: Complexes) -> Iterator[Complexes]:
-    """Yields the spectra of the tile turned by 0, 90, 180 and 270 degrees, then of its mirror."""
+    """Yield the spectra of the tile turned by 0, 90, 180 and 270 degrees, then of its mirror."""
     mirrored = np.roll(spectrum[:, ::-1], 1, axis=1)
     for start in (spectrum, mirrored):
         turned = start
@@ -252,7 +252,7 @@ def _orientations(spectrum: Complexes) -> Iterator[Complexes]:
 
 
 def _shifted(spectrum: Complexes, row: float, column: float) -> Complexes:
-    """Moves the tile back by (row, column) px, refined to a quarter of a pixel by the pilots."""
+    """Move the tile back by (row, column) px, refined to a quarter of a pixel by the pilots."""
     waves = layout()
     pilots = waves.is_pilot
     values = spectrum.ravel()[waves.index[pilots]] * waves.phase[pilots].conj()

@@ -1,12 +1,14 @@
 """The default invisible watermark: 64 bits or a short text that survive what the web does.
 
-A pattern of 128 x 128 px, made of about 1,400 waves, repeats over the luma of the picture at a
-reference size (512 px on the short side). The waves' signs carry the payload under a checksum and
-an error-correcting code (`frames`, `error_correction`, `carriers`); the pattern is strong where
-the picture is busy, weak where it is smooth, and leans against what the picture itself has in each
-wave, so that an unharmed picture reads almost without noise. Reading folds the tiles onto each
-other (`folding`), finds their place (`synchronisation`), weighs each ring of waves by how well its
-pilots came through, and decodes.
+A tile of 128 x 128 px, made of about 1,400 waves, repeats over the luma of the picture at a
+reference size (512 px on the short side). The signs of the waves carry the payload under a
+checksum and an error-correcting code (`coding`, `carriers`). The mark follows local activity
+(`masking`), never passes a bound of its own, and leans against what the picture itself has in each
+wave. How loud it is in texture is found by trial: it is embedded, changed as the strength demands
+(saved as JPEG, shrunk), measured and adjusted, so that a picture carries no more than it needs.
+
+Reading folds the tiles onto each other (`folding`), finds their place (`synchronisation`), weights
+each ring of waves by how well its pilots came through, and decodes (`decoding`).
 
 After Cox, Kilian, Leighton & Shamoon, "Secure spread spectrum watermarking for multimedia" (IEEE
 Trans. Image Processing 6(12), 1997), Kutter's periodic mark (SPIE 3528, 1998), and Malvar &
@@ -16,12 +18,13 @@ the picture's own share is cancelled in the lower band more than in the upper on
 a template in the magnitude spectrum.
 
 Not guaranteed: docs/watermark.md has the figures. Diffusion models that redraw a picture remove
-the mark. It hides nothing from an attacker: the waves are public, so whoever has this file can
-read the mark, and write over it.
+the mark. It is not secret: the waves are public, so anyone with this file can read the mark, and
+write over it.
 """
 
 from __future__ import annotations
 
+import io
 import weakref
 from dataclasses import dataclass
 
@@ -31,55 +34,120 @@ from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.imaging.tiles import over_bands
-from artscraper_runner.watermarks import carriers, decoding, error_correction, folding, frames
+from artscraper_runner.payloads import text_of_payload
+from artscraper_runner.types import Json
+from artscraper_runner.watermarks import Pixels, carriers, check_layout, coding, decoding, folding
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
 from artscraper_runner.watermarks.folding import Band, Complexes, Filtered, Floats
-from artscraper_runner.watermarks.pixels import Pixels, check_layout
+from artscraper_runner.watermarks.masking import amplitudes, local_activity
 
 MIN_SIDE = 256  # px, either side
 LONGEST_RATIO = 16  # long side over short side; beyond it the reference picture gets too narrow
 LEAST_GRID_SCORE = 5.5
 STRONG_GRID_SCORE = 6.6
 MOST_GRIDS = 3
-# What one level of luma adds to R, G and B: near the least change of RGB that makes it, which is
-# 1.2 dB below the same step in all three.
-LUMA_STEP = (0.70, 1.28, 0.35)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A change that the mark must survive, and the margin (`decoding.margin`) it must keep.
+
+    `scale` is the size of the changed picture over that of the marked one; `jpeg` the quality it
+    is saved with, None = not saved.
+    """
+
+    least_margin: float
+    scale: float = 1.0
+    jpeg: int | None = None
 
 
 @dataclass(frozen=True)
 class Strength:
-    """How a band is marked.
+    """How much of the mark may be seen, and what it has to survive.
 
-    `rms` is the mark in levels of luma where the band's contrast is `CONTRAST`; amplitudes go with
-    frequency ** `slope`; `cancelled`, 0..1, is the share of the picture's own waves taken back.
+    `flat` is its standard deviation in flat places, `most` its largest change of a pixel, both in
+    levels. `fine` is the upper band's share of its power: that band is lost when a picture is
+    shrunk to a quarter. `loudest` bounds the factor on its amplitude in texture.
     """
 
-    rms: float
+    flat: float
+    most: int
+    fine: float
+    loudest: float
+    trials: tuple[Trial, ...]
+
+
+STRENGTHS = {
+    "low": Strength(
+        flat=0.18,
+        most=4,
+        fine=0.45,
+        loudest=1.7,
+        trials=(Trial(1.1, jpeg=75), Trial(1.1, scale=0.5)),
+    ),
+    "medium": Strength(
+        flat=0.24,
+        most=6,
+        fine=0.25,
+        loudest=1.9,
+        trials=(Trial(1.2, jpeg=75), Trial(1.05, jpeg=30), Trial(1.05, scale=0.25)),
+    ),
+    "high": Strength(
+        flat=0.45,
+        most=10,
+        fine=0.25,
+        loudest=3.0,
+        trials=(Trial(1.4, jpeg=30), Trial(1.3, scale=0.25)),
+    ),
+}
+HOPELESS = 1.15  # least margin over the one reached at the loudest, and then ...
+GIVEN_UP = 0.75  # ... the factor on the amplitude in texture
+QUIETEST = 0.6  # factor on the amplitude in texture
+MOST_TRIED = 1_500_000  # px; larger pictures are tried at the reference size
+ROUNDS = 3  # of trials, at most
+NEAR = 0.05  # relative difference from the least margin at which the search ends
+TEXTURE = 0.6  # levels of amplitude at an activity of one level, at factor 1
+PEAK = 2.2  # standard deviations of the mark that `Strength.most` leaves whole
+PILOT_GAIN = 1.2
+LEAST_SHARE, LARGEST_SHARE = 0.2, 3.0  # amplitude of a wave over its share before cancelling
+
+
+@dataclass(frozen=True)
+class BandShape:
+    """How the amplitude is shared out within a band.
+
+    Amplitudes go with frequency ** `slope`; `cancelled`, 0..1, is the share of the picture's own
+    waves that is taken back.
+    """
+
     slope: float
     cancelled: float
 
 
-CONTRAST = 4.0  # levels
-LEAST_CONTRAST = 1.5  # levels; smooth areas are marked as if they had that much
-MASKING = 0.4  # the pattern follows contrast ** MASKING within a picture ...
-LOUDNESS = 0.7  # ... and contrast ** LOUDNESS from picture to picture
-LEAST_RMS = 0.5  # levels; less is lost in the rounding to whole levels
-LOWER = Strength(rms=0.72, slope=0.8, cancelled=0.7)
-UPPER = Strength(rms=0.585, slope=-0.5, cancelled=0.3)
-PILOT_GAIN = 1.2
-QUIETEST, LOUDEST = 0.2, 3.0  # amplitude of a wave over its share before cancelling
+LOWER = BandShape(slope=0.8, cancelled=0.7)
+UPPER = BandShape(slope=-0.5, cancelled=0.3)
 
 
-def embed(pixels: Pixels, payload: bytes) -> Pixels:
-    """Returns a copy of a picture that carries `payload`.
+def embed(
+    pixels: Pixels,
+    payload: bytes,
+    *,
+    strength: str = "medium",
+    original: Pixels | None = None,
+) -> Pixels:
+    """Return a copy of a picture that carries `payload`.
 
     Args:
         pixels: uint8 (H, W, 3), sRGB; any memory layout; not modified.
-        payload: 8 bytes (a number) or 10 bytes (a text); see `frames`.
+        payload: 8 bytes (a number) or 10 bytes (a text); see `coding`.
+        strength: a name in STRENGTHS.
+        original: like `pixels`, before other stages changed it: the mark follows the texture of
+            this picture, not theirs. None = `pixels`.
 
     Returns:
-        uint8 (H, W, 3), C-contiguous; the same bytes for the same arguments.
+        uint8 (H, W, 3), C-contiguous; the same bytes for the same arguments. No value changes by
+        more than the strength's `most`; where R = G = B they stay equal.
 
     Raises:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
@@ -87,28 +155,51 @@ def embed(pixels: Pixels, payload: bytes) -> Pixels:
         InvalidOption: a payload of another length.
     """
     _check(pixels)
-    bits = frames.pack(payload)
-    luma = folding.reference_luma(pixels)
-    bands = folding.split(luma)
-    signs = carriers.signs_of(error_correction.encode(bits))
-    host = folding.wave_values(folding.wave_spectrum(bands)) * signs
-    lower = carriers.layout().radius <= folding.SPLIT
-    change = np.zeros_like(luma)
-    kinds = zip(bands, folding.BANDS, (LOWER, UPPER), (lower, ~lower), strict=True)
-    for band, kind, strength, chosen in kinds:
-        mask = (band.contrast + np.float32(LEAST_CONTRAST)) ** np.float32(MASKING)
-        amplitudes = np.zeros_like(signs)
-        amplitudes[chosen] = _amplitudes(band, kind, strength, mask, host=host, chosen=chosen)
-        change += mask * _repeated(carriers.tile_of(amplitudes * signs), mask.shape)
+    code = coding.encode(coding.pack(payload))
+    host = _Host.of(pixels, pixels if original is None else original)
+    chosen = STRENGTHS[strength]
+    change = host.mark(code, chosen, loudness=_loudness(host, code, chosen))
     return _added(pixels, change)
 
 
-def read(pixels: Pixels, *, search: bool = True) -> decoding.Decoded | None:
-    """Returns what a picture carries, or None.
+@dataclass(frozen=True)
+class Reading:
+    """What the watermark of a picture says: `payload` in hex, `text` if it is one.
 
-    Without `search` only pictures are read that were not cropped or rotated but by quarter turns;
-    any size, mirrored or not. With it, cropped, slightly rotated and stretched ones too, which
-    takes about a second when there is no mark.
+    A number has 16 digits, a text 20. Both are None when no mark with a right checksum was found;
+    `confidence` is then 0, else up to 1, where every wave of the mark speaks for the payload.
+    """
+
+    payload: str | None
+    text: str | None
+    confidence: float
+
+    def to_json(self) -> Json:
+        """Return the reading as the command line and the gateway show it."""
+        return {"payload": self.payload, "text": self.text, "confidence": self.confidence}
+
+
+def read_watermark(pixels: Pixels, *, search: bool = True) -> Reading:
+    """Return what the tiled watermark of uint8 (H, W, 3) says, as `read` finds it.
+
+    Raises:
+        UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
+    """
+    decoded = read(pixels, search=search)
+    if decoded is None:
+        return Reading(payload=None, text=None, confidence=0.0)
+    text = text_of_payload(decoded.payload)
+    return Reading(decoded.payload.hex(), text, round(decoded.confidence, 4))
+
+
+def read(pixels: Pixels, *, search: bool = True) -> decoding.Decoded | None:
+    """Return what a picture carries, or None.
+
+    Args:
+        pixels: uint8 (H, W, 3), sRGB.
+        search: without it, only pictures are read that were not cropped or rotated other than by
+            quarter turns; any size, mirrored or not. With it, cropped, slightly rotated, stretched
+            and pasted ones too, which takes about a second when there is no mark.
 
     Raises:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
@@ -116,27 +207,14 @@ def read(pixels: Pixels, *, search: bool = True) -> decoding.Decoded | None:
     check_layout(pixels)
     if min(folding.reference_size(*pixels.shape[:2])) < TILE_PX // 2:
         return None
-    found = decoding.decode_anywhere(_spectra.get(pixels), at_origin=True)
-    if found is not None or not search:
-        return found
-    highest = folding.highest_kept(*pixels.shape[:2])
-    bands = folding.split(folding.reference_luma(pixels))
-    evened = bands[0].evened + bands[1].evened
-    fine, finer = folding.fine_luma(pixels)
-    for grid in sync.find_grids(
-        evened, least_score=LEAST_GRID_SCORE, strong_score=STRONG_GRID_SCORE, most=MOST_GRIDS
-    ):
-        upright, inside = sync.straightened(fine, grid.matrix * finer)
-        spectrum = folding.wave_spectrum(folding.split(upright), inside)
-        kept = min(highest * float(np.sqrt(abs(np.linalg.det(grid.matrix)))), TILE_PX / 2)
-        found = decoding.decode_anywhere(folding.whitened(spectrum, kept), at_origin=False)
-        if found is not None:
-            return found
-    return None
+    decoded = decoding.decode_anywhere(_spectra.get(pixels), at_origin=True)
+    if decoded is not None or not search:
+        return decoded
+    return _search(pixels)
 
 
 def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
-    """Returns the share, 0..1, of `payload`'s bits that are decoded right, checksum or not.
+    """Return the share, 0..1, of the bits of `payload` that are decoded right, checksum or not.
 
     For a picture that was not cropped or rotated. An unmarked one scores about 0.5.
     """
@@ -147,26 +225,38 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
 
 
 def least_side(height: int, width: int) -> int:
-    """Returns the px that the short side of such a picture must have to be marked."""
+    """Return the px that the short side of such a picture must have to be marked."""
     return max(MIN_SIDE, -(-max(height, width) // LONGEST_RATIO))
 
 
-class _Spectra:
-    """Remembers the folded spectrum of the last picture that nobody can write to.
+def _search(pixels: Pixels) -> decoding.Decoded | None:
+    highest = folding.highest_kept(*pixels.shape[:2])
+    evened = folding.evened(folding.split(folding.reference_luma(pixels)))
+    fine, finer = folding.fine_luma(pixels)
+    for grid in sync.find_grids(
+        evened, least_score=LEAST_GRID_SCORE, strong_score=STRONG_GRID_SCORE, most=MOST_GRIDS
+    ):
+        upright, inside = sync.straightened(fine, grid.matrix * finer)
+        spectrum = folding.wave_spectrum(folding.split(upright), inside)
+        kept = min(highest * float(np.sqrt(abs(np.linalg.det(grid.matrix)))), TILE_PX / 2)
+        decoded = decoding.decode_anywhere(folding.whitened(spectrum, kept), at_origin=False)
+        if decoded is not None:
+            return decoded
+    return None
 
-    A job reads the same layer three times.
-    """
+
+class _Spectra:
+    """Caches the folded spectrum of the last read-only picture: a job reads a layer three times."""
 
     def __init__(self) -> None:
         self._last: tuple[weakref.ref[Pixels], Complexes] | None = None
 
     def get(self, pixels: Pixels) -> Complexes:
-        last = self._last  # once: another thread may remember another picture meanwhile
+        last = self._last  # once: another thread may store another picture meanwhile
         if last is not None and last[0]() is pixels:
             return last[1]
-        bands = folding.split(folding.reference_luma(pixels))
         highest = folding.highest_kept(*pixels.shape[:2])
-        spectrum = folding.whitened(folding.wave_spectrum(bands), highest)
+        spectrum = _spectrum(folding.reference_luma(pixels), highest)
         if not pixels.flags.writeable:
             self._last = (weakref.ref(pixels), spectrum)
         return spectrum
@@ -175,26 +265,122 @@ class _Spectra:
 _spectra = _Spectra()
 
 
+def _spectrum(luma: Floats, highest: float) -> Complexes:
+    return folding.whitened(folding.wave_spectrum(folding.split(luma)), highest)
+
+
+@dataclass(frozen=True)
+class _Host:
+    """A picture to be marked.
+
+    `activities` is the texture of the original in both bands (`masking`), `bands` and `waves` (n,), the picture's own value of each wave, are of the reference size.
+    `luma` float32 is what the mark is tried on: the picture's own, of the reference size where the
+    picture is larger than MOST_TRIED pixels; `scale` is the picture's size over that of `luma`.
+    """
+
+    luma: Floats
+    activities: tuple[Floats, Floats]
+    bands: list[Filtered]
+    waves: Floats
+    scale: float
+
+    @classmethod
+    def of(cls, pixels: Pixels, original: Pixels) -> _Host:
+        reference = folding.reference_luma(pixels)
+        bands = folding.split(reference)
+        waves = folding.wave_values(folding.wave_spectrum(bands))
+        activities = (bands[0].activity, bands[1].activity)
+        if original is not pixels:
+            activities = local_activity(folding.reference_luma(original))
+        height, width = pixels.shape[:2]
+        luma = reference
+        if height * width <= MOST_TRIED:
+            luma = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
+        return cls(luma, activities, bands, waves, height / luma.shape[0])
+
+    def mark(self, code: coding.Bits, strength: Strength, *, loudness: float) -> Floats:
+        """Return the change of luma, float32 (h, w) in levels, that carries the code bits."""
+        signs = carriers.signs_of(code)
+        lower = carriers.layout().radius <= folding.SPLIT
+        change = np.zeros_like(self.bands[0].values)
+        powers = (1 - strength.fine, strength.fine)
+        kinds = zip(folding.BANDS, (LOWER, UPPER), powers, (lower, ~lower), strict=True)
+        for band, activity, (kind, shape, power, chosen) in zip(
+            self.bands, self.activities, kinds, strict=True
+        ):
+            mask = amplitudes(
+                activity,
+                flat=strength.flat,
+                texture=TEXTURE * loudness,
+                most=strength.most / PEAK,
+            )
+            wave_amplitudes = np.zeros_like(signs)
+            host = self.waves[chosen] * signs[chosen] / _heard(band, mask)
+            wave_amplitudes[chosen] = _amplitudes(
+                kind, shape, power, host=host, chosen=chosen
+            )
+            change += mask * _repeated(carriers.tile_of(wave_amplitudes * signs), mask.shape)
+        return np.clip(change, -strength.most, strength.most)
+
+
+def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
+    """Return the factor on the amplitude in texture at which the mark just survives its trials.
+
+    Where not even the loudest mark survives, as in flat drawings, more of it in the little texture
+    there is would only be seen: GIVEN_UP.
+    """
+    loudness = 1.0
+    for _ in range(ROUNDS):
+        change = host.mark(code, strength, loudness=loudness)
+        marked = host.luma + np.rint(_enlarged(change, host.luma.shape))
+        margins = [_margin(marked, code, trial, scale=host.scale) for trial in strength.trials]
+        short = max(
+            trial.least_margin / max(margin, 0.1)
+            for margin, trial in zip(margins, strength.trials, strict=True)
+        )
+        if abs(short - 1) < NEAR:
+            break
+        if loudness == strength.loudest and short > HOPELESS:
+            return GIVEN_UP
+        loudness = float(np.clip(loudness * short, QUIETEST, strength.loudest))
+    return loudness
+
+
+def _margin(luma: Floats, code: coding.Bits, trial: Trial, *, scale: float) -> float:
+    """Return the margin of a marked luma (h, w) after a trial; `scale` as in `_Host`."""
+    image = Image.fromarray(np.clip(luma, 0, 255).astype(np.uint8))
+    smaller = min(scale * trial.scale, 1.0)
+    if smaller < 1:
+        size = (max(round(image.width * smaller), 1), max(round(image.height * smaller), 1))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    if trial.jpeg is not None:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=trial.jpeg)
+        image = Image.open(file)
+    restored = folding.resized_luma(image, folding.reference_size(*luma.shape))
+    highest = folding.highest_kept(image.height, image.width)
+    return decoding.margin(_spectrum(restored, highest), code)
+
+
+def _heard(band: Filtered, mask: Floats) -> float:
+    """Return what a reader measures of a wave whose amplitude is 1 times `mask`."""
+    weight = band.weight
+    return float((weight * mask).sum() / ((weight * band.expected).sum() + 1e-12))
+
+
 def _amplitudes(
-    band: Filtered,
-    kind: Band,
-    strength: Strength,
-    mask: Floats,
-    *,
-    host: Floats,
-    chosen: npt.NDArray[np.bool_],
+    kind: Band, shape: BandShape, power: float, *, host: Floats, chosen: npt.NDArray[np.bool_]
 ) -> Floats:
-    """Returns the amplitudes of the chosen waves, to be multiplied by `mask`, in levels of luma."""
+    """Return the amplitudes (n,) of the chosen waves, which together have that power.
+
+    `host` (n,) is the picture's own share of each wave towards its sign.
+    """
     waves = carriers.layout()
-    mask_rms = float(np.sqrt(np.square(mask).mean()))
-    contrast = mask_rms ** (1 / MASKING)
-    rms = max(strength.rms * (contrast / CONTRAST) ** LOUDNESS, LEAST_RMS)
-    energy = 2 * (rms / mask_rms) ** 2  # of all waves; a wave of amplitude a has a ** 2 / 2
     radius = waves.radius[chosen]
-    heard = kind.gain(radius) * (mask / (band.contrast + np.float32(folding.CONTRAST_FLOOR))).mean()
-    share = (radius / folding.SPLIT) ** strength.slope
+    share = (radius / folding.SPLIT) ** shape.slope
     share *= np.where(waves.is_pilot[chosen], np.float32(PILOT_GAIN), np.float32(1))
-    return _leaning(share, host[chosen] / heard, energy, strength.cancelled)
+    energy = 2 * power  # a wave of amplitude a has the power a ** 2 / 2
+    return _leaning(share, host / kind.gain(radius), energy, shape.cancelled)
 
 
 def _repeated(tile: Floats, shape: tuple[int, ...]) -> Floats:
@@ -203,37 +389,44 @@ def _repeated(tile: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _leaning(share: Floats, host: Floats, energy: float, cancelled: float) -> Floats:
-    """Returns amplitudes of that energy: `share`, less where the picture helps, more where not.
+    """Return amplitudes of that energy: `share`, less where the picture helps, more where not.
 
     How loud the picture is beside the mark depends on the mark's scale, and that on the result;
     three rounds settle it.
     """
-    amplitudes = share
+    chosen = share
     for _ in range(3):
-        scale = np.sqrt(energy / np.square(amplitudes).sum())
-        wanted = share - cancelled * host / scale
-        amplitudes = np.clip(wanted, QUIETEST * share, LOUDEST * share)
-    scaled: Floats = amplitudes * np.sqrt(energy / np.square(amplitudes).sum())
+        scale = np.sqrt(energy / np.square(chosen).sum())
+        leaning = share - cancelled * host / scale
+        chosen = np.clip(leaning, LEAST_SHARE * share, LARGEST_SHARE * share)
+    scaled: Floats = chosen * np.sqrt(energy / np.square(chosen).sum())
     return scaled
 
 
 def _added(pixels: Pixels, change: Floats) -> Pixels:
-    """Returns pixels plus a change of luma at the reference size, rounded, within 0..255."""
+    """Return pixels plus a change of luma at the reference size, rounded, within 0..255.
+
+    All three channels change alike, so grey stays grey and no hue shifts.
+    """
     height, width = pixels.shape[:2]
-    if change.shape != (height, width):
-        enlarged = Image.fromarray(change).resize((width, height), Image.Resampling.BICUBIC)
-        change = np.asarray(enlarged)
+    change = _enlarged(change, (height, width))
     marked = np.empty((height, width, 3), np.uint8)
 
     def add(rows: slice) -> None:
-        levels = np.empty(marked[rows].shape, np.int16)
-        for channel, step in enumerate(LUMA_STEP):
-            levels[:, :, channel] = np.rint(change[rows] * np.float32(step))
-        levels += pixels[rows]
+        levels = np.rint(change[rows]).astype(np.int16)[:, :, None] + pixels[rows]
         marked[rows] = np.clip(levels, 0, 255, out=levels)
 
     over_bands(add, height)
     return marked
+
+
+def _enlarged(change: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return a change of luma at (height, width), with no value beyond those it has."""
+    if change.shape == shape:
+        return change
+    height, width = shape
+    resized = Image.fromarray(change).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized).clip(change.min(), change.max())
 
 
 def _check(pixels: Pixels) -> None:

@@ -1,6 +1,7 @@
 """The stage marks the picture, says in its layer what it wrote, and is read from the saved file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from artscraper_runner import ProtectionOptions, protect_picture, read_watermark
 from artscraper_runner.protection_pipeline import WorkflowConfig
 from artscraper_runner.types import Json
 from artscraper_runner.watermarks import dwt_dct_svd
+from artscraper_runner.watermarks.tiled_spread_spectrum import embed
 
 from ..watermarks.pictures import painting
 
 
-def protected(tmp_path: Path, image: Image.Image, name: str, **options: str) -> Json:
+def protected(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Json:
     source = tmp_path / name
     image.save(source)
     config = WorkflowConfig(("invisible-watermark",), ProtectionOptions(**options))
@@ -74,8 +76,13 @@ def test_a_small_picture_is_passed_through_with_the_size_it_needs(
     assert np.array_equal(opened(layer), np.asarray(image))
 
 
-@pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
-@pytest.mark.parametrize("colour", ["white", "black", "grey", "lime", "magenta", "yellow"])
+@pytest.mark.parametrize(
+    ("colour", "method"),
+    [
+        *((colour, "tiled") for colour in ("white", "black", "grey", "lime", "magenta", "yellow")),
+        *((colour, "dwtDctSvd") for colour in ("lime", "magenta", "yellow")),
+    ],
+)
 def test_one_colour_is_marked(tmp_path: Path, colour: str, method: str) -> None:
     image = Image.new("RGB", (300, 300), colour)
     layer = protected(tmp_path, image, "a.png", watermark_method=method)
@@ -106,3 +113,42 @@ def test_a_half_transparent_picture_is_marked_where_it_shows(tmp_path: Path) -> 
     layer = protected(tmp_path, Image.fromarray(pixels), "a.png")
     assert layer["metrics"]["decoded"]
     assert np.array_equal(opened(layer)[:, 350:], pixels[:, 350:, :3])
+
+
+def test_a_grey_picture_stays_grey(tmp_path: Path) -> None:
+    grey = np.repeat(painting(400, 500)[:, :, :1], 3, axis=2)
+    layer = protected(tmp_path, Image.fromarray(grey), "a.png", strength="high")
+    marked = opened(layer)
+    assert layer["metrics"]["decoded"]
+    assert np.array_equal(marked[:, :, 0], marked[:, :, 1])
+    assert np.array_equal(marked[:, :, 1], marked[:, :, 2])
+
+
+def test_dwt_dct_svd_leaves_a_grey_picture_alone(tmp_path: Path) -> None:
+    grey = np.repeat(painting(300, 300)[:, :, :1], 3, axis=2)
+    layer = protected(tmp_path, Image.fromarray(grey), "a.png", watermark_method="dwtDctSvd")
+    assert not layer["applied"]
+    assert layer["reason"].startswith("the picture is grey")
+
+
+def test_a_marked_picture_is_marked_over_and_its_layer_says_so(tmp_path: Path) -> None:
+    marked = Image.fromarray(embed(painting(400, 500), bytes(range(8)), strength="medium"))
+    layer = protected(tmp_path, marked, "a.png", watermark_payload="00112233445566ff")
+    assert layer["metrics"]["overwritten"] == "0001020304050607"
+    assert read_watermark(opened(layer)).payload == "00112233445566ff"
+
+
+def test_an_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
+    marked = Image.fromarray(embed(painting(400, 500), bytes(range(8)), strength="medium"))
+    layer = protected(tmp_path, marked, "a.png", keep_watermark=True)
+    assert not layer["applied"]
+    assert "already carries the watermark 0001020304050607" in layer["reason"]
+    assert read_watermark(opened(layer)).payload == "0001020304050607"
+
+
+def test_strength_bounds_the_change(tmp_path: Path) -> None:
+    for strength, most in (("low", 4), ("medium", 6), ("high", 10)):
+        picture = painting(400, 500)
+        layer = protected(tmp_path, Image.fromarray(picture), "a.png", strength=strength)
+        assert layer["metrics"]["decoded"]
+        assert np.abs(opened(layer).astype(int) - picture).max() <= most

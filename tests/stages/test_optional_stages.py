@@ -113,7 +113,7 @@ def test_where_no_ring_can_be_found_again_none_is_claimed(
 ) -> None:
     layer = layers_of(tmp_path, image, "a.png", "fourier-ring")[1]
     assert not layer["applied"]
-    assert layer["reason"].startswith("the rings cannot be found again")
+    assert layer["reason"].startswith("the rings cannot be detected")
     assert np.array_equal(opened(layer), np.asarray(image.convert("RGB")))
 
 
@@ -154,7 +154,7 @@ def test_the_final_figures_are_of_the_last_file(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fourier_ring, "embed", spoilt)
-        patch.setattr(FourierRing, "_is_found", lambda *arguments: True)
+        patch.setattr(FourierRing, "_is_detected", lambda *arguments: True)
         layers = layers_of(
             tmp_path,
             Image.fromarray(painting(300, 400)),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.attacks import AttackMix, draw_budgets, perturbed
+from training.attacks import AttackMix, draw_bounds, perturbed
 
 PICTURES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 BUDGETS = torch.tensor([4.0, 8.0, 16.0]).view(-1, 1, 1, 1) / 255
@@ -65,7 +65,16 @@ def test_the_same_seed_makes_the_same_attack(network: nn.Module) -> None:
     assert torch.equal(first, second)
 
 
-def test_budgets_are_drawn_from_the_mix() -> None:
-    drawn = draw_budgets(np.random.default_rng(0), AttackMix(budgets=(4, 16)), 50)
-    assert drawn.shape == (50, 1, 1, 1)
-    assert set((drawn.flatten() * 255).round().tolist()) == {4, 16}
+def test_bounds_are_uniform_budgets_or_perceptual_maps() -> None:
+    pictures = torch.rand(30, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pictures[:, :, :, :16] = 0.5
+    mix = AttackMix(budgets=(16,), mapped=0.5, mapped_budgets=(4, 8))
+    bounds = draw_bounds(np.random.default_rng(0), mix, pictures) * 255
+    assert bounds.shape == (30, 1, 32, 32)
+    is_uniform = (bounds == bounds[:, :, :1, :1]).flatten(1).all(1)
+    assert 5 < int(is_uniform.sum()) < 25
+    assert torch.allclose(bounds[is_uniform], torch.tensor(16.0))
+    mapped = bounds[~is_uniform]
+    assert (mapped > 0).all()
+    assert (mapped <= 8 + 1e-4).all()
+    assert (mapped[:, :, 16, 2] < mapped[:, :, 16, 30]).all()

@@ -54,6 +54,17 @@ def test_a_run_changes_the_student_and_ends(images: Path, teacher: Path, tmp_pat
     assert any((after[key] != before[key]).any() for key in before)
 
 
+def test_a_continued_run_begins_with_the_given_weights(
+    images: Path, teacher: Path, tmp_path: Path
+) -> None:
+    first, second = (tiny_run(images, teacher, steps=4) for _ in range(2))
+    distil.train(first, folder=tmp_path / "run", checkpoint_every_s=1e9)
+    second.start_from(first.average)
+    weights = second.model.student.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in first.average.items())
+    assert all(torch.equal(second.average[key], value) for key, value in first.average.items())
+
+
 def test_a_resumed_run_has_the_state_it_was_saved_with(
     images: Path, teacher: Path, tmp_path: Path
 ) -> None:

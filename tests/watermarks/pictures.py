@@ -13,7 +13,7 @@ IMAGES = Path(__file__).resolve().parents[2].parent / "shared" / "images"
 
 
 def painting(height: int, width: int, *, seed: int = 0) -> Pixels:
-    """Returns brush-like noise of many sizes over smooth colour fields, uint8 (H, W, 3)."""
+    """Return brush-like noise of many sizes over smooth colour fields, uint8 (H, W, 3)."""
     random = np.random.default_rng(seed)
     picture = np.full((height, width, 3), 128.0)
     for size in (256, 64, 16, 4):
@@ -25,7 +25,7 @@ def painting(height: int, width: int, *, seed: int = 0) -> Pixels:
 
 
 def shared_picture(name: str) -> Pixels:
-    """Returns a picture of the shared samples; skips the test where they are not at hand."""
+    """Return a picture of the shared samples; skips the test where they are not at hand."""
     path = IMAGES / name
     if not path.is_file():
         pytest.skip(f"needs the sample picture shared/images/{name} beside the repository")
@@ -33,32 +33,32 @@ def shared_picture(name: str) -> Pixels:
 
 
 def saved(pixels: Pixels, kind: str, quality: int) -> Pixels:
-    """Returns pixels as a lossy format keeps them."""
+    """Return pixels as a lossy format keeps them."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind, quality=quality)
     return np.asarray(Image.open(file).convert("RGB"))
 
 
 def resized(pixels: Pixels, scale: float) -> Pixels:
-    """Returns pixels at another size, both sides times `scale`."""
+    """Return pixels at another size, both sides times `scale`."""
     height, width, _ = pixels.shape
     size = (round(width * scale), round(height * scale))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
 def cropped(pixels: Pixels, share: float) -> Pixels:
-    """Returns the middle of pixels, both sides shorter by `share`."""
+    """Return the middle of pixels, both sides shorter by `share`."""
     height, width, _ = pixels.shape
     top, left = int(height * share / 2), int(width * share / 2)
     return np.ascontiguousarray(pixels[top : height - top, left : width - left])
 
 
 def rotated(pixels: Pixels, degrees: float) -> Pixels:
-    """Returns pixels turned on their own canvas, black in the corners."""
+    """Return pixels turned on their own canvas, black in the corners."""
     return np.asarray(Image.fromarray(pixels).rotate(degrees, Image.Resampling.BICUBIC))
 
 
 def psnr(before: Pixels, after: Pixels) -> float:
-    """Returns the peak signal-to-noise ratio over all channels in dB."""
+    """Return the peak signal-to-noise ratio over all channels in dB."""
     error = float(np.square(before.astype(np.float64) - after).mean())
     return float(10 * np.log10(255**2 / error))

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from artscraper_runner.watermarks.carriers import TILE_PX, bit_of_wave, layout, signs_of, tile_of
-from artscraper_runner.watermarks.error_correction import code_length
-from artscraper_runner.watermarks.frames import FRAME_BYTES, frame_bits
+from artscraper_runner.watermarks.coding import PAYLOAD_BYTES, code_length, frame_bits
 
 LAYOUT_START = [515, 15875, 5, 388, 640]
 DEAL_START = [151, 76, 226, 247, 95]
 PHASE_START = [-0.770657, 0.832676, 2.978018]
-CODE_LENGTHS = [code_length(frame_bits(size)) for size in FRAME_BYTES]
+CODE_LENGTHS = [code_length(frame_bits(size)) for size in PAYLOAD_BYTES]
 
 
 def test_the_layout_never_changes() -> None:

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from artscraper_runner.watermarks.carriers import TILE_PX, layout, signs_of
-from artscraper_runner.watermarks.decoding import decode_anywhere, likeliest_frame
-from artscraper_runner.watermarks.error_correction import encode
+from artscraper_runner.watermarks.coding import encode, pack, unpack
+from artscraper_runner.watermarks.decoding import decode_anywhere, likeliest_frame, margin
 from artscraper_runner.watermarks.folding import Complexes
-from artscraper_runner.watermarks.frames import pack, unpack
 
 PAYLOADS = [b"artist 7", b"artscraper"]
 
@@ -48,3 +47,10 @@ def test_noise_decodes_to_a_frame_with_a_wrong_checksum() -> None:
     noise = np.random.default_rng(0).normal(size=(TILE_PX, TILE_PX)).astype(np.complex64)
     assert decode_anywhere(noise, at_origin=True) is None
     assert not unpack(likeliest_frame(noise, 8))[1]
+
+
+def test_the_margin_grows_with_the_mark() -> None:
+    code = encode(pack(PAYLOADS[0]))
+    margins = [margin(spectrum_of(PAYLOADS[0], noise=noise), code) for noise in (0.3, 1, 3)]
+    assert margins[0] > margins[1] > 1 > margins[2]
+    assert abs(margin(spectrum_of(PAYLOADS[1], noise=0.3), code)) < 0.3

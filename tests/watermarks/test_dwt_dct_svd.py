@@ -13,7 +13,7 @@ import pytest
 
 from artscraper_runner.errors import PayloadSizeError, PictureTooSmall, UnsupportedPixels
 from artscraper_runner.watermarks.dwt_dct_svd import MIN_SIDE, bit_accuracy, embed, read
-from artscraper_runner.watermarks.pixels import Pixels
+from artscraper_runner.watermarks import Pixels
 
 METHOD = "dwtDctSvd"
 IMAGES = Path(__file__).resolve().parents[2].parent / "shared" / "images"

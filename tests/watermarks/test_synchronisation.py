@@ -38,8 +38,7 @@ def test_the_size_of_the_tiles_is_found_and_undone(scale: float) -> None:
     stretch = np.array([[1 / scale, 0], [0, 1 / scale]])
     large, _ = straightened(tiles(900, 900), stretch)
     luma = np.ascontiguousarray(large[:512, :512])
-    bands = folding.split(luma)
-    evened = bands[0].evened + bands[1].evened
+    evened = folding.evened(folding.split(luma))
     grid = next(find_grids(evened, least_score=7, strong_score=7, most=3))
     assert np.allclose(grid.matrix, np.eye(2) * scale, atol=0.004)
     upright, inside = straightened(luma, grid.matrix)

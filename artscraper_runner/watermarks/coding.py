@@ -1,13 +1,16 @@
-"""A checksum and a convolutional code with a soft decoder: short messages over bad channels.
+"""Frames of the tiled watermark: a payload, its checksum, and an error-correcting code.
 
-The checksum is CRC-24 of OpenPGP (RFC 4880, section 6.1). The code is the zero-terminated
-convolutional code of constraint length 11 and rate 1/3 with the generators of Larsen, "Short
-convolutional codes with maximal free distance for rates 1/2, 1/3, and 1/4" (IEEE Trans. Inf.
-Theory 19(3), 1973): free distance 22. `decode` is the algorithm of Viterbi (1967) on soft values,
-which gains about 2 dB over hard decisions and takes unsent places as zeros.
+A frame is 8 bytes for a number or 10 for a text (`artscraper_runner.payloads`), followed by the
+CRC-24 of OpenPGP (RFC 4880, section 6.1). The longer frame spreads the same energy over more bits,
+so a number survives a little more than a text. A reader tries both.
 
-Worked example: 11 message bits become (11 + 10) * 3 = 63 code bits; with any 20 of them set to 0
-(erased) and the others right, `decode` still gives the 11 bits.
+The code is the zero-terminated convolutional code of constraint length 11 and rate 1/3 with the
+generators of Larsen, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and
+1/4" (IEEE Trans. Inf. Theory 19(3), 1973): free distance 22. `decode` is the algorithm of Viterbi
+(1967) on soft values, which gains about 2 dB over hard decisions and takes erasures as zeros.
+
+Example: 11 message bits become (11 + 10) * 3 = 63 code bits; with any 20 of them erased and the
+others right, `decode` still returns the 11 bits.
 """
 
 from __future__ import annotations
@@ -17,19 +20,24 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from artscraper_runner.errors import InvalidOption
+from artscraper_runner.payloads import NUMBER_BYTES, TEXT_BYTES
+
 Bits = npt.NDArray[np.uint8]
 Softs = npt.NDArray[np.float32]
 
+PAYLOAD_BYTES = (NUMBER_BYTES, TEXT_BYTES)
 CHECKSUM_BITS = 24
 GENERATORS = (0o2353, 0o2671, 0o3175)
 MEMORY = 10  # bits; the constraint length less the newest bit
 _STATES = 1 << MEMORY
+_CHECKSUM_BYTES = CHECKSUM_BITS // 8
 _CRC_POLYNOMIAL = 0x864CFB
 _CRC_START = 0xB704CE
 
 
 def checksum(message: bytes) -> int:
-    """Returns the CRC-24 of `message`, 0 to 2 ** 24 - 1."""
+    """Return the CRC-24 of `message`, 0 to 2 ** 24 - 1."""
     register = _CRC_START
     for byte in message:
         register ^= byte << 16
@@ -40,13 +48,40 @@ def checksum(message: bytes) -> int:
     return register
 
 
+def frame_bits(payload_bytes: int) -> int:
+    """Return the number of bits in the frame of a payload."""
+    return 8 * payload_bytes + CHECKSUM_BITS
+
+
+def pack(payload: bytes) -> Bits:
+    """Return the frame of a payload, uint8 0 or 1, most significant bit first.
+
+    Raises:
+        InvalidOption: the payload has neither NUMBER_BYTES nor TEXT_BYTES.
+    """
+    if len(payload) not in PAYLOAD_BYTES:
+        raise InvalidOption(
+            f"expected a payload of {NUMBER_BYTES} bytes (a number) or {TEXT_BYTES} (a text),"
+            f" found {len(payload)}"
+        )
+    frame = payload + checksum(payload).to_bytes(_CHECKSUM_BYTES, "big")
+    return np.unpackbits(np.frombuffer(frame, np.uint8))
+
+
+def unpack(bits: Bits) -> tuple[bytes, bool]:
+    """Return the payload of a frame, and whether its checksum is right."""
+    frame = np.packbits(bits).tobytes()
+    payload, check = frame[:-_CHECKSUM_BYTES], frame[-_CHECKSUM_BYTES:]
+    return payload, checksum(payload) == int.from_bytes(check, "big")
+
+
 def code_length(message_bits: int) -> int:
-    """Returns how many code bits `encode` makes of a message."""
+    """Return the number of code bits of a message."""
     return (message_bits + MEMORY) * len(GENERATORS)
 
 
 def encode(bits: Bits) -> Bits:
-    """Returns the code bits, uint8 0 or 1 of length `code_length(bits.size)`."""
+    """Return the code bits, uint8 0 or 1 of length `code_length(bits.size)`."""
     padded = np.concatenate([bits, np.zeros(MEMORY, np.uint8)]).astype(np.int64)
     code = np.empty((padded.size, len(GENERATORS)), np.uint8)
     for output, generator in enumerate(GENERATORS):
@@ -56,11 +91,12 @@ def encode(bits: Bits) -> Bits:
 
 
 def decode(softs: Softs, message_bits: int) -> Bits:
-    """Returns the most likely message, uint8 of length `message_bits`.
+    """Return the most likely message, uint8 of length `message_bits`.
 
     Args:
-        softs: float32 of length `code_length(message_bits)`; above 0 where a 0 was likely sent,
-            below where a 1; the size says how likely, 0 = unknown. Any scale.
+        softs: float32 of length `code_length(message_bits)`, on any scale: above 0 where a 0 was
+            more likely sent, below where a 1; 0 = unknown.
+        message_bits: length of the message.
     """
     signs, pattern_of_even, pattern_of_odd = _trellis()
     gains = np.asarray(softs, np.float32).reshape(-1, len(GENERATORS)) @ signs
@@ -77,7 +113,7 @@ def decode(softs: Softs, message_bits: int) -> Bits:
 
 
 def _trace_back(from_odd: npt.NDArray[np.bool_]) -> Bits:
-    """Returns the bits along the best path that ends in state 0, the tail included."""
+    """Return the bits along the best path that ends in state 0, the tail included."""
     bits = np.empty(len(from_odd), np.uint8)
     state = 0
     for step in range(len(from_odd) - 1, -1, -1):
@@ -88,7 +124,7 @@ def _trace_back(from_odd: npt.NDArray[np.bool_]) -> Bits:
 
 @cache
 def _trellis() -> tuple[npt.NDArray[np.float32], Bits, Bits]:
-    """Returns the signs (3, 8) of output patterns, and the patterns by which states are reached.
+    """Return the signs (3, 8) of output patterns, and the patterns by which states are reached.
 
     A state holds the last bits, the newest highest, so state s is reached from the even state
     2 s and the odd state 2 s + 1 (mod 2 ** MEMORY); the register before the shift is the same
