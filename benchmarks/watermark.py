@@ -7,6 +7,7 @@ invisible-watermark 0.2.0 appear when it, opencv-python-headless and PyWavelets 
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from drawings import DRAWINGS  # noqa: E402
+from judges import butteraugli, ssimulacra2  # noqa: E402
 from picture_changes import CHANGES, Pixels  # noqa: E402
 
+from artscraper_runner import ProtectionOptions, protect_picture  # noqa: E402
 from artscraper_runner.errors import PictureTooSmall  # noqa: E402
+from artscraper_runner.protection_pipeline import WorkflowConfig  # noqa: E402
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum  # noqa: E402
 
 PAYLOAD_BYTES = 8
@@ -80,18 +85,19 @@ def upstream() -> Method | None:
 
 def methods() -> dict[str, Method]:
     """Return the methods to compare, by the title of their column."""
-    found = {
-        "tiled": Method(
-            tiled_spread_spectrum.embed,
+    compared = {
+        f"tiled, {name}": Method(
+            partial(tiled_spread_spectrum.embed, strength=name),
             partial(tiled_read, search=True),
             partial(tiled_read, search=False),
-        ),
-        "dwtDctSvd": Method(dwt_dct_svd.embed, blockwise_read, blockwise_read),
+        )
+        for name in tiled_spread_spectrum.STRENGTHS
     }
+    compared["dwtDctSvd"] = Method(dwt_dct_svd.embed, blockwise_read, blockwise_read)
     package = upstream()
     if package is not None:
-        found["invisible-watermark 0.2.0"] = package
-    return found
+        compared["invisible-watermark 0.2.0"] = package
+    return compared
 
 
 def psnr(before: Pixels, after: Pixels) -> float:
@@ -126,12 +132,7 @@ def print_robustness(pictures: list[Pixels], compared: dict[str, Method]) -> Non
     }
     print(f"Fully decoded of {len(pictures)} pictures, {8 * PAYLOAD_BYTES} random bits each.\n")
     print(f"| | {' | '.join(compared)} |\n|---|{'---|' * len(compared)}")
-    for name, summary in {"mean": statistics.mean, "least": min, "most": max}.items():
-        values = [
-            summary(psnr(*pair) for pair in zip(pictures, copies, strict=True))
-            for copies in marked.values()
-        ]
-        print(f"| PSNR dB, {name} | {' | '.join(f'{value:.1f}' for value in values)} |")
+    print_visibility(pictures, marked)
     for change, apply in CHANGES.items():
         counts = [
             sum(
@@ -141,6 +142,60 @@ def print_robustness(pictures: list[Pixels], compared: dict[str, Method]) -> Non
             for title, method in compared.items()
         ]
         print(f"| {change} | {' | '.join(map(str, counts))} |", flush=True)
+
+
+def print_visibility(pictures: list[Pixels], marked: dict[str, list[Pixels]]) -> None:
+    """Print rows on how much of the marks alone can be seen, mean and worst picture."""
+    measures: list[tuple[str, Callable[[Pixels, Pixels], float], Callable[..., float]]] = [
+        ("PSNR dB", psnr, min),
+        ("SSIMULACRA2", ssimulacra2, min),
+        ("Butteraugli", butteraugli, max),
+        ("largest change", largest_change, max),
+    ]
+    for name, measure, worst in measures:
+        cells = []
+        for copies in marked.values():
+            values = [measure(*pair) for pair in zip(pictures, copies, strict=True)]
+            cells.append(f"{statistics.mean(values):.1f} / {worst(values):.1f}")
+        print(f"| {name}, mean / worst | {' | '.join(cells)} |", flush=True)
+
+
+def largest_change(before: Pixels, after: Pixels) -> float:
+    """Return the largest change of a value, in levels."""
+    return float(np.abs(before.astype(np.int16) - after).max())
+
+
+def print_drawings(folder: Path) -> None:
+    """Print what the mark adds to the visibility of the attacks on flat drawings."""
+    print("\nFlat drawings, 640 x 640 px: the attacks of a strength -> with its mark.\n")
+    print("| | strength | SSIMULACRA2 | points | Butteraugli | read |\n|---|---|---|---|---|---|")
+    for name, draw in DRAWINGS.items():
+        drawing = draw(640, 640)
+        for strength in tiled_spread_spectrum.STRENGTHS:
+            before, after = protected_drawing(drawing, strength, folder / f"{name}-{strength}")
+            scores = ssimulacra2(drawing, before), ssimulacra2(drawing, after)
+            shown = butteraugli(drawing, before), butteraugli(drawing, after)
+            is_read = tiled_spread_spectrum.read(after, search=False) is not None
+            print(
+                f"| {name} | {strength} | {scores[0]:.1f} -> {scores[1]:.1f}"
+                f" | {scores[0] - scores[1]:.1f} | {shown[0]:.2f} -> {shown[1]:.2f}"
+                f" | {'yes' if is_read else 'no mark'} |",
+                flush=True,
+            )
+
+
+def protected_drawing(drawing: Pixels, strength: str, folder: Path) -> tuple[Pixels, Pixels]:
+    """Return a drawing after the attacks of a strength, and after its watermark."""
+    folder.mkdir(parents=True)
+    source = folder / "drawing.png"
+    Image.fromarray(drawing).save(source)
+    stages = ("photoguard", "mist", "nightshade", "invisible-watermark")
+    config = WorkflowConfig(stages, ProtectionOptions(strength=strength))
+    summary = protect_picture(source, folder / "out", config=config, include_hash_analysis=False)
+    before, after = (
+        np.asarray(Image.open(layer["path"]).convert("RGB")) for layer in summary["layers"][-2:]
+    )
+    return before, after
 
 
 def print_false_readings(pictures: list[Pixels], count: int) -> None:
@@ -191,14 +246,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images")
     parser.add_argument("--only-speed", action="store_true", help="print the last table alone")
+    parser.add_argument("--only-drawings", action="store_true", help="print that table alone")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls per cell")
     parser.add_argument("--clean-crops", type=int, default=200, help="for false readings")
     arguments = parser.parse_args()
+    if arguments.only_drawings:
+        with tempfile.TemporaryDirectory() as folder:
+            print_drawings(Path(folder))
+        return
     pictures = load_pictures(arguments.images)
     compared = methods()
     if not arguments.only_speed:
         print_robustness(pictures, compared)
         print_false_readings(pictures, arguments.clean_crops)
+        with tempfile.TemporaryDirectory() as folder:
+            print_drawings(Path(folder))
     print_speed(pictures[0], compared, repeats=arguments.repeats)
 
 

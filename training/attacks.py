@@ -96,9 +96,7 @@ def _relative_distance(latents: torch.Tensor, aim: torch.Tensor) -> torch.Tensor
     return (latents - aim).square().mean((1, 2, 3)) / aim.square().mean((1, 2, 3))
 
 
-def draw_bounds(
-    rng: np.random.Generator, mix: AttackMix, pictures: torch.Tensor
-) -> torch.Tensor:
+def draw_bounds(rng: np.random.Generator, mix: AttackMix, pictures: torch.Tensor) -> torch.Tensor:
     """Draw a bound for each picture of (N, 3, H, W): uniform, or a perceptual map.
 
     Returns:

@@ -18,9 +18,9 @@ from PIL import Image
 from scipy import fft
 from scipy.ndimage import uniform_filter
 
+from artscraper_runner.watermarks import Pixels
 from artscraper_runner.watermarks.carriers import TILE_PX, layout
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
-from artscraper_runner.watermarks import Pixels
 
 Floats = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
@@ -83,7 +83,8 @@ class Filtered:
     @property
     def weight(self) -> Floats:
         """Weight of each pixel: the mark expected there over the noise, per level."""
-        return self.expected / (np.square(self.contrast) + np.float32(_NOISE**2))
+        power: Floats = np.square(self.contrast) + np.float32(_NOISE**2)
+        return self.expected / power
 
     @property
     def expected(self) -> Floats:
@@ -148,11 +149,10 @@ def split(luma: Floats) -> list[Filtered]:
 
 def evened(bands: list[Filtered]) -> Floats:
     """Return the sum of both bands, weighted and of mean power 1 each, float32 (h, w)."""
-    weighted = [band.values * band.weight for band in bands]
-    total: Floats = sum(
-        values / (np.float32(np.sqrt(np.square(values).mean())) + np.float32(1e-6))
-        for values in weighted
-    )
+    total = np.zeros_like(bands[0].values)
+    for band in bands:
+        values = band.values * band.weight
+        total += values / (np.float32(np.sqrt(np.square(values).mean())) + np.float32(1e-6))
     return total
 
 

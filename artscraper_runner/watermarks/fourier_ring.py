@@ -27,13 +27,13 @@ from PIL import Image
 from scipy import fft
 
 from artscraper_runner.errors import PictureTooSmall
+from artscraper_runner.watermarks import Pixels
 from artscraper_runner.watermarks.folding import (
     REFERENCE_SIDE,
     Floats,
     reference_luma,
     reference_size,
 )
-from artscraper_runner.watermarks import Pixels
 
 MIN_SIDE = 256  # px; smaller pictures lack the outer rings
 PAIRS = 32

@@ -53,8 +53,8 @@ def amplitudes(activity: Floats, *, flat: float, texture: float, most: float) ->
         texture: levels of amplitude at an activity of one level; it grows with the square root.
         most: the largest amplitude, in levels.
     """
-    strength = np.sqrt(np.float32(flat**2) + np.float32(texture**2) * activity)
-    return np.minimum(strength, np.float32(most))
+    strength: Floats = np.sqrt(np.float32(flat**2) + np.float32(texture**2) * activity)
+    return strength.clip(max=np.float32(most))
 
 
 def _least_deviation(luma: Floats, texture: _Texture) -> Floats:

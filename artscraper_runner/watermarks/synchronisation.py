@@ -24,11 +24,12 @@ Floats = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
 Matrices = npt.NDArray[np.float64]  # (n, 2, 2) or one (2, 2)
 
-# Tile's side at the reference size over TILE_PX: below 1 the picture got a border, above 1 it was
-# cropped; 2 = half of the short side is left.
-SMALLEST_SCALE = 0.78
+# Tile's side at the reference size over TILE_PX: below 1 the picture was pasted into a larger one,
+# above 1 it was cropped; 2 = half of the short side is left.
+SMALLEST_PASTED_SCALE = 0.48
+SMALLEST_SCALE = 0.78  # of stretched pictures
 LARGEST_SCALE = 2.0
-TILTED_SCALES = (0.96, 1.14)  # rotated pictures keep their canvas, grow or lose their corners
+TILTED_SCALES = (0.96, 1.25)  # rotated pictures keep their canvas, grow or lose their corners
 LARGEST_TILT = 4.0  # degrees
 _STEP = 0.005  # relative size, or radians: a pixel at the far corner of a picture
 _SUBPIXEL = np.arange(-0.75, 0.76, 0.25)
@@ -205,17 +206,18 @@ class _Transform:
 
 @lru_cache(maxsize=1)
 def _upright() -> Matrices:
-    """Every size, and every stretch of one axis alone."""
+    """Return every size, and every stretch of one axis alone."""
     sizes = np.exp(np.arange(np.log(SMALLEST_SCALE), np.log(LARGEST_SCALE), _STEP))
+    pasted = np.exp(np.arange(np.log(SMALLEST_PASTED_SCALE), np.log(SMALLEST_SCALE), _STEP))
     one = np.ones_like(sizes)
-    tall = np.concatenate([sizes, sizes, one])
-    wide = np.concatenate([sizes, one, sizes])
+    tall = np.concatenate([pasted, sizes, sizes, one])
+    wide = np.concatenate([pasted, sizes, one, sizes])
     return np.concatenate([_matrices(tall, wide, 0.0, mirror) for mirror in (1.0, -1.0)])
 
 
 @lru_cache(maxsize=1)
 def _tilted() -> Matrices:
-    """Every small angle at every size that turning leaves."""
+    """Return every small angle at every size that turning leaves."""
     sizes = np.exp(np.arange(np.log(TILTED_SCALES[0]), np.log(TILTED_SCALES[1]), _STEP))
     angles = np.arange(-np.radians(LARGEST_TILT), np.radians(LARGEST_TILT) + _STEP / 2, _STEP)
     return np.concatenate(

@@ -273,9 +273,10 @@ def _spectrum(luma: Floats, highest: float) -> Complexes:
 class _Host:
     """A picture to be marked.
 
-    `activities` is the texture of the original in both bands (`masking`), `bands` and `waves` (n,), the picture's own value of each wave, are of the reference size.
-    `luma` float32 is what the mark is tried on: the picture's own, of the reference size where the
-    picture is larger than MOST_TRIED pixels; `scale` is the picture's size over that of `luma`.
+    `activities` is the texture of the original in both bands (`masking`). `bands` and `waves` (n,),
+    the picture's own value of each wave, are of the reference size. `luma` float32 is what the mark
+    is tried on: the picture's own, of the reference size where the picture is larger than
+    MOST_TRIED pixels; `scale` is the picture's size over that of `luma`.
     """
 
     luma: Floats
@@ -316,9 +317,7 @@ class _Host:
             )
             wave_amplitudes = np.zeros_like(signs)
             host = self.waves[chosen] * signs[chosen] / _heard(band, mask)
-            wave_amplitudes[chosen] = _amplitudes(
-                kind, shape, power, host=host, chosen=chosen
-            )
+            wave_amplitudes[chosen] = _amplitudes(kind, shape, power, host=host, chosen=chosen)
             change += mask * _repeated(carriers.tile_of(wave_amplitudes * signs), mask.shape)
         return np.clip(change, -strength.most, strength.most)
 

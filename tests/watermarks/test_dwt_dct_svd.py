@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from artscraper_runner.errors import PayloadSizeError, PictureTooSmall, UnsupportedPixels
-from artscraper_runner.watermarks.dwt_dct_svd import MIN_SIDE, bit_accuracy, embed, read
 from artscraper_runner.watermarks import Pixels
+from artscraper_runner.watermarks.dwt_dct_svd import MIN_SIDE, bit_accuracy, embed, read
 
 METHOD = "dwtDctSvd"
 IMAGES = Path(__file__).resolve().parents[2].parent / "shared" / "images"
