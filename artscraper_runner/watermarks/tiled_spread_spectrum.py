@@ -80,14 +80,14 @@ class Strength:
 
 STRENGTHS = {
     "low": Strength(
-        flat=0.18,
+        flat=0.2,
         most=4,
         fine=0.45,
         loudest=1.7,
         trials=(Trial(1.1, jpeg=75), Trial(1.1, scale=0.5)),
     ),
     "medium": Strength(
-        flat=0.24,
+        flat=0.27,
         most=6,
         fine=0.25,
         loudest=1.9,
@@ -103,6 +103,7 @@ STRENGTHS = {
 }
 HOPELESS = 1.15  # least margin over the one reached at the loudest, and then ...
 GIVEN_UP = 0.75  # ... the factor on the amplitude in texture
+FLAT_BELOW = 0.15  # levels of activity
 QUIETEST = 0.6  # factor on the amplitude in texture
 MOST_TRIED = 1_500_000  # px; larger pictures are tried at the reference size
 ROUNDS = 3  # of trials, at most
@@ -285,6 +286,11 @@ class _Host:
     waves: Floats
     scale: float
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether more than half of the original has no texture."""
+        return float(np.median(self.activities[1])) < FLAT_BELOW
+
     @classmethod
     def of(cls, pixels: Pixels, original: Pixels) -> _Host:
         reference = folding.reference_luma(pixels)
@@ -325,7 +331,7 @@ class _Host:
 def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
     """Return the factor on the amplitude in texture at which the mark just survives its trials.
 
-    Where not even the loudest mark survives, as in flat drawings, more of it in the little texture
+    Where not even the loudest mark survives in a flat drawing, more of it in the little texture
     there is would only be seen: GIVEN_UP.
     """
     loudness = 1.0
@@ -339,8 +345,8 @@ def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
         )
         if abs(short - 1) < NEAR:
             break
-        if loudness == strength.loudest and short > HOPELESS:
-            return GIVEN_UP
+        if loudness == strength.loudest:
+            return GIVEN_UP if host.is_flat and short > HOPELESS else loudness
         loudness = float(np.clip(loudness * short, QUIETEST, strength.loudest))
     return loudness
 
