@@ -146,6 +146,7 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
+	$(BIN)/python benchmarks/formats.py
 
 ## soak: half an hour of mixed jobs while workers are killed; nothing may be lost or left behind
 soak: setup-tests

@@ -250,6 +250,9 @@ def _through(image: Image.Image, profile: icc.Profile | None) -> Image.Image:
             source,  # type: ignore[arg-type]
             srgb,
             outputMode="RGB",
+            # Little-CMS' table for CMYK is off by up to 17 of 255 in the dark; without it a
+            # megapixel takes 0.2 s longer.
+            flags=ImageCms.Flags.NOOPTIMIZE if image.mode == "CMYK" else ImageCms.Flags.NONE,
         )
     except ImageCms.PyCMSError as error:
         raise ValueError("the profile cannot be used") from error
