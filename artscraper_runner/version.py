@@ -1,3 +1,3 @@
 """The release, as packages, the API and `--version` give it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

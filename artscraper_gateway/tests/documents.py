@@ -17,7 +17,10 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY
 FOLDERS = (".", "docs", "artscraper_gateway", "deploy", "input", "training")
 SHELLS = ("", "bash", "sh", "shell", "console")  # a block without a language is commands, too
 _BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_INLINE = re.compile(r"(?<!`)`((?:make|pip install|python -m|python3? benchmarks/)[^`\n]*)`(?!`)")
+_INLINE = re.compile(
+    r"(?<!`)`((?:make|pip install|python -m|python3? benchmarks/"
+    r"|artscraper (?:protect|watch|serve|submit|keys|check))[^`\n]*)`(?!`)"
+)
 _INDENTED = re.compile(r"^\n {4}(\S.*)$", re.MULTILINE)
 _PROMPT = re.compile(r"^\$ ")
 _OURS = re.compile(
@@ -94,7 +97,10 @@ def make_knows(command: str) -> None:
 def module_knows(command: str) -> None:
     """The module's command line has the sub-command and every option that is named."""
     words = shlex.split(command.partition(" > ")[0], comments=True)
-    words = words[words.index("-m") + 1 :] if "-m" in words else words[1:]
+    if words[0] == "artscraper":
+        words = ["artscraper", *words[1:]]
+    else:
+        words = words[words.index("-m") + 1 :] if "-m" in words else words[1:]
     module, rest = words[0], words[1:]
     sub_command = [rest[0]] if rest and re.fullmatch(r"[a-z][a-z-]+", rest[0]) else []
     said = _help(module, *sub_command)
@@ -107,7 +113,10 @@ def module_knows(command: str) -> None:
 
 @cache
 def _help(module: str, *sub_command: str) -> str:
-    start = [module] if module.endswith(".py") else ["-m", module]
+    if module == "artscraper":
+        start = ["-c", "import artscraper_gateway.cli.console as c; raise SystemExit(c.main())"]
+    else:
+        start = [module] if module.endswith(".py") else ["-m", module]
     command = [sys.executable, *start, *sub_command, "--help"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 0, f"{command}: {done.stderr}"
@@ -125,7 +134,11 @@ def pip_finds(command: str) -> None:
             is_there(word, command)
         elif found := _EXTRAS.match(word):
             assert set(found[1].split(",")) <= project["optional-dependencies"].keys(), command
-        elif not word.startswith("-") and word != ".":
+        elif word.startswith("./"):
+            is_there(word, command)
+        elif re.fullmatch(r"\.(\[[\w,]+\])?", word):
+            assert set(word[2:-1].split(",")) - {""} <= project["optional-dependencies"].keys()
+        elif not word.startswith("-"):
             assert word.lower() in needed, f"{command}: the project needs no {word}"
 
 
@@ -158,6 +171,7 @@ CANNOT_RUN = (
         "runs until stopped",
         module_knows,
     ),
+    CannotRun(r"^artscraper (serve|worker|watch)\b", "runs until stopped", module_knows),
     CannotRun(
         r"^(python -m training\.|.*--mist-model)", "needs weights to be downloaded", module_knows
     ),

@@ -117,10 +117,21 @@ def test_every_command_that_can_run_runs(readers_gateway: GatewayProcess) -> Non
         assert "urn:artscraper-gateway:problem" not in done.stdout, f"{document}: {done.stdout}"
 
 
-def test_the_readme_activates_the_environment() -> None:
-    said = [command for document, command in COMMANDS if document == "README.md"]
-    pythons = [place for place, command in enumerate(said) if command.startswith("python")]
-    assert len(pythons) >= 4 and said.index(ACTIVATES) < min(pythons)
+def test_the_readme_activates_the_environment_before_the_first_command() -> None:
+    commands = [command for document, command in COMMANDS if document == "README.md"]
+    places = [place for place, command in enumerate(commands) if command.startswith("artscraper")]
+    assert len(places) >= 4 and commands.index(ACTIVATES) < min(places)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((REPOSITORY / "README.md").read_bytes()) <= 6_000
+
+
+@pytest.mark.parametrize("folder", ["docs"])
+def test_every_page_is_listed_in_the_readme(folder: str) -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    for page in (REPOSITORY / folder).glob("*.md"):
+        assert f"({folder}/{page.name})" in text, page.name
 
 
 @pytest.mark.slow

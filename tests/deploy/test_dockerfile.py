@@ -1,0 +1,98 @@
+"""The Dockerfile's build stage runs as it stands, and what it makes starts as another user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.deploy.conftest import DEPLOY, REPOSITORY, REQUIRED
+from tests.deploy.dockerfile import BuildFolder, read_stages
+
+pytestmark = pytest.mark.system
+_USER = 10001
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Path]:
+    """The folder of a build, whose virtual environment is at opt/artscraper below it."""
+    if os.geteuid() != 0:
+        reason = "starting the image's environment as another user needs root"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{REQUIRED} is set, and {reason}")
+        pytest.skip(f"NOT TESTED: {reason}")
+    root = Path(tempfile.mkdtemp(prefix="artscraper-image-"))
+    root.chmod(0o755)
+    python = root / "python"  # the base image's own, which `pip install` may change
+    subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
+    path = os.pathsep.join([str(python / "bin"), os.environ["PATH"]])
+    build, _ = read_stages(DEPLOY / "Dockerfile")
+    environment = {"PATH": path, "UV_NO_CACHE": "0"}  # as the machine's cache: nothing is kept
+    BuildFolder(root, REPOSITORY, environment).run(build)
+    yield root
+    shutil.rmtree(root)
+
+
+def test_the_environment_starts_as_another_user_that_may_write_its_data_only(
+    built: Path,
+) -> None:
+    _, final = read_stages(DEPLOY / "Dockerfile")
+    data = built / "data"
+    data.mkdir()
+    os.chown(data, _USER, _USER)
+    environment = {
+        name: value.replace("/opt/", f"{built}/opt/").replace("$PATH", os.environ["PATH"])
+        for name, value in final.environment().items()
+    }
+    environment["ARTSCRAPER_GATEWAY_HOST"] = "127.0.0.1"
+    environment["ARTSCRAPER_GATEWAY_LOG_FORMAT"] = "text"
+    (entry,) = [each.text for each in final.instructions if each.name == "ENTRYPOINT"]
+    assert entry == '["python", "-m", "artscraper_gateway"]'
+    command = [str(built / "opt/artscraper/bin/python"), "-m", "artscraper_gateway"]
+    with (built / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "serve", "--port", "0"],
+            cwd=data,
+            env=environment,
+            user=_USER,
+            group=_USER,
+            extra_groups=[],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "listens on" in line, (built / "log").read_text()
+        with httpx.Client(base_url=line.split()[-1], timeout=180, trust_env=False) as client:
+            assert client.get("/livez").status_code == 200
+            picture = REPOSITORY / "input" / "astronaut.jpg"
+            job = client.post(
+                "/v1/jobs",
+                files={"file": picture.read_bytes()},
+                data={"stages": "photoguard,invisible-watermark"},
+                headers={"Prefer": "wait=170"},
+            ).json()
+            assert job["status"] == "done", job
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        if process.stdout is not None:
+            process.stdout.close()
+    assert not list((built / "opt/artscraper").rglob("artscraper_gateway/tests"))
+
+
+def test_a_read_only_file_system_is_what_the_samples_ask_for() -> None:
+    """The process above may write nothing but its data; Compose and Kubernetes enforce it."""
+    assert "read_only: true" in (DEPLOY / "compose.yaml").read_text()
+    for path in (DEPLOY / "kubernetes").glob("*s.yaml"):
+        if "containers:" in path.read_text():
+            assert "readOnlyRootFilesystem: true" in path.read_text()
