@@ -91,7 +91,7 @@ setup-chromium:
 
 ## setup-deploy: install by apt what tests of deploy/ run (Debian starts them as services)
 setup-deploy:
-	$(call apt-install,nginx caddy promtool,nginx-light caddy prometheus)
+	$(call apt-install,nginx caddy promtool php,nginx-light caddy prometheus php-cli php-curl)
 
 ## setup-judges: install by apt what judges and edits pictures in tests and benchmarks
 setup-judges:
@@ -163,13 +163,13 @@ screenshots: setup-tests
 ## lock: pin all that is installed, with hashes, to the newest that pyproject.toml allows
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --custom-compile-command 'make lock'
-SERVER := --extra c2pa --extra faces --extra otel --extra postgres --extra s3
+SERVER := --extra build --extra c2pa --extra faces --extra otel --extra postgres --extra s3
 lock: $(INSTALLED_CHECKS)
 	$(BIN)/$(LOCK) --upgrade $(SERVER) -o locks/server.txt
 	# The same releases in all three: uv keeps those that stand in the file already.
 	cp locks/server.txt locks/default.txt
 	cp locks/server.txt locks/server-cuda.txt
-	$(BIN)/$(LOCK) --extra c2pa --extra faces -o locks/default.txt
+	$(BIN)/$(LOCK) --extra build --extra c2pa --extra faces -o locks/default.txt
 	# onnxruntime-gpu has the same files as onnxruntime, so only one of them may be installed.
 	$(BIN)/$(LOCK) $(SERVER) --extra cuda --no-emit-package onnxruntime -o locks/server-cuda.txt
 

@@ -68,6 +68,28 @@ def nginx(home: Path, gateway: str) -> Iterator[Proxy]:
         ("/etc/ssl/art.example.org.pem", str(home / "cert.pem")),
         ("/etc/ssl/art.example.org.key", str(home / "key.pem")),
     )
+    with _running(_checked_nginx(program, home, sample), port, home):
+        yield Proxy(f"https://127.0.0.1:{port}", home / "ca.pem")
+
+
+@contextmanager
+def protecting_nginx(home: Path, gateway: str, uploads: Path) -> Iterator[Proxy]:
+    """Run nginx with deploy/nginx/protect-uploads.conf, checked with `nginx -t` first."""
+    program = tool("nginx", install="apt-get install nginx-light")
+    port = free_port()
+    sample = _replaced(
+        (DEPLOY / "nginx/protect-uploads.conf").read_text(),
+        ("127.0.0.1:8765;", f"{gateway};"),
+        ("listen 8080;", f"listen 127.0.0.1:{port};"),
+        ("/srv/uploads/$upload", f"{uploads}/$upload"),
+        ("/var/cache/nginx/protected", str(home / "cache")),
+    )
+    with _running(_checked_nginx(program, home, sample), port, home):
+        yield Proxy(f"http://127.0.0.1:{port}", None)
+
+
+def _checked_nginx(program: str, home: Path, sample: str) -> list[str]:
+    """Return the command that runs nginx with the sample, after `nginx -t`."""
     places = "\n".join(
         f"{name}_temp_path {home}/{name};"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -76,11 +98,10 @@ def nginx(home: Path, gateway: str) -> Iterator[Proxy]:
     (home / "nginx.conf").write_text(
         f"{main}events {{}}\nhttp {{\naccess_log off;\n{places}\n{sample}\n}}\n"
     )
-    started = [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
-    done = subprocess.run([*started, "-t"], check=False, capture_output=True, text=True)
+    command = [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
+    done = subprocess.run([*command, "-t"], check=False, capture_output=True, text=True)
     assert done.returncode == 0 and "warn" not in done.stderr, done.stderr
-    with _running(started, port, home):
-        yield Proxy(f"https://127.0.0.1:{port}", home / "ca.pem")
+    return command
 
 
 @contextmanager

@@ -18,6 +18,11 @@ from tests.deploy.dockerfile import BuildFolder, read_stages
 
 pytestmark = pytest.mark.system
 _USER = 10001
+# May read the interpreter of the tests, wherever that lies, and write its own files only.
+_AS_USER = (
+    *("setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"),
+    *("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +60,12 @@ def test_the_environment_starts_as_another_user_that_may_write_its_data_only(
     environment["ARTSCRAPER_GATEWAY_LOG_FORMAT"] = "text"
     (entry,) = [each.text for each in final.instructions if each.name == "ENTRYPOINT"]
     assert entry == '["python", "-m", "artscraper_gateway"]'
-    command = [str(built / "opt/artscraper/bin/python"), "-m", "artscraper_gateway"]
+    command = [*_AS_USER, str(built / "opt/artscraper/bin/python"), "-m", "artscraper_gateway"]
     with (built / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, "serve", "--port", "0"],
             cwd=data,
             env=environment,
-            user=_USER,
-            group=_USER,
-            extra_groups=[],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
