@@ -105,6 +105,27 @@ def test_the_compose_file_starts_a_fleet_that_the_gateway_understands() -> None:
     assert asked == named
 
 
+def test_every_service_is_bounded_and_only_two_reach_outside() -> None:
+    for name, service in compose()["services"].items():
+        assert service["mem_limit"] and service["pids_limit"], name
+    outside = {
+        name for name, each in compose()["services"].items() if "outside" in each["networks"]
+    }
+    assert outside == {"gateway", "caddy"}
+    assert compose()["networks"]["inside"] == {"internal": True}
+
+
+def test_workers_may_reach_the_database_and_the_storage_only() -> None:
+    policy = the("NetworkPolicy", "workers")["spec"]
+    labels = the("StatefulSet", "workers")["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["ingress"] == []
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 5432, 9000}
+    labels = the("Deployment", "gateway")["spec"]["template"]["metadata"]["labels"]
+    gateway = the("NetworkPolicy", "gateway")["spec"]
+    assert gateway["podSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_every_image_that_is_not_built_here_has_a_release() -> None:
     services = compose()["services"].values()
     images = [service["image"] for service in services if "build" not in service]
