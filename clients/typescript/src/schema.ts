@@ -29,6 +29,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Job
+         * @description Accept a new job with the options and the picture of one that has ended.
+         *
+         *     The old job stays as it is. The new one may be refused if settings have changed since.
+         */
+        post: operations["retry_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Jobs
+         * @description Accept new jobs for failed or cancelled ones that match a filter, such as after an outage.
+         *
+         *     A key with the scope `admin` repeats the jobs of all keys, others their own. The same call
+         *     within a day leads to the same new jobs. `has_more` says that it should be sent again later.
+         */
+        post: operations["retry_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -117,28 +162,6 @@ export interface paths {
          *     A running job stops at its next step, which takes a moment; its upload stays.
          */
         post: operations["cancel_job"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/jobs/{job_id}/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Retry Job
-         * @description Accept a new job with the options and the picture of one that has ended.
-         *
-         *     The old job stays as it is. The new one may be refused if settings have changed since.
-         */
-        post: operations["retry_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -621,6 +644,8 @@ export interface components {
          *           "priority": 0,
          *           "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
          *           "error": null,
+         *           "retry_at": null,
+         *           "retry_reason": null,
          *           "error_code": null,
          *           "notes": null,
          *           "links": {
@@ -801,6 +826,8 @@ export interface components {
          *           "priority": 0,
          *           "batch_id": null,
          *           "error": null,
+         *           "retry_at": null,
+         *           "retry_reason": null,
          *           "error_code": null,
          *           "notes": null,
          *           "links": {
@@ -923,6 +950,8 @@ export interface components {
          *       "priority": 0,
          *       "batch_id": null,
          *       "error": null,
+         *       "retry_at": null,
+         *       "retry_reason": null,
          *       "error_code": null,
          *       "notes": null,
          *       "links": {
@@ -993,6 +1022,16 @@ export interface components {
              * @description why the job failed
              */
             error: string | null;
+            /**
+             * Retry At
+             * @description when a job that waits for storage is tried again; null if it does not
+             */
+            retry_at: string | null;
+            /**
+             * Retry Reason
+             * @description why the job waits for storage
+             */
+            retry_reason: string | null;
             /** Error Code */
             error_code: ("failed" | "cancelled") | null;
             /**
@@ -1001,6 +1040,31 @@ export interface components {
              */
             notes: components["schemas"]["Note"][] | null;
             links: components["schemas"]["JobLinks"];
+        };
+        /**
+         * JobsRetried
+         * @description Jobs that run again.
+         * @example {
+         *       "has_more": false,
+         *       "refused": [],
+         *       "retried": [
+         *         {
+         *           "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+         *           "new_job_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20"
+         *         }
+         *       ]
+         *     }
+         */
+        JobsRetried: {
+            /** Retried */
+            retried: components["schemas"]["RetriedJob"][];
+            /** Refused */
+            refused: components["schemas"]["RefusedRetry"][];
+            /**
+             * Has More
+             * @description whether more jobs match, or wait for room in the queue
+             */
+            has_more: boolean;
         };
         /**
          * LayerEntry
@@ -1211,8 +1275,72 @@ export interface components {
             detail: string;
         };
         /**
+         * RefusedRetry
+         * @description A job that does not run again, and the problem.
+         */
+        RefusedRetry: {
+            /** Job Id */
+            job_id: string;
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * RetriedJob
+         * @description A job that runs again as a new one.
+         */
+        RetriedJob: {
+            /** Job Id */
+            job_id: string;
+            /** New Job Id */
+            new_job_id: string;
+        };
+        /**
+         * RetryFilter
+         * @description Which ended jobs to run again: those that match all that is given.
+         * @example {
+         *       "error_contains": "No space left"
+         *     }
+         */
+        RetryFilter: {
+            /**
+             * Error Code
+             * @description how they ended
+             * @default failed
+             * @enum {string}
+             */
+            error_code: "failed" | "cancelled";
+            /**
+             * Error Contains
+             * @description text in their `error`, such as No space left
+             */
+            error_contains?: string | null;
+            /**
+             * Batch Id
+             * @description the batch that they came with
+             */
+            batch_id?: string | null;
+            /**
+             * Finished After
+             * @description when they ended, at the earliest
+             */
+            finished_after?: string | null;
+            /**
+             * Finished Before
+             * @description when they ended, at the latest
+             */
+            finished_before?: string | null;
+            /**
+             * Limit
+             * @description jobs to run again in this call
+             * @default 100
+             */
+            limit: number;
+        };
+        /**
          * Session
-         * @description Whether this browser may make calls.
+         * @description Return whether this browser may make calls.
          * @example {
          *       "csrf_token": "3f1a9c",
          *       "needs_key": true,
@@ -1852,6 +1980,8 @@ export interface operations {
                      *       "priority": 0,
                      *       "batch_id": null,
                      *       "error": null,
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
                      *       "error_code": null,
                      *       "notes": null,
                      *       "links": {
@@ -1954,6 +2084,257 @@ export interface operations {
                 };
             };
             /** @description Service Unavailable: `storage-failed`, `too-busy`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    retry_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *       "status": "queued",
+                     *       "name": "kitchen.jpg",
+                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
+                     *       "updated_at": "2026-01-02T03:04:05.678901Z",
+                     *       "started_at": null,
+                     *       "finished_at": null,
+                     *       "expires_at": null,
+                     *       "stage": null,
+                     *       "progress": 0,
+                     *       "queue_position": 1,
+                     *       "priority": 0,
+                     *       "batch_id": null,
+                     *       "error": null,
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
+                     *       "error_code": null,
+                     *       "notes": null,
+                     *       "links": {
+                     *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
+                     *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
+                     *         "result": null,
+                     *         "final": null,
+                     *         "archive": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobState"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not Found: `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Conflict: `not-ready` */
+            409: {
+                headers: {
+                    /** @description seconds, where waiting helps */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Entity Too Large: `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unsupported Media Type: `unsupported-picture` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request`, `forbidden-address`, `broken-picture` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `queue-full`, `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    retry_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryFilter"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobsRetried"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
                     /** @description seconds, where they are known */
@@ -2111,6 +2492,8 @@ export interface operations {
                      *       "priority": 0,
                      *       "batch_id": null,
                      *       "error": null,
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
                      *       "error_code": null,
                      *       "notes": null,
                      *       "links": {
@@ -2147,6 +2530,8 @@ export interface operations {
                      *       "priority": 0,
                      *       "batch_id": null,
                      *       "error": null,
+                     *       "retry_at": null,
+                     *       "retry_reason": null,
                      *       "error_code": null,
                      *       "notes": null,
                      *       "links": {
@@ -2625,162 +3010,6 @@ export interface operations {
                 };
             };
             /** @description Service Unavailable: `database-away`, `disk-full` */
-            503: {
-                headers: {
-                    /** @description seconds, where they are known */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    retry_job: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *       "status": "queued",
-                     *       "name": "kitchen.jpg",
-                     *       "submitted_at": "2026-01-02T03:04:05.678901Z",
-                     *       "updated_at": "2026-01-02T03:04:05.678901Z",
-                     *       "started_at": null,
-                     *       "finished_at": null,
-                     *       "expires_at": null,
-                     *       "stage": null,
-                     *       "progress": 0,
-                     *       "queue_position": 1,
-                     *       "priority": 0,
-                     *       "batch_id": null,
-                     *       "error": null,
-                     *       "error_code": null,
-                     *       "notes": null,
-                     *       "links": {
-                     *         "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
-                     *         "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
-                     *         "result": null,
-                     *         "final": null,
-                     *         "archive": null
-                     *       }
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobState"];
-                };
-            };
-            /** @description Unauthorized: `unauthorized` */
-            401: {
-                headers: {
-                    /** @description Bearer */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Forbidden: `forbidden`, `foreign-origin` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not Found: `not-found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Conflict: `not-ready` */
-            409: {
-                headers: {
-                    /** @description seconds, where waiting helps */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Entity Too Large: `too-large` */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unsupported Media Type: `unsupported-picture` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Misdirected Request: `unknown-host` */
-            421: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Unprocessable Entity: `invalid-request`, `forbidden-address`, `broken-picture` */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Too Many Requests: `queue-full`, `rate-limited` */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Internal Server Error: `internal-error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
                     /** @description seconds, where they are known */
