@@ -126,7 +126,8 @@ def _help(module: str, *sub_command: str) -> str:
 def pip_finds(command: str) -> None:
     """Files to install from are there; the rest are extras or dependencies of this project."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    extras = project["optional-dependencies"].values()
+    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
     needed = {re.split(r"[<>=\[ ;]", line)[0].lower() for line in lines}
     words = shlex.split(command, comments=True)
     words = words[words.index("install") + 1 :]

@@ -1497,7 +1497,7 @@ export interface components {
             stages: string[] | null;
             /**
              * Strength
-             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
              * @default null
              */
             strength: ("low" | "medium" | "high") | null;
@@ -1537,6 +1537,12 @@ export interface components {
              * @default null
              */
             watermark_method: ("tiled" | "dwtDctSvd") | null;
+            /**
+             * Keep Watermark
+             * @description keep the watermark of a picture that carries one already
+             * @default false
+             */
+            keep_watermark: boolean;
             /**
              * Priority
              * @description jobs with a higher priority run sooner
@@ -1592,7 +1598,7 @@ export interface components {
             stages?: string;
             /**
              * Strength
-             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
              * @enum {string}
              */
             strength?: "low" | "medium" | "high";
@@ -1628,6 +1634,12 @@ export interface components {
              * @enum {string}
              */
             watermark_method?: "tiled" | "dwtDctSvd";
+            /**
+             * Keep Watermark
+             * @description keep the watermark of a picture that carries one already
+             * @default false
+             */
+            keep_watermark: boolean;
             /**
              * Priority
              * @description jobs with a higher priority run sooner
@@ -1688,7 +1700,7 @@ export interface components {
             stages: string[] | null;
             /**
              * Strength
-             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
              * @default null
              */
             strength: ("low" | "medium" | "high") | null;
@@ -1728,6 +1740,12 @@ export interface components {
              * @default null
              */
             watermark_method: ("tiled" | "dwtDctSvd") | null;
+            /**
+             * Keep Watermark
+             * @description keep the watermark of a picture that carries one already
+             * @default false
+             */
+            keep_watermark: boolean;
             /**
              * Priority
              * @description jobs with a higher priority run sooner
@@ -1788,7 +1806,7 @@ export interface components {
             stages?: string;
             /**
              * Strength
-             * @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's
+             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
              * @enum {string}
              */
             strength?: "low" | "medium" | "high";
@@ -1824,6 +1842,12 @@ export interface components {
              * @enum {string}
              */
             watermark_method?: "tiled" | "dwtDctSvd";
+            /**
+             * Keep Watermark
+             * @description keep the watermark of a picture that carries one already
+             * @default false
+             */
+            keep_watermark: boolean;
             /**
              * Priority
              * @description jobs with a higher priority run sooner
@@ -1898,7 +1922,7 @@ export interface operations {
                 enable_tineye?: boolean;
                 /** @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's */
                 stages?: string;
-                /** @description how far pixels may change: 4, 8 or 16 of 255; none = the gateway's */
+                /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
                 strength?: "low" | "medium" | "high";
                 /** @description model that the attacks differentiate through; none = the gateway's */
                 encoder?: string;
@@ -1912,6 +1936,8 @@ export interface operations {
                 watermark_text?: string;
                 /** @description how the watermark is hidden; none = tiled, which survives the web */
                 watermark_method?: "tiled" | "dwtDctSvd";
+                /** @description keep the watermark of a picture that carries one already */
+                keep_watermark?: boolean;
                 /** @description jobs with a higher priority run sooner */
                 priority?: number;
                 /** @description http or https URL that receives a webhook at the end */
