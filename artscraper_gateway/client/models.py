@@ -36,6 +36,8 @@ class Job:
     batch_id: str | None = None
     error: str | None = None
     error_code: str | None = None
+    retry_at: datetime | None = None
+    retry_reason: str | None = None
     name: str | None = None
     notes: list[dict[str, Any]] | None = None
     links: dict[str, str | None] = field(default_factory=dict)
