@@ -22,6 +22,7 @@ TEXT = (REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md").read_text()
 DOCUMENTED_BASE = "http://127.0.0.1:8765"
 # What an answer says, for each curl line in the document's order; None = anything.
 EXPECTED = [
+    None,  # -o protected.jpg in one call
     "queued",
     None,  # JOB=$(...)
     "queued",
@@ -42,6 +43,7 @@ EXPECTED = [
     None,  # until curl
     '"summary"',
     None,  # -o protected.jpg
+    '"expires_at"',
     None,  # -o preview.webp
     None,  # -o job.zip
     '"job_id":"',
@@ -53,6 +55,7 @@ EXPECTED = [
     "not-found",
     '"status":"done"',
     "queued",
+    '"has_more"',
     '"status":"deleted"',
     '"status":"deleted"',
     '"jobs"',
