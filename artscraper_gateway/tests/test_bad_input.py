@@ -113,6 +113,30 @@ def test_what_is_no_picture_is_refused_by_content(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def png(colour_type: int, depth: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    header = struct.pack(">IIBBBBB", 4, 4, depth, colour_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(b"\0" * 200)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (png(3, 8), "palette"),
+        (png(2, 16, (b"cICP", bytes((9, 16, 0, 1)))), "HDR"),
+    ],
+)
+def test_a_variant_that_cannot_be_kept_is_refused_with_the_reason(
+    client: httpx.Client, content: bytes, reason: str
+) -> None:
+    answer = upload(client, content)
+    assert answer.status_code == 422
+    assert reason in answer.json()["detail"]
+
+
 def test_a_refused_upload_leaves_no_file(client: httpx.Client, gateway: InProcessGateway) -> None:
     before = set(gateway.base_dir.iterdir())
     assert upload(client, b"hello").status_code == 415
