@@ -100,7 +100,7 @@ class Revision:
 
     def command(self, picture: Path, folder: Path) -> dict[str, float]:
         """Protect a picture by the command line: start to end, in a new process."""
-        arguments = ["-m", "artscraper_runner", "protect", str(picture), "--output", str(folder)]
+        arguments = ["-m", "artscraper_runner", "protect", str(picture), "--out", str(folder)]
         begun = time.perf_counter()
         process = psutil.Popen(
             [sys.executable, *arguments],
