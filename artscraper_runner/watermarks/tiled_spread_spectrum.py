@@ -101,8 +101,7 @@ STRENGTHS = {
         trials=(Trial(1.4, jpeg=30), Trial(1.3, scale=0.25)),
     ),
 }
-HOPELESS = 1.15  # least margin over the one reached at the loudest, and then ...
-GIVEN_UP = 0.75  # ... the factor on the amplitude in texture
+LOUDEST_IN_FLAT = 0.75  # factor on the amplitude in the little texture of flat drawings
 FLAT_BELOW = 0.15  # levels of activity
 QUIETEST = 0.6  # factor on the amplitude in texture
 MOST_TRIED = 1_500_000  # px; larger pictures are tried at the reference size
@@ -331,10 +330,11 @@ class _Host:
 def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
     """Return the factor on the amplitude in texture at which the mark just survives its trials.
 
-    Where not even the loudest mark survives in a flat drawing, more of it in the little texture
-    there is would only be seen: GIVEN_UP.
+    Flat drawings lose the mark of their flat parts whatever the rest carries, and more of it in the
+    little texture there is would only be seen.
     """
-    loudness = 1.0
+    loudest = LOUDEST_IN_FLAT if host.is_flat else strength.loudest
+    loudness = min(1.0, loudest)
     for _ in range(ROUNDS):
         change = host.mark(code, strength, loudness=loudness)
         marked = host.luma + np.rint(_enlarged(change, host.luma.shape))
@@ -345,9 +345,7 @@ def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
         )
         if abs(short - 1) < NEAR:
             break
-        if loudness == strength.loudest:
-            return GIVEN_UP if host.is_flat and short > HOPELESS else loudness
-        loudness = float(np.clip(loudness * short, QUIETEST, strength.loudest))
+        loudness = float(np.clip(loudness * short, QUIETEST, loudest))
     return loudness
 
 
