@@ -34,7 +34,7 @@ OFFERED = (80, 120, 150)  # jobs/s
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     arguments = _arguments()
     picture = _picture()
     print(f"{arguments.jobs} jobs, {arguments.clients} clients, PNG of {len(picture) // 1000} kB")
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
-    """Prints a row of a gateway whose database holds so many finished jobs."""
+    """Print a row of a gateway whose database holds so many finished jobs."""
     with gateway(None, finished=arguments.finished) as url:
         settled_memory(url)
         asyncio.run(load(url, picture, arguments, jobs=10 * arguments.clients))
@@ -79,7 +79,7 @@ def _with_finished(arguments: argparse.Namespace, picture: bytes) -> None:
 
 
 def _many(arguments: argparse.Namespace) -> None:
-    """Prints what so many small jobs leave behind in memory and open files."""
+    """Print what so many small jobs leave behind in memory and open files."""
     small = _picture(side_px=64)
     with gateway(None, workers=arguments.workers, database_url=arguments.database_url) as url:
         settled_memory(url)

@@ -25,7 +25,7 @@ async def load(
     floor: bool = False,
     offered: float | None = None,
 ) -> dict[str, float]:
-    """Submits all jobs from so many clients, then waits until the last one is done.
+    """Submit all jobs from so many clients, then waits until the last one is done.
 
     `offered` jobs a second in all; None = each client submits again as soon as it has its answer.
     """
@@ -88,7 +88,7 @@ async def _answer(reader: asyncio.StreamReader) -> str:
 
 
 async def _ask(client: httpx.AsyncClient, ids: list[str], taken: list[float]) -> None:
-    """Asks for the newest job's status 20 times a second."""
+    """Ask for the newest job's status 20 times a second."""
     while True:
         await asyncio.sleep(0.05)
         if ids:

@@ -54,7 +54,7 @@ class Soak:
     kills: int = 0
 
     async def run(self, seconds: float, clients: int) -> None:
-        """Works for so long, then waits for the last job's end."""
+        """Work for so long, then wait for the last job's end."""
         ends = time.monotonic() + seconds
         loops: list[Callable[[], Awaitable[None]]] = [self.clients.act] * clients
         loops += [self._kill, self._sample]
@@ -75,7 +75,7 @@ class Soak:
         await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def account(self) -> dict[str, int]:
-        """Counts what is lost, there twice, or left behind; all should be 0."""
+        """Count what is lost, there twice, or left behind; all should be 0."""
         ledger, listed = self.clients.ledger, await self._listed()
         states = {job["job_id"]: job for job in listed}
         there = set(ledger.there)
@@ -222,7 +222,7 @@ def _print(soak: Soak, account: dict[str, int]) -> None:
 
 
 def main() -> int:
-    """Prints the account; returns 0 when all of it is 0."""
+    """Print the account; returns 0 when all of it is 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--workers", type=int, default=2)

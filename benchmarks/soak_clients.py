@@ -52,7 +52,7 @@ class Clients:
     ledger: Ledger = field(default_factory=Ledger)
 
     async def until_all_have_ended(self) -> None:
-        """Returns when no job is open any more, or too late."""
+        """Return when no job is open any more, or too late."""
         deadline = time.monotonic() + END_WITHIN_S
         for job_id in self.ledger.there:
             while (await self._state(job_id)).get("status") in ("queued", "running"):
@@ -61,7 +61,7 @@ class Clients:
                 await asyncio.sleep(0.1)
 
     async def act(self) -> None:
-        """Does one thing that a client does, by chance."""
+        """Do one thing that a client does, by chance."""
         actions = [self._submit, self._submit_batch, self._submit_twice]
         weights = [8, 1, 1]
         if self.ledger.there:

@@ -28,7 +28,7 @@ class JobFigures:
 
 
 def measured_job(picture: Image.Image, suffix: str) -> JobFigures:
-    """Runs every default stage, analysis, metrics and saving on `picture` as `artwork.<suffix>`.
+    """Run every default stage, analysis, metrics and saving on `picture` as `artwork.<suffix>`.
 
     After a small picture, so that what a worker loads once is not timed, and with idle threads
     that sleep, as in the gateway's workers.

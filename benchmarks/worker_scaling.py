@@ -27,7 +27,7 @@ FIELDS = {"stages": "invisible-watermark"}
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     print(f"{JOBS} jobs with a watermark and analysis, noise of {SIDE_PX} px")
     print("| worker processes | cores | jobs/s | times one on one | cores used |")
     print("| --- | --- | --- | --- | --- |")
@@ -56,7 +56,7 @@ def _on_cores(count: int) -> Iterator[None]:
 
 
 async def _rate(url: str, picture: bytes, workers: int) -> tuple[float, float]:
-    """Returns jobs a second, and how many cores the gateway used for them."""
+    """Return jobs a second, and how many cores the gateway used for them."""
     async with httpx.AsyncClient(base_url=url, timeout=600, trust_env=False) as client:
 
         async def seconds_for(count: int) -> float:

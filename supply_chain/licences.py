@@ -64,7 +64,7 @@ def is_allowed(licence: str) -> bool:
 
 
 def pinned(lock: Path) -> dict[str, str]:
-    """Returns name and version of each package that the lock file installs here."""
+    """Return name and version of each package that the lock file installs here."""
     found: dict[str, str] = {}
     for line in lock.read_text("utf-8").splitlines():
         if not line or line[0] in " #":
@@ -77,7 +77,7 @@ def pinned(lock: Path) -> dict[str, str]:
 
 
 def packages(lock: Path) -> list[Package]:
-    """Returns what the lock file installs on such a machine, by name, with licences."""
+    """Return what the lock file installs on such a machine, by name, with licences."""
     command = [sys.executable, "-m", "piplicenses", "--from=all", "--format=json", "--with-system"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     licences: dict[str, str] = {
@@ -90,7 +90,7 @@ def packages(lock: Path) -> list[Package]:
 
 
 def main(lock: str) -> int:
-    """Prints the list; returns 1 when a licence is not allowed."""
+    """Print the list; returns 1 when a licence is not allowed."""
     found = packages(Path(lock))
     for package in found:
         shown = package.licence.splitlines()[0][:_SHOWN]

@@ -58,7 +58,7 @@ class PictureSubmission:
     async def run(
         self, slots: asyncio.Semaphore, show: Callable[[PictureSubmission], None]
     ) -> Outcome:
-        """Reslots what became of the picture, when it is its turn; never raises a ClientError."""
+        """Return what became of the picture, when it is its turn; never raises a ClientError."""
         async with slots:
             self._begun = time.monotonic()
             try:
@@ -73,7 +73,7 @@ class PictureSubmission:
             return outcome
 
     async def _submit(self) -> Job:
-        """Reslots the job of this content and these options: the same one when run again.
+        """Return the job of this content and these options: the same one when run again.
 
         One that failed before is followed by a new one.
         """
@@ -123,7 +123,7 @@ class PictureSubmission:
 
 
 def submission_digest(picture: str, options: JobOptions) -> str:
-    """Reslots a SHA-256 of the picture's content, or its URL, and of the options. Blocks."""
+    """Return a SHA-256 of the picture's content, or its URL, and of the options. Blocks."""
     values: dict[str, Any] = {
         name: _digest(value) if isinstance(value, Path) else value
         for name, value in options.items()

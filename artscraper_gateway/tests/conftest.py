@@ -83,7 +83,7 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
 
 @pytest.fixture
 def picture() -> Callable[..., bytes]:
-    """Makes the bytes of a noisy picture."""
+    """Make the bytes of a noisy picture."""
 
     def make(
         width: int = 320, height: int = 280, *, kind: str = "PNG", mode: str = "RGB", **save: Any

@@ -46,20 +46,20 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Returns every document for readers of the project."""
+    """Return every document for readers of the project."""
     found = [path for folder in FOLDERS for path in sorted((REPOSITORY / folder).glob("*.md"))]
     return [path for path in found if path.name != "CHANGELOG.md"]
 
 
 def blocks() -> Iterator[Block]:
-    """Yields the fenced blocks of all documents, in their order."""
+    """Yield the fenced blocks of all documents, in their order."""
     for path in documents():
         for language, text in _BLOCK.findall(path.read_text()):
             yield Block(str(path.relative_to(REPOSITORY)), language, text)
 
 
 def indented_blocks() -> list[tuple[str, str]]:
-    """Returns (document, first line) of blocks without a fence, which `blocks` would not see."""
+    """Return (document, first line) of blocks without a fence, which `blocks` would not see."""
     return [
         (str(path.relative_to(REPOSITORY)), line)
         for path in documents()
@@ -68,7 +68,7 @@ def indented_blocks() -> list[tuple[str, str]]:
 
 
 def inline_commands() -> list[tuple[str, str]]:
-    """Returns (document, command) for the commands that stand in running text."""
+    """Return (document, command) for the commands that stand in running text."""
     return [
         (str(path.relative_to(REPOSITORY)), command)
         for path in documents()
@@ -191,5 +191,5 @@ CANNOT_RUN = (
 
 
 def why_not(command: str) -> CannotRun | None:
-    """Returns why `command` is not run; None = it is."""
+    """Return why `command` is not run; None = it is."""
     return next((row for row in CANNOT_RUN if re.search(row.pattern, command)), None)

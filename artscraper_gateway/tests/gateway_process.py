@@ -148,7 +148,7 @@ def _is_unlocked(database: Path) -> bool:
 
 
 def until(condition: Callable[[], Any], *, what: str, timeout_s: float = 180.0) -> Any:
-    """Returns the first truthy answer of `condition`, which another process will make true."""
+    """Return the first truthy answer of `condition`, which another process will make true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if answer := condition():

@@ -27,7 +27,7 @@ def keys(home: Path, *arguments: str) -> Completed:
 
 
 def added(home: Path, *arguments: str) -> dict[str, str]:
-    """Adds a key and returns the header that carries it."""
+    """Add a key and returns the header that carries it."""
     done = keys(home, "add", *arguments)
     assert done.returncode == 0, done.stderr
     (token,) = (word for word in done.stdout.split() if word.startswith("ask_"))

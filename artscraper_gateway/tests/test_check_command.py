@@ -39,7 +39,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def checked(capsys: Capture, *arguments: str, status: int = 0) -> dict[str, Any]:
-    """Returns what `check --json` prints on a free port."""
+    """Return what `check --json` prints on a free port."""
     assert main(["check", "--json", "--port=0", *arguments]) == status
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert report["would_start"] == (status == 0)
@@ -237,7 +237,7 @@ def test_unwise_surroundings(
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """Makes every disk so large, with so much free."""
+    """Make every disk so large, with so much free."""
 
     def set_usage(total: int, free: int) -> None:
         found = SimpleNamespace(total=total, free=free)

@@ -60,7 +60,7 @@ def rows_without_the_log(config: GatewayConfig, copy: Path) -> int:
 
 @contextmanager
 def asked(checkpoints: Checkpoints) -> Iterator[list[str]]:
-    """Collects the statements that are sent to the database meanwhile."""
+    """Collect the statements that are sent to the database meanwhile."""
     statements: list[str] = []
     connect = checkpoints._connect
 

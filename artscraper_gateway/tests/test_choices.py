@@ -21,7 +21,7 @@ WAIT = {"Prefer": "wait=170"}
 
 
 def protect(client: httpx.Client, content: bytes, **fields: Any) -> list[dict[str, Any]]:
-    """Returns the layers of a job that is done."""
+    """Return the layers of a job that is done."""
     data = {"include_hash_analysis": "no", **fields}
     job = client.post("/v1/jobs", files={"file": content}, data=data, headers=WAIT).json()
     assert job["status"] == "done", job

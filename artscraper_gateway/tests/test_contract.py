@@ -23,7 +23,7 @@ LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
 
 
 def submit(client: httpx.Client, content: bytes, **fields: Any) -> dict[str, Any]:
-    """Submits an upload and returns the job when it has ended."""
+    """Submit an upload and returns the job when it has ended."""
     answer = client.post("/v1/jobs", files={"file": content}, data=fields, headers=WAIT)
     assert answer.status_code == 200, answer.text
     return answer.json()

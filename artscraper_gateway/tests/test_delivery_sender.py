@@ -30,7 +30,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def add_due(desk: Desk, url: str, count: int, *, next_at: float) -> None:
-    """Adds `count` messages to `url`, which are due since `next_at`."""
+    """Add `count` messages to `url`, which are due since `next_at`."""
     job_id = f"{url}{next_at}".encode().hex()
     new = NewJob(job_id, "image.png", REQUEST, "passthrough", callback_url=url)
     with desk.engine.begin() as connection:
@@ -53,7 +53,7 @@ def claimed(desk: Desk, **options: Any) -> Counter[str]:
 
 
 def send_until(desk: Desk, condition: Callable[[], Any], *, what: str) -> None:
-    """Runs a sender, as the gateway does, until `condition` holds."""
+    """Run a sender, as the gateway does, until `condition` holds."""
 
     async def run() -> None:
         sending = asyncio.create_task(desk.sender().run())

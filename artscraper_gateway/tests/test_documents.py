@@ -69,7 +69,7 @@ def as_here(command: str, base_url: str) -> str:
 def in_a_terminal(
     commands: Iterable[str], folder: Path, *, activated: bool
 ) -> subprocess.CompletedProcess[str]:
-    """Runs them in one shell, one after the other; the environment's programs are on its path
+    """Run them in one shell, one after the other; the environment's programs are on its path
     when it is `activated`.
     """
     of_the_environment = Path(sys.prefix) / "bin"

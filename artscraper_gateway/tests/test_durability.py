@@ -35,7 +35,7 @@ def gated(start_gateway: Start) -> GatewayProcess:
 
 
 def send(client: httpx.Client, content: bytes, **fields: str) -> str:
-    """Submits a job of quick stages; where the stages for tests are registered, of those too."""
+    """Submit a job of quick stages; where the stages for tests are registered, of those too."""
     data = {"stages": "invisible-watermark,gate,deadly,broken", **fields}
     answer = client.post("/v1/jobs", files={"file": content}, data=data)
     if answer.status_code == 422:

@@ -29,7 +29,7 @@ GROWTH_BYTES = 8 << 20
 
 
 def fill(config: GatewayConfig, count: int) -> sa.Engine:
-    """Adds jobs that have ended, as workers leave them."""
+    """Add jobs that have ended, as workers leave them."""
     engine = open_engine(config)
     store = JobStore(engine)
     with engine.begin() as connection:
@@ -51,7 +51,7 @@ def fill(config: GatewayConfig, count: int) -> sa.Engine:
 
 @contextmanager
 def plans(engine: sa.Engine) -> Iterator[list[str]]:
-    """Collects how SQLite carries out every statement about jobs and deliveries."""
+    """Collect how SQLite carries out every statement about jobs and deliveries."""
     found: list[str] = []
 
     def explain(_: Any, cursor: Any, statement: str, values: Any, *__: Any) -> None:

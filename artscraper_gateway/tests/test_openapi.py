@@ -98,7 +98,7 @@ FULL = sa.exc.OperationalError("UPDATE", None, NO_ROOM)
 
 
 def provoke(world: World, method: str, path: str, code: str, patch: Any) -> httpx.Response:
-    """Makes the call that the route answers with the problem `code`."""
+    """Make the call that the route answers with the problem `code`."""
     if code in ("unknown-host", "foreign-origin"):
         headers = {"unknown-host": {"Host": "a b"}, "foreign-origin": {"Origin": "https://a.b"}}
         return world.call(method, filled(path, job=NOBODY), headers=headers[code])
@@ -317,7 +317,7 @@ def test_a_job_that_was_accepted_is_told_though_nobody_can_wait_for_it(world: Wo
 
 
 def succeed(world: World, method: str, path: str) -> httpx.Response:
-    """Makes a call that the route answers well; what a deletion needs is made for it."""
+    """Make a call that the route answers well; what a deletion needs is made for it."""
     ids = {"job": world.masked, "batch": world.done_batch, "delivery": world.delivery()}
     if method == "delete":
         ids = {"job": world.submit(), "batch": world.batch()}

@@ -110,7 +110,7 @@ def test_a_terminal_shows_a_bar(gateway: InProcessGateway, folder: Path, tmp_pat
 
 
 def read_to_the_end(terminal: int) -> str:
-    """Returns what is written to a terminal until its other side is closed."""
+    """Return what is written to a terminal until its other side is closed."""
     read = b""
     with os.fdopen(terminal, "rb", buffering=0) as file:
         try:

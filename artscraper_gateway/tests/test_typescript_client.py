@@ -80,7 +80,7 @@ def project(tmp_path: Path, gateway: InProcessGateway) -> Path:
 
 
 def stub_node(folder: Path) -> None:
-    """Declares what of Node.js is used, in the place of its types."""
+    """Declare what of Node.js is used, in the place of its types."""
     node_globals = "declare const process: { argv: string[] };\n"
     reads = "export function readFileSync(path: string): Uint8Array<ArrayBuffer>;"
     (folder / "node.d.ts").write_text(f'{node_globals}declare module "node:fs" {{ {reads} }}\n')

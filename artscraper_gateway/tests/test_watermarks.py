@@ -28,7 +28,7 @@ MARK_ONLY = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
 
 
 def marked(client: httpx.Client, **fields: Any) -> tuple[str, bytes, dict[str, Any]]:
-    """Returns the id of a job that marks the sample, the marked picture and its layer's record."""
+    """Return the id of a job that marks the sample, the marked picture and its layer's record."""
     files = {"file": SAMPLES[0].read_bytes()}
     job = client.post("/v1/jobs", files=files, data={**MARK_ONLY, **fields}, headers=WAIT).json()
     assert job["status"] == "done", job
@@ -171,7 +171,7 @@ def test_a_certificate_of_ones_own_signs_or_is_the_reason_why_not(
 
 
 def signed(client: httpx.Client) -> tuple[dict[str, Any], httpx.Response]:
-    """Returns the record and the download of a job's signed layer."""
+    """Return the record and the download of a job's signed layer."""
     data = {"stages": "c2pa", "include_hash_analysis": "no"}
     files = {"file": SAMPLES[0].read_bytes()}
     job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()

@@ -47,7 +47,7 @@ class Desk:
         self.chance = 0.0
 
     def end_a_job(self, url: str, job_id: str = "a" * 32) -> None:
-        """Ends a job whose message is due at once by this desk's clock."""
+        """End a job whose message is due at once by this desk's clock."""
         new = NewJob(job_id, "image.png", REQUEST, "passthrough", callback_url=url)
         with self.engine.begin() as connection:
             self.store.add(connection, new)
@@ -65,7 +65,7 @@ class Desk:
         )
 
     def send(self) -> int:
-        """Sends what is due at this moment."""
+        """Send what is due at this moment."""
         return asyncio.run(self.sender().send_due())
 
     def found(self, job_id: str = "a" * 32) -> tuple[Delivery, list[Attempt]]:

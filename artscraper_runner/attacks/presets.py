@@ -116,7 +116,7 @@ class AttackPreset:
     is_bounded_by_sight: bool = True
 
     def rule_for(self, encoder: str, *, after_attack: bool = False) -> StepRule:
-        """Returns how the loop moves through `encoder`; `after_attack`, where one came before."""
+        """Return how the loop moves through `encoder`; `after_attack`, where one came before."""
         if after_attack and self.later_rule is not None:
             return self.later_rule
         return self.rule if encoder == BUNDLED or self.full_rule is None else self.full_rule
@@ -190,12 +190,12 @@ _PRESETS: dict[str, dict[str, AttackPreset]] = {
 
 
 def attack_names() -> tuple[str, ...]:
-    """Returns the stages that are attacks of this table."""
+    """Return the stages that are attacks of this table."""
     return tuple(_PRESETS)
 
 
 def attack_preset(stage: str, name: str) -> AttackPreset:
-    """Returns the numbers of attack stage `stage` under the preset `name`.
+    """Return the numbers of attack stage `stage` under the preset `name`.
 
     Raises:
         UnknownName: no such stage or preset.
@@ -208,7 +208,7 @@ def attack_preset(stage: str, name: str) -> AttackPreset:
 
 
 def strength_named(name: str) -> Strength:
-    """Returns the strength called `name`.
+    """Return the strength called `name`.
 
     Raises:
         UnknownName: no such strength.

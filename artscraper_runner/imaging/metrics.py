@@ -19,7 +19,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def linf(before: Pixels, after: Pixels) -> int:
-    """Returns the largest change of any channel, 0..255."""
+    """Return the largest change of any channel, 0..255."""
     _check_sizes(before, after)
 
     def largest(rows: slice) -> int:
@@ -29,7 +29,7 @@ def linf(before: Pixels, after: Pixels) -> int:
 
 
 def psnr(before: Pixels, after: Pixels) -> float | None:
-    """Returns the peak signal-to-noise ratio in dB; None when nothing changed (infinite)."""
+    """Return the peak signal-to-noise ratio in dB; None when nothing changed (infinite)."""
     _check_sizes(before, after)
 
     def squares(rows: slice) -> int:
@@ -43,7 +43,7 @@ def psnr(before: Pixels, after: Pixels) -> float | None:
 
 
 def ssim(before: Pixels, after: Pixels) -> float | None:
-    """Returns the mean structural similarity of luma, -1..1; None under 7x7 px.
+    """Return the mean structural similarity of luma, -1..1; None under 7x7 px.
 
     Wang et al. 2004, with a uniform 7x7 window and K1 = 0.01, K2 = 0.03 (scikit-image's default).
     """
@@ -62,7 +62,7 @@ def ssim(before: Pixels, after: Pixels) -> float | None:
 
 
 def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> Pixels:
-    """Returns uint8 (h, w): the largest change of a pixel's channels times `gain`, clipped to 255.
+    """Return uint8 (h, w): the largest change of a pixel's channels times `gain`, clipped to 255.
 
     Shrunk by area averaging to at most `max_side` px on the long side.
     """

@@ -30,7 +30,7 @@ Size = tuple[int, int]  # width, height in px
 
 
 def check_structure(path: Path) -> None:
-    """Raises `BrokenPicture` when a file holds more parts than any real picture does."""
+    """Raise `BrokenPicture` when a file holds more parts than any real picture does."""
     if path.stat().st_size < 16:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -47,7 +47,7 @@ def check_structure(path: Path) -> None:
 
 
 def frame_sizes(image: Image.Image, path: Path) -> Iterator[Size]:
-    """Yields the size of each frame of `image`, opened from `path`, without decoding any.
+    """Yield the size of each frame of `image`, opened from `path`, without decoding any.
 
     An iterator, so that whoever counts can stop early.
     """
@@ -88,7 +88,7 @@ def _check_png_chunks(data: mmap.mmap) -> None:
 
 
 def walk_jpeg(data: mmap.mmap | bytes) -> int | None:
-    """Returns where the first byte behind the marker EOI lies, None where there is none.
+    """Return where the first byte behind the marker EOI lies, None where there is none.
 
     JPEG (ITU T.81): segments of 0xFF, marker, length; coded data behind each start of scan.
     Every scan makes a decoder go over all pixels, however little data it has.
@@ -133,7 +133,7 @@ def _check_tiff_entries(
 
 
 def walk_gif(data: mmap.mmap | bytes) -> tuple[int, int]:
-    """Returns the number of frames, and where the first byte that is neither of these lies.
+    """Return the number of frames, and where the first byte that is neither of these lies.
 
     GIF89a (CompuServe 1990): extensions and frames, each followed by sub-blocks.
 

@@ -16,7 +16,7 @@ _ROWS_A_THREAD = 512  # fewer are done sooner than a thread is started
 def over_bands(
     work: Callable[[slice], Answer], height: int, *, rows: int = BAND_ROWS
 ) -> list[Answer]:
-    """Returns what `work` answers for each band of `rows` rows out of `height`, from the top.
+    """Return what `work` answers for each band of `rows` rows out of `height`, from the top.
 
     Bands are worked on at the same time, so each may write to nothing but its own rows. The order
     of the answers, and so every sum over them, is the same on any machine.

@@ -16,12 +16,12 @@ Pixels = NDArray[np.float32]
 
 
 def grey(height: int, width: int) -> Pixels:
-    """Returns mid grey, the target of PhotoGuard's encoder attack."""
+    """Return mid grey, the target of PhotoGuard's encoder attack."""
     return np.full((height, width, 3), 0.5, np.float32)
 
 
 def periodic_pattern(height: int, width: int, *, cell: int = 16) -> Pixels:
-    """Returns a black and white lattice of period 2 * `cell` px, rings inside its cells.
+    """Return a black and white lattice of period 2 * `cell` px, rings inside its cells.
 
     Mist's target is a high-contrast periodic picture (Liang and Wu 2023, arXiv 2305.12683); this
     one is our own drawing.
@@ -34,12 +34,12 @@ def periodic_pattern(height: int, width: int, *, cell: int = 16) -> Pixels:
 
 
 def concept_names() -> tuple[str, ...]:
-    """Returns the names of the built-in concept pictures."""
+    """Return the names of the built-in concept pictures."""
     return tuple(_CONCEPTS)
 
 
 def concept(name: str, height: int, width: int) -> Pixels:
-    """Returns the built-in picture of another concept, for Nightshade.
+    """Return the built-in picture of another concept, for Nightshade.
 
     Raises:
         UnknownName: no such concept.

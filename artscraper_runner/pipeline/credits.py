@@ -17,7 +17,7 @@ _NOT_APPLIED = (
 
 
 def project_rows(layers: list[Json], analysis: Json | None) -> list[Json]:
-    """Returns one row a work: `name`, `applied`, `notes`, and `layer_path` or `evidence`."""
+    """Return one row a work: `name`, `applied`, `notes`, and `layer_path` or `evidence`."""
     by_stage = {layer["stage"]: layer for layer in layers}
     by_processor = {row["name"]: row for row in (analysis or {}).get("processors", [])}
     rows = [_processor_row(name, by_processor.get(name)) for name in processor_names()]

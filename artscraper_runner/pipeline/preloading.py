@@ -18,7 +18,7 @@ _USED_BESIDE_STAGES = (
 
 
 def preload() -> None:
-    """Imports every stage and processor, and what threads import beside them; loads no torch.
+    """Import every stage and processor, and what threads import beside them; loads no torch.
 
     Two threads that import a package and a module in it at once may wait for each other; Python
     then lets one of them fail, and with it a job that nothing is wrong with.

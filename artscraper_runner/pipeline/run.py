@@ -268,7 +268,7 @@ def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: Stag
 
 @contextmanager
 def _blaming(stage: str) -> Iterator[None]:
-    """Raises what breaks inside as the failure of `stage`, in words for whoever sent the picture.
+    """Raise what breaks inside as the failure of `stage`, in words for whoever sent the picture.
 
     Raises:
         StageFailed: instead of any other error.

@@ -35,21 +35,21 @@ class Workspace:
     shown_as: str | None = None
 
     def create(self) -> None:
-        """Makes the folders; what an interrupted run left in them stays."""
+        """Make the folders; what an interrupted run left in them stays."""
         (self.output / "layers").mkdir(parents=True, exist_ok=True)
 
     def shown(self, path: Path) -> str:
-        """Returns the name of a file below `output` that callers are told."""
+        """Return the name of a file below `output` that callers are told."""
         if self.shown_as is None:
             return str(path.absolute())
         return f"{self.shown_as}/{path.relative_to(self.output).as_posix()}"
 
     def file(self, shown: str) -> Path:
-        """Returns the layer that callers are told as `shown`."""
+        """Return the layer that callers are told as `shown`."""
         return self.output.joinpath(*PurePath(shown).parts[-3:])
 
     def clear(self) -> None:
-        """Removes what an earlier run wrote, and nothing else that may stand there."""
+        """Remove what an earlier run wrote, and nothing else that may stand there."""
         for path in (*(self.output / "layers").glob("*"), *(self.output / "masks").glob("*")):
             if _OWN_NAME.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -66,24 +66,24 @@ class Workspace:
         return self.output / "analysis.json"
 
     def layer_path(self, index: int, stage: str, suffix: str) -> Path:
-        """Returns where a layer stands, and makes its folder; `suffix` with its dot."""
+        """Return where a layer stands, and makes its folder; `suffix` with its dot."""
         folder = self.output / "layers" / f"{index:02d}-{stage}"
         folder.mkdir(exist_ok=True)  # no parents: a deleted job's folders must not come back
         return folder / f"image{suffix}"
 
     def stages_before(self, index: int) -> tuple[str, ...]:
-        """Returns the stages whose layers here come before layer `index`, in their order."""
+        """Return the stages whose layers here come before layer `index`, in their order."""
         folders = sorted((self.output / "layers").glob("[0-9][0-9]-*"))
         return tuple(folder.name[3:] for folder in folders if int(folder.name[:2]) < index)
 
     def mask_path(self, index: int, stage: str) -> Path:
-        """Returns where a stage's change mask stands, and makes its folder."""
+        """Return where a stage's change mask stands, and makes its folder."""
         folder = self.output / "masks"
         folder.mkdir(exist_ok=True)
         return folder / f"{index:02d}-{stage}.png"
 
     def save_pixels(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        """Keeps the picture after stage `index` for the next one."""
+        """Keep the picture after stage `index` for the next one."""
         import numpy as np
 
         self.work.mkdir(exist_ok=True)
@@ -91,20 +91,20 @@ class Workspace:
             np.save(file, pixels, allow_pickle=False)
 
     def load_pixels(self, index: int) -> NDArray[np.uint8]:
-        """Returns uint8 (H, W, 3) as stage `index` left it."""
+        """Return uint8 (H, W, 3) as stage `index` left it."""
         import numpy as np
 
         pixels: NDArray[np.uint8] = np.load(self._pixels_path(index), allow_pickle=False)
         return pixels
 
     def remove_halves(self) -> None:
-        """Removes the temporary files that a killed run left beside its results."""
+        """Remove the temporary files that a killed run left beside its results."""
         for path in self.output.rglob(".*-*"):
             if _TEMPORARY.match(path.name):
                 path.unlink(missing_ok=True)
 
     def remove_work(self) -> None:
-        """Removes what only the run needed."""
+        """Remove what only the run needed."""
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _pixels_path(self, index: int) -> Path:

@@ -62,17 +62,17 @@ _STAGES: dict[str, StageEntry] = {
 
 
 def stage_names() -> tuple[str, ...]:
-    """Returns every stage's name, in the order in which they run."""
+    """Return every stage's name, in the order in which they run."""
     return tuple(_STAGES)
 
 
 def default_stages() -> tuple[str, ...]:
-    """Returns the stages that run when the caller names none."""
+    """Return the stages that run when the caller names none."""
     return tuple(name for name, entry in _STAGES.items() if entry.by_default)
 
 
 def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Returns the stages in the order in which they run: `asked`, or the default ones for None.
+    """Return the stages in the order in which they run: `asked`, or the default ones for None.
 
     They run as asked, without repeats, but for those that have to run last.
 
@@ -94,7 +94,7 @@ def needs_network(stages: Iterable[str]) -> bool:
 
 
 def stage_obstacle(name: str) -> str:
-    """Returns why the stage called `name` cannot be used here; "" when it can. Loads no torch."""
+    """Return why the stage called `name` cannot be used here; "" when it can. Loads no torch."""
     entry = _STAGES[name]
     missing = [module for module in entry.needs if find_spec(module) is None]
     if not missing:
@@ -103,7 +103,7 @@ def stage_obstacle(name: str) -> str:
 
 
 def load_stage(name: str) -> Stage:
-    """Imports and returns the stage called `name`.
+    """Import and returns the stage called `name`.
 
     Raises:
         UnknownName: no such stage.

@@ -26,7 +26,7 @@ class C2pa(Stage):
     project = Project("c2pa-python", "a signed cawg.training-mining assertion: not allowed")
 
     def apply(self, given: StageInput) -> StageResult:
-        """Leaves the pixels as they are; says why when the file cannot be signed."""
+        """Leave the pixels as they are; says why when the file cannot be signed."""
         if given.saved_as.suffix not in MEDIA_TYPES:
             known = ", ".join(suffix[1:] for suffix in MEDIA_TYPES)
             reason = f"only {known} files can be signed, this is {given.saved_as.suffix[1:]}"
@@ -45,7 +45,7 @@ class C2pa(Stage):
         return StageResult(pixels=given.pixels, metrics={"not_allowed": list(USES)})
 
     def edit_xmp(self, xmp: bytes | None) -> bytes:
-        """Adds the statement that readers of metadata look for."""
+        """Add the statement that readers of metadata look for."""
         return prohibit_training(xmp)
 
     def finish_file(self, path: Path, given: StageInput) -> Json:

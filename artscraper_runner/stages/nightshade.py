@@ -34,7 +34,7 @@ class Nightshade(LatentAttack):
     )
 
     def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
-        """Returns the built-in concept or the caller's picture, stretched to the size.
+        """Return the built-in concept or the caller's picture, stretched to the size.
 
         Raises:
             UnusableTarget: the caller's picture cannot be opened, or is too large.

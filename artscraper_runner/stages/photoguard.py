@@ -28,5 +28,5 @@ class Photoguard(LatentAttack):
     )
 
     def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
-        """Returns mid grey."""
+        """Return mid grey."""
         return grey(*size)

@@ -93,7 +93,7 @@ class Stage(ABC):
 
     @abstractmethod
     def apply(self, given: StageInput) -> StageResult:
-        """Returns the changed picture, or `pixels=None` and the reason why it cannot apply.
+        """Return the changed picture, or `pixels=None` and the reason why it cannot apply.
 
         Raises:
             Cancelled: `given.controls.should_stop` answered true.
@@ -105,11 +105,11 @@ class Stage(ABC):
         return None
 
     def edit_xmp(self, xmp: bytes | None) -> bytes | None:
-        """Returns the XMP packet to save with the layer, from the original's (None = none)."""
+        """Return the XMP packet to save with the layer, from the original's (None = none)."""
         return xmp
 
     def finish_file(self, path: Path, given: StageInput) -> Json:
-        """Changes the saved layer at `path` in place, whole or not at all, but not its pixels.
+        """Change the saved layer at `path` in place, whole or not at all, but not its pixels.
 
         Returns figures about the file for the layer's `metrics`.
 
@@ -119,11 +119,11 @@ class Stage(ABC):
         return {}
 
     def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns figures about the layer as saved and opened again, for its `metrics`."""
+        """Return figures about the layer as saved and opened again, for its `metrics`."""
         return {}
 
     def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
-        """Returns what is left of this stage in the last layer, for its `metrics["final"]`.
+        """Return what is left of this stage in the last layer, for its `metrics["final"]`.
 
         `final` is the last layer as saved and opened again; `given.pixels` is the original.
         """

@@ -21,7 +21,7 @@ def art(textured: Any, tmp_path: Path) -> Path:
 
 
 def protect(art: Path, *arguments: str, out: str = "out") -> list[dict[str, Any]]:
-    """Runs the command line and returns the layers after the original."""
+    """Run the command line and return the layers after the original."""
     folder = art.parent / out
     assert main(["protect", str(art), "--out", str(folder), "--no-analysis", *arguments]) == 0
     layers: list[dict[str, Any]] = json.loads((folder / "summary.json").read_text())["layers"]

@@ -18,7 +18,7 @@ REQUIRED = "ARTSCRAPER_REQUIRE_DEPLOY"  # set where everything was installed: no
 
 
 def tool(name: str, *, install: str) -> str:
-    """Returns the program's path; skips the test, or fails it, where there is none."""
+    """Return the program's path; skips the test, or fails it, where there is none."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name, path=_search_path())
     if found is None:
@@ -30,7 +30,7 @@ def tool(name: str, *, install: str) -> str:
 
 
 def checked(*command: str | Path, cwd: Path = DEPLOY, **environment: str) -> str:
-    """Runs a check and returns what it said; fails the test with that when it is not content."""
+    """Run a check and return its output; fail the test with that when it is not content."""
     done = subprocess.run(
         [str(part) for part in command],
         check=False,

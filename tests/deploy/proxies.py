@@ -53,7 +53,7 @@ def _running(command: list[str], port: int, home: Path, **environment: str) -> I
 
 @contextmanager
 def nginx(home: Path, gateway: str) -> Iterator[Proxy]:
-    """Runs nginx with deploy/nginx/artscraper.conf; checks it with `nginx -t` first."""
+    """Run nginx with deploy/nginx/artscraper.conf; check it with `nginx -t` first."""
     program = tool("nginx", install="apt-get install nginx-light")
     port, authority = free_port(), trustme.CA()
     certificate = authority.issue_cert(HOST, "127.0.0.1")
@@ -106,7 +106,7 @@ def _checked_nginx(program: str, home: Path, sample: str) -> list[str]:
 
 @contextmanager
 def caddy(home: Path, gateway: str) -> Iterator[Proxy]:
-    """Runs Caddy with deploy/caddy/Caddyfile, without HTTPS; checks it with `caddy validate`."""
+    """Run Caddy with deploy/caddy/Caddyfile, without HTTPS; check it with `caddy validate`."""
     program = tool("caddy", install="apt-get install caddy")
     port = free_port()
     options = ["--config", str(DEPLOY / "caddy/Caddyfile"), "--adapter", "caddyfile"]

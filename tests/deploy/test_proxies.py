@@ -41,7 +41,7 @@ class Front:
         )
 
     def send_zeros(self, path: str, size: int) -> bytes:
-        """Posts a file of `size` bytes, for as long as there is no answer; returns its beginning.
+        """Post a file of `size` bytes, for as long as there is no answer; returns its beginning.
 
         httpx would send all of it first, and an answer that comes before that was lost.
         """

@@ -81,7 +81,7 @@ def start_fleet(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
 
 @pytest.fixture
 def picture() -> Callable[..., bytes]:
-    """Makes the bytes of a noisy PNG."""
+    """Make the bytes of a noisy PNG."""
 
     def make(width: int = 64, height: int = 64) -> bytes:
         rng = np.random.default_rng(width * 10_000 + height)

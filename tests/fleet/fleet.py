@@ -113,7 +113,7 @@ class Fleet:
         return worker
 
     def replace_dead(self) -> None:
-        """Starts each worker again that has ended: on a busy machine one may be given up."""
+        """Start each worker again that has ended: on a busy machine one may be given up."""
         for slot, worker in self.workers.items():
             if worker.process.poll() is not None:
                 self.start_worker(slot, base_dir=worker.base_dir)

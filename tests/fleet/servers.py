@@ -69,7 +69,7 @@ class PostgresServer:
         shutil.rmtree(self.folder)
 
     def new_database(self) -> str:
-        """Makes an empty database and returns its URL."""
+        """Make an empty database and returns its URL."""
         self._databases += 1
         name = f"fleet_{self._databases}"
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "fleet", name)

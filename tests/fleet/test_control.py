@@ -21,7 +21,7 @@ Picture = Callable[..., bytes]
 
 
 def add_key(fleet: Fleet, *arguments: str) -> list[str]:
-    """Returns the words that `keys add` prints."""
+    """Return the words that `keys add` prints."""
     where = [f"--base-dir={fleet.web.base_dir}"]
     if url := fleet.options.get("database_url"):
         where.append(f"--database-url={url}")

@@ -99,7 +99,7 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
 
 @pytest.fixture
 def mount_disk(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
-    """Mounts a disk of so many bytes, like "512k", as a folder of the test's own."""
+    """Mount a disk of so many bytes, like "512k", as a folder of the test's own."""
     mounted: list[Path] = []
 
     def mount(name: str, size: str) -> Path:
@@ -119,7 +119,7 @@ def mount_disk(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
 
 
 def fill(disk: Path) -> Path:
-    """Leaves no byte free, and returns the file that took them."""
+    """Leave no byte free, and returns the file that took them."""
     filler = disk / "filler"
     with filler.open("ab", buffering=0) as file, suppress(OSError):
         while file.write(b"x" * 4096):

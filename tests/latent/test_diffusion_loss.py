@@ -22,7 +22,7 @@ from artscraper_runner.types import Controls
 
 
 def tiny_pipeline(folder: Path, *, prediction: str = "epsilon") -> Path:
-    """Writes a whole pipeline of a few thousand random weights to `folder`."""
+    """Write a whole pipeline of a few thousand random weights to `folder`."""
     diffusers: Any = pytest.importorskip("diffusers", reason="needs the optional extra `fused`")
     transformers: Any = pytest.importorskip("transformers", reason="needs the extra `fused`")
     torch.manual_seed(0)

@@ -107,14 +107,14 @@ def test_the_command_fails_where_a_licence_is_unknown(tmp_path: Path) -> None:
 
 
 def installed(folder: Path, name: str, licence: str) -> None:
-    """Puts the metadata of a package below `folder`, which then is on the path."""
+    """Put the metadata of a package below `folder`, which then is on the path."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{licence}")
 
 
 def licences(folder: Path, locked: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command over a lock file with these lines."""
+    """Run the command over a lock file with these lines."""
     lock = folder / "lock.txt"
     lock.write_text(locked)
     return subprocess.run(

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def would_do(environment: Path, *arguments: str) -> list[str]:
-    """Returns the commands of `make setup` for this environment; none is run."""
+    """Return the commands of `make setup` for this environment; none is run."""
     done = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "setup", f"VENV={environment}", *arguments],
         capture_output=True,

@@ -41,7 +41,7 @@ async def _all(made: Any) -> list[Any]:
 
 @pytest.fixture(params=["Gateway", "AsyncGateway"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    """Makes clients of one kind; they are closed at the test's end."""
+    """Make clients of one kind; they are closed at the test's end."""
     kind = Gateway if request.param == "Gateway" else Blocking
     made: list[Any] = []
 

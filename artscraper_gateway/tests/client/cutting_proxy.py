@@ -18,7 +18,7 @@ class CuttingProxy:
     _open: list[socket.socket] = field(default_factory=list)
 
     def cut(self) -> None:
-        """Ends every connection, in the midst of what is being said."""
+        """End every connection, in the midst of what is being said."""
         while self._open:
             with suppress(OSError):
                 self._open.pop().shutdown(socket.SHUT_RDWR)
@@ -44,7 +44,7 @@ def _copy(source: socket.socket, target: socket.socket, heard: list[bytes]) -> N
 
 @contextmanager
 def cutting_proxy(target_url: str) -> Iterator[CuttingProxy]:
-    """Yields a running proxy before the gateway at `target_url`."""
+    """Yield a running proxy before the gateway at `target_url`."""
     host, port = target_url.removeprefix("http://").split(":")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = CuttingProxy(f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -64,7 +64,7 @@ class Internet(httpx.AsyncBaseTransport):
 
 
 def disguised_ways(*, seed: int) -> list[Way]:
-    """Returns 1,000 ways, none of which may be taken to its end; the same seed, the same ways."""
+    """Return 1,000 ways, none of which may be taken to its end; the same seed, the same ways."""
     draw = random.Random(seed)
     names = [f"http://{name}/picture.png" for name in _LOCAL_NAMES]
     spelt = [*names, *(f"http://[{text}]/" for text in FORBIDDEN_V6)]
@@ -85,7 +85,7 @@ def disguised_ways(*, seed: int) -> list[Way]:
 
 
 def public_ways(*, seed: int) -> list[Way]:
-    """Returns 300 ways that lead to public addresses, spelt plainly, by name or by redirect."""
+    """Return 300 ways that lead to public addresses, spelt plainly, by name or by redirect."""
     draw = random.Random(seed)
     ways = []
     for number in range(300):

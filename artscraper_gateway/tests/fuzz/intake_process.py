@@ -45,7 +45,7 @@ _PYTHON_TEXT = re.compile(
 
 
 def take_in(path: Path) -> str:
-    """Returns how the picture was received: "taken", or the refusal's name.
+    """Return how the picture was received: "taken", or the refusal's name.
 
     Raises:
         Exception: anything that is not a refusal: what is looked for.
@@ -92,7 +92,7 @@ def _inputs(kind: str) -> st.SearchStrategy[bytes]:
 
 
 def main(kind: str, examples: int, folder: Path) -> None:
-    """Tries `examples` mutated pictures of the format `kind`; prints how they were received."""
+    """Try `examples` mutated pictures of the format `kind`; prints how they were received."""
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES_BYTES, _ADDRESSES_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     received: collections.Counter[str] = collections.Counter()

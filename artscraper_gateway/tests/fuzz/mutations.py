@@ -60,7 +60,7 @@ STEP = st.tuples(st.sampled_from(sorted(STEPS)), _PLACES, st.integers(0, 65_535)
 
 
 def mutated(content: bytes, steps: list[Step], *, with_checksums: bool) -> bytes:
-    """Returns `content` after all steps; `with_checksums` mends those of PNG chunks, if any."""
+    """Return `content` after all steps; `with_checksums` mends those of PNG chunks, if any."""
     data = bytearray(content)
     for name, place, number in steps:
         if not data:

@@ -41,7 +41,7 @@ def before_call(
 def after_call(
     _context: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response
 ) -> None:
-    """Notes which operations did what they are there for."""
+    """Note which operations did what they are there for."""
     if response.status_code // 100 == 2:
         with Path(os.environ[ANSWERED]).open("a") as file:
             file.write(f"{case.operation.label}\n")

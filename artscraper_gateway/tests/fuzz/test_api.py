@@ -32,7 +32,7 @@ def fuzzed(tmp_path: Path, picture: Callable[..., bytes]) -> Iterator[GatewayPro
 
 
 def known_paths(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
-    """Submits a job and returns path parameters of what it left."""
+    """Submit a job and returns path parameters of what it left."""
     fields = {"local_path": PICTURE, "stages": ["invisible-watermark"]}
     callback = {"callback_url": "http://nobody.example/"}
     with gateway.client() as client:

@@ -46,7 +46,7 @@ def detail(path: str, home: Path, *, roots: tuple[Path, ...] = (Path("input"),))
 
 @pytest.fixture
 def descriptors() -> Iterator[None]:
-    """Fails a test that leaves a descriptor open."""
+    """Fail a test that leaves a descriptor open."""
     listing = Path("/proc/self/fd")
     before = len(list(listing.iterdir())) if listing.exists() else 0
     yield

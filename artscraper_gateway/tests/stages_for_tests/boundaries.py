@@ -29,7 +29,7 @@ def die_once(boundary: str) -> None:
 
 
 def lay() -> None:
-    """Wraps what a worker does at the boundaries."""
+    """Wrap what a worker does at the boundaries."""
     from artscraper_gateway.jobs.repository import JobStore
     from artscraper_gateway.storage.local import LocalStorage
     from artscraper_gateway.worker.steps import JobSteps as steps

@@ -12,7 +12,7 @@ _STEP = Path("clock-step").resolve()
 
 
 def lay() -> None:
-    """Puts the stepped clock in the place of `time.time`."""
+    """Put the stepped clock in the place of `time.time`."""
     clock = time.time
 
     def stepped() -> float:

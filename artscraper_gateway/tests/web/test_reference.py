@@ -30,7 +30,7 @@ def client(shared_gateway: GatewayProcess) -> Iterator[httpx.Client]:
 
 
 def operations(client: httpx.Client) -> dict[str, str]:
-    """Returns method and path of each operation, by its id."""
+    """Return method and path of each operation, by its id."""
     described = client.get("/openapi.json").json()["paths"]
     return {
         operation["operationId"]: f"{method.upper()} {path}"
@@ -40,7 +40,7 @@ def operations(client: httpx.Client) -> dict[str, str]:
 
 
 def opened(app: PageObject, operation: str) -> Locator:
-    """Opens the operation whose id begins so."""
+    """Open the operation whose id begins so."""
     found = app.page.locator(f'details.operation[id="{operation}"]')
     found.locator("> summary").click()
     return found

@@ -31,7 +31,7 @@ _C2PA_SETTINGS = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False
 
 
 def data_mining(xmp: bytes) -> str | None:
-    """Returns the value of `plus:DataMining`, as "DMI-PROHIBITED-AIMLTRAINING"; None without."""
+    """Return the value of `plus:DataMining`, as "DMI-PROHIBITED-AIMLTRAINING"; None without."""
     found = _DATA_MINING.search(xmp[:_XMP_MAX_BYTES])
     if found is None:
         return None
@@ -40,7 +40,7 @@ def data_mining(xmp: bytes) -> str | None:
 
 
 def c2pa_statement(path: Path) -> Json:
-    """Returns `{"manifest": bool, "validation_state": ...}` of the manifest embedded at `path`.
+    """Return `{"manifest": bool, "validation_state": ...}` of the manifest embedded at `path`.
 
     The state is c2pa-python's ("Valid", "Trusted", "Invalid"), "not checked" where that package is
     not installed, "unreadable" where it refuses the manifest, None without a manifest.

@@ -40,7 +40,7 @@ _UNICODE = b"UNICODE\0"  # UTF-16 in the byte order of the file, unless a mark s
 
 
 def exif_fields(exif: Image.Exif) -> Json:
-    """Returns the fields by name (`0x....` where there is none), `Exif` and `GPS` nested.
+    """Return the fields by name (`0x....` where there is none), `Exif` and `GPS` nested.
 
     A field or directory that cannot be read is left out; the others still speak.
     """

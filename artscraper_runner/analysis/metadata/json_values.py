@@ -14,7 +14,7 @@ _DEPTH_MAX = 4
 
 
 def json_value(value: Any, depth: int = 0) -> Any:
-    """Returns numbers as numbers (NaN, infinite and n/0 as None), bytes as text, None as None.
+    """Return numbers as numbers (NaN, infinite and n/0 as None), bytes as text, None as None.
 
     Text is cut at `TEXT_MAX` characters, sequences at `LIST_MAX`, mappings at `FIELDS_MAX`;
     what nests deeper than any real field, or is of no known type, is described by its `str`.
@@ -34,7 +34,7 @@ def json_value(value: Any, depth: int = 0) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """Returns `text` without NUL and lone surrogates, at most `TEXT_MAX` characters of it."""
+    """Return `text` without NUL and lone surrogates, at most `TEXT_MAX` characters of it."""
     text = text[: 4 * TEXT_MAX].replace("\0", "")
     return text.encode("utf-8", errors="replace").decode("utf-8")[:TEXT_MAX]
 
