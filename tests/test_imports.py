@@ -17,7 +17,7 @@ QUICK = {
     "options": "from artscraper_runner import ProtectionOptions, check_options;"
     "check_options(ProtectionOptions())",
     "projects": "from artscraper_runner.pipeline import credits; credits.project_rows([], None)",
-    "command line": "from artscraper_runner.cli.main import _parser; _parser()",
+    "command line": "from artscraper_runner.cli.main import _parser; _parser('artscraper')",
 }
 _BLOCK = """
 import sys

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from artscraper_gateway.api.openapi import body_schemas
 from artscraper_gateway.api.origins import PROBES
+from artscraper_gateway.api.result_schemas import JobResult
 from artscraper_gateway.api.schemas import (
     MODELS_WITH_NULL,
     QUEUED_JOB_EXAMPLE,
@@ -163,7 +165,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     components["schemas"].update(body_schemas())
-    for model in MODELS_WITH_NULL:
+    with_null: tuple[type[BaseModel], ...] = (*MODELS_WITH_NULL, JobResult)
+    for model in with_null:
         extra = cast(dict[str, Any], model.model_config["json_schema_extra"])
         components["schemas"][model.__name__]["example"] = extra["example"]
     components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()

@@ -10,17 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from artscraper_gateway.jobs.models import Job, Status
 from artscraper_gateway.webhooks.repository import DeliveryStatus
 
-_JOB_ID, _BATCH_ID = "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90", "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20"
-_JOB = f"/v1/jobs/{_JOB_ID}"
+JOB_ID, BATCH_ID = "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90", "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20"
+JOB_PATH = f"/v1/jobs/{JOB_ID}"
 
 
-def _example(value: dict[str, Any], **config: Any) -> ConfigDict:
+def example(value: dict[str, Any], **config: Any) -> ConfigDict:
     return cast(ConfigDict, {"json_schema_extra": {"example": value}, **config})
 
 
-_NOTE_EXAMPLE = {"subject": "gps", "action": "dropped", "detail": "The GPS position is removed."}
+NOTE_EXAMPLE = {"subject": "gps", "action": "dropped", "detail": "The GPS position is removed."}
 _JOB_EXAMPLE: dict[str, Any] = {
-    "job_id": _JOB_ID,
+    "job_id": JOB_ID,
     "status": "running",
     "name": "kitchen.jpg",
     "submitted_at": "2026-01-02T03:04:05.678901Z",
@@ -39,8 +39,8 @@ _JOB_EXAMPLE: dict[str, Any] = {
     "error_code": None,
     "notes": None,
     "links": {
-        "self": _JOB,
-        "events": f"{_JOB}/events",
+        "self": JOB_PATH,
+        "events": f"{JOB_PATH}/events",
         "result": None,
         "final": None,
         "archive": None,
@@ -60,7 +60,7 @@ QUEUED_JOB_EXAMPLE = {
 class Note(BaseModel):
     """What became of one part of the picture's file."""
 
-    model_config = _example(_NOTE_EXAMPLE, extra="allow")
+    model_config = example(NOTE_EXAMPLE, extra="allow")
 
     subject: str = Field(description="part of the file, such as exif, alpha or colour-profile")
     action: str = Field(description="dropped, changed or kept")
@@ -70,7 +70,7 @@ class Note(BaseModel):
 class JobLinks(BaseModel):
     """URLs of a job's resources, relative to the host. null = there is no result."""
 
-    model_config = _example(_JOB_EXAMPLE["links"], populate_by_name=True, serialize_by_alias=True)
+    model_config = example(_JOB_EXAMPLE["links"], populate_by_name=True, serialize_by_alias=True)
 
     self_url: str = Field(alias="self", description="the job's state")
     events: str = Field(description="server-sent events")
@@ -82,7 +82,7 @@ class JobLinks(BaseModel):
 class JobState(BaseModel):
     """A job's current state. Times are RFC 3339, UTC."""
 
-    model_config = _example(_JOB_EXAMPLE)
+    model_config = example(_JOB_EXAMPLE)
 
     job_id: str
     status: Status
@@ -164,9 +164,9 @@ class RefusedRetry(BaseModel):
 class JobsRetried(BaseModel):
     """Jobs that run again."""
 
-    model_config = _example(
+    model_config = example(
         {
-            "retried": [{"job_id": _JOB_ID, "new_job_id": _BATCH_ID}],
+            "retried": [{"job_id": JOB_ID, "new_job_id": BATCH_ID}],
             "refused": [],
             "has_more": False,
         }
@@ -180,7 +180,7 @@ class JobsRetried(BaseModel):
 class JobPage(BaseModel):
     """A page of jobs, newest first."""
 
-    model_config = _example({"jobs": [_JOB_EXAMPLE], "next_page_token": None})
+    model_config = example({"jobs": [_JOB_EXAMPLE], "next_page_token": None})
 
     jobs: list[JobState]
     next_page_token: str | None = Field(description="token of the next page; null = there is none")
@@ -197,13 +197,13 @@ class RefusedItem(BaseModel):
 class BatchState(BaseModel):
     """A batch's current state; `done` = all have ended and at least one has a result."""
 
-    model_config = _example(
+    model_config = example(
         {
-            "batch_id": _BATCH_ID,
+            "batch_id": BATCH_ID,
             "status": "running",
             "submitted_at": "2026-01-02T03:04:05.678901Z",
             "counts": {"queued": 0, "running": 1, "done": 0, "error": 0},
-            "jobs": [{**_JOB_EXAMPLE, "batch_id": _BATCH_ID}],
+            "jobs": [{**_JOB_EXAMPLE, "batch_id": BATCH_ID}],
             "refused": [{"index": 1, "code": "too-large", "detail": "expected at most 50 MB"}],
         }
     )
@@ -240,7 +240,7 @@ class DeliveryState(BaseModel):
 class DeliveryList(BaseModel):
     """The webhooks of a job, the oldest first."""
 
-    model_config = _example(
+    model_config = example(
         {
             "deliveries": [
                 {
@@ -266,134 +266,11 @@ class DeliveryList(BaseModel):
     deliveries: list[DeliveryState]
 
 
-class LayerEntry(BaseModel):
-    """One layer: the picture after a stage. Stages may add fields."""
-
-    model_config = ConfigDict(extra="allow")
-
-    stage: str
-    description: str
-    path: str | None = Field(description="absolute path on the server; null if not shown")
-    url: str = Field(description="where the layer is served, relative to the host")
-    processing_size: list[int] = Field(description="width and height in px")
-    applied: bool = Field(description="whether the stage changed the picture")
-    reason: str | None = Field(description="why it did not apply")
-    mask_path: str | None = Field(None, description="path of the picture of the change")
-    mask_url: str | None = Field(None, description="where the mask is served")
-    metrics: dict[str, Any] | None = Field(None, description="measured on the saved file")
-
-
-class ProjectEntry(BaseModel):
-    """A published work that the gateway uses."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-    applied: bool
-    notes: str
-    layer_path: str | None = None
-    evidence: Any | None = None
-
-
-class Summary(BaseModel):
-    """What protection did: summary.json with URLs."""
-
-    model_config = ConfigDict(extra="allow")
-
-    image: str | None = Field(description="absolute path of the upload; null if not shown")
-    analysis: str | None = Field(description="path of analysis.json; null if there is none")
-    layers: list[LayerEntry]
-    notes: list[Note] = Field(default_factory=list)
-    projects: list[ProjectEntry]
-
-
-class ProcessorEntry(BaseModel):
-    """What one analysis processor found."""
-
-    name: str
-    ok: bool
-    data: dict[str, Any] | None = Field(description="by processor; null if it failed")
-    error: str | None
-
-
-class Analysis(BaseModel):
-    """analysis.json."""
-
-    model_config = ConfigDict(extra="allow")
-
-    image_path: str | None = Field(description="absolute path; null if not shown")
-    processors: list[ProcessorEntry]
-
-
-class JobResult(BaseModel):
-    """What a finished job produced."""
-
-    model_config = _example(
-        {
-            "job_id": _JOB_ID,
-            "summary": {
-                "image": f"/srv/gateway_jobs/{_JOB_ID}/input/image.jpg",
-                "analysis": f"/srv/outputs/{_JOB_ID}/analysis.json",
-                "layers": [
-                    {
-                        "stage": "mist",
-                        "description": "Mist in textural mode.",
-                        "path": f"/srv/outputs/{_JOB_ID}/layers/03-mist/image.jpg",
-                        "url": f"{_JOB}/layers/mist",
-                        "processing_size": [1024, 768],
-                        "applied": True,
-                        "reason": None,
-                        "mask_path": f"/srv/outputs/{_JOB_ID}/masks/03-mist.png",
-                        "mask_url": f"{_JOB}/masks/mist",
-                        "metrics": {"psnr": 36.8, "ssim": 0.961, "linf": 8, "effective": True},
-                    }
-                ],
-                "notes": [_NOTE_EXAMPLE],
-                "projects": [{"name": "Mist v2", "applied": True, "notes": "textural mode"}],
-            },
-            "analysis": {
-                "image_path": f"/srv/gateway_jobs/{_JOB_ID}/input/image.jpg",
-                "processors": [
-                    {"name": "dhash", "ok": True, "data": {"hex": "0f1e"}, "error": None}
-                ],
-            },
-            "output_dir": f"/srv/outputs/{_JOB_ID}",
-            "links": {
-                "self": _JOB,
-                "events": f"{_JOB}/events",
-                "result": f"{_JOB}/result",
-                "final": f"{_JOB}/layers/final",
-                "archive": f"{_JOB}/archive.zip",
-            },
-        }
-    )
-
-    job_id: str
-    summary: Summary
-    analysis: Analysis | None = Field(description="null if no analysis was requested")
-    output_dir: str | None = Field(description="absolute folder of the results; null if not shown")
-    links: JobLinks
-
-
-class SignedLink(BaseModel):
-    """A link that works without an API key until it expires."""
-
-    model_config = _example(
-        {
-            "url": f"{_JOB}/layers/final?expires=1767323045&signature=Zm9v",
-            "expires_at": "2026-01-02T03:04:05Z",
-        }
-    )
-
-    url: str = Field(description="relative to the host; takes `size` as well")
-    expires_at: datetime
-
-
 class WatermarkReading(BaseModel):
     """What a picture's watermark says."""
 
-    model_config = _example(
-        {"payload": "0123456789abcdef", "text": None, "confidence": 0.98, "job_id": _JOB_ID}
+    model_config = example(
+        {"payload": "0123456789abcdef", "text": None, "confidence": 0.98, "job_id": JOB_ID}
     )
 
     payload: str | None = Field(description="hex digits; null when no mark was found")
@@ -405,7 +282,7 @@ class WatermarkReading(BaseModel):
 class JobDeleted(BaseModel):
     """The answer to a deletion."""
 
-    model_config = _example({"job_id": _JOB_ID, "status": "deleted"})
+    model_config = example({"job_id": JOB_ID, "status": "deleted"})
 
     job_id: str
     status: Literal["deleted"]
@@ -414,7 +291,7 @@ class JobDeleted(BaseModel):
 class BatchDeleted(BaseModel):
     """The answer to a batch's deletion."""
 
-    model_config = _example({"batch_id": _BATCH_ID, "status": "deleted"})
+    model_config = example({"batch_id": BATCH_ID, "status": "deleted"})
 
     batch_id: str
     status: Literal["deleted"]
@@ -437,7 +314,6 @@ MODELS_WITH_NULL: tuple[type[BaseModel], ...] = (
     JobPage,
     BatchState,
     DeliveryList,
-    JobResult,
     WatermarkReading,
 )
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from artscraper_gateway.settings.database_url import checked_database_url
 from artscraper_gateway.settings.sources import (
     ENVIRONMENT_PREFIX,
     FILE_VARIABLE,
@@ -319,19 +320,7 @@ class GatewayConfig(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        expected = "expected postgresql://user:password@host/database"
-        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError(expected)
-        from sqlalchemy import make_url  # not at the top: `--help` answers without it
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            make_url(value.get_secret_value()) if value else None
-        except (ArgumentError, ValueError):  # its text holds parts of the password
-            raise ValueError(
-                f"{expected}, with @ : / in a password written as %40 %3A %2F"
-            ) from None
-        return value
+        return checked_database_url(value)
 
     @field_validator("output_parent", "tineye_url", mode="before")
     @classmethod

@@ -41,6 +41,7 @@ from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
 from artscraper_runner.watermarks.folding import Band, Complexes, Filtered, Floats
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
+from artscraper_runner.watermarks.strengths import STRENGTHS, Strength, Trial
 
 MIN_SIDE = 256  # px, either side
 LONGEST_RATIO = 16  # long side over short side; beyond it the reference picture gets too narrow
@@ -49,58 +50,6 @@ STRONG_GRID_SCORE = 6.6
 MOST_GRIDS = 3
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A change that the mark must survive, and the margin (`decoding.margin`) it must keep.
-
-    `scale` is the size of the changed picture over that of the marked one; `jpeg` the quality it
-    is saved with, None = not saved.
-    """
-
-    least_margin: float
-    scale: float = 1.0
-    jpeg: int | None = None
-
-
-@dataclass(frozen=True)
-class Strength:
-    """How much of the mark may be seen, and what it has to survive.
-
-    `flat` is its standard deviation in flat places, `most` its largest change of a pixel, both in
-    levels. `fine` is the upper band's share of its power: that band is lost when a picture is
-    shrunk to a quarter. `loudest` bounds the factor on its amplitude in texture.
-    """
-
-    flat: float
-    most: int
-    fine: float
-    loudest: float
-    trials: tuple[Trial, ...]
-
-
-STRENGTHS = {
-    "low": Strength(
-        flat=0.2,
-        most=4,
-        fine=0.45,
-        loudest=1.7,
-        trials=(Trial(1.1, jpeg=75), Trial(1.1, scale=0.5)),
-    ),
-    "medium": Strength(
-        flat=0.27,
-        most=6,
-        fine=0.25,
-        loudest=1.9,
-        trials=(Trial(1.2, jpeg=75), Trial(1.05, jpeg=30), Trial(1.05, scale=0.25)),
-    ),
-    "high": Strength(
-        flat=0.45,
-        most=10,
-        fine=0.25,
-        loudest=3.0,
-        trials=(Trial(1.4, jpeg=30), Trial(1.3, scale=0.25)),
-    ),
-}
 LOUDEST_IN_FLAT = 0.75  # factor on the amplitude in the little texture of flat drawings
 FLAT_BELOW = 0.15  # levels of activity
 QUIETEST = 0.6  # factor on the amplitude in texture

@@ -26,8 +26,9 @@ from artscraper_gateway.api.context import (
 from artscraper_gateway.api.forms import parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
 from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
+from artscraper_gateway.api.result_schemas import JobResult
 from artscraper_gateway.api.router import ReadableRouter
-from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobResult, JobState
+from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobState
 from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, TooBusy
 from artscraper_gateway.jobs.idempotency import checked_key
 from artscraper_gateway.jobs.models import Job, Status
