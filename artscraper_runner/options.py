@@ -37,8 +37,8 @@ class ProtectionOptions:
     `strength` bounds the change (STRENGTH_NAMES), `encoder` is what the attacks look through
     (`artscraper_runner.models`), `preset` one of PRESET_NAMES, `seed` 0..SEED_MAX.
     `nightshade_target` is the name of a built-in concept, or the Path of a picture file.
-    `fawkes_target` is the Path of a picture of another person, whom cloaked faces are to resemble;
-    None = nobody in particular.
+    `fawkes_target` is the Path of a picture of another person that cloaked faces are to resemble;
+    None for no particular person.
     `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
     missing ones be fetched into it. `mist_model` is the folder of a diffusion model for mist's
     fused mode, None = the textural mode. `accelerator` is what computes the attacks

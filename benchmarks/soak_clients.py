@@ -34,7 +34,7 @@ class Ledger:
     cancelled: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)  # or being deleted
     twice: int = 0  # one key, two jobs
-    odd: Counter[str] = field(default_factory=Counter)  # answers that nobody should get
+    odd: Counter[str] = field(default_factory=Counter)  # answers that should not occur
     submit_s: list[float] = field(default_factory=list)
     status_s: list[float] = field(default_factory=list)
 

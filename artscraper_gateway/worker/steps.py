@@ -143,7 +143,7 @@ class JobSteps:
             signing=SigningSettings(
                 config.base_dir / "c2pa", config.c2pa_certificate, config.c2pa_key
             ),
-            insists=request.stages_explicit,
+            stages_explicit=request.stages_explicit,
             stages=tuple(request.stages),
         )
 

@@ -49,7 +49,7 @@ def check_structure(path: Path) -> None:
 def frame_sizes(image: Image.Image, path: Path) -> Iterator[Size]:
     """Yield the size of each frame of `image`, opened from `path`, without decoding any.
 
-    An iterator, so that whoever counts can stop early.
+    An iterator, so that the caller can stop counting early.
     """
     if image.format == "GIF":
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -67,7 +67,7 @@ def protect_picture(
         config.protection,
         nested.controls(),
         config.signing,
-        insists=config.stages is not None,
+        stages_explicit=config.stages is not None,
         stages=stages,
     )
     try:

@@ -52,8 +52,8 @@ class PictureRun:
     """The steps for the picture at `source`. Every step may be taken again after a crash.
 
     While a layer is saved and measured the next stage is applied already, in a second thread;
-    `close` ends that thread. `insists`: the caller named the stages, so that one whose optional
-    package is missing fails.
+    `close` ends that thread. `stages_explicit`: the caller named the stages, so a stage whose
+    optional package is missing fails.
     """
 
     source: Path
@@ -63,7 +63,7 @@ class PictureRun:
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
     shown_source: str | None = None  # what the summary calls the source; None = its path
-    insists: bool = False
+    stages_explicit: bool = False
     stages: tuple[str, ...] = ()  # of the whole run, which share what may be seen
     cache: RunCache = field(default_factory=RunCache)
     _decoded: Picture | None = field(default=None, init=False)
@@ -245,7 +245,7 @@ class PictureRun:
             saved_as=layer_format(picture, self.source),
             xmp=carried_xmp(picture),
             signing=self.signing,
-            insists=self.insists,
+            stages_explicit=self.stages_explicit,
             stages_before=self.workspace.stages_before(index),
             cache=self.cache,
             is_grey=picture.is_grey,
@@ -268,7 +268,7 @@ def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: Stag
 
 @contextmanager
 def _blaming(stage: str) -> Iterator[None]:
-    """Raise what breaks inside as the failure of `stage`, in words for whoever sent the picture.
+    """Raise errors of the block as the failure of `stage`, with a message for the sender.
 
     Raises:
         StageFailed: instead of any other error.

@@ -25,35 +25,35 @@ class C2pa(Stage):
     )
     project = Project("c2pa-python", "a signed cawg.training-mining assertion: not allowed")
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Leave the pixels as they are; says why when the file cannot be signed."""
-        if given.saved_as.suffix not in MEDIA_TYPES:
+        if inputs.saved_as.suffix not in MEDIA_TYPES:
             known = ", ".join(suffix[1:] for suffix in MEDIA_TYPES)
-            reason = f"only {known} files can be signed, this is {given.saved_as.suffix[1:]}"
+            reason = f"only {known} files can be signed, this is {inputs.saved_as.suffix[1:]}"
             return StageResult(pixels=None, reason=reason)
-        if given.signing is None:
+        if inputs.signing is None:
             return StageResult(pixels=None, reason="no signing certificate is set up")
-        length, most = len(prohibit_training(given.xmp)), given.saved_as.max_xmp_bytes
+        length, most = len(prohibit_training(inputs.xmp)), inputs.saved_as.max_xmp_bytes
         if most is not None and length > most:
             reason = f"with the statement the XMP packet would have {length} bytes, a"
-            reason += f" {given.saved_as.name} holds {most}"
+            reason += f" {inputs.saved_as.name} holds {most}"
             return StageResult(pixels=None, reason=reason)
         try:
-            check_signing(load_credentials(given.signing))
+            check_signing(load_credentials(inputs.signing))
         except CredentialsError as error:
             return StageResult(pixels=None, reason=str(error))
-        return StageResult(pixels=given.pixels, metrics={"not_allowed": list(USES)})
+        return StageResult(pixels=inputs.pixels, metrics={"not_allowed": list(USES)})
 
     def edit_xmp(self, xmp: bytes | None) -> bytes:
         """Add the statement that readers of metadata look for."""
         return prohibit_training(xmp)
 
-    def finish_file(self, path: Path, given: StageInput) -> Json:
+    def finish_file(self, path: Path, inputs: StageInput) -> Json:
         """Signs the file, and returns the `validation_state` that is read from it afterwards."""
-        if given.signing is None:
+        if inputs.signing is None:
             raise CredentialsError("no signing certificate is set up")
         with atomic_path(path) as signed:
-            sign_file(path, signed, load_credentials(given.signing))
+            sign_file(path, signed, load_credentials(inputs.signing))
             state = c2pa_statement(signed)["validation_state"]
             if state not in _INTACT:
                 raise SigningFailed(f"the signed file reads as {state}, expected Valid")

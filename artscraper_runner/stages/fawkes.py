@@ -35,7 +35,7 @@ class Fawkes(Stage):
     )
     measures_final = True
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer before with its faces cloaked, or why there is nothing to cloak.
 
         Raises:
@@ -48,32 +48,32 @@ class Fawkes(Stage):
         try:
             require_faces()
         except MissingDependency as error:
-            if given.insists:
+            if inputs.stages_explicit:
                 raise
             return StageResult(None, reason=str(error))
-        return self._cloaked(given)
+        return self._cloaked(inputs)
 
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return the distances of each face of the layer as saved; see `face_records`."""
-        return _records(saved, given)
+        return _records(saved, inputs)
 
-    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return what is left of the cloaks in the last layer, face by face."""
-        return _records(final, given)
+        return _records(final, inputs)
 
-    def _cloaked(self, given: StageInput) -> StageResult:
+    def _cloaked(self, inputs: StageInput) -> StageResult:
         from artscraper_runner.attacks.presets import strength_named
         from artscraper_runner.faces.cloak import Cloaking, Identity
         from artscraper_runner.faces.recogniser import faces_in
 
-        faces = faces_in(given.original, given.cache)
+        faces = faces_in(inputs.original, inputs.cache)
         if not faces:
             return StageResult(None, reason=NO_FACE)
-        options = given.options
+        options = inputs.options
         target = options.fawkes_target
         identity = None if target is None else Identity.in_picture(target)
-        cloaking = Cloaking(given.original, given.alpha, options, identity)
-        pixels, iterations = cloaking.run(given.pixels, faces, given.controls)
+        cloaking = Cloaking(inputs.original, inputs.alpha, options, identity)
+        pixels, iterations = cloaking.run(inputs.pixels, faces, inputs.controls)
         return StageResult(
             pixels,
             metrics={
@@ -88,8 +88,8 @@ class Fawkes(Stage):
         )
 
 
-def _records(pixels: NDArray[np.uint8], given: StageInput) -> Json:
+def _records(pixels: NDArray[np.uint8], inputs: StageInput) -> Json:
     from artscraper_runner.faces.evaluation import face_records
     from artscraper_runner.faces.recogniser import faces_in
 
-    return {"faces": face_records(given.original, pixels, faces_in(given.original, given.cache))}
+    return {"faces": face_records(inputs.original, pixels, faces_in(inputs.original, inputs.cache))}

@@ -22,17 +22,17 @@ class FourierRing(Stage):
     project = Project("Fourier ring", "a ring mark in the spectrum of the finished picture")
     measures_final = True
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Mark the picture; pass one through that is too small or cannot carry the rings."""
         try:
-            marked = fourier_ring.embed(given.pixels)
+            marked = fourier_ring.embed(inputs.pixels)
         except PictureTooSmall as error:
             least = fourier_ring.MIN_SIDE
             reason = (
                 f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
             )
             return StageResult(pixels=None, reason=reason)
-        if not self._is_detected(given.admissible(marked)):
+        if not self._is_detected(inputs.admissible(marked)):
             reason = (
                 "the rings cannot be detected: the picture is of one colour, or too little of"
                 " it can be seen"
@@ -40,7 +40,7 @@ class FourierRing(Stage):
             return StageResult(pixels=None, reason=reason)
         return StageResult(pixels=marked)
 
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return whether the saved file is `detected`, the `p_value` and the `score`."""
         detection = fourier_ring.detect(saved)
         return {
@@ -49,9 +49,9 @@ class FourierRing(Stage):
             "score": round(detection.score, 2),
         }
 
-    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return whether the last layer is marked, as `measure`."""
-        return self.measure(final, given)
+        return self.measure(final, inputs)
 
     @staticmethod
     def _is_detected(pixels: NDArray[np.uint8]) -> bool:

@@ -32,51 +32,51 @@ class InvisibleWatermark(Stage):
     )
     measures_final = True
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Embed the payload of the options; pass a picture through that cannot carry it."""
-        payload = _payload(given)
-        if given.alpha is not None and not given.alpha.any():
+        payload = _payload(inputs)
+        if inputs.alpha is not None and not inputs.alpha.any():
             return StageResult(pixels=None, reason="the picture is fully transparent")
-        earlier = tiled_spread_spectrum.read_watermark(given.original, search=False)
-        if earlier.payload is not None and given.options.keep_watermark:
+        earlier = tiled_spread_spectrum.read_watermark(inputs.original, search=False)
+        if earlier.payload is not None and inputs.options.keep_watermark:
             reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
             return StageResult(pixels=None, reason=reason)
-        method = given.options.watermark_method
-        if method == "dwtDctSvd" and given.is_grey:
+        method = inputs.options.watermark_method
+        if method == "dwtDctSvd" and inputs.is_grey:
             reason = "the picture is grey, and dwtDctSvd marks its colour; use the method tiled"
             return StageResult(pixels=None, reason=reason)
         try:
-            marked = _embed(given, payload)
+            marked = _embed(inputs, payload)
         except PictureTooSmall:
-            return StageResult(pixels=None, reason=_too_small(given))
-        if not _holds(given.admissible(marked), given, payload):
+            return StageResult(pixels=None, reason=_too_small(inputs))
+        if not _holds(inputs.admissible(marked), inputs, payload):
             reason = (
                 "the mark cannot be read back: too little of the picture can be changed without"
-                f" being seen at strength {given.options.strength}"
+                f" being seen at strength {inputs.options.strength}"
             )
             return StageResult(pixels=None, reason=reason)
         metrics = {
             "method": method,
             "payload": payload.hex(),
-            "text": given.options.watermark_text,
+            "text": inputs.options.watermark_text,
             "overwritten": earlier.payload,
         }
         return StageResult(pixels=marked, metrics=metrics)
 
-    def why_lost(self, pixels: Pixels, given: StageInput) -> str | None:
+    def why_lost(self, pixels: Pixels, inputs: StageInput) -> str | None:
         """Return why the mark cannot stay, if what may be seen leaves too little to be read."""
-        if _holds(pixels, given, _payload(given)):
+        if _holds(pixels, inputs, _payload(inputs)):
             return None
         return "the mark cannot be read back within what may be seen at this strength"
 
-    def measure(self, saved: Pixels, given: StageInput) -> Json:
+    def measure(self, saved: Pixels, inputs: StageInput) -> Json:
         """Return how the saved file reads.
 
         `bit_accuracy`, 0..1, is the share of payload bits that are right; for the tiled method
         also `decoded`, whether the checksum is right too, and `confidence`, 0..1.
         """
-        payload = _payload(given)
-        if given.options.watermark_method == "dwtDctSvd":
+        payload = _payload(inputs)
+        if inputs.options.watermark_method == "dwtDctSvd":
             return {"bit_accuracy": dwt_dct_svd.bit_accuracy(saved, payload)}
         decoded = tiled_spread_spectrum.read(saved, search=False)
         return {
@@ -85,42 +85,42 @@ class InvisibleWatermark(Stage):
             "confidence": round(decoded.confidence, 4) if decoded else 0.0,
         }
 
-    def measure_final(self, final: Pixels, given: StageInput) -> Json:
+    def measure_final(self, final: Pixels, inputs: StageInput) -> Json:
         """Return how the last layer reads, as `measure`."""
-        return self.measure(final, given)
+        return self.measure(final, inputs)
 
 
-def _payload(given: StageInput) -> bytes:
+def _payload(inputs: StageInput) -> bytes:
     """Return the payload; dwtDctSvd takes a text unpadded, since its readers know the length."""
-    payload = given.options.payload
+    payload = inputs.options.payload
     if payload is None:
         raise StageFailed(InvisibleWatermark.name, "no payload was chosen")
-    if given.options.watermark_method == "dwtDctSvd" and len(payload) == TEXT_BYTES:
+    if inputs.options.watermark_method == "dwtDctSvd" and len(payload) == TEXT_BYTES:
         return payload.rstrip(b"\0")
     return payload
 
 
-def _embed(given: StageInput, payload: bytes) -> Pixels:
-    if given.options.watermark_method == "dwtDctSvd":
-        height, width = given.pixels.shape[:2]
+def _embed(inputs: StageInput, payload: bytes) -> Pixels:
+    if inputs.options.watermark_method == "dwtDctSvd":
+        height, width = inputs.pixels.shape[:2]
         if min(height, width) < dwt_dct_svd.MIN_SIDE:
             raise PictureTooSmall(height=height, width=width, min_pixels=dwt_dct_svd.MIN_SIDE**2)
-        return dwt_dct_svd.embed(given.pixels, payload)
+        return dwt_dct_svd.embed(inputs.pixels, payload)
     return tiled_spread_spectrum.embed(
-        given.pixels, payload, strength=given.options.strength, original=given.original
+        inputs.pixels, payload, strength=inputs.options.strength, original=inputs.original
     )
 
 
-def _holds(marked: Pixels, given: StageInput, payload: bytes) -> bool:
-    if given.options.watermark_method == "dwtDctSvd":
+def _holds(marked: Pixels, inputs: StageInput, payload: bytes) -> bool:
+    if inputs.options.watermark_method == "dwtDctSvd":
         return dwt_dct_svd.read(marked, len(payload)) == payload
     decoded = tiled_spread_spectrum.read(marked, search=False)
     return decoded is not None and decoded.payload == payload
 
 
-def _too_small(given: StageInput) -> str:
-    height, width = given.pixels.shape[:2]
+def _too_small(inputs: StageInput) -> str:
+    height, width = inputs.pixels.shape[:2]
     least = dwt_dct_svd.MIN_SIDE
-    if given.options.watermark_method == "tiled":
+    if inputs.options.watermark_method == "tiled":
         least = tiled_spread_spectrum.least_side(height, width)
     return f"needs at least {least} px on the short side, the picture has {width}x{height}"

@@ -35,7 +35,7 @@ class LatentAttack(Stage):
             RunnerError: the caller's own target cannot be used.
         """
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer before plus this attack's change, within the budget.
 
         Raises:
@@ -43,24 +43,24 @@ class LatentAttack(Stage):
             OutOfMemory: the device has too little, also for a smaller working size.
             RunnerError: the encoder or the target cannot be used.
         """
-        result = self._attack(given).run(given.pixels, given.controls)
+        result = self._attack(inputs).run(inputs.pixels, inputs.controls)
         return StageResult(result.pixels, metrics=result.record, processing_size=result.size[::-1])
 
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return the layer's effects as saved; see `PictureAttack.evaluate`.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
         """
-        return self._attack(given).evaluate(saved, given.pixels, made=given.made)
+        return self._attack(inputs).evaluate(saved, inputs.pixels, made=inputs.made)
 
-    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return what is left of this stage in the last layer: effects and progress.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
         """
-        return self._attack(given).evaluate_final(final)
+        return self._attack(inputs).evaluate_final(final)
 
     def extra_term(
         self, original: NDArray[np.float32], target: NDArray[np.float32], options: ProtectionOptions
@@ -74,21 +74,21 @@ class LatentAttack(Stage):
         """
         return None
 
-    def _attack(self, given: StageInput) -> PictureAttack:
+    def _attack(self, inputs: StageInput) -> PictureAttack:
         from artscraper_runner.latent.attack import PictureAttack
         from artscraper_runner.latent.targets import STANDARD_TARGETS
 
-        options = given.options
+        options = inputs.options
         return PictureAttack(
             self.name,
-            given.original,
+            inputs.original,
             options,
             target=lambda size: self.target(size, options),
             others=tuple(draw for name, draw in STANDARD_TARGETS.items() if name != self.name),
-            visibility=given.visibility,
-            alpha=given.alpha,
-            after_attack=any(name in attack_names() for name in given.stages_before),
-            preserves_cloaks=CLOAKING_STAGE in given.stages_before,
+            visibility=inputs.visibility,
+            alpha=inputs.alpha,
+            after_attack=any(name in attack_names() for name in inputs.stages_before),
+            preserves_cloaks=CLOAKING_STAGE in inputs.stages_before,
             extra_term=lambda original, target: self.extra_term(original, target, options),
-            cache=given.cache,
+            cache=inputs.cache,
         )

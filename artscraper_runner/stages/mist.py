@@ -55,10 +55,10 @@ class Mist(LatentAttack):
         """Return the periodic pattern."""
         return periodic_pattern(*size)
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer as every latent attack does; its metrics say which `mode` it was."""
-        result = super().apply(given)
-        mode = "textural" if given.options.mist_model is None else "fused"
+        result = super().apply(inputs)
+        mode = "textural" if inputs.options.mist_model is None else "fused"
         return replace(result, metrics={**result.metrics, "mode": mode})
 
     def extra_term(

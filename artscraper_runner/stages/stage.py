@@ -29,9 +29,10 @@ class StageInput:
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the
     original's pixels back after the stage. `saved_as` is how the layer will be encoded, `xmp` the
-    packet that will be saved with it, `signing` who signs files, None = nobody. `insists`: the
-    caller named the stages, so that one whose optional package is missing has to fail; otherwise
-    it is left out, with the reason. `stages_before` are the stages whose layers come before.
+    packet that will be saved with it, `signing` the credentials for signed files, if any.
+    `stages_explicit`: the caller named the stages, so a stage whose optional package is missing
+    fails; otherwise it is left out, with the reason. `stages_before` are the stages whose layers
+    come before.
     `visibility` bounds what may be seen of the layer beside the original; None = not bounded.
     `made`: for `measure`, the layer as it is handed on, before it is encoded; None = as saved.
     `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
@@ -45,7 +46,7 @@ class StageInput:
     saved_as: LayerFormat = _PNG
     xmp: bytes | None = None
     signing: SigningSettings | None = None
-    insists: bool = False
+    stages_explicit: bool = False
     stages_before: tuple[str, ...] = ()
     visibility: float | None = None
     made: NDArray[np.uint8] | None = None
@@ -92,15 +93,15 @@ class Stage(ABC):
     is_bounded_by_sight: ClassVar[bool] = False  # what shows too much of it is scaled back
 
     @abstractmethod
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Return the changed picture, or `pixels=None` and the reason why it cannot apply.
 
         Raises:
-            Cancelled: `given.controls.should_stop` answered true.
+            Cancelled: `inputs.controls.should_stop` answered true.
             RunnerError: the stage broke.
         """
 
-    def why_lost(self, pixels: NDArray[np.uint8], given: StageInput) -> str | None:
+    def why_lost(self, pixels: NDArray[np.uint8], inputs: StageInput) -> str | None:
         """Return why the stage does nothing once it is scaled back to `pixels`; None: it does."""
         return None
 
@@ -108,7 +109,7 @@ class Stage(ABC):
         """Return the XMP packet to save with the layer, from the original's (None = none)."""
         return xmp
 
-    def finish_file(self, path: Path, given: StageInput) -> Json:
+    def finish_file(self, path: Path, inputs: StageInput) -> Json:
         """Change the saved layer at `path` in place, whole or not at all, but not its pixels.
 
         Returns figures about the file for the layer's `metrics`.
@@ -118,13 +119,13 @@ class Stage(ABC):
         """
         return {}
 
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return figures about the layer as saved and opened again, for its `metrics`."""
         return {}
 
-    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return what is left of this stage in the last layer, for its `metrics["final"]`.
 
-        `final` is the last layer as saved and opened again; `given.pixels` is the original.
+        `final` is the last layer as saved and opened again; `inputs.pixels` is the original.
         """
         return {}

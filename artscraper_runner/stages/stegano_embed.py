@@ -24,34 +24,34 @@ class SteganoEmbed(Stage):
     )
     measures_final = True
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         """Write the text; pass the picture through where saving would destroy the text."""
-        if not given.saved_as.lossless:
-            reason = f"the layer is saved as {given.saved_as.name}, which would destroy the text"
+        if not inputs.saved_as.lossless:
+            reason = f"the layer is saved as {inputs.saved_as.name}, which would destroy the text"
             return StageResult(pixels=None, reason=reason)
-        if given.is_grey:
+        if inputs.is_grey:
             reason = "the picture is grey, and the text would add colour to it"
             return StageResult(pixels=None, reason=reason)
-        text = _text(given)
+        text = _text(inputs)
         try:
-            marked = lsb_text.embed(given.pixels, text)
+            marked = lsb_text.embed(inputs.pixels, text)
         except PayloadSizeError as error:
             return StageResult(pixels=None, reason=str(error))
-        if given.alpha is not None:
-            first = given.alpha.reshape(-1)[: lsb_text.pixels_needed(text)]
+        if inputs.alpha is not None:
+            first = inputs.alpha.reshape(-1)[: lsb_text.pixels_needed(text)]
             if not first.all():
                 return StageResult(pixels=None, reason="the first pixels are transparent")
         return StageResult(pixels=marked, metrics={"text": text})
 
-    def measure(self, saved: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return `decoded`: whether the saved file, opened upright, holds the text."""
-        return {"decoded": lsb_text.holds(saved, _text(given))}
+        return {"decoded": lsb_text.holds(saved, _text(inputs))}
 
-    def measure_final(self, final: NDArray[np.uint8], given: StageInput) -> Json:
+    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return whether the last layer holds the text, as `measure`."""
-        return self.measure(final, given)
+        return self.measure(final, inputs)
 
 
-def _text(given: StageInput) -> str:
-    options = given.options
+def _text(inputs: StageInput) -> str:
+    options = inputs.options
     return options.watermark_text or options.watermark_payload or ""

@@ -34,14 +34,14 @@ pytestmark = pytest.mark.system
 ROUNDING = 0.2  # of 255; what whole levels add to a blurred change
 
 
-def given_for(pixels, *, alpha=None, controls=None, insists=False, **options) -> StageInput:
+def given_for(pixels, *, alpha=None, controls=None, stages_explicit=False, **options) -> StageInput:
     return StageInput(
         pixels,
         pixels,
         alpha,
         ProtectionOptions(**options),
         controls or Controls(),
-        insists=insists,
+        stages_explicit=stages_explicit,
     )
 
 
@@ -226,7 +226,7 @@ def without_faces(monkeypatch):
 
 def test_named_without_the_extra_it_fails_with_the_install_command(portrait, without_faces):  # noqa: F811
     with pytest.raises(MissingDependency, match=r"pip install .*\[faces\]"):
-        cloaked(portrait, insists=True)
+        cloaked(portrait, stages_explicit=True)
 
 
 def test_a_job_that_names_it_without_the_extra_fails(textured, without_faces, tmp_path):

@@ -18,14 +18,14 @@ class Gate(Stage):
     description = "Waits until the test opens it."
     project = Project("test", "gate")
 
-    def apply(self, given: StageInput) -> StageResult:
-        if given.pixels.shape[1] == GATE_WIDTH:
+    def apply(self, inputs: StageInput) -> StageResult:
+        if inputs.pixels.shape[1] == GATE_WIDTH:
             with Path("gate-entered").open("a") as file:
                 file.write("x")
             while not Path("gate-open").exists():
-                given.controls.checkpoint()
+                inputs.controls.checkpoint()
                 time.sleep(0.01)
-        return StageResult(given.pixels)
+        return StageResult(inputs.pixels)
 
 
 class Deadly(Stage):
@@ -33,10 +33,10 @@ class Deadly(Stage):
     description = "Kills its process."
     project = Project("test", "deadly")
 
-    def apply(self, given: StageInput) -> StageResult:
-        if given.pixels.shape[1] == DEADLY_WIDTH:
+    def apply(self, inputs: StageInput) -> StageResult:
+        if inputs.pixels.shape[1] == DEADLY_WIDTH:
             os.kill(os.getpid(), signal.SIGKILL)
-        return StageResult(given.pixels)
+        return StageResult(inputs.pixels)
 
 
 class Broken(Stage):
@@ -44,10 +44,10 @@ class Broken(Stage):
     description = "Raises."
     project = Project("test", "broken")
 
-    def apply(self, given: StageInput) -> StageResult:
-        if given.pixels.shape[1] == BROKEN_WIDTH:
+    def apply(self, inputs: StageInput) -> StageResult:
+        if inputs.pixels.shape[1] == BROKEN_WIDTH:
             raise KeyError("/secret/server/path")
-        return StageResult(given.pixels)
+        return StageResult(inputs.pixels)
 
 
 class Endless(Stage):
@@ -57,7 +57,7 @@ class Endless(Stage):
     description = "Takes steps of the engine until it is told to stop."
     project = Project("test", "endless")
 
-    def apply(self, given: StageInput) -> StageResult:
+    def apply(self, inputs: StageInput) -> StageResult:
         import numpy as np
 
         from artscraper_runner.attacks.constraints import Box
@@ -74,7 +74,7 @@ class Endless(Stage):
             return float(picture.sum()), np.ones_like(picture)
 
         def should_stop() -> bool:
-            stop = given.controls.should_stop()
+            stop = inputs.controls.should_stop()
             note("!" if stop else "")
             return stop
 
@@ -89,6 +89,6 @@ class Endless(Stage):
                 iterations=10**9, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0
             ),
             seed=0,
-            controls=Controls(given.controls.on_progress, should_stop),
+            controls=Controls(inputs.controls.on_progress, should_stop),
         )
-        return StageResult(given.pixels)
+        return StageResult(inputs.pixels)
