@@ -103,6 +103,12 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--fawkes-target", type=Path, help="a picture of another person")
     job.add_argument("--watermark-text")
     job.add_argument("--watermark-method", choices=("tiled", "dwtDctSvd"))
+    job.add_argument(
+        "--keep-watermark",
+        action="store_true",
+        default=None,
+        help="keep the watermark of a picture that carries one already",
+    )
     job.add_argument("--priority", type=int)
     job.add_argument("--callback-url")
     job.add_argument("--enable-tineye", action="store_true", default=None)

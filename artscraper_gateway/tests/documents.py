@@ -18,7 +18,7 @@ FOLDERS = (".", "docs", "artscraper_gateway", "deploy", "input", "training")
 SHELLS = ("", "bash", "sh", "shell", "console")  # a block without a language is commands, too
 _BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(
-    r"(?<!`)`((?:make|pip install|python -m|python3? benchmarks/"
+    r"(?<!`)`((?:make(?![\w-])|pip install|python -m|python3? benchmarks/"
     r"|artscraper (?:protect|watch|serve|submit|keys|check))[^`\n]*)`(?!`)"
 )
 _INDENTED = re.compile(r"^\n {4}(\S.*)$", re.MULTILINE)

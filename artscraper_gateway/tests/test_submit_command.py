@@ -74,6 +74,19 @@ def test_a_list_of_no_names_is_wrong_usage(option: str, capsys: pytest.CaptureFi
     assert f"{option}: expected at least one name" in capsys.readouterr().err
 
 
+def test_a_watermark_is_kept_on_request(
+    gateway: InProcessGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--url", gateway.base_url, "--stages", "invisible-watermark", "--no-analysis"]
+    assert main([str(SAMPLES[0]), *given, "--out", str(tmp_path / "marked")]) == 0
+    (marked,) = (tmp_path / "marked").iterdir()
+    assert main([str(marked), *given, "--out", str(tmp_path / "over")]) == 0
+    capsys.readouterr()
+    assert main([str(marked), *given, "--out", str(tmp_path / "kept"), "--keep-watermark"]) == 1
+    shown = capsys.readouterr().out
+    assert "unprotected" in shown and "already carries the watermark" in shown
+
+
 def test_a_folder_that_cannot_be_made_is_told_before_the_gateway_works(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,7 +140,8 @@ def test_without_a_terminal_each_picture_that_has_ended_is_a_line(
     (folder / "text.jpg").write_text("text")
     out = tmp_path / "out"
     assert main([str(folder), "--url", gateway.base_url, "--out", str(out), *LIGHT]) == 1
-    lines = capsys.readouterr().err.splitlines()
+    hidden, *lines = capsys.readouterr().err.splitlines()
+    assert hidden.startswith("skipped: ")
     places, pictures, states = zip(*(line.split(": ") for line in lines), strict=True)
     assert places == tuple(f"{place} of 4" for place in (1, 2, 3, 4))
     assert {Path(picture).name for picture in pictures} == {"a.png", "b.gif", "text.jpg"}
@@ -189,7 +203,7 @@ def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(
         until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 3, what="all are sent")
         first.send_signal(signal.SIGINT)
         _, said = first.communicate(timeout=60)
-        assert first.returncode == 130 and "go on with the same jobs" in said
+        assert first.returncode == 130 and "run it again to continue the same jobs" in said
         assert "Traceback" not in said
         jobs = {job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]}
     idle.stop()
@@ -235,12 +249,12 @@ def test_a_key_comes_from_the_environment_and_is_not_shown(
         until(lambda: client.get("/v1/jobs").status_code == 401, what="keys are asked for")
     assert main(given) == 1
     told = capsys.readouterr().out
-    assert "needs an API key; give it with --api-key, or in ARTSCRAPER_API_KEY" in told
+    assert "requires an API key; set ARTSCRAPER_API_KEY or --api-key" in told
     assert "Bearer" not in told
     monkeypatch.setenv("ARTSCRAPER_API_KEY", "ask_wrong")
     assert main(given) == 1
     refused = capsys.readouterr()
-    assert "does not know this API key" in refused.out and "--api-key" in refused.out
+    assert "the API key is unknown to the gateway" in refused.out and "--api-key" in refused.out
     assert "ask_wrong" not in refused.out + refused.err
     monkeypatch.setenv("ARTSCRAPER_API_KEY", key)
     assert main([*given, "--timeout", "0.2"]) == 1

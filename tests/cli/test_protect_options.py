@@ -145,7 +145,7 @@ def test_a_stage_that_does_no_more_than_noise_is_noted(
 def test_a_stage_that_was_not_applied_is_noted_with_its_reason(
     art: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Image.new("RGB", (40, 40), (9, 9, 9)).save(art)
+    Image.new("RGB", (40, 40), (9, 60, 90)).save(art)  # stegano-embed refuses grey
     (layer,) = protect(art, "--stages", "stegano-embed,fawkes")[:1]
     said = capsys.readouterr().err
     assert f"note: fawkes was not applied: {layer['reason']}" in said

@@ -70,6 +70,7 @@ def test_an_existing_result_is_kept_unless_overwrite_is_given(
     assert main(command) == 0
     result = out if option == "-o" else out / "layers" / "01-photoguard" / "image.png"
     before = result.stat().st_ino
+    (tmp_path / "first").hardlink_to(result)  # no new file can get the number of the first
     assert main(command) == 2
     assert "add --overwrite" in capsys.readouterr().err
     assert result.stat().st_ino == before

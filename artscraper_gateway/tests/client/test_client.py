@@ -108,6 +108,7 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
         "fawkes_target": str(face),
         "watermark_text": "me",
         "watermark_method": "tiled",
+        "keep_watermark": True,
         "priority": 5,
         "callback_url": "https://example.org/hook",
     }
