@@ -41,6 +41,7 @@ STANDS_FOR = {
     "IMAGE": "input/astronaut.jpg",
     "DIR": "out",
     "/opt/artscraper": "opt/artscraper",
+    "venv .venv": "venv new-environment",  # a reader of that document has none yet
 }
 ACTIVATES = ". .venv/bin/activate"  # README.md says it for all documents
 FACELESS = (300, 330, 460, 450)  # of the sample: whole jobs on it take a moment
