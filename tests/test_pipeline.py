@@ -110,7 +110,13 @@ def test_a_picture_too_small_for_a_stage_is_passed_through(tmp_path: Path) -> No
     config = WorkflowConfig(stages=("invisible-watermark",))
     layer = protect_picture(path, tmp_path / "out", config=config)["layers"][1]
     assert not layer["applied"] and "255" in layer["reason"]
-    assert layer["metrics"] == {"linf": 0, "psnr_db": None, "ssim": 1.0}
+    assert layer["metrics"] == {
+        "linf": 0,
+        "psnr_db": None,
+        "ssim": 1.0,
+        "visibility": 0.0,
+        "visibility_bound": None,
+    }
     with Image.open(layer["path"]) as saved, Image.open(path) as original:
         assert saved.tobytes() == original.tobytes()
 

@@ -30,14 +30,17 @@ from artscraper_gateway.errors import (
     StorageFailed,
 )
 from artscraper_gateway.intake.upload import drain
-from artscraper_gateway.jobs.options import JobByReference
+from artscraper_gateway.jobs.options import BatchByReference, JobByReference, JobOptions
 from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import REJECTIONS, STORAGE_ERRORS
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
 _CLIENT_CLOSED_REQUEST = 499  # what nginx has for it; RFC 9110 has nothing
-_FIELDS = ("file", "fawkes_target", *JobByReference.model_fields)
+_FORM_FIELDS = ("file", "fawkes_target", *JobOptions.model_fields)
+_JSON_FIELDS = {
+    model.__name__: tuple(model.model_fields) for model in (JobByReference, BatchByReference)
+}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -55,7 +58,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 def invalid_request(error: ValidationError, *, at: tuple[str | int, ...] = ()) -> InvalidRequest:
     """Return pydantic's findings, one sentence per field; `at` is the place of the whole value."""
     rows = error.errors(include_url=False, include_context=False)
-    return InvalidRequest(_sentences([{**row, "loc": (*at, *row["loc"])} for row in rows]))
+    located = [{**row, "loc": (*at, *row["loc"])} for row in rows]
+    return InvalidRequest(_sentences(located, _JSON_FIELDS.get(error.title, _FORM_FIELDS)))
 
 
 def problem_response(scope: Scope, error: GatewayError) -> Response:
@@ -162,7 +166,7 @@ def _problem(
     return JSONResponse(problem.model_dump(), problem.status, headers, media_type=media_type)
 
 
-def _sentences(errors: Sequence[object]) -> str:
+def _sentences(errors: Sequence[object], fields: Sequence[str] = _FORM_FIELDS) -> str:
     parts = []
     for error in errors:
         row = error if isinstance(error, dict) else {}
@@ -170,14 +174,14 @@ def _sentences(errors: Sequence[object]) -> str:
         where = ".".join(str(step) for step in location) if isinstance(location, tuple) else ""
         message = str(row.get("msg", "not valid")).removeprefix("Value error, ")
         if row.get("type") == "extra_forbidden":
-            message = _unknown_field(where.rpartition(".")[2])
+            message = _unknown_field(where.rpartition(".")[2], fields)
             where = where.rpartition(".")[0]
         parts.append(f"{where}: {message}" if where else message)
     return "; ".join(parts)[:2000]
 
 
-def _unknown_field(name: str) -> str:
+def _unknown_field(name: str, fields: Sequence[str]) -> str:
     """Name the fields that exist, the nearest one first."""
-    near = get_close_matches(name.lower().replace("-", "_"), _FIELDS, n=1, cutoff=0.6)
+    near = get_close_matches(name.lower().replace("-", "_"), fields, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown field {name[:80]!r}; {hint}valid: {', '.join(_FIELDS)}"
+    return f"unknown field {name[:80]!r}; {hint}valid: {', '.join(fields)}"

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway.api.routes.results import _check_kept, _preview
+from artscraper_gateway.api.context import CallerJobs
+from artscraper_gateway.api.routes.results import _preview
 from artscraper_gateway.db.retry import is_full, is_outage
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.jobs.deletion import Deletion
@@ -33,6 +34,19 @@ HOUR_S = 3600
 def home(tmp_path: Path) -> Iterator[House]:
     with closing(House(tmp_path)) as house:
         yield house
+
+
+def caller_jobs(home: House) -> CallerJobs:
+    """The jobs as a route that only reads files sees them."""
+    unused: Any = None
+    return CallerJobs(
+        caller=unused,
+        config=home.config,
+        store=home.store,
+        listing=unused,
+        storage=home.retention.deletion.storage,
+        urls=unused,
+    )
 
 
 @pytest.fixture
@@ -163,12 +177,11 @@ def test_a_preview_whose_folder_goes_with_its_job_is_not_found(home: House, erro
         home.store.mark_deleting(job_id)
         raise error
 
-    storage = home.retention.deletion.storage
-    previews = SimpleNamespace(find_or_make=vanish)
-    used: Any = SimpleNamespace(store=home.store, storage=storage, previews=previews)
+    previews: Any = SimpleNamespace(find_or_make=vanish)
+    jobs = caller_jobs(home)
     layer = JobFolders.of(job_id, home.config).input / "image.png"
     with pytest.raises(NotFound):
-        asyncio.run(_preview(used, job, layer, size=100, suffix=".webp"))
+        asyncio.run(_preview(jobs, previews, job, layer, size=100, suffix=".webp"))
     assert not layer.parent.exists()
 
 
@@ -178,10 +191,8 @@ def test_what_is_made_of_a_job_that_is_being_deleted_does_not_stay(home: House) 
     preview = JobFolders.of(job_id, home.config).previews / "small.webp"
     preview.parent.mkdir(parents=True)
     preview.touch()
-    deletion: Deletion = home.retention.deletion
-    used: Any = SimpleNamespace(store=home.store, storage=deletion.storage)
     with pytest.raises(NotFound, match="deleted meanwhile"):
-        _check_kept(used, job_id)
+        caller_jobs(home).check_kept(job_id)
     assert not preview.exists()
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from artscraper_gateway import GatewayConfig, create_app
-from artscraper_gateway.tests.support.in_process import InProcessGateway
+from artscraper_gateway.tests.gateway_process import GatewayProcess
 
 pytestmark = [
     pytest.mark.api,
@@ -39,15 +39,18 @@ BUDGET = settings(
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Without workers: what is tried is what answers requests."""
+    """Without workers: what is tried is what answers requests.
+
+    A process of its own: a server that draws from `random` beside a strategy is taken for it.
+    """
     options = {"worker_concurrency": 0, "max_wait": 0}
-    process = InProcessGateway(tmp_path_factory.mktemp("fuzzed"), options).start()
+    process = GatewayProcess(tmp_path_factory.mktemp("fuzzed"), options).start()
     yield process
     process.stop()
 
 
 @pytest.fixture(scope="module")
-def fuzz_client(fuzzed: InProcessGateway) -> Any:
+def fuzz_client(fuzzed: GatewayProcess) -> Any:
     with fuzzed.client() as client:
         yield client
 
@@ -130,7 +133,7 @@ def test_awkward_headers(fuzz_client: httpx.Client, picture: Callable[..., bytes
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "9" * 19, "9" * 4000, "1, 2"])
-def test_a_false_content_length_is_refused(fuzzed: InProcessGateway, length: str) -> None:
+def test_a_false_content_length_is_refused(fuzzed: GatewayProcess, length: str) -> None:
     host, port = fuzzed.base_url.removeprefix("http://").split(":")
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n"
     with socket.create_connection((host, int(port)), timeout=30) as connection:

@@ -313,16 +313,35 @@ def test_every_picture_of_a_batch_has_the_target_that_came_with_them(
         ({"items": []}, "items"),
         ({"items": [{"local_path": "a"}] * 101}, "items"),
         ({"items": [{}]}, "items.0: expected exactly one"),
-        ({"items": [{"local_path": "a"}, {"local_path": "a", "hue": 1}]}, "items.1.hue: "),
+        (
+            {"items": [{"local_path": "a"}, {"local_path": "a", "hue": 1}]},
+            "items.1: unknown field 'hue'; ",
+        ),
         ({"items": [{"local_path": "a"}, {"local_path": "a", "stages": ["x"]}]}, "items.1: "),
         ({"items": [{"local_path": "a", "callback_url": "ftp://x"}]}, "items.0: "),
-        ({"items": [{"local_path": "a"}], "colour": "red"}, "colour: "),
+        ({"items": [{"local_path": "a"}], "colour": "red"}, "unknown field 'colour'; "),
         ({"items": ["a"]}, "items.0: "),
     ],
 )
 def test_other_batches_are_422(client: httpx.Client, body: dict[str, Any], named: str) -> None:
     answer = client.post("/v1/batches", json=body)
     assert answer.status_code == 422 and named in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "valid", "other"),
+    [
+        ("/v1/batches", {"items": [{"local_path": "a"}], "itmes": []}, "items", "local_path"),
+        ("/v1/batches", {"items": [{"local_path": "a", "path": "b"}]}, "local_path", "items"),
+        ("/v1/jobs", {"local_path": "a", "path": "b"}, "local_path", "file"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_the_fields_of_its_place(
+    client: httpx.Client, path: str, body: dict[str, Any], valid: str, other: str
+) -> None:
+    detail = client.post(path, json=body).json()["detail"]
+    fields = detail.partition("valid: ")[2].split(", ")
+    assert valid in fields and other not in fields
 
 
 def test_batches_have_100_pictures_at_most_and_so_many_bytes(

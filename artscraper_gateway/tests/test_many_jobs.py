@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.engine import open_engine, reading
 from artscraper_gateway.jobs.events import revisions
 from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.models import NewJob, Outcome
@@ -61,9 +61,13 @@ def plans(engine: sa.Engine) -> Iterator[list[str]]:
             rows = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
             found.extend(f"{row[3]}   <- {statement[:200]}" for row in rows)
 
-    sa.event.listen(engine, "before_cursor_execute", explain)
+    with reading(engine) as connection:  # SQLite is read through an engine of its own
+        engines = {engine, connection.engine}
+    for each in engines:
+        sa.event.listen(each, "before_cursor_execute", explain)
     yield found
-    sa.event.remove(engine, "before_cursor_execute", explain)
+    for each in engines:
+        sa.event.remove(each, "before_cursor_execute", explain)
 
 
 _READS_ALL = r"SCAN (jobs|deliveries)\b|USE TEMP B-TREE"

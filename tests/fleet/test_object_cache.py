@@ -90,7 +90,7 @@ def test_an_upload_that_became_no_job_leaves_no_object(
     storage: ObjectStorage, house: House, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     used: Any = None
-    submission = Submission(storage.config, house.queue, used, storage, used, used, used)
+    submission = Submission(storage.config, house.queue, storage, used, used, used, used)
     staged(storage, IDS[0])
 
     def fail(*_: object) -> None:
@@ -128,7 +128,10 @@ def test_an_upload_that_became_no_job_leaves_no_object(
 def test_storage_that_is_away_is_told_by_its_number(
     storage: ObjectStorage, error: Exception, told: bool
 ) -> None:
-    with pytest.raises(type(error) if not told else OSError) as raised, storage._reached():
+    with (
+        pytest.raises(type(error) if not told else OSError) as raised,
+        storage._translated_errors(),
+    ):
         raise error
     assert isinstance(raised.value, OSError) and (raised.value.errno is not None) == told
 
@@ -137,7 +140,7 @@ def test_what_was_accepted_keeps_its_object(storage: ObjectStorage, house: House
     house.add(0)
     staged(storage, IDS[0])
     used: Any = None
-    submission = Submission(storage.config, house.queue, used, storage, used, used, used)
+    submission = Submission(storage.config, house.queue, storage, used, used, used, used)
     submission.discard_unless_accepted(IDS[0])
     storage.discard_staging(IDS[0])
     assert not JobFolders.of(IDS[0], storage.config).intake.exists()
