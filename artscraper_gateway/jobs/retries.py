@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from anyio.to_thread import run_sync
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import jobs
@@ -21,6 +21,15 @@ from artscraper_gateway.jobs.models import Job
 from artscraper_gateway.jobs.queue import QueueQuota
 from artscraper_gateway.jobs.submission import IncomingPicture, Submission, ThreadReceiver
 from artscraper_gateway.storage.base import Storage
+
+
+def _only_text(value: object) -> object:
+    if value is not None and not isinstance(value, str | datetime):
+        raise ValueError("expected a date and time with its offset, such as 2026-01-02T03:04:05Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_only_text)]
 
 
 class RetryFilter(BaseModel):
@@ -35,8 +44,8 @@ class RetryFilter(BaseModel):
         None, max_length=200, description="text in their `error`, such as No space left"
     )
     batch_id: str | None = Field(None, max_length=64, description="the batch that they came with")
-    finished_after: datetime | None = Field(None, description="when they ended, at the earliest")
-    finished_before: datetime | None = Field(None, description="when they ended, at the latest")
+    finished_after: Moment | None = Field(None, description="when they ended, at the earliest")
+    finished_before: Moment | None = Field(None, description="when they ended, at the latest")
     limit: int = Field(100, ge=1, le=1000, description="jobs to run again in this call")
 
 

@@ -62,7 +62,7 @@ def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
     with pytest.raises(GatewayError, match="the gateway's log") as failure:
         read(picture, PictureLimits())
     assert failure.value.status == 500
-    assert "watermark_reader ended with 1" in caplog.text
+    assert "sandbox.watermarks ended with 1" in caplog.text
 
 
 @pytest.mark.system

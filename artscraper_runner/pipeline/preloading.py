@@ -10,6 +10,7 @@ from artscraper_runner.analysis.processors import load_processor, processor_name
 from artscraper_runner.stages import load_stage, stage_names
 
 _USED_BESIDE_STAGES = (
+    "analysis.inventory",
     "imaging.metrics",
     "imaging.thumbnails",
     "pipeline.credits",

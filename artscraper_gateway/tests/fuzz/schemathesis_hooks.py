@@ -13,7 +13,7 @@ import schemathesis
 ANSWERED = "FUZZ_ANSWERED"  # variable that names the file of operations that were ever answered 2xx
 KNOWN = "FUZZ_KNOWN"  # variable with JSON: path parameters that exist, by path
 PICTURE = "input/picture.png"  # below the gateway's working directory, in its local root
-_SUBMISSIONS = {("POST", "/v1/jobs"), ("POST", "/v1/batches")}
+_SUBMISSIONS = {("POST", "/v1/jobs"), ("POST", "/v1/protect"), ("POST", "/v1/batches")}
 _calls = itertools.count()
 
 
