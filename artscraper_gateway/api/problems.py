@@ -96,17 +96,18 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 def _allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes of the path; Starlette names those of the first one.
 
-    A path that has routes of its own, such as /v1/jobs/retry, is not taken for a parameter of
-    another route.
+    For a path of its own, such as /v1/jobs/retry, the routes with a parameter in its place do not
+    count.
     """
-    path = request.scope["path"]
-    routes = [route for route in request.app.routes if getattr(route, "path", None) == path]
+    own = request.app.openapi()["paths"].get(request.scope["path"])
+    if own is not None:
+        return [method for method in _METHODS if method.lower() in own]
     return [
         method
         for method in _METHODS
         if any(
             route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in routes or request.app.routes
+            for route in request.app.routes
         )
     ]
 
