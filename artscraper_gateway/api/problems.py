@@ -101,7 +101,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """
     own = request.app.openapi()["paths"].get(request.scope["path"])
     if own is not None:
-        return [method for method in _METHODS if method.lower() in own]
+        documented = {*own, "head"} if "get" in own else {*own}
+        return [method for method in _METHODS if method.lower() in documented]
     return [
         method
         for method in _METHODS
