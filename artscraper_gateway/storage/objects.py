@@ -176,9 +176,9 @@ class ObjectStorage:
         self._remove(self._of_job(job_id, "workers"))
 
     def remove_upload(self, job_id: str) -> None:
-        """Remove the objects beside the results, then the local folder."""
-        self._remove(f"{self._root}/.jobs/{job_id}")
+        """Remove the local folder, which needs no network, then the objects beside the results."""
         self._folders(job_id).remove_intake()
+        self._remove(f"{self._root}/.jobs/{job_id}")
 
     def remove(self, job_id: str) -> None:
         """Remove all objects of the job, then its local folders."""

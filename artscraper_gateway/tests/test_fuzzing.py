@@ -19,6 +19,8 @@ pytestmark = [
     pytest.mark.api,
     # The form parser leaves the temporary file of an unfinished part to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    # Threads of servers that other tests run in this process draw from `random` meanwhile.
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
 ]
 
 JSON_VALUES = st.recursive(
@@ -39,10 +41,7 @@ BUDGET = settings(
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Without workers: what is tried is what answers requests.
-
-    A process of its own: a server that draws from `random` beside a strategy is taken for it.
-    """
+    """Start a gateway without workers: what is tried is what answers requests."""
     options = {"worker_concurrency": 0, "max_wait": 0}
     process = GatewayProcess(tmp_path_factory.mktemp("fuzzed"), options).start()
     yield process

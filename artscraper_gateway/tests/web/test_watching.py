@@ -132,7 +132,7 @@ def test_cancel_and_try_again(app: PageObject, release: Path) -> None:
     app.row("stop.png").get_by_role("button", name="Cancel stop.png").click()
     expect(app.row("stop.png").locator(".mark")).to_have_text("Cancelled")
     release.touch()
-    again = app.row("stop.png").get_by_role("button", name="Try stop.png again")
+    again = app.row("stop.png").get_by_role("button", name="Try again: stop.png")
     expect(again).to_be_focused()
     again.click()
     expect(app.row("stop.png")).to_have_count(2)
