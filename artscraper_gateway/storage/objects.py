@@ -176,9 +176,14 @@ class ObjectStorage:
         self._remove(self._of_job(job_id, "workers"))
 
     def remove_upload(self, job_id: str) -> None:
-        """Remove the local folder, which needs no network, then the objects beside the results."""
-        self._folders(job_id).remove_intake()
+        """Remove the local picture, the objects beside the results, and the local folder last.
+
+        While the objects cannot be removed the empty folder stays, for the periodic cleanup.
+        """
+        folders = self._folders(job_id)
+        shutil.rmtree(folders.input, ignore_errors=True)
         self._remove(f"{self._root}/.jobs/{job_id}")
+        folders.remove_intake()
 
     def remove(self, job_id: str) -> None:
         """Remove all objects of the job, then its local folders."""

@@ -77,7 +77,11 @@ class Front:
 def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
     home = tmp_path / "proxy"
     home.mkdir()
-    gateway = GatewayProcess(tmp_path, {"max_wait": 120}, with_stages_for_tests=True)
+    gateway = GatewayProcess(
+        tmp_path,
+        {"max_wait": 120, "trusted_hosts": f"{HOST},127.0.0.1"},
+        with_stages_for_tests=True,
+    )
     gateway.start()
     run: Callable[..., AbstractContextManager[Proxy]] = PROXIES[request.param]
     try:
@@ -105,7 +109,9 @@ def test_the_samples_keep_their_promises(front: Front, picture: Callable[..., by
 
 def _events_come_while_the_job_runs(front: Front, client: httpx.Client, content: bytes) -> None:
     home = front.gateway.home
-    job = client.post("/v1/jobs", files={"file": content}, data={"stages": "gate"}).json()
+    answer = client.post("/v1/jobs", files={"file": content}, data={"stages": "gate"})
+    assert answer.status_code == 200, answer.text
+    job = answer.json()
     until((home / "gate-entered").exists, what="the stage waits")
     url = f"/v1/jobs/{job['job_id']}"
     with client.stream("GET", f"{url}/events") as events:
