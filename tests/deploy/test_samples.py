@@ -82,11 +82,15 @@ def test_the_compose_file_is_one_by_the_specification() -> None:
 
 def test_the_compose_file_starts_a_fleet_that_the_gateway_understands() -> None:
     services = compose()["services"]
-    password = {"${POSTGRES_PASSWORD:?set it in .env}": "pw"}
+    given = {
+        "POSTGRES_PASSWORD": "pw",
+        "MINIO_PASSWORD": "pw",
+        "ARTSCRAPER_HOST": "art.example.org",
+    }
     for name in ("gateway", "worker-1", "worker-2"):
         service = services[name]
         settings = {
-            key: value.replace(*next(iter(password.items())))
+            key: re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda match: given[match[1]], value)
             for key, value in service["environment"].items()
         }
         config = parsed(service["command"], settings)
