@@ -198,11 +198,16 @@ def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     # As in a terminal: what runs in the background has been told to ignore it.
     in_terminal = ["env", "--default-signal=INT", *command]
-    first = subprocess.Popen(in_terminal, stderr=subprocess.PIPE, text=True, env=environment)
-    with idle.client() as client:
-        until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 3, what="all are sent")
-        first.send_signal(signal.SIGINT)
-        _, said = first.communicate(timeout=60)
+    with (
+        subprocess.Popen(in_terminal, stderr=subprocess.PIPE, text=True, env=environment) as first,
+        idle.client() as client,
+    ):
+        try:
+            until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 3, what="all are sent")
+            first.send_signal(signal.SIGINT)
+            _, said = first.communicate(timeout=60)
+        finally:
+            first.kill()  # a test that failed leaves no process to the next one
         assert first.returncode == 130 and "run it again to continue the same jobs" in said
         assert "Traceback" not in said
         jobs = {job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess
+from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 
 CHROMIUM = shutil.which("chromium")
@@ -91,5 +91,12 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., PageOb
 
 @pytest.fixture
 def app(open_page: Callable[..., PageObject], shared_gateway: GatewayProcess) -> PageObject:
-    """The page of the shared gateway, freshly opened."""
+    """The page of the shared gateway, freshly opened, when no job of an earlier test is left."""
+    with shared_gateway.client() as client:
+
+        def is_idle() -> bool:
+            queued = client.get("/v1/jobs?status=queued").json()["jobs"]  # before those that run
+            return not queued and not client.get("/v1/jobs?status=running").json()["jobs"]
+
+        until(is_idle, what="the jobs of earlier tests end")
     return open_page(shared_gateway.base_url)
