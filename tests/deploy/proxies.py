@@ -16,6 +16,8 @@ from tests.deploy.conftest import DEPLOY, tool
 from tests.fleet.servers import answers, free_port
 
 HOST = "art.example.org"
+# What each sample says that the gateway behind it needs, if it has no API keys.
+GATEWAY_OPTIONS: dict[str, dict[str, str]] = {"nginx": {"trusted_hosts": HOST}, "caddy": {}}
 
 
 @dataclass(frozen=True)

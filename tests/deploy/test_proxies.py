@@ -16,7 +16,7 @@ import pytest
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
-from tests.deploy.proxies import HOST, PROXIES, Proxy
+from tests.deploy.proxies import GATEWAY_OPTIONS, HOST, PROXIES, Proxy
 
 pytestmark = pytest.mark.system
 
@@ -77,11 +77,8 @@ class Front:
 def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
     home = tmp_path / "proxy"
     home.mkdir()
-    gateway = GatewayProcess(
-        tmp_path,
-        {"max_wait": 120, "trusted_hosts": f"{HOST},127.0.0.1"},
-        with_stages_for_tests=True,
-    )
+    options = {"max_wait": 120, **GATEWAY_OPTIONS[request.param]}
+    gateway = GatewayProcess(tmp_path, options, with_stages_for_tests=True)
     gateway.start()
     run: Callable[..., AbstractContextManager[Proxy]] = PROXIES[request.param]
     try:

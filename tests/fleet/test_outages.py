@@ -24,7 +24,7 @@ from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.tests.gateway_process import REPOSITORY
+from artscraper_gateway.tests.gateway_process import REPOSITORY, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.worker.steps import JobSteps
 from artscraper_runner import Cancelled
@@ -36,6 +36,7 @@ Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 MountDisk = Callable[[str, str], Path]
 OUTAGE_S = 5
+MEBIBYTE = 1024**2
 
 
 def test_postgresql_stops_for_five_seconds_in_mid_job(
@@ -127,16 +128,30 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_fails_the_job_and_the_service_goes_on(
+def waiting_for_disk(fleet: Fleet, job_id: str) -> dict[str, Any]:
+    """Return the job's state once it waits for the disk."""
+
+    def state() -> dict[str, Any] | None:
+        job = fleet.job(job_id)
+        return job if job["retry_at"] or job["status"] in ("done", "error") else None
+
+    job: dict[str, Any] = until(state, what=f"{job_id} waits: {fleet.logs()}")
+    assert job["status"] == "queued", job
+    assert job["retry_reason"] == "No space left on device"
+    return job
+
+
+def test_a_full_disk_fails_the_job_in_the_end_and_the_service_goes_on(
     start_fleet: Start, mount_disk: MountDisk, picture: Picture
 ) -> None:
     small_disk = mount_disk("small", "512k")
-    fleet = start_fleet(
-        {"output_parent": small_disk / "outputs", "storage_retry_for": 3, "min_free_disk": 0}
-    )
+    options = {"min_free_disk": 0, "storage_retry_for": 2}
+    fleet = start_fleet({"output_parent": small_disk / "outputs", **options})
     fleet.ready_worker(0)
     for light in ({}, {"include_protection": "0", "include_hash_analysis": "0"}):
-        job = fleet.ended(fleet.submit(picture(500, 500), **light))
+        job_id = fleet.submit(picture(500, 500), **light)
+        waiting_for_disk(fleet, job_id)
+        job = fleet.ended(job_id)
         assert job["status"] == "error"
         assert "No space left on device" in job["error"]
         assert str(small_disk) not in job["error"]
@@ -144,29 +159,57 @@ def test_a_full_disk_fails_the_job_and_the_service_goes_on(
     assert job["status"] == "done", job["error"]
 
 
+def test_a_job_waits_until_a_full_disk_has_room(
+    start_fleet: Start, mount_disk: MountDisk, picture: Picture
+) -> None:
+    small_disk = mount_disk("small", "8m")
+    fleet = start_fleet({"output_parent": small_disk / "outputs", "min_free_disk": MEBIBYTE})
+    worker = fleet.ready_worker(0)
+    job_id = fleet.submit(picture(GATE_WIDTH))
+    fleet.entered()
+    filler = fill(small_disk)
+    fleet.open_gate()
+    waiting_for_disk(fleet, job_id)
+    refused_for_its_disk(fleet, picture())
+    filler.unlink()
+    assert fleet.ended(job_id)["status"] == "done"
+    assert fleet.ended(fleet.submit(picture()))["status"] == "done"
+    assert worker.process.poll() is None, "the worker outlived the full disk"
+
+
+def refused_for_its_disk(fleet: Fleet, content: bytes) -> None:
+    """Assert that a submission is refused, once the gateway has looked at its disk again."""
+    with fleet.web.client() as client:
+        until(lambda: client.get("/readyz").status_code == 503, what="the disk is full")
+        assert client.get("/readyz").json()["code"] == "disk-full"
+        refused = client.post("/v1/jobs", files={"file": content})
+    assert refused.status_code == 503 and refused.json()["code"] == "disk-full", refused.text
+
+
 def test_a_disk_that_is_full_with_the_database_on_it(
     start_fleet: Start, mount_disk: MountDisk, picture: Picture
 ) -> None:
     disk = mount_disk("gateway_jobs", "32m")
-    options = {"output_parent": disk / "outputs", "min_free_disk": 0}
-    fleet = start_fleet(options)
+    fleet = start_fleet({"output_parent": disk / "outputs", "min_free_disk": MEBIBYTE})
     assert fleet.web.base_dir == disk
     worker = fleet.ready_worker(0)
     before = fleet.submit(picture(64, 64))
     assert fleet.ended(before)["status"] == "done"
     job_id = fleet.submit(picture(GATE_WIDTH))
     fleet.entered()
-    filler = fill(disk)
+    fill(disk)
     fleet.open_gate()
+    until(lambda: "No space left on device" in worker.log_path.read_text(), what="no room")
+    filler = fill(disk)
+    refused_for_its_disk(fleet, picture(400, 400))
+    assert fleet.job(job_id)["status"] in ("queued", "running"), "it waits for room"
     with fleet.web.client() as client:
-        light = {"include_protection": "0", "include_hash_analysis": "0"}
-        refused = client.post("/v1/jobs", files={"file": picture(400, 400)}, data=light)
-        assert refused.status_code == 503 and refused.json()["code"] == "storage-failed"
         deleted = client.delete(f"/v1/jobs/{before}")
         assert deleted.status_code == 200, deleted.text
         assert client.get(f"/v1/jobs/{before}").status_code == 404
     filler.unlink()
-    assert fleet.ended(job_id)["status"] == "done", "a full disk loses no job"
+    job = fleet.ended(job_id)
+    assert job["status"] == "done", job["error"]
     assert fleet.ended(fleet.submit(picture()))["status"] == "done"
     assert worker.process.poll() is None, "the worker outlived the full disk"
 
