@@ -192,7 +192,7 @@ def main() -> None:
         rows = {
             "protect, 512 px sample with one face": (
                 "5 s",
-                lambda each: each.command(portrait, out),
+                lambda each: each.command(portrait, out / each.name),
             ),
             "three attacks, 512x512, warm": (
                 "1.2 s with bfloat16, 2.0 s without",
