@@ -43,9 +43,9 @@ for home in ("protections", "stages"):
         continue
 pixels = np.array(Image.open(sys.argv[1]).convert("RGB").resize((512, 512)))
 def run(names):
-    layer = pixels
+    given, layer = stage_input(pixels, pixels, None, ProtectionOptions(), Controls()), pixels
     for index, name in enumerate(names):
-        given = stage_input(layer, pixels, None, ProtectionOptions(), Controls())
+        given = replace(given, pixels=layer)  # with the cache of one run, as in a job
         before = {"after_attack": True} if hasattr(given, "after_attack") else {}
         given = replace(given, **(before or {"stages_before": names[:index]})) if index else given
         layer = package.load_stage(name).apply(given).pixels

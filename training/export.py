@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import save_file
 
 from artscraper_runner.faces import network
-from artscraper_runner.models import bundled
+from artscraper_runner.models import bundled, graph
 from training import checkpoint, encoder_graph, face_graph
 from training.distil import RUNS
-from training.graph_builder import StoredWeight
+from training.graph_builder import StoredWeight, identity_graph
 from training.student import StudentNetwork, shape_of
 
 MAX_BYTES = 6_000_000  # what the package is willing to carry
@@ -98,6 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.graphs_only:
         write_graphs(options.to)
         write_face_graphs(network.FOLDER)
+        _write(identity_graph(), graph.IDENTITY_GRAPH)
         return
     state = checkpoint.load(options.run)
     if state is None:

@@ -151,6 +151,11 @@ class GraphBuilder:
         return model
 
 
+def identity_graph() -> onnx.ModelProto:
+    """Return the graph that answers one number as it is; see `models.graph.IDENTITY_GRAPH`."""
+    return GraphBuilder({}).model("identity", {"input": [1]}, {"value": ("input", [1])})
+
+
 def _infos(shapes: Mapping[str, Sequence[int | str]]) -> list[onnx.ValueInfoProto]:
     return [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from artscraper_runner.attacks.constraints import Constraint
 from artscraper_runner.attacks.presets import StepRule
+from artscraper_runner.imaging.filters import gaussian_blur
 from artscraper_runner.types import Controls, Progress
 
 Array = NDArray[np.float32]
@@ -114,8 +114,7 @@ def _noisy(start: Array, step: Array, noise: float, seed: int) -> Array:
 def _sharpened(gradient: Array, gain: float) -> Array:
     if not gain:
         return gradient
-    blurred = ndimage.gaussian_filter(gradient, (0, 0, _DETAIL_PX, _DETAIL_PX), mode="nearest")
-    return np.asarray(gradient + np.float32(gain) * (gradient - blurred))
+    return gradient + np.float32(gain) * (gradient - gaussian_blur(gradient, _DETAIL_PX))
 
 
 def _finite(gradient: Array) -> tuple[Array, float]:

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
+from artscraper_runner.imaging.filters import gaussian_blur, window_mean, window_minimum
 from artscraper_runner.imaging.tiles import over_bands
 
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
 Places = NDArray[np.float32]  # (rows, columns), one value for each 4 x 4 px
+Energies = NDArray[np.float32]  # (bands, colours, rows, columns)
 
 PLACE = 4  # px
 MAX_PIXELS = 3_000_000  # larger pictures are looked at in a reduced copy
@@ -36,7 +37,9 @@ _TO_CONES = np.array(  # linear sRGB to long, medium and short cones, as in JPEG
     [(0.30, 0.622, 0.078), (0.23, 0.692, 0.078), (0.243423, 0.204767, 0.551810)], np.float32
 )
 _BIAS = np.float32(0.0037930733)
-_RED_GREEN_GAIN = np.float32(7)
+# Cube roots of cones to red-green with a gain, luma and blue-yellow less luma.
+_TO_OPPONENT = np.array([(7, -7, 0), (0.5, 0.5, 0), (-0.5, -0.5, 1)], np.float32)
+_LUMA_OF_BLACK = np.cbrt(_BIAS)
 # Rows are bands, the finest first; columns red-green, luma and blue-yellow.
 _THRESHOLD = np.array(
     [
@@ -63,46 +66,46 @@ _PLAIN = 0.69  # of the threshold, where there is no grain at all, as in flat ar
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
+_BAND_ROWS = 64
 _ROUNDS = 3
 _TOLERANCE = np.float32(1.001)
 
 
-def _linear_light() -> Planes:
-    values = np.arange(_SRGB_STEPS + 1) / _SRGB_STEPS
+def _linear_light(steps: int) -> Planes:
+    values = np.arange(steps + 1) / steps
     curve = ((values + 0.055) / 1.055) ** 2.4
     return np.where(values <= 0.04045, values / 12.92, curve).astype(np.float32)
 
 
-_LINEAR = _linear_light()
+_LINEAR, _LINEAR_8_BIT = _linear_light(_SRGB_STEPS), _linear_light(255)
 
 
 class VisibilityModel:
-    """The visibility of changes of one picture, float32 (3, H, W) in [0, 1], of any size."""
+    """The visibility of changes of one picture, of any size.
 
-    def __init__(self, original: Planes) -> None:
-        self._size = original.shape[1:]
+    Pictures are float32 (3, H, W) in [0, 1], or uint8 (H, W, 3).
+    """
+
+    def __init__(self, original: Planes | Pixels) -> None:
         self._seen = _opponent(original)
+        self._size = _size_of(original)
         self._places = tuple(side // PLACE for side in self._seen.shape[1:])
-        activity = self._energies(self._seen)
-        luma = _in_places(self._seen[1:2], 0, self._places)[0]
-        self._limits = _limits(activity, luma)
+        luma = _means_of_four_by_four(self._seen[1] - _LUMA_OF_BLACK)
+        self._weights = 1 / _limits(self._energies(self._seen), luma)
 
-    def places(self, changed: Planes) -> Places:
+    def places(self, changed: Planes | Pixels) -> Places:
         """Return the visibility of the change to `changed` in every place, from 0."""
-        change = _opponent(changed) - self._seen
+        change = _opponent(changed)
+        change -= self._seen
         rows, columns = self._size
         change[:, rows:] = 0  # beyond the picture: a change of one pixel ends at its border
         change[:, :, columns:] = 0
-        energies = self._energies(change)
-        total = np.zeros(self._places, np.float32)
-        for band in range(_BANDS):
-            near = ndimage.uniform_filter(energies[band], (0, 3, 3), mode="nearest")
-            total += (near / self._limits[band]).sum(0)
-        return np.asarray(
-            np.sqrt(np.maximum(total, 0)), np.float32
-        )  # running means may end below 0
+        near = window_mean(self._energies(change), 3)
+        near *= self._weights
+        total: Places = near.sum((0, 1))
+        return np.sqrt(total, out=total)
 
-    def figure(self, changed: Planes) -> float:
+    def figure(self, changed: Planes | Pixels) -> float:
         """Return the visibility of the change to `changed` in its worst place."""
         return float(self.places(changed).max())
 
@@ -113,9 +116,10 @@ class VisibilityModel:
         """
         rng = np.random.default_rng(0)
         probe = np.float32(2 / 255)
-        signs = rng.choice(np.array([-probe, probe], np.float32), original.shape)
-        seen = self.places(np.clip(original + signs, 0, 1))
-        return self._enlarged(probe / np.maximum(ndimage.gaussian_filter(seen, 1.5), 0.05))
+        signs = probe * (2 * rng.integers(0, 2, original.shape, np.int8) - 1)
+        seen = gaussian_blur(self.places(np.clip(original + signs, 0, 1)), 1.5)
+        np.maximum(seen, np.float32(0.05), out=seen)
+        return self.enlarged(np.divide(probe, seen, out=seen))
 
     def share_within(
         self, before: Planes, changed: Planes, bound: float, *, visible_before: Places
@@ -132,25 +136,24 @@ class VisibilityModel:
             visible_before: `places(before)`.
         """
         seen = self.places(changed)
-        rise = np.maximum(seen - visible_before, 1e-6)
-        share = np.where(seen <= bound, 1, (bound - visible_before) / rise).clip(0, 1)
-        if share.min() >= 1:
-            return np.ones(self._size, np.float32)
-        calmest = ndimage.minimum_filter(share.astype(np.float32), 3)
-        smooth: Places = ndimage.gaussian_filter(calmest, 0.7)
-        return self._enlarged(smooth)
+        return self.enlarged(_share_within(bound, before=visible_before, after=seen))
 
-    def _energies(self, opponent: Planes) -> list[Planes]:
-        """The energy of each band in every place, _BANDS times (3, rows, columns)."""
-        energies = []
-        for band in range(_BANDS):
-            coarse = _reduced(_reduced(opponent, 1), 2)
-            detail = opponent - _expanded(_expanded(coarse, 1), 2)
-            energies.append(_in_places(detail * detail, band, self._places))
-            opponent = coarse
+    def _energies(self, opponent: Planes) -> Energies:
+        """The energy of each band and colour in every place, (bands, 3, rows, columns)."""
+        energies = np.empty((_BANDS, 3, *self._places), np.float32)
+        for colour, own in enumerate(opponent):  # a plane fits into a processor's own cache
+            plane = own
+            for band in range(_BANDS):
+                coarse = _reduced(_reduced(plane).T).T
+                detail = _expanded(_expanded(coarse.T).T)
+                np.subtract(plane, detail, out=detail)
+                detail *= detail
+                energies[band, colour] = _in_places(detail, band)
+                plane = coarse
         return energies
 
-    def _enlarged(self, places: Places) -> Planes:
+    def enlarged(self, places: Places) -> Planes:
+        """Return values of places for each pixel, float32 (H, W)."""
         height, width = (side * PLACE for side in places.shape)
         image = Image.fromarray(places).resize((width, height), Image.Resampling.BILINEAR)
         rows, columns = self._size
@@ -173,11 +176,11 @@ class VisibleChange:
         factor = 1
         while original.shape[0] * original.shape[1] > MAX_PIXELS * factor**2:
             factor += 1
-        return cls(VisibilityModel(to_planes(_reduced_copy(original, factor))), factor)
+        return cls(VisibilityModel(_reduced_copy(original, factor)), factor)
 
     def figure(self, changed: Pixels) -> float:
         """Return the visibility of the change to `changed` in its worst place."""
-        return self.model.figure(self._seen(changed))
+        return self.model.figure(_reduced_copy(changed, self.factor))
 
     def within(self, bound: float, *, before: Pixels, changed: Pixels) -> Pixels:
         """Return `changed` with what was added to `before` scaled back where it shows too much.
@@ -185,22 +188,18 @@ class VisibleChange:
         Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave a place
         a little above the bound after _ROUNDS rounds.
         """
-        start = self._seen(before)
-        visible_before = self.model.places(start)
+        visible_before = self.model.places(_reduced_copy(before, self.factor))
         allowed = np.maximum(visible_before, bound) * _TOLERANCE
-        share = np.ones(before.shape[:2], np.float32)
+        share: Planes | None = None
         result = changed
         for _ in range(_ROUNDS):
-            seen = self._seen(result)
-            if (self.model.places(seen) <= allowed).all():
+            visible = self.model.places(_reduced_copy(result, self.factor))
+            if (visible <= allowed).all():
                 break
-            less = self.model.share_within(start, seen, bound, visible_before=visible_before)
-            share *= _at_size(less, before.shape[:2])
+            less = self.model.enlarged(_share_within(bound, before=visible_before, after=visible))
+            share = less if share is None else share * less
             result = _blended(before, changed, share)
         return result
-
-    def _seen(self, pixels: Pixels) -> Planes:
-        return to_planes(_reduced_copy(pixels, self.factor))
 
 
 def to_planes(pixels: Pixels) -> Planes:
@@ -211,110 +210,161 @@ def to_planes(pixels: Pixels) -> Planes:
 
 
 def _reduced_copy(pixels: Pixels, factor: int) -> Pixels:
+    """Means of `factor` x `factor` px, a band of rows at a time: Pillow's copy takes 4 bytes a px.
+
+    At the border of what there is of them.
+    """
     if factor == 1:
         return pixels
-    return np.asarray(Image.fromarray(pixels).reduce(factor))
-
-
-def _at_size(share: Planes, size: tuple[int, int]) -> Planes:
-    if share.shape == size:
-        return share
-    image = Image.fromarray(share).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    bands = over_bands(
+        lambda rows: np.asarray(Image.fromarray(pixels[rows]).reduce(factor)),
+        len(pixels),
+        rows=_BAND_ROWS * factor,
+    )
+    return np.concatenate(bands)
 
 
 def _blended(before: Pixels, changed: Pixels, share: Planes) -> Pixels:
-    """`before` plus a share of the change to `changed`, a band of rows at a time."""
+    """`before` plus a share of the change to `changed`, which may be smaller and is enlarged."""
     result = np.empty_like(before)
+    height, width = before.shape[:2]
+    image, scale = Image.fromarray(share), share.shape[0] / height
 
     def blend(rows: slice) -> None:
-        change = changed[rows].astype(np.float32) - before[rows]
-        change *= share[rows, :, None]
+        part = share[rows]
+        if share.shape != (height, width):
+            box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
+            size = (width, rows.stop - rows.start)
+            part = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+        change = changed[rows].astype(np.float32)
+        change -= before[rows]
+        change *= part[..., None]
         np.rint(change, out=change)
         change += before[rows]
         result[rows] = change
 
-    over_bands(blend, len(before))
+    over_bands(blend, height)
     return result
 
 
-def _opponent(picture: Planes) -> Planes:
-    """XYB with a gain, padded."""
-    light = _LINEAR[np.rint(picture * np.float32(_SRGB_STEPS)).astype(np.int32)]
-    light = _padded(light)
-    cones: Planes = np.tensordot(_TO_CONES, light, axes=1)
-    cones += _BIAS
-    np.cbrt(cones, out=cones)
-    cones -= np.cbrt(_BIAS)
-    long, medium, short = cones
-    luma = (long + medium) / 2
-    opponent = [_RED_GREEN_GAIN * (long - medium), luma, short - luma]
-    return np.stack(opponent).astype(np.float32, copy=False)
+def _share_within(bound: float, *, before: Places, after: Places) -> Places:
+    """The share of the way from one visibility to another that keeps a bound, smoothed."""
+    rise = np.maximum(after - before, np.float32(1e-6))
+    share = np.where(after <= bound, np.float32(1), (np.float32(bound) - before) / rise).clip(0, 1)
+    if share.min() >= 1:
+        return share
+    return gaussian_blur(window_minimum(share, 3), 0.7)
 
 
-def _limits(activity: list[Planes], luma: Places) -> list[Planes]:
-    """The squared limits of each band's energy, _BANDS times (3, rows, columns)."""
-    calm = [ndimage.minimum_filter(each, (1, 3, 3)) for each in activity]
-    grain = np.minimum(calm[0][1] / _GRAIN**2, 1)
-    plain = (_PLAIN**2 + (1 - _PLAIN**2) * grain) * np.exp(_DARKER * (0.5 - luma))
-    limits = []
+def _size_of(picture: Planes | Pixels) -> tuple[int, int]:
+    """Height and width."""
+    rows, columns = picture.shape[:2] if picture.dtype == np.uint8 else picture.shape[1:]
+    return rows, columns
+
+
+def _opponent(picture: Planes | Pixels) -> Planes:
+    """XYB with a gain and without its offset, continued to multiples of _UNIT; (3, H, W)."""
+    rows, columns = _size_of(picture)
+    planes = np.empty((3, rows + -rows % _UNIT, columns + -columns % _UNIT), np.float32)
+
+    def convert(band: slice) -> None:
+        light = _light(picture, band).reshape(3, -1)
+        cones = _TO_CONES @ light
+        cones += _BIAS
+        np.cbrt(cones, out=cones)
+        np.matmul(_TO_OPPONENT, cones, out=light)
+        planes[:, band, :columns] = light.reshape(3, -1, columns)
+
+    over_bands(convert, rows, rows=_BAND_ROWS)
+    planes[:, :rows, columns:] = planes[:, :rows, columns - 1 : columns]
+    planes[:, rows:] = planes[:, rows - 1 : rows]
+    return planes
+
+
+def _light(picture: Planes | Pixels, rows: slice) -> Planes:
+    """Linear light of some rows of a picture, (3, h, W)."""
+    if picture.dtype == np.uint8:
+        return _LINEAR_8_BIT.take(np.ascontiguousarray(picture[rows].transpose(2, 0, 1)))
+    levels = picture[:, rows] * np.float32(_SRGB_STEPS)
+    levels += np.float32(0.5)
+    return _LINEAR.take(levels.astype(np.int32))
+
+
+def _limits(activity: Energies, luma: Places) -> Energies:
+    """The squared limits of each band's energy, like `activity`."""
+    calm = window_minimum(activity, 3)
+    grain = np.minimum(calm[0, 1] * np.float32(_GRAIN**-2), 1)
+    plain = _PLAIN**2 + np.float32(1 - _PLAIN**2) * grain
+    plain *= np.exp(np.float32(_DARKER) * (np.float32(0.5) - luma))
+    limits = np.empty_like(calm)
     for band, own in enumerate(calm):
-        mask = own + _NEXT_BAND_MASKS * calm[min(band + 1, _BANDS - 1)]
-        mask[0] += _LUMA_MASKS_COLOUR[band] * own[1]
-        mask[2] += _LUMA_MASKS_COLOUR[band] * own[1]
+        mask = own + np.float32(_NEXT_BAND_MASKS) * calm[min(band + 1, _BANDS - 1)]
+        mask[::2] += _LUMA_MASKS_COLOUR[band] * own[1]
         threshold = np.square(_THRESHOLD[band])[:, None, None] * plain
         masking = np.square(_MASKING[band])[:, None, None] * mask
-        limit = np.minimum(threshold + masking, _MOST_MASKING**2 * threshold)
-        limits.append(limit.astype(np.float32))
+        np.minimum(threshold + masking, _MOST_MASKING**2 * threshold, out=limits[band])
     return limits
 
 
-def _in_places(values: Planes, band: int, places: tuple[int, ...]) -> Planes:
-    """Means of a band's values over the places, (3, rows, columns)."""
+def _in_places(values: Places, band: int) -> Places:
+    """Means of a band's values, (H >> band, W >> band), over the places."""
     size = PLACE >> band
-    if size > 1:
-        channels, rows, columns = len(values), *places
-        means: Planes = values.reshape(channels, rows, size, columns, size).mean((2, 4))
-        return means
+    if size == PLACE:
+        return _means_of_four_by_four(values)
+    if size == 2:
+        return _pair_sums(_pair_sums(values).T).T * np.float32(1 / 4)
     repeats = 2**band // PLACE
     if repeats == 1:
         return values
-    spread = values.repeat(repeats, 1).repeat(repeats, 2)
-    smooth: Planes = ndimage.uniform_filter(spread, (0, repeats + 1, repeats + 1), mode="nearest")
-    return smooth
+    return window_mean(values.repeat(repeats, 0).repeat(repeats, 1), repeats + 1)
 
 
-def _reduced(values: Planes, axis: int) -> Planes:
-    """Every second value along an axis of even length, after a binomial blur of five taps."""
-    padded = np.pad(values, [(2, 2) if each == axis else (0, 0) for each in range(3)], mode="edge")
-    count = values.shape[axis] // 2
-    taps = [padded[_along(axis, slice(first, first + 2 * count, 2))] for first in range(5)]
-    total = taps[1] + taps[3]
-    total *= np.float32(4)
-    total += taps[0]
-    total += taps[4]
-    total += np.float32(6) * taps[2]
+def _means_of_four_by_four(values: Places) -> Places:
+    rows = _pair_sums(_pair_sums(values))
+    return _pair_sums(_pair_sums(rows.T)).T * np.float32(1 / 16)
+
+
+def _pair_sums(values: Places) -> Places:
+    return values[::2] + values[1::2]
+
+
+def _reduced(values: Places) -> Places:
+    """Every second row of an even number, after a binomial blur of five taps."""
+    even, odd = values[::2], values[1::2]
+    sides = odd.copy(order="K")
+    sides[1:] += odd[:-1]
+    sides[0] += even[0]
+    sides *= np.float32(4)
+    total = np.multiply(even, np.float32(6))
+    total += sides
+    total[1:] += even[:-1]
+    total[0] += even[0]
+    total[:-1] += even[1:]
+    total[-1] += odd[-1]
     total *= np.float32(1 / 16)
     return total
 
 
-def _expanded(values: Planes, axis: int) -> Planes:
-    """Twice as many values along an axis, the adjoint blur of `_reduced` but for the border."""
-    padded = np.pad(values, [(1, 1) if each == axis else (0, 0) for each in range(3)], mode="edge")
-    count = values.shape[axis]
-    before, own, after = (padded[_along(axis, slice(first, first + count))] for first in range(3))
-    shape = list(values.shape)
-    shape[axis] = 2 * count
-    result = np.empty(shape, np.float32)
-    result[_along(axis, slice(0, None, 2))] = (before + after + np.float32(6) * own) / 8
-    result[_along(axis, slice(1, None, 2))] = (own + after) / 2
-    return result
+def _expanded(values: Places) -> Places:
+    """Twice as many rows, the adjoint blur of `_reduced` but for the border."""
+    spread = _empty_doubled(values)
+    even, odd = spread[::2], spread[1::2]
+    np.multiply(values, np.float32(6), out=even)
+    even[1:] += values[:-1]
+    even[0] += values[0]
+    even[:-1] += values[1:]
+    even[-1] += values[-1]
+    even *= np.float32(1 / 8)
+    odd[:] = values
+    odd[:-1] += values[1:]
+    odd[-1] += values[-1]
+    odd *= np.float32(1 / 2)
+    return spread
 
 
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (slice(None),) * axis + (part,)
-
-
-def _padded(light: Planes) -> Planes:
-    pads = [(0, -side % _UNIT) for side in light.shape[1:]]
-    return np.pad(light, [(0, 0), *pads], mode="edge")
+def _empty_doubled(values: Places) -> Places:
+    """An array with twice the rows, and the same order in memory."""
+    rows, columns = values.shape
+    if values.flags.c_contiguous:
+        return np.empty((2 * rows, columns), np.float32)
+    return np.empty((columns, 2 * rows), np.float32).T

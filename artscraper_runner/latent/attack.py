@@ -210,9 +210,9 @@ class PictureAttack:
         bound = np.full_like(original[:, :1], strength.budget / 255)
         if not preset.is_bounded_by_sight:
             return Box.around(original, start=start, bound=bound * self._visible(size))
-        model = VisibilityModel(original[0])
+        model, amplitude = self._sight(original)
         visibility = self.visibility or strength.visibility
-        signs = visibility * model.amplitude(original[0])[None, None]
+        signs = visibility * amplitude[None, None]
         bound = np.minimum(bound, np.float32(REACH) * signs)
         height, width = self.original.shape[:2]
         scales = (size[1] / width, size[0] / height)
@@ -223,6 +223,16 @@ class PictureAttack:
         if (original == original[:, :1]).all():
             inner = Refined(inner, _without_colour)
         return VisibilityBound(inner, model, original=original, start=start, visibility=visibility)
+
+    def _sight(self, original: Array) -> tuple[VisibilityModel, Array]:
+        """What may be seen of changes of the original, and the amplitude of signs that show 1."""
+
+        def modelled() -> tuple[VisibilityModel, Array]:
+            model = VisibilityModel(original[0])
+            return model, model.amplitude(original[0])
+
+        key = (self.cache.token(self.original), _size_of(original))
+        return self.cache.remember("sight", key, modelled, keep=1)
 
     def _objective(
         self, original: Array, layer: Array, before: Pixels, preset: AttackPreset

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +28,11 @@ from artscraper_runner.models.accelerators import (
 )
 
 Array = NDArray[np.float32]
+# Computes nothing: its run ends with the processor's arena giving back what no other run uses.
+IDENTITY_GRAPH = Path(__file__).parent / "identity.onnx"
+_GROWS_BY_WHAT_IS_REQUESTED = 1  # ONNX Runtime's kSameAsRequested; by default arenas double
 _log = logging.getLogger(__name__)
+_openvino_graphs: weakref.WeakSet[_OpenVinoGraph] = weakref.WeakSet()
 
 
 class GraphFailed(RunnerError):
@@ -86,6 +92,49 @@ def thread_count() -> int:
     return os.cpu_count() or 1
 
 
+def release_memory() -> None:
+    """Give back the memory that graphs keep between runs: over 100 MB after pictures of 512 px.
+
+    Runs that are going on in other threads keep theirs. The next run takes it anew, which costs
+    about a tenth of its time.
+    """
+    for graph in list(_openvino_graphs):
+        graph.release()
+    if _shared_arena.cache_info().currsize:
+        _shared_arena().release()
+
+
+class _SharedArena:
+    """The memory of all graphs that ONNX Runtime computes on the processor of this process."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+        place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+        strategy = onnxruntime.OrtArenaCfg({"arena_extend_strategy": _GROWS_BY_WHAT_IS_REQUESTED})
+        onnxruntime.create_and_register_allocator(place, strategy)
+        options = onnxruntime.SessionOptions()
+        self.use_in(options)
+        self._identity = onnxruntime.InferenceSession(
+            IDENTITY_GRAPH, options, providers=[ACCELERATORS[CPU].provider]
+        )
+        self._shrinking = onnxruntime.RunOptions()
+        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def use_in(self, options: Any) -> None:
+        options.add_session_config_entry("session.use_env_allocators", "1")
+
+    def release(self) -> None:
+        self._identity.run(["value"], {"input": np.zeros(1, np.float32)}, self._shrinking)
+
+
+@lru_cache(maxsize=1)
+def _shared_arena() -> _SharedArena:
+    """One arena in a process, made when the first graph is loaded."""
+    return _SharedArena()
+
+
 class _OnnxRuntimeGraph:
     def __init__(self, path: Path, weights: Mapping[str, Array], provider: str) -> None:
         import onnxruntime
@@ -96,9 +145,6 @@ class _OnnxRuntimeGraph:
             name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value))
             for name, value in weights.items()
         }
-        self._run_options = onnxruntime.RunOptions()
-        if provider == ACCELERATORS[CPU].provider:  # gives memory back after each pass
-            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         providers = list(dict.fromkeys((provider, ACCELERATORS[CPU].provider)))
         try:
             self._session = self._load(providers)
@@ -115,6 +161,7 @@ class _OnnxRuntimeGraph:
         options.log_severity_level = 3
         # Planned for one size; pictures of many sizes would each keep a plan's memory.
         options.enable_mem_pattern = False
+        _shared_arena().use_in(options)
         # Threads that wait sleep: spinning slows down everything else on a busy machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._kept:
@@ -123,7 +170,7 @@ class _OnnxRuntimeGraph:
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         try:
-            answers: list[Array] = self._session.run(list(outputs), dict(inputs), self._run_options)
+            answers: list[Array] = self._session.run(list(outputs), dict(inputs))
         except Exception as error:
             if "allocate" in str(error).lower() or "out of memory" in str(error).lower():
                 raise MemoryError(str(error)) from error
@@ -149,6 +196,7 @@ class _OpenVinoGraph:
             self._model = Core().compile_model(path, "CPU", settings)
         except Exception as error:
             raise GraphFailed(path.name, str(error)) from error
+        _openvino_graphs.add(self)
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         if not hasattr(self._own, "request"):
@@ -158,3 +206,7 @@ class _OpenVinoGraph:
         except Exception as error:
             raise GraphFailed(self._path.name, str(error)) from error
         return [np.array(answers[name], np.float32) for name in outputs]
+
+    def release(self) -> None:
+        self._own = threading.local()
+        self._model.release_memory()

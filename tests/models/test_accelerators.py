@@ -9,8 +9,12 @@ import pytest
 
 from artscraper_runner.errors import UnknownName
 from artscraper_runner.models import accelerators, bundled, load_encoder
-from artscraper_runner.models.accelerators import ACCELERATORS, select_accelerator
-from artscraper_runner.models.graph import GraphFailed, load_graph, thread_count
+from artscraper_runner.models.accelerators import (
+    ACCELERATORS,
+    select_accelerator,
+    unavailable_reason,
+)
+from artscraper_runner.models.graph import GraphFailed, load_graph, release_memory, thread_count
 from artscraper_runner.options import ACCELERATOR_NAMES
 
 
@@ -113,3 +117,16 @@ def test_threads_follow_the_environment(monkeypatch) -> None:
     for value in ("", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", value)
         assert thread_count() >= 1
+
+
+def test_released_memory_is_taken_anew() -> None:
+    """Also while nothing was computed yet, and by OpenVINO where that is installed."""
+    release_memory()
+    picture = np.random.default_rng(1).random((1, 3, 40, 48), np.float32)
+    for name in ("cpu", "openvino"):
+        if unavailable_reason(name):
+            continue
+        encoder = load_encoder("bundled", accelerator=name)
+        before = encoder.latents(picture)
+        release_memory()
+        assert np.array_equal(encoder.latents(picture), before)

@@ -1,0 +1,89 @@
+"""Small separable filters of planes, in NumPy alone: blurs, means and minima over windows.
+
+They work on the last two axes of float32 arrays (..., H, W) and continue the picture outside by its
+border. Sums are of shifted planes in a fixed order, several times as fast as scipy.ndimage at
+these sizes, and of positive values never below zero.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+_REACH = 4.0  # deviations at which a Gaussian is cut off
+
+
+def gaussian_blur(values: Array, deviation: float, *, reach: float = _REACH) -> Array:
+    """Return the values under a Gaussian of `deviation` px, cut off at `reach` deviations."""
+    taps = gaussian_taps(deviation, reach)
+    return correlate(correlate(values, taps, axis=-1), taps, axis=-2)
+
+
+@lru_cache(maxsize=16)
+def gaussian_taps(deviation: float, reach: float = _REACH) -> tuple[float, ...]:
+    """Return the half of a Gaussian kernel with the sum 1, from its middle on."""
+    steps = range(max(1, math.ceil(reach * deviation)) + 1)
+    taps = [math.exp(-(step**2) / (2 * deviation**2)) for step in steps]
+    total = taps[0] + 2 * sum(taps[1:])
+    return tuple(tap / total for tap in taps)
+
+
+def correlate(values: Array, taps: tuple[float, ...], *, axis: int, mode: str = "edge") -> Array:
+    """Correlate along an axis, -1 or -2, with a symmetric kernel, given from its middle on.
+
+    `mode` is how the picture goes on outside: one of `numpy.pad`.
+    """
+    reach, side = len(taps) - 1, values.shape[axis]
+    padded = _padded(values, reach, axis, mode)
+    total: Array = np.multiply(_part(padded, axis, reach, side), np.float32(taps[0]))
+    both = np.empty_like(total)
+    for step in range(1, reach + 1):
+        before, after = (_part(padded, axis, reach + way, side) for way in (-step, step))
+        np.add(before, after, out=both)
+        both *= np.float32(taps[step])
+        total += both
+    return total
+
+
+def window_mean(values: Array, size: int) -> Array:
+    """Return the means over windows of `size` x `size` px, an odd number."""
+    sums = _over_windows(_over_windows(values, size, -2, np.add), size, -1, np.add)
+    sums *= np.float32(1 / size**2)
+    return sums
+
+
+def window_minimum(values: Array, size: int) -> Array:
+    """Return the least values in windows of `size` x `size` px, an odd number."""
+    return _over_windows(_over_windows(values, size, -2, np.minimum), size, -1, np.minimum)
+
+
+def _over_windows(values: Array, size: int, axis: int, join: np.ufunc) -> Array:
+    """Join `size` neighbours along an axis: windows of 1, 2, 4, ... as its binary digits say."""
+    side = values.shape[axis]
+    doubled, width, covered = _padded(values, size // 2, axis, "edge"), 1, 1
+    joined = np.array(_part(doubled, axis, 0, side))
+    while covered < size:
+        count = doubled.shape[axis] - width
+        doubled = join(_part(doubled, axis, 0, count), _part(doubled, axis, width, count))
+        width *= 2
+        if size & width:
+            join(joined, _part(doubled, axis, covered, side), out=joined)
+            covered += width
+    return joined
+
+
+def _padded(values: Array, reach: int, axis: int, mode: str) -> Array:
+    pads = [(0, 0)] * values.ndim
+    pads[axis] = (reach, reach)
+    # mypy cannot tell which of NumPy's modes a name is.
+    return np.pad(values, pads, mode=mode)  # type: ignore[call-overload,no-any-return]
+
+
+def _part(values: Array, axis: int, start: int, count: int) -> Array:
+    place = [slice(None)] * values.ndim
+    place[axis] = slice(start, start + count)
+    return values[tuple(place)]
