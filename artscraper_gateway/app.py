@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,18 +35,16 @@ from artscraper_gateway.api.routes.pages import add_page
 from artscraper_gateway.auth.keys import Keyring, KeyStore
 from artscraper_gateway.auth.signed_links import LinkSigner
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.db.wal import Checkpoints
 from artscraper_gateway.jobs.batches import Batches
 from artscraper_gateway.jobs.deletion import Deletion
-from artscraper_gateway.jobs.leases import machine_name
 from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.queue import JobQueue
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import address_rules
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.jobs.watcher import JobWatch
-from artscraper_gateway.observability.metrics import FLUSH_EVERY_S, MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.observability.tracing import Tracing
@@ -62,7 +59,6 @@ from artscraper_gateway.webhooks.sender import DeliverySender
 from artscraper_gateway.worker.supervisor import WorkerSupervisor
 from artscraper_runner import __version__
 
-_log = logging.getLogger(__name__)
 _PICTURES_AT_ONCE = 2  # that are decoded for callers, each in a process of its own
 
 
@@ -73,20 +69,19 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     lets them drain. Nothing is opened or written before.
     """
     config = config or GatewayConfig()
-    recorder, tracing = MetricsRegistry("web", machine_name()), Tracing()
+    tracing = Tracing()
     app = FastAPI(
         title="Artscraper Gateway",
         version=__version__,
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; `add_page` serves one
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        lifespan=_lifespan(config, recorder, tracing),
+        lifespan=_lifespan(config, tracing),
     )
-    app.state.recorder = recorder
     add_problem_handlers(app)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(OriginCheck, config=config, needs_key=_needs_key, respond=problem_response)
-    app.add_middleware(Observation, recorder=recorder, tracing=tracing)
+    app.add_middleware(Observation, tracing=tracing)
     for part in (protect, retries, jobs, events, results, webhooks, batches, watermarks):
         app.include_router(part.router)
     for part in (limits, sessions, health):
@@ -96,28 +91,26 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     return app
 
 
-def _lifespan(config: GatewayConfig, recorder: MetricsRegistry, tracing: Tracing) -> Any:
+def _lifespan(config: GatewayConfig, tracing: Tracing) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing.start()
         engine = await run_sync(open_engine, config)
         supervisor = WorkerSupervisor(config)
-        services = await run_sync(_services, config, engine, supervisor, recorder, tracing)
-        app.state.services = services
+        services = await run_sync(_services, config, engine, supervisor, tracing)
+        app.state.services, app.state.metrics = services, services.metrics
         app.state.workers = supervisor
         supervisor.start()
         checkpoints = Checkpoints(config.database_path) if config.database_url is None else None
         if checkpoints is not None:
             checkpoints.start()
         try:
-            async with _housekeeping(services, engine):
+            async with _housekeeping(services):
                 yield
         finally:
             await services.watch.close()
             await run_sync(supervisor.stop)
             services.queue.close()
-            with suppress(sa.exc.SQLAlchemyError):  # then these counts are lost
-                await run_sync(recorder.leave, engine)
             if checkpoints is not None:
                 await run_sync(checkpoints.stop)
             engine.dispose()
@@ -127,46 +120,34 @@ def _lifespan(config: GatewayConfig, recorder: MetricsRegistry, tracing: Tracing
 
 
 @asynccontextmanager
-async def _housekeeping(services: Services, engine: sa.Engine) -> AsyncIterator[None]:
+async def _housekeeping(services: Services) -> AsyncIterator[None]:
     """Run periodic tasks until the gateway begins to drain."""
     stopping = asyncio.Event()
     tidying = asyncio.create_task(services.deletion.clean_up_regularly(stopping))
     rules = address_rules(services.config)
-    sending = asyncio.create_task(
-        DeliverySender(services.deliveries, rules, services.recorder).run()
-    )
-    counting = asyncio.create_task(_keep_flushing(services.recorder, engine))
+    sender = DeliverySender(services.deliveries, rules, services.metrics)
+    sending = asyncio.create_task(sender.run())
     try:
         yield
     finally:
         services.readiness.is_draining = True
         stopping.set()
         sending.cancel()
-        counting.cancel()
-        await asyncio.gather(tidying, sending, counting, return_exceptions=True)
-
-
-async def _keep_flushing(recorder: MetricsRegistry, engine: sa.Engine) -> None:
-    while True:
-        try:
-            await run_sync(recorder.flush, engine)
-        except sa.exc.SQLAlchemyError as error:
-            log_outage(_log, "metrics cannot be stored for now", error)
-        await asyncio.sleep(FLUSH_EVERY_S)
+        await asyncio.gather(tidying, sending, return_exceptions=True)
 
 
 def _services(
     config: GatewayConfig,
     engine: sa.Engine,
     supervisor: WorkerSupervisor,
-    recorder: MetricsRegistry,
     tracing: Tracing,
 ) -> Services:
+    metrics = Metrics(config, "web")
     store, listing = JobStore(engine), JobListing(engine)
     queue, storage = JobQueue(store), open_storage(config)
     health = StorageHealth(config, storage)
     slots = asyncio.Semaphore(_PICTURES_AT_ONCE)
-    submission = Submission(config, queue, storage, health, listing, recorder, tracing)
+    submission = Submission(config, queue, storage, health, listing, metrics, tracing)
     return Services(
         config=config,
         store=store,
@@ -182,9 +163,9 @@ def _services(
         reader=WatermarkReader(config.picture_limits, PictureProcesses(slots)),
         previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64, timeout_s=60)),
         storage=storage,
-        recorder=recorder,
+        metrics=metrics,
         readiness=Readiness(config, engine, health, supervisor.problem),
-        exposition=MetricsCollector(config, engine),
+        collector=MetricsCollector(config, metrics, engine),
     )
 
 

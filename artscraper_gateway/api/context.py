@@ -23,7 +23,7 @@ from artscraper_gateway.jobs.queue import JobQueue, QueueQuota
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.jobs.watcher import JobWatch
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.sandbox.previews import Previews
@@ -54,9 +54,9 @@ class Services:
     reader: WatermarkReader
     previews: Previews
     storage: Storage
-    recorder: MetricsRegistry
+    metrics: Metrics
     readiness: Readiness
-    exposition: MetricsCollector
+    collector: MetricsCollector
 
 
 def services_of(request: Request) -> Services:
@@ -83,7 +83,7 @@ Signer = Annotated[LinkSigner, _depends("signer")]
 Reader = Annotated[WatermarkReader, _depends("reader")]
 PreviewService = Annotated[Previews, _depends("previews")]
 Queue = Annotated[JobQueue, _depends("queue")]
-Metrics = Annotated[MetricsRegistry, _depends("recorder")]
+Counters = Annotated[Metrics, _depends("metrics")]
 
 
 @dataclass(frozen=True)

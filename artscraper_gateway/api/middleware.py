@@ -14,14 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artscraper_gateway.db.retry import is_outage
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import (
-    RECEIVED,
-    REQUEST_SECONDS,
-    REQUESTS,
-    SENT,
-    MetricsRegistry,
-    label_of,
-)
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 
 _log = logging.getLogger(__name__)
@@ -35,8 +28,8 @@ REQUEST_ID = "artscraper_gateway.request_id"  # in the scope
 class Observation:
     """The outermost middleware. A well-formed `X-Request-Id` is kept, else one is made."""
 
-    def __init__(self, app: ASGIApp, *, recorder: MetricsRegistry, tracing: Tracing) -> None:
-        self.app, self._recorder, self._tracing = app, recorder, tracing
+    def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:
+        self.app, self._tracing = app, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the app does, with the request's id in a header."""
@@ -61,7 +54,7 @@ class Observation:
             )
         )
         with log_context(request_id=request_id), span_of_request as span:
-            answer = _Answer(self._recorder, request_id, receive, send)
+            answer = _Answer(scope["app"].state.metrics, request_id, receive, send)
             try:
                 await self.app(scope, answer.receive, answer.send)
             except Exception as error:
@@ -89,19 +82,17 @@ def _describe(span: Any, method: str, route: str, status: int) -> None:
 class _Answer:
     """One answer while it is sent, and the request's body."""
 
-    def __init__(
-        self, recorder: MetricsRegistry, request_id: str, receive: Receive, send: Send
-    ) -> None:
+    def __init__(self, metrics: Metrics, request_id: str, receive: Receive, send: Send) -> None:
         self.status = 500  # if the app fails before it answers
         self.has_begun = False
-        self._recorder, self._request_id = recorder, request_id
+        self._metrics, self._request_id = metrics, request_id
         self._receive, self._send = receive, send
         self._begun = time.perf_counter()
 
     async def receive(self) -> Message:
         message = await self._receive()
         if body := message.get("body"):
-            self._recorder.count(RECEIVED, by=len(body))
+            self._metrics.received_bytes.inc(len(body))
         return message
 
     async def send(self, message: Message) -> None:
@@ -110,15 +101,15 @@ class _Answer:
             named = (_HEADER, self._request_id.encode())
             message = {**message, "headers": [*message.get("headers", ()), named]}
         if body := message.get("body"):
-            self._recorder.count(SENT, by=len(body))
+            self._metrics.sent_bytes.inc(len(body))
         await self._send(message)
 
     def record(self, method: str, route: str, path: str, *, counts: bool) -> None:
         """Count and log the request. `route` is a pattern: its values are few."""
         taken_s = time.perf_counter() - self._begun
         if counts:
-            self._recorder.count(REQUESTS, str(self.status))
-            self._recorder.observe(REQUEST_SECONDS, taken_s, label_of(method, route))
+            self._metrics.requests.labels(self.status).inc()
+            self._metrics.request_seconds.labels(method, route).observe(taken_s)
         _log.debug("%s %s answered %d in %.3f s", method, path[:200], self.status, taken_s)
 
 

@@ -32,7 +32,7 @@ from artscraper_gateway.errors import (
 from artscraper_gateway.intake.upload import drain
 from artscraper_gateway.jobs.options import BatchByReference, JobByReference, JobOptions
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import REJECTIONS, STORAGE_ERRORS
+from artscraper_gateway.observability.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
@@ -73,7 +73,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyTooLarge):
         await drain(request)
     if isinstance(error, StorageFailed):
-        request.app.state.recorder.count(STORAGE_ERRORS)
+        _metrics(request).storage_errors.inc()
         _log.warning("files or jobs cannot be stored: %s", error.__cause__)
     return _answer(request, error)
 
@@ -135,7 +135,7 @@ async def _answer_storage_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, OSError) or error.errno in (None, errno.ENOENT):
         return await _answer_unexpected(request, error)
     _log.warning("files cannot be reached", exc_info=error)
-    request.app.state.recorder.count(STORAGE_ERRORS)
+    _metrics(request).storage_errors.inc()
     return _answer(request, StorageFailed("Files could not be read or written; try again later."))
 
 
@@ -153,6 +153,11 @@ async def _answer_unexpected(request: Request, error: Exception) -> Response:
         return _answer(request, GatewayError(detail, headers={"X-Request-Id": request_id}))
 
 
+def _metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
 def _answer(request: Request, error: GatewayError) -> JSONResponse:
     problem = _details(error.status, error.code, error.title, error.detail)
     return _problem(request, problem, error.headers)
@@ -167,7 +172,7 @@ def _problem(
     request: Request, problem: ProblemDetails, headers: Mapping[str, str] | None
 ) -> JSONResponse:
     if not is_probe(request.scope):
-        request.app.state.recorder.count(REJECTIONS, problem.code)
+        _metrics(request).rejections.labels(problem.code).inc()
     level = logging.DEBUG if request.method in ("GET", "HEAD") else logging.INFO
     _log.log(level, "answered %d %s: %s", problem.status, problem.code, problem.detail[:_LOGGED])
     media_type = "application/problem+json"

@@ -75,6 +75,7 @@ def _settings(options: argparse.Namespace) -> GatewayConfig | None:
 def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> int:
     from artscraper_gateway.db.migrations import IncompatibleDatabase
     from artscraper_gateway.observability.logging import set_up_logging
+    from artscraper_gateway.observability.prometheus import MetricsPortUnusable
     from artscraper_gateway.server import BindError
     from artscraper_gateway.storage.base import StorageUnavailable
     from artscraper_gateway.storage.objects import open_storage
@@ -85,7 +86,7 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
         if command == "worker":
             return _work(config, options)
         return _serve(config)
-    except (BindError, IncompatibleDatabase, StorageUnavailable) as error:
+    except (BindError, IncompatibleDatabase, MetricsPortUnusable, StorageUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -202,6 +203,8 @@ def _work(config: GatewayConfig, options: argparse.Namespace) -> int:
 def _supervise_workers(config: GatewayConfig) -> int:
     """Keep workers running in free slots until stopped; a second signal ends them at once."""
     from artscraper_gateway.db.engine import open_engine
+    from artscraper_gateway.observability.metrics import Metrics
+    from artscraper_gateway.observability.prometheus import MetricsCollector, start_metrics_server
     from artscraper_gateway.observability.systemd import notify
     from artscraper_gateway.worker.supervisor import WorkerSupervisor
 
@@ -217,6 +220,8 @@ def _supervise_workers(config: GatewayConfig) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    if config.metrics_port:
+        start_metrics_server(MetricsCollector(config, Metrics(config, "supervisor")))
     supervisor.start()
     notify("READY=1")
     while not stop.wait(1.0):

@@ -153,24 +153,3 @@ closed_callbacks = sa.Table(
     sa.Column("url", sa.String, primary_key=True),
     sa.Column("closed_at", sa.Float, nullable=False),
 )
-# What all processes have counted together, for /metrics: `figures.py`. A counter is one row, a
-# histogram one for each bucket that something fell into.
-figures = sa.Table(
-    "figures",
-    metadata,
-    sa.Column("figure", sa.String, primary_key=True),
-    sa.Column("label", sa.String, primary_key=True),
-    sa.Column("bucket", sa.String, primary_key=True),
-    sa.Column("count", sa.BigInteger, nullable=False),
-    sa.Column("total", sa.Float, nullable=False),  # of what fell into the bucket, in seconds
-)
-# Web processes and workers that reported in the last minute.
-processes = sa.Table(
-    "processes",
-    metadata,
-    sa.Column("id", sa.String, primary_key=True),  # machine and process id
-    sa.Column("role", sa.String, nullable=False),
-    sa.Column("machine", sa.String, nullable=False),
-    sa.Column("memory_bytes", sa.BigInteger, nullable=False),
-    sa.Column("seen_at", sa.Float, nullable=False),  # seconds since 1970, UTC
-)

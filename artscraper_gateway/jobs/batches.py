@@ -30,7 +30,6 @@ from artscraper_gateway.jobs.models import DELETING, FINISHED, Job, NewJob
 from artscraper_gateway.jobs.queue import NewBatch, QueueQuota
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.jobs.submission import IncomingPicture, Submission, idempotency_claim
-from artscraper_gateway.observability.metrics import REJECTIONS
 
 _CONCURRENT_DOWNLOADS = 8
 
@@ -149,7 +148,7 @@ class Batches:
         except (StorageFailed, DiskFull):
             raise
         except GatewayError as error:
-            submission.recorder.count(REJECTIONS, error.code)
+            submission.metrics.rejections.labels(error.code).inc()
             return error
 
     def _enqueue(

@@ -13,9 +13,7 @@ whatever it still writes stays invisible, and it exits.
 from __future__ import annotations
 
 import logging
-import re
 import secrets
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +23,9 @@ import sqlalchemy as sa
 
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import jobs, workers
+from artscraper_gateway.settings.machine import machine_name
 
 _log = logging.getLogger(__name__)
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WATCH_PREDECESSOR_S = 3.0  # three beats
 _POLL_PREDECESSOR_S = 0.25
@@ -51,11 +49,6 @@ class HostNameTaken(Exception):
             f"a worker named {name} is alive on another machine or in another base_dir; give each"
             " machine of a fleet a host name of its own (hostname, --hostname, or spec.hostname)"
         )
-
-
-def machine_name() -> str:
-    """Return the host name, which must be unique in a fleet."""
-    return _NOT_IN_NAMES.sub("-", socket.gethostname())
 
 
 def worker_name(slot: int) -> str:

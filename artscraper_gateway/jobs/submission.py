@@ -32,7 +32,7 @@ from artscraper_gateway.jobs.options import JobOptions
 from artscraper_gateway.jobs.queue import JobQueue, QueueQuota, queue_for
 from artscraper_gateway.jobs.request import JobRequest, resolve_request
 from artscraper_gateway.observability.logging import current_request_id, log_context
-from artscraper_gateway.observability.metrics import JOBS_ACCEPTED, MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
@@ -90,7 +90,7 @@ class Submission:
     storage: Storage
     health: StorageHealth
     listing: JobListing
-    recorder: MetricsRegistry
+    metrics: Metrics
     tracing: Tracing
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
@@ -231,7 +231,7 @@ class Submission:
     def on_accepted(self, new: NewJob) -> None:
         """Count and log a job that was added, and remove what only its staging needed."""
         self.storage.discard_staging(new.id)
-        self.recorder.count(JOBS_ACCEPTED)
+        self.metrics.jobs_accepted.inc()
         with log_context(job_id=new.id):
             _log.info("accepted, for the queue %s", new.queue)
 

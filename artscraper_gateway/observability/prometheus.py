@@ -1,81 +1,110 @@
-"""/metrics in Prometheus' format: counted metrics and the current state of jobs and workers."""
+"""/metrics in Prometheus' format: counters of this machine, and jobs and workers of the fleet."""
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from artscraper_gateway.db.tables import deliveries, figures, jobs, processes
-from artscraper_gateway.observability.metrics import ALL, PROCESS_FORGOTTEN_S, Figure
+from artscraper_gateway.db.tables import deliveries, jobs, workers
+from artscraper_gateway.observability.metrics import Metrics
+from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_runner import __version__
 
 _log = logging.getLogger(__name__)
 _QUEUED = jobs.c.status == "queued"
+WORKER_SILENCE_S = 60.0
+
+
+@dataclass(eq=False)
+class WorkerCensus:
+    """Counts the workers of the fleet whose heartbeat advanced during the last minute.
+
+    Rows in `workers` alone do not tell: they stay when the last worker dies. For its first minute
+    a web process counts them all.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _beats: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def count(self, connection: sa.Connection) -> int:
+        """Return the number of workers that are alive."""
+        now, before = self.clock(), self._beats
+        self._beats = {}
+        for worker, beats in connection.execute(sa.select(workers.c.id, workers.c.beats)):
+            last_beats, seen_at = before.get(worker, (None, now))
+            self._beats[worker] = (beats, seen_at if beats == last_beats else now)
+        return sum(now - seen_at < WORKER_SILENCE_S for _, seen_at in self._beats.values())
 
 
 @dataclass(frozen=True)
 class MetricsCollector:
-    """Reads the metrics from the database at each scrape."""
+    """Collects at each scrape; without an engine only what concerns this machine."""
 
     config: GatewayConfig
-    engine: sa.Engine
+    metrics: Metrics
+    engine: sa.Engine | None = None
     clock: Callable[[], float] = time.time
+    census: WorkerCensus = field(default_factory=WorkerCensus)
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the text and its media type, in the newest format that `accept` allows."""
+    def registry(self) -> CollectorRegistry:
+        """Return a registry with these metrics and those of this process."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         ProcessCollector(registry=registry)
+        return registry
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the text and its media type, in the newest format that `accept` allows."""
         encode, media_type = choose_encoder(accept)
-        return encode(registry), media_type
+        return encode(self.registry()), media_type
 
     def describe(self) -> Iterable[Metric]:
         """Return no metrics: registering then needs no database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric; without the database only those of this process."""
+        """Yield every metric; those of the database only while it answers."""
+        yield from self.metrics.collect()
+        yield from _processes(self.metrics)
+        yield from self._machine()
+        if self.engine is not None:
+            yield from self._fleet(self.engine)
+
+    def _fleet(self, engine: sa.Engine) -> Iterator[Metric]:
+        """Yield what the database has, read in one transaction."""
+        stored: list[Metric] = []
         try:
-            stored = self._stored()
+            with engine.connect() as connection:
+                stored += _jobs(connection, self.clock())
+                stored += _workers(connection, self.census)
+                stored.append(_waiting_webhooks(connection))
+            is_up = True
         except sa.exc.SQLAlchemyError as error:
             _log.warning("metrics without the database: %s", error.__cause__)
-            stored = None
-        yield _gauge("artscraper_database_up", "Whether the database answers.", stored is not None)
-        yield from stored or ()
-        yield from self._limits()
+            stored, is_up = [], False
+        yield _gauge("artscraper_database_up", "Whether the database answers.", is_up)
+        yield from stored
 
-    def _stored(self) -> list[Metric]:
-        """Return the metrics of all processes, read in one transaction."""
-        with self.engine.connect() as connection:
-            return [
-                *_counted(connection),
-                *_jobs(connection, self.clock()),
-                *_workers(connection, self.clock()),
-                *_memory(connection, self.clock()),
-                _waiting_webhooks(connection),
-            ]
-
-    def _limits(self) -> Iterator[Metric]:
+    def _machine(self) -> Iterator[Metric]:
         yield _gauge("artscraper_queue_limit", "Jobs that may wait.", self.config.max_queued)
         free = GaugeMetricFamily(
-            "artscraper_disk_free_bytes", "Free bytes where files stand.", labels=["folder"]
+            "artscraper_disk_free_bytes", "Free bytes where files are stored.", labels=["folder"]
         )
-        for name, folder in (("base_dir", self.config.base_dir), ("output", _output(self.config))):
+        folders = {"base_dir": self.config.base_dir, "output": self.config.output_folder}
+        for name, folder in folders.items():
             with suppress(OSError):  # an output folder is made with the first results
                 free.add_metric([name], shutil.disk_usage(folder).free)
         yield free
@@ -84,44 +113,30 @@ class MetricsCollector:
         yield info
 
 
-def _output(config: GatewayConfig) -> str:
-    return str(config.output_folder)
+class MetricsPortUnusable(Exception):
+    """The setting `metrics_port` cannot be bound."""
+
+
+def start_metrics_server(collector: MetricsCollector) -> None:
+    """Answer /metrics from a thread, on the settings `host` and `metrics_port`, if that is set.
+
+    Raises:
+        MetricsPortUnusable: the port is in use, or the address is not of this machine.
+    """
+    host, port = collector.config.host, collector.config.metrics_port
+    if port is None:
+        return
+    try:
+        start_http_server(port, host, collector.registry())
+    except OSError as error:
+        raise MetricsPortUnusable(
+            f"cannot answer /metrics on {host} port {port}: {error.strerror}; choose another"
+            " with --metrics-port"
+        ) from error
 
 
 def _gauge(name: str, description: str, value: float) -> Metric:
     return GaugeMetricFamily(name, description, value=value)
-
-
-def _counted(connection: sa.Connection) -> Iterator[Metric]:
-    found: dict[str, list[sa.Row[tuple[str, str, str, int, float]]]] = {}
-    for row in connection.execute(sa.select(figures).order_by(figures.c.label)):
-        found.setdefault(row.figure, []).append(row)
-    for figure in ALL:
-        rows = found.get(figure.name, [])
-        yield _histogram(figure, rows) if figure.bounds else _counter(figure, rows)
-
-
-def _counter(figure: Figure, rows: list[sa.Row[tuple[str, str, str, int, float]]]) -> Metric:
-    labels = figure.label.split(",") if figure.label else []
-    metric = CounterMetricFamily(figure.name, figure.help, labels=labels)
-    counts = {row.label: row._mapping["count"] for row in rows}
-    for label in dict.fromkeys((*(figure.values if labels else ("",)), *counts)):
-        metric.add_metric(label.split("\t") if labels else [], counts.get(label, 0))
-    return metric
-
-
-def _histogram(figure: Figure, rows: list[sa.Row[tuple[str, str, str, int, float]]]) -> Metric:
-    metric = HistogramMetricFamily(figure.name, figure.help, labels=figure.label.split(","))
-    by_label: dict[str, dict[str, tuple[int, float]]] = {}
-    for row in rows:
-        by_label.setdefault(row.label, {})[row.bucket] = (row._mapping["count"], row.total)
-    for label, buckets in by_label.items():
-        below, cumulated = 0, []
-        for name in figure.buckets:
-            below += buckets.get(name, (0, 0.0))[0]
-            cumulated.append((name, below))
-        metric.add_metric(label.split("\t"), cumulated, sum(total for _, total in buckets.values()))
-    return metric
 
 
 def _jobs(connection: sa.Connection, now: float) -> Iterator[Metric]:
@@ -132,14 +147,14 @@ def _jobs(connection: sa.Connection, now: float) -> Iterator[Metric]:
     yield states
     depth = GaugeMetricFamily("artscraper_queue_depth", "Jobs that wait.", labels=["queue"])
     oldest = GaugeMetricFamily(
-        "artscraper_queue_oldest_seconds", "How long the oldest one waits.", labels=["queue"]
+        "artscraper_queue_oldest_seconds", "Age of the oldest job that waits.", labels=["queue"]
     )
     waiting = sa.select(
         jobs.c.queue, sa.func.count().label("number"), sa.func.min(jobs.c.submitted_at).label("at")
     )
-    found = {row.queue: row for row in connection.execute(waiting.where(_QUEUED).group_by("queue"))}
-    for queue in sorted({"light", "heavy", *found}):  # a queue that is empty says 0
-        number, since = (found[queue].number, found[queue].at) if queue in found else (0, now)
+    rows = {row.queue: row for row in connection.execute(waiting.where(_QUEUED).group_by("queue"))}
+    for queue in sorted({"passthrough", "heavy", *rows}):  # an empty queue is exported as 0
+        number, since = (rows[queue].number, rows[queue].at) if queue in rows else (0, now)
         depth.add_metric([queue], number)
         oldest.add_metric([queue], max(0.0, now - since))
     yield depth
@@ -149,41 +164,43 @@ def _jobs(connection: sa.Connection, now: float) -> Iterator[Metric]:
     yield _gauge("artscraper_disk_bytes", "Bytes of all jobs.", taken)
 
 
-def _workers(connection: sa.Connection, now: float) -> Iterator[Metric]:
-    """Count workers by their heartbeat: rows of `workers` stay when the last worker dies."""
-    seen = sa.and_(processes.c.role == "worker", processes.c.seen_at >= now - PROCESS_FORGOTTEN_S)
-    query = sa.select(sa.func.count()).select_from(processes).where(seen)
-    alive = connection.execute(query).scalar_one()
+def _workers(connection: sa.Connection, census: WorkerCensus) -> Iterator[Metric]:
+    alive = census.count(connection)
+    yield _gauge("artscraper_workers", "Worker processes of the fleet that are alive.", alive)
     busy = sa.select(sa.func.count(jobs.c.worker.distinct()))
-    yield _gauge("artscraper_workers", "Worker processes that are alive.", alive)
     at_work = connection.execute(busy).scalar_one()
     yield _gauge("artscraper_workers_busy", "Workers that run a job.", at_work)
 
 
-def _memory(connection: sa.Connection, now: float) -> Iterator[Metric]:
-    labels = ["role", "machine"]
+def _processes(metrics: Metrics) -> Iterator[Metric]:
+    memory_bytes: dict[str, float] = defaultdict(float)
+    number: dict[str, int] = defaultdict(int)
+    for role, process_id in metrics.files.running():
+        number[role] += 1
+        memory_bytes[role] += resident_bytes(process_id) or 0
+    labels, machine = ["role", "machine"], machine_name()
     memory = GaugeMetricFamily(
         "artscraper_memory_bytes", "Memory in use by all processes of a role.", labels=labels
     )
-    number = GaugeMetricFamily("artscraper_processes", "Processes of a role.", labels=labels)
-    query = (
-        sa.select(
-            processes.c.role,
-            processes.c.machine,
-            sa.func.sum(processes.c.memory_bytes).label("memory"),
-            sa.func.count().label("number"),
-        )
-        .where(processes.c.seen_at >= now - PROCESS_FORGOTTEN_S)
-        .group_by(processes.c.role, processes.c.machine)
-    )
-    for row in connection.execute(query):
-        memory.add_metric([row.role, row.machine], float(row.memory))
-        number.add_metric([row.role, row.machine], row.number)
+    processes = GaugeMetricFamily("artscraper_processes", "Processes of a role.", labels=labels)
+    for role in sorted(number):
+        if memory_bytes[role]:
+            memory.add_metric([role, machine], memory_bytes[role])
+        processes.add_metric([role, machine], number[role])
     yield memory
-    yield number
+    yield processes
+
+
+def resident_bytes(process_id: int) -> int | None:
+    """Return the memory in use by a process in bytes; None if /proc does not have it."""
+    try:
+        pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _waiting_webhooks(connection: sa.Connection) -> Metric:
     query = sa.select(sa.func.count()).where(deliveries.c.status == "pending")
     waiting = connection.execute(query).scalar_one()
-    return _gauge("artscraper_webhooks_waiting", "Webhooks that are to be delivered.", waiting)
+    return _gauge("artscraper_webhooks_waiting", "Webhooks still to be delivered.", waiting)

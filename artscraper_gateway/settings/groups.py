@@ -60,6 +60,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "poll_interval",
         "worker_timeout",
         "max_stage_attempts",
+        "metrics_port",
     ),
     "protection": (
         "strength",

@@ -175,6 +175,13 @@ class GatewayConfig(BaseSettings):
     worker_timeout: float = Field(
         8.0, ge=2, le=3600, description="seconds of silence after which others take a worker's jobs"
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_535,
+        description="port on which `worker` answers /metrics, for machines without a gateway;"
+        " none = it does not",
+    )
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
     )

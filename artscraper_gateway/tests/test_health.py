@@ -66,10 +66,10 @@ def test_a_full_queue_is_told_until_there_is_room(
         assert client.get("/readyz?ignore=queue-full").status_code == 200
         assert client.get("/readyz?ignore=disk-full,database-away").status_code == 503
         assert client.get("/readyz?ignore=draining").status_code == 422
-        figures = client.get("/metrics").text
+        exported = client.get("/metrics").text
         client.delete(f"/v1/jobs/{job['job_id']}")
-    assert "artscraper_rejections_total{" not in figures, "nobody was refused anything"
-    assert 'artscraper_http_requests_total{status="503"}' not in figures
+    assert "artscraper_rejections_total{" not in exported, "probes are not rejections"
+    assert 'artscraper_http_requests_total{status="503"}' not in exported
     until(lambda: ready(gateway).status_code == 200, what="there is room again")
 
 
@@ -198,7 +198,7 @@ def test_a_locked_database_does_not_hold_up_the_answer(start_app: Start) -> None
     with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as other:
         other.execute("BEGIN EXCLUSIVE")  # readers go on beside one writer
         with gateway.client() as client:
-            asked = time.monotonic()
-            while time.monotonic() - asked < LONGER_THAN_A_LOOK_S:  # figures want to be kept now
+            started = time.monotonic()
+            while time.monotonic() - started < LONGER_THAN_A_LOOK_S:
                 assert ready(gateway).status_code == 200
                 assert client.get("/v1/jobs").status_code == 200

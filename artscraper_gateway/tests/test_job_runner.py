@@ -20,7 +20,7 @@ from artscraper_gateway.jobs.leases import Heartbeats, Leases
 from artscraper_gateway.jobs.models import Job, NewJob
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY
@@ -40,7 +40,7 @@ REQUEST = JobRequest(include_hash_analysis=False, include_protection=False)
 def runner(tmp_path: Path) -> Iterator[JobRunner]:
     config = GatewayConfig(base_dir=tmp_path / "base", output_parent=tmp_path / "outputs")
     store = JobStore(open_engine(config))
-    observer = JobObserver(MetricsRegistry("worker", "here"), Tracing())
+    observer = JobObserver(Metrics(config, "worker"), Tracing())
     heart = Heartbeats(store.engine, "host.slot-0", missed_beats_limit=3)
     heart.register()
     yield JobRunner(config, store, LocalStorage(config), heart.id, observer)

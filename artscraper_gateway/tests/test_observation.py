@@ -15,11 +15,11 @@ from artscraper_gateway.api.middleware import Observation
 from artscraper_gateway.api.problems import add_problem_handlers
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.tests.test_figures import of, samples
+from artscraper_gateway.tests.test_metrics import exported, value
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,21 @@ class Client:
 
 
 @pytest.fixture
-def recorder() -> MetricsRegistry:
-    return MetricsRegistry("web", "here")
+def config(tmp_path: Path) -> GatewayConfig:
+    return GatewayConfig(base_dir=tmp_path)
 
 
 @pytest.fixture
-def client(recorder: MetricsRegistry) -> Client:
+def metrics(config: GatewayConfig) -> Metrics:
+    return Metrics(config, "web")
+
+
+@pytest.fixture
+def client(metrics: Metrics) -> Client:
     app = FastAPI()
-    app.state.recorder = recorder
+    app.state.metrics = metrics
     add_problem_handlers(app)
-    app.add_middleware(Observation, recorder=recorder, tracing=Tracing())
+    app.add_middleware(Observation, tracing=Tracing())
 
     @app.get("/well")
     def answer() -> str:
@@ -83,34 +88,28 @@ def test_an_id_that_is_not_well_formed_is_not_taken_over(
     assert made != client.get(path, headers=headers).headers["x-request-id"]
 
 
-def test_answers_are_counted_by_status_and_problems_by_code(
-    client: Client, recorder: MetricsRegistry, tmp_path: Path
+def test_observation_counts_responses_by_status_and_problems_by_code(
+    client: Client, metrics: Metrics, config: GatewayConfig
 ) -> None:
     for path in ("/well", "/missing", "/broken", "/broken"):
         client.get(path)
-    config = GatewayConfig(base_dir=tmp_path)
-    engine = open_engine(config)
-    recorder.flush(engine)
-    found = samples(MetricsCollector(config, engine).render("")[0].decode())
-    engine.dispose()
+    found = exported(metrics, config)
     statuses = {
-        status: of(found, "artscraper_http_requests_total", status=status)
+        status: value(found, "artscraper_http_requests_total", status=status)
         for status in ("200", "404", "500")
     }
     assert statuses == {"200": 1, "404": 1, "500": 2}
-    assert of(found, "artscraper_rejections_total", reason="not-found") == 1
-    assert of(found, "artscraper_rejections_total", reason="internal-error") == 2
+    assert value(found, "artscraper_rejections_total", reason="not-found") == 1
+    assert value(found, "artscraper_rejections_total", reason="internal-error") == 2
 
 
-def test_latency_is_measured_by_method_and_route(
-    client: Client, recorder: MetricsRegistry, tmp_path: Path
+def test_observation_measures_latency_by_method_and_route(
+    client: Client, metrics: Metrics, config: GatewayConfig
 ) -> None:
     client.get("/well")
     client.get("/no/such/route")
-    config = GatewayConfig(base_dir=tmp_path)
     engine = open_engine(config)
-    recorder.flush(engine)
-    text = MetricsCollector(config, engine).render("")[0].decode()
+    text = MetricsCollector(config, metrics, engine).render("")[0].decode()
     engine.dispose()
     for route in ("/well", "none"):
         line = f'artscraper_http_request_seconds_count{{method="GET",route="{route}"}} 1.0'
@@ -119,13 +118,16 @@ def test_latency_is_measured_by_method_and_route(
     assert "process_resident_memory_bytes" in text
 
 
-def test_metrics_are_there_when_the_database_is_not(tmp_path: Path) -> None:
-    config = GatewayConfig(base_dir=tmp_path)
+def test_metrics_without_the_database_have_the_counters(
+    metrics: Metrics, config: GatewayConfig
+) -> None:
+    metrics.jobs_accepted.inc()
     engine = open_engine(config)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE jobs")
-    text = MetricsCollector(config, engine).render("")[0].decode()
+    text = MetricsCollector(config, metrics, engine).render("")[0].decode()
     engine.dispose()
     assert "artscraper_database_up 0.0" in text
+    assert "artscraper_jobs_accepted_total 1.0" in text
     assert "artscraper_queue_limit" in text and "process_cpu_seconds_total" in text
     assert "artscraper_jobs{" not in text

@@ -17,7 +17,7 @@ from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.queue import QueueQuota
 from artscraper_gateway.jobs.retries import Retries, RetryFilter, RetryResult
 from artscraper_gateway.jobs.submission import Submission
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.storage.health import StorageHealth
 from artscraper_gateway.storage.local import LocalStorage
@@ -53,7 +53,7 @@ def retry(
         storage,
         StorageHealth(home.config, storage),
         JobListing(home.engine),
-        MetricsRegistry("web", "here"),
+        Metrics(home.config, "web"),
         Tracing(),
     )
 

@@ -21,7 +21,7 @@ from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.net.address_guard import AddressRules
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_api_keys import added, keys
@@ -41,7 +41,8 @@ class Desk:
 
     def __init__(self, home: Path, *, private: bool = True) -> None:
         self.now = 1_700_000_000.0
-        self.engine = open_engine(GatewayConfig(base_dir=home / "gateway_jobs"))
+        config = GatewayConfig(base_dir=home / "gateway_jobs")
+        self.engine, self.metrics = open_engine(config), Metrics(config, "web")
         self.store, self.log = JobStore(self.engine), DeliveryLog(self.engine)
         self.rules = AddressRules(allow_private=private)
         self.chance = 0.0
@@ -59,7 +60,7 @@ class Desk:
         return DeliverySender(
             self.log,
             self.rules,
-            MetricsRegistry("web", "here"),
+            self.metrics,
             clock=lambda: self.now,
             chance=lambda: self.chance,
         )

@@ -27,7 +27,7 @@ from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import PinnedTransport
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import DELIVERIES, MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog, DeliveryStatus
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class DeliverySender:
 
     log: DeliveryLog
     rules: AddressRules
-    recorder: MetricsRegistry
+    metrics: Metrics
     lookup: Lookup = system_lookup
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
@@ -120,7 +120,7 @@ class DeliverySender:
         try:
             attempt, wait_s = await self._try(delivery)
             status, next_at = self._outcome(delivery, attempt, wait_s)
-            self.recorder.count(DELIVERIES, status)
+            self.metrics.deliveries.labels(status).inc()
             with log_context(job_id=delivery.job_id):
                 answer = attempt.error or attempt.http_status
                 _log.info("webhook %s: %s (%s)", delivery.id, status, answer)

@@ -8,8 +8,9 @@ import shutil
 import sqlalchemy as sa
 
 from artscraper_gateway.db.outage_log import log_outage
-from artscraper_gateway.jobs.leases import Leases, machine_name
+from artscraper_gateway.jobs.leases import Leases
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.storage.base import Storage
 
 _log = logging.getLogger(__name__)

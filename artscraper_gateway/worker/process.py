@@ -25,14 +25,14 @@ from artscraper_gateway.jobs.leases import (
     Heartbeats,
     LeaseLost,
     Leases,
-    machine_name,
     slot_origin,
     worker_name,
 )
 from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
+from artscraper_gateway.observability.prometheus import MetricsCollector, start_metrics_server
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
@@ -67,6 +67,7 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
 
     Raises:
         SlotTaken: another process has the slot.
+        MetricsPortUnusable: the setting `metrics_port` cannot be bound.
         HostNameTaken: another machine of this host name has the slot.
     """
     lock = None if supervised else lock_slot(config, slot)
@@ -79,7 +80,10 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     preload()
     storage = open_storage(config)
     store = JobStore(open_engine(config))
-    observer = JobObserver(MetricsRegistry("worker", machine_name()), Tracing())
+    metrics = Metrics(config, "worker")
+    if not supervised:
+        start_metrics_server(MetricsCollector(config, metrics))
+    observer = JobObserver(metrics, Tracing())
     limit = round(config.worker_timeout / BEAT_EVERY_S)
     heart = Heartbeats(store.engine, worker_name(slot), limit, slot_origin(slots_folder(config)))
     heart.register()
@@ -140,7 +144,7 @@ class _Worker:
         self.stop.set()
 
     def _beat(self) -> None:
-        """Beat to the end of the process, also while it drains; expire others; flush metrics."""
+        """Beat to the end of the process, also while it drains, and expire silent workers."""
         pool_timeouts = 0
         while True:
             if self.supervised:
@@ -148,7 +152,6 @@ class _Worker:
             try:
                 self.heart.beat()
                 self.heart.expire_stale_workers()
-                self.observer.recorder.flush(self.heart.engine)
                 pool_timeouts = 0
             except sa.exc.SQLAlchemyError as error:
                 log_outage(_log, "the database does not answer", error)
@@ -189,7 +192,6 @@ class _Worker:
         try:
             self.heart.has_left = True
             Leases(self.store.engine).deregister(self.heart.id)
-            self.observer.recorder.leave(self.store.engine)
         except sa.exc.SQLAlchemyError as error:  # the others will expire this worker
             _log.warning("worker %s could not deregister: %s", self.heart.name, error.__cause__)
         self.observer.tracing.stop()

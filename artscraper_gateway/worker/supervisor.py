@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artscraper_gateway.jobs.leases import machine_name
+from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
 
 _log = logging.getLogger(__name__)

@@ -10,17 +10,7 @@ from dataclasses import dataclass
 
 from artscraper_gateway.jobs.models import Job, Outcome
 from artscraper_gateway.observability.logging import log_context
-from artscraper_gateway.observability.metrics import (
-    ENCODER_LOAD_SECONDS,
-    JOB_SECONDS,
-    JOBS_ENDED,
-    PROCESSOR_SECONDS,
-    QUEUE_WAIT_SECONDS,
-    STAGE_FAILURES,
-    STAGE_SECONDS,
-    STORAGE_ERRORS,
-    MetricsRegistry,
-)
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_runner import Cancelled, watch_timings
 
@@ -29,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobObserver:
-    """Logs, counts and traces the jobs of one worker process."""
+    """Log, count and trace the jobs of one worker process."""
 
-    recorder: MetricsRegistry
+    metrics: Metrics
     tracing: Tracing
 
     def named(self, job: Job) -> AbstractContextManager[None]:
@@ -43,7 +33,7 @@ class JobObserver:
         """Trace the job below the span of its request, and time what it does."""
         if job.stage is None:  # its first run
             waited_s = max(0.0, time.time() - job.submitted_at)
-            self.recorder.observe(QUEUE_WAIT_SECONDS, waited_s, job.queue)
+            self.metrics.queue_wait_seconds.labels(job.queue).observe(waited_s)
         with (
             watch_timings(self._note),
             self.tracing.span("job", kind="consumer", parent=job.request.origin, job__id=job.id),
@@ -53,31 +43,33 @@ class JobObserver:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Trace a stage, and count its time or its failure."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             with self.tracing.span(f"stage {name}", stage=name):
                 yield
         except Cancelled:
             raise
         except Exception:
-            self.recorder.count(STAGE_FAILURES, name)
+            self.metrics.stage_failures.labels(name).inc()
             raise
-        self.recorder.observe(STAGE_SECONDS, time.perf_counter() - begun, name)
+        self.metrics.stage_seconds.labels(name).observe(time.perf_counter() - started)
 
     def record_storage_error(self) -> None:
         """Count a job that has to wait for storage."""
-        self.recorder.count(STORAGE_ERRORS)
+        self.metrics.storage_errors.inc()
 
     def record_completed(self, job: Job, outcome: Outcome, *, recorded: bool) -> None:
         """Count and log the end of a job; `recorded` is whether this worker ended it."""
         if not recorded:
             return
-        how = "failed" if outcome.error else "done"
+        status = "failed" if outcome.error else "done"
         taken_s = max(0.0, time.time() - job.submitted_at)
-        self.recorder.count(JOBS_ENDED, how)
-        self.recorder.observe(JOB_SECONDS, taken_s, how)
-        _log.info("%s, %.2f s after its submission", how, taken_s)
+        self.metrics.jobs_ended.labels(status).inc()
+        self.metrics.job_seconds.labels(status).observe(taken_s)
+        _log.info("%s, %.2f s after its submission", status, taken_s)
 
     def _note(self, part: str, name: str, taken_s: float) -> None:
-        figure = PROCESSOR_SECONDS if part == "processor" else ENCODER_LOAD_SECONDS
-        self.recorder.observe(figure, taken_s, name)
+        is_processor = part == "processor"
+        metrics = self.metrics
+        histogram = metrics.processor_seconds if is_processor else metrics.encoder_load_seconds
+        histogram.labels(name).observe(taken_s)

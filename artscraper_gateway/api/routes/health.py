@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import SQLAlchemyError
 
 from artscraper_gateway.api.authentication import caller_with
 from artscraper_gateway.api.context import services_of
@@ -96,18 +94,13 @@ async def get_readiness(request: Request, response: Response, ignore: Ignored = 
     response_class=Response,
 )
 async def get_metrics(request: Request) -> Response:
-    """Return the metrics of the whole fleet.
+    """Return the counters of this machine, and the jobs and workers of the whole fleet.
 
     Needs the scope `admin` where there are API keys, unless the setting `open_metrics` is on.
     """
     services = services_of(request)
     if not services.config.open_metrics:
         await caller_with("admin")(request)
-
-    def render() -> tuple[bytes, str]:
-        with suppress(SQLAlchemyError):  # the counts stay for the next time
-            services.recorder.flush(services.store.engine)
-        return services.exposition.render(request.headers.get("accept", ""))
-
-    text, media_type = await run_sync(render, limiter=_one_at_a_time)
+    accepted = request.headers.get("accept", "")
+    text, media_type = await run_sync(services.collector.render, accepted, limiter=_one_at_a_time)
     return Response(text, headers={**_NO_STORE, "Content-Type": media_type})

@@ -16,8 +16,8 @@ from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJo
 from artscraper_gateway.api.context import (
     CallerJobs,
     Config,
+    Counters,
     Deletions,
-    Metrics,
     Queue,
     Submissions,
     Watch,
@@ -33,7 +33,6 @@ from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, To
 from artscraper_gateway.jobs.idempotency import checked_key
 from artscraper_gateway.jobs.models import Job, Status
 from artscraper_gateway.jobs.watcher import JobWatch
-from artscraper_gateway.observability.metrics import JOBS_ENDED
 
 _log = logging.getLogger(__name__)
 router = ReadableRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -169,19 +168,19 @@ def _blanked(row: Mapping[str, Any], show_paths: bool, *names: str) -> dict[str,
 
 
 @router.post("/{job_id}/cancel", responses=problems(NotFound))
-def cancel_job(job_id: str, jobs: SubmitJobs, queue: Queue, metrics: Metrics) -> JobState:
+def cancel_job(job_id: str, jobs: SubmitJobs, queue: Queue, counters: Counters) -> JobState:
     """End the job as error, with the code `cancelled`; one that has ended stays as it is.
 
     A running job stops at its next step, which takes a moment; its upload stays.
     """
-    cancel(jobs.find(job_id), queue, metrics)
+    cancel(jobs.find(job_id), queue, counters)
     return jobs.state(job_id)
 
 
-def cancel(job: Job, queue: Queue, metrics: Metrics) -> None:
+def cancel(job: Job, queue: Queue, counters: Counters) -> None:
     """Cancel a job that has not ended. A running one is stopped by its worker, in order."""
     if queue.cancel_job(job.id):
-        metrics.count(JOBS_ENDED, "cancelled")
+        counters.jobs_ended.labels("cancelled").inc()
 
 
 @router.delete("/{job_id}", responses=problems(NotFound))

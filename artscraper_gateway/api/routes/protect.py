@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from artscraper_gateway.api.authentication import SubmitJobs
 from artscraper_gateway.api.context import (
     FINAL,
-    Metrics,
+    Counters,
     PreviewService,
     Queue,
     Submissions,
@@ -47,7 +47,7 @@ async def protect_picture(
     submission: Submissions,
     watch: Watch,
     queue: Queue,
-    metrics: Metrics,
+    counters: Counters,
     previews: PreviewService,
 ) -> Response:
     """Protect a picture and return the protected picture itself.
@@ -67,7 +67,7 @@ async def protect_picture(
         state = await wait_for_end(jobs, watch, state.job_id, request, wait_s)
         is_abandoned = preference.wait_s is None and key is None
         if is_abandoned and state.finished_at is None and await request.is_disconnected():
-            await run_sync(cancel, accepted.job, queue, metrics)
+            await run_sync(cancel, accepted.job, queue, counters)
     if state.finished_at is None:
         return _accepted(state, jobs.urls.link_header(state.job_id), preference)
     job = await run_sync(jobs.finished, state.job_id)

@@ -11,11 +11,11 @@ from dbos import DBOS
 
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.deletion import Deletion
-from artscraper_gateway.jobs.leases import Heartbeats, Leases, machine_name, worker_name
+from artscraper_gateway.jobs.leases import Heartbeats, Leases, worker_name
 from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
-from artscraper_gateway.observability.metrics import MetricsRegistry
+from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
@@ -58,8 +58,7 @@ class InlineWorker:
         self._store = JobStore(open_engine(config))
         self._heart = Heartbeats(self._store.engine, worker_name(0), 600, origin="tests")
         self._heart.register()
-        self._recorder = MetricsRegistry("worker", machine_name())
-        observer = JobObserver(self._recorder, Tracing())
+        observer = JobObserver(Metrics(config, "worker"), Tracing())
         storage = open_storage(config)
         runner = JobRunner(config, self._store, storage, self._heart.id, observer)
         runner.register()
@@ -84,7 +83,6 @@ class InlineWorker:
                 requeue_abandoned(
                     alive_ids=self._heart.alive_ids, claim_due=self._store.claim_due_retries
                 )
-                self._recorder.flush(self._store.engine)
 
     def _close(self) -> None:
         self._leave.set()
