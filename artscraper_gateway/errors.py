@@ -1,7 +1,7 @@
 """Everything the gateway refuses, as RFC 9457 problems: one class per kind, caught at the edge.
 
-Raise the class that says what happened; `routes` turns it into `application/problem+json`. The
-`detail` is shown to the caller: it says what was expected, what came and what to do, and never
+Raise the class of the problem; `api/problems.py` turns it into `application/problem+json`. The
+`detail` is sent to the caller: what was expected, what was found and what is valid, and never
 holds a path of the server or a secret.
 """
 
@@ -202,7 +202,7 @@ class RateLimited(GatewayError):
 
 
 class UnsatisfiableRange(GatewayError):
-    """The Range header asks for bytes behind the file's end."""
+    """The Range header requests bytes beyond the end of the file."""
 
     status = 416
     code = "unsatisfiable-range"

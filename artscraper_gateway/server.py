@@ -1,4 +1,4 @@
-"""The server of `serve`: uvicorn, which says where it listens and gives notice before it stops."""
+"""The server of `serve`: uvicorn, which prints its address and drains before it stops."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell systemd's watchdog once a second that the event loop runs."""
+        """Notify systemd's watchdog once a second that the event loop runs."""
         if counter % _TICKS_PER_S == 0:
             notify("WATCHDOG=1")
         return await super().on_tick(counter)
@@ -124,11 +124,11 @@ _OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 
 
 class BindError(Exception):
-    """The address of the settings cannot be bound; the message says why, and what to change."""
+    """The address of the settings cannot be bound; the message names the setting to change."""
 
 
 def open_listeners(config: GatewayConfig) -> list[socket.socket]:
-    """Return sockets that listen, one for each address that `config.host` stands for.
+    """Return sockets that listen, one for each address of `config.host`.
 
     Raises:
         BindError: the port is in use, the address is not this machine's, or no such host.

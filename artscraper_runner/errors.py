@@ -19,7 +19,7 @@
       OutOfMemory           the device has too little memory, also for smaller work
       SigningFailed         a picture file could not be signed
       StageFailed           a stage failed; names the stage
-      Cancelled             the caller asked to stop
+      Cancelled             the caller cancelled the run
 
 Messages give the expected, the found and the valid values, which are attributes as well.
 """
@@ -218,4 +218,4 @@ class StageFailed(RunnerError):
 
 
 class Cancelled(RunnerError):
-    """The caller asked the run to stop."""
+    """The caller cancelled the run."""

@@ -89,7 +89,7 @@ class ProtectionOptions:
 
     @property
     def payload(self) -> bytes | None:
-        """What the picture is to carry: 10 bytes of text, 8 of a number, None = not said."""
+        """The payload to embed: 10 bytes of text, 8 of a number, None if neither is set."""
         if self.watermark_text is not None:
             return payload_of_text(self.watermark_text)
         if self.watermark_payload is not None:

@@ -1,7 +1,7 @@
 """Payloads of a watermark: a number of 64 bits, or a text of up to 10 bytes.
 
 A number is 8 bytes, written as 16 hex digits. A text is UTF-8 filled up with zero bytes to 10,
-so that the length tells them apart.
+so that the length distinguishes them.
 """
 
 from __future__ import annotations

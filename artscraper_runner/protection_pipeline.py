@@ -128,7 +128,7 @@ _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 def same_format(target: Path, suffix: str) -> bool:
-    """Return whether the suffix of `target` stands for the format of `suffix`."""
+    """Return whether the suffixes of `target` and `suffix` name one format."""
     given = target.suffix.lower()
     return _SAME_FORMAT.get(given, given) == _SAME_FORMAT.get(suffix, suffix)
 

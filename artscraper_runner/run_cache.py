@@ -54,7 +54,7 @@ class RunCache:
         return value
 
     def token(self, pixels: NDArray[np.uint8]) -> int:
-        """Return a number that stands for this array as long as it lives; for keys."""
+        """Return a number that identifies this array during its lifetime; for keys."""
         with self._lock:
             self._arrays = [row for row in self._arrays if row[0]() is not None]
             for reference, token in self._arrays:

@@ -42,7 +42,7 @@ class StageResult:
     """What a stage hands back.
 
     `pixels` is uint8 (H, W, 3) sRGB of the input's size, or None when the stage could not apply;
-    then `reason` says why and the input is passed through unchanged.
+    then `reason` is set and the input is passed through unchanged.
     """
 
     pixels: NDArray[np.uint8] | None
@@ -61,13 +61,13 @@ class ProcessorResult:
     error: str | None
 
     def to_json(self) -> Json:
-        """Return the row as it stands in analysis.json."""
+        """Return the row for analysis.json."""
         return {"name": self.name, "ok": self.ok, "data": self.data, "error": self.error}
 
 
 @dataclass(frozen=True)
 class Project:
-    """A published work that a stage or a processor stands on, for summary.json's `projects`."""
+    """A published work behind a stage or a processor, for summary.json's `projects`."""
 
     name: str
     notes: str

@@ -24,7 +24,7 @@ def download_stem(job: Job) -> str:
 
 
 def layer_name(stem: str, *, index: int, is_final: bool, suffix: str) -> str:
-    """Return the name of a layer's download; it never names the stage, which tells the mark.
+    """Return the name of a layer's download; never of its stage, which would reveal the mark.
 
     Args:
         stem: as `download_stem`.

@@ -120,7 +120,7 @@ def _http_date(header: str | None) -> float | None:
 
 
 def _requested_part(request: Request, tag: str, stat: os.stat_result) -> range | None:
-    """Return the bytes that the Range header asks for; None for the whole file."""
+    """Return the bytes that the Range header requests; None for the whole file."""
     match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
     if match is None or request.method != "GET":
         return None

@@ -43,7 +43,7 @@ class Observation:
         scope[REQUEST_ID] = request_id
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         span_of_request = (
-            nullcontext()  # probes come every few seconds, and tell nothing
+            nullcontext()  # probes come every few seconds
             if scope["path"] in PROBE_PATHS
             else self._tracing.span(
                 f"HTTP {method}",

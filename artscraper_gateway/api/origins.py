@@ -1,7 +1,7 @@
 """Which host names requests may come by, and which web pages may send them.
 
 A page that rebinds its host name to this machine is of the same origin for the browser: the Host
-header tells it apart. A page of another origin shows in Origin or Sec-Fetch-Site.
+header identifies it. A page of another origin shows in Origin or Sec-Fetch-Site.
 """
 
 from __future__ import annotations

@@ -267,7 +267,7 @@ class DeliveryList(BaseModel):
 
 
 class WatermarkReading(BaseModel):
-    """What a picture's watermark says."""
+    """The watermark read from a picture."""
 
     model_config = example(
         {"payload": "0123456789abcdef", "text": None, "confidence": 0.98, "job_id": JOB_ID}

@@ -16,7 +16,7 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 def stream_zip(folders: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
     """Yield a ZIP of every regular file in the folders, each below its folder's name in the ZIP.
 
-    The name may be empty: then the files stand at the top. Links and temporary files (`.name`) are
+    If the name is empty, the files are at the top. Links and temporary files (`.name`) are
     left out. Blocks while it reads.
 
     Raises:

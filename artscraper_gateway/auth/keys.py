@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 
 class InvalidKeyOption(ValueError):
-    """A name, scope or rate that no key can have; says what is valid."""
+    """A name, scope or rate is invalid; the message lists what is valid."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Finding:
 
 
 def check_settings(config: GatewayConfig, *, gpu: bool) -> list[Finding]:
-    """Return the findings, errors first; `gpu` says whether there is a CUDA device."""
+    """Return the findings, errors first; `gpu` is whether there is a CUDA device."""
     errors = [*_folders(config), *_storage(config), *_address(config)]
     has_keys, database_errors = _check_database(config)
     errors += database_errors

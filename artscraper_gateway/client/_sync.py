@@ -36,7 +36,7 @@ class Gateway:
     Args:
         url: such as http://127.0.0.1:8765.
         api_key: the API key, for gateways that require one.
-        timeout_s: seconds that a response may take, beyond the wait that a call asks for.
+        timeout_s: seconds that a response may take, beyond the wait that a call requests.
         retry: how often and how long requests are repeated; outlasts a restart by default.
         http: an HTTP client of your own, for proxies or certificates; it is not closed here.
 

@@ -80,6 +80,6 @@ _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 def same_format(target: Path, suffix: str) -> bool:
-    """Return whether the suffix of `target` stands for the format of `suffix`."""
+    """Return whether the suffixes of `target` and `suffix` name one format."""
     current = target.suffix.lower()
     return _SAME_FORMAT.get(current, current) == suffix

@@ -81,7 +81,7 @@ class UnsupportedPicture(Problem):
 
 
 class PreconditionFailed(Problem):
-    """412: the layer is another version than the one that was asked for."""
+    """412: the layer is not in the requested version."""
 
 
 class UnknownHost(Problem):

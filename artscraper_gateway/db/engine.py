@@ -54,7 +54,7 @@ def reading(engine: sa.Engine) -> sa.Connection:
     """Return a connection for queries that need no transaction.
 
     On SQLite it is not the one that writes: in WAL mode readers need not wait for writers. A
-    server has to be told of the begin and end of each transaction, and psycopg forgets prepared
+    server has to see the begin and end of each transaction, and psycopg forgets prepared
     statements when one is rolled back, which is how one that has only read ends.
     """
     connection = _readers.get(engine, engine).connect()

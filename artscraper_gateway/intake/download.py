@@ -126,7 +126,7 @@ async def _save(response: httpx.Response, file: BoundedFile) -> None:
                 f"The server answered with status {response.status_code}, expected 200."
             )
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-            raise DownloadFailed("The server sent an encoded body although asked not to.")
+            raise DownloadFailed("Expected a body without content encoding, got an encoded one.")
         announced = response.headers.get("Content-Length", "")
         if announced.isdecimal():
             file.check_size(int(announced))

@@ -16,7 +16,7 @@ _RESERVED = {"con", "prn", "aux", "nul"} | {
 def clean_file_name(name: str | None) -> str | None:
     """Return a file name without folders, control characters and marks of writing direction.
 
-    None if nothing is left that tells pictures apart.
+    None if nothing distinctive is left.
     """
     text = unicodedata.normalize("NFC", (name or "").replace("\\", "/").rpartition("/")[2])
     kept = "".join(

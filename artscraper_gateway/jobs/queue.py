@@ -52,7 +52,7 @@ _COUNT_QUEUED = sa.select(
 
 
 def queue_for(request: JobRequest, *, gpu_queue: bool) -> str:
-    """Return the queue of a job; `gpu_queue` says whether there is one for network stages."""
+    """Return the queue of a job; stages with a network use the GPU queue if `gpu_queue` is set."""
     if not request.needs_pipeline:
         return PASSTHROUGH
     return GPU if gpu_queue and needs_network(request.stages) else CPU

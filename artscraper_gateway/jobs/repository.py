@@ -26,7 +26,7 @@ _FARTHER = sa.case(  # progress never goes back
     else_=jobs.c.progress,
 )
 _NEXT_REVISION = jobs.c.revision + 1
-# If the clock was set back, a job's times stand still instead of running backwards.
+# If the clock was set back, the times of a job stay equal instead of running backwards.
 _NOW = sa.case(
     (jobs.c.updated_at > sa.bindparam("now"), jobs.c.updated_at), else_=sa.bindparam("now")
 )

@@ -128,7 +128,7 @@ class JobWatch:
     ) -> None:
         """Return when the job has ended or is deleted, or after `timeout_s`.
 
-        `is_gone` tells whether the client has disconnected.
+        `is_gone` returns whether the client has disconnected.
         """
         if job.is_finished:
             return

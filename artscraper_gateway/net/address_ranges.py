@@ -18,8 +18,8 @@ IPAddress = IPv4Address | IPv6Address
 class Reach(Enum):
     """How far an address reaches."""
 
-    PUBLIC = "public"  # anybody on the internet
-    PRIVATE = "private"  # this machine, or the networks it stands in
+    PUBLIC = "public"  # any host on the internet
+    PRIVATE = "private"  # this machine, or the networks it is part of
     NEVER = "never"  # no server that a picture or a webhook could honestly live on
 
 

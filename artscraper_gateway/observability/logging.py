@@ -42,7 +42,7 @@ _SECRET_FORMS = (
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS")
 _OWN_LOGGERS = ("artscraper_gateway", "artscraper_runner", "uvicorn")
-# What the queue says, with a traceback, where a job was cancelled, or is deleted already.
+# Messages of the queue, with a traceback, about jobs that were cancelled or deleted.
 _LOGGED_BY_THE_WORKER = ("DBOSAwaitedWorkflowCancelledError", "DBOSNonExistentWorkflowError")
 _SHORTEST_SECRET = 4  # shorter ones would blot out words
 
@@ -104,7 +104,7 @@ def set_up_logging(config: GatewayConfig) -> None:
     secrets = _secrets_of(config)
     handler.setFormatter(LineFormatter(as_json=config.log_format == "json", secrets=secrets))
     # Libraries log warnings only: below that they log headers, addresses, and, as
-    # Pillow does, what stands in a picture's metadata.
+    # Pillow does, the metadata of pictures.
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     for ours in _OWN_LOGGERS:
         logging.getLogger(ours).setLevel(config.log_level.upper())

@@ -32,8 +32,8 @@ WORKER_SILENCE_S = 60.0
 class WorkerCensus:
     """Counts the workers of the fleet whose heartbeat advanced during the last minute.
 
-    Rows in `workers` alone do not tell: they stay when the last worker dies. For its first minute
-    a web process counts them all.
+    The rows of `workers` are not enough: they remain when the last worker dies. For its first
+    minute a web process counts them all.
     """
 
     clock: Callable[[], float] = time.monotonic

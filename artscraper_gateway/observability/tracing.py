@@ -36,7 +36,7 @@ class Tracing:
     provider: TracerProvider | None = None
 
     def start(self) -> None:
-        """Begin to send spans, if the environment says where to."""
+        """Start exporting spans, if the environment names an endpoint."""
         if self.provider is None and _is_wanted():
             self.provider = _exporting_provider()
 
@@ -117,7 +117,7 @@ def _exporting_provider() -> TracerProvider | None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         _log.warning(
-            "OTEL_* says where traces go, and none are sent: the package %s is missing;"
+            "OTEL_* is set, but no traces are exported: the package %s is missing;"
             " pip install 'artscraper-gateway[otel]'",
             error.name,
         )

@@ -18,7 +18,7 @@ from artscraper_gateway.sandbox.processes import PictureProcesses, bound_this_pr
 from artscraper_runner import PictureLimits
 
 MEDIA_TYPES = {".webp": "image/webp", ".jpg": "image/jpeg"}
-_KEPT = 64  # of one job; a caller who asks for every size there is must not fill the disk
+_KEPT = 64  # per job, so that requests for every size do not fill the disk
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Previews:
     async def _make(self, layer: Path, path: Path, size: int) -> int:
         freed = await run_sync(_make_room, path.parent)
         limits = json.dumps(asdict(self.limits))
-        said = await self.processes.run(__name__, str(layer), str(path), str(size), limits)
-        return int(said["bytes"]) - freed
+        result = await self.processes.run(__name__, str(layer), str(path), str(size), limits)
+        return int(result["bytes"]) - freed
 
 
 def _make_room(folder: Path) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
 
 _log = logging.getLogger(__name__)
-_LOGGED_BYTES = 4_000  # of what a failed process said last
+_LOGGED_BYTES = 4_000  # the end of what a failed process printed
 _MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
 _CPU_S = 90
 
@@ -44,7 +44,7 @@ class PictureProcesses:
     _waiting: int = field(default=0, init=False)
 
     async def run(self, module: str, *arguments: str) -> dict[str, Any]:
-        """Return what `python -m module` said.
+        """Return the JSON object that `python -m module` prints.
 
         Raises:
             BrokenPicture: it refused the picture.
@@ -53,12 +53,12 @@ class PictureProcesses:
         """
         await self._get_slot()
         try:
-            said = await self._run(module, arguments)
+            result = await self._run(module, arguments)
         finally:
             self.slots.release()
-        if "refused" in said:
-            raise BrokenPicture(said["refused"])
-        return said
+        if "refused" in result:
+            raise BrokenPicture(result["refused"])
+        return result
 
     async def _get_slot(self) -> None:
         if self.slots.locked() and self._waiting >= self.waiting:
@@ -91,5 +91,5 @@ class PictureProcesses:
             last_words = complaints[-_LOGGED_BYTES:].decode(errors="replace")
             _log.error("%s ended with %d: %s", module, process.returncode, last_words)
             raise GatewayError("The picture could not be read; the gateway's log has the reason.")
-        said: dict[str, Any] = json.loads(output)
-        return said
+        result: dict[str, Any] = json.loads(output)
+        return result

@@ -30,8 +30,8 @@ class WatermarkReader:
             TooBusy: too many others wait for the same, or there was no time to finish.
             GatewayError: the reading process failed; the log has the reason.
         """
-        said = await self.processes.run(__name__, str(picture), json.dumps(asdict(self.limits)))
-        return {name: said[name] for name in ("payload", "text", "confidence")}
+        result = await self.processes.run(__name__, str(picture), json.dumps(asdict(self.limits)))
+        return {name: result[name] for name in ("payload", "text", "confidence")}
 
 
 def main(picture: str, limits: str) -> None:

@@ -87,7 +87,7 @@ def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a TOML file without its groups.
 
     Raises:
-        ValueError: a setting stands in another group than its own, or twice.
+        ValueError: a setting is in another group than its own, or twice.
     """
     settings = {name: value for name, value in tables.items() if name not in GROUPS}
     for group in GROUPS:

@@ -1,5 +1,5 @@
 """Every setting of the gateway: a constructor argument, a CLI option, an environment variable, a
-line of `.env` or of a TOML file; see `setting_sources` for their order.
+line of `.env` or of a TOML file; see `sources.py` for their order.
 
 Lists are comma-separated but for TOML, which has its own. docs/configuration.md is made from here.
 """
@@ -120,7 +120,7 @@ class GatewayConfig(BaseSettings):
     trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="host names that requests may come by (.example.org = all below, * = any);"
-        " none = loopback names, the bound address, addresses in figures and names without a dot,"
+        " none = loopback names, the bound address, numeric addresses and names without a dot,"
         " and any name where there are API keys",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -232,7 +232,7 @@ class GatewayConfig(BaseSettings):
     )
     tineye_url: str = Field(TINEYE_URL, description="base of TinEye's API")
     min_free_disk: int = Field(
-        256 * 1024**2, ge=0, description="free bytes below which /readyz says disk-full"
+        256 * 1024**2, ge=0, description="free bytes below which /readyz answers disk-full"
     )
     drain_notice: float = Field(
         0.0,
@@ -335,7 +335,7 @@ class GatewayConfig(BaseSettings):
         """These addresses are shown: by `check`, and in the answers for results."""
         if isinstance(value, str) and re.match(r"[\w+.-]+://[^/?#@]*:[^/?#]*@", value):
             raise ValueError(
-                "expected an address without a password; for storage by fsspec it can stand in its"
+                "expected an address without a password; for storage by fsspec it belongs into its"
                 " own settings, such as FSSPEC_SFTP_PASSWORD"
             )
         return value
@@ -369,7 +369,7 @@ class GatewayConfig(BaseSettings):
 
     @property
     def output_folder(self) -> Path:
-        """Where results stand on this machine; with object storage a cache of what is there."""
+        """The folder of results on this machine; with object storage a cache of them."""
         if isinstance(self.output_parent, Path):
             return self.output_parent
         return self.base_dir / "results"
@@ -381,7 +381,7 @@ class GatewayConfig(BaseSettings):
 
     @property
     def picture_limits(self) -> PictureLimits:
-        """What a picture may measure, as the runner takes it."""
+        """The limits on pictures, as the runner takes them."""
         return PictureLimits(
             max_bytes=self.max_upload_bytes,
             max_pixels=self.max_pixels,

@@ -32,7 +32,7 @@ DEFAULT_FILE, DOTENV = "artscraper.toml", ".env"
 
 
 class SettingsFileUnusable(ValueError):
-    """The TOML file that was named is not there, or is no TOML; says where."""
+    """The TOML file is missing or invalid; the message has the place."""
 
 
 def settings_file() -> Path | None:
@@ -149,7 +149,7 @@ def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str
     lines = []
     for found in error.errors(include_url=False):
         name = ".".join(str(part) for part in found["loc"])
-        # What stands under a name that is none may be anything, a misspelt secret too.
+        # The value of an unknown name may be anything, such as a misspelt secret.
         is_misspelt = found["type"] == "extra_forbidden"
         hidden = is_misspelt or any(secret in name.lower() for secret in secrets)
         hidden = hidden or "://" in str(found["input"])

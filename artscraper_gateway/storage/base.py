@@ -34,7 +34,7 @@ class Storage(Protocol):
         """Return a folder on this machine with the staged picture, for callers."""
 
     def public_input_path(self, job_id: str, name: str) -> str:
-        """Return where callers are told that the staged picture is."""
+        """Return the place of the staged picture that callers see."""
 
     def workspace(self, job_id: str, worker: str) -> Workspace:
         """Return where `worker` writes; its records name the place where results will be."""
@@ -58,7 +58,7 @@ class Storage(Protocol):
         """Return the folder on this machine with the results of a finished job."""
 
     def public_output_path(self, job_id: str) -> str:
-        """Return where callers are told that the results are."""
+        """Return the place of the results that callers see."""
 
     def previews(self, job_id: str) -> Path:
         """Return the folder on this machine for small copies of the job's layers."""

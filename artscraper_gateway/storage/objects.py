@@ -5,7 +5,7 @@
     <prefix>/.jobs/<job>/workers/<worker>/  what each worker has after each stage
 
 Objects cannot be renamed: results are uploaded to their place one by one, and are served once the
-database says that the job is done. A worker gets there only when all its stages are recorded, so
+database has the job as done. A worker gets there only when all its stages are recorded, so
 one that was frozen and wakes up can only write the same bytes again. While a job runs, and after
 its results were requested, copies of its files are in folders of this machine.
 """

@@ -32,7 +32,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt. `http_status` is None if there was no answer; then `error` says why."""
+    """One attempt. `http_status` is None if there was no answer; then `error` has the reason."""
 
     at: float
     duration_s: float

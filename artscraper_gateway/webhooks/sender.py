@@ -131,7 +131,7 @@ class DeliverySender:
             _log.warning("webhook %s cannot be recorded", delivery.id, exc_info=True)
 
     async def _try(self, delivery: Delivery) -> tuple[Attempt, float]:
-        """Return the attempt, and the pause in seconds that the receiver asks for."""
+        """Return the attempt, and the pause in seconds that the receiver requests."""
         at, begun = self.clock(), time.monotonic()
         status, error, wait_s = None, None, 0.0
         secret = await run_sync(self.log.secret, delivery.owner)
@@ -186,7 +186,7 @@ def _signed(delivery: Delivery, secret: str, at: float) -> httpx.Request:
 
 
 def _retry_after(header: str, now: float) -> float:
-    """Return the seconds that the header asks for, a day at most; 0 if it cannot be read."""
+    """Return the seconds of the Retry-After header, a day at most; 0 if it cannot be read."""
     header = header.strip()
     if header.isascii() and header.isdigit():
         wait_s = float(header[:9])

@@ -201,8 +201,8 @@ class _Worker:
 
 
 def _show_life() -> None:
-    """Tell the supervisor through the pipe that is this process' standard output."""
-    with suppress(OSError):  # it is gone; the end of standard input says so, too
+    """Send a sign of life to the supervisor, through the pipe at standard output."""
+    with suppress(OSError):  # the supervisor has ended; so has standard input
         os.write(sys.stdout.fileno(), b".")
 
 

@@ -57,7 +57,7 @@ class JobSteps:
     _taken_over: set[str] = field(default_factory=set, init=False)
 
     def run_all(self) -> None:
-        """Run analysis and protection as the request says, one durable step after another."""
+        """Run the requested analysis and stages, one durable step after another."""
         request, run = self.job.request, self._picture_run()
         if not request.needs_pipeline:
             self.run_step(ORIGINAL, partial(_store_original, run))
@@ -171,7 +171,7 @@ def _keep_original(run: PictureRun) -> Record:
 
 
 def _store_original(run: PictureRun) -> Record:
-    """Do the whole of a job that asks for neither analysis nor protection."""
+    """Run a job without analysis and without stages."""
     return _write_summary(run, [_keep_original(run)], None)
 
 

@@ -70,12 +70,12 @@ class WorkerSupervisor:
             slot.thread.start()
 
     def request_stop(self) -> None:
-        """Tell the workers to drain, without waiting for them."""
+        """Request that the workers drain, without waiting for them."""
         for slot in self._slots:
             slot.stopping.set()
 
     def stop(self) -> None:
-        """Tell the workers to drain and return when all have ended."""
+        """Let the workers drain and return when all have ended."""
         self.request_stop()
         for slot in self._slots:
             if slot.thread.ident is not None:
@@ -155,7 +155,7 @@ class _Slot:
         search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
         return subprocess.Popen(
             self._command(),
-            stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
+            stdin=subprocess.PIPE,  # never written to: its end signals the end of the supervisor
             stdout=subprocess.PIPE,  # signs of life
             pass_fds=(lock,),
             env={

@@ -55,7 +55,7 @@ def run_processors(
 
     Raises:
         UnknownName: a processor that is not in the registry.
-        Cancelled: the caller asked to stop between two processors.
+        Cancelled: the caller cancelled the run between two processors.
     """
     names = chosen_processors(options)
     decoded = DecodedPicture.of(path, picture)

@@ -1,4 +1,4 @@
-"""The options of `protect` and `watch`, and the values that they stand for."""
+"""The options of `protect` and `watch`, and the values that they choose."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _SETTLED_LOOKS = 2  # a file whose size and time are unchanged this often is com
 
 @dataclass(frozen=True)
 class _Version:
-    """A file's content as far as the file system tells."""
+    """The identity of a file's content, by its size and times."""
 
     size: int
     modified_ns: int

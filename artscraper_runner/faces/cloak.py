@@ -88,7 +88,7 @@ class Cloaking:
         """Return `before` with every face cloaked, and the iterations that each took.
 
         Raises:
-            Cancelled: the caller asked to stop.
+            Cancelled: the caller cancelled the run.
             InvalidOption: the target is the same person as one of the faces.
             UnusableModel: the recogniser's file of weights is damaged.
         """

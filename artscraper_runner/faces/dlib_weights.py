@@ -2,8 +2,8 @@
 
 In dlib's format an integer is a control byte, whose low four bits count the little-endian bytes
 that follow, and a tensor is the integers 2 (a version), samples, channels, rows and columns, then
-raw little-endian float32. Between tensors stand names and settings of layers, which are not read:
-the next tensor is the next place where its own header stands.
+raw little-endian float32. Between tensors are names and settings of layers, which are not read:
+the next tensor is the next place with a valid header.
 """
 
 from __future__ import annotations

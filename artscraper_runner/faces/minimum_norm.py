@@ -125,7 +125,7 @@ def minimum_norm_attack(
 
 @dataclass(frozen=True)
 class _Space:
-    """Luma and chroma planes, in units of `colour`, and the change of sRGB that they stand for."""
+    """Luma and chroma planes, in units of `colour`, and the change of sRGB that they represent."""
 
     bounds: Bounds
     edge: Array

@@ -47,7 +47,7 @@ DECODER_ERRORS = (
 
 @dataclass(frozen=True)
 class Container:
-    """What the file says beside its pixels, by format; None where the format is another."""
+    """What the file declares beside its pixels, by format; None for other formats."""
 
     png: png.PngFile | None = None
     jpeg: jpeg.JpegFile | None = None
@@ -85,7 +85,7 @@ def open_container(
 def _read_container(
     start: bytes, data: mmap.mmap, *, repair: bool
 ) -> tuple[Container, bytes | None]:
-    """Return what the file says, and its content where that had to be repaired."""
+    """Return the declarations of the file, and its content if that had to be repaired."""
     repaired = None
     container = Container()
     if start.startswith(png.SIGNATURE):
@@ -112,7 +112,7 @@ def _with_end(container: Container, data: mmap.mmap) -> tuple[Container, bytes |
     except DECODER_ERRORS:
         complete = False
     if not complete:
-        return container, None  # Pillow tells that it is cut off
+        return container, None  # Pillow reports that it is cut off
     detail = "The end marker of the JPEG is missing; every pixel is there."
     note = Note(Subject.STRUCTURE, Action.CHANGED, detail)
     return replace(container, notes=(*container.notes, note)), content + jpeg.EOI
@@ -169,7 +169,7 @@ def _why_unreadable(
 
 
 def describe_damage(error: BaseException) -> str:
-    """Return what a decoder said, unless it is a programmer's word on a type or a key."""
+    """Return the message of a decoder, unless it is about a Python type or key."""
     if isinstance(error, OSError | SyntaxError | EOFError) and str(error):
         return f": {error}"
     return ": its data is damaged or cut off"

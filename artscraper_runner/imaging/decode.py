@@ -201,7 +201,7 @@ def _visible_box(image: Image.Image, container: Container) -> avif.Box | None:
 
 
 def _declared(image: Image.Image, container: Container) -> Colour:
-    """Return how the pixels are meant: an ICC profile, else what the container says.
+    """Return the colour space of the pixels: an ICC profile, else what the container declares.
 
     Raises:
         UnsupportedVariant: they cannot be kept in 8 bits.
@@ -255,7 +255,7 @@ def _readable_exif(image: Image.Image) -> Image.Exif:
 
 
 def _drop_unreadable(exif: Image.Exif) -> None:
-    """Pillow decodes a field when it is asked for, and so may fail long after the opening."""
+    """Pillow decodes a field when it is read, and so may fail long after the opening."""
     for tag in list(exif):
         try:
             exif[tag]

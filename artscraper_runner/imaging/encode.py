@@ -43,7 +43,7 @@ EditXmp = Callable[[bytes | None], bytes | None]
 LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 98}
 PNG_XMP = "XML:com.adobe.xmp"
 PNG_PROFILE_PREFIX = "Raw profile type "
-# One segment of a JPEG, less what stands in it before the content.
+# One segment of a JPEG, less its header.
 _JPEG_EXIF_MAX_BYTES = 65_527
 _JPEG_XMP_MAX_BYTES = 65_504
 _JPEG_COMMENT_MAX_BYTES = 65_533
@@ -174,7 +174,7 @@ def _jpeg_options(picture: Picture) -> dict[str, Any]:
 
 
 def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
-    """Return Pillow's options for all that stands beside the pixels, if the format can hold it."""
+    """Return Pillow's options for the metadata that the format can hold."""
     info = picture.info
     options: dict[str, Any] = {}
     profile = picture.colour.profile

@@ -1,7 +1,7 @@
 """Choose the EXIF fields of a layer: the camera's and the author's, without places and pictures.
 
 Of the main directory only fields that describe the picture are taken: in a TIFF it is also the
-directory that says how the pixels are stored, and one such field left over breaks the file.
+directory that describes how the pixels are stored, and one such field left over breaks the file.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Note:
     detail: str
 
     def to_json(self) -> Json:
-        """Return the note as it stands in summary.json."""
+        """Return the note for summary.json."""
         return {"subject": str(self.subject), "action": str(self.action), "detail": self.detail}
 
     def __str__(self) -> str:

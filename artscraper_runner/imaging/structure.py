@@ -118,7 +118,7 @@ def _check_tiff_entries(
 ) -> None:
     """TIFF 6.0, BigTIFF: directories of entries, each pointing at the next; loops count up too.
 
-    `first` is where the offset of the first directory stands.
+    `first` is the position of the offset of the first directory.
     """
     order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
     entry_bytes = 4 + 2 * offset_bytes

@@ -56,7 +56,7 @@ _MOTION_NAMES = re.compile(r"MotionPhoto|MicroVideo")
 _ENCODED_PICTURE = re.compile(
     r"(?:data:image/|/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.{2}Z0eXB)"
 )
-_HEAD = 64  # characters of a value that tell a picture in base64
+_HEAD = 64  # characters of a value that identify a picture in base64
 
 Classify = Callable[[str, str], Subject | None]  # of a property's namespace and local name
 

@@ -120,7 +120,7 @@ class PictureAttack:
         The stage's own effect is that of `made`, the layer before it was encoded (None: as saved):
         a lossy file changes more than a later stage does. `effective` is false where shaped noise
         would do about as well as the layer on any encoder that looked at it, or as the stage; then
-        `verdict` says so. `unattacked` is the effect on a second
+        `verdict` records it. `unattacked` is the effect on a second
         encoder that no attack looked through: of the folder of models, else the bundled one; where
         none of these can be used, the `error` of the first, or None without any.
 

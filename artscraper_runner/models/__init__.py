@@ -51,7 +51,7 @@ _INSTALL = {
 
 
 def encoder_names() -> tuple[str, ...]:
-    """Return every name that stands alone; the caller makes ``vae:`` and ``ensemble:`` names."""
+    """Return every complete name; the caller makes ``vae:`` and ``ensemble:`` names."""
     return tuple(name for name in _MODULES if name not in _PATTERNS)
 
 

@@ -23,7 +23,7 @@ from artscraper_runner.stages import stage_names, stage_obstacle
 
 @dataclass(frozen=True)
 class Part:
-    """A component of some kind; `reason` says why it is unavailable, "" if it is available."""
+    """A component of some kind; `reason` is why it is unavailable, "" if it is available."""
 
     kind: Literal["stage", "encoder", "accelerator", "processor"]
     name: str

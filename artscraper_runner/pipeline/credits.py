@@ -6,7 +6,7 @@ from artscraper_runner.analysis.processors import load_processor, processor_name
 from artscraper_runner.stages import load_stage, stage_names
 from artscraper_runner.types import Json, Project
 
-# Works that people look for and that no stage or processor of this version stands on.
+# Works that readers may expect, and that no stage or processor of this version uses.
 _NOT_APPLIED = (
     Project(
         "Tree-Ring",
@@ -29,7 +29,7 @@ def project_rows(layers: list[Json], analysis: Json | None) -> list[Json]:
 def _processor_row(name: str, result: Json | None) -> Json:
     project = load_processor(name).PROJECT
     if result is None:
-        return _row(project, applied=False, notes=f"{project.notes}; not asked for")
+        return _row(project, applied=False, notes=f"{project.notes}; not requested")
     if not result["ok"]:
         return _row(project, applied=False, notes=f"failed: {result['error']}")
     return _row(project, applied=True, evidence=f"analysis.json: {name}")
@@ -38,7 +38,7 @@ def _processor_row(name: str, result: Json | None) -> Json:
 def _stage_row(name: str, layer: Json | None) -> Json:
     project = load_stage(name).project
     if layer is None:
-        return _row(project, applied=False, notes=f"{project.notes}; not asked for")
+        return _row(project, applied=False, notes=f"{project.notes}; not requested")
     notes = project.notes if layer["applied"] else f"{project.notes}; {layer['reason']}"
     return _row(project, applied=layer["applied"], notes=notes, layer_path=layer["path"])
 

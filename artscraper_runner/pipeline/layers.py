@@ -54,7 +54,7 @@ class LayerWork:
 
     @property
     def path(self) -> Path:
-        """Where the layer's file stands."""
+        """The path of the layer's file."""
         name, suffix = self.applied.stage.name, self.applied.given.saved_as.suffix
         return self.workspace.layer_path(self.index, name, suffix)
 

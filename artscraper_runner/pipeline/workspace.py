@@ -1,4 +1,4 @@
-"""One picture's folders: where each file of a run stands, and writes that are whole or absent.
+"""One picture's folders: the path of each file of a run, and atomic writes.
 
 <output>/summary.json  analysis.json  layers/NN-<stage>/image.<suffix>  masks/NN-<stage>.png
 <work>/NN.npy          the picture between two stages, without loss; removed at the end
@@ -39,17 +39,17 @@ class Workspace:
         (self.output / "layers").mkdir(parents=True, exist_ok=True)
 
     def shown(self, path: Path) -> str:
-        """Return the name of a file below `output` that callers are told."""
+        """Return the public name of a file below `output`."""
         if self.shown_as is None:
             return str(path.absolute())
         return f"{self.shown_as}/{path.relative_to(self.output).as_posix()}"
 
     def file(self, shown: str) -> Path:
-        """Return the layer that callers are told as `shown`."""
+        """Return the layer with the public name `shown`."""
         return self.output.joinpath(*PurePath(shown).parts[-3:])
 
     def clear(self) -> None:
-        """Remove what an earlier run wrote, and nothing else that may stand there."""
+        """Remove the files of an earlier run and nothing else."""
         for path in (*(self.output / "layers").glob("*"), *(self.output / "masks").glob("*")):
             if _OWN_NAME.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -66,7 +66,7 @@ class Workspace:
         return self.output / "analysis.json"
 
     def layer_path(self, index: int, stage: str, suffix: str) -> Path:
-        """Return where a layer stands, and makes its folder; `suffix` with its dot."""
+        """Return the path of a layer and make its folder; `suffix` with its dot."""
         folder = self.output / "layers" / f"{index:02d}-{stage}"
         folder.mkdir(exist_ok=True)  # no parents: a deleted job's folders must not come back
         return folder / f"image{suffix}"
@@ -77,7 +77,7 @@ class Workspace:
         return tuple(folder.name[3:] for folder in folders if int(folder.name[:2]) < index)
 
     def mask_path(self, index: int, stage: str) -> Path:
-        """Return where a stage's change mask stands, and makes its folder."""
+        """Return the path of a stage's change mask and make its folder."""
         folder = self.output / "masks"
         folder.mkdir(exist_ok=True)
         return folder / f"{index:02d}-{stage}.png"

@@ -1,6 +1,6 @@
 """A private CA and one leaf for signing pictures, made once in a folder and kept there.
 
-C2PA asks for a leaf that is not its own issuer, here with ES256 (ECDSA, P-256, SHA-256) and the
+C2PA requires a leaf that is not its own issuer, here with ES256 (ECDSA, P-256, SHA-256) and the
 extended key usage emailProtection. `ca.pem` is what others trust; the two keys are readable by
 the owner alone.
 """

@@ -71,21 +71,21 @@ def default_stages() -> tuple[str, ...]:
     return tuple(name for name, entry in _STAGES.items() if entry.by_default)
 
 
-def chosen_stages(asked: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the stages in the order in which they run: `asked`, or the default ones for None.
+def chosen_stages(names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the stages in the order in which they run: `names`, or the default ones for None.
 
-    They run as asked, without repeats, but for those that have to run last.
+    The order of `names` is kept, without repeats, except for those that have to run last.
 
     Raises:
         UnknownName: a stage that is not in the registry.
     """
-    if asked is None:
+    if names is None:
         return default_stages()
-    for name in asked:
+    for name in names:
         if name not in _STAGES:
             raise UnknownName("stage", name, _STAGES)
-    first = tuple(name for name in dict.fromkeys(asked) if not _STAGES[name].runs_last)
-    return first + tuple(name for name in _STAGES if _STAGES[name].runs_last and name in asked)
+    first = tuple(name for name in dict.fromkeys(names) if not _STAGES[name].runs_last)
+    return first + tuple(name for name in _STAGES if _STAGES[name].runs_last and name in names)
 
 
 def needs_network(stages: Iterable[str]) -> bool:
@@ -116,7 +116,7 @@ def load_stage(name: str) -> Stage:
 
 
 def check_options(options: ProtectionOptions) -> None:
-    """Check the names that only a registry knows, without loading what they stand for.
+    """Check names of stages, encoders and targets without loading any of them.
 
     Raises:
         UnknownName: no such encoder or built-in concept; the message lists the valid ones.

@@ -26,7 +26,7 @@ class C2pa(Stage):
     project = Project("c2pa-python", "a signed cawg.training-mining assertion: not allowed")
 
     def apply(self, inputs: StageInput) -> StageResult:
-        """Leave the pixels as they are; says why when the file cannot be signed."""
+        """Return the pixels unchanged, with the reason if the file cannot be signed."""
         if inputs.saved_as.suffix not in MEDIA_TYPES:
             known = ", ".join(suffix[1:] for suffix in MEDIA_TYPES)
             reason = f"only {known} files can be signed, this is {inputs.saved_as.suffix[1:]}"

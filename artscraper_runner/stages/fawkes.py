@@ -40,7 +40,7 @@ class Fawkes(Stage):
 
         Raises:
             MissingDependency: the extra `faces` is not installed and the caller named the stages.
-            Cancelled: the caller asked to stop.
+            Cancelled: the caller cancelled the run.
             RunnerError: the weights or the target cannot be used.
         """
         from artscraper_runner.faces.network import require_faces

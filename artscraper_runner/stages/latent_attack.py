@@ -39,7 +39,7 @@ class LatentAttack(Stage):
         """Return the layer before plus this attack's change, within the budget.
 
         Raises:
-            Cancelled: the caller asked to stop.
+            Cancelled: the caller cancelled the run.
             OutOfMemory: the device has too little, also for a smaller working size.
             RunnerError: the encoder or the target cannot be used.
         """

@@ -56,7 +56,7 @@ class StageInput:
     def admissible(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return `pixels` as the pipeline keeps them of any stage.
 
-        Where alpha is 0 the original's pixels stand, since nothing written there can be seen; a
+        Where alpha is 0 the pixels of the original are kept, since no change there is visible; a
         grey picture stays grey: R = G = B is the mean of what the stage made of the channels.
         """
         import numpy as np
@@ -83,12 +83,12 @@ class Stage(ABC):
 
     Most stages change pixels only. One that changes the file returns its pixels as they came, and
     overrides `edit_xmp` or `finish_file`, which are called for applied layers only. Later layers
-    are saved anew, so what such a stage did stands in its own layer: `chosen_stages` puts it last.
+    are saved anew, so what such a stage did is in its own layer only: `chosen_stages` puts it last.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]  # one sentence, for summary.json
-    project: ClassVar[Project]  # the published work it stands on
+    project: ClassVar[Project]  # the published work it implements or uses
     measures_final: ClassVar[bool] = False  # whether `measure_final` has anything to say
     is_bounded_by_sight: ClassVar[bool] = False  # what shows too much of it is scaled back
 
@@ -112,7 +112,7 @@ class Stage(ABC):
     def finish_file(self, path: Path, inputs: StageInput) -> Json:
         """Change the saved layer at `path` in place, whole or not at all, but not its pixels.
 
-        Returns figures about the file for the layer's `metrics`.
+        Returns measurements of the file for the layer's `metrics`.
 
         Raises:
             RunnerError: it could not; the stage has failed.
@@ -120,7 +120,7 @@ class Stage(ABC):
         return {}
 
     def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return figures about the layer as saved and opened again, for its `metrics`."""
+        """Return measurements of the layer as saved and opened again, for its `metrics`."""
         return {}
 
     def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:

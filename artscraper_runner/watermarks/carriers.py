@@ -1,9 +1,9 @@
-"""The keyed waves that make up the watermark's tile, and what a folded picture says about them.
+"""The keyed waves that make up the watermark's tile, and how a folded picture is read by them.
 
 A tile is TILE_PX x TILE_PX and repeats without a seam. Its waves are whole-numbered frequencies
 (half of the plane; the other half is its mirror) between `LOWEST` and `HIGHEST` cycles a tile,
 each with a random but fixed phase. One in six is a pilot, always sent with the same sign: pilots
-find the tile's position and tell how well each frequency came through. The others carry code bits,
+find the tile's position and measure how well each frequency survived. The others carry code bits,
 dealt out by rising frequency so that every code bit has waves of every frequency.
 """
 

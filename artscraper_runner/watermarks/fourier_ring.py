@@ -1,7 +1,7 @@
 """A mark without a message: keyed rings in the magnitudes of the picture's Fourier transform.
 
 The plane of frequencies of the luma, at the reference size, is cut into pairs of neighbouring
-rings. In each pair a key says which ring is made a little louder and which a little quieter. Rings
+rings. In each pair a key selects the ring that is amplified; the other is attenuated. Rings
 stay rings when a picture is turned or mirrored, and where they are when it is resized.
 
 `detect` compares the rings' mean log magnitudes. Its p-value is a permutation test: the same

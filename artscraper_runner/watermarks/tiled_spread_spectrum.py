@@ -17,7 +17,7 @@ differences: waves instead of pixels carry the bits, so that shrinking loses onl
 the picture's own share is cancelled in the lower band more than in the upper one; pilots replace
 a template in the magnitude spectrum.
 
-Not guaranteed: docs/watermark.md has the figures. Diffusion models that redraw a picture remove
+Not guaranteed: see docs/watermark.md. Diffusion models that redraw a picture remove
 the mark. It is not secret: the waves are public, so anyone with this file can read the mark, and
 write over it.
 """
@@ -113,7 +113,7 @@ def embed(
 
 @dataclass(frozen=True)
 class Reading:
-    """What the watermark of a picture says: `payload` in hex, `text` if it is one.
+    """The watermark read from a picture: `payload` in hex, `text` if it is one.
 
     A number has 16 digits, a text 20. Both are None when no mark with a right checksum was found;
     `confidence` is then 0, else up to 1, where every wave of the mark speaks for the payload.
@@ -129,7 +129,7 @@ class Reading:
 
 
 def read_watermark(pixels: Pixels, *, search: bool = True) -> Reading:
-    """Return what the tiled watermark of uint8 (H, W, 3) says, as `read` finds it.
+    """Return the tiled watermark of uint8 (H, W, 3), as `read` finds it.
 
     Raises:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).

@@ -59,7 +59,7 @@ async def follow_job(
     The changes are `stage`, `progress` (two a second at most), `done`, `error` and `deleted`. With
     the Last-Event-ID of an earlier stream, from any web process, the stream continues after that
     event; of progress in between only the newest is sent. If that event was the last one the
-    answer is 204, which tells an EventSource to stop.
+    answer is 204, which makes an EventSource stop.
     """
     job = await run_sync(jobs.find, job_id)
     seen = _event_number(last_event_id, job)

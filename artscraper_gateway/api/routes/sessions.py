@@ -54,7 +54,7 @@ class Session(BaseModel):
         }
     )
 
-    needs_key: bool = Field(description="whether the gateway asks for API keys")
+    needs_key: bool = Field(description="whether the gateway requires API keys")
     signed_in: bool
     csrf_token: str | None = Field(
         description="to send as X-CSRF-Token with what changes anything, when signed in"

@@ -1,7 +1,7 @@
 """The schema of the gateway's own tables, one file a revision, brought up to date at start.
 
 A revision is a file of four digits in `versions/`, each following the one before. One query and
-the names of the files tell whether one is due; Alembic is imported only to run it.
+the names of the files show whether one is due; Alembic is imported only to run it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Haar wavelet hash as ImageHash 4.3.2 computes it with PyWavelets.
 
 ImageHash takes a square of 2^n px a side, removes its mean by a full Haar transform and back, and
-keeps the 8x8 low band of a second transform; a bit says whether a value exceeds the median. In
+keeps the 8x8 low band of a second transform; a bit is 1 where a value exceeds the median. In
 exact arithmetic that is a comparison of 8x8 block sums, which whole numbers answer in a fraction
 of the time. Only where several blocks share the median (a white margin is enough) do the bits of
 the library come from its rounding; those blocks alone are taken through the transforms as

@@ -1,1 +1,1 @@
-"""What a picture file says about itself, in values that JSON can hold."""
+"""The metadata of a picture file, in values that JSON can hold."""

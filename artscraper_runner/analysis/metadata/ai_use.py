@@ -1,4 +1,4 @@
-"""What a file says about its use by AI: the XMP field plus:DataMining, and a C2PA manifest.
+"""Declarations about the use by AI: the XMP field plus:DataMining, and a C2PA manifest.
 
 Sources: PLUS LDF 2.0.1 vocabulary for Data Mining; C2PA 2.1, JUMBF (ISO/IEC 19566-5).
 """
@@ -26,7 +26,7 @@ _DATA_MINING = re.compile(
 _C2PA_STORE = re.compile(
     rb"jumb[\x00-\xff]{4}jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71", re.S
 )
-# Nothing that a picture says may make this machine open a connection.
+# No content of a picture may make this machine open a connection.
 _C2PA_SETTINGS = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 
 

@@ -36,7 +36,7 @@ _USER_COMMENT = 0x9286
 _XP_FIELDS = range(0x9C9B, 0x9CA0)  # XPTitle to XPSubject: Windows writes UTF-16 as bytes
 _XMP = 0x02BC  # reported beside EXIF
 _CHARSETS = {b"ASCII\0\0\0": "utf-8", b"JIS\0\0\0\0\0": "iso2022_jp"}
-_UNICODE = b"UNICODE\0"  # UTF-16 in the byte order of the file, unless a mark says otherwise
+_UNICODE = b"UNICODE\0"  # UTF-16 in the byte order of the file, unless a byte order mark differs
 
 
 def exif_fields(exif: Image.Exif) -> Json:

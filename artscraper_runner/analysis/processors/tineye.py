@@ -24,7 +24,7 @@ from artscraper_runner.types import Json, Project
 if TYPE_CHECKING:
     import httpx
 
-PROJECT = Project("pytineye", "asks TinEye's API where else the picture is; the client is our own")
+PROJECT = Project("pytineye", "queries TinEye's API for copies; the client is our own")
 MAX_MATCHES = 50
 _MAX_BACKLINKS = 10  # a match
 _SENT_MAX_SIDE = 1_000  # px

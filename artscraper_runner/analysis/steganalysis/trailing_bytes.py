@@ -91,7 +91,7 @@ def _jpeg_end(data: Data) -> int | None:
 
 
 def _riff_end(data: Data) -> int | None:
-    """RIFF (WebP): the size stands in the header; odd sizes are padded."""
+    """RIFF (WebP): the size is in the header; odd sizes are padded."""
     size = int.from_bytes(data[4:8], "little")
     return min(8 + size + size % 2, len(data)) if 8 + size <= len(data) else None
 
@@ -106,7 +106,7 @@ def _gif_end(data: Data) -> int | None:
 
 
 def _bmp_end(data: Data) -> int | None:
-    """BMP: the size stands in the header; some writers leave it zero."""
+    """BMP: the size is in the header; some writers leave it zero."""
     size = int.from_bytes(data[2:6], "little")
     return size if size > 26 else None
 

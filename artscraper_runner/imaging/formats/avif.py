@@ -20,7 +20,7 @@ class AvifFile:
     """Properties of the primary item; `cicp` = primaries, transfer function (ITU-T H.273).
 
     `clean_aperture`: width, height, horizontal and vertical offset of the centre, in px.
-    `exif_items`: where the types of items with EXIF stand in the file, for leaving them out.
+    `exif_items`: the positions of the types of items with EXIF, for leaving them out.
     """
 
     cicp: tuple[int, int] | None = None
@@ -94,7 +94,7 @@ def _read_meta(data: bytes | mmap, start: int, end: int) -> AvifFile:
 
 
 def _item_kinds(data: bytes | mmap, first: int, last: int) -> tuple[bool, tuple[int, ...]]:
-    """Return whether there is a gain map, and where the types of items with EXIF stand."""
+    """Return whether there is a gain map, and the positions of the types of items with EXIF."""
     exif, gain_map = [], False
     at = first + _FULL_BOX + (2 if data[first] == 0 else 4)
     for kind, start, end in _boxes(data, at, last):

@@ -35,7 +35,7 @@ _SUBJECTS = {
 
 @dataclass(frozen=True)
 class PngFile:
-    """What stands before the pixels: `chunks` holds the first of each ancillary type.
+    """The part before the pixels: `chunks` has the first of each ancillary type.
 
     `repaired` is the file without its damaged ancillary chunks, None if there are none.
     """

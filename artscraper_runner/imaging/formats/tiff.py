@@ -22,7 +22,7 @@ _FORMAT_NAMES = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex", 
 class TiffFile:
     """The fields that say how pixels are stored, with the standard's defaults.
 
-    `photometric_at` is where the value of PhotometricInterpretation stands, None if it is missing.
+    `photometric_at` is the position of PhotometricInterpretation's value, None if it is missing.
     """
 
     order: Literal["little", "big"]

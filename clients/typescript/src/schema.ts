@@ -182,7 +182,7 @@ export interface paths {
          *     The changes are `stage`, `progress` (two a second at most), `done`, `error` and `deleted`. With
          *     the Last-Event-ID of an earlier stream, from any web process, the stream continues after that
          *     event; of progress in between only the newest is sent. If that event was the last one the
-         *     answer is 204, which tells an EventSource to stop.
+         *     answer is 204, which makes an EventSource stop.
          */
         get: operations["follow_job"];
         put?: never;
@@ -531,7 +531,7 @@ export interface paths {
         };
         /**
          * Get Metrics
-         * @description Return the metrics of the whole fleet.
+         * @description Return the counters of this machine, and the jobs and workers of the whole fleet.
          *
          *     Needs the scope `admin` where there are API keys, unless the setting `open_metrics` is on.
          */
@@ -1350,7 +1350,7 @@ export interface components {
         Session: {
             /**
              * Needs Key
-             * @description whether the gateway asks for API keys
+             * @description whether the gateway requires API keys
              */
             needs_key: boolean;
             /** Signed In */
@@ -1433,7 +1433,7 @@ export interface components {
         };
         /**
          * WatermarkReading
-         * @description What a picture's watermark says.
+         * @description The watermark read from a picture.
          * @example {
          *       "payload": "0123456789abcdef",
          *       "text": null,
