@@ -57,6 +57,8 @@ ALTER TABLE jobs DROP COLUMN retry_reason;
 ALTER TABLE jobs DROP COLUMN results_in;
 ALTER TABLE workers DROP COLUMN origin;
 ALTER TABLE api_keys DROP COLUMN max_priority;
+CREATE TABLE figures (figure VARCHAR PRIMARY KEY);
+CREATE TABLE processes (id VARCHAR PRIMARY KEY);
 INSERT INTO jobs (id, status, request, source, submitted_at, updated_at, stage_attempts)
     VALUES ('a0', 'done', '{}', 'image.png', 1.0, 2.0, 1);
 INSERT INTO deliveries (id, job_id, owner, url, kind, body, status, tries, created_at, next_at)
