@@ -17,7 +17,7 @@ import uvicorn
 from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
 from artscraper_gateway.observability.logging import LineFormatter
 from artscraper_gateway.observability.systemd import notify
-from artscraper_gateway.settings.sources import ENVIRONMENT_PREFIX
+from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -59,8 +59,9 @@ def _settings(options: argparse.Namespace) -> GatewayConfig | None:
     """Return the settings; None when they are not valid, which has been printed."""
     from pydantic import ValidationError
 
+    from artscraper_gateway.settings.errors import SettingsFileUnusable
     from artscraper_gateway.settings.model import GatewayConfig
-    from artscraper_gateway.settings.sources import SettingsFileUnusable, wrong_settings
+    from artscraper_gateway.settings.sources import wrong_settings
 
     try:
         return config_from(options)

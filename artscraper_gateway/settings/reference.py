@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from artscraper_gateway.settings.groups import GROUPS
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.sources import format_value, variables_of
+from artscraper_gateway.settings.secret_files import all_variables_of
+from artscraper_gateway.settings.sources import format_value
 
 _HEAD = """# Configuration
 
@@ -27,6 +28,9 @@ Every setting can be given in five ways. The first that names it decides:
 group (`[limits]`); that of `--config FILE` or `ARTSCRAPER_GATEWAY_CONFIG=FILE`, \
 else `artscraper.toml` in the working directory
 5. not at all: the default
+
+A secret can also stand in a file of one line, which a variable ending in `_FILE` names: \
+`ARTSCRAPER_GATEWAY_DATABASE_URL_FILE=/run/secrets/database_url`. Both at once are an error.
 
 An empty variable is none. Lists are separated by commas, in TOML they are lists. Names that are \
 no settings are an error on the command line and in TOML. Relative folders are taken from the \
@@ -84,7 +88,7 @@ def _section(group: str, names: tuple[str, ...]) -> str:
 
 def _row(name: str, field: FieldInfo) -> str:
     option = f"`--{name.replace('_', '-')}`"
-    variables = ", ".join(f"`{each}`" for each in variables_of(name, field))
+    variables = ", ".join(f"`{each}`" for each in all_variables_of(name, field))
     default = format_value(field.default)
     cells = (
         option,

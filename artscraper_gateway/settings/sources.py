@@ -1,7 +1,7 @@
 """Where settings come from, and in which order: the first that names a setting decides.
 
 command line, or constructor arguments
-environment         ARTSCRAPER_GATEWAY_<NAME>
+environment         ARTSCRAPER_GATEWAY_<NAME>; of a secret also ..._FILE, which names its file
 .env                the same names, in the working directory
 a TOML file         --config FILE, else artscraper.toml in the working directory
 default
@@ -15,24 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    PydanticBaseSettingsSource,
-    TomlConfigSettingsSource,
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, TomlConfigSettingsSource
+
+from artscraper_gateway.settings.errors import SettingsFileUnusable
+from artscraper_gateway.settings.groups import flatten
+from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX, is_secret
+from artscraper_gateway.settings.secret_files import (
+    SecretFileSource,
+    all_variables_of,
 )
 
-from artscraper_gateway.settings.groups import flatten
-
-ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
 FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"  # what --config sets
 NO_FILES = "none"  # its value where neither the TOML file nor .env is to be read
 DEFAULT_FILE, DOTENV = "artscraper.toml", ".env"
-
-
-class SettingsFileUnusable(ValueError):
-    """The TOML file is missing or invalid; the message has the place."""
 
 
 def settings_file() -> Path | None:
@@ -52,26 +47,29 @@ def settings_file() -> Path | None:
     return None
 
 
-def file_sources(kind: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, ...]:
-    """Return the sources below the environment: `.env`, then the TOML file.
+def file_sources(
+    kind: type[BaseSettings],
+) -> tuple[SecretFileSource, DotEnvSettingsSource, SecretFileSource, TomlConfigSettingsSource]:
+    """Return the sources below the environment: its secret files, `.env` and its, then TOML.
 
     Raises:
-        SettingsFileUnusable: as `settings_file`, or the file is no TOML.
+        SettingsFileUnusable: as `settings_file`, or the file is no TOML; raised by calls of the
+            sources of secrets when one is set twice or cannot be read.
     """
     reads_dotenv = os.environ.get(FILE_VARIABLE) != NO_FILES
     path = settings_file()
     try:
-        return (
-            DotEnvSettingsSource(
-                kind,
-                env_file=DOTENV if reads_dotenv else None,
-                env_file_encoding="utf-8",
-                dotenv_filtering="only_existing",  # the file may serve other programs, too
-            ),
-            _GroupedTomlSource(kind, toml_file=path),
+        dotenv = DotEnvSettingsSource(
+            kind,
+            env_file=DOTENV if reads_dotenv else None,
+            env_file_encoding="utf-8",
+            dotenv_filtering="only_existing",  # the file may serve other programs, too
         )
+        toml = _GroupedTomlSource(kind, toml_file=path)
     except (ValueError, OSError) as error:  # no TOML, no UTF-8, a setting in the wrong table
         raise SettingsFileUnusable(f"{path or DOTENV}: cannot be read: {error}") from error
+    secrets = SecretFileSource(kind, os.environ)
+    return secrets, dotenv, SecretFileSource(kind, dotenv.env_vars), toml
 
 
 class _GroupedTomlSource(TomlConfigSettingsSource):
@@ -87,10 +85,12 @@ def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str
     Raises:
         SettingsFileUnusable: as `file_sources`.
     """
-    dotenv, toml = (set(source()) for source in file_sources(kind))
+    _, *below = file_sources(kind)
+    dotenv, dotenv_secrets, toml = (set(source()) for source in below)
+    dotenv |= dotenv_secrets
     found = {}
     for name, field in kind.model_fields.items():
-        variables = variables_of(name, field)
+        variables = all_variables_of(name, field)
         keys = {name, *variables, *(variable.lower() for variable in variables)}
         in_environment = [each for each in variables if os.environ.get(each)]
         if name in given:
@@ -104,13 +104,6 @@ def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str
     return found
 
 
-def variables_of(name: str, field: FieldInfo) -> list[str]:
-    """Return the environment variables of a setting, the first one first."""
-    alias = field.validation_alias
-    others = [str(each) for each in getattr(alias, "choices", ()) if str(each).isupper()]
-    return list(dict.fromkeys([f"{ENVIRONMENT_PREFIX}{name.upper()}", *others]))
-
-
 def unknown_variables(kind: type[BaseSettings]) -> list[str]:
     """Return variables of the environment and of `.env` that begin as settings do and are none.
 
@@ -120,12 +113,11 @@ def unknown_variables(kind: type[BaseSettings]) -> list[str]:
     known = {
         variable
         for name, field in kind.model_fields.items()
-        for variable in variables_of(name, field)
+        for variable in all_variables_of(name, field)
     }
     known.add(FILE_VARIABLE)
-    dotenv, _ = file_sources(kind)
-    in_file = getattr(dotenv, "env_vars", {})  # whose names it has made small
-    given = {*os.environ, *(name.upper() for name in in_file)}
+    _, dotenv, _, _ = file_sources(kind)
+    given = {*os.environ, *(name.upper() for name in dotenv.env_vars)}  # it holds lower case
     return sorted(name for name in given - known if name.startswith(ENVIRONMENT_PREFIX))
 
 
@@ -136,11 +128,6 @@ def format_value(value: object) -> str:
     if isinstance(value, bool):
         return ("no", "yes")[value]
     return "none" if value in (None, "") else str(value)
-
-
-def is_secret(field: FieldInfo) -> bool:
-    """Return whether the setting's value is never to be shown."""
-    return "SecretStr" in str(field.annotation)
 
 
 def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str]:

@@ -1,0 +1,7 @@
+"""Errors of settings, apart from values that pydantic refuses."""
+
+from __future__ import annotations
+
+
+class SettingsFileUnusable(ValueError):
+    """A file that was named is missing or unreadable, or a secret is set twice; says where."""
