@@ -39,7 +39,7 @@ _OTHER_CLIENT = ("127.0.0.2", 0)  # places are counted by address
 _LINE = b"GET /livez HTTP/1.1\r\n"
 _UPLOAD = (
     b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    b"Content-Length: 1000000\r\n\r\n{"
+    b"Content-Length: 1000\r\n\r\n{"
 )
 
 

@@ -11,7 +11,7 @@ import httpx
 
 from artscraper_gateway.errors import DownloadFailed
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, BoundedFile, bounded_file
-from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup, unusable_name
+from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import (
     Connector,
     PinnedTransport,
@@ -62,8 +62,7 @@ async def download(
 
     Raises:
         ValueError: `max_bytes` or `timeout_s` is out of range.
-        ForbiddenAddress: the URL, or one it redirects to, is against the rules, or its host name
-            is unknown.
+        ForbiddenAddress: the URL, or one it redirects to, is against the rules.
         DownloadFailed: anything else at the far end; the detail holds neither addresses nor bytes
             of the answer.
         TooLarge: more than `max_bytes`, announced or sent.
@@ -84,8 +83,6 @@ async def download(
                 f"The server did not deliver the picture within {timeout_s:g} s."
             ) from exc
         except _FAR_END_ERRORS as exc:
-            if _is_caused_by(exc, socket.gaierror):
-                raise unusable_name() from exc
             raise DownloadFailed(_reason(exc)) from exc
         return file.written
 
@@ -139,6 +136,8 @@ async def _save(response: httpx.Response, file: BoundedFile) -> None:
 
 
 def _reason(exc: BaseException) -> str:
+    if _is_caused_by(exc, socket.gaierror):
+        return "The URL's host name has no address, or cannot be resolved now."
     if _is_caused_by(exc, ssl.SSLCertVerificationError):
         return "The server's TLS certificate could not be verified."
     if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):

@@ -127,18 +127,10 @@ async def resolve(
         for address in addresses:
             check_address(address, rules)
     except ForbiddenAddress:
-        raise unusable_name() from None
+        raise ForbiddenAddress(
+            "The URL's host name leads to an address that is not public."
+        ) from None
     return addresses
-
-
-def unusable_name() -> ForbiddenAddress:
-    """Return the error for unknown names and for names of private addresses.
-
-    It is the same for both, so that no caller can list the names of a private network.
-    """
-    return ForbiddenAddress(
-        "The URL's host name is unknown, or leads to an address that is not public."
-    )
 
 
 @cache

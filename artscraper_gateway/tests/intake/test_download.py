@@ -247,15 +247,21 @@ async def test_a_port_where_nobody_listens_is_a_failure(tmp_path: Path) -> None:
         await fetch(server.url(), tmp_path)
 
 
-async def test_a_name_that_nobody_knows_is_a_failure(
+async def test_an_unknown_name_and_a_private_one_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def getaddrinfo(*_: object, **__: object) -> list[object]:
+    def unknown(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(ForbiddenAddress, match="unknown, or leads to an address"):
+    def private(*_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(DownloadFailed, match="has no address"):
         await fetch("http://no-such-host.example/", tmp_path)
+    monkeypatch.setattr(socket, "getaddrinfo", private)
+    with pytest.raises(ForbiddenAddress, match="leads to an address that is not public"):
+        await fetch("http://intranet.example/", tmp_path)
 
 
 async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
