@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from artscraper_gateway.body_start import BodyStart
 from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
 from artscraper_gateway.observability.logging import LineFormatter
 from artscraper_gateway.observability.systemd import notify
@@ -39,7 +40,7 @@ class Server(uvicorn.Server):
         self._is_stopping = False
         super().__init__(
             BoundedConfig(
-                app,
+                BodyStart(app),
                 limits=ConnectionLimits.of(config),
                 h11_max_incomplete_event_size=config.max_header_bytes,
                 timeout_keep_alive=config.keep_alive_timeout,

@@ -3,8 +3,8 @@
     python benchmarks/connection_attacks.py --seconds 30
 
 Starts a gateway of its own with 1,024 file descriptors. Each attack runs in a process of its own
-against a new web process, which another client requests `/livez` from meanwhile. Prints a table; ends with 1
-when the process grew by 50 MB or more, or when an answer took 0.5 s or more.
+against a new web process, which another client requests `/livez` from meanwhile. Prints a table;
+ends with 1 when the process grew by 50 MB or more, or when an answer took 0.5 s or more.
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ class Cost:
     def is_bounded(self) -> bool:
         """Whether memory and waiting stayed within the limits."""
         return (
-            self.grown_mb < MAX_GROWTH_MB
-            and self.slowest_s < MAX_LIVEZ_S
-            and not self.unanswered
+            self.grown_mb < MAX_GROWTH_MB and self.slowest_s < MAX_LIVEZ_S and not self.unanswered
         )
 
 

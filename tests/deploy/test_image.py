@@ -1,0 +1,112 @@
+"""The image is built for real, without a registry, and runs on a read-only root as its user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.deploy.conftest import DEPLOY, REPOSITORY, REQUIRED
+from tests.deploy.dockerfile import read_stages
+from tests.deploy.image import TOOLS, USER, Builder, BuiltImage
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[BuiltImage]:
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if os.geteuid() != 0 or missing:
+        reason = f"building the image needs root and {', '.join(missing) or 'nothing more'}"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{REQUIRED} is set, and {reason}")
+        pytest.skip(f"NOT TESTED: {reason}")
+    builder = Builder(Path(tempfile.mkdtemp(prefix="artscraper-build-", dir="/var/tmp")))
+    try:
+        yield builder.build()
+    finally:
+        builder.remove()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A volume of the image's user."""
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 10001, 10001)
+    return folder
+
+
+def test_the_image_is_described_as_in_the_dockerfile(image: BuiltImage) -> None:
+    assert image.config["User"] == USER
+    assert image.config["Entrypoint"] == ["python", "-m", "artscraper_gateway"]
+    assert list(image.config["ExposedPorts"]) == ["8765/tcp"]
+    assert "/data" in image.config["Volumes"]
+    assert image.config["Healthcheck"]["Test"][0] == "CMD"
+    _, final = read_stages(DEPLOY / "Dockerfile")
+    names = {each.partition("=")[0] for each in image.config["Env"]}
+    assert final.environment().keys() <= names
+    assert not list(image.root.rglob("artscraper_gateway/tests"))
+
+
+def test_only_the_volume_and_tmp_can_be_written(image: BuiltImage, data: Path) -> None:
+    script = (
+        "id -u; for each in / /opt/artscraper /etc /data /tmp;"
+        " do if touch $each/probe 2>/dev/null; then echo $each; fi; done;"
+        " grep -c ' / .* ro[ ,]' /proc/self/mounts"
+    )
+    done = subprocess.run(
+        image.shell(data, script),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=image.environment(),
+        timeout=60,
+    )
+    assert done.stdout.split() == ["10001", "/data", "/tmp", "1"]
+
+
+def test_a_job_is_done_and_sigterm_ends_process_1(image: BuiltImage, data: Path) -> None:
+    log_path = data.parent / "log"
+    environment = {**image.environment(), "ARTSCRAPER_GATEWAY_HOST": "127.0.0.1"}
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            image.command(data, "serve", "--port=0", "--log-format=text"),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "listens on" in line, log_path.read_text()
+        with httpx.Client(base_url=line.split()[-1], timeout=180, trust_env=False) as client:
+            assert client.get("/livez").status_code == 200
+            job = client.post(
+                "/v1/jobs",
+                files={"file": (REPOSITORY / "input" / "astronaut.jpg").read_bytes()},
+                data={"stages": "invisible-watermark", "include_hash_analysis": "no"},
+                headers={"Prefer": "wait=50"},
+            ).json()
+            assert job["status"] == "done", (job, log_path.read_text())
+        (first,) = _children(process.pid)
+        os.kill(first, 15)
+        assert process.wait(timeout=60) == 0, log_path.read_text()
+    finally:
+        process.kill()
+        process.wait(timeout=60)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
