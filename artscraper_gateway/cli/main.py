@@ -207,7 +207,7 @@ def _supervise_workers(config: GatewayConfig) -> int:
     from artscraper_gateway.observability.metrics import Metrics
     from artscraper_gateway.observability.prometheus import MetricsCollector, start_metrics_server
     from artscraper_gateway.observability.systemd import notify
-    from artscraper_gateway.worker.supervisor import WorkerSupervisor
+    from artscraper_gateway.worker.supervisor import WorkerSupervisor, show_life
 
     open_engine(config).dispose()  # an unusable database is reported once, not by each worker
     supervisor = WorkerSupervisor(config, exclusive=True)
@@ -227,6 +227,7 @@ def _supervise_workers(config: GatewayConfig) -> int:
     notify("READY=1")
     while not stop.wait(1.0):
         notify("WATCHDOG=1")
+        show_life(config)
     notify("STOPPING=1")
     supervisor.stop()
     return 0

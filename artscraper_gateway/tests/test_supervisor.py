@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.worker import supervisor
-from artscraper_gateway.worker.supervisor import _Slot
+from artscraper_gateway.worker.supervisor import _Slot, show_life
 
 pytestmark = pytest.mark.system
 # Writes its process id, then shows life once and hangs: only in its first life.
@@ -54,3 +55,15 @@ def test_a_worker_that_shows_no_sign_of_life_is_replaced(
     slot.thread.join(timeout=30)
     assert not slot.thread.is_alive()
     assert "shows no sign of life" in caplog.text
+
+
+def test_a_supervisor_shows_life_in_a_file_that_health_checks_read(tmp_path: Path) -> None:
+    config = GatewayConfig(base_dir=tmp_path / "gateway_jobs")
+    show_life(config)
+    (alive,) = (tmp_path / "gateway_jobs" / "workers").rglob("alive")
+    os.utime(alive, (0, 0))
+    show_life(config)
+    assert alive.stat().st_mtime > 0
+    (tmp_path / "gateway_jobs" / "workers").rename(tmp_path / "away")
+    (tmp_path / "gateway_jobs" / "workers").write_text("no folder")
+    show_life(config)  # no error: the workers go on

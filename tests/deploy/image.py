@@ -66,13 +66,13 @@ class Builder:
 
     def build(self) -> BuiltImage:
         """Build deploy/Dockerfile as it stands. Takes minutes."""
-        base = re.findall(r"^FROM (python:\S+)", (DEPLOY / "Dockerfile").read_text(), re.M)[-1]
-        (python,) = re.findall(r"^ARG PYTHON=(\S+)", (DEPLOY / "Dockerfile").read_text(), re.M)
-        name = base.replace("${PYTHON}", python)
-        self._make_base(f"docker.io/library/{name}", suite=name.rpartition("-")[2])
+        text = (DEPLOY / "Dockerfile").read_text()
+        (base,) = re.findall(r"^ARG BASE=([^@\s]+)", text, re.M)
+        self._make_base(f"localhost/{base}", suite=base.rpartition("-")[2])
         self._buildah(
             *("build", "--pull-never", "--isolation", "chroot", "--network", "host"),
-            *("--format", "docker", "--file", str(DEPLOY / "Dockerfile")),
+            *("--build-arg", f"BASE=localhost/{base}", "--format", "docker"),
+            *("--file", str(DEPLOY / "Dockerfile")),
             *("--ignorefile", str(DEPLOY / "Dockerfile.dockerignore")),
             *("--tag", _NAME, str(REPOSITORY)),
         )
