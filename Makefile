@@ -91,7 +91,8 @@ setup-chromium:
 
 ## setup-deploy: install by apt what tests of deploy/ run (Debian starts them as services)
 setup-deploy:
-	$(call apt-install,nginx caddy promtool php,nginx-light caddy prometheus php-cli php-curl)
+	$(call apt-install,nginx caddy promtool php buildah debootstrap,nginx-light caddy prometheus \
+	    php-cli php-curl buildah crun debootstrap)
 
 ## setup-judges: install by apt what judges and edits pictures in tests and benchmarks
 setup-judges:
@@ -148,7 +149,7 @@ benchmark: setup-tests
 	$(BIN)/python benchmarks/protection.py
 	$(BIN)/python benchmarks/formats.py
 
-## soak: half an hour of mixed jobs while workers are killed; nothing may be lost or left behind
+## soak: half an hour of mixed jobs among kills, hangs and outages; nothing is lost or left behind
 soak: setup-tests
 	$(BIN)/python benchmarks/soak.py --minutes 30
 

@@ -1,10 +1,11 @@
-"""Mixed jobs for some minutes while workers are killed, and an account of what became of them.
+"""Mixed jobs for some minutes among kills, hangs and outages, and an account of all of them.
 
     python benchmarks/soak.py --minutes 30
 
 Starts a gateway of its own. Clients send pictures of all formats (filed away, analysed, marked,
-protected, in batches, some twice under one idempotency key), look, cancel and delete; workers are
-killed with kill -9 all the while. Ends with 1 when a job or a file is not where it should be.
+protected, in batches, some twice under one idempotency key), look, cancel and delete. All the while
+workers are killed with kill -9 or stopped with SIGSTOP, and the folder of the results cannot be
+written for some seconds. Ends with 1 when a job or a file is not where it should be.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,16 @@ from artscraper_gateway.storage.paths import (  # noqa: E402
     RUNNING,
     is_job_id,
 )
-from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402
+from artscraper_gateway.tests.gateway_process import GatewayProcess, freeze  # noqa: E402
 
 SAMPLE_EVERY_S = 1.0
 KILL_EVERY_S = 10.0  # on average; a worker takes about two to start
+HANG_EVERY_S = 45.0  # a worker that hangs is replaced after a minute
+OUTAGE_EVERY_S, OUTAGE_S = 40.0, (3.0, 20.0)
+REFUSED_AFTER_S = 5.0  # for so long after an outage submissions may still be refused
+SETTLE_S = 90.0  # files that could not be removed go within a minute
+# Root may write everywhere, unless it gives that up.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 # Of the time. The queue keeps its records for ten minutes, and what each connection to the database
 # remembers of it grows as long.
 WARM_UP = 2 / 3
@@ -52,14 +60,17 @@ class Soak:
     clients: Clients
     samples: list[tuple[float, float, int, float]] = field(default_factory=list)
     kills: int = 0
+    hangs: int = 0
+    outages: int = 0
 
     async def run(self, seconds: float, clients: int) -> None:
         """Work for so long, then wait for the last job's end."""
         ends = time.monotonic() + seconds
         loops: list[Callable[[], Awaitable[None]]] = [self.clients.act] * clients
-        loops += [self._kill, self._sample]
+        loops += [self._kill, self._hang, self._break_storage, self._sample]
         await asyncio.gather(*(_until(ends, loop) for loop in loops))
         await self.clients.until_all_have_ended()
+        await self._settle()
 
     async def _kill(self) -> None:
         await asyncio.sleep(self.clients.draw.expovariate(1 / KILL_EVERY_S))
@@ -67,6 +78,41 @@ class Soak:
         if workers:
             self.clients.draw.choice(workers).kill()
             self.kills += 1
+
+    async def _hang(self) -> None:
+        """Stop a worker for good, but not the last one: all would wait for its replacement."""
+        await asyncio.sleep(self.clients.draw.expovariate(1 / HANG_EVERY_S))
+        workers = [child for child in self.gateway.workers() if _is_worker(child)]
+        if len(workers) > 1:
+            database = self.gateway.base_dir / "gateway.sqlite3"
+            with suppress(psutil.Error):  # it was killed meanwhile
+                await asyncio.to_thread(freeze, self.clients.draw.choice(workers), database)
+                self.hangs += 1
+
+    async def _break_storage(self) -> None:
+        """Take the right to write from the folder of the results, and give it back."""
+        await asyncio.sleep(self.clients.draw.expovariate(1 / OUTAGE_EVERY_S))
+        folders = [self.gateway.outputs, self.gateway.outputs / RUNNING]
+        self.clients.may_refuse = True
+        self.outages += 1
+        for folder in filter(Path.is_dir, folders):
+            folder.chmod(0o500)
+        try:
+            await asyncio.sleep(self.clients.draw.uniform(*OUTAGE_S))
+        finally:
+            for folder in filter(Path.is_dir, folders):
+                folder.chmod(0o700)
+        await asyncio.sleep(REFUSED_AFTER_S)
+        self.clients.may_refuse = False
+
+    async def _settle(self) -> None:
+        """Wait until what could not be removed during an outage has been."""
+        deadline = time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            known = {job["job_id"] for job in await self._listed()}
+            if not _orphans(self.gateway, known) and not known & self.clients.ledger.deleted:
+                return
+            await asyncio.sleep(1)
 
     async def _sample(self) -> None:
         web = psutil.Process(self.gateway.pid)
@@ -130,8 +176,9 @@ async def _until(ends: float, act: Callable[[], Awaitable[None]]) -> None:
 
 
 def _is_worker(process: psutil.Process) -> bool:
+    """Return whether it is a worker process that runs."""
     try:
-        return "worker" in process.cmdline()
+        return "worker" in process.cmdline() and process.status() != psutil.STATUS_STOPPED
     except psutil.Error:
         return False
 
@@ -196,7 +243,8 @@ def _print(soak: Soak, account: dict[str, int]) -> None:
     )
     print(f"{len(ledger.accepted)} jobs accepted: {kinds}")
     print(
-        f"{soak.kills} workers killed, {len(ledger.cancelled)} jobs cancelled,"
+        f"{soak.kills} workers killed, {soak.hangs} hung, {soak.outages} outages of storage with"
+        f" {ledger.refused} submissions refused, {len(ledger.cancelled)} jobs cancelled,"
         f" {len(ledger.deleted)} deleted; load {os.getloadavg()[0]:.1f}"
     )
     for answer, count in ledger.odd.items():
@@ -233,7 +281,8 @@ def main() -> int:
     # Else a job that is in a killed worker three times by chance is blamed for it.
     options["max_stage_attempts"] = 20
     with tempfile.TemporaryDirectory() as folder:
-        gateway = GatewayProcess(Path(folder), options).start()
+        prefix = UNPRIVILEGED if os.geteuid() == 0 else ()
+        gateway = GatewayProcess(Path(folder), options, prefix=prefix).start()
         try:
             account = asyncio.run(_soak(gateway, arguments))
         finally:

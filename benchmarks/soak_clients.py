@@ -34,6 +34,7 @@ class Ledger:
     cancelled: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)  # or being deleted
     twice: int = 0  # one key, two jobs
+    refused: int = 0  # submissions during an outage of storage
     odd: Counter[str] = field(default_factory=Counter)  # answers that should not occur
     submit_s: list[float] = field(default_factory=list)
     status_s: list[float] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Clients:
     client: httpx.AsyncClient
     draw: random.Random
     ledger: Ledger = field(default_factory=Ledger)
+    may_refuse: bool = False  # storage is away, or was so a moment ago
 
     async def until_all_have_ended(self) -> None:
         """Return when no job is open any more, or too late."""
@@ -108,10 +110,13 @@ class Clients:
         self.ledger.submit_s.append(time.perf_counter() - begun)
         if key and answer.status_code == 404:  # another client has deleted the key's job meanwhile
             return set()
+        if self.may_refuse and answer.status_code == 503:
+            self.ledger.refused += answer.json()["code"] == "storage-failed"
+            return set()
         if not self.is_expected(answer, 200):
             return set()
-        told = answer.json()
-        ids = {job["job_id"] for job in told.get("jobs", [told])}
+        body = answer.json()
+        ids = {job["job_id"] for job in body.get("jobs", [body])}
         if len(ids) != len(pictures):
             self.ledger.odd[f"{len(ids)} jobs of {len(pictures)} pictures"] += 1
         self.ledger.accepted.update(dict.fromkeys(ids, kind))

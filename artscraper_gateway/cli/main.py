@@ -82,6 +82,7 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
     from artscraper_gateway.storage.objects import open_storage
 
     set_up_logging(config)
+    os.umask(0o077)  # pictures and keys are for this user alone
     try:
         open_storage(config)
         if command == "worker":

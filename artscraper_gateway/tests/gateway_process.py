@@ -31,6 +31,7 @@ class GatewayProcess:
     options: dict[str, Any] = field(default_factory=dict)
     with_stages_for_tests: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()  # a command that starts the command, such as `setpriv ...`
     _process: subprocess.Popen[str] | None = None
     base_url: str = ""
 
@@ -48,7 +49,7 @@ class GatewayProcess:
         arguments = [f"--{name}={value}" for name, value in {**options, **self.options}.items()]
         with (self.home / "gateway.log").open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "artscraper_gateway", *arguments],
+                [*self.prefix, sys.executable, "-m", "artscraper_gateway", *arguments],
                 cwd=self.home,
                 env={
                     **os.environ,

@@ -215,3 +215,24 @@ def _processes_in(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_every_file_is_for_this_user_alone_whatever_the_umask(
+    start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes], tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        gateway = start_gateway(tmp_path / "home")
+    finally:
+        os.umask(before)
+    with gateway.client() as client:
+        job = client.post(
+            "/v1/jobs",
+            files={"file": picture(64, 64)},
+            data={"include_protection": "no"},
+            headers={"Prefer": "wait=120"},
+        ).json()
+    assert job["status"] == "done"
+    files = [*gateway.base_dir.rglob("*"), *gateway.outputs.rglob("*")]
+    assert len(files) > 10
+    assert not [path for path in files if path.lstat().st_mode & 0o077]

@@ -17,6 +17,7 @@ _STORAGE_ERRORS = frozenset(
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
         *(errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN),
         *(errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH),
+        *(errno.ENOTCONN, errno.ECONNABORTED, errno.ENETDOWN),  # of a FUSE mount that ended
     }
 )
 _NO_MEMORY_TEXTS = ("cannot allocate memory", "can't allocate memory", "out of memory")

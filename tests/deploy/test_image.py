@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.deploy.conftest import DEPLOY, REPOSITORY, REQUIRED
+from tests.deploy.conftest import DEPLOY, REQUIRED
 from tests.deploy.dockerfile import read_stages
 from tests.deploy.image import TOOLS, USER, Builder, BuiltImage
 
@@ -74,12 +74,14 @@ def test_only_the_volume_and_tmp_can_be_written(image: BuiltImage, data: Path) -
     assert done.stdout.split() == ["10001", "/data", "/tmp", "1"]
 
 
-def test_a_job_is_done_and_sigterm_ends_process_1(image: BuiltImage, data: Path) -> None:
+def test_a_job_is_done_and_sigterm_ends_process_1(
+    image: BuiltImage, data: Path, picture: Callable[..., bytes]
+) -> None:
     log_path = data.parent / "log"
     environment = {**image.environment(), "ARTSCRAPER_GATEWAY_HOST": "127.0.0.1"}
     with log_path.open("w") as log:
         process = subprocess.Popen(
-            image.command(data, "serve", "--port=0", "--log-format=text"),
+            image.command(data, "serve", "--port=0", "--log-format=text", "--max-wait=300"),
             env=environment,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -89,13 +91,13 @@ def test_a_job_is_done_and_sigterm_ends_process_1(image: BuiltImage, data: Path)
         assert process.stdout is not None
         line = process.stdout.readline()
         assert "listens on" in line, log_path.read_text()
-        with httpx.Client(base_url=line.split()[-1], timeout=180, trust_env=False) as client:
+        with httpx.Client(base_url=line.split()[-1], timeout=320, trust_env=False) as client:
             assert client.get("/livez").status_code == 200
             job = client.post(
                 "/v1/jobs",
-                files={"file": (REPOSITORY / "input" / "astronaut.jpg").read_bytes()},
+                files={"file": picture()},
                 data={"stages": "invisible-watermark", "include_hash_analysis": "no"},
-                headers={"Prefer": "wait=50"},
+                headers={"Prefer": "wait=300"},
             ).json()
             assert job["status"] == "done", (job, log_path.read_text())
         (first,) = _children(process.pid)
