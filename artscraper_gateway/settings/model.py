@@ -18,10 +18,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from artscraper_gateway.settings.child_environment import environment_of
 from artscraper_gateway.settings.database_url import checked_database_url
-from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX, is_secret
-from artscraper_gateway.settings.secret_files import all_variables_of
-from artscraper_gateway.settings.sources import FILE_VARIABLE, NO_FILES, file_sources
+from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
+from artscraper_gateway.settings.sources import file_sources
 from artscraper_runner import TINEYE_URL, PictureLimits
 
 
@@ -391,16 +391,4 @@ class GatewayConfig(BaseSettings):
 
         The process reads no files, whose values would take the place of those that are none.
         """
-        values = {FILE_VARIABLE: NO_FILES}
-        for name, field in type(self).model_fields.items():
-            if is_secret(field):  # its file was read already
-                values |= dict.fromkeys(all_variables_of(name, field), "")
-            value = getattr(self, name)
-            if isinstance(value, tuple):
-                value = ",".join(str(part) for part in value)
-            if isinstance(value, SecretStr):
-                value = value.get_secret_value()
-            if value is None:
-                continue
-            values[ENVIRONMENT_PREFIX + name.upper()] = str(value)
-        return values
+        return environment_of(self)

@@ -56,6 +56,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "max_disk": ("1000", 1000),
     "drain_timeout": ("4", 4.0),
     "storage_retry_for": ("50", 50.0),
+    "metrics_port": ("9100", 9100),
     "poll_interval": ("0.5", 0.5),
     "worker_timeout": ("20", 20.0),
     "max_stage_attempts": ("2", 2),
