@@ -1,17 +1,11 @@
-"""Write one picture in many combinations of format, depth, colour type and colour description.
-
-Files that Pillow cannot write (bit depths, chunks, planes) are put together byte by byte.
-"""
+"""Write picture files that Pillow cannot write: bit depths, chunks, planes, colour descriptions."""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +23,6 @@ ADOBE_RGB = icc.build_profile(
 REC2020 = icc.build_profile(icc.PRIMARIES[9], (2.4,), "2020")
 GAMMA_18 = icc.build_profile(icc.SRGB_PRIMARIES, (1.8,), "1.8")
 LINEAR = icc.build_profile(icc.SRGB_PRIMARIES, icc.LINEAR_CURVE, "linear")
-
-
-@dataclass(frozen=True)
-class Combination:
-    """One file: `write` puts it at the path that it gets, whose suffix is `suffix`."""
-
-    name: str
-    suffix: str
-    write: Callable[[Path], None]
 
 
 def colour_samples() -> Samples:
@@ -245,150 +230,17 @@ def _tiff_of(
     return head + pixels + count + table + b"\0" * 4 + values
 
 
-# --- the table -------------------------------------------------------------------------------
+# --- BMP and AVIF ---------------------------------------------------------------------------
 
 
-def _image(mode: str) -> Image.Image:
-    if mode == "L":
-        return Image.fromarray(eight(grey_samples()))
-    if mode == "LA":
-        return Image.fromarray(np.dstack([eight(grey_samples()), eight(alpha_samples())]), "LA")
-    rgb = Image.fromarray(eight(colour_samples()))
-    if mode == "RGBA":
-        rgb.putalpha(Image.fromarray(eight(alpha_samples())))
-        return rgb
-    if mode == "P":
-        return rgb.quantize(64)
-    return rgb if mode == "RGB" else rgb.convert(mode)
+def write_bmp(path: Path, samples: Samples, profile: bytes) -> None:
+    """Write a BMP with a header of version 5 and an embedded profile, from (H, W, 3) samples.
 
-
-def _saved(name: str, suffix: str, mode: str, **options: Any) -> Combination:
-    return Combination(name, suffix, lambda path: _image(mode).save(path, **options))
-
-
-def _jpegs() -> list[Combination]:
-    best = {"quality": 95, "subsampling": 0}
-    found = [
-        _saved("JPEG grey", ".jpg", "L", quality=95),
-        _saved(
-            "JPEG grey, profile gamma 1.8", ".jpg", "L", quality=95, icc_profile=grey_profile(1.8)
-        ),
-        _saved(
-            "JPEG grey, profile gamma 2.2", ".jpg", "L", quality=95, icc_profile=grey_profile(2.2)
-        ),
-        _saved("JPEG grey, profile of RGB (P3)", ".jpg", "L", quality=95, icc_profile=P3),
-        _saved("JPEG 4:4:4", ".jpg", "RGB", **best),
-        _saved("JPEG 4:2:0", ".jpg", "RGB", quality=90),
-        _saved("JPEG 4:2:2, quality 75", ".jpg", "RGB", quality=75, subsampling=1),
-        _saved("JPEG progressive", ".jpg", "RGB", progressive=True, **best),
-        _saved("JPEG CMYK", ".jpg", "CMYK", quality=95),
-        _saved("JPEG CMYK, profile", ".jpg", "CMYK", quality=95, icc_profile=cmyk_profile()),
-    ]
-    for name, profile in _rgb_profiles().items():
-        found.append(_saved(f"JPEG, profile {name}", ".jpg", "RGB", icc_profile=profile, **best))
-    return found
-
-
-def _rgb_profiles() -> dict[str, bytes]:
-    return {
-        "sRGB": SRGB,
-        "P3": P3,
-        "Adobe RGB": ADOBE_RGB,
-        "2020": REC2020,
-        "gamma 1.8": GAMMA_18,
-        "linear": LINEAR,
-    }
-
-
-def _pngs() -> list[Combination]:
-    def png(
-        name: str, samples: Samples, kind: int, depth: int, *chunks: tuple[bytes, bytes]
-    ) -> None:
-        found.append(
-            Combination(
-                f"PNG {name}", ".png", lambda path: write_png(path, samples, kind, depth, *chunks)
-            )
-        )
-
-    found: list[Combination] = []
-    grey, colour, alpha = grey_samples(), colour_samples(), alpha_samples()
-    for depth in (1, 2, 4, 8, 16):
-        png(f"grey {depth} bits", grey, 0, depth)
-    for depth in (8, 16):
-        png(f"grey and alpha {depth} bits", np.dstack([grey, alpha]), 4, depth)
-        png(f"RGB {depth} bits", colour, 2, depth)
-        png(f"RGBA {depth} bits", np.dstack([colour, alpha]), 6, depth)
-    for depth, key in ((2, 1), (4, 5), (8, 100), (16, int(grey[5, 5]))):
-        png(f"grey {depth} bits, tRNS", grey, 0, depth, (b"tRNS", struct.pack(">H", key)))
-    red, green, blue = (int(value) for value in eight(colour)[5, 5])
-    png("RGB 8 bits, tRNS", colour, 2, 8, (b"tRNS", struct.pack(">3H", red, green, blue)))
-    for bits in (1, 2, 4, 8):
-        found.append(_saved(f"PNG palette {bits} bits", ".png", "P", bits=bits))
-    found.append(
-        Combination(
-            "PNG palette, tRNS",
-            ".png",
-            lambda path: _image("P").save(path, transparency=bytes(range(0, 256, 4))),
-        )
-    )
-    for name, profile in _rgb_profiles().items():
-        png(f"RGB 8 bits, iCCP {name}", colour, 2, 8, iccp(profile))
-    png("RGB 16 bits, iCCP P3", colour, 2, 16, iccp(P3))
-    for name, chunks in {
-        "sRGB": ((b"sRGB", b"\0"),),
-        "gAMA 0.45455": (gama(0.45455),),
-        "gAMA 0.55556": (gama(0.55556),),
-        "gAMA 1": (gama(1.0),),
-        "gAMA and cHRM of sRGB": (gama(0.45455), chrm(icc.SRGB_PRIMARIES)),
-        "gAMA and cHRM of P3": (gama(0.45455), chrm(icc.PRIMARIES[12])),
-        "cICP P3": ((b"cICP", bytes((12, 13, 0, 1))),),
-        "cICP 2020": ((b"cICP", bytes((9, 1, 0, 1))),),
-        "cICP linear": ((b"cICP", bytes((1, 8, 0, 1))),),
-    }.items():
-        png(f"RGB 8 bits, {name}", colour, 2, 8, *chunks)
-    png("grey 8 bits, gAMA 1", grey, 0, 8, gama(1.0))
-    png("grey 8 bits, profile gamma 1.8", grey, 0, 8, iccp(grey_profile(1.8)))
-    png("grey 16 bits, profile gamma 1.8", grey, 0, 16, iccp(grey_profile(1.8)))
-    png(
-        "grey and alpha, profile gamma 1.8", np.dstack([grey, alpha]), 4, 8, iccp(grey_profile(1.8))
-    )
-    return found
-
-
-def _webps_and_others() -> list[Combination]:
-    found = [
-        _saved("WebP lossless", ".webp", "RGB", lossless=True),
-        _saved("WebP lossless, alpha", ".webp", "RGBA", lossless=True, exact=True),
-        _saved("WebP lossless, profile P3", ".webp", "RGB", lossless=True, icc_profile=P3),
-        _saved("WebP lossy", ".webp", "RGB", quality=90),
-        _saved("WebP lossy, alpha", ".webp", "RGBA", quality=90),
-        _saved("WebP lossy, profile Adobe RGB", ".webp", "RGB", quality=90, icc_profile=ADOBE_RGB),
-        _saved("GIF", ".gif", "P"),
-        _saved("GIF, transparency", ".gif", "P", transparency=3),
-        _saved("GIF grey", ".gif", "L"),
-        _saved("BMP RGB", ".bmp", "RGB"),
-        _saved("BMP palette", ".bmp", "P"),
-        _saved("BMP grey", ".bmp", "L"),
-        _saved("BMP 1 bit", ".bmp", "1"),
-        _saved("AVIF 4:4:4", ".avif", "RGB", quality=95, subsampling="4:4:4"),
-        _saved("AVIF 4:2:0", ".avif", "RGB", quality=90, subsampling="4:2:0"),
-        _saved("AVIF grey", ".avif", "L", quality=95),
-        _saved("AVIF, alpha", ".avif", "RGBA", quality=95, subsampling="4:4:4"),
-        _saved("AVIF, profile P3", ".avif", "RGB", quality=95, subsampling="4:4:4", icc_profile=P3),
-    ]
-    for name, profile in {"P3": P3, "linear": LINEAR}.items():
-        write = partial(write_bmp, profile=profile)
-        found.append(Combination(f"BMP, profile {name}", ".bmp", write))
-    for name, codes in {"P3": (12, 13), "2020": (9, 1), "709": (1, 1), "linear": (1, 8)}.items():
-        found.append(Combination(f"AVIF, nclx {name}", ".avif", partial(_write_avif, codes=codes)))
-    return found
-
-
-def write_bmp(path: Path, profile: bytes) -> None:
-    """Write a BMP with a header of version 5 and an embedded profile."""
-    pixels = eight(colour_samples())
+    Rows are not padded: the width is a multiple of 4.
+    """
+    pixels = eight(samples)
     height, width = pixels.shape[:2]
-    rows = pixels[::-1, :, ::-1].tobytes()  # a width of 96 px needs no padding
+    rows = pixels[::-1, :, ::-1].tobytes()
     header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
     header += b"\0" * 16 + b"DEBM" + b"\0" * 48
     header += struct.pack("<4I", 4, 124 + len(rows), len(profile), 0)
@@ -396,62 +248,10 @@ def write_bmp(path: Path, profile: bytes) -> None:
     path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, 138) + content)
 
 
-def _write_avif(path: Path, *, codes: tuple[int, int]) -> None:
-    _image("RGB").save(path, quality=95, subsampling="4:4:4")
+def write_avif(path: Path, samples: Samples, codes: tuple[int, int]) -> None:
+    """Write an AVIF of (H, W, 3) samples whose nclx box has these primaries and this transfer."""
+    Image.fromarray(eight(samples)).save(path, quality=95, subsampling="4:4:4")
     data = bytearray(path.read_bytes())
     at = data.index(b"nclx") + 4
     data[at : at + 4] = struct.pack(">HH", *codes)
     path.write_bytes(bytes(data))
-
-
-def _tiffs() -> list[Combination]:
-    def tiff(name: str, samples: NDArray[np.unsignedinteger], **options: Any) -> None:
-        write = partial(write_tiff, samples=samples, **options)
-        found.append(Combination(f"TIFF {name}", ".tif", write))
-
-    found: list[Combination] = []
-    grey, colour, alpha = grey_samples(), colour_samples(), alpha_samples()
-    rgba = np.dstack([colour, alpha])
-    for big in (False, True):
-        end = ", big-endian" if big else ""
-        tiff(f"grey 16 bits{end}", grey, photometric=1, big_endian=big)
-        tiff(f"grey 16 bits, min is white{end}", 65_535 - grey, photometric=0, big_endian=big)
-        tiff(f"RGB 16 bits{end}", colour, photometric=2, big_endian=big)
-        tiff(f"RGB 16 bits, planes{end}", colour, photometric=2, planar=True, big_endian=big)
-        tiff(f"RGBA 16 bits{end}", rgba, photometric=2, extra=2, big_endian=big)
-        tiff(
-            f"RGBA 16 bits, planes{end}", rgba, photometric=2, extra=2, planar=True, big_endian=big
-        )
-    tiff("grey 8 bits", eight(grey), photometric=1)
-    tiff("grey 8 bits, min is white", 255 - eight(grey), photometric=0)
-    tiff("RGB 8 bits", eight(colour), photometric=2)
-    tiff(
-        "RGB 8 bits, planes in strips", eight(colour), photometric=2, planar=True, rows_per_strip=7
-    )
-    tiff("RGB 16 bits, planes in strips", colour, photometric=2, planar=True, rows_per_strip=7)
-    tiff("RGBA 8 bits", eight(rgba), photometric=2, extra=2)
-    for bits, values in ((8, eight(rgba)), (8, np.dstack([eight(grey), eight(alpha)]))):
-        name = "RGBA" if values.shape[2] == 4 else "grey and alpha"
-        multiplied = values.copy()
-        multiplied[..., :-1] = np.round(values[..., :-1] * (values[..., -1:] / 255))
-        kind = 2 if values.shape[2] == 4 else 1
-        tiff(f"{name} {bits} bits, multiplied alpha", multiplied, photometric=kind, extra=1)
-    tiff("RGB 8 bits, profile P3", eight(colour), photometric=2, profile=P3)
-    tiff("RGB 16 bits, planes, profile P3", colour, photometric=2, planar=True, profile=P3)
-    tiff("grey 8 bits, profile gamma 1.8", eight(grey), photometric=1, profile=grey_profile(1.8))
-    cmyk = np.asarray(_image("CMYK"))
-    tiff("CMYK 8 bits", cmyk, photometric=5)
-    tiff("CMYK 8 bits, profile", cmyk, photometric=5, profile=cmyk_profile())
-    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
-        options = {"quality": 95} if compression == "jpeg" else {}
-        found.append(
-            _saved(f"TIFF RGB, {compression}", ".tif", "RGB", compression=compression, **options)
-        )
-    found.append(_saved("TIFF palette", ".tif", "P"))
-    found.append(_saved("TIFF 1 bit, group 4", ".tif", "1", compression="group4"))
-    return found
-
-
-def combinations() -> list[Combination]:
-    """Return every combination of the table."""
-    return [*_jpegs(), *_pngs(), *_webps_and_others(), *_tiffs()]

@@ -2,9 +2,10 @@
 
     python benchmarks/formats.py        # needs the test extra, chromium and ImageMagick
 
-Every combination of format, depth, colour type and colour description is opened and saved again
-as a layer; a viewer from outside the project shows both. Differences are of 255, over all pixels
-and channels in sRGB.
+Two scenes, ramps and a photograph, in every combination of format, depth, colour type and colour
+description are opened and saved again as a layer; a viewer from outside the project shows both.
+Differences are of 255, over all pixels and channels in sRGB; bytes are the layer's for each of the
+original's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.options import PictureLimits
-from benchmarks.format_files import Combination, combinations
+from benchmarks.format_combinations import Combination, combinations, photograph, ramps
 from benchmarks.viewers import Viewers, missing_viewers, open_viewers
 
 MEAN_LIMIT = 1.0
@@ -29,11 +30,15 @@ MEAN_LIMIT = 1.0
 
 @dataclass(frozen=True)
 class Difference:
-    """Of 255 between the original and its layer, as a viewer shows both."""
+    """Of 255 between the original and its layer, as a viewer shows both.
+
+    `growth`: the layer's bytes for each of the original's.
+    """
 
     name: str
     mean: float
     largest: int
+    growth: float
 
 
 def compare(combination: Combination, viewers: Viewers, folder: Path) -> Difference:
@@ -46,7 +51,8 @@ def compare(combination: Combination, viewers: Viewers, folder: Path) -> Differe
     save_layer(picture.pixels, picture, layer, how)
     before, after = viewers.show(source).astype(int), viewers.show(layer).astype(int)
     change = np.abs(before - after)
-    return Difference(combination.name, float(change.mean()), int(change.max()))
+    growth = layer.stat().st_size / source.stat().st_size
+    return Difference(combination.name, float(change.mean()), int(change.max()), growth)
 
 
 def main() -> int:
@@ -54,10 +60,11 @@ def main() -> int:
     if missing := missing_viewers():
         sys.exit(f"not installed: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as name, open_viewers(Path(name)) as viewers:
-        rows = [compare(combination, viewers, Path(name)) for combination in combinations()]
-    print(f"{'combination':45s} {'mean':>6s} {'largest':>8s}")
+        files = [*combinations(ramps()), *combinations(photograph())]
+        rows = [compare(combination, viewers, Path(name)) for combination in files]
+    print(f"{'combination':56s} {'mean':>6s} {'largest':>8s} {'bytes':>6s}")
     for row in rows:
-        print(f"{row.name:45s} {row.mean:6.2f} {row.largest:8d}")
+        print(f"{row.name:56s} {row.mean:6.2f} {row.largest:8d} {row.growth:6.2f}")
     worst = max(rows, key=lambda row: row.mean)
     print(f"\n{len(rows)} combinations; largest mean difference {worst.mean:.2f} ({worst.name}),")
     print(f"mean over all {np.mean([row.mean for row in rows]):.2f} of 255")

@@ -11,11 +11,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageCms
+from PIL import Image, ImageCms
 from playwright.sync_api import Page, sync_playwright
 
 Pixels = NDArray[np.uint8]
@@ -67,7 +68,8 @@ class Viewers:
 
     def _by_imagemagick(self, path: Path) -> Pixels:
         has_profile = _PROFILE_SIGNATURE in path.read_bytes()
-        command = ["convert", f"{path}[0]", "-auto-orient", "+black-point-compensation"]
+        command = ["convert", f"{path}[0]", "-auto-orient", "-intent", "relative"]
+        command += ["+black-point-compensation"]
         command += ["-profile", str(self._srgb)] if has_profile else ["-colorspace", "sRGB"]
         command += ["-background", "#808080", "-alpha", "remove", "-alpha", "off"]
         result = subprocess.run(
@@ -75,11 +77,8 @@ class Viewers:
         )
         if result.returncode or not result.stdout:
             raise RuntimeError(result.stderr.decode(errors="replace"))
-        header, size, _, pixels = result.stdout.split(b"\n", 3)
-        width, height = map(int, size.split())
-        bands = {b"P6": 3, b"P5": 1}[header]
-        shown = np.frombuffer(pixels, np.uint8).reshape(height, width, bands)
-        return np.repeat(shown, 3 // bands, axis=2)
+        with Image.open(BytesIO(result.stdout), formats=["PPM"]) as image:
+            return np.asarray(image.convert("RGB"))
 
 
 def missing_viewers() -> list[str]:

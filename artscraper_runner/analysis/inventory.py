@@ -11,13 +11,13 @@ from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing
 from artscraper_runner.imaging import iptc
 from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.imaging.encode import (
-    LOSSY_QUALITY,
     LayerFormat,
     carried_comment,
     carried_exif,
     carried_iptc,
     carried_text,
     is_png_text,
+    lossy_quality,
     stripped_xmp,
     why_xmp_is_left_out,
 )
@@ -86,7 +86,7 @@ def _of_encoding(picture: Picture, how: LayerFormat) -> list[Note]:
         detail = f"{header.format} becomes {how.name}, which can hold the change."
         notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
     elif not how.lossless and picture.coding is None:
-        detail = f"Saved as {how.name} at quality {LOSSY_QUALITY[how.name]}."
+        detail = f"Saved as {how.name} at quality {lossy_quality(picture, how)}."
         notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
     if header.mode in ("P", "PA"):
         detail = "Palette colours become RGB."

@@ -159,6 +159,8 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
             min_is_white=file is not None and file.min_is_white,
             grey_tolerance=_WEBP_GREY_TOLERANCE if header.format == "WEBP" else 0,
         )
+        if rendered.is_converted and coding is not None:
+            coding = jpeg.finer_coding(coding)
         return Picture(
             header,
             image,

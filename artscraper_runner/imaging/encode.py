@@ -2,10 +2,10 @@
 
 PNG, lossless WebP, TIFF and BMP stay what they are. GIF and palette pictures cannot carry the
 change and become PNG. A JPEG is saved with the quantisation tables, the subsampling and the
-progressive mode of the original, a lossy WebP as WebP 99, an AVIF as AVIF 98 (4:4:4) with exact
-alpha. Grey stays grey. Size, colour description, alpha, resolution, orientation, camera, author
-and rights fields are kept; GPS, thumbnails and everything that promises parts which a layer does
-not have are dropped. docs/pictures.md has the whole list.
+progressive mode of the original, a lossy WebP as WebP 99, an AVIF as AVIF 99 or 100 (4:4:4) with
+exact alpha. Grey stays grey. Size, colour description, alpha, resolution, orientation, camera,
+author and rights fields are kept; GPS, thumbnails and everything that promises parts which a layer
+does not have are dropped. docs/pictures.md has the whole list.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ EditXmp = Callable[[bytes | None], bytes | None]
 
 # The lowest at which a picture that is saved again without a change differs by a mean of at most
 # 1 of 255; a JPEG that reports no tables gets the highest that is usual.
-LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 98}
+_LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 99}
+_AVIF_QUALITY_OF_WIDE_COLOURS = 100  # they magnify what the coding loses
 PNG_XMP = "XML:com.adobe.xmp"
 PNG_PROFILE_PREFIX = "Raw profile type "
 # One segment of a JPEG, less its header.
@@ -83,6 +84,13 @@ def layer_format(picture: Picture, source: Path) -> LayerFormat:
         return LayerFormat("PNG", ".png", lossless=True)
     lossless = name in ("PNG", "TIFF", "BMP") or (name == "WEBP" and _webp_is_lossless(source))
     return LayerFormat(name, picture.header.suffix, lossless)
+
+
+def lossy_quality(picture: Picture, how: LayerFormat) -> int:
+    """Return the encoder's quality, 0..100, for layers in a lossy format."""
+    if how.name == "AVIF" and picture.colour.profile is not None:
+        return _AVIF_QUALITY_OF_WIDE_COLOURS
+    return _LOSSY_QUALITY[how.name]
 
 
 def save_layer(
@@ -147,9 +155,9 @@ def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> d
     elif how.name == "WEBP" and how.lossless:
         options |= {"lossless": True, "exact": True, "quality": 50, "method": 2}
     elif how.name == "WEBP":
-        options |= {"quality": LOSSY_QUALITY["WEBP"], "exact": True}
+        options |= {"quality": lossy_quality(picture, how), "exact": True}
     elif how.name == "AVIF":
-        options |= {"quality": LOSSY_QUALITY["AVIF"], "speed": 8}
+        options |= {"quality": lossy_quality(picture, how), "speed": 8}
         options |= {"subsampling": "4:0:0" if picture.is_grey else "4:4:4"}
         if picture.alpha is not None:
             options |= {"advanced": {"alpha:lossless": "1"}}
@@ -164,7 +172,7 @@ def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> d
 def _jpeg_options(picture: Picture) -> dict[str, Any]:
     coding = picture.coding
     if coding is None:
-        return {"quality": LOSSY_QUALITY["JPEG"], "subsampling": 0}
+        return {"quality": _LOSSY_QUALITY["JPEG"], "subsampling": 0}
     return {
         "qtables": [list(table) for table in coding.tables],
         "subsampling": coding.subsampling,

@@ -108,7 +108,7 @@ def test_nclx_of_an_avif_becomes_a_profile(
 
 def test_the_profile_of_a_bmp_is_carried_over(tmp_path: Path) -> None:
     source = tmp_path / "a.bmp"
-    write_bmp(source, P3)
+    write_bmp(source, colour_samples(), P3)
     picture = open_picture(source, LIMITS)
     assert picture.colour.profile == P3
     assert layer_format(picture, source).name == "PNG"

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.format_files import Combination, combinations
+from benchmarks.format_combinations import Combination, combinations, photograph, ramps
 from benchmarks.formats import MEAN_LIMIT, compare
 from benchmarks.viewers import Viewers, missing_viewers, open_viewers
+
+COMBINATIONS = [*combinations(ramps()), *combinations(photograph())]
 
 pytestmark = [
     pytest.mark.system,
@@ -26,11 +28,11 @@ def viewers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewers]:
 
 
 def test_there_are_enough_combinations() -> None:
-    names = [combination.name for combination in combinations()]
-    assert len(names) == len(set(names)) >= 60
+    names = [combination.name for combination in COMBINATIONS]
+    assert len(names) == len(set(names)) >= 120
 
 
-@pytest.mark.parametrize("combination", combinations(), ids=lambda combination: combination.name)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda combination: combination.name)
 def test_a_layer_looks_like_its_original(
     combination: Combination, viewers: Viewers, tmp_path: Path
 ) -> None:

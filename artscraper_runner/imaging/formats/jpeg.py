@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from mmap import mmap
 from typing import Literal
@@ -18,6 +18,7 @@ _COEFFICIENTS = 64
 _MP_ENTRIES = 0xB002
 _FILLER_BYTES = 4096
 _SEGMENTS_MAX = 5_000
+_FINER = 4  # a CMYK file with four channels stays larger than its layer
 # In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -87,6 +88,18 @@ def coding(
     across, down = first[1] // max(1, chroma[1]), first[2] // max(1, chroma[2])
     subsampling = {1: 0, 2: 1}.get(across * down, 2)
     return JpegCoding(tables or ((1,) * _COEFFICIENTS,), subsampling, progressive)
+
+
+def finer_coding(coding: JpegCoding) -> JpegCoding:
+    """Return a coding for pixels that were converted to other colours.
+
+    They no longer lie on the grid of the original's quantisation, so that the same tables would
+    lose as much again as the original lost.
+    """
+    tables = tuple(
+        tuple(max(1, round(divisor / _FINER)) for divisor in table) for table in coding.tables
+    )
+    return replace(coding, tables=tables, subsampling=0)
 
 
 def is_complete(data: bytes) -> bool:
