@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 from artscraper_runner.errors import Cancelled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A picture file as received; `suffix` is that of its format, whatever its name says."""
+
+    path: Path
+    suffix: str
 
 
 @dataclass(frozen=True)

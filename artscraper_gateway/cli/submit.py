@@ -46,6 +46,9 @@ def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway 
     except KeyboardInterrupt:
         print("interrupted; run it again to continue the same jobs", file=sys.stderr)
         return _INTERRUPTED
+    for outcome in outcomes:
+        for note in outcome.notes:
+            print(f"note: {printable(f'{outcome.picture}: {note}')}", file=sys.stderr)
     print(_table(outcomes))
     return int(any(outcome.failure for outcome in outcomes))
 

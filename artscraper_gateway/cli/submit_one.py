@@ -7,14 +7,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from artscraper_gateway.cli.submit_inputs import named_by_format
 from artscraper_gateway.client import AsyncGateway, Job, JobOptions
 from artscraper_gateway.client.errors import ClientError, Unauthorized, UnexpectedResponse
-from artscraper_gateway.client.models import Layer
+from artscraper_gateway.client.models import Layer, Result
 
 _MAX_JOBS = 20  # of the same picture and options within a day, while they fail
 
@@ -30,7 +30,8 @@ _KEY_REFUSED = {  # by whether a key was sent
 class Outcome:
     """The outcome for a picture: `saved` is the place of its result, unless `failure` is set.
 
-    `left_out` names the stages that were not applied, with their reasons.
+    `left_out` names the stages that were not applied, with their reasons; `notes` what was dropped
+    from the file or changed in it.
     """
 
     picture: str
@@ -39,6 +40,7 @@ class Outcome:
     saved: str = ""
     failure: str = ""
     left_out: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -95,14 +97,17 @@ class PictureSubmission:
         job = await self.gateway.wait(job.job_id, timeout_s=self.timeout_s, on_change=note)
         if job.status == "error":
             return self._outcome("failed", failure=job.error or "the job failed")
-        layers = (await self.gateway.result(job.job_id)).layers
+        result = await self.gateway.result(job.job_id)
+        layers = result.layers
         changed = [layer for layer in layers if layer.stage != "original"]
         left_out = "; ".join(
             f"{layer.stage}: {layer.reason}" for layer in changed if not layer.applied
         )
         if changed and not any(layer.applied for layer in changed):
             return self._outcome("unprotected", failure=left_out)
-        return self._outcome("done", saved=await self._save(job, layers), left_out=left_out)
+        saved = await self._save(job, layers)
+        outcome = self._outcome("done", saved=saved, left_out=left_out)
+        return replace(outcome, notes=_losses(result))
 
     async def _save(self, job: Job, layers: Sequence[Layer]) -> str:
         if self.layers == "none":
@@ -120,6 +125,11 @@ class PictureSubmission:
     ) -> Outcome:
         seconds = time.monotonic() - self._begun
         return Outcome(self.picture, status, seconds, saved, failure, left_out)
+
+
+def _losses(result: Result) -> tuple[str, ...]:
+    notes = result.summary.get("notes", [])
+    return tuple(str(note["detail"]) for note in notes if note["action"] != "kept")
 
 
 def submission_digest(picture: str, options: JobOptions) -> str:

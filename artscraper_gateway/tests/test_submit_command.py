@@ -81,7 +81,8 @@ def test_a_watermark_is_kept_on_request(
     assert main([str(SAMPLES[0]), *given, "--out", str(tmp_path / "marked")]) == 0
     (marked,) = (tmp_path / "marked").iterdir()
     assert main([str(marked), *given, "--out", str(tmp_path / "over")]) == 0
-    capsys.readouterr()
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert any("carried the watermark" in note and "replaces" in note for note in notes)
     assert main([str(marked), *given, "--out", str(tmp_path / "kept"), "--keep-watermark"]) == 1
     shown = capsys.readouterr().out
     assert "unprotected" in shown and "already carries the watermark" in shown

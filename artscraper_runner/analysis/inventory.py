@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
@@ -22,6 +23,7 @@ from artscraper_runner.imaging.encode import (
     why_xmp_is_left_out,
 )
 from artscraper_runner.imaging.notes import Action, Note, Subject, sort_notes
+from artscraper_runner.types import Json
 
 _LOSSLESS_GROWTH = 8
 _LOSSY_GROWTH = 1.5
@@ -38,8 +40,13 @@ _GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496|hdrgm:Version|HDRGainMap")
 _GAIN_MAP_SEARCH_BYTES = 1 << 20
 
 
-def take_inventory(picture: Picture, source: Path, how: LayerFormat) -> list[Note]:
-    """Return a note for each part of the file at `source` that layers in `how` keep or lose."""
+def take_inventory(
+    picture: Picture, source: Path, how: LayerFormat, layers: Sequence[Json] = ()
+) -> list[Note]:
+    """Return a note for each part of the file at `source` that layers in `how` keep or lose.
+
+    `layers` are the records of the layers, of which some stages treat parts in their own way.
+    """
     notes = [*picture.container.notes, *picture.colour.notes]
     notes += _of_frames(picture)
     notes += _of_encoding(picture, how)
@@ -48,6 +55,8 @@ def take_inventory(picture: Picture, source: Path, how: LayerFormat) -> list[Not
     notes += _of_iptc(picture, how)
     notes += _of_text(picture, how)
     notes += _of_jpeg(picture)
+    notes += _of_c2pa(source, layers)
+    notes += _of_watermark(layers)
     notes += _of_the_rest(picture, source)
     return sort_notes(notes)
 
@@ -170,11 +179,37 @@ def _of_jpeg(picture: Picture) -> list[Note]:
     return notes
 
 
+def _of_c2pa(source: Path, layers: Sequence[Json]) -> list[Note]:
+    if not c2pa_statement(source)["manifest"]:
+        return []
+    signed = [layer["metrics"] for layer in layers if layer.get("metrics", {}).get("signed")]
+    if any(metrics["ingredient"] for metrics in signed):
+        detail = "The C2PA manifest of the original is an ingredient of the new one."
+        return [Note(Subject.C2PA, Action.KEPT, detail)]
+    if signed:
+        detail = "The C2PA manifest is left out: it contains a picture or a place, or is damaged."
+    else:
+        detail = (
+            "The C2PA manifest is left out: it describes the unchanged file. The stage c2pa signs"
+            " anew and keeps it as an ingredient."
+        )
+    return [Note(Subject.C2PA, Action.DROPPED, detail)]
+
+
+def _of_watermark(layers: Sequence[Json]) -> list[Note]:
+    notes = []
+    for metrics in (layer.get("metrics", {}) for layer in layers):
+        if earlier := metrics.get("overwritten"):
+            detail = f"The picture carried the watermark {earlier}, which the new one replaces."
+            notes.append(Note(Subject.WATERMARK, Action.CHANGED, detail))
+        if earlier := metrics.get("kept"):
+            detail = f"The picture carries the watermark {earlier} already; it gets no other."
+            notes.append(Note(Subject.WATERMARK, Action.KEPT, detail))
+    return notes
+
+
 def _of_the_rest(picture: Picture, source: Path) -> list[Note]:
     notes = []
-    if c2pa_statement(source)["manifest"]:
-        detail = "The C2PA manifest is left out: it would not fit the changed picture."
-        notes.append(Note(Subject.C2PA, Action.DROPPED, detail))
     behind = find_trailing_bytes(source, picture.header.format)
     if behind is not None and behind.size:
         detail = f"{behind.size} bytes behind the picture ({behind.kind}) are left out."

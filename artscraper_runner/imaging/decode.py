@@ -31,7 +31,7 @@ from artscraper_runner.imaging.container import (
     open_container,
     quiet,
 )
-from artscraper_runner.imaging.formats import avif, jpeg
+from artscraper_runner.imaging.formats import avif, jpeg, png
 from artscraper_runner.imaging.structure import frame_sizes
 from artscraper_runner.options import PictureLimits
 
@@ -143,6 +143,8 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
                 ):
                     opened.info["transparency"] = key
                 coding = _coding(opened)
+                if container.png is not None and container.png.wide_transparent_colour is not None:
+                    image = _with_alpha_of_key(opened, path, container.png.wide_transparent_colour)
                 if (box := _visible_box(opened, container)) is not None:
                     image = opened.crop(box)
                     image.info = opened.info
@@ -174,6 +176,23 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
             container,
             coding,
         )
+
+
+def _with_alpha_of_key(image: Image.Image, path: Path, key: tuple[int, int, int]) -> Image.Image:
+    """Return the RGB picture with alpha 0 where all 16 bits of each sample are those of `key`."""
+    import numpy as np
+
+    with open_container(path, repair=True) as (twin, _):
+        png.read_low_bytes(twin)
+        twin.load()
+        low = np.asarray(twin)
+    opaque = np.zeros(low.shape[:2], bool)
+    for band, (high_byte, low_byte) in enumerate(divmod(sample, 256) for sample in key):
+        opaque |= (np.asarray(image)[..., band] != high_byte) | (low[..., band] != low_byte)
+    with_alpha = image.copy()
+    with_alpha.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    with_alpha.putalpha(Image.fromarray(opaque.astype(np.uint8) * np.uint8(255)))
+    return with_alpha
 
 
 def _checked_header(

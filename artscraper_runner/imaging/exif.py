@@ -27,6 +27,8 @@ CAMERA_IFD = 0x8769
 XMP_TAG = 700  # of a TIFF, whose EXIF is its own directory
 _GPS_IFD, _INTEROPERABILITY_IFD = 0x8825, 0xA005
 _ORIENTATION, _ARTIST, _COPYRIGHT, _MAKER_NOTE = 0x0112, 0x013B, 0x8298, 0x927C
+_COLOUR_SPACE, _UNCALIBRATED = 0xA001, 0xFFFF
+_INTEROPERABILITY_INDEX, _ADOBE_RGB = 1, "R03"  # DCF 2.0 (CIPA DC-009): an optional file
 _RESOLUTION, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
 _UNITS = (1, 2, 3)  # none, inch, centimetre
 # The document's and the page's name, description, make, model, resolution and its unit, software,
@@ -62,6 +64,7 @@ class CarriedExif:
 class _Fields:
     main: Fields
     camera: Fields
+    colour: Fields  # those of the camera that say which space the numbers are in
     unwritable: int  # fields of a type that cannot be written
     pictures: int  # fields with a copy of the picture in them
     note_with_picture: bool
@@ -86,7 +89,7 @@ def carry_exif(
         main[XMP_TAG] = xmp
     if iptc is not None:
         main[IPTC_TAG] = iptc
-    for left_out, (some, of_camera) in enumerate(_shorter_and_shorter(main, fields.camera)):
+    for left_out, (some, of_camera) in enumerate(_shorter_and_shorter(main, fields)):
         block = _write(some, of_camera)
         if max_bytes is None or len(block) <= max_bytes:
             return CarriedExif(block or None, _notes(picture, fields, left_out))
@@ -125,6 +128,9 @@ def _notes(picture: Picture, fields: _Fields, left_out: int) -> tuple[Note, ...]
         if author and fields.camera:
             detail = "Camera, author and copyright."
         notes.append(Note(Subject.EXIF, Action.KEPT, detail))
+    if fields.colour and picture.colour.profile is None:
+        detail = "The colours stay Adobe RGB, as EXIF says (DCF); browsers take them for sRGB."
+        notes.append(Note(Subject.COLOUR_PROFILE, Action.KEPT, detail))
     if has_maker_note and not left_out:
         notes.append(Note(Subject.MAKER_NOTE, Action.KEPT, "The maker's note of the camera."))
     if exif_directory(picture.exif, _GPS_IFD):
@@ -152,7 +158,18 @@ def _choose_fields(picture: Picture) -> _Fields:
                 unwritable += 1
     if picture.orientation != 1 or _ORIENTATION in picture.exif:
         main[_ORIENTATION] = picture.orientation
-    return _Fields(main, camera, unwritable, pictures, in_note)
+    colour = _adobe_rgb(picture, camera)
+    return _Fields(main, {**camera, **colour}, colour, unwritable, pictures, in_note)
+
+
+def _adobe_rgb(picture: Picture, camera: Fields) -> Fields:
+    """Return the fields by which cameras say that a picture without a profile is in Adobe RGB."""
+    of_file = exif_directory(picture.exif, _INTEROPERABILITY_IFD)
+    index = str(of_file.get(_INTEROPERABILITY_INDEX, "")).strip("\0 ")
+    if camera.get(_COLOUR_SPACE) != _UNCALIBRATED or index != _ADOBE_RGB:
+        return {}
+    directory = {_INTEROPERABILITY_INDEX: _ADOBE_RGB, 2: b"0100"}
+    return {_COLOUR_SPACE: _UNCALIBRATED, _INTEROPERABILITY_IFD: directory}
 
 
 def exif_directory(exif: Image.Exif, tag: int) -> Fields:
@@ -174,12 +191,13 @@ def _is_sensible(tag: int, value: object) -> bool:
     return tag != _RESOLUTION_UNIT or value in _UNITS
 
 
-def _shorter_and_shorter(main: Fields, camera: Fields) -> Iterator[tuple[Fields, Fields]]:
+def _shorter_and_shorter(main: Fields, fields: _Fields) -> Iterator[tuple[Fields, Fields]]:
+    camera, colour = fields.camera, fields.colour
     yield main, camera
     yield main, {tag: value for tag, value in camera.items() if tag != _MAKER_NOTE}
-    yield main, {}
-    yield {tag: main[tag] for tag in (_ORIENTATION, _ARTIST, _COPYRIGHT) if tag in main}, {}
-    yield {tag: main[tag] for tag in (_ORIENTATION,) if tag in main}, {}
+    yield main, colour
+    yield {tag: main[tag] for tag in (_ORIENTATION, _ARTIST, _COPYRIGHT) if tag in main}, colour
+    yield {tag: main[tag] for tag in (_ORIENTATION,) if tag in main}, colour
 
 
 def _write(main: Fields, camera: Fields) -> bytes:

@@ -45,6 +45,7 @@ class Subject(StrEnum):
     EMBEDDED_PICTURES = "embedded-pictures"
     TRAILING_DATA = "trailing-data"
     C2PA = "c2pa"
+    WATERMARK = "watermark"
 
 
 _ACTION_ORDER = (Action.DROPPED, Action.CHANGED, Action.KEPT)

@@ -35,7 +35,7 @@ from artscraper_runner.pipeline.layers import (
 )
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.run_cache import RunCache
-from artscraper_runner.types import Controls, Json
+from artscraper_runner.types import Controls, Json, SourceFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +182,7 @@ class PictureRun:
         if len(layers) < 2:
             return []
         how = layer_format(self._picture, self.source)
-        notes = take_inventory(self._picture, self.source, how)
+        notes = take_inventory(self._picture, self.source, how, layers)
         last = self.workspace.file(layers[-1]["path"])
         growth = growth_note(self.source.stat().st_size, last.stat().st_size, how)
         return sort_notes([*notes, growth]) if growth else notes
@@ -249,6 +249,7 @@ class PictureRun:
             stages_before=self.workspace.stages_before(index),
             cache=self.cache,
             is_grey=picture.is_grey,
+            source=SourceFile(self.source, picture.header.suffix),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -10,8 +11,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from artscraper_runner.errors import CredentialsError, MissingDependency, SigningFailed
+from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.provenance.credentials import INSTALL, Credentials
-from artscraper_runner.types import Json
+from artscraper_runner.types import Json, SourceFile
 from artscraper_runner.version import __version__
 
 MEDIA_TYPES = {
@@ -27,11 +29,24 @@ USES = (
     "cawg.ai_training",
     "cawg.data_mining",
 )
-_SETTINGS: Json = {"builder": {"thumbnail": {"enabled": False}}}
+_SETTINGS: Json = {
+    "builder": {"thumbnail": {"enabled": False}},
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+}
+_PARENT = json.dumps({"title": "original", "relationship": "parentOf"})
+_GPS_FIELD = re.compile(rb"GPS[A-Z]", re.IGNORECASE)
 
 
-def sign_file(source: Path, target: Path, credentials: Credentials) -> None:
+def sign_file(
+    source: Path, target: Path, credentials: Credentials, *, parent: SourceFile | None = None
+) -> bool:
     """Write the picture at `source` to `target` with a manifest; no network is used.
+
+    `parent` is the file that the picture was made from; its manifests become those of an
+    ingredient, unless they cannot be read or hold what layers must not: pictures or places.
+
+    Returns:
+        Whether the manifests of `parent` are in the new one.
 
     Raises:
         SigningFailed: a format that C2PA does not cover, or the library refused.
@@ -40,8 +55,17 @@ def sign_file(source: Path, target: Path, credentials: Credentials) -> None:
     media_type = MEDIA_TYPES.get(target.suffix)
     if media_type is None:
         raise SigningFailed(f"expected one of {', '.join(MEDIA_TYPES)}, found {target.suffix}")
+    if parent is not None and parent.suffix in MEDIA_TYPES:
+        try:
+            with source.open("rb") as original, target.open("w+b") as signed:
+                store = _sign(original, signed, media_type, credentials, parent)
+        except SigningFailed:
+            store = None
+        if store is not None and not (holds_picture(store) or _GPS_FIELD.search(store)):
+            return True
     with source.open("rb") as original, target.open("w+b") as signed:
         _sign(original, signed, media_type, credentials)
+    return False
 
 
 def check_signing(credentials: Credentials) -> None:
@@ -60,7 +84,14 @@ def check_signing(credentials: Credentials) -> None:
         raise CredentialsError(f"C2PA rejects this certificate: {error}") from error
 
 
-def _sign(original: BinaryIO, signed: BinaryIO, media_type: str, credentials: Credentials) -> None:
+def _sign(
+    original: BinaryIO,
+    signed: BinaryIO,
+    media_type: str,
+    credentials: Credentials,
+    parent: SourceFile | None = None,
+) -> bytes:
+    """Write the signed picture and return its manifest store."""
     try:
         import c2pa
     except ImportError as error:
@@ -78,7 +109,10 @@ def _sign(original: BinaryIO, signed: BinaryIO, media_type: str, credentials: Cr
             c2pa.Builder(json.dumps(_manifest()), context) as builder,
         ):
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)  # it changes a picture that was there
-            builder.sign(signer, media_type, original, signed)
+            if parent is not None:
+                with parent.path.open("rb") as file:
+                    builder.add_ingredient(_PARENT, MEDIA_TYPES[parent.suffix], file)
+            return bytes(builder.sign(signer, media_type, original, signed))
     except c2pa.C2paError as error:
         raise SigningFailed(f"the picture could not be signed: {error}") from error
 

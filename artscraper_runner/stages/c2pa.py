@@ -49,12 +49,19 @@ class C2pa(Stage):
         return prohibit_training(xmp)
 
     def finish_file(self, path: Path, inputs: StageInput) -> Json:
-        """Signs the file, and returns the `validation_state` that is read from it afterwards."""
+        """Sign the file; return the `validation_state` that is read from it afterwards.
+
+        `ingredient`: whether the new manifest contains that of the original, None without one.
+        """
         if inputs.signing is None:
             raise CredentialsError("no signing certificate is set up")
+        parent = inputs.source
+        if parent is not None and not c2pa_statement(parent.path)["manifest"]:
+            parent = None
         with atomic_path(path) as signed:
-            sign_file(path, signed, load_credentials(inputs.signing))
+            has_parent = sign_file(path, signed, load_credentials(inputs.signing), parent=parent)
             state = c2pa_statement(signed)["validation_state"]
             if state not in _INTACT:
                 raise SigningFailed(f"the signed file reads as {state}, expected Valid")
-        return {"signed": True, "validation_state": state}
+        ingredient = None if parent is None else has_parent
+        return {"signed": True, "validation_state": state, "ingredient": ingredient}

@@ -40,7 +40,7 @@ class InvisibleWatermark(Stage):
         earlier = tiled_spread_spectrum.read_watermark(inputs.original, search=False)
         if earlier.payload is not None and inputs.options.keep_watermark:
             reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
-            return StageResult(pixels=None, reason=reason)
+            return StageResult(pixels=None, reason=reason, metrics={"kept": earlier.payload})
         method = inputs.options.watermark_method
         if method == "dwtDctSvd" and inputs.is_grey:
             reason = "the picture is grey, and dwtDctSvd marks its colour; use the method tiled"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from artscraper_runner.imaging.encode import LayerFormat
 from artscraper_runner.options import ProtectionOptions, SigningSettings
 from artscraper_runner.run_cache import RunCache
-from artscraper_runner.types import Controls, Json, Project, StageResult
+from artscraper_runner.types import Controls, Json, Project, SourceFile, StageResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ class StageInput:
     `visibility` bounds what may be seen of the layer beside the original; None = not bounded.
     `made`: for `measure`, the layer as it is handed on, before it is encoded; None = as saved.
     `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
+    `source` is the file as received, None where there is none.
     """
 
     pixels: NDArray[np.uint8]
@@ -52,6 +53,7 @@ class StageInput:
     made: NDArray[np.uint8] | None = None
     cache: RunCache = field(default_factory=RunCache)
     is_grey: bool = False
+    source: SourceFile | None = None
 
     def admissible(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return `pixels` as the pipeline keeps them of any stage.

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from artscraper_runner.errors import UnsupportedVariant
 from artscraper_runner.imaging import icc
 from artscraper_runner.imaging.decode import Picture, inspect_picture, open_picture
-from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.imaging.encode import carried_exif, layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import PictureLimits
+from benchmarks.format_combinations import photograph
 from benchmarks.format_files import (
     P3,
     chrm,
+    cmyk_profile,
     colour_samples,
     eight,
     gama,
@@ -181,6 +183,19 @@ def test_planes_of_16_bits_are_read_as_16_bits(
         assert np.abs(picture.alpha.astype(int) - eight(grey_samples())).max() <= 1
 
 
+def test_a_transparent_colour_of_16_bits_is_exact(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    samples = colour_samples()
+    key = samples[5, 5].copy()
+    samples[9:12, 9:12] = key
+    samples[20, 20] = key + np.array([0, 1, 0], np.uint16)  # the high bytes are the key's
+    write_png(source, samples, 2, 16, (b"tRNS", struct.pack(">3H", *key.tolist())))
+    picture = open_picture(source, LIMITS)
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, (samples == key).all(axis=2))
+    assert np.array_equal(saved_again(source, tmp_path).alpha, picture.alpha)
+
+
 def test_a_key_of_transparency_in_16_bits_is_exact(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     samples = grey_samples()
@@ -244,3 +259,45 @@ def test_a_tiff_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> N
     write_tiff(source, np.zeros((4, 4, 7), np.uint8), photometric=2)
     with pytest.raises(UnsupportedVariant, match="7 x 8 bits"):
         inspect_picture(source, LIMITS)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_black_ink_is_as_light_as_its_profile_says(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"a{suffix}"
+    black = Image.new("CMYK", (16, 16), (0, 0, 0, 255))
+    black.save(source, icc_profile=cmyk_profile())  # reflects 8 % of the light
+    shown = open_picture(source, LIMITS).pixels
+    assert np.abs(shown.astype(int) - 80).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"), [("CMYK", None), ("CMYK", cmyk_profile()), ("L", grey_profile(1.8))]
+)
+def test_a_converted_jpeg_loses_little_when_it_is_coded_again(
+    tmp_path: Path, mode: str, profile: bytes | None
+) -> None:
+    source = tmp_path / "a.jpg"
+    photograph().rgb.convert(mode).save(source, quality=90, icc_profile=profile)
+    picture = open_picture(source, LIMITS)
+    again = saved_again(source, tmp_path)
+    assert np.abs(picture.pixels.astype(int) - again.pixels).mean() < 1
+    layer = tmp_path / "layer.jpg"
+    assert layer.stat().st_size < 1.5 * source.stat().st_size
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
+@pytest.mark.parametrize("maker_note", [b"short", b"x" * 65_000])
+def test_adobe_rgb_by_exif_alone_is_carried_over(
+    tmp_path: Path, suffix: str, maker_note: bytes
+) -> None:
+    source = tmp_path / f"a{suffix}"
+    exif = Image.Exif()
+    directory = {1: "R03", 2: b"0100"}
+    exif[ExifTags.IFD.Exif] = {0xA001: 0xFFFF, 0x927C: maker_note, ExifTags.IFD.Interop: directory}
+    Image.fromarray(eight(colour_samples())).save(source, exif=exif)
+    saved = saved_again(source, tmp_path).exif
+    assert saved.get_ifd(ExifTags.IFD.Exif)[0xA001] == 0xFFFF
+    assert saved.get_ifd(ExifTags.IFD.Interop) == directory
+    picture = open_picture(source, LIMITS)
+    notes = carried_exif(picture, layer_format(picture, source)).notes
+    assert any("Adobe RGB" in note.detail for note in notes)

@@ -16,7 +16,14 @@ from artscraper_runner.options import AnalysisOptions, PictureLimits, Protection
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Controls
-from benchmarks.format_files import alpha_samples, colour_samples, eight, grey_samples
+from benchmarks.format_files import (
+    alpha_samples,
+    colour_samples,
+    eight,
+    grey_samples,
+    write_png,
+    write_tiff,
+)
 
 LIMITS = PictureLimits()
 
@@ -101,3 +108,22 @@ def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
     Image.fromarray(eight(colour_samples())).save(opaque)
     picture = DecodedPicture.of(opaque, open_picture(opaque, LIMITS))
     assert "over_white" not in load_processor(processor).process(picture, AnalysisOptions())
+
+
+@pytest.mark.parametrize("processor", ["imagehash", "dhash", "blockhash"])
+@pytest.mark.parametrize("kind", ["png", "min is white"])
+def test_hashes_of_16_bits_are_those_of_8(tmp_path: Path, processor: str, kind: str) -> None:
+    wide, narrow = tmp_path / ("a.png" if kind == "png" else "a.tif"), tmp_path / "b.png"
+    samples = grey_samples()
+    Image.fromarray(eight(samples)).save(narrow)
+    if kind == "png":
+        write_png(wide, samples, 0, 16)
+    else:
+        write_tiff(wide, 65_535 - samples, photometric=0)
+    found = [
+        load_processor(processor).process(
+            DecodedPicture.of(path, open_picture(path, LIMITS)), AnalysisOptions()
+        )
+        for path in (wide, narrow)
+    ]
+    assert found[0] == found[1]

@@ -13,7 +13,7 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile
 
-from artscraper_runner.analysis.inventory import take_inventory
+from artscraper_runner.analysis.inventory import growth_note, take_inventory
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
@@ -281,3 +281,33 @@ def test_a_plain_picture_has_no_notes(tmp_path: Path) -> None:
         source = tmp_path / f"plain{suffix}"
         drawn().save(source)
         assert layer_and_notes(source)[1] == set()
+
+
+LOSSLESS: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".gif": {},
+    ".webp": {"lossless": True},
+    ".tif": {"compression": "tiff_adobe_deflate"},
+}
+
+
+@pytest.mark.parametrize(("suffix", "options"), LOSSLESS.items(), ids=LOSSLESS.keys())
+def test_a_flat_picture_whose_file_grows_has_a_note_that_says_why(
+    tmp_path: Path, suffix: str, options: dict[str, Any]
+) -> None:
+    source = tmp_path / f"a{suffix}"
+    flat = np.full((256, 256, 3), 200, np.uint8)
+    flat[40:90, 30:200] = (20, 60, 120)
+    Image.fromarray(flat).save(source, **options)
+    picture = open_picture(source, LIMITS)
+    how = layer_format(picture, source)
+    assert how.lossless
+    layer = tmp_path / f"layer{how.suffix}"
+    change = np.random.default_rng(2).integers(-4, 5, flat.shape)
+    save_layer((picture.pixels + change).astype(np.uint8), picture, layer, how)
+    grown = layer.stat().st_size / source.stat().st_size
+    assert grown > 8
+    note = growth_note(source.stat().st_size, layer.stat().st_size, how)
+    assert note is not None and (note.subject, note.action) == ("file-size", "changed")
+    assert f"{grown:.1f} times" in note.detail and "flat" in note.detail
+    assert growth_note(source.stat().st_size, 8 * source.stat().st_size, how) is None

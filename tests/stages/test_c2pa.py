@@ -119,7 +119,7 @@ def test_without_a_certificate_it_is_passed_through(tmp_path: Path) -> None:
 def test_a_failed_signature_fails_the_stage_and_leaves_no_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: object) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
         raise SigningFailed("refused")
 
     monkeypatch.setattr(stage, "sign_file", refuse)
@@ -184,8 +184,8 @@ def test_a_certificate_that_only_the_library_refuses_is_a_reason_too(
 def test_a_file_that_does_not_read_as_valid_fails_the_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(source: Path, target: Path, *arguments: object) -> None:
-        sign(source, target, *arguments)
+    def spoil(source: Path, target: Path, *arguments: Any, **options: Any) -> None:
+        sign(source, target, *arguments, **options)
         content = bytearray(target.read_bytes())
         content[len(content) // 2] ^= 1
         target.write_bytes(content)
@@ -242,3 +242,89 @@ def test_a_missing_package_fails_the_stage_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(StageFailed, match=r"pip install 'artscraper-gateway\[c2pa\]'"):
         signed(tmp_path, "png")
+
+
+def signed_upload(tmp_path: Path, suffix: str, *, extra: Json | None = None) -> Path:
+    """Sign a picture; with `extra` as another program would, with settings and assertions."""
+    layer = Path(signed(tmp_path, suffix)[-1]["path"])
+    upload = tmp_path / f"upload.{suffix}"
+    if extra is None:
+        upload.write_bytes(layer.read_bytes())
+        return upload
+    plain = tmp_path / f"plain.{suffix}"
+    Image.fromarray(painting(300, 400)).save(plain)
+    own = credentials.load_credentials(SigningSettings(tmp_path / "keys"))
+    info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, own.chain, own.key, None)
+    with (
+        c2pa.Signer.from_info(info) as signer,
+        c2pa.Context(c2pa.Settings().update(extra["settings"])) as context,
+        c2pa.Builder(json.dumps({"assertions": extra["assertions"]}), context) as builder,
+    ):
+        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+        builder.sign_file(plain, upload, signer)
+    return upload
+
+
+def protected(tmp_path: Path, upload: Path, *stages: str) -> Json:
+    config = WorkflowConfig(stages, signing=SigningSettings(tmp_path / "keys"))
+    summary: Json = protect_picture(
+        upload, tmp_path / "again", config=config, include_hash_analysis=False
+    )
+    return summary
+
+
+def c2pa_notes(summary: Json) -> list[str]:
+    return [note["action"] for note in summary["notes"] if note["subject"] == "c2pa"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_manifest_of_the_original_becomes_an_ingredient(tmp_path: Path, suffix: str) -> None:
+    upload = signed_upload(tmp_path, suffix)
+    earlier = reader(upload).get_active_manifest()["label"]
+    summary = protected(tmp_path, upload, "invisible-watermark", "c2pa")
+    last = summary["layers"][-1]
+    assert last["metrics"]["ingredient"] is True
+    opened = reader(Path(last["path"]))
+    assert opened.get_validation_state() == "Valid"
+    assert [each["active_manifest"] for each in opened.get_active_manifest()["ingredients"]] == [
+        earlier
+    ]
+    assert c2pa_notes(summary) == ["kept"]
+    assert earlier.encode() not in Path(summary["layers"][1]["path"]).read_bytes()
+
+
+def test_without_the_stage_the_manifest_is_dropped_with_a_note(tmp_path: Path) -> None:
+    summary = protected(tmp_path, signed_upload(tmp_path, "jpg"), "invisible-watermark")
+    assert c2pa_notes(summary) == ["dropped"]
+
+
+PRIVATE = {
+    "thumbnail": {"settings": {"builder": {"thumbnail": {"enabled": True}}}, "assertions": []},
+    "place": {
+        "settings": {"builder": {"thumbnail": {"enabled": False}}},
+        "assertions": [
+            {"label": "org.example.place", "data": {"exif:GPSLatitude": "48,8.2N"}},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("extra", PRIVATE.values(), ids=PRIVATE.keys())
+def test_a_manifest_with_a_picture_or_a_place_is_no_ingredient(tmp_path: Path, extra: Json) -> None:
+    upload = signed_upload(tmp_path, "jpg", extra=extra)
+    summary = protected(tmp_path, upload, "c2pa")
+    last = summary["layers"][-1]
+    assert (last["metrics"]["ingredient"], c2pa_notes(summary)) == (False, ["dropped"])
+    content = Path(last["path"]).read_bytes()
+    assert b"GPSLatitude" not in content and content.count(b"\xff\xd8\xff") == 1
+    assert reader(Path(last["path"])).get_validation_state() == "Valid"
+
+
+def test_a_damaged_manifest_of_the_original_stops_nothing(tmp_path: Path) -> None:
+    upload = signed_upload(tmp_path, "jpg")
+    content = bytearray(upload.read_bytes())
+    place = content.index(b"jumdc2pa") + 300
+    content[place : place + 40] = b"\0" * 40
+    upload.write_bytes(content)
+    last = protected(tmp_path, upload, "c2pa")["layers"][-1]
+    assert last["metrics"]["validation_state"] == "Valid"

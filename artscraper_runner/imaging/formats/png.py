@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from mmap import mmap
 
+from PIL import ImageFile
+
 from artscraper_runner.errors import BrokenPicture
 from artscraper_runner.imaging.notes import Action, Note, Subject
 
@@ -54,18 +56,27 @@ class PngFile:
         return tuple((kind, self.chunks[kind]) for kind in COLOUR_CHUNKS if kind in self.chunks)
 
     @property
-    def transparent_sample(self) -> int | tuple[int, ...] | None:
-        """The colour of tRNS in the 8 bits that Pillow decodes to, None if it reads it rightly.
+    def transparent_sample(self) -> int | None:
+        """The grey of tRNS in the 8 bits that Pillow decodes to, None if it reads it rightly.
 
-        It takes the sample of 2 or 4 bits, and of RGB with 16 bits, as it is in the file.
+        It takes the sample of 2 or 4 bits as it is in the file.
         """
-        content = self.chunks.get(b"tRNS", b"")
-        samples = [int.from_bytes(content[at : at + 2], "big") for at in range(0, len(content), 2)]
-        if self.colour_type == 0 and self.bit_depth in (2, 4) and samples:
+        if self.colour_type == 0 and self.bit_depth in (2, 4) and (samples := self._key):
             return samples[0] * {2: 85, 4: 17}[self.bit_depth] & 255
-        if self.colour_type == _RGB_TYPE and self.bit_depth == 16 and len(samples) >= 3:
-            return tuple(sample >> 8 for sample in samples[:3])
         return None
+
+    @property
+    def wide_transparent_colour(self) -> tuple[int, int, int] | None:
+        """The colour of tRNS in 16 bits, of which Pillow compares the high bytes alone."""
+        if self.colour_type == _RGB_TYPE and self.bit_depth == 16 and len(self._key) >= 3:
+            red, green, blue = self._key[:3]
+            return red, green, blue
+        return None
+
+    @property
+    def _key(self) -> list[int]:
+        content = self.chunks.get(b"tRNS", b"")
+        return [int.from_bytes(content[at : at + 2], "big") for at in range(0, len(content), 2)]
 
 
 def read_png(data: bytes | mmap) -> PngFile:
@@ -111,6 +122,14 @@ def read_png(data: bytes | mmap) -> PngFile:
     if notes:
         repaired = b"".join(data[part] if isinstance(part, slice) else part for part in kept)
     return PngFile(colour_type, bit_depth, chunks, repaired, tuple(dict.fromkeys(notes)))
+
+
+def read_low_bytes(image: ImageFile.ImageFile) -> None:
+    """Let Pillow decode the low byte of each of 16 bits instead of the high one.
+
+    Its name for samples in the other byte order does that.
+    """
+    image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
 
 
 def _chunks(data: bytes | mmap, at: int) -> Iterator[tuple[bytes, bytes, slice, bool]]:
