@@ -70,6 +70,11 @@ def declared_by_profile(profile: object) -> Colour:
     return Colour(profile=opened.content)
 
 
+def without_whole_profile() -> Colour:
+    """Return the meaning of a file that holds parts of a profile, which viewers ignore."""
+    return Colour(notes=(_ignored("parts of it are missing"),))
+
+
 def declared_by_png(png: PngFile) -> Colour:
     """Return the meaning of cICP, sRGB, gAMA and cHRM, the first of which wins.
 
@@ -144,9 +149,8 @@ def render(
     if not is_exact:
         notes.append(Note(Subject.BIT_DEPTH, Action.CHANGED, "16 bits a channel become 8."))
     profile = icc.open_profile(declared.profile)
-    if profile is not None and profile.space not in _spaces_of(image.mode):
-        detail = f"it describes {profile.space.strip()}, the picture is {image.mode}"
-        notes.append(_ignored(detail))
+    if profile is not None and (reason := _why_unfit(profile, image.mode)):
+        notes.append(_ignored(reason))
         profile, declared = None, replace(declared, profile=None)
     try:
         rendered = _convert(image, profile)
@@ -184,7 +188,7 @@ def _convert(
         detail = "Grey is converted to the sRGB curve through its profile."
         return pixels, None, Note(Subject.COLOUR_PROFILE, Action.CHANGED, detail)
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    if profile is None or not _is_linear(profile):
+    if profile is None or not (profile.is_of_device and _is_linear(profile)):
         return _array(rgb), profile.content if profile else None, _kept(profile)
     detail = "Linear light is converted to sRGB."
     note = Note(Subject.COLOUR_PROFILE, Action.CHANGED, detail)
@@ -230,6 +234,19 @@ def _colours_of(image: Image.Image) -> Image.Image:
 def _spaces_of(mode: str) -> tuple[str, ...]:
     """The profiles that can describe a picture: grey numbers are RGB numbers, too."""
     return {"L": ("GRAY", "RGB "), "CMYK": ("CMYK",), "LAB": ("Lab ",)}.get(mode, ("RGB ",))
+
+
+def _why_unfit(profile: icc.Profile, mode: str) -> str:
+    """Return why the profile cannot describe a picture of this mode; empty if it can.
+
+    One of a wrong class stays with RGB numbers: viewers differ on it, and see the layer as they
+    see the original.
+    """
+    if profile.space not in _spaces_of(mode):
+        return f"it describes {profile.space.strip()}, the picture is {mode}"
+    if not profile.is_of_device and mode not in ("RGB", "RGBA"):
+        return "its class is not one of pictures"
+    return ""
 
 
 def _through(image: Image.Image, profile: icc.Profile | None) -> Image.Image:
@@ -334,4 +351,5 @@ def _kept(profile: icc.Profile | None) -> Note | None:
 
 
 def _ignored(reason: str) -> Note:
+    """Return the note on a profile that is not used."""
     return Note(Subject.COLOUR_PROFILE, Action.DROPPED, f"The colour profile is ignored: {reason}.")

@@ -161,11 +161,16 @@ def _why_unreadable(
         return UnsupportedPicture(f"expected one of {', '.join(FORMATS)}, found none of them")
     is_unknown = isinstance(error, UnidentifiedImageError | KeyError)
     if container.tiff is not None and is_unknown and container.tiff.photometric_at is not None:
-        return UnsupportedVariant(
-            f"this kind of TIFF is not supported ({container.tiff.description}); save it with 8 or"
-            " 16 bits a channel in grey, RGB or CMYK"
-        )
+        return unsupported_tiff(container.tiff)
     return BrokenPicture("the file begins like a picture but its header is damaged")
+
+
+def unsupported_tiff(file: tiff.TiffFile) -> UnsupportedVariant:
+    """Return the refusal of a TIFF that is stored in a way that cannot be kept."""
+    return UnsupportedVariant(
+        f"this kind of TIFF is not supported ({file.description}); save it with 8 or 16 bits a"
+        " channel in grey, RGB or CMYK"
+    )
 
 
 def describe_damage(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from artscraper_runner.imaging.colour import (
     declared_by_png,
     declared_by_profile,
     render,
+    without_whole_profile,
 )
 from artscraper_runner.imaging.container import (
     DECODER_ERRORS,
@@ -30,6 +31,7 @@ from artscraper_runner.imaging.container import (
     describe_damage,
     open_container,
     quiet,
+    unsupported_tiff,
 )
 from artscraper_runner.imaging.formats import avif, jpeg, png
 from artscraper_runner.imaging.structure import frame_sizes
@@ -45,6 +47,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 _SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}  # else the format's name in lower case
 _EXIF_ORIENTATION = 0x0112
+_XMP_KEYS = ("xmp", "XML:com.adobe.xmp")
 _WEBP_GREY_TOLERANCE = 1  # its decoder rounds the channels of grey apart
 # Pixels as stored -> upright, by EXIF orientation.
 _TO_UPRIGHT = {
@@ -135,7 +138,8 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
         try:
             with quiet():
                 exif = _readable_exif(opened)
-                orientation = _orientation(exif)  # before load(), which applies a TIFF's itself
+                # Before load(), which applies a TIFF's itself.
+                orientation = _orientation(opened, exif)
                 opened.load()
                 if (
                     container.png is not None
@@ -205,6 +209,8 @@ def _checked_header(
     if width * height > limits.max_pixels:
         raise PictureTooLarge("pixels", width * height, limits.max_pixels)
     mode = image.mode
+    if container.tiff is not None and mode in ("I", "F"):
+        raise unsupported_tiff(container.tiff)
     try:
         with quiet():
             frames = _check_frames(image, path, limits)
@@ -236,6 +242,8 @@ def _declared(image: Image.Image, container: Container) -> Colour:
         declared = declared_by_profile(profile)
         if declared.profile is not None:
             return declared
+    elif container.jpeg is not None and container.jpeg.has_profile:
+        declared = without_whole_profile()
     else:
         declared = Colour()
     if container.avif is not None and container.avif.cicp is not None:
@@ -264,7 +272,11 @@ def _check_frames(image: Image.Image, path: Path, limits: PictureLimits) -> int:
 
 
 def _readable_exif(image: Image.Image) -> Image.Exif:
-    """Damaged camera fields are no reason to refuse a picture: it is treated as having none."""
+    """Return the EXIF fields, none if they are damaged: that is no reason to refuse a picture.
+
+    Pillow takes an orientation from XMP, too, which no viewer does.
+    """
+    packets = {key: image.info.pop(key) for key in _XMP_KEYS if key in image.info}
     try:
         exif = image.getexif()
         for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
@@ -272,6 +284,8 @@ def _readable_exif(image: Image.Image) -> Image.Exif:
         _drop_unreadable(exif)
     except DECODER_ERRORS:
         return Image.Exif()
+    finally:
+        image.info.update(packets)
     return exif
 
 
@@ -284,6 +298,9 @@ def _drop_unreadable(exif: Image.Exif) -> None:
             del exif[tag]
 
 
-def _orientation(exif: Image.Exif) -> int:
+def _orientation(image: Image.Image, exif: Image.Exif) -> int:
+    """Return the orientation, 1..8; that in a text chunk of a PNG is not applied by viewers."""
+    if "exif" not in image.info and image.format != "TIFF":
+        return 1
     value = exif.get(_EXIF_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

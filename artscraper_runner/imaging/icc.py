@@ -57,14 +57,18 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile that little-CMS can open; `space` is ICC's signature, such as "RGB " or "GRAY"."""
+    """A profile that little-CMS can open; `space` is ICC's signature, such as "RGB " or "GRAY".
+
+    `is_of_device`: a class that describes pictures, through which colours can be converted.
+    """
 
     content: bytes
     space: str
+    is_of_device: bool = True
 
 
 def open_profile(content: object) -> Profile | None:
-    """Return the profile, None for one that cannot be opened or is no profile of pictures."""
+    """Return the profile, None for one that cannot be opened."""
     from PIL import ImageCms
 
     if not isinstance(content, bytes) or len(content) < 132:
@@ -74,7 +78,7 @@ def open_profile(content: object) -> Profile | None:
         space, kind = opened.xcolor_space, opened.device_class
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return Profile(content, space) if kind in ("mntr", "scnr", "prtr", "spac") else None
+    return Profile(content, space, kind in ("mntr", "scnr", "prtr", "spac"))
 
 
 def build_profile(chromaticities: Chromaticities, curve: Curve, name: str) -> bytes:

@@ -259,6 +259,9 @@ def test_a_tiff_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> N
     write_tiff(source, np.zeros((4, 4, 7), np.uint8), photometric=2)
     with pytest.raises(UnsupportedVariant, match="7 x 8 bits"):
         inspect_picture(source, LIMITS)
+    write_tiff(source, grey_samples(), photometric=1, fields=((339, 3, (2,)),))
+    with pytest.raises(UnsupportedVariant, match="16 bits, signed, grey"):
+        inspect_picture(source, LIMITS)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
@@ -301,3 +304,28 @@ def test_adobe_rgb_by_exif_alone_is_carried_over(
     picture = open_picture(source, LIMITS)
     notes = carried_exif(picture, layer_format(picture, source)).notes
     assert any("Adobe RGB" in note.detail for note in notes)
+
+
+@pytest.mark.parametrize("kind", [b"link", b"nmcl", b"abst"])
+def test_a_profile_of_a_wrong_class_stays_with_its_numbers(tmp_path: Path, kind: bytes) -> None:
+    source = tmp_path / "a.jpg"
+    profile = P3[:12] + kind + P3[16:]
+    photograph().rgb.save(source, quality=95, icc_profile=profile)
+    picture, again = open_picture(source, LIMITS), saved_again(source, tmp_path)
+    assert picture.colour.profile == again.colour.profile == profile
+    with Image.open(source) as image:
+        assert np.array_equal(picture.pixels, np.asarray(image))
+
+
+def test_a_profile_of_which_a_part_is_missing_is_ignored_with_a_note(tmp_path: Path) -> None:
+    source = tmp_path / "a.jpg"
+    photograph().rgb.save(source, icc_profile=P3 + bytes(130_000))
+    content = source.read_bytes()
+    second = content.index(b"ICC_PROFILE\0\2") - 4
+    size = int.from_bytes(content[second + 2 : second + 4], "big")
+    source.write_bytes(content[:second] + content[second + 2 + size :])
+    picture = open_picture(source, LIMITS)
+    assert picture.colour.profile is None
+    (note,) = picture.colour.notes
+    assert (note.subject, note.action) == ("colour-profile", "dropped")
+    assert "missing" in note.detail

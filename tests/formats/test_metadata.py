@@ -311,3 +311,24 @@ def test_a_flat_picture_whose_file_grows_has_a_note_that_says_why(
     assert note is not None and (note.subject, note.action) == ("file-size", "changed")
     assert f"{grown:.1f} times" in note.detail and "flat" in note.detail
     assert growth_note(source.stat().st_size, 8 * source.stat().st_size, how) is None
+
+
+def test_an_orientation_that_viewers_do_not_apply_is_not_applied(tmp_path: Path) -> None:
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF'
+        b' xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description'
+        b' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="3"/></r:RDF></x:xmpmeta>'
+    )
+    for suffix in (".png", ".jpg", ".webp"):
+        source = tmp_path / f"xmp{suffix}"
+        save_with_xmp(source, packet)
+        assert open_picture(source, LIMITS).orientation == 1
+        layer, notes = layer_and_notes(source)
+        assert open_picture(layer, LIMITS).exif.get(0x0112, 1) == 1
+        assert ("xmp", "kept") in notes
+    block = exif_block()  # as ImageMagick writes it into text
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(block):8d}\n{block.hex()}\n", zip=True)
+    drawn().save(tmp_path / "text.png", pnginfo=text)
+    picture = open_picture(tmp_path / "text.png", LIMITS)
+    assert picture.orientation == 1 and picture.pixels.shape == (64, 96, 3)

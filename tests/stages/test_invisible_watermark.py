@@ -19,10 +19,15 @@ from ..watermarks.pictures import painting
 def protected(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Json:
     source = tmp_path / name
     image.save(source)
-    config = WorkflowConfig(("invisible-watermark",), ProtectionOptions(**options))
-    summary = protect_picture(source, tmp_path / "out", config=config, include_hash_analysis=False)
-    layer: Json = summary["layers"][1]
+    layer: Json = summary_of(source, **options)["layers"][1]
     return layer
+
+
+def summary_of(source: Path, **options: Any) -> Json:
+    config = WorkflowConfig(("invisible-watermark",), ProtectionOptions(**options))
+    return protect_picture(
+        source, source.parent / "out", config=config, include_hash_analysis=False
+    )
 
 
 def opened(layer: Json) -> np.ndarray:
@@ -144,6 +149,16 @@ def test_an_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
     assert not layer["applied"]
     assert "already carries the watermark 0001020304050607" in layer["reason"]
     assert read_watermark(opened(layer)).payload == "0001020304050607"
+
+
+@pytest.mark.parametrize(("keep", "action"), [(False, "changed"), (True, "kept")])
+def test_an_earlier_mark_is_noted(tmp_path: Path, *, keep: bool, action: str) -> None:
+    source = tmp_path / "a.png"
+    marked = embed(painting(400, 500), bytes(range(8)), strength="medium")
+    Image.fromarray(marked).save(source)
+    (note,) = summary_of(source, keep_watermark=keep)["notes"]
+    assert (note["subject"], note["action"]) == ("watermark", action)
+    assert "0001020304050607" in note["detail"]
 
 
 def test_strength_bounds_the_change(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class JpegFile:
     further_pictures: int = 0  # of the Multi-Picture Format
     has_extended_xmp: bool = False
     has_small_picture: bool = False  # in the JFIF header
+    has_profile: bool = False  # at least one part of an ICC profile
     scans: tuple[tuple[tuple[int, ...], int, int, int], ...] = field(default=(), repr=False)
     components: tuple[int, ...] = ()
     is_progressive: bool = False
@@ -49,7 +50,7 @@ class JpegFile:
 
 def read_jpeg(data: bytes | mmap) -> JpegFile:
     """Return what the segments of a JPEG say; `data` is the whole file."""
-    pictures, extended, small = 0, False, False
+    pictures, extended, small, profile = 0, False, False, False
     scans: list[tuple[tuple[int, ...], int, int, int]] = []
     components: tuple[int, ...] = ()
     progressive = False
@@ -66,12 +67,14 @@ def read_jpeg(data: bytes | mmap) -> JpegFile:
             pictures = max(pictures, _count_mpf(content[4:]) - 1)
         elif marker == 0xE1 and content.startswith(b"http://ns.adobe.com/xmp/extension/\0"):
             extended = True
+        elif marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
+            profile = True
         elif marker == 0xE0:
             small = small or content.startswith(b"JFXX\0")
             small = small or (
                 content.startswith(b"JFIF\0") and content[12:14] not in (b"", b"\0\0")
             )
-    return JpegFile(pictures, extended, small, tuple(scans), components, progressive)
+    return JpegFile(pictures, extended, small, profile, tuple(scans), components, progressive)
 
 
 def coding(
