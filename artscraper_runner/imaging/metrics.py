@@ -1,7 +1,7 @@
-"""How far a picture is from its original: Linf, PSNR and SSIM.
+"""Distances between a picture and its original: Linf, PSNR and SSIM.
 
-All take uint8 arrays (H, W, 3) of one size, and work in bands of rows, so that a 50-megapixel
-pair needs little memory beyond itself. Every pixel counts: none of them is measured on a sample.
+All take uint8 arrays (H, W, 3) of equal size and work in bands of rows, so that a pair of 50
+megapixels needs little memory beyond its own. Every pixel counts; nothing is sampled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def linf(before: Pixels, after: Pixels) -> int:
 
 
 def psnr(before: Pixels, after: Pixels) -> float | None:
-    """Return the peak signal-to-noise ratio in dB; None when nothing changed (infinite)."""
+    """Return the peak signal-to-noise ratio in dB; None (infinite) if nothing changed."""
     _check_sizes(before, after)
 
     def squares(rows: slice) -> int:
@@ -43,9 +43,9 @@ def psnr(before: Pixels, after: Pixels) -> float | None:
 
 
 def ssim(before: Pixels, after: Pixels) -> float | None:
-    """Return the mean structural similarity of luma, -1..1; None under 7x7 px.
+    """Return the mean structural similarity of luma, -1..1; None below 7x7 px.
 
-    Wang et al. 2004, with a uniform 7x7 window and K1 = 0.01, K2 = 0.03 (scikit-image's default).
+    Wang et al. 2004 with a uniform 7x7 window, K1 = 0.01 and K2 = 0.03, as scikit-image's default.
     """
     height, width = before.shape[:2]
     if min(height, width) < _SSIM_WINDOW:
@@ -62,9 +62,9 @@ def ssim(before: Pixels, after: Pixels) -> float | None:
 
 
 def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> Pixels:
-    """Return uint8 (h, w): the largest change of a pixel's channels times `gain`, clipped to 255.
+    """Return the largest change of each pixel's channels times `gain`, clipped: uint8 (h, w).
 
-    Shrunk by area averaging to at most `max_side` px on the long side.
+    The mask is reduced by area averaging to at most `max_side` px on the longer side.
     """
     from PIL import Image
 
@@ -85,7 +85,7 @@ def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> P
 
 def _check_sizes(before: Pixels, after: Pixels) -> None:
     if before.shape != after.shape:
-        raise ValueError(f"expected pictures of one size, got {before.shape} and {after.shape}")
+        raise ValueError(f"expected pictures of equal size, found {before.shape} and {after.shape}")
 
 
 def _absolute_change(before: Pixels, after: Pixels) -> Pixels:
@@ -106,14 +106,14 @@ def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def _window_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the window at every place where it lies wholly inside."""
-    mean = _sums_of_seven(_sums_of_seven(values, axis=0), axis=1)
+    """Return the mean over the window wherever it lies inside the picture."""
+    mean = _sums_over_window(_sums_over_window(values, axis=0), axis=1)
     mean *= np.float32(1 / _SSIM_WINDOW**2)
     return mean
 
 
-def _sums_of_seven(values: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
-    """Sums of seven in a row, by doubling: 1 + 2 + 4, a third of the additions."""
+def _sums_over_window(values: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
+    """Return the sums of seven values in a row, from sums of two and four: fewer additions."""
     along = (slice(None),) * axis
     twos = values[*along, :-1] + values[*along, 1:]
     fours = twos[*along, :-2] + twos[*along, 2:]

@@ -1,9 +1,9 @@
-"""Walk over a picture file's parts without decoding them, with a bound on how many there are.
+"""Bound the number of parts in a picture file, without decoding it.
 
-Pillow handles chunks, segments and directories one by one in Python: a 50 MB file made of empty
-ones keeps it busy for minutes, or fills the memory, before the picture's size is even known. These
-walkers only jump from part to part, and stop at `MAX_PARTS`. They count a GIF's frames on the way,
-which Pillow would decode to count.
+Pillow reads chunks, segments and directories one by one in Python: a file of 50 MB made of empty
+ones takes minutes, or all memory, before the size of the picture is known. The functions here skip
+from part to part and stop at `MAX_PARTS`. They also count the frames of a GIF, which Pillow does
+by decoding them.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from PIL import Image
 
 from artscraper_runner.errors import BrokenPicture
 
-MAX_PARTS = (
-    300_000  # 50 MiB of full GIF sub-blocks are 205,604; real files of the others hold < 1000
-)
+# 50 MiB of full GIF sub-blocks are 205,604; real files of other formats have fewer than 1,000.
+MAX_PARTS = 300_000
 _PNG_PARTS_BEFORE_PIXELS = 10_000
-_JPEG_SCANS = 64  # progressive files hold about ten; 48 megapixels take 50 ms for each
-# In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
+_JPEG_SCANS = 64  # progressive files have about ten; each takes 50 ms at 48 megapixels
+# In coded data zero, a restart marker or another 0xFF follows 0xFF.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 Size = tuple[int, int]  # width, height in px
 
 
 def check_structure(path: Path) -> None:
-    """Raise `BrokenPicture` when a file holds more parts than any real picture does."""
+    """Check that a file has no more parts than real pictures have.
+
+    Raises:
+        BrokenPicture: it has more.
+    """
     if path.stat().st_size < 16:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -47,23 +50,23 @@ def check_structure(path: Path) -> None:
 
 
 def frame_sizes(image: Image.Image, path: Path) -> Iterator[Size]:
-    """Yield the size of each frame of `image`, opened from `path`, without decoding any.
+    """Yield the size of each frame of `image`, opened from `path`, without decoding it.
 
-    An iterator, so that the caller can stop counting early.
+    The caller can stop early.
     """
     if image.format == "GIF":
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             count, _ = walk_gif(data)
     elif image.format in ("TIFF", "MPO"):
-        yield from _sought_frames(image)
+        yield from _frames_by_seeking(image)
         return
-    else:  # PNG, WebP and AVIF say in their header how many frames share the canvas
+    else:  # the headers of PNG, WebP and AVIF contain the number of frames, which share a canvas
         count = getattr(image, "n_frames", 1)
     for _ in range(count):
         yield image.size
 
 
-def _sought_frames(image: Image.Image) -> Iterator[Size]:
+def _frames_by_seeking(image: Image.Image) -> Iterator[Size]:
     index = 0
     while True:
         try:
@@ -76,7 +79,7 @@ def _sought_frames(image: Image.Image) -> Iterator[Size]:
 
 
 def _check_png_chunks(data: mmap.mmap) -> None:
-    """PNG (ISO/IEC 15948): length, type, data, CRC; few before the first pixels, more after."""
+    """Check the chunks of a PNG (ISO/IEC 15948), of which few come before the pixels."""
     at, parts, limit = 8, 0, _PNG_PARTS_BEFORE_PIXELS
     while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IEND":
         if kind == b"IDAT":
@@ -88,27 +91,26 @@ def _check_png_chunks(data: mmap.mmap) -> None:
 
 
 def walk_jpeg(data: mmap.mmap | bytes) -> int | None:
-    """Return where the first byte behind the marker EOI lies, None where there is none.
+    """Return the offset behind the end marker of a JPEG (ITU-T T.81), None without one.
 
-    JPEG (ITU T.81): segments of 0xFF, marker, length; coded data behind each start of scan.
-    Every scan makes a decoder go over all pixels, however little data it has.
+    The number of scans is bounded, too: a decoder visits all pixels for each, however short it is.
 
     Raises:
         BrokenPicture: more than `MAX_PARTS` segments or `_JPEG_SCANS` scans.
     """
     at, scans = 2, 0
     for _ in range(MAX_PARTS):
-        # Between segments, as behind coded data, decoders look for the next marker.
-        found = _JPEG_MARKER.search(data, at)
-        if found is None:
+        # Decoders skip to the next marker between segments as they do behind coded data.
+        match = _JPEG_MARKER.search(data, at)
+        if match is None:
             return None
-        at, marker = found.end(), data[found.end() - 1]
+        at, marker = match.end(), data[match.end() - 1]
         if marker == 0xD9:
             return at
         scans += marker == 0xDA
         if scans > _JPEG_SCANS:
             raise BrokenPicture(f"expected at most {_JPEG_SCANS} JPEG scans, found more")
-        if marker not in (0x01, 0xD8):  # TEM and SOI stand alone, the others have a length
+        if marker not in (0x01, 0xD8):  # TEM and SOI have no length
             at += int.from_bytes(data[at : at + 2], "big")
     raise BrokenPicture(f"expected at most {MAX_PARTS} JPEG segments, found more")
 
@@ -133,9 +135,9 @@ def _check_tiff_entries(
 
 
 def walk_gif(data: mmap.mmap | bytes) -> tuple[int, int]:
-    """Return the number of frames, and where the first byte that is neither of these lies.
+    """Return the number of frames of a GIF89a (CompuServe 1990), and the offset behind the last.
 
-    GIF89a (CompuServe 1990): extensions and frames, each followed by sub-blocks.
+    Extensions and frames are each followed by sub-blocks.
 
     Raises:
         BrokenPicture: more than `MAX_PARTS` extensions, frames and sub-blocks.
