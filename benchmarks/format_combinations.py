@@ -267,7 +267,13 @@ def _tiffs(scene: Scene) -> list[Combination]:
                 f"TIFF RGB, {compression}", ".tif", "RGB", compression=compression, **options
             )
         )
-    found.append(scene.saved("TIFF palette", ".tif", "P"))
+    palette = scene.image("P")
+    colours = np.zeros((256, 3), int)
+    stored = np.array(palette.getpalette()).reshape(-1, 3)
+    colours[: len(stored)] = stored
+    # Pillow's colour maps are a little too dark: 256 times the 8 bits instead of 257 times.
+    colour_map = (320, 3, tuple((colours.T.ravel() * 257).tolist()))
+    tiff("palette", np.asarray(palette), photometric=3, fields=(colour_map,))
     found.append(scene.saved("TIFF 1 bit, group 4", ".tif", "1", compression="group4"))
     return found
 

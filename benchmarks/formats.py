@@ -55,6 +55,19 @@ def compare(combination: Combination, viewers: Viewers, folder: Path) -> Differe
     return Difference(combination.name, float(change.mean()), int(change.max()), growth)
 
 
+def _print_summary(rows: list[Difference]) -> None:
+    """Print one row for each scene and format."""
+    groups: dict[str, list[Difference]] = {}
+    for row in rows:
+        scene, name = row.name.split(": ", 1)
+        groups.setdefault(f"{scene}: {name.replace(',', ' ').split()[0]}", []).append(row)
+    print(f"\n{'format':24s} {'files':>6s} {'mean':>6s} {'worst mean':>11s} {'largest':>8s}")
+    for name, group in groups.items():
+        mean, worst = np.mean([row.mean for row in group]), max(row.mean for row in group)
+        largest = max(row.largest for row in group)
+        print(f"{name:24s} {len(group):6d} {mean:6.2f} {worst:11.2f} {largest:8d}")
+
+
 def main() -> int:
     """Print the table; the exit status is 1 if a mean difference exceeds the limit."""
     if missing := missing_viewers():
@@ -65,6 +78,7 @@ def main() -> int:
     print(f"{'combination':56s} {'mean':>6s} {'largest':>8s} {'bytes':>6s}")
     for row in rows:
         print(f"{row.name:56s} {row.mean:6.2f} {row.largest:8d} {row.growth:6.2f}")
+    _print_summary(rows)
     worst = max(rows, key=lambda row: row.mean)
     print(f"\n{len(rows)} combinations; largest mean difference {worst.mean:.2f} ({worst.name}),")
     print(f"mean over all {np.mean([row.mean for row in rows]):.2f} of 255")

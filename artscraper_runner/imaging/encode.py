@@ -42,6 +42,8 @@ EditXmp = Callable[[bytes | None], bytes | None]
 # 1 of 255; a JPEG that reports no tables gets the highest that is usual.
 _LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 99}
 _AVIF_QUALITY_OF_WIDE_COLOURS = 100  # they magnify what the coding loses
+# Level 6 makes flat art a tenth smaller than level 3 and takes twice as long: 0.3 s a megapixel.
+_WELL_COMPRESSED_MAX_VALUES = 3 * 2_000_000
 PNG_XMP = "XML:com.adobe.xmp"
 PNG_PROFILE_PREFIX = "Raw profile type "
 # One segment of a JPEG, less its header.
@@ -162,7 +164,8 @@ def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> d
         if picture.alpha is not None:
             options |= {"advanced": {"alpha:lossless": "1"}}
     elif how.name == "PNG":
-        options |= {"compress_level": 3}
+        is_small = picture.pixels.size <= _WELL_COMPRESSED_MAX_VALUES
+        options |= {"compress_level": 6 if is_small else 3}
     elif how.name == "TIFF" and not exif_directory(picture.exif, CAMERA_IFD):
         # Pillow compresses through libtiff, which drops the camera's directory.
         options |= {"compression": "tiff_adobe_deflate"}
