@@ -112,7 +112,9 @@ def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
 
 @pytest.mark.parametrize("processor", ["imagehash", "dhash", "blockhash"])
 @pytest.mark.parametrize("kind", ["png", "min is white"])
-def test_hashes_of_16_bits_are_those_of_8(tmp_path: Path, processor: str, kind: str) -> None:
+def test_hashes_over_white_of_16_bits_are_those_of_8(
+    tmp_path: Path, processor: str, kind: str
+) -> None:
     wide, narrow = tmp_path / ("a.png" if kind == "png" else "a.tif"), tmp_path / "b.png"
     samples = grey_samples()
     Image.fromarray(eight(samples)).save(narrow)
@@ -120,10 +122,10 @@ def test_hashes_of_16_bits_are_those_of_8(tmp_path: Path, processor: str, kind: 
         write_png(wide, samples, 0, 16)
     else:
         write_tiff(wide, 65_535 - samples, photometric=0)
-    found = [
+    seen, expected = (
         load_processor(processor).process(
             DecodedPicture.of(path, open_picture(path, LIMITS)), AnalysisOptions()
         )
         for path in (wide, narrow)
-    ]
-    assert found[0] == found[1]
+    )
+    assert seen["over_white"] == expected

@@ -71,14 +71,9 @@ class LumaThumbnails:
 
 
 def _grey(image: Image.Image, pixels: NDArray[np.uint8]) -> Image.Image:
-    """Return the picture in mode L as the libraries do: by `convert("L")` from its own mode.
-
-    Not from 16 bits: Pillow cuts those off at 255, so that most pictures would be white.
-    """
+    """Return the picture in mode L as the libraries do: by `convert("L")` from its own mode."""
     if image.mode == "L":
         return image
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(pixels).convert("L")
     if "transparency" in image.info:  # it changes nothing in the result, but Pillow warns of it
         image = image.copy()
         del image.info["transparency"]

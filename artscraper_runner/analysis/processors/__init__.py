@@ -75,12 +75,13 @@ class DecodedPicture:
 
     @cached_property
     def over_white(self) -> NDArray[np.uint8] | None:
-        """What a viewer with a white page shows, uint8 (H, W, 3); None without transparency.
+        """What a viewer with a white page shows, uint8 (H, W, 3); None if that is `image` itself.
 
-        The hashes of this do not depend on the colours where nothing can be seen.
+        The hashes of this do not depend on the colours where nothing can be seen, nor on how
+        Pillow converts 16-bit grey, of which it makes white.
         """
         if self.alpha is None:
-            return None
+            return self.pixels if self.image.mode.startswith("I;16") else None
         import numpy as np
 
         shown = np.empty_like(self.pixels)
@@ -92,7 +93,7 @@ class DecodedPicture:
 
     @cached_property
     def thumbnails_over_white(self) -> LumaThumbnails | None:
-        """Thumbnails of `over_white`; None without transparency."""
+        """Thumbnails of `over_white`; None without that."""
         from PIL import Image
 
         from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
