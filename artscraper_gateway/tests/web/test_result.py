@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
@@ -283,3 +285,23 @@ def test_reading_a_watermark(job: PageObject) -> None:
     expect(answer).to_contain_text("No mark was found")
     job.transfer("paste", "body", "image.png", b"no picture")
     expect(answer).to_contain_text("not a picture this gateway can read")
+
+
+def test_details_name_what_the_file_lost(
+    open_page: Callable[..., PageObject], shared_gateway: GatewayProcess
+) -> None:
+    options = {"stages": "invisible-watermark", "include_hash_analysis": "false"}
+    frames = io.BytesIO()
+    with Image.open(io.BytesIO(picture_bytes(320, 300))) as first:
+        first.save(frames, "GIF", save_all=True, append_images=[first.rotate(180)])
+    content = frames.getvalue()
+    for sentence in ("Removed from the file: animation", "earlier watermark (replaced)"):
+        with shared_gateway.client(headers={"Prefer": "wait=120"}) as client:
+            files = {"file": ("a", content)}
+            job_id = client.post("/v1/jobs", files=files, data=options).json()["job_id"]
+            content = client.get(f"/v1/jobs/{job_id}/layers/final").content
+        app = open_page(shared_gateway.base_url, f"/#/jobs/{job_id}")
+        app.wait_for_result()
+        details = app.page.locator("#details")
+        details.locator("summary").click()
+        expect(details).to_contain_text(sentence)
