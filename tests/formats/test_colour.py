@@ -193,7 +193,8 @@ def test_a_transparent_colour_of_16_bits_is_exact(tmp_path: Path) -> None:
     picture = open_picture(source, LIMITS)
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha == 0, (samples == key).all(axis=2))
-    assert np.array_equal(saved_again(source, tmp_path).alpha, picture.alpha)
+    again = saved_again(source, tmp_path).alpha
+    assert again is not None and np.array_equal(again, picture.alpha)
 
 
 def test_a_key_of_transparency_in_16_bits_is_exact(tmp_path: Path) -> None:
