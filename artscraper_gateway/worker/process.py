@@ -171,7 +171,7 @@ class _Worker:
                 alive_ids=self.heart.alive_ids, claim_due=self.store.claim_due_retries
             )
         except sa.exc.SQLAlchemyError as error:
-            log_outage(_log, "abandoned jobs cannot be looked for", error)
+            log_outage(_log, "abandoned jobs cannot be requeued", error)
             return
         if requeued:
             _log.warning("put back in the queue: %s", ", ".join(requeued))
