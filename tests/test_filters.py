@@ -46,7 +46,7 @@ def test_gaussian_keeps_a_flat_picture_and_spreads_a_point() -> None:
     assert blurred.sum() == pytest.approx(1, abs=1e-6)
 
 
-def test_correlation_continues_as_it_is_told() -> None:
+def test_correlation_extends_edges_by_mode() -> None:
     row = np.array([[1, 0, 0, 2]], np.float32)
     assert correlate(row, (0.5, 0.25), axis=-1).tolist() == [[0.75, 0.25, 0.5, 1.5]]
     outside_zero = correlate(row, (0.5, 0.25), axis=-1, mode="constant")

@@ -42,7 +42,7 @@ def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
         ProtectionOptions(watermark_method="dwtDct")
 
 
-def test_a_number_is_drawn_once_where_nothing_was_asked_for() -> None:
+def test_payload_number_is_drawn_once_by_default() -> None:
     options = ProtectionOptions()
     one, other = options.with_payload(), options.with_payload()
     assert options.payload is None

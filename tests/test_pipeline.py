@@ -64,7 +64,7 @@ def test_the_summary_lists_every_stage_and_project(painting: Path, tmp_path: Pat
     assert not (tmp_path / "out" / ".work").exists()
 
 
-def test_the_summary_tells_what_layers_lack(tmp_path: Path) -> None:
+def test_summary_explains_missing_layers(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     text = "\u4e2d" * 25_000  # as UTF-16 it fits into a JPEG, as UTF-8 it does not
     packet = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{text}</x:xmpmeta>".encode("utf-16")
@@ -141,16 +141,14 @@ def test_the_same_picture_gives_the_same_bytes(painting: Path, tmp_path: Path) -
     assert Path(first).read_bytes() == Path(second).read_bytes()
 
 
-def test_stages_run_in_the_order_asked_for_and_unknown_ones_are_named(
-    painting: Path, tmp_path: Path
-) -> None:
+def test_stages_run_in_the_requested_order(painting: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="invisible-watermark"):
         protect_picture(painting, tmp_path, config=WorkflowConfig(stages=("blur",)))
     only_original = protect_picture(painting, tmp_path, config=WorkflowConfig(stages=()))
     assert [layer["stage"] for layer in only_original["layers"]] == ["original"]
 
 
-def test_a_run_stops_when_told_to(painting: Path, tmp_path: Path) -> None:
+def test_run_stops_when_cancelled(painting: Path, tmp_path: Path) -> None:
     controls = Controls(should_stop=lambda: True)
     with pytest.raises(Cancelled):
         protect_picture(painting, tmp_path / "out", controls=controls)
@@ -185,7 +183,7 @@ def test_a_folder_is_worked_through_and_a_broken_picture_stops_nothing(
 
 
 @pytest.mark.system
-def test_the_command_line_protects_and_says_where(painting: Path, tmp_path: Path) -> None:
+def test_command_line_protects_and_prints_the_path(painting: Path, tmp_path: Path) -> None:
     done = run_cli("protect", str(painting), "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("a painting.png: the change is ")

@@ -40,7 +40,7 @@ def test_strengths_are_4_8_and_16_of_255():
     assert [row.budget for row in STRENGTHS.values()] == [4, 8, 16]
 
 
-def test_the_default_looks_at_two_sizes_and_keeps_calm_places_down():
+def test_default_preset_uses_two_sizes_and_a_smooth_area_limit():
     preset = attack_preset("photoguard", "default")
     assert preset.scales == (1.0, 0.5)
     assert preset.is_bounded_by_sight

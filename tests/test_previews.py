@@ -104,7 +104,7 @@ def test_it_is_upright(tmp_path):
 
 
 @pytest.mark.parametrize(("side", "name"), [(15, "b.webp"), (2049, "b.webp"), (100, "b.bmp")])
-def test_what_cannot_be_made_is_said(tmp_path, side, name):
+def test_unavailable_previews_are_reported(tmp_path, side, name):
     source = saved(tmp_path / "a.png")
     with pytest.raises(ValueError, match="expected"):
         write_preview(source, tmp_path / name, side, LIMITS)

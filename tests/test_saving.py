@@ -184,9 +184,7 @@ def test_camera_fields_of_the_wrong_type_are_left_out_and_the_others_kept(tmp_pa
         assert image.getexif()[ExifTags.Base.Artist].strip("\0") == "Ada"
 
 
-def test_what_an_encoder_raises_is_told_as_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_an_encoder_are_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise RuntimeError("Error setting from dictionary")
 
@@ -270,9 +268,7 @@ def test_xmp_that_no_jpeg_can_hold_is_left_out(tmp_path: Path, size: int, *, is_
         (b"<x:xmpmeta", "WEBP", "expected well-formed XML"),
     ],
 )
-def test_xmp_that_is_left_out_is_told_of(
-    tmp_path: Path, packet: bytes, kind: str, said: str | None
-) -> None:
+def test_dropped_xmp_is_noted(tmp_path: Path, packet: bytes, kind: str, said: str | None) -> None:
     picture = open_picture(saved(tmp_path, noise(), "WEBP", xmp=packet), LIMITS)
     why = why_xmp_is_left_out(picture, LayerFormat(kind, ".x", lossless=False))
     assert why is None if said is None else why is not None and said in why

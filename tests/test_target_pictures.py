@@ -11,7 +11,7 @@ from artscraper_runner.latent.targets import concept, concept_names, grey, perio
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 300), (64, 48)])
 @pytest.mark.parametrize("name", [None, *concept_names()])
-def test_targets_have_the_size_and_range_asked_for(name, size):
+def test_targets_have_the_requested_size_and_range(name, size):
     for picture in (grey(*size), periodic_pattern(*size), concept(name or "forest", *size)):
         assert picture.shape == (*size, 3)
         assert picture.dtype == np.float32

@@ -205,14 +205,14 @@ def test_another_statement_is_replaced_in_each_spelling(spelling: bytes) -> None
         packet("<d:rights>me</d:rights>").decode().encode("utf-16"),
     ],
 )
-def test_the_statement_stands_where_readers_look(spelling: bytes) -> None:
+def test_xmp_statement_is_where_readers_expect_it(spelling: bytes) -> None:
     edited = prohibit_training(spelling)
     assert statements(edited) == [PROHIBITED]
     if "rights" in spelling.decode("latin-1").replace("\0", ""):
         assert b"<d:rights>me</d:rights>" in edited
 
 
-def test_saying_it_twice_says_it_once() -> None:
+def test_repeated_statement_is_written_once() -> None:
     for content in (None, packet("<d:rights>me</d:rights>")):
         once = prohibit_training(content)
         assert prohibit_training(once) == once

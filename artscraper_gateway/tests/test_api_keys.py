@@ -39,9 +39,7 @@ def store(tmp_path: Path) -> KeyStore:
     return KeyStore(open_engine(GatewayConfig(base_dir=tmp_path / "gateway_jobs")))
 
 
-def test_without_keys_everybody_gets_in_and_with_one_nobody_else(
-    start_app: Start, tmp_path: Path, picture: Picture
-) -> None:
+def test_first_key_ends_open_access(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         job = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()
@@ -139,7 +137,7 @@ def test_a_watermark_names_a_job_only_to_whose_it_is(
         assert named(bob) is None
 
 
-def test_scopes_say_what_a_key_may_do(start_app: Start, tmp_path: Path, picture: Picture) -> None:
+def test_scopes_limit_what_a_key_may_do(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     submit, read = (added(tmp_path, name, "--scope", name) for name in ("submit", "read"))
     delete = added(tmp_path, "delete", "--scope", "delete,read")
@@ -161,7 +159,7 @@ def test_scopes_say_what_a_key_may_do(start_app: Start, tmp_path: Path, picture:
         assert client.delete(url, headers=delete).status_code == 404, "allowed, but not its job"
 
 
-def test_a_rate_is_counted_over_all_processes_and_said_in_headers(
+def test_rate_is_counted_over_all_processes_and_sent_in_headers(
     start_app: Start, tmp_path: Path
 ) -> None:
     gateways = [start_app(tmp_path, worker_concurrency=0) for _ in range(2)]
@@ -242,7 +240,7 @@ def test_secrets_are_shown_once_and_not_kept(tmp_path: Path) -> None:
         (["revoke", "bob"], "bob"),
     ],
 )
-def test_what_cannot_be_is_said(tmp_path: Path, arguments: list[str], named: str) -> None:
+def test_invalid_keys_are_explained(tmp_path: Path, arguments: list[str], named: str) -> None:
     added(tmp_path, "ada")
     done = keys(tmp_path, *arguments)
     assert done.returncode == 2
@@ -333,7 +331,7 @@ def test_a_name_is_taken_once_also_after_it_was_revoked(store: KeyStore) -> None
         ("0.0.0.0", True, False),
     ],
 )
-def test_listening_to_everybody_without_a_key_is_warned_of(
+def test_serve_warns_of_public_address_without_keys(
     start_gateway: Start, tmp_path: Path, host: str, with_key: bool, warned: bool
 ) -> None:
     if with_key:

@@ -52,7 +52,7 @@ def warnings(**settings: Any) -> str:
     return "\n".join(finding.text for finding in found)
 
 
-def test_it_says_what_is_in_effect_and_where_it_comes_from(
+def test_check_prints_settings_with_their_sources(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTSCRAPER_GATEWAY_MAX_SIDE", "4000")
@@ -73,7 +73,9 @@ def test_it_says_what_is_in_effect_and_where_it_comes_from(
     assert {"device", "disk of base_dir", "release"} <= report["machine"].keys()
 
 
-def test_it_says_what_can_be_used_and_why_not(capsys: Capture, tmp_path: Path) -> None:
+def test_check_prints_components_and_why_they_are_unavailable(
+    capsys: Capture, tmp_path: Path
+) -> None:
     report = checked(capsys)
     reasons = {(part["kind"], part["name"]): part["reason"] for part in report["parts"]}
     assert reasons["stage", "mist"] == reasons["encoder", "bundled"] == ""

@@ -151,7 +151,7 @@ def test_what_cannot_be_chosen_is_a_422_that_lists_the_valid(
     assert named in answer.json()["detail"]
 
 
-def test_an_encoder_whose_weights_are_missing_fails_the_job_and_says_what_to_do(
+def test_missing_encoder_weights_fail_the_job_with_advice(
     client: httpx.Client, picture: Picture
 ) -> None:
     data = {"encoder": "taef2", "stages": "photoguard", "include_hash_analysis": "no"}
@@ -160,7 +160,7 @@ def test_an_encoder_whose_weights_are_missing_fails_the_job_and_says_what_to_do(
     assert "photoguard" in job["error"] and "taef2" in job["error"]
 
 
-def test_a_stage_that_does_no_more_than_noise_says_so(client: httpx.Client) -> None:
+def test_stage_no_better_than_noise_is_reported(client: httpx.Client) -> None:
     buffer = io.BytesIO()  # nobody sees these pixels, so none is changed
     Image.new("RGBA", (48, 40), (90, 120, 60, 0)).save(buffer, "PNG")
     _, layer = protect(client, buffer.getvalue(), stages="photoguard")

@@ -156,7 +156,7 @@ def test_a_setting_comes_from_files_below_the_environment(
     ("content", "said"),
     [(b"port = ", "cannot be read"), (b"\xff", "cannot be read"), (None, "found none")],
 )
-def test_a_settings_file_that_cannot_be_used_is_told(
+def test_unusable_settings_file_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
 ) -> None:
     file = tmp_path / "mine.toml"

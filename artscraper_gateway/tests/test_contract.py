@@ -107,7 +107,7 @@ def test_image_url_from_a_server_on_a_private_network(
     assert served.content == content
 
 
-def test_analysis_and_protection_are_left_out_when_asked(
+def test_analysis_and_protection_are_optional(
     client: httpx.Client, picture: Callable[..., bytes]
 ) -> None:
     job = submit(client, picture(), **LIGHT)
@@ -150,7 +150,7 @@ def test_processors_are_chosen_by_name(client: httpx.Client, as_form: bool) -> N
     assert [row["name"] for row in result["analysis"]["processors"]] == ["metadata", "dhash"]
 
 
-def test_tineye_is_not_asked_unless_the_caller_says_so(
+def test_tineye_is_queried_on_request_only(
     client: httpx.Client, picture: Callable[..., bytes]
 ) -> None:
     job = submit(client, picture(64, 64), processors="tineye", include_protection="0")

@@ -108,7 +108,7 @@ def test_a_finished_job_makes_room_for_its_own_deletion(
     assert home.left() == []
 
 
-def test_a_batch_can_be_deleted_when_there_is_no_room_to_say_so(
+def test_batch_is_deleted_on_a_full_disk(
     home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [home.add(number) for number in (1, 2)]
@@ -151,7 +151,7 @@ def test_results_that_the_database_does_not_know_stay(home: House) -> None:
     assert not folders.intake.exists() and (folders.output / "image.png").exists()
 
 
-def test_only_uploads_that_nobody_waits_for_any_more_are_abandoned(home: House) -> None:
+def test_only_old_uploads_without_job_are_abandoned(home: House) -> None:
     home.add(1)
     old = [home.config.base_dir / name for name in (f"{2:032x}", f"{READING_PREFIX}old")]
     young = [home.config.base_dir / name for name in (f"{3:032x}", f"{READING_PREFIX}young")]
@@ -196,7 +196,7 @@ def test_what_is_made_of_a_job_that_is_being_deleted_does_not_stay(home: House) 
     assert not preview.exists()
 
 
-def test_a_job_that_broke_with_its_workflow_ends_unless_somebody_holds_it(home: House) -> None:
+def test_failed_workflow_ends_its_job_unless_leased(home: House) -> None:
     for number in (1, 2, 3):
         home.add(number, ended=False)
     with home.engine.begin() as connection:

@@ -173,7 +173,7 @@ def test_a_command_that_would_not_work_is_found(command: str) -> None:
         found.check(command)
 
 
-def test_no_reason_stands_for_nothing() -> None:
+def test_every_exempted_command_exists() -> None:
     """A row of the table that no document needs would hide the next command that matches it."""
     every = [*COMMANDS, *CHECKED_ELSEWHERE, *inline_commands()]
     used = {row.pattern for _, command in every if (row := why_not(command))}
@@ -223,7 +223,7 @@ def test_pictures_are_small_and_well_formed() -> None:
         assert ET.parse(path).getroot().get("viewBox")
 
 
-def test_every_error_there_is_stands_in_the_table_of_errors() -> None:
+def test_documented_errors_are_complete() -> None:
     table = (REPOSITORY / RUN_ELSEWHERE).read_text().partition("## Errors")[2]
     kinds, codes = [GatewayError], {"method-not-allowed"}
     while kinds:

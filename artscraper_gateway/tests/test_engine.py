@@ -51,7 +51,7 @@ def test_reading_connections_cannot_write(engine: sa.Engine) -> None:
 
 
 @pytest.mark.anyio
-async def test_readiness_says_when_the_database_cannot_be_written(
+async def test_readiness_reports_a_read_only_database(
     config: GatewayConfig, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     health = StorageHealth(config, LocalStorage(config))

@@ -165,7 +165,7 @@ def test_other_pages_are_refused(client: httpx.Client, params: dict[str, Any]) -
     assert next(iter(params)) in answer.json()["detail"]
 
 
-def test_events_tell_a_jobs_whole_way(start_gateway: Start, picture: Picture) -> None:
+def test_events_cover_a_job_from_start_to_end(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway(worker_concurrency=0)
     with gateway.client() as client:
         files = {"file": picture(500, 400)}
@@ -234,7 +234,7 @@ def test_a_deleted_job_ends_its_streams(idle: InProcessGateway, picture: Picture
         assert client.get(f"/v1/jobs/{job_id}/events").status_code == 404
 
 
-def test_many_listeners_are_told_and_those_who_leave_free_what_they_held(
+def test_many_followers_get_events_and_free_resources(
     idle_web: GatewayProcess, picture: Picture
 ) -> None:
     with idle_web.client(limits=httpx.Limits(max_connections=200)) as client:
@@ -273,7 +273,7 @@ def test_progress_in_the_status_comes_from_the_engine(
 
 
 @pytest.mark.parametrize("drain_notice", [0, 1])
-def test_who_waits_when_the_server_stops_is_answered_with_how_the_job_stands(
+def test_waiting_requests_get_the_job_state_at_shutdown(
     start_gateway: Start, picture: Picture, drain_notice: float
 ) -> None:
     gateway = start_gateway(worker_concurrency=0, max_wait=50, drain_notice=drain_notice)
@@ -320,9 +320,7 @@ def test_preferences_on_several_lines_count_and_a_long_wait_is_capped(
     assert answer.headers["preference-applied"] == "wait=0, respond-async"
 
 
-def test_a_job_of_somebody_who_only_submits_keeps_its_contract(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_jobs_without_followers_behave_the_same(client: httpx.Client, picture: Picture) -> None:
     job = submit(client, picture(64, 64), **LIGHT)
     assert (job["error"], job["error_code"], job["batch_id"]) == (None, None, None)
     assert job["expires_at"] is None and job["stage"] == "original"

@@ -140,7 +140,7 @@ def test_a_false_content_length_is_refused(fuzzed: GatewayProcess, length: str) 
         assert connection.recv(100).split()[1] in (b"400", b"413", b"422")
 
 
-def test_the_openapi_description_says_what_may_be_answered(tmp_path: Any) -> None:
+def test_responses_match_the_openapi_description(tmp_path: Any) -> None:
     app = create_app(GatewayConfig(base_dir=tmp_path))
     paths = app.openapi()["paths"]
     body = paths["/v1/jobs"]["post"]["requestBody"]["content"]

@@ -54,7 +54,7 @@ def test_a_gateway_that_is_well_lives_and_is_ready(client: httpx.Client) -> None
         assert client.head(path).status_code == 200
 
 
-def test_a_full_queue_is_told_until_there_is_room(
+def test_readyz_reports_a_full_queue_until_there_is_room(
     start_app: Start, picture: Callable[..., bytes]
 ) -> None:
     gateway = start_app(worker_concurrency=0, max_queued=1)
@@ -73,7 +73,7 @@ def test_a_full_queue_is_told_until_there_is_room(
     until(lambda: ready(gateway).status_code == 200, what="there is room again")
 
 
-def test_a_disk_that_is_nearly_full_is_told(start_app: Start) -> None:
+def test_readyz_reports_a_nearly_full_disk(start_app: Start) -> None:
     gateway = start_app(worker_concurrency=0, min_free_disk=2**62)
     answer = ready(gateway)
     assert reason(answer) == "disk-full" and "free" in answer.json()["detail"]
@@ -129,7 +129,7 @@ def test_requests_are_answered_while_the_workers_drain(
 
 
 @pytest.mark.anyio
-async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+async def test_readyz_reports_an_unavailable_database(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "out")
     engine = open_engine(config)
     await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
@@ -141,7 +141,7 @@ async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_folder_that_cannot_be_reached_is_told_and_one_not_made_yet_is_not(
+async def test_readyz_reports_an_unreachable_folder_but_not_a_missing_one(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "file").touch()
@@ -154,7 +154,7 @@ async def test_a_folder_that_cannot_be_reached_is_told_and_one_not_made_yet_is_n
     engine.dispose()
 
 
-def test_everybody_may_ask_and_the_database_is_asked_once_a_second(tmp_path: Path) -> None:
+def test_readyz_needs_no_key_and_queries_the_database_once_a_second(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path)
     engine = open_engine(config)
     asked: list[str] = []
@@ -185,7 +185,7 @@ def test_where_there_are_keys_metrics_need_the_scope_admin(start_app: Start) -> 
         assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
 
 
-def test_a_setting_opens_metrics_to_everybody(start_app: Start) -> None:
+def test_open_metrics_needs_no_key(start_app: Start) -> None:
     gateway = start_app(worker_concurrency=0, open_metrics="yes")
     added(gateway.home, "reader")
     with gateway.client() as client:

@@ -162,7 +162,7 @@ def test_a_full_queue_is_429_until_there_is_room(start_app: Start, picture: Pict
         assert send(client, content, "full").status_code == 200
 
 
-def test_a_batch_without_room_is_told_the_counts_and_one_beyond_the_limit_to_be_split(
+def test_batch_beyond_the_queue_limit_is_refused_with_counts(
     start_app: Start, picture: Picture
 ) -> None:
     gateway = start_app(worker_concurrency=0, max_queued=10)

@@ -77,7 +77,7 @@ def test_progress_makes_two_events_a_second_however_often_it_is_reported(
 
 
 @pytest.mark.parametrize("step_s", [1 / 64, 0.5])
-def test_a_cancelled_job_is_asked_for_five_times_a_second_and_takes_no_step_then(
+def test_cancellation_is_polled_five_times_a_second(
     steps: JobSteps, clock: Clock, step_s: float
 ) -> None:
     taken: list[int] = []

@@ -54,7 +54,7 @@ def test_a_wrong_setting_is_explained(tmp_path: Path) -> None:
     assert "port" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_port_in_use_is_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         command = [sys.executable, "-m", "artscraper_gateway", f"--port={port}"]
@@ -68,7 +68,7 @@ def test_a_port_in_use_is_told_before_anything_is_written(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("base_dir", ["/proc/x", "file/below", "file"])
-def test_a_base_dir_that_cannot_be_is_told_in_a_sentence(tmp_path: Path, base_dir: str) -> None:
+def test_unusable_base_dir_is_reported_without_traceback(tmp_path: Path, base_dir: str) -> None:
     (tmp_path / "file").write_text("")
     arguments = ["--port=0", f"--base-dir={base_dir}"]
     done = run(sys.executable, "-m", "artscraper_gateway", *arguments, cwd=tmp_path)

@@ -177,7 +177,7 @@ def test_other_sizes_are_refused(client: httpx.Client, layer: tuple[str, bytes],
     assert answer.status_code == 422 and "size" in answer.json()["detail"]
 
 
-def test_a_picture_that_cannot_be_decoded_has_no_preview_and_harms_nobody(
+def test_undecodable_picture_has_no_preview(
     client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     """Its header is sound, so it is accepted, and a job of no stages never decodes it."""

@@ -73,7 +73,7 @@ def plans(engine: sa.Engine) -> Iterator[list[str]]:
 _READS_ALL = r"SCAN (jobs|deliveries)\b|USE TEMP B-TREE"
 
 
-def test_what_is_asked_all_the_time_never_reads_the_whole_table(tmp_path: Path) -> None:
+def test_frequent_queries_never_scan_the_table(tmp_path: Path) -> None:
     engine = fill(GatewayConfig(base_dir=tmp_path / "jobs"), 500)
     store, listing = JobStore(engine), JobListing(engine)
     queue = JobQueue(store)

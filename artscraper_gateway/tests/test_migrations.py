@@ -172,7 +172,9 @@ def test_a_newer_database_is_refused_and_left_as_it_is(config: GatewayConfig) ->
 
 
 @pytest.mark.parametrize("command", [["serve", "--port=0"], ["worker", "--slot=0"]])
-def test_the_command_line_says_why_it_refuses(config: GatewayConfig, command: list[str]) -> None:
+def test_command_line_explains_an_incompatible_database(
+    config: GatewayConfig, command: list[str]
+) -> None:
     open_engine(config).dispose()
     run_sql(config, "UPDATE alembic_version SET version_num = '9999'")
     done = subprocess.run(

@@ -294,7 +294,7 @@ def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> Non
     assert len(by) >= 3 and all(name.startswith("AnyIO worker thread") for name in by), by
 
 
-def test_a_batch_that_was_accepted_is_told_though_nobody_can_look_for_it(world: World) -> None:
+def test_accepted_batch_is_answered_when_it_cannot_be_read(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "find", None)
         files = [("file", world.picture(64, 64)), ("file", world.picture(65, 64))]
@@ -306,7 +306,7 @@ def test_a_batch_that_was_accepted_is_told_though_nobody_can_look_for_it(world: 
     ]
 
 
-def test_a_job_that_was_accepted_is_told_though_nobody_can_wait_for_it(world: World) -> None:
+def test_accepted_job_is_answered_when_it_cannot_be_awaited(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("artscraper_gateway.jobs.watcher._MAX_SUBSCRIPTIONS", 0)
         files = {"file": world.picture(64, 64)}
@@ -325,7 +325,7 @@ def succeed(world: World, method: str, path: str) -> httpx.Response:
     return world.call(method, filled(path, **ids), **body(world, method, path))
 
 
-def test_every_good_answer_is_what_the_description_says(world: World, tmp_path: Path) -> None:
+def test_successful_responses_match_openapi(world: World, tmp_path: Path) -> None:
     schema = create_app(GatewayConfig(base_dir=tmp_path)).openapi()
     for (method, path), operation in operations(tmp_path).items():
         if path == "/v1/session" and method == "delete":

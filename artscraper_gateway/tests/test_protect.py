@@ -132,7 +132,7 @@ def test_a_long_job_is_answered_with_202(idle: InProcessGateway, picture: Pictur
     [("", "error"), ("Prefer: wait=60\r\n", "queued"), ("Idempotency-Key: k1\r\n", "queued")],
     ids=["nothing", "wait", "key"],
 )
-def test_a_client_that_hangs_up_cancels_its_job_unless_it_will_ask_again(
+def test_hanging_up_cancels_the_job_unless_it_can_be_repeated(
     start_app: Start, picture: Picture, header: str, status: str
 ) -> None:
     gateway = start_app(worker_concurrency=0)
@@ -217,7 +217,7 @@ def test_names_come_from_urls_too() -> None:
     assert name_of_url("https://[") is None
 
 
-def test_download_names_do_not_tell_the_stage_and_headers_are_safe() -> None:
+def test_download_names_hide_the_stage_and_are_safe() -> None:
     assert layer_name("in", index=3, is_final=True, suffix=".jpg") == "in-protected.jpg"
     assert layer_name("in", index=2, is_final=False, suffix=".jpg") == "in-layer-2.jpg"
     assert layer_name("in", index=0, is_final=True, suffix=".jpg") == "in-original.jpg"
@@ -231,7 +231,7 @@ def test_download_names_do_not_tell_the_stage_and_headers_are_safe() -> None:
     assert "\r" not in hostile and "\n" not in hostile and hostile.count('"') == 2
 
 
-def test_names_are_kept_only_where_the_settings_say_so(start_app: Start, picture: Picture) -> None:
+def test_file_names_are_stored_only_if_enabled(start_app: Start, picture: Picture) -> None:
     gateway = start_app(keep_names="no", show_paths="no")
     with gateway.client() as client:
         answer = protect(client, picture(64, 64), "secret.png", data=UNTOUCHED)

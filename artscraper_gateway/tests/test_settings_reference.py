@@ -34,7 +34,7 @@ def test_every_setting_has_a_row_with_its_option_and_variable() -> None:
     assert "path or URL" in text and "list of paths" in text and "| yes or no | `no` |" in text
 
 
-def test_the_help_says_the_same_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_has_the_defaults_of_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         settings_parser("serve").parse_args(["--help"])
     help_text = " ".join(capsys.readouterr().out.split())

@@ -88,7 +88,7 @@ def test_a_watermark_is_kept_on_request(
     assert "unprotected" in shown and "already carries the watermark" in shown
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_the_gateway_works(
+def test_submit_reports_an_unusable_folder_before_sending(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -162,7 +162,7 @@ def test_all_layers_of_a_picture(gateway: InProcessGateway, tmp_path: Path) -> N
     assert not none.exists()
 
 
-def test_what_fails_is_told_and_the_rest_goes_on(
+def test_submit_reports_failures_and_continues(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")

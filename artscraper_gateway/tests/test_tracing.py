@@ -118,7 +118,9 @@ def test_a_trace_reaches_the_job_and_its_stages(
     assert asked["http.response.status_code"] == 200 and asked["request.id"] == "r-1"
 
 
-def test_nobody_to_send_to_is_no_obstacle(tmp_path: Path, picture: Callable[..., bytes]) -> None:
+def test_tracing_survives_an_unreachable_collector(
+    tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     gateway = GatewayProcess(tmp_path, {}, environment=environment).start()
     with gateway.client() as client:
@@ -133,7 +135,7 @@ def test_nobody_to_send_to_is_no_obstacle(tmp_path: Path, picture: Callable[...,
     assert gateway.stop() < 30
 
 
-def test_spans_tell_what_kind_of_error_it_was_and_not_its_message() -> None:
+def test_spans_have_the_error_type_without_its_message() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -177,7 +179,7 @@ def test_the_environment_can_switch_it_off(
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "artscraper-gateway", "http/protobuf"),
     ],
 )
-def test_what_the_environment_says_is_done_or_told(
+def test_tracing_follows_or_reports_otel_variables(
     environment: dict[str, str],
     service: str,
     told: str,
@@ -195,7 +197,7 @@ def test_what_the_environment_says_is_done_or_told(
     tracing.stop()
 
 
-def test_a_missing_package_is_told(
+def test_tracing_warns_of_a_missing_package(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")

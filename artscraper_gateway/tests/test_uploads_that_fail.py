@@ -16,7 +16,7 @@ from artscraper_gateway.tests.support.in_process import InProcessGateway
 Picture = Callable[..., bytes]
 
 
-def test_an_upload_that_breaks_off_is_nobodys_fault(process_gateway: GatewayProcess) -> None:
+def test_broken_off_upload_is_no_server_error(process_gateway: GatewayProcess) -> None:
     host, port = process_gateway.base_url.removeprefix("http://").split(":")
     before = process_gateway.log()
 

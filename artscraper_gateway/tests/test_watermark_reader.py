@@ -66,11 +66,11 @@ def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
 
 
 @pytest.mark.system
-def test_too_little_time_is_nobodys_fault(picture: Path) -> None:
+def test_watermark_reader_timeout_is_no_server_error(picture: Path) -> None:
     with pytest.raises(TooBusy):
         read(picture, PictureLimits(), timeout_s=0.0)
 
 
-def test_a_queue_that_is_full_says_so(picture: Path) -> None:
+def test_watermark_reader_refuses_when_its_queue_is_full(picture: Path) -> None:
     with pytest.raises(TooBusy):
         read(picture, PictureLimits(), slots=0, waiting=0)

@@ -91,7 +91,7 @@ def test_an_empty_text_is_refused_in_json_and_means_none_in_a_form(client: httpx
     assert len(layer["metrics"]["payload"]) == 16
 
 
-def test_an_unmarked_picture_says_nothing(client: httpx.Client) -> None:
+def test_unmarked_picture_has_no_watermark(client: httpx.Client) -> None:
     found = read(client, SAMPLES[0].read_bytes())
     assert found == {"payload": None, "text": None, "confidence": 0.0, "job_id": None}
 
@@ -132,7 +132,7 @@ def test_the_mark_is_read_behind_the_other_stages_whatever_their_order(
         assert read(client, content)["job_id"] == job["job_id"]
 
 
-def test_downloads_carry_the_reservation_when_the_job_asked_for_c2pa(client: httpx.Client) -> None:
+def test_downloads_of_c2pa_jobs_have_opt_out_headers(client: httpx.Client) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
     files = {"file": SAMPLES[0].read_bytes()}
     data = {"stages": "c2pa", "include_hash_analysis": "no"}

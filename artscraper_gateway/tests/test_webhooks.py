@@ -95,7 +95,7 @@ def settled(client: httpx.Client, job_id: str, status: str) -> dict[str, Any]:
     return found
 
 
-def test_a_finished_and_a_failed_job_are_told_of_and_the_library_verifies_it(
+def test_webhooks_of_finished_and_failed_jobs_verify(
     start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
     gateway = start_app(allow_private_addresses="yes")
@@ -276,9 +276,7 @@ def test_a_retry_survives_kill_9_of_everything(start_gateway: Start, picture: Pi
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-def test_a_dead_receiver_delays_no_job_and_the_log_says_so(
-    start_app: Start, picture: Picture
-) -> None:
+def test_dead_receiver_delays_no_job_and_is_logged(start_app: Start, picture: Picture) -> None:
     gateway = start_app(allow_private_addresses="yes")
     content = picture(64, 64)
     with (

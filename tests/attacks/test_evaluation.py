@@ -61,7 +61,7 @@ def textured(level: float, texture: float) -> np.ndarray:
     return np.float32(level) + np.float32(texture) * (noise_like(16) - np.float32(0.5))
 
 
-def test_what_a_stage_added_is_told_beside_what_was_there():
+def test_record_separates_own_effect_from_earlier_effect():
     record = incremental_effect(observer(), flat(0.5), flat(0.6), flat(0.6) + np.float32(0.1))
     assert record["effect_before"] == pytest.approx(0.2, abs=1e-4)
     assert record["own_effect"] == pytest.approx(0.2, abs=1e-4)
@@ -81,7 +81,7 @@ def test_shaped_noise_is_the_stronger_yardstick():
     assert record["times_shaped_noise"]["plain"] == pytest.approx(1, abs=0.6)
 
 
-def test_the_effect_of_jpeg_on_the_clean_picture_stands_beside_for_scale():
+def test_record_has_the_effect_of_jpeg_for_scale():
     picture = noise_like()
     record = effect_record(observer(), picture, picture, views=("plain",))
     alone = observer().displacement(picture, VIEWS["jpeg_75"](picture))
@@ -110,7 +110,7 @@ def test_latents_of_a_picture_are_computed_once():
     assert seen.encoder.calls == 1
 
 
-def test_noise_has_the_mean_square_error_asked_for():
+def test_noise_has_the_requested_mean_square_error():
     original = noise_like()
     changed = (original + 0.03).clip(0, 1)
     noisy = random_signs(original, like=changed)
@@ -136,7 +136,7 @@ def test_there_is_no_noise_where_nothing_shows():
     assert np.array_equal(noisy, flat(0.5))
 
 
-def test_a_record_is_told_anew_for_another_visible_part():
+def test_record_is_recomputed_for_another_visible_part():
     seen, visible = observer(), np.zeros((1, 1, 16, 16), np.float32)
     visible[..., :8] = 1
     changed = flat(0.5) + 0.1 * visible

@@ -163,7 +163,7 @@ def test_weights_that_are_missing_name_where_to_put_them(
     assert "--models-dir" in said and "--allow-downloads" in said
 
 
-def test_downloads_without_a_folder_to_fetch_into_are_told_so(
+def test_allow_downloads_without_models_dir_is_explained(
     art: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--stages", "mist", "--encoder", "taef2", "--allow-downloads"]

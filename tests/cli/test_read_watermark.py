@@ -39,7 +39,7 @@ def test_a_broken_image_does_not_stop_the_others(
     assert "broken.png" in captured.err
 
 
-def test_protect_writes_the_text_that_was_asked_for(tmp_path: Path) -> None:
+def test_protect_embeds_the_requested_text(tmp_path: Path) -> None:
     Image.fromarray(painting(300, 300)).save(tmp_path / "a.png")
     arguments = ["protect", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
     arguments += ["--no-analysis", "--stages", "invisible-watermark", "--watermark-text", "me"]

@@ -81,7 +81,7 @@ def test_the_compose_file_is_one_by_the_specification() -> None:
     )
 
 
-def test_the_compose_file_starts_a_fleet_that_the_gateway_understands() -> None:
+def test_compose_file_has_valid_settings() -> None:
     services = compose()["services"]
     given = {"ARTSCRAPER_HOST": "art.example.org"}
     for name in ("gateway", "worker-1", "worker-2"):
@@ -148,7 +148,7 @@ def test_a_manifest_is_valid_for_kubernetes(path: Path) -> None:
     assert said.count("passed") == len(list(yaml.safe_load_all(path.read_text())))
 
 
-def test_the_manifests_start_a_fleet_that_the_gateway_understands() -> None:
+def test_kubernetes_manifests_have_valid_settings() -> None:
     settings = the("ConfigMap", "artscraper")["data"]
     app = create_app(GatewayConfig())
     paths = {getattr(route, "path", "") for route in app.routes} | set(app.openapi()["paths"])
@@ -215,7 +215,7 @@ def test_a_unit_is_valid_and_hardened(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_a_unit_starts_what_the_gateway_understands(path: Path) -> None:
+def test_systemd_units_have_valid_options(path: Path) -> None:
     text = path.read_text()
     (command,) = re.findall(r"^ExecStart=\S+ -m artscraper_gateway (.+)$", text, re.MULTILINE)
     example = (DEPLOY / "systemd/gateway.env.example").read_text()
@@ -234,6 +234,6 @@ def test_a_unit_names_a_document_that_the_documented_install_brings(path: Path) 
     assert f"install -D -m 0644 docs/{document.name} {named}" in lines
 
 
-def test_prometheus_understands_its_samples() -> None:
+def test_prometheus_samples_are_valid() -> None:
     promtool = tool("promtool", install="apt-get install prometheus")
     checked(promtool, "check", "config", "prometheus/prometheus.yml")

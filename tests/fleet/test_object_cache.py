@@ -36,7 +36,7 @@ def keep(storage: ObjectStorage, job_id: str) -> None:
     storage._files.pipe(f"{storage._root}/{job_id}/summary.json", b"{}")
 
 
-def test_many_may_ask_while_the_oldest_are_forgotten(
+def test_cache_serves_readers_while_it_evicts(
     storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_storage, "_CACHED_JOBS", 5)
@@ -49,7 +49,7 @@ def test_many_may_ask_while_the_oldest_are_forgotten(
     assert len(cached) <= 5 + 8
 
 
-def test_uploads_that_were_asked_for_last_stay(
+def test_cache_keeps_recently_read_uploads(
     storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_storage, "_CACHED_JOBS", 2)
@@ -125,9 +125,7 @@ def test_an_upload_that_became_no_job_leaves_no_object(
         (FileNotFoundError("none"), False),
     ],
 )
-def test_storage_that_is_away_is_told_by_its_number(
-    storage: ObjectStorage, error: Exception, told: bool
-) -> None:
+def test_storage_outage_has_its_errno(storage: ObjectStorage, error: Exception, told: bool) -> None:
     with (
         pytest.raises(type(error) if not told else OSError) as raised,
         storage._translated_errors(),

@@ -228,7 +228,7 @@ def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine
         JobStore(engine).begin_stage(held_job(engine), "original", worker=silent.id)
 
 
-def test_stepping_the_clock_gives_nobody_up(
+def test_stepping_the_clock_expires_no_worker(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = registered(engine, 0), registered(engine, 1)
@@ -243,7 +243,7 @@ def test_stepping_the_clock_gives_nobody_up(
             assert one.expire_stale_workers() == other.expire_stale_workers() == []
 
 
-def test_looks_that_fail_are_not_counted(
+def test_failed_polls_are_not_counted_as_missed_beats(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that was away saw nobody beat."""

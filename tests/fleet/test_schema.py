@@ -25,7 +25,7 @@ def config(tmp_path: Path, postgres: PostgresServer) -> GatewayConfig:
     return GatewayConfig(base_dir=tmp_path, database_url=SecretStr(postgres.new_database()))
 
 
-def test_a_question_is_asked_without_a_transaction(config: GatewayConfig) -> None:
+def test_queries_open_no_transaction(config: GatewayConfig) -> None:
     """Else psycopg would forget its prepared statements at each rollback."""
     engine = open_engine(config)
 

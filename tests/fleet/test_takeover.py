@@ -104,7 +104,7 @@ def test_a_rolling_restart_loses_nothing(
         assert (fleet.web.outputs / job_id / "summary.json").exists()
 
 
-def test_a_worker_command_looks_after_several_workers_in_slots_of_their_own(
+def test_worker_command_supervises_several_slots(
     start_fleet: Start, postgres: PostgresServer, picture: Picture
 ) -> None:
     fleet = start_fleet({"database_url": postgres.new_database()})

@@ -33,7 +33,7 @@ def test_there_are_enough_combinations() -> None:
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda combination: combination.name)
-def test_a_layer_looks_like_its_original(
+def test_layer_resembles_its_original(
     combination: Combination, viewers: Viewers, tmp_path: Path
 ) -> None:
     difference = compare(combination, viewers, tmp_path)

@@ -148,7 +148,7 @@ def test_wider_weights_make_wider_graphs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "missing", [bundled.WEIGHTS, bundled.LATENTS_GRAPH, bundled.GRADIENT_GRAPH]
 )
-def test_a_missing_file_says_how_to_make_it(missing: str, tmp_path: Path) -> None:
+def test_missing_weights_explain_how_to_make_them(missing: str, tmp_path: Path) -> None:
     _copy(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(MissingModel, match=r"training\.distil") as caught:

@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(
         download(published, tmp_path / "models", base_url=base_url)
 
 
-def test_a_server_that_is_away_is_told(published: PublishedFile, tmp_path: Path) -> None:
+def test_unreachable_server_is_reported(published: PublishedFile, tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="refused"):
         download(published, tmp_path, base_url="http://127.0.0.1:1")
 

@@ -87,6 +87,6 @@ def test_what_is_no_ensemble_is_refused(argument: str, random_models: Path) -> N
         load_encoder(f"ensemble:{argument}", models_dir=random_models)
 
 
-def test_a_members_missing_weights_are_told(tmp_path: Path) -> None:
+def test_ensemble_reports_missing_weights_of_a_member(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match="taef1_encoder"):
         load_encoder("ensemble:bundled+taef1", models_dir=tmp_path)

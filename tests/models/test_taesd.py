@@ -36,9 +36,7 @@ def test_the_family_agrees_with_diffusers_encoder() -> None:
         assert torch.allclose(ours(pictures), theirs, atol=1e-5)
 
 
-def test_the_teachers_decoder_understands_our_latents(
-    painting: np.ndarray, shared_models: Path
-) -> None:
+def test_latents_are_decoded_by_the_teacher(painting: np.ndarray, shared_models: Path) -> None:
     """A wrong layer anywhere makes mud of it; the decoder is upstream's, as are its keys."""
     layers: list[nn.Module] = [nn.Identity(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()]
     for group in range(3):

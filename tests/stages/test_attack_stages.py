@@ -106,7 +106,7 @@ def test_all_stages_share_one_budget_and_keep_what_was_gained(kodak):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_measures_say_what_the_change_does_beside_noise(name, kodak):
+def test_measurements_compare_the_change_with_noise(name, kodak):
     stage, given = load_stage(name), given_for(kodak)
     layer = stage.apply(given).pixels
     measured = stage.measure(layer, given)
@@ -225,7 +225,7 @@ def test_an_opaque_alpha_changes_nothing(name, textured):
     assert stage.measure(layer, with_alpha) == stage.measure(layer, without)
 
 
-def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, models_dir):
+def test_effect_is_measured_on_an_unattacked_encoder(kodak, models_dir):
     stage, given = load_stage("photoguard"), given_for(kodak, models_dir=models_dir)
     measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
     assert measured["encoder"] == "taef2"
@@ -234,7 +234,7 @@ def test_an_encoder_that_was_not_attacked_is_asked_where_there_is_one(kodak, mod
 
 @pytest.mark.system
 @pytest.mark.parametrize("encoder", ["taesd", "ensemble:taesd+taef2"])
-def test_the_bundled_encoder_is_asked_where_it_was_not_attacked(encoder, textured, tmp_path):
+def test_bundled_encoder_measures_attacks_on_others(encoder, textured, tmp_path):
     for name, channels, pooled in (("taesd", 4, False), ("taef2", 32, True)):
         network = TaesdNetwork(latent_channels=channels, pooled=pooled)
         torch.save(network.state_dict(), tmp_path / f"{name}_encoder.pth")
@@ -250,7 +250,7 @@ def test_the_bundled_encoder_is_asked_where_it_was_not_attacked(encoder, texture
 
 
 @pytest.mark.parametrize("damage", ["bytes", "numbers"])
-def test_a_damaged_encoder_that_nobody_asked_for_is_only_noted(textured, tmp_path, damage):
+def test_damaged_measuring_encoder_is_only_noted(textured, tmp_path, damage):
     state = TaesdNetwork(latent_channels=32, pooled=True).state_dict()
     state["0.weight"][0] = float("nan")
     torch.save(state, tmp_path / "taef2_encoder.pth")
@@ -266,7 +266,7 @@ def test_a_damaged_encoder_that_nobody_asked_for_is_only_noted(textured, tmp_pat
         assert str(tmp_path) not in measured["unattacked"]["error"]
 
 
-def test_behind_a_damaged_encoder_the_next_is_asked(textured, tmp_path):
+def test_damaged_measuring_encoder_is_replaced_by_the_next(textured, tmp_path):
     (tmp_path / "taef2_encoder.pth").write_bytes(b"")
     network = TaesdNetwork(latent_channels=4, pooled=False)
     torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
@@ -375,7 +375,7 @@ def test_measuring_without_memory_is_tried_once_more_with_less(measure, textured
 
 
 @pytest.mark.parametrize("measure", ["measure", "measure_final"])
-def test_measuring_with_less_memory_still_tells_the_effect(measure, textured, monkeypatch):
+def test_effect_is_measured_with_less_memory(measure, textured, monkeypatch):
     whole, failed = Observer.latent, []
 
     def fails_once(self, picture):

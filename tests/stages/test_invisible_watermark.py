@@ -35,7 +35,7 @@ def opened(layer: Json) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-def test_the_saved_file_says_the_drawn_number(tmp_path: Path, suffix: str) -> None:
+def test_saved_file_has_the_drawn_number(tmp_path: Path, suffix: str) -> None:
     layer = protected(tmp_path, Image.fromarray(painting(400, 500)), f"a.{suffix}")
     metrics = layer["metrics"]
     assert layer["applied"]
@@ -136,7 +136,7 @@ def test_dwt_dct_svd_leaves_a_grey_picture_alone(tmp_path: Path) -> None:
     assert layer["reason"].startswith("the picture is grey")
 
 
-def test_a_marked_picture_is_marked_over_and_its_layer_says_so(tmp_path: Path) -> None:
+def test_marked_picture_is_overwritten_and_reported(tmp_path: Path) -> None:
     marked = Image.fromarray(embed(painting(400, 500), bytes(range(8)), strength="medium"))
     layer = protected(tmp_path, marked, "a.png", watermark_payload="00112233445566ff")
     assert layer["metrics"]["overwritten"] == "0001020304050607"

@@ -84,7 +84,7 @@ def test_the_hidden_text_needs_visible_pixels_and_room(tmp_path: Path) -> None:
     assert "expected a payload" in layer["reason"]
 
 
-def test_the_ring_says_how_sure_it_is(tmp_path: Path) -> None:
+def test_fourier_ring_reports_its_confidence(tmp_path: Path) -> None:
     layer = layers_of(tmp_path, Image.fromarray(painting(300, 400)), "a.jpg", "fourier-ring")[1]
     assert layer["metrics"]["detected"]
     assert layer["metrics"]["p_value"] < 0.001
@@ -117,7 +117,7 @@ def test_where_no_ring_can_be_found_again_none_is_claimed(
     assert np.array_equal(opened(layer), np.asarray(image.convert("RGB")))
 
 
-def test_what_changes_the_file_runs_last_whatever_was_asked() -> None:
+def test_file_stages_run_last_in_any_order() -> None:
     asked = ("c2pa", "fourier-ring", "stegano-embed", "invisible-watermark")
     run = ("fourier-ring", "invisible-watermark", "stegano-embed", "c2pa")
     assert chosen_stages(asked) == run
@@ -125,7 +125,7 @@ def test_what_changes_the_file_runs_last_whatever_was_asked() -> None:
     assert chosen_stages(("mist", "photoguard")) == ("mist", "photoguard")
 
 
-def test_layers_are_numbered_as_they_run_and_the_last_file_holds_what_it_says(
+def test_layers_are_numbered_in_running_order(
     tmp_path: Path,
 ) -> None:
     layers = layers_of(
@@ -166,7 +166,7 @@ def test_the_final_figures_are_of_the_last_file(tmp_path: Path) -> None:
     assert not layers[2]["metrics"]["final"]["detected"]
 
 
-def test_the_projects_say_why_tree_ring_is_not_applied() -> None:
+def test_projects_explain_why_tree_ring_is_not_applied() -> None:
     (row,) = (row for row in project_rows([], None) if row["name"] == "Tree-Ring")
     assert not row["applied"]
     assert "cannot be applied to a picture that exists" in row["notes"]

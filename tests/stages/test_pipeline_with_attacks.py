@@ -53,7 +53,7 @@ def test_every_stage_has_its_layer_within_the_budget(job, textured):
             assert layer["metrics"]["linf"] == np.abs(saved - textured).max() <= 8
 
 
-def test_the_figures_say_what_is_left_in_the_final_picture(job):
+def test_metrics_have_the_effect_left_in_the_final_picture(job):
     summary, _, folder = job
     assert json.loads((folder / "out" / "summary.json").read_text("utf-8")) == summary
     layers = {layer["stage"]: layer for layer in summary["layers"]}

@@ -36,13 +36,13 @@ def test_the_rate_comes_back_within_its_uncertainty(rate: float) -> None:
         assert estimate.stands_out == (rate > 0.2) or rate == 0.1
 
 
-def test_one_channel_alone_stands_out() -> None:
+def test_weighted_stego_detects_a_single_channel() -> None:
     rates = embedding_rates(embedded(cover(), 0.5, channel=1))
     assert rates is not None
     assert [estimate.stands_out for estimate in rates] == [False, True, False]
 
 
-def test_a_quarter_stands_out_in_every_sample_and_no_untouched_sample_does() -> None:
+def test_weighted_stego_separates_a_quarter_payload() -> None:
     paths = sample_pictures()
     if not paths:
         pytest.skip("the sample pictures are not beside the repository, in ../shared/images")

@@ -36,7 +36,7 @@ def test_without_it_installs_what_the_project_asks_for(tmp_path: Path) -> None:
     assert install.endswith("--editable '.[c2pa,faces]'") and "locks/" not in install
 
 
-def test_it_says_what_is_coming_before_it_is_silent(tmp_path: Path) -> None:
+def test_setup_announces_long_steps(tmp_path: Path) -> None:
     for arguments in ([], ["LOCKED=1"]):
         said = would_do(tmp_path, *arguments)
         first = next(place for place, line in enumerate(said) if "pip install" in line)

@@ -39,7 +39,7 @@ def test_an_attack_through_the_judge_itself_beats_random_signs(encoder: TorchEnc
     assert effects["plain"] > 2
 
 
-def test_held_out_pictures_are_cropped_square_or_told_missing(tmp_path: Path) -> None:
+def test_held_out_pictures_are_square_or_reported_missing(tmp_path: Path) -> None:
     for name in HELD_OUT[1:]:
         Image.new("RGB", (30, 20)).save(tmp_path / f"{name}.png")
     with pytest.raises(FileNotFoundError, match=HELD_OUT[0]):

@@ -31,12 +31,12 @@ def test_a_picture_is_held_out_in_any_folder_and_format(name: str) -> None:
     assert is_held_out(Path(name))
 
 
-def test_a_folder_without_training_pictures_is_told(tmp_path: Path) -> None:
+def test_folder_without_training_pictures_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected training pictures"):
         training_files(tmp_path)
 
 
-def test_crops_have_the_size_and_range_asked_for(images: Path) -> None:
+def test_crops_have_the_requested_size_and_range(images: Path) -> None:
     crops = CropSource(training_files(images), drawn=2, rng=np.random.default_rng(0))
     for size in (64, 256):
         batch = crops.batch(3, size=size)

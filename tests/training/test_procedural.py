@@ -18,7 +18,7 @@ def test_pictures_differ_and_the_same_seed_draws_the_same() -> None:
 
 
 @pytest.mark.parametrize("background", sorted({f.__name__ for f in procedural.BACKGROUNDS}))
-def test_every_background_has_the_size_asked_for(background: str) -> None:
+def test_backgrounds_have_the_requested_size(background: str) -> None:
     drawn = getattr(procedural, background)(np.random.default_rng(0), 65)
     assert (drawn.size, drawn.mode) == ((65, 65), "RGB")
 

@@ -132,7 +132,7 @@ def test_the_mark_follows_the_texture_of_the_original() -> None:
 
 
 @pytest.mark.parametrize("name", ["photos/kodak_01.png", "paintings/munch_the_scream.jpg"])
-def test_clean_pictures_and_their_crops_say_nothing(name: str) -> None:
+def test_clean_pictures_and_crops_have_no_watermark(name: str) -> None:
     picture = shared_picture(name)
     assert read(picture) is None
     random = np.random.default_rng(0)
@@ -191,7 +191,7 @@ def test_too_small_and_too_long_pictures_are_refused(height: int, width: int) ->
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (40, 40), (10, 20_000)])
-def test_pictures_of_any_size_can_be_asked(height: int, width: int) -> None:
+def test_read_accepts_pictures_of_any_size(height: int, width: int) -> None:
     assert read(np.full((height, width, 3), 200, np.uint8)) is None
 
 

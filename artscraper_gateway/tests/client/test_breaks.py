@@ -107,7 +107,7 @@ def test_following_goes_on_behind_the_last_event_after_a_break(
         assert b"last-event-id: 0" in connections()[1].lower()
 
 
-def test_a_batch_is_asked_for_now_and_then_where_no_answer_is_held_back(
+def test_batch_is_polled_without_long_polling(
     scripted: Callable[..., Any], pauses: list[float]
 ) -> None:
     batch = {
@@ -179,7 +179,7 @@ def test_retry_after_is_honoured(
 
 
 @pytest.mark.parametrize("odd", ["soon", "Mon, 01 Jan 2024 00:00:00 +99999999999", "-1", "1.5"])
-def test_a_retry_after_that_says_nothing_is_not_there(
+def test_invalid_retry_after_is_ignored(
     scripted: Callable[..., Any], pauses: list[float], odd: str
 ) -> None:
     client = scripted(problem(503, **{"Retry-After": odd}), httpx.Response(200, json=JOB))

@@ -69,7 +69,7 @@ async def fetch(
     return body
 
 
-async def test_writes_the_body_and_says_who_asks(tmp_path: Path) -> None:
+async def test_download_writes_the_body_and_sends_a_user_agent(tmp_path: Path) -> None:
     async with serve(reply(BODY)) as server:
         assert await fetch(server.url("/a%20b?c=d#e"), tmp_path) == BODY
     head = server.requests[0].lower()
@@ -240,7 +240,7 @@ async def test_a_connection_that_is_reset_is_a_failure(tmp_path: Path, beginning
             await fetch(server.url(), tmp_path)
 
 
-async def test_a_port_where_nobody_listens_is_a_failure(tmp_path: Path) -> None:
+async def test_download_from_a_closed_port_fails(tmp_path: Path) -> None:
     async with serve(b"") as server:
         pass
     with pytest.raises(DownloadFailed, match="could not be reached"):

@@ -47,7 +47,7 @@ def test_the_policy_lets_nothing_in_from_elsewhere(client: httpx.Client) -> None
             assert client.get(f"/{name}").status_code == 200, name
 
 
-def test_static_files_are_asked_for_again_and_not_sent_again(client: httpx.Client) -> None:
+def test_static_files_are_revalidated_and_not_sent_again(client: httpx.Client) -> None:
     first = client.get("/static/main.js")
     assert first.headers["cache-control"] == "no-cache"
     again = client.get("/static/main.js", headers={"If-None-Match": first.headers["etag"]})

@@ -111,7 +111,7 @@ def test_a_folder_is_searched_for_pictures(app: PageObject) -> None:
     expect(app.page.locator("#uploads .name")).to_have_text(["one.png", "two.png"])
 
 
-def test_a_folder_without_pictures_says_so(app: PageObject) -> None:
+def test_folder_without_pictures_is_reported(app: PageObject) -> None:
     folder = app.folder / "empty"
     folder.mkdir()
     (folder / "notes.txt").write_text("no picture")
