@@ -10,24 +10,23 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 
+from artscraper_gateway.api.form_models import TARGETS, BatchForm, JobForm, form_values
 from artscraper_gateway.api.problems import invalid_request
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
 from artscraper_gateway.intake.download import download
 from artscraper_gateway.intake.file_names import clean_file_name, name_of_url
 from artscraper_gateway.intake.local_path import copy_local
 from artscraper_gateway.intake.upload import UploadedPicture, bounded_request, uploaded_form
-from artscraper_gateway.jobs.options import MAX_BATCH, BatchByReference, JobByReference, JobOptions
+from artscraper_gateway.jobs.options import MAX_BATCH, BatchByReference, JobByReference
 from artscraper_gateway.jobs.request import address_rules
 from artscraper_gateway.jobs.submission import IncomingPicture
 from artscraper_gateway.settings.model import GatewayConfig
 
 _MAX_JSON_BYTES = 64 * 1024
 _MAX_BATCH_JSON_BYTES = 1024 * 1024
-# Fields that may hold a picture of the caller's own; nightshade's also a concept's name.
-_TARGETS = ("nightshade_target", "fawkes_target")
-_PICTURES = 1 + len(_TARGETS)  # of a job's form
+_PICTURES = 1 + len(TARGETS)  # of a job's form
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -36,6 +35,9 @@ async def parse_submission(
     request: Request, config: GatewayConfig, *, with_query: bool = False
 ) -> AsyncIterator[IncomingPicture]:
     """Yield the picture of a request for one job; a form's files are removed after the block.
+
+    The form is read by hand and then validated: a route of FastAPI's takes a form or JSON, not
+    either, and reads a form whole, whatever its size, before the route can bound it.
 
     Args:
         request: with a form or JSON.
@@ -47,21 +49,17 @@ async def parse_submission(
             given twice.
     """
     limit = config.max_upload_bytes
-    extra = _query_options(request) if with_query else {}
+    query = _query_options(request) if with_query else {}
     if _is_form(request):
         async with uploaded_form(request, max_bytes=_PICTURES * limit, max_files=_PICTURES) as form:
-            uploads = _pictures(form)
-            if len(uploads) != 1:
-                count = len(uploads) or "none"
-                raise InvalidRequest(f"file: expected a picture in this form field, found {count}")
-            picture = UploadedPicture(uploads[0], max_bytes=limit)
-            yield _uploaded(picture, _targets(form, limit), _form_options(form, extra))
+            values = _merged(query, form_values(form))
+            sent = _validated(JobForm.model_validate, {**values, "file": _only_picture(values)})
+            yield _uploaded(sent, [sent.file], limit)[0]
         return
     body = await bounded_request(request, _MAX_JSON_BYTES).body()
     named = _validated(JobByReference.model_validate_json, body)
-    if extra:
-        _refuse_repeated(extra, named.model_fields_set)
-        values = {**named.model_dump(exclude_unset=True), **extra}
+    if query:
+        values = _merged(query, named.model_dump(exclude_unset=True))
         named = _validated(JobByReference.model_validate, values)
     yield _named(named, config)
 
@@ -73,19 +71,15 @@ async def parse_batch(
     """Yield the pictures of a request for a batch, 1 to 100; as `parse_submission`."""
     if _is_form(request):
         async with uploaded_form(
-            request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + len(_TARGETS)
+            request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + len(TARGETS)
         ) as form:
-            options = _form_options(form, {})
-            uploads = _pictures(form)
-            if not 1 <= len(uploads) <= MAX_BATCH:
+            values = form_values(form)
+            if not 1 <= (count := len(values.get("file", ()))) <= MAX_BATCH:
                 raise InvalidRequest(
-                    f"file: expected 1 to {MAX_BATCH} pictures in this form field,"
-                    f" found {len(uploads)}"
+                    f"file: expected 1 to {MAX_BATCH} pictures in this form field, found {count}"
                 )
-            limit = config.max_upload_bytes
-            targets = _targets(form, limit)
-            pictures = [UploadedPicture(upload, max_bytes=limit) for upload in uploads]
-            yield [_uploaded(picture, targets, options) for picture in pictures]
+            sent = _validated(BatchForm.model_validate, values)
+            yield _uploaded(sent, sent.file, config.max_upload_bytes)
         return
     body = await bounded_request(request, _MAX_BATCH_JSON_BYTES).body()
     batch = _validated(BatchByReference.model_validate_json, body)
@@ -113,56 +107,42 @@ def _query_options(request: Request) -> dict[str, str]:
     return options
 
 
-def _refuse_repeated(query: Mapping[str, str], body: set[str]) -> None:
+def _merged(query: Mapping[str, str], body: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the query and of the body, none of which is in both."""
     for name in query:
         if name in body:
             raise InvalidRequest(f"{name[:80]}: expected in the query or in the body, found both")
+    return {**body, **query}
 
 
-def _sent(form: FormData, name: str) -> list[UploadFile | str]:
-    """Return what a field holds; nothing for one that was left empty, as browsers send it."""
-    return [each for each in form.getlist(name) if not _is_empty(each)]
-
-
-def _is_empty(value: UploadFile | str) -> bool:
-    if isinstance(value, UploadFile):
-        return not value.filename and not value.size
-    return value == ""
-
-
-def _pictures(form: FormData) -> list[UploadFile]:
-    values = _sent(form, "file")
-    uploads = [each for each in values if isinstance(each, UploadFile)]
-    if len(uploads) < len(values):
-        raise InvalidRequest("file: expected pictures in this form field, found text as well")
-    return uploads
-
-
-def _targets(form: FormData, limit: int) -> dict[str, UploadedPicture]:
-    targets = {}
-    for name in _TARGETS:
-        values = _sent(form, name)
-        for each in values:
-            if isinstance(each, UploadFile):
-                if len(values) > 1:
-                    raise InvalidRequest(
-                        f"{name}: expected one picture, found {len(values)} values"
-                    )
-                targets[name] = UploadedPicture(each, max_bytes=limit)
-    return targets
+def _only_picture(values: Mapping[str, Any]) -> Any:
+    """Return the one value of the field `file`."""
+    sent = values.get("file", [])
+    if len(sent) != 1:
+        count = len(sent) or "none"
+        raise InvalidRequest(f"file: expected a picture in this form field, found {count}")
+    return sent[0]
 
 
 def _uploaded(
-    picture: UploadedPicture, targets: Mapping[str, UploadedPicture], options: JobOptions
-) -> IncomingPicture:
-    return IncomingPicture(
-        picture.save,
-        options,
-        targets={name: target.save for name, target in targets.items()},
-        content=picture.digest,
-        target_contents={name: target.digest for name, target in targets.items()},
-        file_name=clean_file_name(picture.file_name),
-    )
+    form: JobForm | BatchForm, files: list[UploadFile], limit: int
+) -> list[IncomingPicture]:
+    """Return the pictures of a form, each with the form's options and target pictures."""
+    options = form.options()
+    targets = {
+        name: UploadedPicture(upload, max_bytes=limit) for name, upload in form.targets().items()
+    }
+    return [
+        IncomingPicture(
+            picture.save,
+            options,
+            targets={name: target.save for name, target in targets.items()},
+            content=picture.digest,
+            target_contents={name: target.digest for name, target in targets.items()},
+            file_name=clean_file_name(picture.file_name),
+        )
+        for picture in (UploadedPicture(file, max_bytes=limit) for file in files)
+    ]
 
 
 def _named(job: JobByReference, config: GatewayConfig) -> IncomingPicture:
@@ -191,22 +171,6 @@ def _named(job: JobByReference, config: GatewayConfig) -> IncomingPicture:
         file_name = clean_file_name(PurePath(job.local_path or "").name)
     name = json.dumps([job.image_url, job.local_path])
     return IncomingPicture(receive, job.options(), name=name, file_name=file_name)
-
-
-def _form_options(form: FormData, query: Mapping[str, str]) -> JobOptions:
-    """Return the options of a form and of the query; a field that is left empty has its default."""
-    fields: dict[str, Any] = {}
-    for name in set(form) - {"file"}:
-        values = _sent(form, name)
-        if any(isinstance(value, UploadFile) for value in values):
-            if name in _TARGETS:
-                _refuse_repeated(query, {name})
-                continue
-            raise InvalidRequest(f"{name[:80]}: expected text, found a file")
-        if values:
-            fields[name] = ",".join(str(value) for value in values)
-    _refuse_repeated(query, set(fields))
-    return _validated(JobOptions.model_validate, {**fields, **query})
 
 
 def _validated(

@@ -4,50 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from artscraper_gateway.api.schemas import JobState
-from artscraper_gateway.jobs.options import MAX_BATCH, BatchByReference, JobByReference, JobOptions
-
-_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
-_PICTURE_EXAMPLE = "the bytes of a picture"
-
-
-class JobForm(JobOptions):
-    """A form with a picture and options."""
-
-    file: bytes = Field(description="the picture", json_schema_extra=_BINARY)
-    fawkes_target: bytes | None = Field(
-        None,
-        description="picture of another person, whom cloaked faces are to resemble",
-        json_schema_extra=_BINARY,
-    )
-
-
-class BatchForm(JobForm):
-    """A form with 1 to 100 pictures and the options of all of them."""
-
-    file: list[bytes] = Field(  # type: ignore[assignment]
-        min_length=1, max_length=MAX_BATCH, description="the pictures"
-    )
-
-
-class PictureForm(BaseModel):
-    """A form with a picture."""
-
-    file: bytes = Field(description="the picture", json_schema_extra=_BINARY)
-
+from artscraper_gateway.api.form_models import BINARY, NAME_LISTS, BatchForm, JobForm, PictureForm
+from artscraper_gateway.api.schemas import JobState, ServerSentEvent
+from artscraper_gateway.jobs.options import BatchByReference, JobByReference, JobOptions
 
 _FORMS: tuple[type[BaseModel], ...] = (JobForm, BatchForm, PictureForm)
-_LISTS_IN_FORMS = ("processors", "stages")  # one field, separated by commas
+_SENT: tuple[type[BaseModel], ...] = (
+    *_FORMS,
+    JobOptions,
+    JobByReference,
+    BatchByReference,
+    ServerSentEvent,
+)
 
 
 def body_schemas() -> dict[str, Any]:
     """Return the schemas of request bodies, by name, for `components/schemas`."""
-    models: list[type[BaseModel]] = [*_FORMS, JobByReference, BatchByReference]
     _, schema = models_json_schema(
-        [(model, "validation") for model in models],
+        [(model, "validation") for model in _SENT],
         ref_template="#/components/schemas/{model}",
     )
     definitions: dict[str, Any] = schema["$defs"]
@@ -56,21 +33,24 @@ def body_schemas() -> dict[str, Any]:
         form["properties"] = {
             name: _form_field(name, field) for name, field in form["properties"].items()
         }
+    del definitions[JobOptions.__name__]  # its fields are query parameters
     return definitions
 
 
 def _form_field(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    """Describe a field as a form carries it: text or files, and no null."""
-    types = [each for each in field.get("anyOf", (field,)) if each.get("type") != "null"]
-    rest = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
-    if name in _LISTS_IN_FORMS:
-        return {"type": "string", "title": field["title"], "description": field["description"]}
-    if name == "file" and field.get("type") == "array":
-        return {**field, "items": dict(_BINARY)}
-    if len(types) != 1 or types[0] is field:
-        return field
-    kept = {key: value for key, value in types[0].items() if key != "contentMediaType"}
-    return {**kept, **rest}
+    """Describe a field as a form or a query carries it: text, no null, and no default.
+
+    A client that sends what it takes for the default could not tell the setting's from its own,
+    and would send the option twice, in the query and in the form.
+    """
+    if name in NAME_LISTS:
+        described = f"{field['description']}; separated by commas"
+        return {"type": "string", "title": field["title"], "description": described}
+    kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+    if "default" in field and field["default"] is not None:
+        kept["description"] += f"; {str(field['default']).lower()} if it is not sent"
+    types = [each for each in field.get("anyOf", ()) if each.get("type") != "null"]
+    return {**(types[0] if types else {}), **kept}
 
 
 def _body(**content: Any) -> dict[str, Any]:
@@ -83,14 +63,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 SUBMIT_BODY = _body(
     content={
-        "multipart/form-data": {
-            "schema": _ref(JobForm),
-            "example": {
-                "file": _PICTURE_EXAMPLE,
-                "strength": "medium",
-                "stages": "fawkes,photoguard",
-            },
-        },
+        "multipart/form-data": {"schema": _ref(JobForm)},
         "application/json": {
             "schema": _ref(JobByReference),
             "examples": {
@@ -102,29 +75,20 @@ SUBMIT_BODY = _body(
 )
 BATCH_BODY = _body(
     content={
-        "multipart/form-data": {
-            "schema": _ref(BatchForm),
-            "example": {"file": [_PICTURE_EXAMPLE, _PICTURE_EXAMPLE], "strength": "low"},
-        },
+        "multipart/form-data": {"schema": _ref(BatchForm)},
         "application/json": {
             "schema": _ref(BatchByReference),
             "example": {"strength": "low", "items": [{"local_path": "input/astronaut.jpg"}]},
         },
     }
 )
-PICTURE_BODY = _body(
-    content={
-        "multipart/form-data": {
-            "schema": _ref(PictureForm),
-            "example": {"file": _PICTURE_EXAMPLE},
-        }
-    }
-)
+PICTURE_BODY = _body(content={"multipart/form-data": {"schema": _ref(PictureForm)}})
 
 
 def _option_parameters() -> list[dict[str, Any]]:
     """Describe every option of a job as a query parameter."""
-    properties = JobOptions.model_json_schema()["properties"]
+    template = "#/components/schemas/{model}"
+    properties = JobOptions.model_json_schema(ref_template=template)["properties"]
     parameters = []
     for name, field in properties.items():
         schema = _form_field(name, field)
@@ -158,25 +122,12 @@ PREFER: dict[str, Any] = {
     "example": "wait=30",
 }
 
-_EVENT: dict[str, Any] = {
-    "title": "ServerSentEvent",
-    "description": "each event of the stream",
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"type": "string", "description": "kind of event"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-        "id": {"type": "string", "description": "to send as Last-Event-ID"},
-        "retry": {"type": "integer", "description": "ms after which to connect again"},
-    },
-}
-
 _STREAM = """id: 3
 event: progress
 data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
 
 """
-_PICTURE = {"image/*": {"schema": _BINARY}}
+_PICTURE = {"image/*": {"schema": BINARY}}
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "its SHA-256"}}
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
@@ -200,7 +151,7 @@ PROTECTED: dict[int | str, dict[str, Any]] = {
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events.",
-        "content": {"text/event-stream": {"schema": _EVENT, "example": _STREAM}},
+        "content": {"text/event-stream": {"schema": _ref(ServerSentEvent), "example": _STREAM}},
     },
     204: {"description": "No event follows the one that Last-Event-ID names."},
 }
@@ -216,6 +167,6 @@ LAYER: dict[int | str, dict[str, Any]] = {
 ARCHIVE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A ZIP file, streamed.",
-        "content": {"application/zip": {"schema": _BINARY}},
+        "content": {"application/zip": {"schema": BINARY}},
     }
 }

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from artscraper_gateway.api.form_models import JobForm
 from artscraper_gateway.api.middleware import REQUEST_ID, is_probe
 from artscraper_gateway.api.schemas import ProblemDetails
 from artscraper_gateway.db.retry import is_full, is_outage
@@ -30,14 +31,14 @@ from artscraper_gateway.errors import (
     StorageFailed,
 )
 from artscraper_gateway.intake.upload import drain
-from artscraper_gateway.jobs.options import BatchByReference, JobByReference, JobOptions
+from artscraper_gateway.jobs.options import BatchByReference, JobByReference
 from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
 _CLIENT_CLOSED_REQUEST = 499  # what nginx has for it; RFC 9110 has nothing
-_FORM_FIELDS = ("file", "fawkes_target", *JobOptions.model_fields)
+_FORM_FIELDS = tuple(JobForm.model_fields)
 _JSON_FIELDS = {
     model.__name__: tuple(model.model_fields) for model in (JobByReference, BatchByReference)
 }

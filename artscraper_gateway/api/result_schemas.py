@@ -17,6 +17,20 @@ from artscraper_gateway.api.schemas import (
 )
 
 
+class LayerMetrics(BaseModel):
+    """What was measured on a layer's file. Stages add figures of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    linf: int | None = Field(None, description="largest change of a pixel, 0 to 255")
+    psnr_db: float | None = Field(None, description="null if nothing changed")
+    ssim: float | None = Field(None, description="1 = equal")
+    visibility: float | None = Field(None, description="1 = just noticeable side by side")
+    visibility_bound: float | None = Field(None, description="most that the strength allows")
+    effective: bool | None = Field(None, description="whether it does more than noise does")
+    verdict: str | None = Field(None, description="the same in words")
+
+
 class LayerEntry(BaseModel):
     """One layer: the picture after a stage. Stages may add fields."""
 
@@ -31,7 +45,7 @@ class LayerEntry(BaseModel):
     reason: str | None = Field(description="why it did not apply")
     mask_path: str | None = Field(None, description="path of the picture of the change")
     mask_url: str | None = Field(None, description="where the mask is served")
-    metrics: dict[str, Any] | None = Field(None, description="measured on the saved file")
+    metrics: LayerMetrics | None = Field(None, description="null for the original")
 
 
 class ProjectEntry(BaseModel):
@@ -96,7 +110,7 @@ class JobResult(BaseModel):
                         "reason": None,
                         "mask_path": f"/srv/outputs/{JOB_ID}/masks/03-mist.png",
                         "mask_url": f"{JOB_PATH}/masks/mist",
-                        "metrics": {"psnr": 36.8, "ssim": 0.961, "linf": 8, "effective": True},
+                        "metrics": {"psnr_db": 36.8, "ssim": 0.961, "linf": 8, "effective": True},
                     }
                 ],
                 "notes": [NOTE_EXAMPLE],

@@ -297,6 +297,15 @@ class BatchDeleted(BaseModel):
     status: Literal["deleted"]
 
 
+class ServerSentEvent(BaseModel):
+    """An event of a stream."""
+
+    event: str = Field(description="kind of event")
+    data: str = Field(json_schema_extra={"contentMediaType": "application/json"})
+    id: str | None = Field(None, description="to send as Last-Event-ID")
+    retry: int | None = Field(None, description="ms after which to connect again")
+
+
 class ProblemDetails(BaseModel):
     """An error as RFC 9457 has it; `code` is stable, `detail` is for people."""
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from typing_extensions import TypeAliasType
+
 from artscraper_gateway.jobs.request import JobRequest
 
 # queued -> running -> done | error; running -> queued while storage is away;
 # any of them -> deleting -> (no row).
-Status = Literal["queued", "running", "done", "error"]
+Status = TypeAliasType("Status", Literal["queued", "running", "done", "error"])
+STATUSES: tuple[Status, ...] = ("queued", "running", "done", "error")
 FINISHED = ("done", "error")
 DELETING = "deleting"  # files are being removed; unknown to callers
 CANCELLED, FAILED = "cancelled", "failed"  # error codes

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
 from artscraper_runner import processor_names
 
 MAX_BATCH = 100  # pictures
-Strength = Literal["low", "medium", "high"]
-Preset = Literal["default", "published"]
-WatermarkMethod = Literal["tiled", "dwtDctSvd"]
+# Named types: a generated client has one of each, whatever refers to it.
+Strength = TypeAliasType("Strength", Literal["low", "medium", "high"])
+Preset = TypeAliasType("Preset", Literal["default", "published"])
+WatermarkMethod = TypeAliasType("WatermarkMethod", Literal["tiled", "dwtDctSvd"])
 
 
 def _split_names(value: object) -> object:

@@ -179,6 +179,7 @@ CANNOT_RUN = (
     ),
     CannotRun(r"^python3? benchmarks/", "takes minutes", module_knows),
     CannotRun(r"^(pip install|\S+/pip install)", "installs from the network", pip_finds),
+    CannotRun(r"^openapi-python-client\b", "run by test_generated_python_client.py", files_exist),
     CannotRun(r"^pytest\b", "would run this very test", files_exist),
     CannotRun(r"^export \w+_DATABASE_URL=", "names a database of the example", files_exist),
     CannotRun(

@@ -32,7 +32,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 pytestmark = pytest.mark.system
 
 DOCUMENTED_BASE = "http://127.0.0.1:8765"
-RUN_ELSEWHERE = "ARTSCRAPER_WEB_INTEGRATION.md"  # by test_web_integration.py, in its order
+RUN_ELSEWHERE = "docs/http-api.md"  # by test_http_api.py, in its order
 # What documents write for something of the reader's.
 STANDS_FOR = {
     "IMAGE_OR_FOLDER...": "input",

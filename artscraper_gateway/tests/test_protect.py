@@ -76,7 +76,8 @@ def test_options_come_as_form_fields_too_and_never_twice(
     content = picture(64, 64)
     assert protect(client, content, data=UNTOUCHED).content == content
     both = {"params": {"strength": "low"}, "data": {"strength": "high"}}
-    for more in (both, {"params": [("strength", "low"), ("strength", "high")]}):
+    twice = ["low", "high"]
+    for more in (both, {"params": {"strength": twice}}, {"data": {"strength": twice}}):
         answer = protect(client, content, **more)
         assert answer.status_code == 422 and "strength" in answer.json()["detail"]
     answer = client.post("/v1/protect?seed=1", json={"local_path": "x", "seed": 2})
@@ -92,10 +93,27 @@ def test_options_come_as_form_fields_too_and_never_twice(
         ({"files": {"file": b""}}, 415),
         ({"files": {"file": b"GIF8 no picture"}}, 422),
         ({"files": {"file": b"x"}, "params": {"colour": "red"}}, 422),
+        ({"files": {"file": b"x"}, "params": {"file": "x"}}, 422),
+        ({"files": {"file": b"x"}, "params": {"fawkes_target": "x"}}, 422),
+        ({"files": {"file": b"x", "strength": ("low.txt", b"low")}}, 422),
+        ({"files": {"file": b"x"}, "data": {"seed": "1,2"}}, 422),
         ({"files": {"file": b"x"}, "params": {"strength": "LOW\r\nX: 1"}}, 422),
         ({"files": {"file": b"x" * 53_000_000}}, 413),
     ],
-    ids=["nothing", "empty", "no file", "no bytes", "no picture", "unknown", "header", "too large"],
+    ids=[
+        "nothing",
+        "empty",
+        "no file",
+        "no bytes",
+        "no picture",
+        "unknown",
+        "file twice",
+        "text for a picture",
+        "file for text",
+        "two seeds",
+        "header",
+        "too large",
+    ],
 )
 def test_bad_input_is_a_problem(client: httpx.Client, sent: dict[str, object], status: int) -> None:
     answer = client.post("/v1/protect", **sent)  # type: ignore[arg-type]

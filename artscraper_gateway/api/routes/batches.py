@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import get_args
 
 from anyio.to_thread import run_sync
 from fastapi import Request, Response
@@ -20,7 +19,7 @@ from artscraper_gateway.api.schemas import BatchDeleted, BatchState, RefusedItem
 from artscraper_gateway.errors import NotFound, NotReady
 from artscraper_gateway.jobs.batches import Batch, Batches
 from artscraper_gateway.jobs.idempotency import checked_key
-from artscraper_gateway.jobs.models import Status
+from artscraper_gateway.jobs.models import STATUSES
 from artscraper_gateway.storage.paths import is_job_id
 
 router = ReadableRouter(prefix="/v1/batches", tags=["batches"])
@@ -58,7 +57,7 @@ def _state(batch: Batch, jobs: CallerJobs) -> BatchState:
         batch_id=batch.id,
         status=batch.status,
         submitted_at=moment(batch.submitted_at),
-        counts={status: counts[status] for status in get_args(Status)},
+        counts={status: counts[status] for status in STATUSES},
         jobs=[jobs.describe(job) for job in batch.jobs],
         refused=[RefusedItem(**row) for row in batch.refused],
     )

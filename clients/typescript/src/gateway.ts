@@ -49,20 +49,18 @@ export function connect(baseUrl: string, options: ConnectOptions = {}): Gateway 
 export async function protect(
   gateway: Gateway,
   picture: Blob,
-  options: Partial<JobOptions> = {},
+  options: JobOptions = {},
 ): Promise<Blob> {
   const submitted = await submit(gateway, picture, options);
   const job = await waitForJob(gateway, submitted.job_id);
-  const result = await fetchResult(gateway, job.job_id);
-  const layers = result.summary.layers as { stage: string }[];
-  return fetchLayer(gateway, job.job_id, layers.at(-1)!.stage);
+  return fetchLayer(gateway, job.job_id, "final");
 }
 
 /** Submit a picture; the same `idempotencyKey` returns the same job for a day. */
 export async function submit(
   gateway: Gateway,
   picture: Blob,
-  options: Partial<JobOptions> = {},
+  options: JobOptions = {},
   idempotencyKey: string = randomKey(),
 ): Promise<Job> {
   const form = new FormData();

@@ -669,11 +669,7 @@ export interface components {
         BatchState: {
             /** Batch Id */
             batch_id: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "queued" | "running" | "done" | "error";
+            status: components["schemas"]["Status"];
             /**
              * Submitted At
              * Format: date-time
@@ -874,7 +870,7 @@ export interface components {
          *             "mask_path": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/masks/03-mist.png",
          *             "mask_url": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/masks/mist",
          *             "metrics": {
-         *               "psnr": 36.8,
+         *               "psnr_db": 36.8,
          *               "ssim": 0.961,
          *               "linf": 8,
          *               "effective": true
@@ -966,11 +962,7 @@ export interface components {
         JobState: {
             /** Job Id */
             job_id: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "queued" | "running" | "done" | "error";
+            status: components["schemas"]["Status"];
             /**
              * Name
              * @description file name of the upload, if the gateway keeps names
@@ -1110,13 +1102,51 @@ export interface components {
              * @description where the mask is served
              */
             mask_url?: string | null;
+            /** @description null for the original */
+            metrics?: components["schemas"]["LayerMetrics"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * LayerMetrics
+         * @description What was measured on a layer's file. Stages add figures of their own.
+         */
+        LayerMetrics: {
             /**
-             * Metrics
-             * @description measured on the saved file
+             * Linf
+             * @description largest change of a pixel, 0 to 255
              */
-            metrics?: {
-                [key: string]: unknown;
-            } | null;
+            linf?: number | null;
+            /**
+             * Psnr Db
+             * @description null if nothing changed
+             */
+            psnr_db?: number | null;
+            /**
+             * Ssim
+             * @description 1 = equal
+             */
+            ssim?: number | null;
+            /**
+             * Visibility
+             * @description 1 = just noticeable side by side
+             */
+            visibility?: number | null;
+            /**
+             * Visibility Bound
+             * @description most that the strength allows
+             */
+            visibility_bound?: number | null;
+            /**
+             * Effective
+             * @description whether it does more than noise does
+             */
+            effective?: boolean | null;
+            /**
+             * Verdict
+             * @description the same in words
+             */
+            verdict?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -1407,6 +1437,8 @@ export interface components {
              */
             available: boolean;
         };
+        /** @enum {string} */
+        Status: "queued" | "running" | "done" | "error";
         /**
          * Summary
          * @description What protection did: summary.json with URLs.
@@ -1496,11 +1528,10 @@ export interface components {
              */
             stages: string[] | null;
             /**
-             * Strength
              * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
              * @default null
              */
-            strength: ("low" | "medium" | "high") | null;
+            strength: components["schemas"]["Strength"] | null;
             /**
              * Encoder
              * @description model that the attacks differentiate through; none = the gateway's
@@ -1508,11 +1539,10 @@ export interface components {
              */
             encoder: string | null;
             /**
-             * Preset
              * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
              * @default null
              */
-            preset: ("default" | "published") | null;
+            preset: components["schemas"]["Preset"] | null;
             /**
              * Seed
              * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
@@ -1532,11 +1562,10 @@ export interface components {
              */
             watermark_text: string | null;
             /**
-             * Watermark Method
              * @description how the watermark is hidden; none = tiled, which survives the web
              * @default null
              */
-            watermark_method: ("tiled" | "dwtDctSvd") | null;
+            watermark_method: components["schemas"]["WatermarkMethod"] | null;
             /**
              * Keep Watermark
              * @description keep the watermark of a picture that carries one already
@@ -1570,49 +1599,38 @@ export interface components {
         BatchForm: {
             /**
              * Processors
-             * @description analysis processors to run; none given = all
+             * @description analysis processors to run; none given = all; separated by commas
              */
             processors?: string;
             /**
              * Include Hash Analysis
-             * @description write analysis.json
-             * @default true
+             * @description write analysis.json; true if it is not sent
              */
-            include_hash_analysis: boolean;
+            include_hash_analysis?: boolean;
             /**
              * Include Protection
-             * @description run the protection stages
-             * @default true
+             * @description run the protection stages; true if it is not sent
              */
-            include_protection: boolean;
+            include_protection?: boolean;
             /**
              * Enable Tineye
-             * @description send the picture to TinEye's reverse search
-             * @default false
+             * @description send the picture to TinEye's reverse search; false if it is not sent
              */
-            enable_tineye: boolean;
+            enable_tineye?: boolean;
             /**
              * Stages
-             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas
              */
             stages?: string;
-            /**
-             * Strength
-             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
-             * @enum {string}
-             */
-            strength?: "low" | "medium" | "high";
+            /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
+            strength?: components["schemas"]["Strength"];
             /**
              * Encoder
              * @description model that the attacks differentiate through; none = the gateway's
              */
             encoder?: string;
-            /**
-             * Preset
-             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
-             * @enum {string}
-             */
-            preset?: "default" | "published";
+            /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
+            preset?: components["schemas"]["Preset"];
             /**
              * Seed
              * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
@@ -1620,7 +1638,7 @@ export interface components {
             seed?: number;
             /**
              * Nightshade Target
-             * @description concept that nightshade moves towards; none = the gateway's
+             * @description concept that nightshade moves towards, or a picture; none = the gateway's
              */
             nightshade_target?: string;
             /**
@@ -1628,40 +1646,34 @@ export interface components {
              * @description up to 10 bytes in the watermark; none = a job's number
              */
             watermark_text?: string;
-            /**
-             * Watermark Method
-             * @description how the watermark is hidden; none = tiled, which survives the web
-             * @enum {string}
-             */
-            watermark_method?: "tiled" | "dwtDctSvd";
+            /** @description how the watermark is hidden; none = tiled, which survives the web */
+            watermark_method?: components["schemas"]["WatermarkMethod"];
             /**
              * Keep Watermark
-             * @description keep the watermark of a picture that carries one already
-             * @default false
+             * @description keep the watermark of a picture that carries one already; false if it is not sent
              */
-            keep_watermark: boolean;
+            keep_watermark?: boolean;
             /**
              * Priority
-             * @description jobs with a higher priority run sooner
-             * @default 0
+             * @description jobs with a higher priority run sooner; 0 if it is not sent
              */
-            priority: number;
+            priority?: number;
             /**
              * Callback Url
              * @description http or https URL that receives a webhook at the end
              */
             callback_url?: string;
             /**
-             * File
-             * @description the pictures
-             */
-            file: string[];
-            /**
              * Fawkes Target
              * Format: binary
              * @description picture of another person, whom cloaked faces are to resemble
              */
             fawkes_target?: string;
+            /**
+             * File
+             * @description the pictures
+             */
+            file: string[];
         };
         /**
          * JobByReference
@@ -1699,11 +1711,10 @@ export interface components {
              */
             stages: string[] | null;
             /**
-             * Strength
              * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
              * @default null
              */
-            strength: ("low" | "medium" | "high") | null;
+            strength: components["schemas"]["Strength"] | null;
             /**
              * Encoder
              * @description model that the attacks differentiate through; none = the gateway's
@@ -1711,11 +1722,10 @@ export interface components {
              */
             encoder: string | null;
             /**
-             * Preset
              * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
              * @default null
              */
-            preset: ("default" | "published") | null;
+            preset: components["schemas"]["Preset"] | null;
             /**
              * Seed
              * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
@@ -1735,11 +1745,10 @@ export interface components {
              */
             watermark_text: string | null;
             /**
-             * Watermark Method
              * @description how the watermark is hidden; none = tiled, which survives the web
              * @default null
              */
-            watermark_method: ("tiled" | "dwtDctSvd") | null;
+            watermark_method: components["schemas"]["WatermarkMethod"] | null;
             /**
              * Keep Watermark
              * @description keep the watermark of a picture that carries one already
@@ -1778,49 +1787,38 @@ export interface components {
         JobForm: {
             /**
              * Processors
-             * @description analysis processors to run; none given = all
+             * @description analysis processors to run; none given = all; separated by commas
              */
             processors?: string;
             /**
              * Include Hash Analysis
-             * @description write analysis.json
-             * @default true
+             * @description write analysis.json; true if it is not sent
              */
-            include_hash_analysis: boolean;
+            include_hash_analysis?: boolean;
             /**
              * Include Protection
-             * @description run the protection stages
-             * @default true
+             * @description run the protection stages; true if it is not sent
              */
-            include_protection: boolean;
+            include_protection?: boolean;
             /**
              * Enable Tineye
-             * @description send the picture to TinEye's reverse search
-             * @default false
+             * @description send the picture to TinEye's reverse search; false if it is not sent
              */
-            enable_tineye: boolean;
+            enable_tineye?: boolean;
             /**
              * Stages
-             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas
              */
             stages?: string;
-            /**
-             * Strength
-             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
-             * @enum {string}
-             */
-            strength?: "low" | "medium" | "high";
+            /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
+            strength?: components["schemas"]["Strength"];
             /**
              * Encoder
              * @description model that the attacks differentiate through; none = the gateway's
              */
             encoder?: string;
-            /**
-             * Preset
-             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
-             * @enum {string}
-             */
-            preset?: "default" | "published";
+            /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
+            preset?: components["schemas"]["Preset"];
             /**
              * Seed
              * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
@@ -1828,7 +1826,7 @@ export interface components {
             seed?: number;
             /**
              * Nightshade Target
-             * @description concept that nightshade moves towards; none = the gateway's
+             * @description concept that nightshade moves towards, or a picture; none = the gateway's
              */
             nightshade_target?: string;
             /**
@@ -1836,41 +1834,35 @@ export interface components {
              * @description up to 10 bytes in the watermark; none = a job's number
              */
             watermark_text?: string;
-            /**
-             * Watermark Method
-             * @description how the watermark is hidden; none = tiled, which survives the web
-             * @enum {string}
-             */
-            watermark_method?: "tiled" | "dwtDctSvd";
+            /** @description how the watermark is hidden; none = tiled, which survives the web */
+            watermark_method?: components["schemas"]["WatermarkMethod"];
             /**
              * Keep Watermark
-             * @description keep the watermark of a picture that carries one already
-             * @default false
+             * @description keep the watermark of a picture that carries one already; false if it is not sent
              */
-            keep_watermark: boolean;
+            keep_watermark?: boolean;
             /**
              * Priority
-             * @description jobs with a higher priority run sooner
-             * @default 0
+             * @description jobs with a higher priority run sooner; 0 if it is not sent
              */
-            priority: number;
+            priority?: number;
             /**
              * Callback Url
              * @description http or https URL that receives a webhook at the end
              */
             callback_url?: string;
             /**
-             * File
-             * Format: binary
-             * @description the picture
-             */
-            file: string;
-            /**
              * Fawkes Target
              * Format: binary
              * @description picture of another person, whom cloaked faces are to resemble
              */
             fawkes_target?: string;
+            /**
+             * File
+             * Format: binary
+             * @description the picture
+             */
+            file: string;
         };
         /**
          * PictureForm
@@ -1884,6 +1876,37 @@ export interface components {
              */
             file: string;
         };
+        /** @enum {string} */
+        Preset: "default" | "published";
+        /**
+         * ServerSentEvent
+         * @description An event of a stream.
+         */
+        ServerSentEvent: {
+            /**
+             * Event
+             * @description kind of event
+             */
+            event: string;
+            /** Data */
+            data: string;
+            /**
+             * Id
+             * @description to send as Last-Event-ID
+             * @default null
+             */
+            id: string | null;
+            /**
+             * Retry
+             * @description ms after which to connect again
+             * @default null
+             */
+            retry: number | null;
+        };
+        /** @enum {string} */
+        Strength: "low" | "medium" | "high";
+        /** @enum {string} */
+        WatermarkMethod: "tiled" | "dwtDctSvd";
         /**
          * ProblemDetails
          * @description An error as RFC 9457 has it; `code` is stable, `detail` is for people.
@@ -1912,22 +1935,22 @@ export interface operations {
     protect_picture: {
         parameters: {
             query?: {
-                /** @description analysis processors to run; none given = all */
+                /** @description analysis processors to run; none given = all; separated by commas */
                 processors?: string;
-                /** @description write analysis.json */
+                /** @description write analysis.json; true if it is not sent */
                 include_hash_analysis?: boolean;
-                /** @description run the protection stages */
+                /** @description run the protection stages; true if it is not sent */
                 include_protection?: boolean;
-                /** @description send the picture to TinEye's reverse search */
+                /** @description send the picture to TinEye's reverse search; false if it is not sent */
                 enable_tineye?: boolean;
-                /** @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's */
+                /** @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas */
                 stages?: string;
                 /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
-                strength?: "low" | "medium" | "high";
+                strength?: components["schemas"]["Strength"];
                 /** @description model that the attacks differentiate through; none = the gateway's */
                 encoder?: string;
                 /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
-                preset?: "default" | "published";
+                preset?: components["schemas"]["Preset"];
                 /** @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's */
                 seed?: number;
                 /** @description concept that nightshade moves towards; none = the gateway's */
@@ -1935,10 +1958,10 @@ export interface operations {
                 /** @description up to 10 bytes in the watermark; none = a job's number */
                 watermark_text?: string;
                 /** @description how the watermark is hidden; none = tiled, which survives the web */
-                watermark_method?: "tiled" | "dwtDctSvd";
-                /** @description keep the watermark of a picture that carries one already */
+                watermark_method?: components["schemas"]["WatermarkMethod"];
+                /** @description keep the watermark of a picture that carries one already; false if it is not sent */
                 keep_watermark?: boolean;
-                /** @description jobs with a higher priority run sooner */
+                /** @description jobs with a higher priority run sooner; 0 if it is not sent */
                 priority?: number;
                 /** @description http or https URL that receives a webhook at the end */
                 callback_url?: string;
@@ -1957,13 +1980,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "file": "the bytes of a picture",
-                 *       "strength": "medium",
-                 *       "stages": "fawkes,photoguard"
-                 *     }
-                 */
                 "multipart/form-data": components["schemas"]["JobForm"];
                 "application/json": components["schemas"]["JobByReference"];
             };
@@ -2377,7 +2393,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description only jobs of this status */
-                status?: ("queued" | "running" | "done" | "error") | null;
+                status?: components["schemas"]["Status"] | null;
                 page_size?: number;
                 page_token?: string | null;
             };
@@ -2484,13 +2500,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "file": "the bytes of a picture",
-                 *       "strength": "medium",
-                 *       "stages": "fawkes,photoguard"
-                 *     }
-                 */
                 "multipart/form-data": components["schemas"]["JobForm"];
                 "application/json": components["schemas"]["JobByReference"];
             };
@@ -3072,15 +3081,7 @@ export interface operations {
                      *     event: progress
                      *     data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
                      */
-                    "text/event-stream": {
-                        /** @description kind of event */
-                        event: string;
-                        data: string;
-                        /** @description to send as Last-Event-ID */
-                        id?: string;
-                        /** @description ms after which to connect again */
-                        retry?: number;
-                    };
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description No event follows the one that Last-Event-ID names. */
@@ -3184,15 +3185,7 @@ export interface operations {
                      *     event: progress
                      *     data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
                      */
-                    "text/event-stream": {
-                        /** @description kind of event */
-                        event: string;
-                        data: string;
-                        /** @description to send as Last-Event-ID */
-                        id?: string;
-                        /** @description ms after which to connect again */
-                        retry?: number;
-                    };
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description Unauthorized: `unauthorized` */
@@ -3972,15 +3965,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "file": [
-                 *         "the bytes of a picture",
-                 *         "the bytes of a picture"
-                 *       ],
-                 *       "strength": "low"
-                 *     }
-                 */
                 "multipart/form-data": components["schemas"]["BatchForm"];
                 /**
                  * @example {
@@ -4387,11 +4371,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "file": "the bytes of a picture"
-                 *     }
-                 */
                 "multipart/form-data": components["schemas"]["PictureForm"];
             };
         };

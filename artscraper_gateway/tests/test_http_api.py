@@ -1,4 +1,4 @@
-"""Every command of ARTSCRAPER_WEB_INTEGRATION.md runs against a live gateway, in its order."""
+"""Every command of docs/http-api.md runs against a live gateway, in its order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 
 pytestmark = pytest.mark.system
 
-TEXT = (REPOSITORY / "ARTSCRAPER_WEB_INTEGRATION.md").read_text()
+TEXT = (REPOSITORY / "docs" / "http-api.md").read_text()
 DOCUMENTED_BASE = "http://127.0.0.1:8765"
 # What an answer says, for each curl line in the document's order; None = anything.
 EXPECTED = [
