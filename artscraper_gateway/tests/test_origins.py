@@ -183,6 +183,26 @@ def test_without_the_setting_only_stated_jobs_opt_out(
         assert line in page.text
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "language"),
+    [
+        ("", {}, "en"),
+        ("", {"Accept-Language": "de-AT,en;q=0.5"}, "de"),
+        ("", {"Cookie": "language=de"}, "de"),
+        ("?language=de", {"Accept-Language": "en"}, "de"),
+        ("?language=en", {"Cookie": "language=de"}, "en"),
+        ("?language=../de", {}, "en"),
+    ],
+)
+def test_the_opt_out_page_is_in_the_reader_s_language(
+    client: httpx.Client, query: str, headers: dict[str, str], language: str
+) -> None:
+    page = client.get(f"/opt-out{query}", headers=headers)
+    title = {"en": "Opt out of AI training", "de": "Dem KI-Training widersprechen"}[language]
+    assert f'<html lang="{language}"' in page.text and f"<h1>{title}</h1>" in page.text
+    assert page.headers["vary"] == "Accept-Language, Cookie"
+
+
 def test_a_policy_is_sent_and_cannot_break_headers(start_app: Start, picture: Picture) -> None:
     policy = "https://example.org/policy.json"
     gateway = start_app(opt_out="yes", tdm_policy=policy)

@@ -45,6 +45,7 @@ _SAFETY = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_LOCALISED = {**_SAFETY, "Cache-Control": "no-cache", "Vary": "Accept-Language, Cookie"}
 
 
 def add_page(app: FastAPI) -> None:
@@ -57,24 +58,20 @@ def add_page(app: FastAPI) -> None:
 @router.get("/")
 def show_page(request: Request) -> Response:
     """Return the page in the language of the cookie, else of Accept-Language."""
-    cookies = request.cookies
-    accepted = [cookies.get("language", ""), *_accepted(request.headers.get("accept-language", ""))]
-    known = _languages()
-    language = next((each for each in accepted if each in known), _FIRST_LANGUAGE)
+    known, language = _languages(), _language(request)
     html = (
         _templates()
         .get_template("page.html")
         .render(
             language=language,
-            languages={code: strings["language"] for code, strings in known.items()},
+            languages=_names_of_languages(),
             theme=_theme(request),
             version=__version__,
             modules=_modules(),
             page=known[language]["page"],
         )
     )
-    headers = {**_SAFETY, "Cache-Control": "no-cache", "Vary": "Accept-Language, Cookie"}
-    return HTMLResponse(html, headers=headers)
+    return HTMLResponse(html, headers=_LOCALISED)
 
 
 @router.get("/docs")
@@ -107,12 +104,22 @@ def get_tdm_reservation(config: Config) -> Response:
 
 
 @router.get("/opt-out")
-def show_opt_out(request: Request, config: Config) -> Response:
-    """Return lines to paste into web servers and pages that show the pictures."""
+def show_opt_out(request: Request, config: Config, language: str = "") -> Response:
+    """Return lines to paste into web servers and pages that show the pictures.
+
+    Args:
+        request: its cookies and headers choose theme and language.
+        config: the gateway's settings.
+        language: language that the reader chose on this page.
+    """
+    chosen = language if language in _languages() else _language(request)
     html = (
         _templates()
         .get_template("opt_out.html")
         .render(
+            language=chosen,
+            languages=_names_of_languages(),
+            text=_languages()[chosen]["opt_out"],
             theme=_theme(request),
             content_usage=CONTENT_USAGE,
             robots_tag=ROBOTS_TAG,
@@ -120,7 +127,18 @@ def show_opt_out(request: Request, config: Config) -> Response:
             crawlers=_TRAINING_CRAWLERS,
         )
     )
-    return HTMLResponse(html, headers={**_SAFETY, "Cache-Control": "no-cache", "Vary": "Cookie"})
+    return HTMLResponse(html, headers=_LOCALISED)
+
+
+def _language(request: Request) -> str:
+    """Return the known language of the cookie, else of Accept-Language, else the first one."""
+    accepted = request.headers.get("accept-language", "")
+    wanted = [request.cookies.get("language", ""), *_accepted(accepted)]
+    return next((each for each in wanted if each in _languages()), _FIRST_LANGUAGE)
+
+
+def _names_of_languages() -> dict[str, str]:
+    return {code: strings["language"] for code, strings in _languages().items()}
 
 
 def _theme(request: Request) -> str:
