@@ -230,7 +230,7 @@ def test_every_registered_stage_keeps_size_and_input(painting: Path, tmp_path: P
         assert layer["applied"] or layer["reason"]
 
 
-def test_what_others_keep_in_the_output_folder_stays(painting: Path, tmp_path: Path) -> None:
+def test_foreign_files_in_the_output_folder_stay(painting: Path, tmp_path: Path) -> None:
     out = tmp_path / "project"
     (out / "layers" / "mine").mkdir(parents=True)
     (out / "layers" / "mine" / "drawing.psd").write_bytes(b"art")

@@ -54,7 +54,7 @@ def test_only_other_encoders_than_the_bundled_one_get_more_iterations():
     assert published.rule_for("taef2") == published.rule
 
 
-def test_whichever_attack_is_the_first_takes_the_first_rule_and_later_ones_fewer_steps():
+def test_later_attacks_take_fewer_steps():
     first = attack_preset("photoguard", "default")
     for stage in attack_names():
         preset = attack_preset(stage, "default")

@@ -44,7 +44,7 @@ def test_transparency_is_kept_by_webp_and_becomes_white_in_jpeg(tmp_path):
         assert min(jpeg.getpixel((5, 5))) > 245
 
 
-def test_what_cannot_be_seen_lends_no_colour_to_its_neighbours(tmp_path):
+def test_hidden_pixels_do_not_bleed_into_previews(tmp_path):
     pixels = np.zeros((900, 1400, 4), np.uint8)
     pixels[...] = (255, 0, 0, 0)
     pixels[300:, 500:] = (0, 0, 200, 255)
@@ -94,7 +94,7 @@ def test_the_largest_picture_that_is_taken_needs_no_gibibyte(tmp_path):
     assert int(done.stdout) < 2**20  # KiB
 
 
-def test_it_is_upright(tmp_path):
+def test_preview_is_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     source = saved(tmp_path / "a.jpg", exif=exif)

@@ -53,7 +53,7 @@ def test_an_unknown_option_lists_the_valid_ones(art: Path) -> None:
         protect(art, power="medium")
 
 
-def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+def test_files_without_a_picture_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(PictureError):
         protect(tmp_path / "a.png")

@@ -31,7 +31,7 @@ def test_the_order_holds_when_a_later_band_is_done_first(monkeypatch: pytest.Mon
     assert over_bands(work, 1024, rows=512) == [0, 512]
 
 
-def test_what_a_band_raises_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_in_a_band_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
 
     def work(rows: slice) -> None:

@@ -80,7 +80,7 @@ def test_a_change_within_the_bound_stays() -> None:
     assert np.array_equal(within_visibility(pixels, pixels, changed, bound=3.0), changed)
 
 
-def test_nothing_is_added_where_the_layer_before_has_passed_the_bound() -> None:
+def test_bound_allows_no_change_beyond_an_exhausted_one() -> None:
     pixels = np.full((96, 96, 3), 128, np.uint8)
     before = pixels.copy()
     before[:, :48] = _signs(before[:, :48], 12)

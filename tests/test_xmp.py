@@ -156,7 +156,7 @@ def test_padding_is_taken_off() -> None:
         packet(" " * MAX_BYTES),
     ],
 )
-def test_what_cannot_be_read_safely_is_left_out(broken: bytes) -> None:
+def test_unsafe_xmp_is_dropped(broken: bytes) -> None:
     assert without_places(broken) is None
 
 

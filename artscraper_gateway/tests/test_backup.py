@@ -29,7 +29,7 @@ def run(command: str, cwd: Path) -> None:
     )
 
 
-def test_what_was_backed_up_is_there_after_a_restore(
+def test_restore_brings_back_the_backup(
     tmp_path: Path,
     start_gateway: Callable[..., GatewayProcess],
     picture: Callable[..., bytes],

@@ -105,7 +105,7 @@ def test_a_side_over_the_limit_is_too_large(client: httpx.Client) -> None:
         (b"BM" + b"\xff" * 60, 422),
     ],
 )
-def test_what_is_no_picture_is_refused_by_content(
+def test_files_without_a_picture_are_refused_by_content(
     client: httpx.Client, content: bytes, status: int
 ) -> None:
     answer = upload(client, content, "honest.png")

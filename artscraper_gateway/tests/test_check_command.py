@@ -90,7 +90,7 @@ def test_check_prints_components_and_why_they_are_unavailable(
     assert any("encoder taef2" in finding["text"] for finding in report["findings"])
 
 
-def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> None:
+def test_check_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> None:
     assert main(["check", "--port=0"]) == 0
     text = capsys.readouterr().out
     for part in ("settings\n", "stages\n", "encoders\n", "processors\n", "machine\n"):
@@ -116,7 +116,7 @@ def test_it_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> 
         (["--database-url", "postgresql://me:sesame@h:54x/d"], "database_url: "),
     ],
 )
-def test_what_keeps_the_service_from_starting_is_status_1(
+def test_check_fails_if_the_service_would_not_start(
     capsys: Capture, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -142,7 +142,7 @@ def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Pic
         ({"watermark_text": "x" * 100}, "watermark_text"),
     ],
 )
-def test_what_cannot_be_chosen_is_a_422_that_lists_the_valid(
+def test_invalid_options_are_a_422_with_the_valid_values(
     client: httpx.Client, fields: dict[str, Any], named: str
 ) -> None:
     answer = client.post("/v1/jobs", json={"local_path": "input/none.png", **fields})

@@ -185,7 +185,7 @@ def test_a_preview_whose_folder_goes_with_its_job_is_not_found(home: House, erro
     assert not layer.parent.exists()
 
 
-def test_what_is_made_of_a_job_that_is_being_deleted_does_not_stay(home: House) -> None:
+def test_previews_of_a_job_being_deleted_are_removed(home: House) -> None:
     job_id = home.add(1)
     home.store.mark_deleting(job_id)
     preview = JobFolders.of(job_id, home.config).previews / "small.webp"

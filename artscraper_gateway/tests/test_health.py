@@ -173,7 +173,7 @@ def test_readyz_needs_no_key_and_queries_the_database_once_a_second(tmp_path: Pa
     assert len(asked) == 1
 
 
-def test_where_there_are_keys_metrics_need_the_scope_admin(start_app: Start) -> None:
+def test_metrics_need_the_scope_admin(start_app: Start) -> None:
     gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         assert client.get("/metrics").status_code == 200

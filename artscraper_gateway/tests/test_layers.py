@@ -254,7 +254,7 @@ def test_a_large_archive_takes_no_memory(tmp_path: Path) -> None:
     assert grown < 32 << 20
 
 
-def test_what_is_gone_breaks_an_archive_off(tmp_path: Path) -> None:
+def test_missing_file_breaks_off_the_archive(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"x" * 1_000_000)
     chunks = stream_zip([("job", tmp_path)])

@@ -78,7 +78,7 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "Traceback" in written and r"\n" in written and "second" in written
 
 
-def test_what_is_not_secret_stays_readable() -> None:
+def test_log_keeps_what_is_not_secret() -> None:
     message = "took https://example.org/a/b.png, password rules and 50 % of ask_ing"
     assert line(message).endswith(message)
 

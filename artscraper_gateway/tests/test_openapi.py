@@ -278,7 +278,7 @@ def test_every_problem_that_a_route_states_is_one_that_it_answers_with(
     assert walked == 297
 
 
-def test_what_is_refused_is_cleared_away_beside_other_calls(world: World) -> None:
+def test_refused_uploads_are_removed_beside_other_calls(world: World) -> None:
     known, by = JobQueue.existing_ids, []
 
     def note(queue: JobQueue, job_ids: Collection[str]) -> set[str]:

@@ -88,7 +88,7 @@ def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
         each.close()
 
 
-def test_nothing_goes_by_default(house: Callable[..., House]) -> None:
+def test_retention_removes_nothing_by_default(house: Callable[..., House]) -> None:
     home = house()
     home.add(1)
     home.ahead_s = 10 * 365 * 86_400

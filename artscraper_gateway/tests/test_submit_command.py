@@ -281,7 +281,9 @@ def test_names_with_control_characters_are_escaped_and_hidden_pictures_are_named
     assert f"skipped: {folder / 'more' / '.hidden.png'} (hidden)" in captured.err
 
 
-def test_what_cannot_be_begun_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_submit_exits_with_2_on_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     nobody = "http://127.0.0.1:9"
     assert main([str(tmp_path / "none.png"), "--url", nobody]) == 2
     assert "there is no file or folder" in capsys.readouterr().err
@@ -293,9 +295,7 @@ def test_what_cannot_be_begun_is_2(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "expected a URL" in capsys.readouterr().err
 
 
-def test_nothing_is_overwritten_and_no_two_results_have_one_name(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_submit_overwrites_nothing(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UnusableArguments, match="would be overwritten"):
         find_pictures([str(folder)], folder, keep_all=False)
     both = [str(folder / "a.png"), str(folder / "more" / "a.png")]

@@ -100,7 +100,9 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_compiles_and_talks_to_a_live_gateway(project: Path, gateway: InProcessGateway) -> None:
+def test_typescript_client_compiles_and_calls_a_gateway(
+    project: Path, gateway: InProcessGateway
+) -> None:
     stub_node(project / "src")
     (project / "src" / "use.ts").write_text(USE)
     built = run(project, "npm", "run", "build")
@@ -138,7 +140,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
-def test_what_the_description_does_not_have_is_a_compile_error(project: Path) -> None:
+def test_unknown_fields_are_compile_errors(project: Path) -> None:
     wrong = (
         'import { connect, type Job } from "./gateway.js";\n'
         "export const colour = (job: Job): string => job.colour;\n"

@@ -161,7 +161,7 @@ def test_the_schedule_is_the_documented_one_and_then_it_has_failed(desk: Desk) -
     assert len({received.headers["webhook-timestamp"] for received in receiver.received}) == 10
 
 
-def test_what_failed_together_is_not_sent_together(desk: Desk) -> None:
+def test_retries_are_spread_by_jitter(desk: Desk) -> None:
     with webhook_receiver((500, {})) as receiver:
         desk.end_a_job(receiver.url)
         desk.chance = 1.0

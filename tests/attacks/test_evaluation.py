@@ -95,7 +95,7 @@ def test_progress_is_the_share_of_the_way_to_the_target():
 
 
 @pytest.mark.parametrize("target", [0.2, 0.201])
-def test_there_is_no_progress_to_what_the_picture_is_already(target):
+def test_progress_is_zero_if_the_target_is_the_picture(target):
     assert observer().progress(flat(0.2), flat(0.3), flat(target)) is None
 
 
@@ -131,7 +131,7 @@ def test_noise_stays_where_a_picture_shows_and_has_the_error_of_that_part():
     assert np.square(noisy - original).mean() == pytest.approx(float(wanted), rel=0.01)
 
 
-def test_there_is_no_noise_where_nothing_shows():
+def test_noise_is_zero_at_hidden_pixels():
     noisy = random_signs(flat(0.5), like=flat(0.9), visible=np.zeros((1, 1, 16, 16), np.float32))
     assert np.array_equal(noisy, flat(0.5))
 

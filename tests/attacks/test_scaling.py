@@ -38,7 +38,7 @@ def test_a_working_size_is_bounded_and_no_larger_than_the_picture(size):
     assert width <= size[1]
 
 
-def test_what_is_visible_at_the_pictures_own_size_is_what_alpha_shows():
+def test_visible_part_at_full_size_follows_alpha():
     alpha = np.array([[0, 1, 255], [0, 0, 128]], np.uint8)
     assert visible_at(alpha, (2, 3)).tolist() == [[[[0, 1, 1], [0, 0, 1]]]]
 

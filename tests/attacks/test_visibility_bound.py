@@ -41,7 +41,7 @@ def test_projection_keeps_the_direction_in_each_place() -> None:
     assert same[np.abs(kept) > 1e-6].all()
 
 
-def test_what_came_before_stays() -> None:
+def test_bound_keeps_earlier_changes() -> None:
     picture = _picture()
     start = np.random.default_rng(3).normal(0, 0.03, picture.shape).astype(np.float32)
     bound = _bound(picture, start, 0.2)  # which the start has passed

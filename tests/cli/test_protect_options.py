@@ -53,7 +53,7 @@ def pixels(layer: dict[str, Any]) -> Any:
         (["--seed", "2147483648"], "expected 0 to 2147483647"),
     ],
 )
-def test_what_is_unknown_lists_what_is_known(
+def test_unknown_names_list_the_valid_ones(
     art: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = art.parent / "out"

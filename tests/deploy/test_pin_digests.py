@@ -56,7 +56,7 @@ def test_every_image_is_pinned_to_the_newest_digest_of_its_tag(samples: Path) ->
         assert sorted(set(done.stdout.split())) == sorted({f"{tag}@{digest}" for tag in tags})
 
 
-def test_nothing_is_changed_without_a_digest(samples: Path) -> None:
+def test_pin_digests_needs_every_digest(samples: Path) -> None:
     before = images(samples)
     done = pin(samples, "not found")
     assert done.returncode != 0 and "expected a digest" in done.stderr

@@ -56,12 +56,12 @@ def before():
     return np.random.default_rng(0).random((1, 3, 48, 56), np.float32)
 
 
-def test_it_is_just_enough(before):
+def test_minimum_norm_reaches_the_target_closely(before):
     objective = FineChecks(before)
     assert 1 <= objective.reached(before + changed(before, objective)) < 1.1
 
 
-def test_it_never_leaves_its_bounds_for_what_cannot_be_reached(before):
+def test_minimum_norm_stays_in_bounds_for_unreachable_targets(before):
     change = changed(before, FineChecks(before, enough=1.0), largest_size=2.0)
     assert np.abs(change).max() <= BUDGET + 1e-6
     assert (before + change).min() >= 0 and (before + change).max() <= 1

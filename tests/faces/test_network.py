@@ -73,7 +73,7 @@ def _weights() -> dict[str, np.ndarray]:
     return folded_weights(model_file(RECOGNITION))
 
 
-def test_it_agrees_with_dlib_on_every_face_of_the_samples(network):
+def test_network_agrees_with_dlib_on_all_samples(network):
     detector = dlib.get_frontal_face_detector()
     landmarks = dlib.shape_predictor(str(model_file(LANDMARKS)))
     recogniser = dlib.face_recognition_model_v1(str(model_file(RECOGNITION)))

@@ -63,7 +63,7 @@ def test_cache_keeps_recently_read_uploads(
     assert (first / "image.png").read_bytes() == b"picture" and not second.exists()
 
 
-def test_nothing_is_no_empty_folder(storage: ObjectStorage) -> None:
+def test_missing_object_is_no_empty_folder(storage: ObjectStorage) -> None:
     with pytest.raises(FileNotFoundError):
         storage.output(IDS[0])
     keep(storage, IDS[0])
@@ -134,7 +134,7 @@ def test_storage_outage_has_its_errno(storage: ObjectStorage, error: Exception, 
     assert isinstance(raised.value, OSError) and (raised.value.errno is not None) == told
 
 
-def test_what_was_accepted_keeps_its_object(storage: ObjectStorage, house: House) -> None:
+def test_accepted_upload_keeps_its_object(storage: ObjectStorage, house: House) -> None:
     house.add(0)
     staged(storage, IDS[0])
     used: Any = None

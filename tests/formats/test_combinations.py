@@ -27,7 +27,7 @@ def viewers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewers]:
         yield opened
 
 
-def test_there_are_enough_combinations() -> None:
+def test_combinations_are_unique_and_many() -> None:
     names = [combination.name for combination in COMBINATIONS]
     assert len(names) == len(set(names)) >= 120
 

@@ -54,7 +54,7 @@ def test_auto_takes_a_gpu_then_native_bfloat16_then_the_processor(
 
 
 @pytest.mark.parametrize("name", ["cuda", "coreml", "directml"])
-def test_one_that_is_not_there_is_replaced_by_the_processor_with_a_line(
+def test_missing_accelerator_falls_back_to_the_cpu_with_a_warning(
     name, monkeypatch, caplog
 ) -> None:
     offer(monkeypatch)
@@ -67,9 +67,7 @@ def test_one_that_is_not_there_is_replaced_by_the_processor_with_a_line(
     assert ACCELERATORS[name].requirement in message
 
 
-def test_one_that_is_installed_but_not_usable_is_replaced_by_the_processor(
-    monkeypatch, caplog
-) -> None:
+def test_unusable_accelerator_falls_back_to_the_cpu(monkeypatch, caplog) -> None:
     """As where ONNX Runtime has CUDA and the machine has no driver."""
     offer(monkeypatch, "CUDAExecutionProvider")
     with caplog.at_level(logging.WARNING):

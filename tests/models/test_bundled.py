@@ -171,7 +171,7 @@ def _copy(folder: Path) -> None:
         shutil.copy(bundled.FOLDER / name, folder / name)
 
 
-def test_its_latents_follow_the_teachers(painting: np.ndarray, shared_models: Path) -> None:
+def test_bundled_latents_follow_the_teacher(painting: np.ndarray, shared_models: Path) -> None:
     teacher = load_encoder("taef2", models_dir=shared_models)
     ours, theirs = load_encoder("bundled").latents(painting), teacher.latents(painting)
     assert float((ours * theirs).sum()) / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.85

@@ -75,14 +75,14 @@ def _scales(ensemble: Ensemble, picture: np.ndarray) -> list[float]:
     return [size * length**0.5 for size, length in pairs]
 
 
-def test_its_stride_holds_for_all_members(random_models: Path) -> None:
+def test_ensemble_stride_suits_all_members(random_models: Path) -> None:
     ensemble = load(random_models, "ensemble:taesd+taesd3+taef2")
     assert ensemble.stride == 8
     assert ensemble.name == "ensemble:taesd+taesd3+taef2"
 
 
 @pytest.mark.parametrize("argument", ["taesd", "taesd+taesd", "taesd+", "taesd+ensemble:a"])
-def test_what_is_no_ensemble_is_refused(argument: str, random_models: Path) -> None:
+def test_invalid_ensembles_are_refused(argument: str, random_models: Path) -> None:
     with pytest.raises(UnknownName):
         load_encoder(f"ensemble:{argument}", models_dir=random_models)
 

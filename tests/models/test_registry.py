@@ -54,7 +54,7 @@ def test_an_unknown_name_is_answered_with_the_valid_ones(name: str) -> None:
         ("vae:somewhere", ("taef2", "taesd", "bundled")),
     ],
 )
-def test_what_was_not_attacked_is_at_hand_the_bundled_encoder_last(
+def test_unattacked_encoders_end_with_the_bundled_one(
     attacked: str, left: tuple[str, ...], tmp_path: Path
 ) -> None:
     for name in ("taesd", "taef2"):

@@ -32,9 +32,7 @@ def autoencoder() -> Any:
 
 
 @pytest.mark.parametrize("inside", ["", "vae"])
-def test_it_answers_the_mean_that_diffusers_answers(
-    autoencoder: Any, inside: str, tmp_path: Path
-) -> None:
+def test_vae_returns_the_mean_of_diffusers(autoencoder: Any, inside: str, tmp_path: Path) -> None:
     autoencoder.save_pretrained(tmp_path / inside)
     encoder = load_encoder(f"vae:{tmp_path}", bfloat16=False)
     assert (encoder.latent_channels, encoder.stride) == (6, 4)
@@ -80,7 +78,7 @@ def test_a_download_wants_a_commit(source: str, tmp_path: Path) -> None:
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_what_was_fetched_once_is_found_when_downloads_are_off(
+def test_fetched_weights_are_found_without_downloads(
     autoencoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the hub's client lays it out; nobody is asked."""

@@ -27,7 +27,7 @@ def test_without_a_folder_nothing_is_searched() -> None:
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}])
-def test_what_is_no_dict_of_tensors_is_refused(content: object, tmp_path: Path) -> None:
+def test_weights_must_be_a_dict_of_tensors(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(UnusableModel, match="expected a dict of tensors"):
         read_state(tmp_path / "a.pth")

@@ -70,7 +70,7 @@ def test_a_stage_applied_ahead_that_is_not_taken_is_stopped(tmp_path, monkeypatc
     assert "measure two" not in seen
 
 
-def test_what_a_stage_applied_ahead_raises_is_that_stages_failure(tmp_path, monkeypatch):
+def test_failure_ahead_of_time_belongs_to_its_stage(tmp_path, monkeypatch):
     seen: list[str] = []
     run = _run_of(tmp_path, monkeypatch, {}, seen)
     whole = _Slow.apply

@@ -245,7 +245,7 @@ def test_settings_that_cannot_work_are_named(
     assert not service.asked
 
 
-def test_nothing_is_sent_unless_enabled(service: FakeTinEye, picture: Path) -> None:
+def test_tineye_sends_nothing_unless_enabled(service: FakeTinEye, picture: Path) -> None:
     options = service.options(enable_tineye=False, processors=("tineye",))
     [row] = analyse_picture(picture, options)["processors"]
     assert (row["ok"], row["error"]) == (False, "not sent: enable_tineye is off")

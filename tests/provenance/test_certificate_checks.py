@@ -35,7 +35,7 @@ SEC1 = forms.PrivateFormat.TraditionalOpenSSL
         (LEAF.but(uses=(EMAIL, ExtendedKeyUsageOID.SERVER_AUTH)).pem(), key_pem()),
     ],
 )
-def test_what_can_sign_is_taken_as_certificates_and_one_pkcs8_key(
+def test_credentials_are_a_chain_and_one_pkcs8_key(
     tmp_path: Path, chain: bytes, key: bytes
 ) -> None:
     found = load_credentials(own_pair(tmp_path, chain, key))

@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_bytes(name, textured):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_its_effect_beats_random_signs_of_the_same_error(name, kodak):
+def test_effect_beats_random_signs_of_the_same_error(name, kodak):
     layer = applied(name, kodak)
     seen = Observer(load_encoder("bundled"))
     original, changed = (scaled_picture(pixels, kodak.shape[:2]) for pixels in (kodak, layer))
@@ -156,7 +156,7 @@ def test_a_stage_that_undoes_half_of_the_layer_before_is_not_effective(kodak):
     assert measured["effective"] is False
 
 
-def test_what_a_lossy_file_changes_is_not_counted_as_the_stages_own(kodak):
+def test_own_effect_excludes_the_change_by_lossy_coding(kodak):
     stage, given = load_stage("mist"), given_for(kodak, before=applied("photoguard", kodak))
     given = replace(given, visibility=2 * strength_named("medium").visibility)
     layer = stage.apply(given).pixels

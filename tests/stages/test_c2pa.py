@@ -223,7 +223,7 @@ def test_a_jpeg_that_has_no_room_for_the_statement_is_passed_through(
         assert b"a" * content in image.info["xmp"]
 
 
-def test_it_signs_the_last_layer_whatever_the_order(tmp_path: Path) -> None:
+def test_c2pa_signs_the_last_layer_in_any_order(tmp_path: Path) -> None:
     Image.fromarray(painting(300, 400)).save(tmp_path / "a.png")
     config = WorkflowConfig(
         ("c2pa", "stegano-embed", "fourier-ring"), signing=SigningSettings(tmp_path / "keys")

@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_bytes(portrait, layer):  # noqa: F811
     assert not np.array_equal(layer, cloaked(portrait, seed=1))
 
 
-def test_nothing_changes_far_from_the_face_and_little_at_the_squares_border(portrait, layer):  # noqa: F811
+def test_cloak_stays_near_the_face(portrait, layer):  # noqa: F811
     change = np.abs(layer.astype(int) - portrait).max(2)
     (face,) = find_faces(portrait)
     low = np.floor(face.alignment.corners().min(0)).astype(int)
@@ -153,7 +153,7 @@ def test_overlapping_squares_do_not_undo_each_other(portrait):  # noqa: F811
     assert all(record["distance"]["plain"] > 0.7 for record in records)
 
 
-def test_nothing_is_written_under_full_transparency(portrait, layer):  # noqa: F811
+def test_transparent_pixels_are_unchanged(portrait, layer):  # noqa: F811
     alpha = np.full(portrait.shape[:2], 255, np.uint8)
     alpha[:, :110] = 0
     changed = cloaked(portrait, alpha=alpha)

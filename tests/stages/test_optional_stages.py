@@ -37,7 +37,7 @@ def opened(layer: Json) -> np.ndarray:
     return np.asarray(Image.open(layer["path"]).convert("RGB"))
 
 
-def test_none_of_them_runs_by_default() -> None:
+def test_optional_stages_do_not_run_by_default() -> None:
     assert not {"stegano-embed", "fourier-ring", "c2pa"} & set(default_stages())
     assert "invisible-watermark" in default_stages()
 
@@ -108,9 +108,7 @@ def hidden(pixels: np.ndarray, rows: slice) -> Image.Image:
     ],
     ids=["grey", "black", "transparent", "mostly transparent"],
 )
-def test_where_no_ring_can_be_found_again_none_is_claimed(
-    tmp_path: Path, image: Image.Image
-) -> None:
+def test_unreadable_ring_is_not_claimed(tmp_path: Path, image: Image.Image) -> None:
     layer = layers_of(tmp_path, image, "a.png", "fourier-ring")[1]
     assert not layer["applied"]
     assert layer["reason"].startswith("the rings cannot be detected")

@@ -41,7 +41,7 @@ def noise(height: int = 40, width: int = 31, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("text", BY_STEGANO)
-def test_what_stegano_hid_is_read(text: str) -> None:
+def test_lsb_message_of_stegano_is_read(text: str) -> None:
     with Image.open(io.BytesIO(base64.b64decode(BY_STEGANO[text]))) as image:
         message = read_lsb_message(np.asarray(image.convert("RGB")))
     assert message is not None
@@ -76,7 +76,7 @@ def test_a_message_that_fills_the_picture_is_read_and_one_more_byte_is_none() ->
         b"4:\xff\xfe\xfd\xfc.....",
     ],
 )
-def test_what_stegano_would_not_have_written_is_no_message(stream: bytes) -> None:
+def test_lsb_message_not_from_stegano_is_ignored(stream: bytes) -> None:
     assert read_lsb_message(hide(noise(), stream)) is None
 
 

@@ -29,7 +29,7 @@ def found(data: bytes, format_name: str, folder: Path) -> TrailingBytes | None:
 
 
 @pytest.mark.parametrize("format_name", WITH_AN_END)
-def test_nothing_lies_behind_an_ordinary_picture(format_name: str, tmp_path: Path) -> None:
+def test_ordinary_picture_has_no_trailing_bytes(format_name: str, tmp_path: Path) -> None:
     assert found(encoded(format_name), format_name, tmp_path) == TrailingBytes(0, "nothing")
 
 
@@ -44,7 +44,7 @@ def test_nothing_lies_behind_an_ordinary_picture(format_name: str, tmp_path: Pat
         (b"x", "unknown data"),
     ],
 )
-def test_what_lies_behind_is_measured_and_named(
+def test_trailing_bytes_are_measured_and_identified(
     format_name: str, behind: bytes, kind: str, tmp_path: Path
 ) -> None:
     data = encoded(format_name) + behind

@@ -71,7 +71,7 @@ def test_the_default_install_brings_nothing_that_is_refused() -> None:
     assert not [package for package in found if package.is_refused]
 
 
-def test_what_is_installed_elsewhere_is_in_the_table_and_in_the_lock() -> None:
+def test_licences_of_other_platforms_are_listed_and_locked() -> None:
     cuda = DEFAULT.with_name("server-cuda.txt")
     locked, of_image = (
         set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE))

@@ -43,7 +43,7 @@ def test_setup_announces_long_steps(tmp_path: Path) -> None:
         assert f"Installing into {tmp_path} over the network: about 650 MB" in said[first - 1]
 
 
-def test_what_was_installed_as_pinned_stays_so(tmp_path: Path) -> None:
+def test_pinned_packages_stay_pinned(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     for mark in ("bin/python", ".installed", ".installed-locked"):
         (tmp_path / mark).touch()

@@ -26,7 +26,7 @@ def pins(lock: Path) -> dict[tuple[str, str], str]:
     return {(match[1], match[3] or ""): match[2] for match in found}
 
 
-def test_there_are_three() -> None:
+def test_lock_files_are_complete() -> None:
     names = [path.name for path in LOCKS]
     assert names == ["default.txt", "server-cuda.txt", "server.txt"]
 

@@ -42,7 +42,7 @@ def test_the_code_is_linear() -> None:
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=104))
 @settings(max_examples=30, deadline=None)
-def test_what_was_sent_without_noise_is_received(message: list[int]) -> None:
+def test_code_is_decoded_without_noise(message: list[int]) -> None:
     bits = np.array(message, np.uint8)
     code = encode(bits)
     assert code.size == code_length(bits.size)

@@ -102,7 +102,7 @@ def test_marks_of_release_0_1_stay_readable() -> None:
     assert found.payload == NUMBER
 
 
-def test_nothing_is_written_beside_an_edge() -> None:
+def test_no_watermark_is_embedded_beside_an_edge() -> None:
     """A line hides nothing in the flat places beside it."""
     picture = np.full((512, 512, 3), 200, np.uint8)
     picture[:, 250:254] = 20

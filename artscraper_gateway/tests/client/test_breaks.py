@@ -244,7 +244,7 @@ def test_a_rate_limit_is_no_restart(scripted: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("call", [("retry", "a"), ("resend", "a", "b")])
 @pytest.mark.parametrize("failure", [httpx.ReadError("lost"), problem(503), problem(429)])
-def test_what_may_not_be_done_twice_is_not_repeated(
+def test_unsafe_requests_are_not_repeated(
     scripted: Callable[..., Any], call: tuple[str, ...], failure: Answer
 ) -> None:
     client = scripted(failure)

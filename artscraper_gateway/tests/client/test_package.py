@@ -43,7 +43,7 @@ def test_the_synchronous_client_is_current() -> None:
 
 
 @pytest.mark.system
-def test_it_installs_alone_and_works(tmp_path: Path) -> None:
+def test_client_installs_alone(tmp_path: Path) -> None:
     """In a copy: building leaves files beside the source."""
     shutil.copytree(CLIENT, tmp_path / "artscraper_gateway" / "client")
     shutil.copytree(PROJECT, tmp_path / "clients" / "python")

@@ -70,7 +70,7 @@ def test_everything_else_is_refused(headers: dict[str, str], body: bytes) -> Non
     assert SECRET not in str(refused.value)
 
 
-def test_what_a_gateway_sends_is_accepted(
+def test_signed_webhooks_are_accepted(
     start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_app(allow_private_addresses="true", worker_concurrency=0)

@@ -33,7 +33,7 @@ async def follow(way: Way, folder: Path) -> int:
     )
 
 
-async def test_none_of_a_thousand_disguises_reaches_anything(tmp_path: Path) -> None:
+async def test_disguised_addresses_are_refused(tmp_path: Path) -> None:
     ways = disguised_ways(seed=0)
     assert len(ways) == 1000
     assert [way.url for way in ways] == [way.url for way in disguised_ways(seed=0)]

@@ -199,7 +199,7 @@ def test_refuses_every_disguise_of_a_forbidden_address(inner: IPv4Address) -> No
 
 @settings(deadline=None)
 @given(address=st.ip_addresses(v=4))
-def test_whatever_passes_of_ipv4_is_global_unicast(address: IPv4Address) -> None:
+def test_allowed_ipv4_addresses_are_global_unicast(address: IPv4Address) -> None:
     try:
         check_address(address, STRICT)
     except ForbiddenAddress:
@@ -211,7 +211,7 @@ def test_whatever_passes_of_ipv4_is_global_unicast(address: IPv4Address) -> None
 
 @settings(deadline=None)
 @given(address=st.ip_addresses(v=6))
-def test_whatever_passes_of_ipv6_is_global_unicast_or_leads_to_it(address: IPv6Address) -> None:
+def test_allowed_ipv6_addresses_are_or_embed_global_unicast(address: IPv6Address) -> None:
     try:
         check_address(address, STRICT)
     except ForbiddenAddress:

@@ -203,9 +203,7 @@ def test_pipes_sockets_and_devices_are_refused_without_waiting(home: Path) -> No
     detail("/dev/zero", home, roots=(Path("/dev"),))
 
 
-def test_what_is_not_a_regular_file_is_not_even_opened(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_irregular_files_are_not_opened(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual, opened = os.open, []
 
     def note(path: Any, *args: Any, **options: Any) -> int:
@@ -237,7 +235,7 @@ def test_an_unreadable_file_gets_the_same_answer(
 @pytest.mark.usefixtures("descriptors")
 @pytest.mark.parametrize("moment", ["realpath", "stat"])
 @pytest.mark.parametrize("trick", ["link", "pipe", "other file", "linked folder", "gone"])
-def test_what_is_swapped_in_after_the_check_is_not_opened(
+def test_file_swapped_after_the_check_is_not_opened(
     home: Path, monkeypatch: pytest.MonkeyPatch, moment: str, trick: str
 ) -> None:
     folder = home / "input" / "folder"

@@ -46,7 +46,7 @@ def opened(app: PageObject, operation: str) -> Locator:
     return found
 
 
-def test_nothing_comes_from_elsewhere(client: httpx.Client) -> None:
+def test_reference_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     for name in ("content-security-policy", "x-content-type-options", "referrer-policy"):
@@ -60,7 +60,7 @@ def test_nothing_comes_from_elsewhere(client: httpx.Client) -> None:
         assert client.get(f"/{name}").status_code == 200, name
 
 
-def test_there_is_no_other_reference(client: httpx.Client) -> None:
+def test_default_reference_pages_are_off(client: httpx.Client) -> None:
     for path in ("/redoc", "/docs/oauth2-redirect"):
         assert client.get(path).status_code == 404, path
 
