@@ -113,7 +113,7 @@ def test_jobs_belong_to_their_key(start_app: Start, tmp_path: Path, picture: Pic
         assert client.delete(f"/v1/jobs/{hers}", headers=root).status_code == 200
 
 
-def test_a_watermark_names_a_job_only_to_whose_it_is(
+def test_watermark_lookup_is_limited_to_own_jobs(
     start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
     gateway = start_app()
@@ -179,9 +179,7 @@ def test_rate_is_counted_over_all_processes_and_sent_in_headers(
         client.close()
 
 
-def test_a_key_may_have_a_queue_of_its_own_length(
-    start_app: Start, tmp_path: Path, picture: Picture
-) -> None:
+def test_key_has_its_own_queue_limit(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     few, many = added(tmp_path, "few", "--max-queued", "2"), added(tmp_path, "many")
     files = {"file": picture(64, 64)}
@@ -247,7 +245,7 @@ def test_invalid_keys_are_explained(tmp_path: Path, arguments: list[str], named:
     assert named in done.stderr and "Traceback" not in done.stderr
 
 
-def test_keys_of_a_gateway_that_is_not_there_are_no_silent_success(tmp_path: Path) -> None:
+def test_keys_command_needs_an_existing_gateway(tmp_path: Path) -> None:
     for arguments in (["list"], ["revoke", "ada"]):
         done = keys(tmp_path, *arguments)
         assert done.returncode == 2 and "--base-dir" in done.stderr
@@ -296,7 +294,7 @@ def test_a_key_is_not_locked_out_when_the_clock_is_put_back(store: KeyStore) -> 
     store.engine.dispose()
 
 
-def test_a_gateway_whose_clock_is_a_little_behind_gives_nothing_more(store: KeyStore) -> None:
+def test_rate_is_kept_by_a_gateway_with_a_slow_clock(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("2/s"))
     (key,) = store.all()
     assert [store.consume(key, now=1030.0).remaining for _ in range(2)] == [1, 0]
@@ -304,7 +302,7 @@ def test_a_gateway_whose_clock_is_a_little_behind_gives_nothing_more(store: KeyS
     store.engine.dispose()
 
 
-def test_of_many_at_once_a_rate_lets_so_many_through(store: KeyStore) -> None:
+def test_rate_holds_for_concurrent_requests(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("10/day"))
     (key,) = store.all()
     with ThreadPoolExecutor(8) as pool:

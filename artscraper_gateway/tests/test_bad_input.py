@@ -363,7 +363,7 @@ def test_a_redirect_to_a_forbidden_address_is_refused(
     assert answer.json()["code"] == "forbidden-address"
 
 
-def test_local_paths_outside_the_roots_and_missing_ones_get_the_same_answer(
+def test_local_paths_outside_the_roots_look_missing(
     start_gateway: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:
     root = tmp_path / "input"

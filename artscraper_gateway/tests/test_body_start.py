@@ -39,7 +39,7 @@ def run(messages: list[Message], **headers: str) -> tuple[list[Message], int]:
     return received, taken_at_start
 
 
-def test_a_short_body_is_there_when_the_application_starts() -> None:
+def test_short_body_is_read_before_the_application_starts() -> None:
     messages = [part(b"{", more=True), part(b"}", more=False)]
     assert run(messages, content_length="2") == (messages, 2)
     assert run(messages, transfer_encoding="chunked") == (messages, 2)

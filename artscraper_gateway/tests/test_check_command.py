@@ -206,7 +206,7 @@ def test_unwise_settings(settings: dict[str, Any], said: str) -> None:
     assert said not in warnings()
 
 
-def test_roots_that_hold_what_is_others_are_found_through_links(tmp_path: Path) -> None:
+def test_check_resolves_links_of_local_roots(tmp_path: Path) -> None:
     for name in ("real", "elsewhere"):
         (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

@@ -145,13 +145,13 @@ def test_one_process_does_it_at_a_time(
     assert Busy.statements == [COPY]
 
 
-def test_a_database_that_is_gone_is_not_made_anew(config: GatewayConfig) -> None:
+def test_checkpoints_do_not_recreate_a_removed_database(config: GatewayConfig) -> None:
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         Checkpoints(config.database_path).checkpoint()
     assert not config.database_path.exists()
 
 
-def test_the_thread_goes_on_after_a_failure(
+def test_checkpoints_continue_after_a_failure(
     config: GatewayConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints, tries, again = Checkpoints(config.database_path), count(1), threading.Event()
@@ -182,9 +182,7 @@ def test_a_gateway_on_sqlite_has_the_thread_while_it_runs(config: GatewayConfig)
     assert not runs()
 
 
-def test_the_thread_empties_a_log_that_has_grown_while_others_write(
-    config: GatewayConfig, engine: sa.Engine
-) -> None:
+def test_checkpoints_truncate_a_grown_log(config: GatewayConfig, engine: sa.Engine) -> None:
     write_rows(engine)
     checkpoints, enough = Checkpoints(config.database_path), threading.Event()
     written = ROWS

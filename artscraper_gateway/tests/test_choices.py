@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Pictu
     assert first != last_layer("8")
 
 
-def test_a_picture_of_ones_own_for_nightshade(
+def test_nightshade_accepts_a_target_picture(
     client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     buffer = io.BytesIO()
@@ -86,7 +86,7 @@ def test_a_picture_of_another_person_for_fawkes(
 
 
 @pytest.mark.parametrize("field", ["nightshade_target", "fawkes_target"])
-def test_a_target_that_is_no_picture_is_a_415_that_names_the_target(
+def test_invalid_target_picture_is_a_415(
     client: httpx.Client, picture: Picture, field: str
 ) -> None:
     files = {"file": picture(96, 80), field: ("notes.png", b"no picture")}
@@ -96,9 +96,7 @@ def test_a_target_that_is_no_picture_is_a_415_that_names_the_target(
 
 
 @pytest.mark.parametrize("field", ["nightshade_target", "fawkes_target"])
-def test_a_target_is_one_value_and_none_where_browsers_send_an_empty_field(
-    client: httpx.Client, picture: Picture, field: str
-) -> None:
+def test_empty_target_field_is_ignored(client: httpx.Client, picture: Picture, field: str) -> None:
     target, empty = (field, ("t.png", picture(64, 64))), (field, ("", b""))
     sent = ("file", ("a.png", picture(96, 80)))
     data = {"include_hash_analysis": "no", "stages": "invisible-watermark"}

@@ -168,7 +168,7 @@ def test_unusable_settings_file_is_reported(
     assert str(file) in capsys.readouterr().err
 
 
-def test_names_in_the_file_that_are_no_settings_are_refused_and_secrets_not_shown(
+def test_unknown_settings_are_refused_without_their_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "artscraper.toml").write_text(
@@ -214,7 +214,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         assert getattr(from_command_line(f"--{name}", text), name) == default
 
 
-def test_the_tineye_key_is_read_under_its_own_name_and_shown_nowhere(
+def test_tineye_key_is_read_and_never_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TINEYE_API_KEY", "sesame")
@@ -255,7 +255,7 @@ def test_wrong_values_and_unknown_names_are_refused(name: str, value: Any) -> No
 
 
 @pytest.mark.parametrize("name", ["output_parent", "tineye_url"])
-def test_addresses_that_are_shown_take_no_password(name: str) -> None:
+def test_public_addresses_take_no_password(name: str) -> None:
     with pytest.raises(ValidationError, match="without a password") as refused:
         GatewayConfig(**{name: "sftp://ada:sesame@h/d"})
     assert "sesame" not in "".join(wrong_settings(GatewayConfig, refused.value))

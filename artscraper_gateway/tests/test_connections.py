@@ -79,9 +79,7 @@ def ends(connection: socket.socket, *, within_s: float = 20) -> bool:
 
 
 @pytest.mark.parametrize("seconds", LENGTHS_S)
-def test_pipelined_requests_that_are_never_read_cost_little(
-    bounded: GatewayProcess, seconds: int
-) -> None:
+def test_unread_pipelined_requests_are_bounded(bounded: GatewayProcess, seconds: int) -> None:
     before = resident(bounded)
     with closing(connect(bounded)) as attack:
         attack.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -113,7 +111,7 @@ def test_a_head_without_end_is_refused(
         check_health(bounded, before)
 
 
-def test_a_head_that_is_too_long_is_431_and_nonsense_400(bounded: GatewayProcess) -> None:
+def test_long_headers_are_431_and_malformed_ones_400(bounded: GatewayProcess) -> None:
     for sent, status, code in (
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000, b"431", b"headers-too-large"),
         (b"\x16\x03\x01 nonsense\r\n\r\n", b"400", b"invalid-http"),
@@ -126,7 +124,7 @@ def test_a_head_that_is_too_long_is_431_and_nonsense_400(bounded: GatewayProcess
 
 
 @pytest.mark.parametrize("seconds", LENGTHS_S)
-def test_half_sent_requests_do_not_lock_others_out(bounded: GatewayProcess, seconds: int) -> None:
+def test_incomplete_requests_do_not_block_others(bounded: GatewayProcess, seconds: int) -> None:
     before = resident(bounded)
     deadline = time.monotonic() + seconds
     with ExitStack() as held:
@@ -204,7 +202,7 @@ def test_a_body_that_trickles_is_closed_when_its_time_is_over(bounded: GatewayPr
         until(trickle, what="the connection ends", timeout_s=20)
 
 
-def test_idle_connections_give_way_and_busy_ones_do_not() -> None:
+def test_idle_connections_are_closed_for_new_ones() -> None:
     """In process: 4 connections are open, then a fifth comes."""
 
     async def run(sent: bytes) -> list[bytes]:
@@ -309,7 +307,7 @@ def test_an_upload_that_keeps_sending_is_not_closed(bounded: GatewayProcess) -> 
         assert connection.recv(12) == b"HTTP/1.1 422"
 
 
-def test_many_connections_at_once_are_counted_down_again(bounded: GatewayProcess) -> None:
+def test_connection_count_returns_to_zero(bounded: GatewayProcess) -> None:
     def open_and_close() -> None:
         for _ in range(20):
             with suppress(OSError):

@@ -298,7 +298,7 @@ def test_a_405_names_every_method_of_the_path(client: httpx.Client) -> None:
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
-def test_a_request_that_is_not_valid_is_described_as_the_problem_that_it_is(
+def test_invalid_requests_get_their_problem(
     client: httpx.Client,
 ) -> None:
     described = client.get("/openapi.json").json()

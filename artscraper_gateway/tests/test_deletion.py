@@ -92,7 +92,7 @@ def test_a_full_disk_and_a_locked_database_pass_and_a_wrong_question_does_not(
     assert not is_outage(wrong.value)
 
 
-def test_a_finished_job_makes_room_for_its_own_deletion(
+def test_finished_job_is_deleted_on_a_full_disk(
     home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = home.add(1)
@@ -128,7 +128,7 @@ def test_an_open_job_keeps_its_files_while_its_deletion_cannot_be_recorded(
     assert home.left() == [1]
 
 
-def test_files_that_could_not_be_removed_go_later(
+def test_files_that_cannot_be_removed_are_retried(
     home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id, storage = home.add(1), home.retention.deletion.storage
@@ -140,7 +140,7 @@ def test_files_that_could_not_be_removed_go_later(
     assert home.left() == []
 
 
-def test_results_that_the_database_does_not_know_stay(home: House) -> None:
+def test_unknown_results_are_kept(home: House) -> None:
     """It may be an older one that was restored, or another by mistake."""
     folders = JobFolders.of(f"{7:032x}", home.config)
     for folder in (folders.input, folders.output):
@@ -168,7 +168,7 @@ def test_only_old_uploads_without_job_are_abandoned(home: House) -> None:
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), FileExistsError(17, "there")])
-def test_a_preview_whose_folder_goes_with_its_job_is_not_found(home: House, error: OSError) -> None:
+def test_preview_of_a_job_being_deleted_is_not_found(home: House, error: OSError) -> None:
     job_id = home.add(1)
     job = home.store.find(job_id)
     assert job is not None
@@ -214,7 +214,7 @@ def test_failed_workflow_ends_its_job_unless_leased(home: House) -> None:
     assert found[0] is not None and found[0].error_code == "failed"
 
 
-def test_a_worker_that_leaves_is_gone_in_the_moment_in_which_its_jobs_are_free(home: House) -> None:
+def test_deregister_releases_jobs_in_one_transaction(home: House) -> None:
     """Between the two its own threads would take the jobs for cancelled, and end them."""
     heart = Heartbeats(home.engine, "host.slot-0", missed_beats_limit=3, origin="tests")
     heart.register()

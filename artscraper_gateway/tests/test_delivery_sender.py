@@ -81,7 +81,7 @@ def test_a_hundred_messages_to_a_receiver_that_hangs_delay_no_other(desk: Desk) 
         assert len(dead.received) <= 8
 
 
-def test_a_long_list_of_one_receiver_hides_no_other(desk: Desk) -> None:
+def test_busy_receiver_delays_no_other(desk: Desk) -> None:
     add_due(desk, "http://dead.example/hook", 2000, next_at=1)
     for number in range(5):
         add_due(desk, f"http://alive.example:800{number}/", 3, next_at=2)
@@ -94,7 +94,7 @@ def test_a_long_list_of_one_receiver_hides_no_other(desk: Desk) -> None:
     assert claimed(desk, at_most=0) == {}
 
 
-def test_a_receiver_is_a_host_and_port_whatever_the_path(desk: Desk) -> None:
+def test_receiver_is_host_and_port(desk: Desk) -> None:
     add_due(desk, "http://example.org/a?job=1", 4, next_at=1)
     add_due(desk, "http://EXAMPLE.org:80/b", 4, next_at=1)
     add_due(desk, "https://example.org:443/c", 4, next_at=1)
@@ -112,7 +112,7 @@ def test_room_for_a_receiver_is_used_before_the_next_look(
         assert len(receiver.received) == 30
 
 
-def test_a_clock_that_is_put_back_makes_a_wait_begin_anew_and_no_longer(desk: Desk) -> None:
+def test_clock_set_back_reschedules_a_wait(desk: Desk) -> None:
     with webhook_receiver((500, {}), (503, {"Retry-After": "120"}), (204, {})) as receiver:
         desk.end_a_job(receiver.url)
         assert desk.send() == 1
@@ -126,7 +126,7 @@ def test_a_clock_that_is_put_back_makes_a_wait_begin_anew_and_no_longer(desk: De
     assert sorted(each.http_status or 0 for each in attempts) == [204, 500, 503]
 
 
-def test_a_clock_that_is_put_back_holds_up_nothing_that_was_under_way(desk: Desk) -> None:
+def test_clock_set_back_delays_no_running_delivery(desk: Desk) -> None:
     with webhook_receiver() as receiver:
         desk.end_a_job(receiver.url)
         assert claimed(desk).total() == 1
@@ -145,7 +145,7 @@ def test_a_little_difference_between_clocks_moves_nothing(desk: Desk) -> None:
     assert desk.send() == 0 and desk.found()[0].next_at == before
 
 
-def test_a_clock_that_is_put_forward_brings_the_next_try_and_no_second_one(desk: Desk) -> None:
+def test_clock_set_forward_brings_one_retry(desk: Desk) -> None:
     with webhook_receiver((500, {}), (204, {})) as receiver:
         desk.end_a_job(receiver.url)
         desk.send()

@@ -77,7 +77,7 @@ def assert_whole(gateway: GatewayProcess, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("victim", ["worker", "web", "both"])
-def test_kill_in_a_stage_and_go_on_behind_the_last_finished_one(
+def test_job_resumes_after_the_last_finished_stage(
     gated: GatewayProcess, picture: Picture, victim: str
 ) -> None:
     with gated.client() as client:
@@ -107,7 +107,7 @@ def test_kill_in_a_stage_and_go_on_behind_the_last_finished_one(
 
 
 @pytest.mark.parametrize("stage", ["photoguard", "mist", "invisible-watermark"])
-def test_a_kill_in_a_real_stage_leaves_a_whole_job(
+def test_kill_in_a_real_stage_leaves_a_complete_job(
     start_gateway: Start, picture: Picture, stage: str
 ) -> None:
     """Wherever in the stage it strikes: nothing holds the worker there."""
@@ -143,9 +143,7 @@ def test_a_job_accepted_without_a_worker_runs_at_the_next_start(
     assert [ended(gateway, job_id)["status"] for job_id in ids] == ["done"] * 5
 
 
-def test_a_job_that_kills_its_worker_three_times_ends_in_error_and_the_others_go_on(
-    gated: GatewayProcess, picture: Picture
-) -> None:
+def test_job_fails_after_three_worker_deaths(gated: GatewayProcess, picture: Picture) -> None:
     with gated.client() as client:
         before = send(client, picture(64, 64))
         deadly = send(client, picture(DEADLY_WIDTH))
@@ -219,9 +217,7 @@ def test_deleting_a_running_job_cancels_it_and_leaves_no_file(
     assert "Traceback" not in gated.log()
 
 
-def test_a_job_whose_record_in_the_queue_goes_first_is_deleted_without_alarm(
-    gated: GatewayProcess, picture: Picture
-) -> None:
+def test_job_without_workflow_is_deleted_quietly(gated: GatewayProcess, picture: Picture) -> None:
     with gated.client() as client:
         job_id = send(client, picture(GATE_WIDTH))
         entered(gated)
@@ -292,9 +288,7 @@ def test_fewer_workers_than_before_lose_no_job(start_gateway: Start, picture: Pi
     assert [ended(gateway, job_id)["status"] for job_id in ids] == ["done", "done"]
 
 
-def test_a_worker_of_ones_own_takes_a_free_slot_and_no_other(
-    start_gateway: Start, picture: Picture
-) -> None:
+def test_unsupervised_worker_takes_a_free_slot_only(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway()
     until(lambda: "slot-0 is ready" in gateway.log(), what="the gateway's worker is ready")
     command = [sys.executable, "-m", "artscraper_gateway", "worker"]

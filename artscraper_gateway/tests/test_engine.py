@@ -78,7 +78,7 @@ def test_base_dir_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_database_and_folder_are_for_this_user_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_database_and_folder_are_private_with_any_umask(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs")
     before = os.umask(0)
     try:

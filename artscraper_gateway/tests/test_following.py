@@ -191,9 +191,7 @@ def test_events_cover_a_job_from_start_to_end(start_gateway: Start, picture: Pic
     assert all(0.5 < share <= 0.75 for share in inside), "mist is the third of four steps"
 
 
-def test_a_stream_goes_on_behind_the_last_event_in_another_process_and_after_a_restart(
-    start_gateway: Start, picture: Picture
-) -> None:
+def test_stream_resumes_in_another_process(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
     with gateway.client() as client:
         job_id = send(client, picture(GATE_WIDTH))

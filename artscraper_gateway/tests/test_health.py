@@ -46,7 +46,7 @@ def reason(answer: httpx.Response) -> str:
     return str(problem["code"])
 
 
-def test_a_gateway_that_is_well_lives_and_is_ready(client: httpx.Client) -> None:
+def test_healthy_gateway_is_alive_and_ready(client: httpx.Client) -> None:
     for path, status in (("/livez", "alive"), ("/readyz", "ready")):
         answer = client.get(path)
         assert answer.status_code == 200 and answer.json() == {"status": status}

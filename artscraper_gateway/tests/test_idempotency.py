@@ -70,7 +70,9 @@ def test_another_payload_is_422(idle: GatewayProcess, picture: Picture) -> None:
         assert folders(idle) == 1
 
 
-def test_many_at_the_same_moment_give_one_job(idle: GatewayProcess, picture: Picture) -> None:
+def test_concurrent_requests_with_one_key_give_one_job(
+    idle: GatewayProcess, picture: Picture
+) -> None:
     content = picture(200, 200)
 
     def once(_: int) -> str:
@@ -86,7 +88,7 @@ def test_many_at_the_same_moment_give_one_job(idle: GatewayProcess, picture: Pic
     assert len(ids) == 1 and folders(idle) == 1
 
 
-def test_a_picture_that_is_named_is_not_fetched_twice(idle: GatewayProcess) -> None:
+def test_repeated_request_downloads_nothing(idle: GatewayProcess) -> None:
     headers = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
     body = {"local_path": str(SAMPLES[0]), "seed": 1}
     with idle.client() as client:
@@ -111,9 +113,7 @@ def test_a_key_is_free_again_after_a_day_and_when_its_job_is_deleted(
         assert send(client, content, "k").json()["job_id"] not in (first, second)
 
 
-def test_the_key_of_a_batch_is_free_again_when_its_jobs_are_deleted_one_by_one(
-    idle: GatewayProcess, picture: Picture
-) -> None:
+def test_batch_key_is_released_with_its_last_job(idle: GatewayProcess, picture: Picture) -> None:
     files = [("file", picture(64, 64)), ("file", picture(65, 64))]
     headers = {"Idempotency-Key": "k"}
     with idle.client() as client:
@@ -209,9 +209,7 @@ def test_a_batch_is_a_job_for_each_picture_and_one_zip(
     assert client.get(url).status_code == 404
 
 
-def test_pictures_that_are_refused_are_listed_and_do_not_stop_the_others(
-    idle: GatewayProcess, picture: Picture
-) -> None:
+def test_refused_pictures_do_not_stop_a_batch(idle: GatewayProcess, picture: Picture) -> None:
     contents = [picture(64, 64), b"no picture", picture(65, 64)]
     with idle.client() as client:
         batch = client.post(
@@ -252,7 +250,7 @@ def test_a_batch_of_names_with_options_for_all_and_for_one(idle: GatewayProcess)
 
 
 @pytest.mark.parametrize("is_there_first", [False, True])
-def test_a_batch_of_names_is_the_same_whatever_has_become_of_its_pictures(
+def test_batch_by_reference_is_idempotent(
     idle: GatewayProcess, picture: Picture, is_there_first: bool
 ) -> None:
     changing = idle.home / "changing.png"
@@ -336,7 +334,7 @@ def test_other_batches_are_422(client: httpx.Client, body: dict[str, Any], named
         ("/v1/jobs", {"local_path": "a", "path": "b"}, "local_path", "file"),
     ],
 )
-def test_an_unknown_field_is_answered_with_the_fields_of_its_place(
+def test_unknown_field_lists_the_valid_ones(
     client: httpx.Client, path: str, body: dict[str, Any], valid: str, other: str
 ) -> None:
     detail = client.post(path, json=body).json()["detail"]

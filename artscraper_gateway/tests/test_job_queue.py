@@ -13,7 +13,7 @@ def request(*stages: str) -> JobRequest:
 
 
 @pytest.mark.parametrize("stage", ["fawkes", "photoguard", "mist", "nightshade"])
-def test_stages_that_look_through_a_network_wait_for_a_gpu_where_there_is_one(stage: str) -> None:
+def test_neural_stages_use_the_gpu_queue(stage: str) -> None:
     assert queue_for(request("invisible-watermark", stage), gpu_queue=True) == GPU
     assert queue_for(request("invisible-watermark", stage), gpu_queue=False) == CPU
 

@@ -56,7 +56,7 @@ def test_stages_are_the_default_ones_or_none_without_protection() -> None:
         resolve_request(JobOptions(include_protection=False, stages=["blur"]), config)
 
 
-def test_each_job_has_a_watermark_number_of_its_own_unless_it_has_a_text() -> None:
+def test_jobs_have_distinct_watermark_numbers() -> None:
     first, second = (resolve_request(JobOptions(), GatewayConfig()) for _ in range(2))
     assert first.watermark_payload and second.watermark_payload
     assert first.watermark_payload != second.watermark_payload

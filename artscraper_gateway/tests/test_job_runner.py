@@ -155,7 +155,7 @@ def test_a_job_waits_for_storage_with_growing_pauses(
     assert (stored(runner).status, stored(runner).retry_at) == ("done", None)
 
 
-def test_a_job_fails_when_storage_is_away_for_longer_than_the_setting(
+def test_job_fails_after_storage_retry_for(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_results() -> None:
@@ -173,7 +173,7 @@ def test_a_job_fails_when_storage_is_away_for_longer_than_the_setting(
     assert failed.error == "the gateway could not store the results: No space left on device"
 
 
-def test_a_stage_reports_a_storage_outage_behind_its_failure() -> None:
+def test_stage_failure_with_a_storage_cause_is_an_outage() -> None:
     failure = StageFailed("mist", "No space left on device")
     failure.__cause__ = OSError(errno.ENOSPC, "No space left on device", "/secret/place")
     assert storage_outage(failure) == "No space left on device"

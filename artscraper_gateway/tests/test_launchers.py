@@ -89,7 +89,7 @@ def test_every_address_of_a_host_is_listened_on(host: str) -> None:
     assert len(listeners) == len(expected)
 
 
-def test_of_two_that_have_an_address_one_listens() -> None:
+def test_address_is_used_by_one_gateway() -> None:
     with bind_address(GatewayConfig(port=0))[0] as first:
         config = GatewayConfig(port=first.getsockname()[1])
         (listener,) = open_listeners(config)
@@ -140,9 +140,7 @@ def test_importing_the_packages_loads_nothing_heavy_and_makes_nothing(tmp_path: 
     ],
     ids=["uvicorn", "uvicorn-2", "gunicorn-2"],
 )
-def test_a_launcher_of_ones_own(
-    tmp_path: Path, picture: Callable[..., bytes], server: list[str]
-) -> None:
+def test_custom_launcher(tmp_path: Path, picture: Callable[..., bytes], server: list[str]) -> None:
     (tmp_path / "launcher.py").write_text(LAUNCHER)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -217,7 +215,7 @@ def _processes_in(folder: Path) -> list[int]:
     return found
 
 
-def test_every_file_is_for_this_user_alone_whatever_the_umask(
+def test_files_are_private_with_any_umask(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes], tmp_path: Path
 ) -> None:
     before = os.umask(0)

@@ -91,7 +91,7 @@ def test_a_part_of_another_version_is_the_whole(
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=99999999-99999999", "bytes=-0"])
-def test_a_range_behind_the_end_is_416(
+def test_range_beyond_the_end_is_416(
     client: httpx.Client, layer: tuple[str, bytes], asked: str
 ) -> None:
     url, content = layer
@@ -112,7 +112,7 @@ def test_a_range_of_another_kind_is_ignored(
     assert (answer.status_code, answer.content) == (200, content)
 
 
-def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole(tmp_path: Path) -> None:
+def test_file_deleted_during_a_response_is_sent_completely(tmp_path: Path) -> None:
     path = tmp_path / "final.png"
     path.write_bytes(content := bytes(range(256)) * 2048)
     answer = serve_file(
@@ -130,7 +130,7 @@ def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole(tmp_path: Path) -
     assert asyncio.run(read()) == content
 
 
-def test_a_file_that_is_gone_is_not_found(tmp_path: Path) -> None:
+def test_missing_file_is_404(tmp_path: Path) -> None:
     request = Request({"type": "http", "method": "GET", "headers": []})
     with pytest.raises(NotFound):
         serve_file(request, tmp_path / "gone.png", media_type="image/png", filename="gone.png")
@@ -211,7 +211,7 @@ def test_the_archive_holds_every_file_byte_for_byte(
     assert json.loads(found["summary.json"])["layers"][1]["stage"] == "invisible-watermark"
 
 
-def test_the_original_is_there_before_the_job_is_done_and_when_it_fails(
+def test_original_is_available_before_the_end(
     start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     content = picture(400, 300)
@@ -229,7 +229,7 @@ def test_the_original_is_there_before_the_job_is_done_and_when_it_fails(
         assert idle.get(url).status_code == 404
 
 
-def test_archives_of_jobs_that_are_unknown_or_wait(
+def test_archives_of_unknown_or_queued_jobs_are_refused(
     client: httpx.Client, start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     assert client.get(f"/v1/jobs/{'0' * 32}/archive.zip").status_code == 404
@@ -264,7 +264,7 @@ def test_missing_file_breaks_off_the_archive(tmp_path: Path) -> None:
         list(chunks)
 
 
-def test_results_that_are_gone_are_not_found(
+def test_missing_results_are_404(
     gateway: InProcessGateway, client: httpx.Client, layer: tuple[str, bytes]
 ) -> None:
     job_id = layer[0].split("/")[3]
@@ -279,7 +279,7 @@ def test_results_that_are_gone_are_not_found(
         assert answer.status_code == 404 and "no longer" in answer.json()["detail"], path
 
 
-def test_an_archive_of_jobs_that_are_deleted_meanwhile_breaks_off(
+def test_archive_breaks_off_when_jobs_are_deleted(
     start_gateway: Callable[..., GatewayProcess], picture: Picture
 ) -> None:
     gateway = start_gateway()
@@ -299,7 +299,7 @@ def test_an_archive_of_jobs_that_are_deleted_meanwhile_breaks_off(
     assert "results are no longer" in gateway.log() and "Traceback" not in gateway.log()
 
 
-def test_previews_of_a_job_that_is_deleted_leave_nothing(
+def test_previews_of_a_deleted_job_are_removed(
     gateway: InProcessGateway, client: httpx.Client, picture: Picture
 ) -> None:
     content = picture(900, 900)

@@ -83,7 +83,7 @@ def test_log_keeps_what_is_not_secret() -> None:
     assert line(message).endswith(message)
 
 
-def test_lines_name_the_request_and_the_job_of_their_block() -> None:
+def test_log_lines_have_request_and_job_ids() -> None:
     with log_context(request_id="r-1"), log_context(job_id="j-1"):
         assert current_request_id() == "r-1"
         row = json.loads(line("hello", as_json=True))
@@ -129,7 +129,7 @@ def test_a_job_is_followed_through_the_log_of_all_processes(
     assert "s" * 43 not in gateway.log() and "forged" not in gateway.log()
 
 
-def test_secrets_that_pass_through_a_gateway_are_in_no_line_of_its_log(
+def test_secrets_are_not_logged(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0, allow_private_addresses="yes", log_level="debug")

@@ -127,11 +127,11 @@ def assert_tables_as_described(config: GatewayConfig) -> None:
     engine.dispose()
 
 
-def test_the_revisions_make_the_tables_that_the_code_describes(config: GatewayConfig) -> None:
+def test_revisions_create_the_described_tables(config: GatewayConfig) -> None:
     assert_tables_as_described(config)
 
 
-def test_the_revisions_are_one_chain_in_the_order_of_their_names() -> None:
+def test_revisions_are_one_ordered_chain() -> None:
     location = str(REPOSITORY / "artscraper_gateway" / "db" / "migrations")
     settings = Config()
     settings.set_main_option("script_location", location)
@@ -151,7 +151,7 @@ def test_a_database_without_a_revision_is_taken_over_with_its_jobs(config: Gatew
     assert known_revisions()[-1] in stored_revision(config)[0]
 
 
-def test_webhooks_that_wait_get_a_receiver(config: GatewayConfig) -> None:
+def test_migration_gives_pending_webhooks_a_receiver(config: GatewayConfig) -> None:
     open_engine(config).dispose()
     run_sql(config, WITHOUT_RECEIVERS)
     engine = open_engine(config)
@@ -218,7 +218,7 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(
     assert dump(config) == before
 
 
-def test_of_many_processes_that_start_at_once_one_makes_the_tables(config: GatewayConfig) -> None:
+def test_concurrent_starts_create_the_tables_once(config: GatewayConfig) -> None:
     openers = [opener(config) for _ in range(4)]
     answers = [process.communicate(timeout=60)[0].strip() for process in openers]
     assert [process.returncode for process in openers] == [0] * 4

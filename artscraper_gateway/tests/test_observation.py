@@ -70,7 +70,7 @@ def client(metrics: Metrics) -> Client:
 
 
 @pytest.mark.parametrize("path", ["/well", "/missing", "/broken", "/no/such/route"])
-def test_every_answer_has_the_requests_id(client: Client, path: str) -> None:
+def test_responses_have_the_request_id(client: Client, path: str) -> None:
     answer = client.get(path, headers={"X-Request-Id": "Order_6.6-a"})
     assert answer.headers.get_list("x-request-id") == ["Order_6.6-a"]
 
@@ -79,9 +79,7 @@ def test_every_answer_has_the_requests_id(client: Client, path: str) -> None:
 @pytest.mark.parametrize(
     "given", [None, "", "a b", "a" * 65, "a\tb", "<b>", "a;b", "ä", "x=1", "a,b"]
 )
-def test_an_id_that_is_not_well_formed_is_not_taken_over(
-    client: Client, path: str, given: str | None
-) -> None:
+def test_malformed_request_ids_are_replaced(client: Client, path: str, given: str | None) -> None:
     headers: dict[str, str | bytes] = {} if given is None else {"X-Request-Id": given.encode()}
     made = client.get(path, headers=headers).headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{32}", made)

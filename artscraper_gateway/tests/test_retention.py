@@ -110,7 +110,7 @@ def test_finished_jobs_go_when_their_time_is_over(house: Callable[..., House]) -
     assert home.count("workflow_status") == 1 and home.count("events") == 0
 
 
-def test_the_oldest_finished_ones_go_when_the_disk_is_full(house: Callable[..., House]) -> None:
+def test_retention_removes_the_oldest_finished_jobs(house: Callable[..., House]) -> None:
     home = house(max_disk=3500)
     home.add(9, ended=False)
     for number in range(1, 6):
@@ -121,7 +121,7 @@ def test_the_oldest_finished_ones_go_when_the_disk_is_full(house: Callable[..., 
     assert home.left() == [4, 5, 9]
 
 
-def test_jobs_that_are_open_stay_though_they_fill_the_disk(house: Callable[..., House]) -> None:
+def test_retention_keeps_open_jobs(house: Callable[..., House]) -> None:
     home = house(max_disk=1)
     home.add(1, ended=False)
     home.add(2)
@@ -129,7 +129,7 @@ def test_jobs_that_are_open_stay_though_they_fill_the_disk(house: Callable[..., 
     assert home.left() == [1]
 
 
-def test_the_queues_own_records_of_ended_jobs_go(house: Callable[..., House]) -> None:
+def test_retention_removes_workflow_records(house: Callable[..., House]) -> None:
     home = house()
     for number in range(450):
         home.add(number)

@@ -68,7 +68,7 @@ def test_the_command_line_and_the_environment_come_before_lower_files(
     assert secret is not None and secret.get_secret_value() == SECRETS["link_secret"]
 
 
-def test_both_at_once_are_an_error_that_names_both(
+def test_setting_and_secret_file_together_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "secret").write_text(SECRETS["database_url"])

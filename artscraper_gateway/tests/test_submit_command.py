@@ -59,9 +59,7 @@ def test_a_folder_goes_in_and_a_folder_comes_out(
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "soon"])
-def test_a_timeout_that_is_no_time_is_wrong_usage(
-    seconds: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_timeout_is_wrong_usage(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([str(SAMPLES[0]), "--timeout", seconds])
     assert "--timeout: expected a number of seconds above 0" in capsys.readouterr().err
@@ -190,7 +188,7 @@ def test_a_picture_that_nothing_was_done_to_is_not_done(
     assert names(out) == ["a.png"]
 
 
-def test_run_again_after_an_interruption_it_goes_on_with_the_same_jobs(
+def test_submit_resumes_after_an_interruption(
     start_gateway: Callable[..., GatewayProcess], folder: Path, tmp_path: Path
 ) -> None:
     idle = start_gateway(tmp_path / "gateway", worker_concurrency=0)
@@ -330,7 +328,7 @@ def test_a_result_is_named_by_its_format(target: str, suffix: str, named: str) -
     assert named_by_format(Path(target), suffix) == Path(named)
 
 
-def test_a_picture_beside_one_that_is_called_as_its_result_is_refused(tmp_path: Path) -> None:
+def test_submit_refuses_a_result_that_would_replace_an_input(tmp_path: Path) -> None:
     for name in ("a.gif", "a.gif.png"):
         (tmp_path / name).write_bytes(b"picture")
     with pytest.raises(UnusableArguments, match="might both be written"):

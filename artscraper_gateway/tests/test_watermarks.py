@@ -63,7 +63,7 @@ def test_a_picture_names_the_job_that_marked_it_also_after_the_web_had_it(
     assert read(client, content)["job_id"] is None
 
 
-def test_a_text_of_ones_own(client: httpx.Client) -> None:
+def test_watermark_text_is_embedded(client: httpx.Client) -> None:
     _, content, _ = marked(client, watermark_text="by Ada")
     found = read(client, content)
     assert found["text"] == "by Ada" and found["job_id"] is None
@@ -119,7 +119,7 @@ def test_pictures_that_cannot_be_read_are_refused_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("stages", ["photoguard,mist", "mist,nightshade"])
-def test_the_mark_is_read_behind_the_other_stages_whatever_their_order(
+def test_watermark_survives_the_other_stages_in_any_order(
     client: httpx.Client, stages: str
 ) -> None:
     for order in (f"invisible-watermark,{stages}", f"{stages},invisible-watermark"):
@@ -146,7 +146,7 @@ def test_downloads_of_c2pa_jobs_have_opt_out_headers(client: httpx.Client) -> No
     )
 
 
-def test_a_certificate_of_ones_own_signs_or_is_the_reason_why_not(
+def test_own_certificate_signs_or_explains_why_not(
     start_gateway: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")

@@ -124,7 +124,7 @@ def test_webhooks_of_finished_and_failed_jobs_verify(
         assert deliveries(client, silent["job_id"]) == []
 
 
-def test_each_key_has_a_secret_of_its_own(
+def test_api_keys_have_distinct_webhook_secrets(
     start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
     gateway = start_app(allow_private_addresses="yes")
@@ -140,7 +140,7 @@ def test_each_key_has_a_secret_of_its_own(
         assert Webhook(secret).verify(received.body, received.headers)["type"] == "job.done"
 
 
-def test_the_schedule_is_the_documented_one_and_then_it_has_failed(desk: Desk) -> None:
+def test_retry_schedule_is_as_documented(desk: Desk) -> None:
     assert list(RETRY_AFTER_S) == DOCUMENTED_S
     with webhook_receiver((503, {})) as receiver:
         desk.end_a_job(receiver.url)
@@ -182,7 +182,7 @@ def test_retry_after_is_honoured(desk: Desk, header: str, wait_s: int) -> None:
     assert desk.found()[0].next_at == pytest.approx(desk.now + wait_s)
 
 
-def test_410_ends_this_delivery_and_all_others_to_the_same_receiver(desk: Desk) -> None:
+def test_410_closes_the_receiver(desk: Desk) -> None:
     with webhook_receiver((500, {}), (410, {}), (204, {})) as receiver:
         desk.end_a_job(receiver.url, "a" * 32)
         desk.send()

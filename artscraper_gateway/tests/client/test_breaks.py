@@ -81,7 +81,7 @@ def scripted(connect: Connect, pauses: list[float]) -> Callable[..., Any]:
     return make
 
 
-def test_following_goes_on_behind_the_last_event_after_a_break(
+def test_following_resumes_after_the_last_event(
     connect: Connect, start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
     idle = start_app(worker_concurrency=0)
@@ -153,7 +153,7 @@ def test_keep_alive_comments_are_passed_over(scripted: Callable[..., Any]) -> No
     assert stages == [("queued", None), ("running", "mist"), ("done", "mist"), ("done", None)]
 
 
-def test_a_job_that_is_deleted_meanwhile_is_not_found(scripted: Callable[..., Any]) -> None:
+def test_job_deleted_meanwhile_is_not_found(scripted: Callable[..., Any]) -> None:
     body = b"event: deleted\ndata: {}\n\n"
     stream = httpx.Response(200, content=body, headers={"Content-Type": "text/event-stream"})
     client = scripted(stream, problem(404, "not-found"))
@@ -261,14 +261,14 @@ def test_refusals_that_last_are_not_repeated(scripted: Callable[..., Any], statu
     assert refused.value.status == status and len(client.asked) == 1
 
 
-def test_a_deletion_whose_answer_was_lost_is_a_success(scripted: Callable[..., Any]) -> None:
+def test_repeated_deletion_is_a_success(scripted: Callable[..., Any]) -> None:
     client = scripted(httpx.ReadError("lost"), problem(404, "not-found"))
     client.delete("a")
     with pytest.raises(errors.NotFound):
         scripted(problem(404, "not-found")).delete("a")
 
 
-def test_a_file_is_sent_whole_again(scripted: Callable[..., Any], tmp_path: Path) -> None:
+def test_upload_is_repeated_from_its_start(scripted: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "picture"
     file.write_bytes(b"content of the picture")
     sent: list[bytes] = []

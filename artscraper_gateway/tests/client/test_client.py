@@ -321,7 +321,7 @@ def test_a_picture_is_protected_in_one_call(client: Any, picture: Picture, tmp_p
     assert list(tmp_path.rglob("*.*")) == [target]
 
 
-def test_digests_of_what_is_there_spare_the_download(
+def test_existing_files_are_not_downloaded_again(
     client: Any, picture: Picture, tmp_path: Path
 ) -> None:
     content = picture(64, 64)

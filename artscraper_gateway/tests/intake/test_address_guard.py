@@ -121,7 +121,7 @@ async def never_asked(host: str, port: int) -> Sequence[str]:
         "example.org",
     ],
 )
-def test_refuses_every_address_that_is_not_public(address: str) -> None:
+def test_address_guard_refuses_non_public_addresses(address: str) -> None:
     with pytest.raises(ForbiddenAddress):
         check_address(address, STRICT)
 
@@ -146,7 +146,7 @@ def test_refuses_every_address_that_is_not_public(address: str) -> None:
         "2001:200::1",
     ],
 )
-def test_takes_public_addresses_also_right_beside_a_refused_range(address: str) -> None:
+def test_address_guard_allows_neighbours_of_refused_ranges(address: str) -> None:
     check_address(address, STRICT)
     check_address(ipaddress.ip_address(address), STRICT)
 
@@ -295,7 +295,7 @@ async def test_a_listed_host_still_needs_a_public_address() -> None:
     assert found == ("10.0.0.1",)
 
 
-async def test_names_that_never_answer_leave_the_loops_own_threads_free(
+async def test_hanging_lookups_do_not_block_other_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answered = threading.Event()

@@ -93,7 +93,7 @@ async def test_an_empty_body_is_a_failure(tmp_path: Path) -> None:
             await fetch(server.url(), tmp_path)
 
 
-async def test_a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(
+async def test_download_limit_is_exact(
     tmp_path: Path,
 ) -> None:
     async with serve(reply(BODY)) as server:
@@ -200,9 +200,7 @@ async def test_a_look_up_that_hangs_ends_with_the_total_time(tmp_path: Path) -> 
         b"",
     ],
 )
-async def test_an_answer_that_is_broken_or_cut_short_is_a_failure(
-    tmp_path: Path, answer: bytes
-) -> None:
+async def test_download_of_a_broken_response_fails(tmp_path: Path, answer: bytes) -> None:
     async with serve(answer) as server:
         with pytest.raises(DownloadFailed, match="not valid HTTP"):
             await fetch(server.url(), tmp_path)
@@ -228,7 +226,7 @@ async def test_the_identity_coding_is_no_coding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1234"])
-async def test_a_connection_that_is_reset_is_a_failure(tmp_path: Path, beginning: bytes) -> None:
+async def test_download_of_a_reset_connection_fails(tmp_path: Path, beginning: bytes) -> None:
     async def reset(path: str, writer: asyncio.StreamWriter) -> None:
         writer.write(beginning)
         peer: socket.socket = writer.get_extra_info("socket")
@@ -247,7 +245,7 @@ async def test_download_from_a_closed_port_fails(tmp_path: Path) -> None:
         await fetch(server.url(), tmp_path)
 
 
-async def test_an_unknown_name_and_a_private_one_are_told_apart(
+async def test_unknown_and_private_hosts_have_distinct_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_: object, **__: object) -> list[object]:
@@ -283,7 +281,7 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-async def test_a_file_that_is_there_is_replaced_by_success_only(tmp_path: Path) -> None:
+async def test_download_replaces_a_file_only_on_success(tmp_path: Path) -> None:
     picture = tmp_path / "picture"
     picture.write_bytes(b"old")
     async with serve(reply(b"new")) as server:

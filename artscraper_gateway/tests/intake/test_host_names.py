@@ -62,7 +62,7 @@ async def never_asked(host: str, port: int) -> Sequence[str]:
         "exam\u00adple.org",
     ],
 )
-async def test_refuses_hosts_without_one_plain_reading_before_any_look_up(host: str) -> None:
+async def test_ambiguous_hosts_are_refused_before_lookup(host: str) -> None:
     with pytest.raises(ForbiddenAddress):
         await resolve(host, 80, STRICT, lookup=never_asked)
 
@@ -96,7 +96,7 @@ async def test_refuses_disguised_hosts_before_any_look_up(name: str) -> None:
         ("1.example.org", "1.example.org"),
     ],
 )
-def test_gives_each_host_one_spelling(host: str, plain: str) -> None:
+def test_host_names_are_normalised(host: str, plain: str) -> None:
     assert plain_host(host) == plain
     assert check_host(host, STRICT) == plain
 
@@ -129,7 +129,7 @@ def test_a_list_of_hosts_lets_only_those_through(entry: str, host: str, allowed:
 
 
 @pytest.mark.parametrize("entry", ["", ".", "*", "*.example.org", "http://example.org", "127.1"])
-def test_a_list_entry_that_is_no_host_is_refused_at_once(entry: str) -> None:
+def test_invalid_host_entries_are_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="allowed_hosts"):
         AddressRules(allowed_hosts=(entry,))
 

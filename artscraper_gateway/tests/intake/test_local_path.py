@@ -127,7 +127,7 @@ def test_reads_files_inside_a_root(home: Path, path: str, content: bytes) -> Non
         "input/a.png ",
     ],
 )
-def test_missing_outside_and_odd_paths_get_the_same_answer(home: Path, path: str) -> None:
+def test_unusable_paths_get_the_same_error(home: Path, path: str) -> None:
     said = detail(path, home)
     assert said == detail("input/missing.png", home)
     assert str(home) not in said
@@ -175,7 +175,7 @@ def test_a_link_that_ends_inside_a_root_is_followed(
     assert read(path, home) in (PICTURE, b"b")
 
 
-def test_a_root_may_be_a_link_and_there_may_be_several(home: Path, tmp_path: Path) -> None:
+def test_roots_may_be_links(home: Path, tmp_path: Path) -> None:
     (home / "link").symlink_to(tmp_path / "outside")
     roots = (home / "no-such-folder", home / "input2", home / "link")
     assert read("input2/c.png", home, roots=roots) == b"secret"

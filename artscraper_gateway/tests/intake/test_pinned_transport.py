@@ -117,7 +117,7 @@ async def test_a_server_without_tls_is_not_reached(
             await fetch(url, tmp_path, context=trusting)
 
 
-async def test_a_second_name_on_the_same_address_gets_its_own_tls_session(
+async def test_tls_sessions_are_separate_per_name(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:

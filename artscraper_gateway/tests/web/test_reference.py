@@ -155,7 +155,7 @@ def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(
     expect(events.get_by_role("button", name="Stop")).to_be_hidden()
 
 
-def test_calls_carry_the_key_that_is_typed_in(
+def test_reference_sends_the_entered_key(
     open_page: Open, start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)

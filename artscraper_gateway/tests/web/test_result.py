@@ -84,7 +84,7 @@ def format_as_browsers(value: float) -> str:
     return str(Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
-def test_the_verdict_and_the_figures_behind_details(job: PageObject) -> None:
+def test_result_shows_verdict_and_details(job: PageObject) -> None:
     verdict = job.page.locator(".verdict")
     expect(verdict.get_by_role("heading", level=3)).to_have_text(
         ["Can it be seen?", "Does it do something?", "Faces"]
@@ -199,7 +199,7 @@ def test_the_verdict_on_each_face(app: PageObject) -> None:
     assert "Hidden text was not applied: the file format does not allow it." in judged["text"]
 
 
-def test_a_picture_of_one_pixel_has_a_verdict_without_figures(app: PageObject) -> None:
+def test_single_pixel_picture_has_a_verdict_without_measurements(app: PageObject) -> None:
     app.send(app.file("dot.png", picture_bytes(1, 1)), stages=("Grey veil", "Hidden mark"))
     app.wait_for_result()
     lines = app.page.locator(".verdict > ul > li")

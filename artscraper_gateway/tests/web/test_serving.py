@@ -76,12 +76,12 @@ def test_the_language(client: httpx.Client, header: str, cookie: str, language: 
     assert client.get("/strings/../config.json").status_code == 404
 
 
-def test_a_theme_that_is_none_is_not_written_into_the_page(client: httpx.Client) -> None:
+def test_invalid_theme_is_ignored(client: httpx.Client) -> None:
     assert 'data-theme="dark"' in client.get("/", headers={"Cookie": "theme=dark"}).text
     assert "data-theme" not in client.get("/", headers={"Cookie": 'theme="x"'}).text
 
 
-def test_every_text_is_there_in_every_language() -> None:
+def test_languages_have_all_texts() -> None:
     english = STRINGS["en"]
     assert len(STRINGS) >= 2
     for language, texts in STRINGS.items():
