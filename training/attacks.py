@@ -35,6 +35,7 @@ class AttackMix:
     two_sizes: float = 0.3  # share of batches attacked at full and half size together
     by_teacher: float = 0.25  # share of batches attacked through the teacher
     teacher_steps: tuple[int, ...] = (1, 2)
+    away_gradients: float = 0.5  # share of gradients along the attack's own change of latents
 
 
 def perturbed(

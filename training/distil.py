@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,11 +25,12 @@ from artscraper_runner.models.torch_encoder import read_state, to_device
 from training import checkpoint
 from training.attacks import AttackMix
 from training.labels import Curriculum, Labeller, Memory
-from training.objective import HintedStudent, Scores, Weights, score
+from training.objective import HintedStudent, Scores, Weights, input_gradients, score
 from training.pictures import CropSource, training_files
 from training.student import StudentShape, shape_of
 
 SHOW_EVERY_S = 20.0
+HALF_WIDTH = 32  # channels of the branch that a continued run adds
 RUNS = Path(__file__).parent / "runs"  # git-ignored
 
 
@@ -54,14 +55,18 @@ class Recipe:
 
 
 def continued_recipe(seed: int, shape: StudentShape) -> Recipe:
-    """Return the recipe for a student that was trained before: gentle, long, mapped attacks."""
+    """Return the recipe for a student that was trained before: gentle, long, mapped attacks.
+
+    The loss compares gradients of the picture too (Sobolev training, Czarnecki et al. 2017, arXiv
+    1706.04859), since those are what an attack through the student uses.
+    """
     return Recipe(
         seed=seed,
-        learning_rate=8e-4,
-        shape=shape,
+        learning_rate=1e-3,
+        shape=shape if shape.half_width else replace(shape, half_width=HALF_WIDTH),
         curriculum=Curriculum(attack_after=0.0, large_after=0.0, late_after=0.0),
         mix=AttackMix(budgets=(4.0, 8.0), mapped=0.65, still=0.05),
-        weights=Weights(hint=0.1, last_hint=0.05, hint_change=0.5),
+        weights=Weights(hint=0.1, last_hint=0.02, hint_change=0.5, gradient=1.0),
     )
 
 
@@ -127,9 +132,14 @@ class Run:
         if self.steps % self.recipe.uses_of_a_label == 0 or not self.memory.batches:
             self.memory.add(self.labeller.label(self.progress))
         batch = self.memory.draw()
+        weights = self.recipe.weights
+        pictures = batch.pictures.clone().requires_grad_(bool(weights.gradient))
         with self.labeller.autocast():
-            answers = self.model(batch.pictures)
-        scores = score(answers, batch, weights=self.recipe.weights, progress=self.progress)
+            answers = self.model(pictures)
+        gradients = None
+        if weights.gradient:
+            gradients = input_gradients(pictures, answers[-1], batch.directions)
+        scores = score(answers, batch, weights=weights, progress=self.progress, gradients=gradients)
         self._descend(scores.total)
         self.steps += 1
         self._average_weights()
@@ -167,8 +177,10 @@ class Run:
         }
 
     def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Begin with the weights of a student that was trained before."""
-        self.model.student.load_state_dict(weights)
+        """Begin with the weights of a student that was trained before, with or without a branch."""
+        own = self.model.student.state_dict()
+        new = {key: value for key, value in own.items() if key.startswith("half_branch.")}
+        self.model.student.load_state_dict({**new, **weights})
         for key, value in self.model.student.state_dict().items():
             self.average[key].copy_(value)
 
@@ -217,7 +229,8 @@ def _line(run: Run, scores: Scores) -> str:
     return (
         f"step {run.steps} {100 * run.progress:.1f}% {run.elapsed_s:.0f}s "
         f"latent {scores.latent.item():.3f} change {scores.change.item():.3f} "
-        f"hint {scores.hint.item():.3f} cosine {scores.cosine.item():.3f}"
+        f"hint {scores.hint.item():.3f} cosine {scores.cosine.item():.3f} "
+        f"gradient {scores.gradient_cosine.item():.3f}"
     )
 
 

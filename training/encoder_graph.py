@@ -33,8 +33,10 @@ class _Encoder:
     def __init__(self, weights: Mapping[str, StoredWeight]) -> None:
         self.graph = GraphBuilder(weights)
         self.blocks = len({key.split(".")[1] for key in weights if key.startswith("quarter_")})
+        self.has_branch = "half_branch.first.weight" in weights
         self.channels = weights["head.bias"].shape[0]
         self._tape: list[_Block] = []
+        self._reordered: dict[str, str] = {}
 
     def forward(self, picture: str) -> str:
         """Return the latent (1, C, H / 8, W / 8) of a picture (1, 3, H, W) in [0, 1]."""
@@ -44,6 +46,8 @@ class _Encoder:
         )
         cells = graph.node("SpaceToDepth", centred, blocksize=4)
         x = graph.convolution(cells, self._stem(), graph.weight("stem.bias"), padding=1)
+        if self.has_branch:
+            x = graph.node("Add", x, self._branch(centred))
         for index in range(self.blocks):
             x = self._block(x, f"quarter_stage.{index}", sees_whole=False)
         down, bias = graph.weight("down.weight"), graph.weight("down.bias")
@@ -61,22 +65,56 @@ class _Encoder:
         gradient = graph.silu_adjoint(*self._head, gradient)
         for block in reversed(self._tape[self.blocks :]):
             gradient = self._block_adjoint(block, gradient)
-        down = graph.phases(graph.weight("down.weight"), graph.shape("down.weight"), padding=1)
-        phases = graph.convolution(gradient, graph.flipped(down), padding=1)
-        gradient = graph.node("DepthToSpace", phases, blocksize=2, mode="DCR")
+        gradient = self._down_adjoint(gradient, "down.weight")
         for block in reversed(self._tape[: self.blocks]):
             gradient = self._block_adjoint(block, gradient)
         cells = graph.convolution(gradient, graph.flipped(self._stem()), padding=1)
         picture = graph.node("DepthToSpace", cells, blocksize=4, mode="DCR")
+        if self.has_branch:
+            picture = graph.node("Add", picture, self._branch_adjoint(gradient))
         return str(graph.node("Mul", picture, graph.constant(4.0)))
 
+    def _branch(self, centred: str) -> str:
+        """Return the features (1, C, H / 4, W / 4) that the branch at half the size adds."""
+        graph = self.graph
+        cells = graph.node("SpaceToDepth", centred, blocksize=2)
+        weight = self._in_cell_order("half_branch.first.weight")
+        bias = graph.weight("half_branch.first.bias")
+        self._branch_first = graph.silu(graph.convolution(cells, weight, bias, padding=1))
+        second = self._convolved(self._branch_first[0], "half_branch.second")
+        self._branch_second = graph.silu(second)
+        weight, bias = (graph.weight(f"half_branch.down.{each}") for each in ("weight", "bias"))
+        return graph.convolution(self._branch_second[0], weight, bias, padding=1, stride=2)
+
+    def _branch_adjoint(self, gradient: str) -> str:
+        """Return the gradient of the centred picture for one of the branch's features."""
+        graph = self.graph
+        gradient = self._down_adjoint(gradient, "half_branch.down.weight")
+        gradient = graph.silu_adjoint(*self._branch_second, gradient)
+        gradient = self._adjoint(gradient, "half_branch.second.weight")
+        gradient = graph.silu_adjoint(*self._branch_first, gradient)
+        weight = graph.flipped(self._in_cell_order("half_branch.first.weight"))
+        cells = graph.convolution(gradient, weight, padding=1)
+        return str(graph.node("DepthToSpace", cells, blocksize=2, mode="DCR"))
+
+    def _down_adjoint(self, gradient: str, weight: str) -> str:
+        """Return the gradient before a convolution with kernel 4, stride 2 and padding 1."""
+        graph = self.graph
+        down = graph.phases(graph.weight(weight), graph.shape(weight), padding=1)
+        phases = graph.convolution(gradient, graph.flipped(down), padding=1)
+        return str(graph.node("DepthToSpace", phases, blocksize=2, mode="DCR"))
+
     def _stem(self) -> str:
-        """Return the stem's weights in the channel order of SpaceToDepth."""
-        if not hasattr(self, "_stem_name"):
-            order = [(index % 3) * 16 + index // 3 for index in range(48)]
-            stored = self.graph.weight("stem.weight")
-            self._stem_name = self.graph.node("Gather", stored, self.graph.constant(order), axis=1)
-        return self._stem_name
+        return self._in_cell_order("stem.weight")
+
+    def _in_cell_order(self, weight: str) -> str:
+        """Return weights of a convolution over cells, in the channel order of SpaceToDepth."""
+        if weight not in self._reordered:
+            cells = self.graph.shape(weight)[1] // 3
+            order = [(index % 3) * cells + index // 3 for index in range(3 * cells)]
+            stored, places = self.graph.weight(weight), self.graph.constant(order)
+            self._reordered[weight] = self.graph.node("Gather", stored, places, axis=1)
+        return self._reordered[weight]
 
     def _block(self, x: str, name: str, *, sees_whole: bool) -> str:
         graph = self.graph

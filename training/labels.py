@@ -39,6 +39,8 @@ class LabelledBatch:
     quarter: torch.Tensor  # teacher's features (2n, 64, H/4, W/4)
     eighth: torch.Tensor  # teacher's features (2n, 64, H/8, W/8)
     latents: torch.Tensor  # teacher's latents float32 (2n, C, H/8, W/8)
+    directions: torch.Tensor  # of latents, float32 (2n, C, H/8, W/8)
+    gradients: torch.Tensor  # of the teacher's latents along `directions`, (2n, 3, H, W)
 
 
 class Labeller:
@@ -69,12 +71,33 @@ class Labeller:
         clean = torch.from_numpy(self.crops.batch(count, size=size))
         clean = clean.to(self.device).contiguous(memory_format=torch.channels_last)
         attacked = self._attacked(clean, progress)
-        pictures = torch.cat([clean, attacked])
-        with torch.no_grad(), self.autocast():
+        pictures = torch.cat([clean, attacked]).requires_grad_(True)
+        with self.autocast():
             quarter, eighth, latents = self.teacher.stages(pictures)
+        latents = latents.float()
+        directions = self._directions(latents.detach())
+        (gradients,) = torch.autograd.grad((latents * directions).sum(), pictures)
         return LabelledBatch(
-            pictures=pictures, quarter=quarter, eighth=eighth, latents=latents.float()
+            pictures=pictures.detach(),
+            quarter=quarter.detach(),
+            eighth=eighth.detach(),
+            latents=latents.detach(),
+            directions=directions,
+            gradients=gradients,
         )
+
+    def _directions(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return where attacks push latents (2n, ...): away from the clean ones, or to another's.
+
+        A clean picture shares its direction with its attacked copy. Each has a norm of 1.
+        """
+        clean, attacked = latents.chunk(2)
+        away = attacked - clean
+        other = clean.roll(1, 0) - clean
+        is_away = torch.from_numpy(self.rng.random(len(clean)) < self.mix.away_gradients)
+        chosen = torch.where(is_away.to(latents.device)[:, None, None, None], away, other)
+        norms = chosen.flatten(1).norm(dim=1).clamp_min(1e-6)
+        return (chosen / norms[:, None, None, None]).repeat(2, 1, 1, 1)
 
     def autocast(self) -> torch.autocast:
         """Answer the bfloat16 context that both networks run in."""

@@ -22,17 +22,19 @@ class Weights:
     hint: float = 0.3  # inner layers, at the start; falls linearly to `last_hint`
     last_hint: float = 0.0
     hint_change: float = 0.0  # the change of the inner layers, beside `hint`'s layers themselves
+    gradient: float = 0.0  # how far the picture's gradients point elsewhere than the teacher's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One batch's losses (scalars) and the mean cosine between the two changes of latents."""
+    """One batch's losses (scalars), and mean cosines with the teacher: changes, gradients."""
 
     total: torch.Tensor
     latent: torch.Tensor
     change: torch.Tensor
     hint: torch.Tensor
     cosine: torch.Tensor
+    gradient_cosine: torch.Tensor
 
 
 class HintedStudent(nn.Module):
@@ -57,8 +59,18 @@ def score(
     *,
     weights: Weights,
     progress: float,
+    gradients: torch.Tensor | None = None,
 ) -> Scores:
-    """Compare the student's answers with a batch's labels; ``progress`` in [0, 1]."""
+    """Compare the student's answers with a batch's labels.
+
+    Args:
+        answers: of `HintedStudent` for the batch's pictures.
+        batch: the teacher's labels.
+        weights: of the terms.
+        progress: of the run, in [0, 1].
+        gradients: the student's counterpart of `batch.gradients`, from `input_gradients`; needed
+            where `weights.gradient` is not 0.
+    """
     quarter, eighth, latents = answers
     latent = _relative(latents, batch.latents)
     pairs = (quarter, batch.quarter.float()), (eighth, batch.eighth.float())
@@ -70,7 +82,41 @@ def score(
     total = weights.latent * latent + weights.change * change
     total = total + (weights.hint + (weights.last_hint - weights.hint) * progress) * hint
     cosine = functional.cosine_similarity(ours.detach(), theirs, dim=1).mean()
-    return Scores(total=total, latent=latent, change=change, hint=hint, cosine=cosine)
+    aligned = torch.zeros(())
+    if gradients is not None:
+        aligned = _alignment(gradients, batch.gradients)
+        total = total + weights.gradient * (1 - aligned)
+    return Scores(
+        total=total,
+        latent=latent,
+        change=change,
+        hint=hint,
+        cosine=cosine,
+        gradient_cosine=aligned.detach(),
+    )
+
+
+def input_gradients(
+    pictures: torch.Tensor, latents: torch.Tensor, directions: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of `latents` along `directions` for `pictures`, itself differentiable."""
+    (gradients,) = torch.autograd.grad((latents * directions).sum(), pictures, create_graph=True)
+    return gradients
+
+
+def _alignment(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    """Return the mean cosine of gradients as they are, and sharpened as attacks sharpen them."""
+    cosines = [
+        functional.cosine_similarity(form(ours).flatten(1), form(theirs).flatten(1), dim=1).mean()
+        for form in (lambda gradient: gradient, _sharpened)
+    ]
+    return (cosines[0] + cosines[1]) / 2
+
+
+def _sharpened(gradients: torch.Tensor) -> torch.Tensor:
+    """Return gradients plus twice what a blur over 3x3 px leaves out of them."""
+    blurred = functional.avg_pool2d(gradients, 3, stride=1, padding=1)
+    return 3 * gradients - 2 * blurred
 
 
 def _relative(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:

@@ -12,8 +12,9 @@ from torch.nn import functional
 
 @dataclass(frozen=True, kw_only=True)
 class StudentShape:
-    """Widths (channels) and depths (residual blocks) of the student's two stages."""
+    """Widths (channels) and depths (residual blocks) of the student's stages."""
 
+    half_width: int = 0  # channels of the branch at 1/2 of the picture's size; 0: no branch
     quarter_width: int = 64  # channels at 1/4 of the picture's size
     eighth_width: int = 128  # channels at 1/8
     blocks: int = 3  # residual blocks in each stage
@@ -44,12 +45,34 @@ class ResidualBlock(nn.Module):
         return x + change
 
 
+class HalfBranch(nn.Module):
+    """Three convolutions from 1/2 of the size to 1/4, for what the teacher sees of fine detail.
+
+    Starts at zero, so that it can be added to a student that was trained without it.
+    """
+
+    def __init__(self, width: int, quarter: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3 * 2 * 2, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.down = nn.Conv2d(width, quarter, 4, stride=2, padding=1)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)  # type: ignore[arg-type]
+
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        """Map cells of 2x2 px (N, 12, h, w) to features (N, quarter, h/2, w/2)."""
+        inner = self.second(functional.silu(self.first(cells)))
+        features: torch.Tensor = self.down(functional.silu(inner))
+        return features
+
+
 class StudentNetwork(nn.Module):
     """Maps sRGB (N, 3, H, W) in [0, 1], H and W multiples of 8, to latents (N, C, H/8, W/8)."""
 
     def __init__(self, shape: StudentShape) -> None:
         super().__init__()
         quarter, eighth = shape.quarter_width, shape.eighth_width
+        self.half_branch = HalfBranch(shape.half_width, quarter) if shape.half_width else None
         self.stem = nn.Conv2d(3 * 4 * 4, quarter, 3, padding=1)
         self.quarter_stage = nn.Sequential(
             *(ResidualBlock(quarter, sees_whole=False) for _ in range(shape.blocks))
@@ -66,8 +89,11 @@ class StudentNetwork(nn.Module):
 
     def stages(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the features at 1/4 and at 1/8 of the size, and the latents."""
-        cells = functional.pixel_unshuffle(pictures * 4 - 2, 4)
-        quarter = self.quarter_stage(self.stem(cells))
+        centred = pictures * 4 - 2
+        features = self.stem(functional.pixel_unshuffle(centred, 4))
+        if self.half_branch is not None:
+            features = features + self.half_branch(functional.pixel_unshuffle(centred, 2))
+        quarter = self.quarter_stage(features)
         eighth = self.eighth_stage(self.down(quarter))
         return quarter, eighth, self.head(functional.silu(eighth))
 
@@ -79,7 +105,9 @@ def shape_of(state: Mapping[str, torch.Tensor]) -> StudentShape:
         KeyError: the state dict belongs to another network.
     """
     blocks = {key.split(".")[1] for key in state if key.startswith("quarter_stage.")}
+    half = state.get("half_branch.first.weight")
     return StudentShape(
+        half_width=0 if half is None else len(half),
         quarter_width=len(state["stem.weight"]),
         eighth_width=len(state["down.weight"]),
         blocks=len(blocks),

@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from artscraper_runner.attacks.ascent import VisibleAscent
 from artscraper_runner.imaging.visibility import VisibilityModel
 
 Array = NDArray[np.float32]
+_TINY = 1e-20
 REACH = 3.0  # times the amplitude of random signs that show as much, for single pixels
 
 
@@ -24,6 +26,9 @@ class Constraint(Protocol):
     @property
     def step(self) -> Array:
         """How long a whole step is at each value; broadcasts to the picture, >= 0."""
+
+    def ascent(self, gradient: Array, softness: float) -> Array:
+        """Return a whole step that raises what has this gradient; see `presets.StepRule`."""
 
     def project(self, perturbation: Array) -> Array:
         """Return an allowed perturbation near the given one, which may be written to."""
@@ -51,6 +56,14 @@ class Box:
         high = np.minimum(np.maximum(bound, start), 1 - picture)
         return cls(low, high, bound)
 
+    def ascent(self, gradient: Array, softness: float) -> Array:
+        """Return signs, or what lies below `softness` times the mean in proportion, times `step`."""
+        if not softness:
+            return np.sign(gradient) * self.step
+        mean = float(np.abs(gradient).mean(dtype=np.float64))
+        largest = np.float32(softness * mean + _TINY)
+        return np.clip(gradient, -largest, largest) / largest * self.step
+
     def project(self, perturbation: Array) -> Array:
         """Clip to the box."""
         return np.clip(perturbation, self.low, self.high, out=perturbation)
@@ -67,6 +80,10 @@ class Refined:
     def step(self) -> Array:
         """That of the inner constraint."""
         return self.inner.step
+
+    def ascent(self, gradient: Array, softness: float) -> Array:
+        """Return that of the inner constraint."""
+        return self.inner.ascent(gradient, softness)
 
     def project(self, perturbation: Array) -> Array:
         """Refine, then project onto the inner constraint."""
@@ -98,7 +115,14 @@ class VisibilityBound:
         self._visibility = visibility
         self._before = np.clip(original + start, 0, 1)[0]
         self._visible_before = model.places(self._before)
+        self._ascent = VisibleAscent(model, self._original)
         self.step: Array = constraint.step / np.float32(REACH)
+
+    def ascent(self, gradient: Array, softness: float) -> Array:
+        """Return the step that raises the objective most for what it shows."""
+        step = self._ascent.step(gradient[0], softness)[None]
+        step *= np.float32(self._visibility)
+        return step
 
     def project(self, perturbation: Array) -> Array:
         """Project by the inner constraint, then scale back what shows too much."""

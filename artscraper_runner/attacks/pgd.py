@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 
 from artscraper_runner.attacks.constraints import Constraint
 from artscraper_runner.attacks.presets import StepRule
-from artscraper_runner.imaging.filters import gaussian_blur
 from artscraper_runner.types import Controls, Progress
 
 Array = NDArray[np.float32]
 Objective = Callable[[Array, int], tuple[float, Array]]
 _TINY = 1e-20
-_DETAIL_PX = 1.0  # deviation of the blur that leaves out detail
 
 
 def sum_of(*terms: Objective) -> Objective:
@@ -89,14 +87,13 @@ def optimise(
         controls.checkpoint()
         score, gradient = objective(picture + change, iteration)
         scores.append(score)
-        gradient, size = _finite(_sharpened(gradient, rule.sharpening))
+        gradient, size = _finite(gradient)
         momentum *= np.float32(rule.momentum)
         momentum += gradient * np.float32(1 / (size + _TINY))
-        direction = _direction(momentum, rule.softness)
-        direction *= np.float32(_step_size(rule, iteration))
-        direction *= constraint.step
-        direction += change
-        change = constraint.project(direction)
+        step = constraint.ascent(momentum, rule.softness)
+        step *= np.float32(_step_size(rule, iteration))
+        step += change
+        change = constraint.project(step)
         controls.on_progress(Progress(what, iteration + 1, rule.iterations))
         if _is_plateau(scores, rule):
             break
@@ -109,12 +106,6 @@ def _noisy(start: Array, step: Array, noise: float, seed: int) -> Array:
         return start.copy()
     uniform = np.random.default_rng(seed).random(start.shape, np.float32) * 2 - 1
     return np.where(start == 0, np.float32(noise) * step * uniform, start)
-
-
-def _sharpened(gradient: Array, gain: float) -> Array:
-    if not gain:
-        return gradient
-    return gradient + np.float32(gain) * (gradient - gaussian_blur(gradient, _DETAIL_PX))
 
 
 def _finite(gradient: Array) -> tuple[Array, float]:
@@ -131,14 +122,6 @@ def _finite(gradient: Array) -> tuple[Array, float]:
 
 def _mean_size(values: Array) -> float:
     return float(np.abs(values).mean(dtype=np.float64))
-
-
-def _direction(momentum: Array, softness: float) -> Array:
-    """Signs, or what lies below `softness` times the mean in proportion; in -1..1."""
-    if not softness:
-        return np.sign(momentum)
-    largest = np.float32(softness * _mean_size(momentum) + _TINY)
-    return np.clip(momentum, -largest, largest) / largest
 
 
 def _step_size(rule: StepRule, iteration: int) -> float:

@@ -57,8 +57,8 @@ class StepRule:
     1 adds up normalised gradients (Dong et al. 2018, arXiv 1710.06081). With `softness` c > 0 a
     pixel takes the whole step only where its momentum reaches c times the mean, and a
     proportional part below; 0 is the sign step. Soft steps spend less of the mean square error
-    where it moves the latent little. `sharpening` k adds k times what a blur of 1 px leaves out of
-    the gradient: fine changes show less than wide ones that move the latent as far. `start_noise`
+    where it moves the latent little; where the bound is on what may be seen it counts by places
+    (`attacks.ascent`). `start_noise`
     is the half-width of the uniform start, drawn where the layer before changed nothing. The loop
     ends early when the objective rose by less than `plateau_gain` (relative) over `plateau_span`
     iterations; span 0 never ends early.
@@ -70,7 +70,6 @@ class StepRule:
     momentum: float
     start_noise: float
     softness: float = 0.0
-    sharpening: float = 0.0
     plateau_span: int = 0
     plateau_gain: float = 0.0
 
@@ -141,8 +140,7 @@ _DEFAULT_RULE = StepRule(
     last_step=0.2,
     momentum=1.0,
     start_noise=0.1,
-    softness=8.0,
-    sharpening=2.0,
+    softness=4.0,
     plateau_span=4,
     plateau_gain=0.01,
 )

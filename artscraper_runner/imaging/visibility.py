@@ -39,6 +39,7 @@ _TO_CONES = np.array(  # linear sRGB to long, medium and short cones, as in JPEG
 _BIAS = np.float32(0.0037930733)
 # Cube roots of cones to red-green with a gain, luma and blue-yellow less luma.
 _TO_OPPONENT = np.array([(7, -7, 0), (0.5, 0.5, 0), (-0.5, -0.5, 1)], np.float32)
+_FROM_CONES, _FROM_OPPONENT = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_OPPONENT)
 _LUMA_OF_BLACK = np.cbrt(_BIAS)
 # Rows are bands, the finest first; columns red-green, luma and blue-yellow.
 _THRESHOLD = np.array(
@@ -87,7 +88,7 @@ class VisibilityModel:
     """
 
     def __init__(self, original: Planes | Pixels) -> None:
-        self._seen = _opponent(original)
+        self._seen = opponent_colours(original)
         self._size = _size_of(original)
         self._places = tuple(side // PLACE for side in self._seen.shape[1:])
         luma = _means_of_four_by_four(self._seen[1] - _LUMA_OF_BLACK)
@@ -95,7 +96,7 @@ class VisibilityModel:
 
     def places(self, changed: Planes | Pixels) -> Places:
         """Return the visibility of the change to `changed` in every place, from 0."""
-        change = _opponent(changed)
+        change = opponent_colours(changed)
         change -= self._seen
         rows, columns = self._size
         change[:, rows:] = 0  # beyond the picture: a change of one pixel ends at its border
@@ -138,6 +139,10 @@ class VisibilityModel:
         seen = self.places(changed)
         return self.enlarged(_share_within(bound, before=visible_before, after=seen))
 
+    def fine_limits(self) -> Planes:
+        """Return the squared limits of the finest band's energy for each pixel, (3, H, W)."""
+        return np.stack([self.enlarged(np.reciprocal(weights)) for weights in self._weights[0]])
+
     def _energies(self, opponent: Planes) -> Energies:
         """The energy of each band and colour in every place, (bands, 3, rows, columns)."""
         energies = np.empty((_BANDS, 3, *self._places), np.float32)
@@ -158,6 +163,47 @@ class VisibilityModel:
         image = Image.fromarray(places).resize((width, height), Image.Resampling.BILINEAR)
         rows, columns = self._size
         return np.array(np.asarray(image)[:rows, :columns])
+
+
+@dataclass(frozen=True)
+class OpponentDerivative:
+    """The derivative of opponent colours by sRGB in each pixel, as its factors.
+
+    `light` and `cones`, (3, H, W), are the slopes of linear light by sRGB and of cones' answers by
+    linear light's mixtures.
+    """
+
+    light: Planes
+    cones: Planes
+
+    def inverse(self, opponent: Planes) -> Planes:
+        """Return the change of sRGB that makes a small change of opponent colours, (3, H, W)."""
+        mixed = _mixed(_FROM_OPPONENT, opponent)
+        mixed /= self.cones
+        changed = _mixed(_FROM_CONES, mixed)
+        changed /= self.light
+        return changed
+
+    def inverse_adjoint(self, gradient: Planes) -> Planes:
+        """Return the gradient by opponent colours of what has this gradient by sRGB, (3, H, W)."""
+        mixed = _mixed(_FROM_CONES.T, gradient / self.light)
+        mixed /= self.cones
+        return _mixed(_FROM_OPPONENT.T, mixed)
+
+
+def opponent_derivative(picture: Planes) -> OpponentDerivative:
+    """Return the derivative of opponent colours at a picture, float32 (3, H, W) in [0, 1]."""
+    curve = np.maximum((picture + np.float32(0.055)) / np.float32(1.055), 0)
+    light = np.where(picture <= 0.04045, 1 / 12.92, 2.4 / 1.055 * curve**1.4).astype(np.float32)
+    linear = np.where(picture <= 0.04045, picture / 12.92, curve**2.4).astype(np.float32)
+    cones = _mixed(_TO_CONES, linear)
+    cones += _BIAS
+    return OpponentDerivative(light, 1 / (3 * np.cbrt(cones) ** 2))
+
+
+def _mixed(matrix: Planes, planes: Planes) -> Planes:
+    """Planes (3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
+    return np.asarray((matrix @ planes.reshape(3, -1)).reshape(planes.shape))
 
 
 @dataclass(frozen=True)
@@ -262,7 +308,7 @@ def _size_of(picture: Planes | Pixels) -> tuple[int, int]:
     return rows, columns
 
 
-def _opponent(picture: Planes | Pixels) -> Planes:
+def opponent_colours(picture: Planes | Pixels) -> Planes:
     """XYB with a gain and without its offset, continued to multiples of _UNIT; (3, H, W)."""
     rows, columns = _size_of(picture)
     planes = np.empty((3, rows + -rows % _UNIT, columns + -columns % _UNIT), np.float32)

@@ -120,14 +120,17 @@ def test_openvinos_gradient_points_the_same_way(network) -> None:
     assert float(a @ b) > 0.999
 
 
-def test_wider_weights_make_wider_graphs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half_width", [0, 12])
+def test_wider_weights_make_wider_graphs(tmp_path: Path, half_width: int) -> None:
     """Widths and depths are those of the weights."""
     from training.export import export
     from training.student import StudentShape
 
     torch.manual_seed(0)
     wide = StudentNetwork(
-        StudentShape(quarter_width=24, eighth_width=40, blocks=2, latent_channels=5)
+        StudentShape(
+            half_width=half_width, quarter_width=24, eighth_width=40, blocks=2, latent_channels=5
+        )
     )
     for parameter in wide.parameters():
         torch.nn.init.normal_(parameter, std=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from artscraper_runner.models import bundled
 from training import checkpoint, distil, export
 from training.distil import Length, Recipe, Run
 from training.labels import Curriculum
+from training.objective import Weights
 from training.student import StudentNetwork, StudentShape
 
 TINY = Recipe(
@@ -131,3 +133,35 @@ def test_an_export_wants_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         export.main(["--run", str(tmp_path)])
     assert "expected a checkpoint" in capsys.readouterr().err
+
+
+def test_continued_run_adds_a_branch_that_changes_nothing_at_first(
+    images: Path, teacher: Path
+) -> None:
+    run = tiny_run(images, teacher, steps=2)
+    wider = replace(TINY, shape=replace(TINY.shape, half_width=4), weights=Weights(gradient=1.0))
+    other = Run(
+        wider,
+        Length(steps=2, minutes=None),
+        images=images,
+        teacher=teacher,
+        device=torch.device("cpu"),
+    )
+    other.start_from(run.average)
+    pictures = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(run.model.student(pictures), other.model.student(pictures))
+    scores = [other.step() for _ in range(2)]
+    assert all(-1 <= each.gradient_cosine.item() <= 1 for each in scores)
+    assert scores[0].gradient_cosine.item() != 0
+    assert other.average["half_branch.down.weight"].any()
+
+
+def test_labels_hold_the_gradient_of_the_teacher(images: Path, teacher: Path) -> None:
+    run = tiny_run(images, teacher, steps=1)
+    batch = run.labeller.label(0.5)
+    pictures = batch.pictures.clone().requires_grad_(True)
+    with run.labeller.autocast():
+        latents = run.labeller.teacher.stages(pictures)[-1].float()
+    (expected,) = torch.autograd.grad((latents * batch.directions).sum(), pictures)
+    assert torch.allclose(batch.gradients, expected, atol=1e-2 * float(expected.abs().max()))
+    assert not batch.gradients.requires_grad
