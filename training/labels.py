@@ -97,7 +97,8 @@ class Labeller:
         is_away = torch.from_numpy(self.rng.random(len(clean)) < self.mix.away_gradients)
         chosen = torch.where(is_away.to(latents.device)[:, None, None, None], away, other)
         norms = chosen.flatten(1).norm(dim=1).clamp_min(1e-6)
-        return (chosen / norms[:, None, None, None]).repeat(2, 1, 1, 1)
+        directions: torch.Tensor = chosen / norms[:, None, None, None]
+        return directions.repeat(2, 1, 1, 1)
 
     def autocast(self) -> torch.autocast:
         """Answer the bfloat16 context that both networks run in."""

@@ -57,7 +57,7 @@ class Box:
         return cls(low, high, bound)
 
     def ascent(self, gradient: Array, softness: float) -> Array:
-        """Return signs, or what lies below `softness` times the mean in proportion, times `step`."""
+        """Return `step` by the gradient's sign; in proportion below `softness` times its mean."""
         if not softness:
             return np.sign(gradient) * self.step
         mean = float(np.abs(gradient).mean(dtype=np.float64))

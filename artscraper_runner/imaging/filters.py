@@ -1,4 +1,4 @@
-"""Small separable filters of planes, in NumPy alone: blurs, means and minima over windows.
+"""Small separable filters of planes, in NumPy alone: blurs, windows, octaves of a pyramid.
 
 They work on the last two axes of float32 arrays (..., H, W) and continue the picture outside by its
 border. Sums are of shifted planes in a fixed order, several times as fast as scipy.ndimage at
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+PLACE = 4  # px; see `in_places`
 _REACH = 4.0  # deviations at which a Gaussian is cut off
 
 
@@ -59,6 +60,71 @@ def window_mean(values: Array, size: int) -> Array:
 def window_minimum(values: Array, size: int) -> Array:
     """Return the least values in windows of `size` x `size` px, an odd number."""
     return _over_windows(_over_windows(values, size, -2, np.minimum), size, -1, np.minimum)
+
+
+def in_places(values: Array, band: int) -> Array:
+    """Return the means of a band's values, (H >> band, W >> band), over the places."""
+    size = PLACE >> band
+    if size == PLACE:
+        return means_of_four_by_four(values)
+    if size == 2:
+        return _pair_sums(_pair_sums(values).T).T * np.float32(1 / 4)
+    repeats = 2**band // PLACE
+    if repeats == 1:
+        return values
+    return window_mean(values.repeat(repeats, 0).repeat(repeats, 1), repeats + 1)
+
+
+def means_of_four_by_four(values: Array) -> Array:
+    """Return the means of cells of 4 x 4 px, (H / 4, W / 4)."""
+    rows = _pair_sums(_pair_sums(values))
+    return _pair_sums(_pair_sums(rows.T)).T * np.float32(1 / 16)
+
+
+def _pair_sums(values: Array) -> Array:
+    return values[::2] + values[1::2]
+
+
+def reduced(values: Array) -> Array:
+    """Return every second row of an even number, after a binomial blur of five taps."""
+    even, odd = values[::2], values[1::2]
+    sides = odd.copy(order="K")
+    sides[1:] += odd[:-1]
+    sides[0] += even[0]
+    sides *= np.float32(4)
+    total = np.multiply(even, np.float32(6))
+    total += sides
+    total[1:] += even[:-1]
+    total[0] += even[0]
+    total[:-1] += even[1:]
+    total[-1] += odd[-1]
+    total *= np.float32(1 / 16)
+    return total
+
+
+def expanded(values: Array) -> Array:
+    """Return twice as many rows, the adjoint blur of `reduced` but for the border."""
+    spread = _empty_doubled(values)
+    even, odd = spread[::2], spread[1::2]
+    np.multiply(values, np.float32(6), out=even)
+    even[1:] += values[:-1]
+    even[0] += values[0]
+    even[:-1] += values[1:]
+    even[-1] += values[-1]
+    even *= np.float32(1 / 8)
+    odd[:] = values
+    odd[:-1] += values[1:]
+    odd[-1] += values[-1]
+    odd *= np.float32(1 / 2)
+    return spread
+
+
+def _empty_doubled(values: Array) -> Array:
+    """An array with twice the rows, and the same order in memory."""
+    rows, columns = values.shape
+    if values.flags.c_contiguous:
+        return np.empty((2 * rows, columns), np.float32)
+    return np.empty((columns, 2 * rows), np.float32).T
 
 
 def _over_windows(values: Array, size: int, axis: int, join: np.ufunc) -> Array:

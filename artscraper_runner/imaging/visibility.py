@@ -21,7 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artscraper_runner.imaging.filters import gaussian_blur, window_mean, window_minimum
+from artscraper_runner.imaging.filters import (
+    PLACE,
+    expanded,
+    gaussian_blur,
+    in_places,
+    means_of_four_by_four,
+    reduced,
+    window_mean,
+    window_minimum,
+)
 from artscraper_runner.imaging.tiles import over_bands
 
 Pixels = NDArray[np.uint8]
@@ -29,7 +38,6 @@ Planes = NDArray[np.float32]
 Places = NDArray[np.float32]  # (rows, columns), one value for each 4 x 4 px
 Energies = NDArray[np.float32]  # (bands, colours, rows, columns)
 
-PLACE = 4  # px
 MAX_PIXELS = 3_000_000  # larger pictures are looked at in a reduced copy
 _BANDS = 5
 _UNIT = 2**_BANDS  # px; sides are padded to a multiple of it
@@ -91,7 +99,7 @@ class VisibilityModel:
         self._seen = opponent_colours(original)
         self._size = _size_of(original)
         self._places = tuple(side // PLACE for side in self._seen.shape[1:])
-        luma = _means_of_four_by_four(self._seen[1] - _LUMA_OF_BLACK)
+        luma = means_of_four_by_four(self._seen[1] - _LUMA_OF_BLACK)
         self._weights = 1 / _limits(self._energies(self._seen), luma)
 
     def places(self, changed: Planes | Pixels) -> Places:
@@ -149,11 +157,11 @@ class VisibilityModel:
         for colour, own in enumerate(opponent):  # a plane fits into a processor's own cache
             plane = own
             for band in range(_BANDS):
-                coarse = _reduced(_reduced(plane).T).T
-                detail = _expanded(_expanded(coarse.T).T)
+                coarse = reduced(reduced(plane).T).T
+                detail = expanded(expanded(coarse.T).T)
                 np.subtract(plane, detail, out=detail)
                 detail *= detail
-                energies[band, colour] = _in_places(detail, band)
+                energies[band, colour] = in_places(detail, band)
                 plane = coarse
         return energies
 
@@ -198,7 +206,7 @@ def opponent_derivative(picture: Planes) -> OpponentDerivative:
     linear = np.where(picture <= 0.04045, picture / 12.92, curve**2.4).astype(np.float32)
     cones = _mixed(_TO_CONES, linear)
     cones += _BIAS
-    return OpponentDerivative(light, 1 / (3 * np.cbrt(cones) ** 2))
+    return OpponentDerivative(light, np.reciprocal(3 * np.cbrt(cones) ** 2, dtype=np.float32))
 
 
 def _mixed(matrix: Planes, planes: Planes) -> Planes:
@@ -350,67 +358,3 @@ def _limits(activity: Energies, luma: Places) -> Energies:
         masking = np.square(_MASKING[band])[:, None, None] * mask
         np.minimum(threshold + masking, _MOST_MASKING**2 * threshold, out=limits[band])
     return limits
-
-
-def _in_places(values: Places, band: int) -> Places:
-    """Means of a band's values, (H >> band, W >> band), over the places."""
-    size = PLACE >> band
-    if size == PLACE:
-        return _means_of_four_by_four(values)
-    if size == 2:
-        return _pair_sums(_pair_sums(values).T).T * np.float32(1 / 4)
-    repeats = 2**band // PLACE
-    if repeats == 1:
-        return values
-    return window_mean(values.repeat(repeats, 0).repeat(repeats, 1), repeats + 1)
-
-
-def _means_of_four_by_four(values: Places) -> Places:
-    rows = _pair_sums(_pair_sums(values))
-    return _pair_sums(_pair_sums(rows.T)).T * np.float32(1 / 16)
-
-
-def _pair_sums(values: Places) -> Places:
-    return values[::2] + values[1::2]
-
-
-def _reduced(values: Places) -> Places:
-    """Every second row of an even number, after a binomial blur of five taps."""
-    even, odd = values[::2], values[1::2]
-    sides = odd.copy(order="K")
-    sides[1:] += odd[:-1]
-    sides[0] += even[0]
-    sides *= np.float32(4)
-    total = np.multiply(even, np.float32(6))
-    total += sides
-    total[1:] += even[:-1]
-    total[0] += even[0]
-    total[:-1] += even[1:]
-    total[-1] += odd[-1]
-    total *= np.float32(1 / 16)
-    return total
-
-
-def _expanded(values: Places) -> Places:
-    """Twice as many rows, the adjoint blur of `_reduced` but for the border."""
-    spread = _empty_doubled(values)
-    even, odd = spread[::2], spread[1::2]
-    np.multiply(values, np.float32(6), out=even)
-    even[1:] += values[:-1]
-    even[0] += values[0]
-    even[:-1] += values[1:]
-    even[-1] += values[-1]
-    even *= np.float32(1 / 8)
-    odd[:] = values
-    odd[:-1] += values[1:]
-    odd[-1] += values[-1]
-    odd *= np.float32(1 / 2)
-    return spread
-
-
-def _empty_doubled(values: Places) -> Places:
-    """An array with twice the rows, and the same order in memory."""
-    rows, columns = values.shape
-    if values.flags.c_contiguous:
-        return np.empty((2 * rows, columns), np.float32)
-    return np.empty((columns, 2 * rows), np.float32).T
