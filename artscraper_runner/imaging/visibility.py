@@ -75,8 +75,11 @@ _PLAIN = 0.69  # of the threshold, where there is no grain at all, as in flat ar
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
-_BAND_ROWS = 64
+_BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
+_REDUCED_ROWS = 64  # at once
 _ROUNDS = 3
+_SHARE_BITS = 7
+_WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
 _TOLERANCE = np.float32(1.001)
 
 
@@ -242,18 +245,42 @@ class VisibleChange:
         Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave a place
         a little above the bound after _ROUNDS rounds.
         """
-        visible_before = self.model.places(_reduced_copy(before, self.factor))
-        allowed = np.maximum(visible_before, bound) * _TOLERANCE
-        share: Planes | None = None
-        result = changed
+        start, end = (_reduced_copy(pixels, self.factor) for pixels in (before, changed))
+        scaling = _Scaling(self.model, start, bound)
+        result = end
         for _ in range(_ROUNDS):
-            visible = self.model.places(_reduced_copy(result, self.factor))
-            if (visible <= allowed).all():
+            if scaling.is_kept(result):
                 break
-            less = self.model.enlarged(_share_within(bound, before=visible_before, after=visible))
-            share = less if share is None else share * less
-            result = _blended(before, changed, share)
-        return result
+            result = _blended(start, end, scaling.share, place=PLACE)
+        if not scaling.is_needed:
+            return changed
+        if self.factor == 1:
+            return result
+        place = PLACE * self.factor
+        result = _blended(before, changed, scaling.share, place=place)
+        if scaling.is_kept(_reduced_copy(result, self.factor)):
+            return result
+        return _blended(before, changed, scaling.share, place=place)
+
+
+class _Scaling:
+    """The share of a change that keeps a bound, lessened round by round; of places."""
+
+    def __init__(self, model: VisibilityModel, start: Pixels, bound: float) -> None:
+        self._model, self._bound = model, bound
+        self._before = model.places(start)
+        self._allowed = np.maximum(self._before, bound) * _TOLERANCE
+        self.share = np.ones_like(self._before)
+        self.is_needed = False
+
+    def is_kept(self, seen: Pixels) -> bool:
+        """Return whether a picture keeps the bound; lessen the share where it does not."""
+        visible = self._model.places(seen)
+        if (visible <= self._allowed).all():
+            return True
+        self.share *= _share_within(self._bound, before=self._before, after=visible)
+        self.is_needed = True
+        return False
 
 
 def to_planes(pixels: Pixels) -> Planes:
@@ -273,31 +300,28 @@ def _reduced_copy(pixels: Pixels, factor: int) -> Pixels:
     bands = over_bands(
         lambda rows: np.asarray(Image.fromarray(pixels[rows]).reduce(factor)),
         len(pixels),
-        rows=_BAND_ROWS * factor,
+        rows=_REDUCED_ROWS * factor,
     )
     return np.concatenate(bands)
 
 
-def _blended(before: Pixels, changed: Pixels, share: Planes) -> Pixels:
-    """`before` plus a share of the change to `changed`, which may be smaller and is enlarged."""
+def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> Pixels:
+    """`before` plus a share of the change to `changed`, given for places of `place` px."""
     result = np.empty_like(before)
-    height, width = before.shape[:2]
-    image, scale = Image.fromarray(share), share.shape[0] / height
+    width = before.shape[1]
+    image = Image.fromarray((share * np.float32(_WHOLE_SHARE)).astype(np.uint8))
 
     def blend(rows: slice) -> None:
-        part = share[rows]
-        if share.shape != (height, width):
-            box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
-            size = (width, rows.stop - rows.start)
-            part = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
-        change = changed[rows].astype(np.float32)
-        change -= before[rows]
-        change *= part[..., None]
-        np.rint(change, out=change)
-        change += before[rows]
-        result[rows] = change
+        box = (0, rows.start / place, width / place, rows.stop / place)
+        size = (width, rows.stop - rows.start)
+        part = image.resize(size, Image.Resampling.BILINEAR, box=box).convert("RGB")
+        change = np.subtract(changed[rows], before[rows], dtype=np.int16)
+        change *= np.asarray(part)
+        change += _WHOLE_SHARE // 2
+        change >>= _SHARE_BITS
+        np.add(change, before[rows], out=result[rows], casting="unsafe")
 
-    over_bands(blend, height)
+    over_bands(blend, len(before))
     return result
 
 
@@ -329,7 +353,7 @@ def opponent_colours(picture: Planes | Pixels) -> Planes:
         np.matmul(_TO_OPPONENT, cones, out=light)
         planes[:, band, :columns] = light.reshape(3, -1, columns)
 
-    over_bands(convert, rows, rows=_BAND_ROWS)
+    over_bands(convert, rows, rows=max(1, _BAND_PIXELS // columns))
     planes[:, :rows, columns:] = planes[:, :rows, columns - 1 : columns]
     planes[:, rows:] = planes[:, rows - 1 : rows]
     return planes
