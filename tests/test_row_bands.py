@@ -6,9 +6,10 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from artscraper_runner.imaging import metrics
-from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.imaging.tiles import over_bands, reduced_copy, resized
 
 
 @pytest.mark.parametrize("height", [1, 32, 33, 1024, 5000])
@@ -59,3 +60,19 @@ def test_metrics_of_a_large_picture_are_those_of_one_thread(
     assert metrics.linf(before, after) == change.max()
     expected = 10 * np.log10(255**2 / np.square(change).mean())
     assert metrics.psnr(before, after) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [(301, 200), (64, 999), (7, 5)])
+@pytest.mark.parametrize("factors", [(1, 1), (2, 2), (3, 5)])
+def test_pictures_are_reduced_in_bands_as_at_once(size, factors) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
+    whole = np.asarray(Image.fromarray(pixels).reduce(factors))
+    assert np.array_equal(reduced_copy(pixels, *factors), whole)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (301, 40), (400, 500)])
+def test_pictures_are_resized_as_with_a_reducing_gap(size) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (401, 503, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    whole = image.resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=2.0)
+    assert np.array_equal(resized(pixels, size), np.asarray(whole))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.transforms import to_picture
-from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.imaging.tiles import over_bands, resized
 from artscraper_runner.run_cache import RunCache
 
 Pixels = NDArray[np.uint8]
@@ -48,9 +48,7 @@ def at_working_size(pixels: Pixels, size: tuple[int, int], cache: RunCache) -> A
 def scaled_picture(pixels: Pixels, size: tuple[int, int]) -> Array:
     """Return what `at_working_size` does, without remembering it."""
     if pixels.shape[:2] != size:
-        image = Image.fromarray(pixels)
-        resized = image.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        pixels = np.asarray(resized)
+        pixels = resized(pixels, size)
     return to_picture(pixels)
 
 

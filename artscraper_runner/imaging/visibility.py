@@ -31,7 +31,7 @@ from artscraper_runner.imaging.filters import (
     window_mean,
     window_minimum,
 )
-from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.imaging.tiles import over_bands, reduced_copy
 
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
@@ -76,7 +76,6 @@ _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
 _BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
-_REDUCED_ROWS = 64  # at once
 _ROUNDS = 3
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
@@ -233,19 +232,19 @@ class VisibleChange:
         factor = 1
         while original.shape[0] * original.shape[1] > MAX_PIXELS * factor**2:
             factor += 1
-        return cls(VisibilityModel(_reduced_copy(original, factor)), factor)
+        return cls(VisibilityModel(reduced_copy(original, factor, factor)), factor)
 
     def figure(self, changed: Pixels) -> float:
         """Return the visibility of the change to `changed` in its worst place."""
-        return self.model.figure(_reduced_copy(changed, self.factor))
+        return self.model.figure(self._seen(changed))
 
     def within(self, bound: float, *, before: Pixels, changed: Pixels) -> Pixels:
         """Return `changed` with what was added to `before` scaled back where it shows too much.
 
         Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave a place
-        a little above the bound after _ROUNDS rounds.
+        a little above the bound after _ROUNDS rounds. `changed` is not written to.
         """
-        start, end = (_reduced_copy(pixels, self.factor) for pixels in (before, changed))
+        start, end = (self._seen(pixels) for pixels in (before, changed))
         scaling = _Scaling(self.model, start, bound)
         result = end
         for _ in range(_ROUNDS):
@@ -258,9 +257,12 @@ class VisibleChange:
             return result
         place = PLACE * self.factor
         result = _blended(before, changed, scaling.share, place=place)
-        if scaling.is_kept(_reduced_copy(result, self.factor)):
+        if scaling.is_kept(self._seen(result)):
             return result
         return _blended(before, changed, scaling.share, place=place)
+
+    def _seen(self, pixels: Pixels) -> Pixels:
+        return reduced_copy(pixels, self.factor, self.factor)
 
 
 class _Scaling:
@@ -288,21 +290,6 @@ def to_planes(pixels: Pixels) -> Planes:
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
     planes /= 255
     return planes
-
-
-def _reduced_copy(pixels: Pixels, factor: int) -> Pixels:
-    """Means of `factor` x `factor` px, a band of rows at a time: Pillow's copy takes 4 bytes a px.
-
-    At the border of what there is of them.
-    """
-    if factor == 1:
-        return pixels
-    bands = over_bands(
-        lambda rows: np.asarray(Image.fromarray(pixels[rows]).reduce(factor)),
-        len(pixels),
-        rows=_REDUCED_ROWS * factor,
-    )
-    return np.concatenate(bands)
 
 
 def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> Pixels:

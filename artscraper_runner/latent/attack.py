@@ -43,6 +43,7 @@ from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.latent.objectives import LatentObjective
 from artscraper_runner.models import load_encoder, standby_encoders
+from artscraper_runner.models.graph import release_memory
 from artscraper_runner.models.protocol import Encoder
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.run_cache import RunCache
@@ -53,6 +54,7 @@ Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
 _KEPT_ENCODERS = 3
+_SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 NO_PROTECTION = "no protection beyond noise"
 
 
@@ -177,6 +179,8 @@ class PictureAttack:
         )
         outcome = self._optimised(original, start, before, controls)
         step = outcome.perturbation - (start - original)
+        if before.size > _SMALL_VALUES:
+            release_memory()
         pixels = apply_perturbation(before, step, original=self.original, budget=strength.budget)
         record = {
             "preset": self.options.preset,

@@ -68,6 +68,7 @@ class PictureRun:
     cache: RunCache = field(default_factory=RunCache)
     _decoded: Picture | None = field(default=None, init=False)
     _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
+    _handed_on: tuple[int, NDArray[np.uint8]] | None = field(default=None, init=False)
     _ahead: tuple[int, Future[AppliedStage]] | None = field(default=None, init=False)
     _is_closing: bool = field(default=False, init=False)
 
@@ -128,17 +129,29 @@ class PictureRun:
             self._ahead = (index + 1, _in_thread(lambda: self._apply(following, given)))
         with _blaming(name):
             work = LayerWork(index, applied, self._picture, self.workspace, self.limits)
-            self._last_saved = None  # the layer before: a large picture needs its memory
             saved = save_layer_files(work)
-            self._last_saved = (saved.path, saved.pixels)
-            return record_layer(work, saved)
+            self._handed_on = (index, applied.pixels)
+            if index == len(self.stages):
+                self._last_saved = (saved.path, saved.pixels)
+            record = record_layer(work, saved)
+        self._release_memory()
+        return record
 
     def _applied(self, name: str, index: int) -> AppliedStage:
         """Return the stage applied ahead, else apply it now."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == index:
             return ahead[1].result()
-        return self._apply(name, self._stage_input(index))
+        applied = self._apply(name, self._stage_input(index))
+        self._release_memory()
+        return applied
+
+    def _release_memory(self) -> None:
+        """Give back what the work on a large picture left behind; small ones need it again."""
+        from artscraper_runner.pipeline.memory import release_memory
+
+        if self._picture.pixels.size > _AHEAD_MAX_VALUES:
+            release_memory()
 
     def _apply(self, name: str, given: StageInput) -> AppliedStage:
         from artscraper_runner.pipeline.sight import visibility_bound, within_sight
@@ -206,6 +219,15 @@ class PictureRun:
             for layer in layers
         ]
 
+    def _pixels_before(self, index: int) -> NDArray[np.uint8]:
+        """Return what the stage before layer `index` handed on, from memory if that ran here."""
+        handed_on, self._handed_on = self._handed_on, None
+        if index == 1:
+            return self._picture.pixels
+        if handed_on is not None and handed_on[0] == index - 1:
+            return handed_on[1]
+        return self.workspace.load_pixels(index - 1)
+
     def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
         """Return what the layer at `path` shows, from memory if it was saved last."""
         if self._last_saved is not None and self._last_saved[0] == path:
@@ -235,9 +257,8 @@ class PictureRun:
         from artscraper_runner.stages.stage import StageInput
 
         picture = self._picture
-        pixels = picture.pixels if index == 1 else self.workspace.load_pixels(index - 1)
         return StageInput(
-            pixels,
+            self._pixels_before(index),
             picture.pixels,
             picture.alpha,
             self._options_with_payload,

@@ -18,6 +18,7 @@ from PIL import Image
 from scipy import fft
 from scipy.ndimage import uniform_filter
 
+from artscraper_runner.imaging.tiles import over_bands
 from artscraper_runner.watermarks import Pixels
 from artscraper_runner.watermarks.carriers import TILE_PX, layout
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
@@ -106,7 +107,13 @@ def highest_kept(height: int, width: int) -> float:
 
 def reference_luma(pixels: Pixels) -> Floats:
     """Return the luma (BT.601, 0..255) of uint8 (H, W, 3) at its reference size."""
-    return resized_luma(Image.fromarray(pixels).convert("L"), reference_size(*pixels.shape[:2]))
+    luma = np.empty(pixels.shape[:2], np.uint8)
+
+    def convert(rows: slice) -> None:  # Pillow's copy of the whole picture takes 4 bytes a pixel
+        luma[rows] = np.asarray(Image.fromarray(pixels[rows]).convert("L"))
+
+    over_bands(convert, len(pixels))
+    return resized_luma(Image.fromarray(luma), reference_size(*pixels.shape[:2]))
 
 
 def resized_luma(luma: Image.Image, size: tuple[int, int]) -> Floats:

@@ -361,11 +361,15 @@ def _added(pixels: Pixels, change: Floats) -> Pixels:
     All three channels change alike, so grey stays grey and no hue shifts.
     """
     height, width = pixels.shape[:2]
-    change = _enlarged(change, (height, width))
+    image, scale = Image.fromarray(change), change.shape[0] / height
+    least, most = change.min(), change.max()
     marked = np.empty((height, width, 3), np.uint8)
 
     def add(rows: slice) -> None:
-        levels = np.rint(change[rows]).astype(np.int16)[:, :, None] + pixels[rows]
+        box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
+        size = (width, rows.stop - rows.start)
+        enlarged = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=box))
+        levels = np.rint(enlarged.clip(least, most)).astype(np.int16)[:, :, None] + pixels[rows]
         marked[rows] = np.clip(levels, 0, 255, out=levels)
 
     over_bands(add, height)
