@@ -87,7 +87,7 @@ async def consume_jobs(request: Request, count: int) -> None:
     if count + 1 > key.rate.count:
         raise InvalidRequest(
             f"expected at most {key.rate.count} jobs, as this API key's rate of {key.rate} allows;"
-            f" found {count + 1}; split the batch"
+            f" found {count + 1}; send fewer at a time"
         )
     await _consume(request, key, count)
 

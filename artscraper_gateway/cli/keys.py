@@ -83,7 +83,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default="submit,read,delete",
         help=f"permissions, separated by commas: {', '.join(SCOPES)} (default: %(default)s)",
     )
-    add.add_argument("--rate", help="allowed requests, such as 60/min (default: unlimited)")
+    add.add_argument(
+        "--rate",
+        help="allowed requests, such as 60/min; of a batch each job counts (default: unlimited)",
+    )
     add.add_argument(
         "--max-queued", type=int, help="jobs that may wait at a time (default: unlimited)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -85,15 +86,23 @@ class Retries:
         return await self.submission.accept(picture, quota, key=key)
 
     async def retry_matching(
-        self, wanted: RetryFilter, quota: QueueQuota, *, owner: str | None
+        self,
+        wanted: RetryFilter,
+        quota: QueueQuota,
+        *,
+        owner: str | None,
+        admit: Callable[[int], Awaitable[None]] | None = None,
     ) -> RetryResult:
         """Accept new jobs for all ended ones that match; those of `owner`, or of all for None.
 
         A new job belongs to the owner of the old one. Repeating the call within a day leads to
-        the same new jobs.
+        the same new jobs. `admit` is awaited with their number before any is accepted, and may
+        raise.
         """
         found = await run_sync(self._find, wanted, owner)
         result = RetryResult(has_more=len(found) > wanted.limit)
+        if admit is not None:
+            await admit(min(len(found), wanted.limit))
         for job in found[: wanted.limit]:
             try:
                 of_owner = replace(quota, owner=job.owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,16 @@ def process_client(process_gateway: GatewayProcess) -> Iterator[httpx.Client]:
 @pytest.fixture
 def start_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
     """Start gateways in processes of their own; stop them at the test's end."""
-    started: list[GatewayProcess] = []
+    with ExitStack() as started:
 
-    def start(
-        home: Path = tmp_path, *, with_stages_for_tests: bool = False, **options: Any
-    ) -> GatewayProcess:
-        process = GatewayProcess(home, options, with_stages_for_tests).start()
-        started.append(process)
-        return process
+        def start(
+            home: Path = tmp_path, *, with_stages_for_tests: bool = False, **options: Any
+        ) -> GatewayProcess:
+            process = GatewayProcess(home, options, with_stages_for_tests)
+            started.callback(process.stop)  # each of them, also when one cannot be stopped
+            return process.start()
 
-    yield start
-    for process in started:
-        process.stop()
+        yield start
 
 
 @pytest.fixture

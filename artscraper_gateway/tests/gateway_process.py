@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,9 @@ class GatewayProcess:
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert "listens on" in line, f"did not start: {line} {self.log()}"
+        if "listens on" not in line:
+            self.stop()
+            raise AssertionError(f"did not start: {line} {self.log()}")
         self.base_url = (json.loads(line)["message"] if line[0] == "{" else line).split()[-1]
         return self
 
@@ -108,16 +110,25 @@ class GatewayProcess:
             worker.wait(timeout=40)
 
     def stop(self) -> float:
-        """SIGTERM; returns how many seconds the gateway took to end with all its workers."""
-        if self._process is None or self._process.poll() is not None:
+        """SIGTERM; returns how many seconds the gateway took to end with all its workers.
+
+        Nothing is left of it, also when it does not end: then this raises.
+        """
+        if self._process is None:
             return 0.0
-        found = self.workers()
         begun = time.monotonic()
-        self._process.terminate()
-        self._process.wait(timeout=60)
-        for worker in found:
-            worker.wait(timeout=20)
-        self._close()
+        found = self.workers() if self._process.poll() is None else []
+        try:
+            self._process.terminate()
+            self._process.wait(timeout=60)
+            for worker in found:
+                worker.wait(timeout=20)
+        finally:
+            for process in (self._process, *found):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.wait()
+            self._close()
         return time.monotonic() - begun
 
     def _close(self) -> None:

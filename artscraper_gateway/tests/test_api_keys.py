@@ -354,6 +354,25 @@ def test_a_batch_counts_each_of_its_jobs(
         assert answer.status_code == 200, answer.text
         assert "r=2" in answer.headers["ratelimit"]
         answer = submit(6)
-        assert answer.status_code == 422 and "split the batch" in answer.json()["detail"]
+        assert answer.status_code == 422 and "send fewer at a time" in answer.json()["detail"]
         answer = submit(2)
         assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0
+
+
+def test_running_many_jobs_again_counts_each_of_them(
+    start_app: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_app(worker_concurrency=0)
+    key = added(tmp_path, "again", "--rate", "12/h")
+    with gateway.client() as client:
+        files = [("file", picture(64 + index, 64)) for index in range(3)]
+        batch = client.post("/v1/batches", files=files, headers=key).json()
+        for job in batch["jobs"]:
+            assert client.post(f"/v1/jobs/{job['job_id']}/cancel", headers=key).is_success
+        wanted = {"error_code": "cancelled"}
+        answer = client.post("/v1/jobs/retry", json=wanted, headers=key)
+        assert answer.status_code == 200 and len(answer.json()["retried"]) == 3, answer.text
+        assert "r=3;" in answer.headers["ratelimit"]
+        assert client.get("/v1/jobs", headers=key).is_success
+        answer = client.post("/v1/jobs/retry", json=wanted, headers=key)
+        assert answer.status_code == 429, "two are left, and three are wanted"

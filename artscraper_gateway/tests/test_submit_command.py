@@ -201,8 +201,13 @@ def test_submit_resumes_after_an_interruption(
         subprocess.Popen(in_terminal, stderr=subprocess.PIPE, text=True, env=environment) as first,
         idle.client() as client,
     ):
+
+        def all_are_sent() -> bool:
+            assert first.poll() is None, f"submit ended: {first.communicate()}"
+            return len(client.get("/v1/jobs").json()["jobs"]) == 3
+
         try:
-            until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 3, what="all are sent")
+            until(all_are_sent, what="all are sent")
             first.send_signal(signal.SIGINT)
             _, said = first.communicate(timeout=60)
         finally:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from anyio.to_thread import run_sync
-from fastapi import Response
+from fastapi import Request, Response
 
-from artscraper_gateway.api.authentication import SubmitJobs
+from artscraper_gateway.api.authentication import SubmitJobs, consume_jobs
 from artscraper_gateway.api.context import Submissions
 from artscraper_gateway.api.openapi_problems import REPETITION, problems
 from artscraper_gateway.api.router import ReadableRouter
@@ -34,14 +34,22 @@ async def retry_job(
 
 
 @router.post("/retry", responses=problems(InvalidRequest))
-async def retry_jobs(wanted: RetryFilter, jobs: SubmitJobs, submission: Submissions) -> JobsRetried:
+async def retry_jobs(
+    request: Request, wanted: RetryFilter, jobs: SubmitJobs, submission: Submissions
+) -> JobsRetried:
     """Accept new jobs for failed or cancelled ones that match a filter, such as after an outage.
 
     A key with the scope `admin` repeats the jobs of all keys, others their own. The same call
     within a day leads to the same new jobs. `has_more` says that it should be sent again later.
+    Each job counts against the key's rate.
     """
     owner = None if jobs.caller.sees_all else jobs.caller.owner
-    result = await Retries(submission).retry_matching(wanted, jobs.quota, owner=owner)
+    result = await Retries(submission).retry_matching(
+        wanted,
+        jobs.quota,
+        owner=owner,
+        admit=lambda count: consume_jobs(request, count - 1),  # the request itself counted as one
+    )
     return JobsRetried(
         retried=[
             RetriedJob(job_id=old, new_job_id=view.job.id) for old, view in result.accepted.items()
