@@ -51,7 +51,9 @@ async def parse_submission(
     limit = config.max_upload_bytes
     query = _query_options(request) if with_query else {}
     if _is_form(request):
-        async with uploaded_form(request, max_bytes=_PICTURES * limit, max_files=_PICTURES) as form:
+        async with uploaded_form(
+            request, spool=config.base_dir, max_bytes=_PICTURES * limit, max_files=_PICTURES
+        ) as form:
             values = _merged(query, form_values(form))
             sent = _validated(JobForm.model_validate, {**values, "file": _only_picture(values)})
             yield _uploaded(sent, [sent.file], limit)[0]
@@ -71,7 +73,10 @@ async def parse_batch(
     """Yield the pictures of a request for a batch, 1 to 100; as `parse_submission`."""
     if _is_form(request):
         async with uploaded_form(
-            request, max_bytes=config.max_batch_bytes, max_files=MAX_BATCH + len(TARGETS)
+            request,
+            spool=config.base_dir,
+            max_bytes=config.max_batch_bytes,
+            max_files=MAX_BATCH + len(TARGETS),
         ) as form:
             values = form_values(form)
             if not 1 <= (count := len(values.get("file", ()))) <= MAX_BATCH:

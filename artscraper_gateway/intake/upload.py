@@ -8,13 +8,15 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from artscraper_gateway.errors import BodyTooLarge, InvalidRequest
+from artscraper_gateway.errors import BodyTooLarge, InvalidRequest, StorageFailed
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, bounded_file
 
 _MAX_FIELDS = 32
@@ -26,17 +28,19 @@ _DRAIN_S = 5.0
 
 @asynccontextmanager
 async def uploaded_form(
-    request: Request, *, max_bytes: int, max_files: int
+    request: Request, *, spool: Path, max_bytes: int, max_files: int
 ) -> AsyncIterator[FormData]:
-    """Yield the form of a request; pictures over 1 MiB lie in a temporary file meanwhile.
+    """Yield the form of a request; pictures over 1 MiB lie in a nameless file in `spool` meanwhile.
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes` of pictures and a little beside.
         InvalidRequest: not a well-formed form, cut off before its closing boundary, too many
             parts, or text that is not UTF-8.
+        StorageFailed: the disk did not take it.
     """
     bounded = bounded_request(request, max_bytes + _FORM_OVERHEAD_BYTES)
-    parser = _Utf8FormParser(
+    parser = _FormParser(
+        spool,
         bounded.headers,
         bounded.stream(),
         max_files=max_files,
@@ -47,6 +51,8 @@ async def uploaded_form(
         form = await parser.parse()
     except MultiPartException as error:
         raise InvalidRequest(f"the form cannot be read: {error.message}") from error
+    except OSError as error:
+        raise StorageFailed("The upload could not be stored; try again later.") from error
     if not parser.has_ended:  # the last field may be missing, and defaults would take its place
         await form.close()
         raise InvalidRequest("the form cannot be read: expected its closing boundary, found none")
@@ -56,10 +62,29 @@ async def uploaded_form(
         await form.close()
 
 
-class _Utf8FormParser(MultiPartParser):
-    """Refuse fields that are not UTF-8, which Starlette would read as Latin-1: other letters."""
+class _FormParser(MultiPartParser):
+    """Spools files in a folder, and refuses fields that are not UTF-8.
+
+    Starlette would spool in the system's temporary folder, which often is memory, and read other
+    fields as Latin-1: other letters.
+    """
 
     has_ended = False  # whether the closing boundary was read
+
+    def __init__(self, spool: Path, *arguments: Any, **limits: Any) -> None:
+        super().__init__(*arguments, **limits)
+        self._spool = spool
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        upload = self._current_part.file
+        if upload is not None:
+            upload.file.close()
+            file = SpooledTemporaryFile(  # noqa: SIM115  the form closes it
+                self.spool_max_size, "w+b", dir=str(self._spool)
+            )
+            upload.file = file  # type: ignore[assignment]
+            self._files_to_close_on_error[-1] = file
 
     def on_end(self) -> None:
         self.has_ended = True

@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "job_ttl",
         "max_disk",
         "min_free_disk",
+        "max_cache_bytes",
         "storage_retry_for",
     ),
     "workers": (

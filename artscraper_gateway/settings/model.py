@@ -182,6 +182,11 @@ class GatewayConfig(BaseSettings):
     max_stage_attempts: int = Field(
         3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
     )
+    max_cache_bytes: int = Field(
+        2 * 1024**3,
+        ge=1,
+        description="bytes of results kept here from object storage, and of uploads",
+    )
     storage_retry_for: float = Field(
         3600.0,
         ge=0,

@@ -38,7 +38,7 @@ from artscraper_runner import Workspace
 
 _INPUTS = ".received"  # uploads of jobs that are not done
 _PREVIEWS = ".previews"
-_CACHED_JOBS = 200  # whose results stay on this machine after a request
+_CACHED_JOBS = 200  # whose results stay on this machine after a request, if they are small
 Uploaded = dict[str, int]  # by name, the modification time of the uploaded file
 
 
@@ -247,7 +247,7 @@ class ObjectStorage:
             os.utime(folder)
         except FileNotFoundError:
             self._download_folder(place, folder)
-            _evict_oldest(folder.parent)
+            _evict_oldest(folder.parent, self.config.max_cache_bytes)
         return folder
 
     def _remove(self, place: str) -> None:
@@ -266,15 +266,30 @@ class ObjectStorage:
             raise OSError(errno.EIO, f"object storage failed ({type(error).__name__})") from error
 
 
-def _evict_oldest(cache: Path) -> None:
-    """Remove the oldest folders; other threads download and remove at the same time."""
+def _evict_oldest(cache: Path, max_bytes: int) -> None:
+    """Remove the oldest folders beyond `max_bytes` or _CACHED_JOBS, but never the newest.
+
+    Other threads download and remove at the same time.
+    """
     cached = []
     for path in cache.iterdir():
         with suppress(FileNotFoundError):
             if not path.name.startswith("."):
                 cached.append((path.stat().st_mtime, path))
-    for _, path in sorted(cached)[:-_CACHED_JOBS]:
-        shutil.rmtree(path, ignore_errors=True)
+    total = 0
+    for count, (_, path) in enumerate(sorted(cached, reverse=True), start=1):
+        total += _bytes_below(path)
+        if count > 1 and (count > _CACHED_JOBS or total > max_bytes):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):  # leaves out what another thread removes
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(place, name).lstat().st_size
+    return total
 
 
 def _modified_at(details: dict[str, Any]) -> float:

@@ -55,6 +55,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "job_ttl": ("60", 60.0),
     "max_disk": ("1000", 1000),
     "drain_timeout": ("4", 4.0),
+    "max_cache_bytes": ("1000", 1000),
     "storage_retry_for": ("50", 50.0),
     "metrics_port": ("9100", 9100),
     "poll_interval": ("0.5", 0.5),

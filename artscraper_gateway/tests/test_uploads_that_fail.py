@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 import httpx
+import pytest
 
 from artscraper_gateway.storage.paths import is_job_id
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
@@ -30,10 +36,31 @@ def test_broken_off_upload_is_no_server_error(process_gateway: GatewayProcess) -
         for media_type in ("multipart/form-data; boundary=x", "application/json"):
             head = f"POST /v1/jobs HTTP/1.1\r\nHost: h\r\nContent-Type: {media_type}\r\n"
             with socket.create_connection((host, int(port))) as connection:
-                connection.sendall(f"{head}Content-Length: 9999\r\n\r\n--x\r\n".encode())
+                part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+                connection.sendall(f"{head}Content-Length: 60000\r\n\r\n{part}".encode())
+                connection.sendall(bytes(20_000))  # less starts no request, so none is counted
         until(lambda: broken_off(client) == so_far + 2, what="both are noticed")
     assert "unexpected" not in process_gateway.log().removeprefix(before)
     assert "Traceback" not in process_gateway.log().removeprefix(before)
+
+
+def test_a_large_upload_is_spooled_in_base_dir_and_leaves_nothing_there(
+    start_app: Callable[..., InProcessGateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = start_app(worker_concurrency=0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no temporary folder"))
+    before = sorted(gateway.base_dir.iterdir())
+    with gateway.client() as client:
+        answer = client.post("/v1/jobs", files={"file": bytes(3 * 1024 * 1024)})
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-picture")
+        assert sorted(gateway.base_dir.iterdir()) == before
+        monkeypatch.setattr(SpooledTemporaryFile, "write", no_room)
+        answer = client.post("/v1/jobs", files={"file": bytes(3 * 1024 * 1024)})
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage-failed")
+
+
+def no_room(_file: object, _data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_uploads_do_not_wait_for_the_downloads_of_others(

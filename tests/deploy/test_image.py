@@ -102,7 +102,8 @@ def test_a_job_is_done_and_sigterm_ends_process_1(
             assert job["status"] == "done", (job, log_path.read_text())
         (first,) = _children(process.pid)
         os.kill(first, 15)
-        assert process.wait(timeout=60) == 0, log_path.read_text()
+        assert process.wait(timeout=60) == 128 + 15, "the server ends by the signal, as it should"
+        assert "Application shutdown complete" in log_path.read_text()
     finally:
         process.kill()
         process.wait(timeout=60)

@@ -36,7 +36,7 @@ async def read_watermark(
     limit = jobs.config.max_upload_bytes
     folder = Path(tempfile.mkdtemp(dir=jobs.config.base_dir, prefix=READING_PREFIX))
     try:
-        async with uploaded_form(request, max_bytes=limit, max_files=1) as form:
+        async with uploaded_form(request, spool=folder, max_bytes=limit, max_files=1) as form:
             upload = form.get("file")
             if not isinstance(upload, UploadFile):
                 raise InvalidRequest("file: expected a picture in this form field, found none")
