@@ -1,4 +1,4 @@
-"""What one client without an API key can cost the web process: memory, and others' waiting.
+"""The cost that one client without an API key can cause: memory, and waiting of others.
 
     python benchmarks/connection_attacks.py --seconds 30
 
@@ -94,7 +94,7 @@ ATTACKS: dict[str, tuple[Callable[..., None], tuple[bytes, ...]]] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What an attack cost: growth while it lasted and after it, and answers of /livez."""
+    """The cost of an attack: growth of memory during and after it, and latencies of /livez."""
 
     grown_mb: float
     kept_mb: float
@@ -104,7 +104,7 @@ class Cost:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether memory and waiting stayed within the limits."""
+        """Return whether memory and waiting stayed within the limits."""
         return (
             self.grown_mb < MAX_GROWTH_MB and self.slowest_s < MAX_LIVEZ_S and not self.unanswered
         )

@@ -67,7 +67,7 @@ class Judge:
         return np.array(self._network.compute_face_descriptor(pixels, shape))
 
     def moved(self, original: Pixels, changed: Pixels, face: Face) -> list[float]:
-        """How far the face has moved: as it is, after JPEG 75 and after halving."""
+        """Return the distance from the original face: as saved, after JPEG 75 and after halving."""
         before = self.embedding(original, face.box)
         half = tuple(side // 2 for side in face.box)
         after = (
@@ -136,7 +136,7 @@ def noisy_in_box(original: Pixels, changed: Pixels, face: Face) -> Pixels:
 
 
 def print_faces(images: Path, strength: str = "medium", preset: str = "default") -> None:
-    """How far each face moves: cloaked, in the final picture, and by noise."""
+    """Print the distances of each face: cloaked, in the final picture, and by noise."""
     judge = Judge()
     print(f"\n### Faces, {strength}, {preset}, as dlib sees the picture as saved\n")
     print("| picture | layer | moved | after JPEG 75 | after halving | SSIM | PSNR dB | Linf | |")

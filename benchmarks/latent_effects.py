@@ -1,4 +1,4 @@
-"""What a changed picture does to an encoder that was not attacked, for the benchmarks."""
+"""The effect of a changed picture on an encoder that was not attacked, for the benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page weighs, how soon it can be used, the way from a drop to the download, scrolling.
+"""Size of the page, time until it is usable, from a drop to the download, and scrolling.
 
     python benchmarks/page.py          # needs the test extra and chromium
 

@@ -19,7 +19,7 @@ def recompressed(pixels: Pixels, *, kind: str, quality: int) -> Pixels:
 
 
 def resized(pixels: Pixels, *, scale: float, back: bool = False) -> Pixels:
-    """Return `pixels` with both sides times `scale` (Lanczos), if asked also `back` again."""
+    """Return `pixels` with both sides times `scale` (Lanczos), and scaled back if `back`."""
     height, width, _ = pixels.shape
     size = (round(width * scale), round(height * scale))
     image = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)

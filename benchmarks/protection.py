@@ -101,7 +101,7 @@ def row(name: str, *values: object) -> None:
 
 
 def verdict(value: float, bar: float, *, at_most: bool = False) -> str:
-    """Whether a bar is reached."""
+    """Return whether a bar is reached."""
     return "reached" if (value <= bar if at_most else value >= bar) else "MISSED"
 
 
@@ -282,7 +282,7 @@ def bare_pass(picture: Picture, encoder: Encoder, scales: tuple[float, ...]) -> 
 
 
 def print_repeatable(pictures: dict[str, Pixels]) -> None:
-    """Whether the same seed gives the same bytes, and another seed others."""
+    """Return whether the same seed gives the same bytes, and another seed others."""
     pixels = next(iter(pictures.values()))
     same = np.array_equal(attacked(pixels, seed=3), attacked(pixels, seed=3))
     other = np.array_equal(attacked(pixels, seed=3), attacked(pixels, seed=4))

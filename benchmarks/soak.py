@@ -49,7 +49,7 @@ UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 # Of the time. The queue keeps its records for ten minutes, and what each connection to the database
 # remembers of it grows as long.
 WARM_UP = 2 / 3
-SLOPE_MB_H = 1.0  # of the web process, at most; an hour and more of soaking tells
+SLOPE_MB_H = 1.0  # of the web process, at most; needs an hour or more of soaking
 
 
 @dataclass
@@ -166,8 +166,10 @@ class Soak:
         if not self.clients.is_expected(answer, 200):
             return False
         layers = answer.json()["summary"]["layers"]
-        asked = {"marked": 2, "protected": 2}.get(self.clients.ledger.accepted.get(job_id, ""), 1)
-        return len(layers) == asked and all(Path(layer["path"]).is_file() for layer in layers)
+        expected = {"marked": 2, "protected": 2}.get(
+            self.clients.ledger.accepted.get(job_id, ""), 1
+        )
+        return len(layers) == expected and all(Path(layer["path"]).is_file() for layer in layers)
 
 
 async def _until(ends: float, act: Callable[[], Awaitable[None]]) -> None:

@@ -28,7 +28,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 
 @dataclass
 class Ledger:
-    """What the clients were told."""
+    """The responses that the clients got."""
 
     accepted: dict[str, str] = field(default_factory=dict)  # kind by id
     cancelled: set[str] = field(default_factory=set)
@@ -146,7 +146,7 @@ class Clients:
         self.is_expected(await self.client.delete(f"/v1/jobs/{job_id}"), 200)
 
     def is_expected(self, answer: httpx.Response, status: int) -> bool:
-        """Whether the answer has this status; else it is counted as odd."""
+        """Return whether the response has this status; count it as unexpected otherwise."""
         if answer.status_code != status:
             self.ledger.odd[f"{answer.request.method} {answer.status_code}: {answer.text}"] += 1
         return answer.status_code == status

@@ -1,1 +1,1 @@
-"""What the project is made of: checks of the packages that an installation brings along."""
+"""Checks of the licences of the packages that an installation contains."""

@@ -1,13 +1,12 @@
-"""List the licence of every package of a lock file, and refuse what may not be brought along.
+"""List the licence of every package of a lock file, and refuse licences that are not allowed.
 
-`python -m supply_chain.licences locks/default.txt` reads what is installed beside it; what the lock
-file brings to other machines, and what says nothing of its licence, has to be in `known_licences`.
+`python -m supply_chain.licences locks/default.txt` reads the metadata of installed packages; those
+for other platforms, and those without licence metadata, must be in `known_licences`.
 
-What is refused: GPL, AGPL and SSPL in every version, and a package whose licence nobody knows.
-What is not: LGPL, since a package of Python is loaded at run time and whoever has it can put
-another in its place, and we ship none changed; GPL with the exception for GCC's runtime library,
-which compiled wheels carry; a choice (OR) with one that is allowed. A package's metadata is taken
-at its word: texts of libraries that it bundles are not read.
+Refused: GPL, AGPL and SSPL in every version, and unknown licences. Allowed: LGPL, since a Python
+package is loaded at run time, can be replaced by its user, and none is shipped modified; GPL with
+the exception for GCC's runtime library, which compiled wheels contain; a choice (OR) with an
+allowed licence. Metadata is trusted: licence texts of bundled libraries are not read.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS_EXCEPTIONS = ("GCC-exception", "Classpath-exception", "LLVM-exception")
-_SHOWN = 60  # characters of a licence; some put its whole text there
+_SHOWN = 60  # characters of a licence; some packages put the whole text there
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package and its licence, as its metadata or, where that says none, our table has it."""
+    """A package and its licence, from its metadata or else from the table `KNOWN`."""
 
     name: str
     version: str
@@ -49,12 +48,12 @@ class Package:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the project may not bring it along."""
+        """Return whether the licence is not allowed."""
         return not is_allowed(self.licence)
 
 
 def is_allowed(licence: str) -> bool:
-    """Whether a licence, an SPDX expression or a name of a licence, is allowed."""
+    """Return whether a licence, an SPDX expression or a name, is allowed."""
     if licence == _UNKNOWN:
         return False
     try:
@@ -77,14 +76,14 @@ def pinned(lock: Path) -> dict[str, str]:
 
 
 def packages(lock: Path) -> list[Package]:
-    """Return what the lock file installs on such a machine, by name, with licences."""
+    """Return the packages that the lock file installs on this platform, with licences."""
     command = [sys.executable, "-m", "piplicenses", "--from=all", "--format=json", "--with-system"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     licences: dict[str, str] = {
-        canonicalize_name(row["Name"]): _licence(row) for row in json.loads(told)
+        canonicalize_name(row["Name"]): _licence(row) for row in json.loads(report)
     }
     return [
-        Package(name, version, _told_or_known(name, licences.get(name)), name in licences)
+        Package(name, version, _declared_or_known(name, licences.get(name)), name in licences)
         for name, version in sorted(pinned(lock).items())
     ]
 
@@ -103,12 +102,12 @@ def main(lock: str) -> int:
 
 
 def _licence(row: dict[str, Any]) -> str:
-    said = (row[name] for name in _FIELDS if row[name] != _UNKNOWN)
-    return next(said, _UNKNOWN)
+    named = (row[name] for name in _FIELDS if row[name] != _UNKNOWN)
+    return next(named, _UNKNOWN)
 
 
-def _told_or_known(name: str, told: str | None) -> str:
-    return KNOWN.get(name, _UNKNOWN) if told in (None, _UNKNOWN) else told
+def _declared_or_known(name: str, declared: str | None) -> str:
+    return KNOWN.get(name, _UNKNOWN) if declared in (None, _UNKNOWN) else declared
 
 
 def _holds(node: Any) -> bool:

@@ -23,7 +23,7 @@ TEXTURE_PER_LEVEL = 0.375  # of the local deviation, for each level of the budge
 
 @dataclass(frozen=True, kw_only=True)
 class AttackMix:
-    """What is drawn for a batch, or for each picture of it."""
+    """The random choices for a batch, or for each picture of it."""
 
     budgets: tuple[float, ...] = (4.0, 8.0, 8.0, 16.0)  # Linf, of 255; one for each picture
     mapped: float = 0.0  # share of pictures whose budget is a perceptual map below `mapped_budgets`
@@ -48,7 +48,7 @@ def perturbed(
     two_sizes: bool,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Answer pictures whose latents were moved within the budget.
+    """Return pictures whose latents were moved within the budget.
 
     Args:
         network: float32 (N, 3, H, W) sRGB in [0, 1] to latents float32, differentiable.
@@ -80,12 +80,12 @@ def perturbed(
 
 
 def as_is(pictures: torch.Tensor) -> torch.Tensor:
-    """Answer the pictures themselves."""
+    """Return the pictures unchanged."""
     return pictures
 
 
 def halved(pictures: torch.Tensor) -> torch.Tensor:
-    """Answer pictures (N, 3, H, W) at half their size."""
+    """Return pictures (N, 3, H, W) at half their size."""
     return functional.avg_pool2d(pictures, 2)
 
 

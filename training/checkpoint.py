@@ -24,7 +24,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """Answer the latest state under ``folder``; None when there is none yet."""
+    """Return the latest state under ``folder``; None when there is none yet."""
     path = folder / LATEST
     if not path.exists():
         return None

@@ -78,7 +78,7 @@ class Length:
     minutes: float | None
 
     def progress(self, *, steps: int, elapsed_s: float) -> float:
-        """Answer how much of the run is done, in [0, 1]."""
+        """Return the completed share of the run, in [0, 1]."""
         by_steps = steps / self.steps if self.steps else 0.0
         by_time = elapsed_s / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
@@ -123,7 +123,7 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, in [0, 1]."""
+        """Return the completed share of the run, in [0, 1]."""
         return self.length.progress(steps=self.steps, elapsed_s=self.elapsed_s)
 
     def step(self) -> Scores:
@@ -165,7 +165,7 @@ class Run:
             self.average[key].lerp_(value, 1 - decay)
 
     def state(self) -> dict[str, Any]:
-        """Answer everything that a later process needs to go on."""
+        """Return the state that a later process needs to resume."""
         return {
             "model": self.model.state_dict(),
             "average": self.average,
@@ -196,7 +196,7 @@ class Run:
 
 
 def load_teacher(path: Path, device: torch.device) -> TaesdNetwork:
-    """Answer a frozen TAESD network from its file."""
+    """Return a frozen TAESD network from its file."""
     network = network_from(read_state(path)).eval().requires_grad_(False)
     return to_device(network, device)
 
@@ -235,7 +235,7 @@ def _line(run: Run, scores: Scores) -> str:
 
 
 def arguments_parser() -> argparse.ArgumentParser:
-    """Answer the command line's parser."""
+    """Return the command line's parser."""
     parser = argparse.ArgumentParser(
         prog="python -m training.distil",
         description=__doc__,

@@ -19,7 +19,7 @@ PICTURE = (1, 3, "height", "width")
 
 @dataclass(frozen=True)
 class _Block:
-    """What the backward pass of a residual block needs of its forward pass."""
+    """The values of a residual block's forward pass that its backward pass needs."""
 
     name: str
     sees_whole: bool

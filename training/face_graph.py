@@ -21,7 +21,7 @@ _TINY = 1e-9  # under the root of a distance, whose slope would be infinite at z
 
 @dataclass(frozen=True)
 class _Block:
-    """What the backward pass of a residual block needs of its forward pass.
+    """The values of a residual block's forward pass that its backward pass needs.
 
     `side` and `channels` are those of the block's input, `inner_side` of its convolutions' output.
     """

@@ -22,7 +22,7 @@ _TYPES = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT}
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """Where a weight's raw little-endian values lie: bytes `offset` to `offset + length` of a file.
+    """The place of a weight's raw little-endian values: bytes `offset` to `offset + length`.
 
     `location` is the file's name beside the graph. A runtime that is handed the values itself
     (external initializers) never opens it.

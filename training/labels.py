@@ -63,7 +63,7 @@ class Labeller:
         self.device, self.rng, self.generator = device, rng, generator
 
     def label(self, progress: float) -> LabelledBatch:
-        """Answer a new batch; ``progress`` in [0, 1] decides its size and its attacks."""
+        """Return a new batch; ``progress`` in [0, 1] decides its size and its attacks."""
         plan = self.curriculum
         is_large = progress > plan.large_after and self._chance(plan.large_share)
         size = plan.large if is_large else plan.small
@@ -101,7 +101,7 @@ class Labeller:
         return directions.repeat(2, 1, 1, 1)
 
     def autocast(self) -> torch.autocast:
-        """Answer the bfloat16 context that both networks run in."""
+        """Return the bfloat16 context that both networks run in."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def _attacked(self, clean: torch.Tensor, progress: float) -> torch.Tensor:
@@ -150,5 +150,5 @@ class Memory:
         self.batches.append(batch)
 
     def draw(self) -> LabelledBatch:
-        """Answer any of the kept batches."""
+        """Return one of the stored batches."""
         return self.batches[int(self.rng.integers(len(self.batches)))]

@@ -47,7 +47,7 @@ class HintedStudent(nn.Module):
         self.eighth_hint = nn.Conv2d(shape.eighth_width, TEACHER_WIDTH, 1)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Answer both hints and the latents, float32."""
+        """Return both hints and the latents, float32."""
         quarter, eighth, latents = self.student.stages(pictures)
         hints = self.quarter_hint(quarter).float(), self.eighth_hint(eighth).float()
         return *hints, latents.float()

@@ -31,7 +31,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How strongly a crop is changed; every figure is a probability unless named otherwise."""
+    """The augmentation of a crop; values are probabilities unless named otherwise."""
 
     scales: tuple[float, ...] = (1.0, 1.0, 0.75, 0.5, 0.35)  # crop pixels per source pixel
     flip: float = 0.5
@@ -45,7 +45,7 @@ class Augmentation:
 
 
 def training_files(folder: Path) -> list[Path]:
-    """Answer the pictures under a folder, sorted, without the held-out ones.
+    """Return the pictures under a folder, sorted, without the held-out ones.
 
     Raises:
         FileNotFoundError: no picture is left.
@@ -86,7 +86,7 @@ class CropSource:
         self.drawn = [procedural.picture(rng, size=drawn_size) for _ in range(drawn)]
 
     def batch(self, count: int, *, size: int) -> np.ndarray:
-        """Answer crops float32 (count, 3, size, size), sRGB in [0, 1]; one drawn picture is new."""
+        """Return crops float32 (count, 3, size, size), sRGB in [0, 1]; one drawn picture is new."""
         oldest = int(self.rng.integers(len(self.drawn)))
         self.drawn[oldest] = procedural.picture(self.rng, size=self.drawn_size)
         crops = [self._crop(size) for _ in range(count)]
@@ -102,7 +102,7 @@ class CropSource:
 def augmented(
     rng: np.random.Generator, picture: Image.Image, *, size: int, how: Augmentation
 ) -> np.ndarray:
-    """Answer one random crop uint8 (size, size, 3) of an RGB picture."""
+    """Return one random crop uint8 (size, size, 3) of an RGB picture."""
     crop = _turned_crop(rng, picture, size=size, how=how)
     if rng.random() < how.flip:
         crop = ImageOps.mirror(crop)

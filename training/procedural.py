@@ -20,7 +20,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&?!,.;"
 
 
 def picture(rng: np.random.Generator, *, size: int) -> Image.Image:
-    """Answer one drawn RGB picture of ``size`` x ``size`` pixels."""
+    """Return one drawn RGB picture of ``size`` x ``size`` pixels."""
     canvas = _pick(rng, BACKGROUNDS)(rng, size)
     for _ in range(int(rng.integers(1, 4))):
         _pick(rng, LAYERS)(rng, canvas)
@@ -33,7 +33,7 @@ def picture(rng: np.random.Generator, *, size: int) -> Image.Image:
 
 
 def power_law_noise(rng: np.random.Generator, size: int) -> Image.Image:
-    """Answer noise whose amplitude falls as 1 / frequency ** beta, beta in 0.6 to 2."""
+    """Return noise whose amplitude falls as 1 / frequency ** beta, beta in 0.6 to 2."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1.0
     weight = frequency ** -rng.uniform(0.6, 2.0)
@@ -46,7 +46,7 @@ def power_law_noise(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def gradient(rng: np.random.Generator, size: int) -> Image.Image:
-    """Answer a smooth passage between two colours, straight or round."""
+    """Return a smooth passage between two colours, straight or round."""
     y, x = np.mgrid[0:size, 0:size] / size
     if rng.random() < 0.5:
         angle = rng.uniform(0, 2 * math.pi)
@@ -59,7 +59,7 @@ def gradient(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def texture(rng: np.random.Generator, size: int) -> Image.Image:
-    """Answer a sum of a few plane waves per channel: weaves, hatchings, ripples."""
+    """Return a sum of a few plane waves per channel: weaves, hatchings, ripples."""
     y, x = np.mgrid[0:size, 0:size]
     field = np.zeros((3, size, size))
     for _ in range(int(rng.integers(1, 5))):
@@ -73,7 +73,7 @@ def texture(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def flat(rng: np.random.Generator, size: int) -> Image.Image:
-    """Answer one colour: paper, sky, a wall."""
+    """Return one colour: paper, sky, a wall."""
     return Image.new("RGB", (size, size), _colour(rng, rng.uniform(0, 255, 3), 0))
 
 
