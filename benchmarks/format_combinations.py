@@ -52,7 +52,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class Scene:
-    """The displayed pixels of the files: uint16 samples, `colour` (H, W, 3), `grey` and `alpha` (H, W)."""
+    """Displayed pixels: uint16 samples, `colour` (H, W, 3), `grey` and `alpha` (H, W)."""
 
     name: str
     colour: Samples

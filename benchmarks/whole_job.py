@@ -20,7 +20,7 @@ from artscraper_runner.protection_pipeline import WorkflowConfig, protect_pictur
 
 @dataclass(frozen=True)
 class JobFigures:
-    """The cost of a job: wall and processor time in s, and the peak memory of its process in MiB."""
+    """The cost of a job: wall and processor time in s, peak memory of its process in MiB."""
 
     seconds: float
     processor_seconds: float
