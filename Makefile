@@ -56,7 +56,7 @@ fuzz-api: setup-tests
 	$(FUZZ)/test_api.py
 
 ## fuzz-intake: take in 10,000 damaged pictures of every accepted format and 10,000 with hostile
-## metadata, in bounded processes
+## metadata, in bounded processes, and 1,000 of these over HTTP
 fuzz-intake: setup-tests
 	$(FUZZ)/test_intake.py
 

@@ -34,7 +34,7 @@ _SETTINGS: Json = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
 }
 _PARENT = json.dumps({"title": "original", "relationship": "parentOf"})
-_GPS_FIELD = re.compile(rb"GPS[A-Z]", re.IGNORECASE)
+_PLACE = re.compile(rb"GPS[A-Z]|latitude|longitude|location(?:created|shown)", re.IGNORECASE)
 
 
 def sign_file(
@@ -61,7 +61,7 @@ def sign_file(
                 store = _sign(original, signed, media_type, credentials, parent)
         except SigningFailed:
             store = None
-        if store is not None and not (holds_picture(store) or _GPS_FIELD.search(store)):
+        if store is not None and not (holds_picture(store) or _PLACE.search(store)):
             return True
     with source.open("rb") as original, target.open("w+b") as signed:
         _sign(original, signed, media_type, credentials)

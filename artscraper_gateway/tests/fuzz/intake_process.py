@@ -1,8 +1,8 @@
-"""Takes mutated pictures in, as gateway and worker do: `... FORMAT EXAMPLES FOLDER`.
+"""Open and save mutated pictures as gateway and worker do: `... FORMAT EXAMPLES FOLDER`.
 
-In a process of its own, which ends by a signal when one picture takes more than `CPU_S` seconds of
-processor time, and by an error when memory passes `MEMORY_BYTES` or anything but a refusal is
-raised. FOLDER/picture is then the picture that did it.
+This process ends by a signal if a picture takes more than `CPU_S` seconds of processor time, and
+by an error if memory exceeds `MEMORY_BYTES` or anything but a refusal is raised. FOLDER/picture is
+then the picture that caused it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ MEMORY_BYTES = 1024**3
 _ADDRESSES_BYTES = 4 * 1024**3  # so that a bomb ends this process and not the machine
 _WORKED_ON_PIXELS = 1_000_000  # a larger one is decoded, which is the intake; the rest takes long
 LIMITS = PictureLimits()
-# What Python says of its own: no caller can do anything with it.
-_PYTHON_TEXT = re.compile(
+# Messages of Python's own, which are of no use to a caller.
+PYTHON_TEXT = re.compile(
     r"object has no attribute|not subscriptable|unpack requires|invalid literal|NoneType"
     r"|'\w+' object|list index|must be a \w+ character|bad operand|cannot identify|<_io\."
     r"|positional argument"
@@ -45,10 +45,10 @@ _PYTHON_TEXT = re.compile(
 
 
 def take_in(path: Path) -> str:
-    """Return how the picture was received: "taken", or the refusal's name.
+    """Return "taken", or the name of the refusal.
 
     Raises:
-        Exception: anything that is not a refusal: what is looked for.
+        Exception: anything but a refusal, which is a failure of the test.
     """
     try:
         header = inspect_picture(path, LIMITS)
@@ -58,7 +58,7 @@ def take_in(path: Path) -> str:
         picture = open_picture(path, LIMITS)
     except PictureError as refusal:
         assert str(path) not in str(refusal), refusal
-        assert not _PYTHON_TEXT.search(str(refusal)), refusal
+        assert not PYTHON_TEXT.search(str(refusal)), refusal
         return type(refusal).__name__
     assert picture.pixels.ndim == 3
     assert picture.pixels.dtype == "uint8"
@@ -92,7 +92,7 @@ def _inputs(kind: str) -> st.SearchStrategy[bytes]:
 
 
 def main(kind: str, examples: int, folder: Path) -> None:
-    """Try `examples` mutated pictures of the format `kind`; prints how they were received."""
+    """Try `examples` mutated pictures of the format `kind`; print the counts of outcomes."""
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES_BYTES, _ADDRESSES_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     received: collections.Counter[str] = collections.Counter()
