@@ -36,6 +36,8 @@ _XMP_DETAILS = {
     Subject.XMP: "The extended XMP packet is left out.",
 }
 _PHOTOSHOP_THUMBNAILS = (0x0409, 0x040C)
+# SubIFDs, the resources and layers of Photoshop, GeoTIFF.
+_PRIVATE_TIFF_TAGS = (330, 34_377, 37_724, 33_550, 33_922, 34_735)
 _GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496|hdrgm:Version|HDRGainMap")
 _GAIN_MAP_SEARCH_BYTES = 1 << 20
 
@@ -57,6 +59,7 @@ def take_inventory(
     notes += _of_jpeg(picture)
     notes += _of_c2pa(source, layers)
     notes += _of_watermark(layers)
+    notes += _of_other_programs(picture)
     notes += _of_the_rest(picture, source)
     return sort_notes(notes)
 
@@ -206,6 +209,21 @@ def _of_watermark(layers: Sequence[Json]) -> list[Note]:
             detail = f"The picture carries the watermark {earlier} already; it gets no other."
             notes.append(Note(Subject.WATERMARK, Action.KEPT, detail))
     return notes
+
+
+def _of_other_programs(picture: Picture) -> list[Note]:
+    container = picture.container
+    names: list[str] = []
+    if container.png is not None:
+        names += container.png.private_chunks
+    if container.jpeg is not None:
+        names += container.jpeg.other_segments
+    if container.tiff is not None:
+        names += [str(tag) for tag in _PRIVATE_TIFF_TAGS if tag in picture.exif]
+    if not names:
+        return []
+    detail = f"Data of other programs is left out: {', '.join(names[:20])}."
+    return [Note(Subject.OTHER_DATA, Action.DROPPED, detail[:500])]
 
 
 def _of_the_rest(picture: Picture, source: Path) -> list[Note]:

@@ -44,6 +44,7 @@ class Subject(StrEnum):
     MOTION_PHOTO = "motion-photo"
     EMBEDDED_PICTURES = "embedded-pictures"
     TRAILING_DATA = "trailing-data"
+    OTHER_DATA = "other-data"
     C2PA = "c2pa"
     WATERMARK = "watermark"
 

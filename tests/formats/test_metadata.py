@@ -18,7 +18,7 @@ from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import PictureLimits
-from benchmarks.format_files import colour_samples, eight
+from benchmarks.format_files import colour_samples, eight, png_chunk
 
 LIMITS = PictureLimits()
 SUFFIXES = (".jpg", ".png", ".webp", ".tif", ".avif")
@@ -332,3 +332,24 @@ def test_an_orientation_that_viewers_do_not_apply_is_not_applied(tmp_path: Path)
     drawn().save(tmp_path / "text.png", pnginfo=text)
     picture = open_picture(tmp_path / "text.png", LIMITS)
     assert picture.orientation == 1 and picture.pixels.shape == (64, 96, 3)
+
+
+def test_data_of_other_programs_is_noted(tmp_path: Path) -> None:
+    png, jpeg, tiff = tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "a.tif"
+    drawn().save(png)
+    content = png.read_bytes()
+    png.write_bytes(content[:33] + png_chunk(b"prVt", b"layers of a program") + content[33:])
+    drawn().save(jpeg)
+    content = jpeg.read_bytes()
+    segment = b"\xff\xec" + struct.pack(">H", 2 + 11) + b"Ducky\0\0\0\0\0\0"
+    jpeg.write_bytes(content[:2] + segment + content[2:])
+    drawn().save(tiff, tiffinfo={37_724: b"Adobe Photoshop Document Data Block\0"})
+    for source, name in ((png, "prVt"), (jpeg, "APP12"), (tiff, "37724")):
+        layer, notes = layer_and_notes(source)
+        assert ("other-data", "dropped") in notes
+        picture = open_picture(source, LIMITS)
+        details = [
+            note.detail for note in take_inventory(picture, source, layer_format(picture, source))
+        ]
+        assert any(name in detail for detail in details)
+        assert name.encode() not in layer.read_bytes()

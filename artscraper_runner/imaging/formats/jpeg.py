@@ -14,6 +14,10 @@ EOI = b"\xff\xd9"
 _SOI_AND_TEM = (0xD8, 0x01)
 _SOS, _SOF2, _END = 0xDA, 0xC2, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_APPLICATION = range(0xE0, 0xF0)
+# What layers carry, and what has notes of its own.
+_KNOWN_SEGMENTS = (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"Adobe")
+_KNOWN_SEGMENTS += (b"JP", b"JFIF\0", b"JFXX\0", b"MPF\0", b"urn:iso:std:iso:ts:21496")
 _COEFFICIENTS = 64
 _MP_ENTRIES = 0xB002
 _FILLER_BYTES = 4096
@@ -43,6 +47,7 @@ class JpegFile:
     has_extended_xmp: bool = False
     has_small_picture: bool = False  # in the JFIF header
     has_profile: bool = False  # at least one part of an ICC profile
+    other_segments: tuple[str, ...] = ()  # names of APP markers with what layers do not carry
     scans: tuple[tuple[tuple[int, ...], int, int, int], ...] = field(default=(), repr=False)
     components: tuple[int, ...] = ()
     is_progressive: bool = False
@@ -54,6 +59,7 @@ def read_jpeg(data: bytes | mmap) -> JpegFile:
     scans: list[tuple[tuple[int, ...], int, int, int]] = []
     components: tuple[int, ...] = ()
     progressive = False
+    others: set[int] = set()
     for marker, content in _segments(data):
         if marker in _FRAMES and len(content) > 6:
             progressive = marker == _SOF2
@@ -69,12 +75,17 @@ def read_jpeg(data: bytes | mmap) -> JpegFile:
             extended = True
         elif marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
             profile = True
+        elif marker in _APPLICATION and not content.startswith(_KNOWN_SEGMENTS):
+            others.add(marker - _APPLICATION[0])
         elif marker == 0xE0:
             small = small or content.startswith(b"JFXX\0")
             small = small or (
                 content.startswith(b"JFIF\0") and content[12:14] not in (b"", b"\0\0")
             )
-    return JpegFile(pictures, extended, small, profile, tuple(scans), components, progressive)
+    names = tuple(f"APP{number}" for number in sorted(others))
+    return JpegFile(
+        pictures, extended, small, profile, names, tuple(scans), components, progressive
+    )
 
 
 def coding(

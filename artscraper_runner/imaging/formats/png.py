@@ -19,6 +19,8 @@ from artscraper_runner.imaging.notes import Action, Note, Subject
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # They say how the samples are meant; a PNG layer carries them as they were.
 COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+# Hints on display, and what is kept or noted elsewhere.
+_STANDARD_CHUNKS = (b"bKGD", b"hIST", b"pHYs", b"sBIT", b"sPLT", b"tIME", b"caBX", b"fcTL", b"fdAT")
 _RGB_TYPE, _PALETTE_TYPE = 2, 3
 _TRANSPARENCY_BYTES = {0: 2, 2: 6}  # by colour type
 _EXACT_BYTES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"tIME": 7}
@@ -54,6 +56,13 @@ class PngFile:
         if b"iCCP" in self.chunks and b"cICP" not in self.chunks:
             return ()
         return tuple((kind, self.chunks[kind]) for kind in COLOUR_CHUNKS if kind in self.chunks)
+
+    @property
+    def private_chunks(self) -> tuple[str, ...]:
+        """The types of chunks that other programs keep in the file, before the pixels."""
+        known = (*COLOUR_CHUNKS, *_STANDARD_CHUNKS, *_SUBJECTS)
+        kinds = sorted(kind for kind in self.chunks if kind[:1].islower() and kind not in known)
+        return tuple(kind.decode("ascii", errors="replace") for kind in kinds)
 
     @property
     def transparent_sample(self) -> int | None:
