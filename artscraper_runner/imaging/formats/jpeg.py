@@ -16,8 +16,10 @@ _SOS, _SOF2, _END = 0xDA, 0xC2, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _APPLICATION = range(0xE0, 0xF0)
 # What layers carry, and what has notes of its own.
-_KNOWN_SEGMENTS = (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"Adobe")
-_KNOWN_SEGMENTS += (b"JP", b"JFIF\0", b"JFXX\0", b"MPF\0", b"urn:iso:std:iso:ts:21496")
+_KNOWN_SEGMENTS = (
+    *(b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"Adobe", b"JP"),
+    *(b"JFIF\0", b"JFXX\0", b"MPF\0", b"urn:iso:std:iso:ts:21496"),
+)
 _COEFFICIENTS = 64
 _MP_ENTRIES = 0xB002
 _FILLER_BYTES = 4096
