@@ -98,7 +98,7 @@ def photograph() -> Scene:
 
 def _jpegs(scene: Scene) -> list[Combination]:
     best = {"quality": 95, "subsampling": 0}
-    found = [
+    files = [
         scene.saved("JPEG grey", ".jpg", "L", quality=95),
         scene.saved(
             "JPEG grey, profile gamma 1.8", ".jpg", "L", quality=95, icc_profile=grey_profile(1.8)
@@ -115,10 +115,10 @@ def _jpegs(scene: Scene) -> list[Combination]:
         scene.saved("JPEG CMYK, profile", ".jpg", "CMYK", quality=95, icc_profile=cmyk_profile()),
     ]
     for name, profile in _rgb_profiles().items():
-        found.append(
+        files.append(
             scene.saved(f"JPEG, profile {name}", ".jpg", "RGB", icc_profile=profile, **best)
         )
-    return found
+    return files
 
 
 def _rgb_profiles() -> dict[str, bytes]:
@@ -136,13 +136,13 @@ def _pngs(scene: Scene) -> list[Combination]:
     def png(
         name: str, samples: Samples, kind: int, depth: int, *chunks: tuple[bytes, bytes]
     ) -> None:
-        found.append(
+        files.append(
             Combination(
                 f"PNG {name}", ".png", lambda path: write_png(path, samples, kind, depth, *chunks)
             )
         )
 
-    found: list[Combination] = []
+    files: list[Combination] = []
     grey, colour, alpha = scene.grey, scene.colour, scene.alpha
     for depth in (1, 2, 4, 8, 16):
         png(f"grey {depth} bits", grey, 0, depth)
@@ -155,8 +155,8 @@ def _pngs(scene: Scene) -> list[Combination]:
     red, green, blue = (int(value) for value in eight(colour)[5, 5])
     png("RGB 8 bits, tRNS", colour, 2, 8, (b"tRNS", struct.pack(">3H", red, green, blue)))
     for bits in (1, 2, 4, 8):
-        found.append(scene.saved(f"PNG palette {bits} bits", ".png", "P", bits=bits))
-    found.append(
+        files.append(scene.saved(f"PNG palette {bits} bits", ".png", "P", bits=bits))
+    files.append(
         Combination(
             "PNG palette, tRNS",
             ".png",
@@ -184,12 +184,12 @@ def _pngs(scene: Scene) -> list[Combination]:
     png(
         "grey and alpha, profile gamma 1.8", np.dstack([grey, alpha]), 4, 8, iccp(grey_profile(1.8))
     )
-    return found
+    return files
 
 
 def _webps_and_others(scene: Scene) -> list[Combination]:
     best = {"quality": 95, "subsampling": "4:4:4"}
-    found = [
+    files = [
         scene.saved("WebP lossless", ".webp", "RGB", lossless=True),
         scene.saved("WebP lossless, alpha", ".webp", "RGBA", lossless=True, exact=True),
         scene.saved("WebP lossless, profile P3", ".webp", "RGB", lossless=True, icc_profile=P3),
@@ -215,19 +215,19 @@ def _webps_and_others(scene: Scene) -> list[Combination]:
     ]
     for name, profile in {"P3": P3, "linear": LINEAR}.items():
         write = partial(write_bmp, samples=scene.colour, profile=profile)
-        found.append(Combination(f"BMP, profile {name}", ".bmp", write))
+        files.append(Combination(f"BMP, profile {name}", ".bmp", write))
     for name, codes in {"P3": (12, 13), "2020": (9, 1), "709": (1, 1), "linear": (1, 8)}.items():
         write = partial(write_avif, samples=scene.colour, codes=codes)
-        found.append(Combination(f"AVIF, nclx {name}", ".avif", write))
-    return found
+        files.append(Combination(f"AVIF, nclx {name}", ".avif", write))
+    return files
 
 
 def _tiffs(scene: Scene) -> list[Combination]:
     def tiff(name: str, samples: NDArray[np.unsignedinteger], **options: Any) -> None:
         write = partial(write_tiff, samples=samples, **options)
-        found.append(Combination(f"TIFF {name}", ".tif", write))
+        files.append(Combination(f"TIFF {name}", ".tif", write))
 
-    found: list[Combination] = []
+    files: list[Combination] = []
     grey, colour, alpha = scene.grey, scene.colour, scene.alpha
     rgba = np.dstack([colour, alpha])
     for big in (False, True):
@@ -262,7 +262,7 @@ def _tiffs(scene: Scene) -> list[Combination]:
     tiff("CMYK 8 bits, profile", cmyk, photometric=5, profile=cmyk_profile())
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         options = {"quality": 95} if compression == "jpeg" else {}
-        found.append(
+        files.append(
             scene.saved(
                 f"TIFF RGB, {compression}", ".tif", "RGB", compression=compression, **options
             )
@@ -274,8 +274,8 @@ def _tiffs(scene: Scene) -> list[Combination]:
     # Pillow's colour maps are a little too dark: 256 times the 8 bits instead of 257 times.
     colour_map = (320, 3, tuple((colours.T.ravel() * 257).tolist()))
     tiff("palette", np.asarray(palette), photometric=3, fields=(colour_map,))
-    found.append(scene.saved("TIFF 1 bit, group 4", ".tif", "1", compression="group4"))
-    return found
+    files.append(scene.saved("TIFF 1 bit, group 4", ".tif", "1", compression="group4"))
+    return files
 
 
 def combinations(scene: Scene) -> list[Combination]:

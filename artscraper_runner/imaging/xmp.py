@@ -245,10 +245,10 @@ class _Edits:
         """Cut attributes out of the tag at `start`; `unwanted` has none for xmlns, like expat."""
         place = self._name_end(start)
         flags = iter(unwanted)
-        while found := _ATTRIBUTE.match(self._content, place):
-            if found[1].partition(b":")[0] != b"xmlns" and next(flags):
-                self._changes.append((found.start(), found.end(), b""))
-            place = found.end()
+        while attribute := _ATTRIBUTE.match(self._content, place):
+            if attribute[1].partition(b":")[0] != b"xmlns" and next(flags):
+                self._changes.append((attribute.start(), attribute.end(), b""))
+            place = attribute.end()
 
     def _inside(self, start: int, end: int, added: bytes) -> tuple[int, int, bytes]:
         """Return the change that puts `added` last into the element at `start`."""

@@ -63,10 +63,10 @@ def test_a_stage_that_adds_colour_to_grey_is_averaged() -> None:
     original = np.repeat(eight(grey_samples())[..., None], 3, axis=2)
     alpha = np.full(original.shape[:2], 255, np.uint8)
     alpha[:4] = 0
-    given = StageInput(original, original, alpha, ProtectionOptions(), Controls(), is_grey=True)
+    inputs = StageInput(original, original, alpha, ProtectionOptions(), Controls(), is_grey=True)
     change = np.random.default_rng(3).integers(-8, 9, original.shape)
     made = np.clip(original + change, 0, 255).astype(np.uint8)
-    kept = given.admissible(made)
+    kept = inputs.admissible(made)
     assert (kept == kept[..., :1]).all()
     assert np.abs(kept[4:, :, 0] - made[4:].mean(2)).max() <= 0.5
     assert np.array_equal(kept[:4], original[:4])
@@ -93,7 +93,7 @@ def test_alpha_is_exact(tmp_path: Path, suffix: str, options: dict[str, Any]) ->
 def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
     tmp_path: Path, processor: str
 ) -> None:
-    found = []
+    results = []
     for name, hidden in (("black", (0, 0, 0)), ("loud", (255, 0, 180))):
         source = tmp_path / f"{name}.png"
         pixels = eight(colour_samples())
@@ -102,8 +102,8 @@ def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
         pixels[alpha == 0] = hidden
         Image.fromarray(np.dstack([pixels, alpha])).save(source)
         picture = DecodedPicture.of(source, open_picture(source, LIMITS))
-        found.append(load_processor(processor).process(picture, AnalysisOptions()))
-    assert found[0]["over_white"] == found[1]["over_white"]
+        results.append(load_processor(processor).process(picture, AnalysisOptions()))
+    assert results[0]["over_white"] == results[1]["over_white"]
     opaque = tmp_path / "opaque.png"
     Image.fromarray(eight(colour_samples())).save(opaque)
     picture = DecodedPicture.of(opaque, open_picture(opaque, LIMITS))

@@ -21,8 +21,8 @@ LIMITS = PictureLimits()
 
 
 def notes(picture: Picture) -> set[tuple[str, str]]:
-    found = (*picture.container.notes, *picture.colour.notes)
-    return {(str(note.subject), str(note.action)) for note in found}
+    every = (*picture.container.notes, *picture.colour.notes)
+    return {(str(note.subject), str(note.action)) for note in every}
 
 
 def with_bad_checksum(kind: bytes, content: bytes) -> bytes:

@@ -43,12 +43,12 @@ class AvifFile:
 
 def read_avif(data: bytes | mmap) -> AvifFile:
     """Return the properties of the primary item, as far as they can be read."""
-    found = AvifFile()
+    file = AvifFile()
     for kind, start, end in _boxes(data, 0, len(data)):
         if kind == b"meta":
-            found = _read_meta(data, start + _FULL_BOX, end)
+            file = _read_meta(data, start + _FULL_BOX, end)
             break
-    return found
+    return file
 
 
 def _boxes(data: bytes | mmap, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -68,7 +68,7 @@ def _boxes(data: bytes | mmap, at: int, end: int) -> Iterator[tuple[bytes, int, 
 
 
 def _read_meta(data: bytes | mmap, start: int, end: int) -> AvifFile:
-    found = AvifFile()
+    file = AvifFile()
     primary = 0
     properties: list[tuple[bytes, int, int]] = []
     links: set[int] = set()
@@ -80,7 +80,7 @@ def _read_meta(data: bytes | mmap, start: int, end: int) -> AvifFile:
     for kind, first, last in _boxes(data, start, end):
         if kind == b"iinf":
             gain_map, exif = _item_kinds(data, first, last)
-            found = replace(found, has_gain_map=gain_map, exif_items=exif)
+            file = replace(file, has_gain_map=gain_map, exif_items=exif)
         elif kind == b"iprp":
             for inner, begin, stop in _boxes(data, first, last):
                 if inner == b"ipco":
@@ -89,8 +89,8 @@ def _read_meta(data: bytes | mmap, start: int, end: int) -> AvifFile:
                     links |= _links(data, begin, stop, primary)
     for index in links:
         if 1 <= index <= len(properties):
-            found = _with_property(found, data, *properties[index - 1])
-    return found
+            file = _with_property(file, data, *properties[index - 1])
+    return file
 
 
 def _item_kinds(data: bytes | mmap, first: int, last: int) -> tuple[bool, tuple[int, ...]]:
@@ -128,12 +128,12 @@ def _links(data: bytes | mmap, at: int, end: int, item: int) -> set[int]:
 
 
 def _with_property(
-    found: AvifFile, data: bytes | mmap, kind: bytes, start: int, end: int
+    file: AvifFile, data: bytes | mmap, kind: bytes, start: int, end: int
 ) -> AvifFile:
     content = data[start:end]
     if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 8:
         cicp = int.from_bytes(content[4:6], "big"), int.from_bytes(content[6:8], "big")
-        return replace(found, cicp=cicp)
+        return replace(file, cicp=cicp)
     if kind == b"clap" and len(content) >= 32:
         numbers = [
             int.from_bytes(content[place : place + 4], "big", signed=True)
@@ -143,5 +143,5 @@ def _with_property(
             width, height, right, below = (
                 Fraction(numbers[index], numbers[index + 1]) for index in range(0, 8, 2)
             )
-            return replace(found, clean_aperture=(width, height, right, below))
-    return found
+            return replace(file, clean_aperture=(width, height, right, below))
+    return file

@@ -154,10 +154,10 @@ def _segments(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
     """Yield marker and content of each segment up to the end marker, skipping coded data."""
     at = 2
     for _ in range(_SEGMENTS_MAX):
-        found = _MARKER.search(data, at)
-        if found is None or (marker := data[found.end() - 1]) == _END:
+        match = _MARKER.search(data, at)
+        if match is None or (marker := data[match.end() - 1]) == _END:
             return
-        at = found.end()
+        at = match.end()
         if marker not in _SOI_AND_TEM:
             size = int.from_bytes(data[at : at + 2], "big")
             yield marker, data[at + 2 : at + size]
