@@ -1,9 +1,10 @@
-"""A whole job: layers in order, one budget, figures that a person can read, and transparency."""
+"""A whole job: layers in order, one budget, readable metrics, and transparency."""
 
 from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.types import Controls
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 ATTACKS = ["photoguard", "mist", "nightshade"]
 
 
@@ -61,11 +63,21 @@ def test_metrics_have_the_effect_left_in_the_final_picture(job):
     assert finals[0]["effect"] == finals[1]["effect"] == finals[2]["effect"]
     for name in ATTACKS:
         metrics = layers[name]["metrics"]
-        assert metrics["times_noise"]["plain"] > 1.3
         assert (metrics["verdict"] is None) == metrics["effective"]
         assert set(layers[name]["metrics"]["final"]["effect"]) == {"plain", "jpeg_75", "halved"}
     watermark = layers["invisible-watermark"]
     assert not watermark["applied"] and "final" not in watermark["metrics"], "it is too small"
+
+
+def test_every_stage_beats_noise_of_its_own_spectrum(tmp_path):
+    with Image.open(REPOSITORY / "input" / "astronaut.jpg") as portrait:
+        portrait.convert("RGB").resize((192, 192)).save(tmp_path / "portrait.png")
+    summary, _ = protected(tmp_path / "portrait.png", tmp_path / "out", stages=tuple(ATTACKS))
+    metrics = {layer["stage"]: layer.get("metrics") for layer in summary["layers"]}
+    for name in ATTACKS:
+        assert metrics[name]["effective"] is True and metrics[name]["verdict"] is None
+        assert metrics[name]["times_shaped_noise"]["plain"] >= 1.4
+        assert metrics[name]["own_times_shaped_noise"] >= 1.4
 
 
 @pytest.mark.parametrize("method", ["_evaluate_at", "_evaluate_final_at"])
