@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from artscraper_runner.imaging.filters import window_mean, window_minimum
 
 Plane = NDArray[np.float32]
 Picture = NDArray[np.float32]
@@ -44,7 +45,7 @@ def budget_map(picture: Picture, *, budget: float, floor: float, slope: float) -
     luma: Plane = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
     texture = np.minimum(_FINE_GAIN**2 * _fine_variance(luma), _coarse_variance(luma))
     amplitude = np.sqrt(floor**2 + slope**2 * texture)
-    brightness = _window_mean(luma, _FINE_WINDOW) / _DARK_BELOW
+    brightness = window_mean(luma, _FINE_WINDOW) / _DARK_BELOW
     lit = _DARKEST_SHARE + (1 - _DARKEST_SHARE) * brightness.clip(0, 1)
     bound = (amplitude * lit).clip(max=budget).astype(np.float32)
     return np.asarray(bound[None, None])
@@ -54,30 +55,20 @@ def _fine_variance(luma: Plane) -> Plane:
     """A smooth gradient deviates from the mean of its window, but not from its surroundings."""
     unshaded = _without_shading(luma, _FINE_WINDOW)
     variance = np.minimum(_variance(luma, _FINE_WINDOW), _variance(unshaded, _FINE_WINDOW))
-    return _calmest(variance, _FINE_WINDOW)
+    return window_minimum(variance, _FINE_WINDOW)
 
 
 def _coarse_variance(luma: Plane) -> Plane:
-    texture = _window_mean(luma, _COARSE_BLUR)
+    texture = window_mean(luma, _COARSE_BLUR)
     for _ in range(2):
         texture = _without_shading(texture, _COARSE_SHADING)
-    return _calmest(_variance(texture, _COARSE_WINDOW), _COARSE_REACH)
+    return window_minimum(_variance(texture, _COARSE_WINDOW), _COARSE_REACH)
 
 
 def _without_shading(values: Plane, window: int) -> Plane:
-    return values - _window_mean(_window_mean(values, window), window)
+    return values - window_mean(window_mean(values, window), window)
 
 
 def _variance(values: Plane, window: int) -> Plane:
-    mean = _window_mean(values, window)
-    return (_window_mean(values * values, window) - mean * mean).clip(min=0)
-
-
-def _window_mean(values: Plane, window: int) -> Plane:
-    mean: Plane = ndimage.uniform_filter(values, window, mode="nearest")
-    return mean
-
-
-def _calmest(values: Plane, window: int) -> Plane:
-    smallest: Plane = ndimage.minimum_filter(values, window, mode="nearest")
-    return smallest
+    mean = window_mean(values, window)
+    return (window_mean(values * values, window) - mean * mean).clip(min=0)

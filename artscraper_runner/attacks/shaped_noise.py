@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+
+from artscraper_runner.imaging.filters import gaussian_blur
 
 Planes = NDArray[np.float32]
 _ENVELOPE_BLUR = 6.0  # px
@@ -53,9 +54,9 @@ def shaped_noise(
 
 def _with_random_phases(change: Planes, rng: np.random.Generator) -> Planes:
     energy = np.square(change).mean(0)
-    envelope = np.sqrt(ndimage.gaussian_filter(energy, _ENVELOPE_BLUR)) + _LEAST_ENVELOPE
+    envelope = np.sqrt(gaussian_blur(energy, _ENVELOPE_BLUR)) + _LEAST_ENVELOPE
     white = rng.standard_normal(change.shape[1:], np.float32)
-    phases = fft.rfft2(white)
+    phases = np.fft.rfft2(white)
     phases /= np.maximum(np.abs(phases), 1e-12)
-    noise = fft.irfft2(fft.rfft2(change / envelope) * phases, s=change.shape[1:])
+    noise = np.fft.irfft2(np.fft.rfft2(change / envelope) * phases, s=change.shape[1:])
     return np.asarray(noise * envelope, np.float32)

@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import sparse
 
 Array = NDArray[np.float32]
 _MIN_SIDE = 8  # px; no view is smaller
@@ -60,8 +59,8 @@ def scaled(size: tuple[int, int], scale: float) -> View:
         return identity()
     down, across = _averages(height, rows), _averages(width, columns)
     return View(
-        lambda picture: _along_both(picture, down, across),
-        lambda gradient: _along_both(gradient, down.T.tocsr(), across.T.tocsr()),
+        lambda picture: _along_both(picture, down.rows, across.rows),
+        lambda gradient: _along_both(gradient, down.columns, across.columns),
     )
 
 
@@ -131,20 +130,62 @@ def _quarters(gradient: Array) -> Array:
     return spread.reshape(*gradient.shape[:2], 2 * height, 2 * width)
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums along an axis: of the values at `indices` (n, k), times `weights` (n, k)."""
+
+    indices: NDArray[np.intp]
+    weights: Array
+
+    @classmethod
+    def of(
+        cls, targets: NDArray[np.intp], sources: NDArray[np.intp], weights: Array, count: int
+    ) -> _Sums:
+        """Return the sums of `count` targets, sorted, each of its sources with their weights."""
+        starts = np.searchsorted(targets, np.arange(count))
+        places = np.arange(len(targets)) - starts[targets]
+        sums = cls(
+            np.zeros((count, int(places.max()) + 1), np.intp),
+            np.zeros((count, int(places.max()) + 1), np.float32),
+        )
+        sums.indices[targets, places] = sources
+        sums.weights[targets, places] = weights
+        return sums
+
+    def __call__(self, plane: Array) -> Array:
+        """Sum rows (m, w) to (n, w)."""
+        total = self.weights[:, :1] * plane[self.indices[:, 0]]
+        for place in range(1, self.indices.shape[1]):
+            total += self.weights[:, place, None] * plane[self.indices[:, place]]
+        return total
+
+
+@dataclass(frozen=True)
+class _Averages:
+    """A sparse matrix of means: sums of its `rows`, and of its `columns`, the adjoint's."""
+
+    rows: _Sums
+    columns: _Sums
+
+
 @lru_cache(maxsize=16)
-def _averages(before: int, after: int) -> sparse.csr_array:
-    """The means of what each of `after` cells covers of `before`, (after, before)."""
+def _averages(before: int, after: int) -> _Averages:
+    """The means of what each of `after` cells covers of `before`."""
     starts = np.arange(after) * before // after
     ends = -(-(np.arange(after) + 1) * before // after)
     counts = ends - starts
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    indices = np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)])
-    values = np.repeat((1 / counts).astype(np.float32), counts)
-    return sparse.csr_array((values, indices, indptr), shape=(after, before))
+    cells = np.repeat(np.arange(after), counts)
+    covered = np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)])
+    weights = np.repeat((1 / counts).astype(np.float32), counts)
+    order = np.argsort(covered, kind="stable")
+    return _Averages(
+        _Sums.of(cells, covered, weights, after),
+        _Sums.of(covered[order], cells[order], weights[order], before),
+    )
 
 
-def _along_both(picture: Array, down: sparse.csr_array, across: sparse.csr_array) -> Array:
-    planes = [np.ascontiguousarray((across @ (down @ plane).T).T) for plane in picture[0]]
+def _along_both(picture: Array, down: _Sums, across: _Sums) -> Array:
+    planes = [np.ascontiguousarray(across(down(plane).T).T) for plane in picture[0]]
     return np.stack(planes)[None]
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from artscraper_runner.faces.network import distances, face_network
 from artscraper_runner.faces.presets import PublishedMode
+from artscraper_runner.imaging.filters import correlate, gaussian_taps
 from artscraper_runner.types import Controls, Progress
 
 Array = NDArray[np.float32]
@@ -124,23 +124,20 @@ def _feature_term(face: Array, reference: Array, target: Array | None) -> tuple[
     return sign * distance**2 / length, np.float32(sign * 2 * distance / length) * slopes
 
 
-def _taps() -> Array:
-    steps = np.arange(_SSIM_WINDOW) - _SSIM_WINDOW // 2
-    taps = np.exp(-(steps**2) / (2 * _SSIM_SIGMA**2))
-    return np.asarray(taps / taps.sum(), np.float32)
+def _weighted(planes: Array) -> Array:
+    """Gaussian means around each pixel, black outside."""
+    taps = gaussian_taps(_SSIM_SIGMA, (_SSIM_WINDOW // 2 - 0.5) / _SSIM_SIGMA)
+    rows = correlate(planes, taps, axis=-2, mode="constant")
+    return correlate(rows, taps, axis=-1, mode="constant")
 
 
 def _window_means(planes: Array) -> Array:
     """Gaussian means of the windows that lie within, (1, 3, H - 10, W - 10)."""
     reach = _SSIM_WINDOW // 2
-    for axis in (2, 3):
-        planes = ndimage.correlate1d(planes, _taps(), axis=axis, mode="constant")
-    return np.asarray(planes[:, :, reach:-reach, reach:-reach])
+    return _weighted(planes)[:, :, reach:-reach, reach:-reach]
 
 
 def _window_adjoint(gradient: NDArray[np.floating]) -> Array:
     reach = _SSIM_WINDOW // 2
-    planes = np.pad(gradient, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-    for axis in (2, 3):
-        planes = ndimage.correlate1d(planes, _taps(), axis=axis, mode="constant")
-    return np.asarray(planes, np.float32)
+    padded = np.pad(gradient, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    return _weighted(padded.astype(np.float32))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
 
 from artscraper_runner.attacks.transforms import View, to_picture
 from artscraper_runner.faces.network import CHIP_SIDE
+from artscraper_runner.imaging.filters import correlate
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
@@ -106,16 +106,16 @@ def chip_view(alignment: Alignment, size: Size) -> View:
         # A pixel's centre is at half of where it was; dlib takes another place (`pyramid_down`).
         centre = (x / 2 + _PYRAMID_SHIFT[0], y / 2 + _PYRAMID_SHIFT[1])
         alignment = replace(alignment, centre=centre, side=(alignment.side + 1) / 2)
-    matrix, height, width = _sampling_matrix(alignment, size), *size
+    samples, (height, width) = _Samples.of(alignment, size), size
 
     def forward(picture: Array) -> Array:
         for _ in halvings:
             picture = _halved(picture)
-        planes = [matrix @ plane.reshape(-1) for plane in picture[0]]
+        planes = [samples.forward(plane.reshape(-1)) for plane in picture[0]]
         return np.stack(planes).reshape(1, -1, CHIP_SIDE, CHIP_SIDE)
 
     def adjoint(gradient: Array) -> Array:
-        planes = [matrix.T @ plane.reshape(-1) for plane in gradient[0]]
+        planes = [samples.adjoint(plane.reshape(-1)) for plane in gradient[0]]
         spread = np.stack(planes).reshape(1, -1, height, width)
         for before in reversed(halvings):
             spread = _halved_adjoint(spread, before)
@@ -138,26 +138,57 @@ def aligned_face(pixels: Pixels, alignment: Alignment) -> Array:
     return view.forward(picture)
 
 
-def _sampling_matrix(alignment: Alignment, size: Size) -> sparse.csr_array:
-    """Bilinear weights of the chip's pixels, (150 * 150, H * W); none outside the picture."""
-    height, width = size
-    # The chip's first and last pixels lie on the square's first and last pixels.
-    steps = np.linspace(-0.5, 0.5, CHIP_SIDE) * (alignment.side - 1)
-    cos, sin = math.cos(alignment.angle), math.sin(alignment.angle)
-    x = (alignment.centre[0] + cos * steps - sin * steps[:, None]).reshape(-1)
-    y = (alignment.centre[1] + sin * steps + cos * steps[:, None]).reshape(-1)
-    left, top = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
-    indices = np.empty((x.size, 4), np.int32)
-    weights = np.zeros((x.size, 4), np.float32)
-    for corner, (right, below) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
-        column, row = left + right, top + below
-        share = (1 - np.abs(x - column)) * (1 - np.abs(y - row))
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        weights[:, corner] = np.where(inside, share, 0)
-        indices[:, corner] = np.where(inside, row * width + column, 0)
-    indptr = np.arange(0, 4 * x.size + 1, 4, dtype=np.int32)
-    parts = (weights.reshape(-1), indices.reshape(-1), indptr)
-    return sparse.csr_array(parts, shape=(x.size, height * width))
+@dataclass(frozen=True)
+class _Samples:
+    """Bilinear samples of a picture of `count` px: `indices` and `weights` of four px each."""
+
+    indices: NDArray[np.intp]
+    weights: Array
+    count: int
+
+    @classmethod
+    def of(cls, alignment: Alignment, size: Size) -> _Samples:
+        """Return the samples of the chip's pixels, (150 * 150, 4); none outside the picture."""
+        height, width = size
+        # The chip's first and last pixels lie on the square's first and last pixels.
+        steps = np.linspace(-0.5, 0.5, CHIP_SIDE) * (alignment.side - 1)
+        cos, sin = math.cos(alignment.angle), math.sin(alignment.angle)
+        x = (alignment.centre[0] + cos * steps - sin * steps[:, None]).reshape(-1)
+        y = (alignment.centre[1] + sin * steps + cos * steps[:, None]).reshape(-1)
+        left, top = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
+        indices = np.empty((4, x.size), np.intp)
+        weights = np.zeros((4, x.size), np.float32)
+        for corner, (right, below) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
+            column, row = left + right, top + below
+            share = (1 - np.abs(x - column)) * (1 - np.abs(y - row))
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            weights[corner] = np.where(inside, share, 0)
+            indices[corner] = np.where(inside, row * width + column, 0)
+        return cls(indices, weights, height * width)
+
+    def forward(self, plane: Array) -> Array:
+        """Return the samples of a plane (count,)."""
+        total: Array = self.weights[0] * plane[self.indices[0]]
+        for indices, weights in zip(self.indices[1:], self.weights[1:], strict=True):
+            total += weights * plane[indices]
+        return total
+
+    def adjoint(self, gradient: Array) -> Array:
+        """Return the gradient of the plane for one of its samples."""
+        spread = np.bincount(self.indices.ravel(), (self.weights * gradient).ravel(), self.count)
+        return spread.astype(np.float32)
+
+
+def _interpolated(plane: Array, places: NDArray[np.float64]) -> Array:
+    """Bilinear values of a plane (h, w) at places (2, ...), rows and columns; its edge goes on."""
+    last = np.array(plane.shape).reshape(2, *[1] * (places.ndim - 1)) - 1
+    places = places.clip(0, last)
+    top, left = np.minimum(np.floor(places), np.maximum(last - 1, 0)).astype(np.intp)
+    below, right = np.minimum(top + 1, last[0]), np.minimum(left + 1, last[1])
+    down, across = places[0] - top, places[1] - left
+    upper = plane[top, left] * (1 - across) + plane[top, right] * across
+    lower = plane[below, left] * (1 - across) + plane[below, right] * across
+    return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
 
 def _halved(picture: Array) -> Array:
@@ -255,13 +286,11 @@ class FaceRegion:
         dlib halves a large face by binomial means, whose variance is 1 px^2 at each size: down to
         this view, (1 - 1 / shrunk^2) / 3 px^2 of its own. The averages that made it blur less.
         """
-        side = np.float32((1 - self.shrunk**-2) / 6)
-        taps = np.array([side, 1 - 2 * side, side], np.float32)
+        side = (1 - self.shrunk**-2) / 6
+        taps = (1 - 2 * side, side)
 
         def blur(picture: Array) -> Array:
-            rows = ndimage.correlate1d(picture, taps, axis=2, mode="nearest")
-            blurred: Array = ndimage.correlate1d(rows, taps, axis=3, mode="nearest")
-            return blurred
+            return correlate(correlate(picture, taps, axis=-2), taps, axis=-1)
 
         if self.shrunk == 1:
             return View(lambda picture: picture, lambda gradient: gradient)
@@ -282,10 +311,7 @@ class FaceRegion:
         """Return a change of the aligned face (1, 3, 150, 150) where it lies in the region."""
         across, down = self._chip_positions()
         places = (np.stack([down, across]) + 0.5) * (CHIP_SIDE - 1)
-        planes = [
-            ndimage.map_coordinates(plane, places, order=1, mode="nearest") for plane in change[0]
-        ]
-        return np.stack(planes)[None].astype(np.float32)
+        return np.stack([_interpolated(plane, places) for plane in change[0]])[None]
 
     def _chip_positions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where each pixel (h, w) lies in the square: -0.5..0.5 across and down."""

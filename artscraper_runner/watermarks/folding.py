@@ -15,9 +15,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import fft
-from scipy.ndimage import uniform_filter
 
+from artscraper_runner.imaging.filters import window_mean
 from artscraper_runner.imaging.tiles import over_bands
 from artscraper_runner.watermarks import Pixels
 from artscraper_runner.watermarks.carriers import TILE_PX, layout
@@ -137,19 +136,33 @@ def fine_luma(pixels: Pixels) -> tuple[Floats, float]:
     return np.asarray(Image.fromarray(pixels).convert("L"), np.float32), scale
 
 
+def fast_length(least: int) -> int:
+    """Return the next length of which a Fourier transform is fast: a product of 2, 3 and 5."""
+    length = least
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
+
+
 def split(luma: Floats) -> list[Filtered]:
     """Return the two bands of float32 (h, w), the lower first."""
     height, width = luma.shape
-    padded = [fft.next_fast_len(side + 2 * _EDGE_PX, real=True) for side in luma.shape]
+    padded = [fast_length(side + 2 * _EDGE_PX) for side in luma.shape]
     room = [
         (_EDGE_PX, size - side - _EDGE_PX) for size, side in zip(padded, luma.shape, strict=True)
     ]
     fits = min(luma.shape) > max(max(pair) for pair in room)
-    spectrum = fft.rfft2(np.pad(luma, room, mode="reflect" if fits else "edge"))
+    spectrum = np.fft.rfft2(np.pad(luma, room, mode="reflect" if fits else "edge"))
     inside = np.s_[_EDGE_PX : _EDGE_PX + height, _EDGE_PX : _EDGE_PX + width]
     bands = []
     for band, activity in zip(BANDS, local_activity(luma), strict=True):
-        values = fft.irfft2(spectrum * _gains(band, *padded), s=padded)[inside]
+        whole = np.fft.irfft2(spectrum * _gains(band, *padded), s=padded)
+        values = np.asarray(whole[inside], np.float32)
         bands.append(Filtered(values, _local_deviation(values, band.window_px), activity))
     return bands
 
@@ -184,7 +197,9 @@ def whitened(spectrum: Complexes, highest: float) -> Complexes:
     power = np.square(np.abs(spectrum))
     mean = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
     expected = mean.astype(np.float32)[ring] + np.float32(1e-12)
-    near = uniform_filter(np.fft.fftshift(power / expected), _NEIGHBOURS, mode="wrap")
+    reach = _NEIGHBOURS // 2
+    wrapped = np.pad(np.fft.fftshift(power / expected), reach, mode="wrap")
+    near = window_mean(wrapped, _NEIGHBOURS)[reach:-reach, reach:-reach]
     expected = expected * np.fft.ifftshift(near) + np.float32(1e-12)
     keep = _radii() <= highest
     return np.where(keep, spectrum / np.sqrt(expected), 0).astype(np.complex64)
@@ -205,13 +220,12 @@ def _spectrum_of(band: Filtered, inside: Floats | None) -> Complexes:
     whole = np.zeros((rows * TILE_PX, columns * TILE_PX), np.float32)
     whole[:height, :width] = band.values * weight
     folded = whole.reshape(rows, TILE_PX, columns, TILE_PX).sum(axis=(0, 2))
-    spectrum: Complexes = fft.fft2(folded) * np.float32(2 / heard)
-    return spectrum
+    return np.asarray(np.fft.fft2(folded) * np.float32(2 / heard), np.complex64)
 
 
 def _local_deviation(values: Floats, window_px: int) -> Floats:
     """Two passes of a box come close to a smooth window."""
-    power = uniform_filter(uniform_filter(values * values, window_px), window_px)
+    power = window_mean(window_mean(values * values, window_px), window_px)
     deviation: Floats = np.sqrt(np.maximum(power, 0))
     return deviation
 

@@ -24,7 +24,6 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import fft
 
 from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.watermarks import Pixels
@@ -69,10 +68,10 @@ def embed(pixels: Pixels) -> Pixels:
     if min(height, width) < MIN_SIDE:
         raise PictureTooSmall(height=height, width=width, min_pixels=MIN_SIDE**2)
     luma = reference_luma(pixels)
-    spectrum = fft.rfft2(luma)
+    spectrum = np.fft.rfft2(luma)
     ring = _rings(*luma.shape)
     signs = np.concatenate([_ring_signs(_key()), [0]]).astype(np.float32)
-    change = fft.irfft2(spectrum * signs[ring], luma.shape)
+    change = np.fft.irfft2(spectrum * signs[ring], luma.shape)
     change *= np.float32(RMS / max(float(np.sqrt(np.square(change).mean())), 0.1))
     if change.shape != (height, width):
         enlarged = Image.fromarray(change).resize((width, height), Image.Resampling.BICUBIC)
@@ -103,7 +102,7 @@ def _ring_means(pixels: Pixels) -> npt.NDArray[np.float64]:
     luma = reference_luma(pixels)
     height, width = luma.shape
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
-    magnitude = np.log(np.abs(fft.rfft2((luma - luma.mean()) * window)) + np.float32(1e-3))
+    magnitude = np.log(np.abs(np.fft.rfft2((luma - luma.mean()) * window)) + np.float32(1e-3))
     ring = _rings(height, width)
     rows = np.abs(np.fft.fftfreq(height, 1 / height))[:, None]
     columns = np.fft.rfftfreq(width, 1 / width)[None, :]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import minimum_filter, uniform_filter
+
+from artscraper_runner.imaging.filters import window_mean, window_minimum
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,7 +38,7 @@ _FINE = _Texture(blur=3, shading=5, window=9, reach=17, smooth=7)
 
 def local_activity(luma: Floats) -> tuple[Floats, Floats]:
     """Return the activity of luma, float32 (h, w) in levels, for the lower and the upper band."""
-    lit = uniform_filter(luma, 7, mode="nearest") / np.float32(_DARK_BELOW)
+    lit = window_mean(luma, 7) / np.float32(_DARK_BELOW)
     lit = _DARKEST_SHARE + (1 - _DARKEST_SHARE) * lit.clip(0, 1)
     coarse, fine = (_least_deviation(luma, texture) * lit**2 for texture in (_COARSE, _FINE))
     coarse = np.minimum(coarse, _FINE_GAIN * fine)
@@ -58,11 +59,11 @@ def amplitudes(activity: Floats, *, flat: float, texture: float, most: float) ->
 
 
 def _least_deviation(luma: Floats, texture: _Texture) -> Floats:
-    values = uniform_filter(luma, texture.blur, mode="nearest")
-    values = values - uniform_filter(values, texture.shading, mode="nearest")
-    mean = uniform_filter(values, texture.window, mode="nearest")
-    power = uniform_filter(values * values, texture.window, mode="nearest")
+    values = window_mean(luma, texture.blur)
+    values = values - window_mean(values, texture.shading)
+    mean = window_mean(values, texture.window)
+    power = window_mean(values * values, texture.window)
     deviation = np.sqrt(np.maximum(power - mean * mean, 0))
-    least = minimum_filter(deviation, texture.reach, mode="nearest")
-    smooth: Floats = uniform_filter(least, texture.smooth, mode="nearest")
+    least = window_minimum(deviation, texture.reach)
+    smooth: Floats = window_mean(least, texture.smooth)
     return smooth

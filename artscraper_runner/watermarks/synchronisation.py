@@ -16,9 +16,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import fft
 
 from artscraper_runner.watermarks.carriers import TILE_PX, layout
+from artscraper_runner.watermarks.folding import fast_length
 
 Floats = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
@@ -62,7 +62,7 @@ def find_positions(spectrum: Complexes, *, least_score: float) -> list[Position]
     """Return the best position of each orientation with at least that score, the best first."""
     found = []
     for turned in _orientations(spectrum):
-        correlation = fft.ifft2(turned * _pilot_spectrum()).real
+        correlation = np.fft.ifft2(turned * _pilot_spectrum()).real
         best = int(correlation.argmax())
         score = float((correlation.flat[best] - correlation.mean()) / (correlation.std() + 1e-12))
         if score >= least_score:
@@ -120,11 +120,11 @@ class _Transform:
 
     @classmethod
     def of(cls, evened: Floats) -> _Transform:
-        size = [fft.next_fast_len(2 * side, real=True) for side in evened.shape]
+        size = [fast_length(2 * side) for side in evened.shape]
         padded = np.zeros(size, np.float32)
         padded[: evened.shape[0], : evened.shape[1]] = evened
         centred = np.roll(padded, [-(side // 2) for side in evened.shape], axis=(0, 1))
-        values = fft.rfft2(centred)
+        values = np.fft.rfft2(centred)
         radius = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None, :])
         ring = (radius * TILE_PX).astype(np.intp)
         power = np.bincount(ring.ravel(), np.square(np.abs(values)).ravel())
@@ -152,7 +152,7 @@ class _Transform:
             pilots = self._pilots(matrices[first : first + _BATCH])
             spectra = np.zeros((len(pilots), TILE_PX, columns.max() + 1), np.complex64)
             spectra[:, rows, columns] = pilots * twice
-            sums = fft.irfft(fft.ifft(spectra, axis=1), TILE_PX, axis=2)
+            sums = np.fft.irfft(np.fft.ifft(spectra, axis=1), TILE_PX, axis=2)
             correlation = sums.reshape(len(pilots), -1)
             best = correlation.argmax(axis=1)
             noise = np.sqrt(2 * np.square(np.abs(pilots)).sum(axis=1)) / TILE_PX**2

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artscraper_runner.analysis.hashes.cosine_transform import cosine_transform
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,12 +36,10 @@ def perceptual_hash(thumbnails: LumaThumbnails) -> Bits:
     """Return which of the 8x8 lowest DCT-II coefficients of 32x32 pixels exceed their median.
 
     On pictures whose coefficients are equal (one colour) the bits are rounding noise; it is the
-    same noise as ImageHash's, because SciPy's transform is the same.
+    same noise as ImageHash's, because `cosine_transform` computes as SciPy does.
     """
-    from scipy.fft import dct
-
     grey = thumbnails.square(_DCT_SIDE)
-    coefficients = dct(dct(grey, axis=0), axis=1)[:_HASH_SIDE, :_HASH_SIDE]
+    coefficients = cosine_transform(grey)[:_HASH_SIDE, :_HASH_SIDE]
     bits: Bits = coefficients > np.median(coefficients)
     return bits
 
