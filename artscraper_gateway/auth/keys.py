@@ -188,7 +188,11 @@ class KeyStore:
 
 
 class Keyring:
-    """The keys as this web process knows them, at most a second old."""
+    """The keys as this web process knows them, at most a second old.
+
+    While the database is away, the last known keys hold: /metrics needs nothing else, and other
+    requests fail for want of the database. Then no key can be revoked either.
+    """
 
     def __init__(self, store: KeyStore) -> None:
         self.store = store
@@ -216,10 +220,14 @@ class Keyring:
         async with self._one:
             if time.monotonic() - self._read_at < _FRESH_S:
                 return
-            asked_at = time.monotonic()
-            found = await run_sync(self.store.all)
-            self._keys = {key.id: key for key in found}
-            self._read_at = asked_at
+            begun = time.monotonic()
+            try:
+                found = await run_sync(self.store.all)
+                self._keys = {key.id: key for key in found}
+            except sa.exc.SQLAlchemyError:
+                if self._read_at == float("-inf"):
+                    raise
+            self._read_at = begun
 
 
 def without_secret(text: str) -> str:

@@ -15,6 +15,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from artscraper_gateway.auth import keys as key_module
+from artscraper_gateway.auth.keys import KeyStore
 from artscraper_gateway.db.engine import _readers, open_engine
 from artscraper_gateway.errors import DatabaseAway, StorageFailed
 from artscraper_gateway.observability.readiness import Readiness
@@ -183,6 +185,26 @@ def test_metrics_need_the_scope_admin(start_app: Start) -> None:
         assert client.get("/metrics", headers=reader).status_code == 403
         assert client.get("/metrics", headers=admin).status_code == 200
         assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
+
+
+def test_metrics_answer_and_need_their_key_while_the_database_is_away(
+    start_app: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = start_app(worker_concurrency=0)
+
+    def is_away(_store: KeyStore) -> None:
+        raise sa.exc.OperationalError("", {}, Exception("the database is away"))
+
+    monkeypatch.setattr(key_module, "_FRESH_S", 0.0)
+    with gateway.client() as client:
+        with monkeypatch.context() as outage:
+            outage.setattr(KeyStore, "all", is_away)
+            assert client.get("/metrics").status_code == 200, "the first request of the process"
+        admin = added(gateway.home, "admin", "--scope", "admin")
+        assert client.get("/metrics").status_code == 401
+        monkeypatch.setattr(KeyStore, "all", is_away)
+        assert client.get("/metrics", headers=admin).status_code == 200
+        assert client.get("/metrics").status_code == 401
 
 
 def test_open_metrics_needs_no_key(start_app: Start) -> None:
