@@ -1,8 +1,8 @@
-"""One picture's way through analysis and protection, as steps that can be taken one by one.
+"""Analysis and protection of one picture, as separate steps.
 
-Each step reads what the step before left on disk and returns a small JSON record, so that a
-killed process goes on with the next step elsewhere. `protection_pipeline` takes the steps in one
-go, the gateway's durable workflow takes each as a step of its own.
+Each step reads the files of the step before and returns a small JSON record, so a killed run
+resumes with the next step elsewhere. `protection_pipeline` runs all steps in one call, the gateway
+runs each as a durable step of its workflow.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _AHEAD_MAX_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memor
 
 @dataclass
 class PictureRun:
-    """The steps for the picture at `source`. Every step may be taken again after a crash.
+    """The steps for the picture at `source`. Every step may be repeated after a crash.
 
     While a layer is saved and measured the next stage is applied already, in a second thread;
     `close` ends that thread. `stages_explicit`: the caller named the stages, so a stage whose
