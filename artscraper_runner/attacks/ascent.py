@@ -18,7 +18,7 @@ from artscraper_runner.imaging.visibility import VisibilityModel, opponent_deriv
 Planes = NDArray[np.float32]
 _DETAIL_PX = 1.0  # deviation of the blur that leaves out detail
 _PLACE_PX = 3.0  # deviation of the window in which steps are equally visible
-_COLOUR = np.array((0.1, 1.0, 0.1), np.float32)  # of the metric: colour shows to some judges
+_COLOUR = np.array((0.03, 1.0, 0.05), np.float32)  # of the metric: colour shows to some judges
 _TINY = np.float32(1e-20)
 
 
