@@ -13,7 +13,7 @@ from PIL import Image
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.support.in_process import InProcessGateway
-from artscraper_runner import stage_names
+from artscraper_runner import models, stage_names
 
 Picture = Callable[..., bytes]
 SAMPLE = REPOSITORY / "input" / "astronaut.jpg"
@@ -174,3 +174,15 @@ def test_every_stage_has_a_layer_by_default(client: httpx.Client, picture: Pictu
     assert stages == ["fawkes", "photoguard", "mist", "nightshade"]
     assert layers[1]["applied"] is False
     assert layers[1]["reason"] == "no face found"
+
+
+@pytest.mark.parametrize("encoder", ["taesd", "ensemble:bundled+taef2"])
+def test_an_encoder_without_its_packages_is_answered_with_the_command_that_installs_them(
+    client: httpx.Client, picture: Picture, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    find = models.find_spec
+    monkeypatch.setattr(models, "find_spec", lambda name: None if name == "torch" else find(name))
+    files = {"file": picture(32, 32)}
+    answer = client.post("/v1/jobs", files=files, data={"encoder": encoder, "stages": "mist"})
+    assert answer.status_code == 422
+    assert "pip install 'artscraper-gateway[torch]'" in answer.json()["detail"]
