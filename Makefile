@@ -182,11 +182,12 @@ audit: $(INSTALLED_CHECKS)
 licences: $(INSTALLED_CHECKS)
 	$(BIN)/python -m supply_chain.licences locks/default.txt
 
-## sbom: write a CycloneDX list of what is pinned to build/
+## sbom: write CycloneDX lists of what is pinned and what is vendored to build/
 sbom: $(INSTALLED_CHECKS)
 	mkdir -p build
 	$(BIN)/cyclonedx-py requirements locks/server.txt --pyproject pyproject.toml \
 	    --output-reproducible --output-file build/sbom.cdx.json
+	cp supply_chain/vendored.cdx.json build/
 
 ## check-deploy: look at everything in deploy/ with its linter; skipped loudly where that is missing
 check-deploy: setup-tests setup-checks

@@ -30,9 +30,8 @@ def body_schemas() -> dict[str, Any]:
     definitions: dict[str, Any] = schema["$defs"]
     for model in _FORMS:
         form = definitions[model.__name__]
-        form["properties"] = {
-            name: _form_field(name, field) for name, field in form["properties"].items()
-        }
+        fields = {"file": form["properties"].pop("file"), **form["properties"]}  # it stands first
+        form["properties"] = {name: _form_field(name, field) for name, field in fields.items()}
     del definitions[JobOptions.__name__]  # its fields are query parameters
     return definitions
 

@@ -79,7 +79,9 @@ def show_reference(request: Request) -> Response:
     """Return the interactive reference in the theme of the cookie."""
     template = _templates().get_template("reference.html")
     html = template.render(theme=_theme(request), version=__version__)
-    return HTMLResponse(html, headers={**_SAFETY, "Cache-Control": "no-cache", "Vary": "Cookie"})
+    policy = f"{_SAFETY['Content-Security-Policy']}; img-src 'self' data:"  # Swagger UI's arrows
+    headers = {**_SAFETY, "Content-Security-Policy": policy}
+    return HTMLResponse(html, headers={**headers, "Cache-Control": "no-cache", "Vary": "Cookie"})
 
 
 @router.get("/strings/{language}.json")
