@@ -96,7 +96,8 @@ setup-deploy:
 
 ## setup-judges: install by apt what judges and edits pictures in tests and benchmarks
 setup-judges:
-	$(call apt-install,butteraugli convert vips,butteraugli imagemagick libvips-tools)
+	$(call apt-install,butteraugli convert vips exiftool,butteraugli imagemagick libvips-tools \
+	    libimage-exiftool-perl)
 
 ## setup-node: install Node.js by apt and what the TypeScript client is made with; skipped without
 setup-node: $(TYPESCRIPT)/node_modules/.package-lock.json

@@ -33,6 +33,7 @@ _HOME = {
     "PictureLimits": "options",
     "Progress": "types",
     "ProtectionOptions": "options",
+    "RightsStatement": "options",
     "SigningSettings": "options",
     "Reading": "watermarks.tiled_spread_spectrum",
     "read_watermark": "watermarks.tiled_spread_spectrum",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from artscraper_runner.options import AnalysisOptions as AnalysisOptions
     from artscraper_runner.options import PictureLimits as PictureLimits
     from artscraper_runner.options import ProtectionOptions as ProtectionOptions
+    from artscraper_runner.options import RightsStatement as RightsStatement
     from artscraper_runner.options import SigningSettings as SigningSettings
     from artscraper_runner.pipeline.capabilities import Part as Part
     from artscraper_runner.pipeline.capabilities import all_parts as all_parts

@@ -15,6 +15,7 @@ STRENGTH_NAMES = ("low", "medium", "high")  # of what may be seen, see `attacks.
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1
 ACCELERATOR_NAMES = ("auto", "cpu", "openvino", "cuda", "coreml", "directml")
+RIGHTS_MAX_LENGTH = 500  # characters
 WATERMARK_METHODS = ("tiled", "dwtDctSvd")
 DEFAULT_WATERMARK_METHOD = "tiled"
 DEFAULT_WATERMARK_TEXT = "artscraper"  # of dwtDctSvd, which has no numbers
@@ -28,6 +29,39 @@ class PictureLimits:
     max_pixels: int = 50_000_000  # summed over all frames
     max_side: int = 16_384  # px, width or height
     max_frames: int = 2_000
+
+
+@dataclass(frozen=True)
+class RightsStatement:
+    """What the stage c2pa writes into XMP beside the do-not-train statement.
+
+    `copyright_notice` becomes dc:rights, `usage_terms` xmpRights:UsageTerms, each replacing what
+    the picture had; None leaves it. `allow_search_engines` permits indexing by search engines.
+
+    Raises:
+        InvalidOption: a text is empty, too long, or has control characters.
+    """
+
+    copyright_notice: str | None = None
+    usage_terms: str | None = None
+    allow_search_engines: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("copyright_notice", "usage_terms"):
+            text = getattr(self, name)
+            if text is None:
+                continue
+            if not 1 <= len(text) <= RIGHTS_MAX_LENGTH:
+                raise InvalidOption(
+                    f"{name}: expected 1 to {RIGHTS_MAX_LENGTH} characters, found {len(text)}"
+                )
+            if not text.isprintable():
+                raise InvalidOption(f"{name}: expected one line of text, found control characters")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was chosen."""
+        return self == RightsStatement()
 
 
 @dataclass(frozen=True)
@@ -47,8 +81,8 @@ class ProtectionOptions:
     `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
     `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture; with
     dwtDctSvd DEFAULT_WATERMARK_TEXT. The layer's metrics record which. `watermark_method` is one
-    of WATERMARK_METHODS. `keep_watermark` leaves a picture unmarked that carries a readable mark
-    already, instead of writing over it.
+    of WATERMARK_METHODS. `rights` is written by the stage c2pa. `keep_watermark` leaves a
+    picture unmarked that carries a readable mark already, instead of writing over it.
 
     Raises:
         UnknownName: no such strength, preset or watermark method.
@@ -60,6 +94,7 @@ class ProtectionOptions:
     watermark_method: str = DEFAULT_WATERMARK_METHOD
     watermark_payload: str | None = None
     keep_watermark: bool = False
+    rights: RightsStatement = RightsStatement()
     strength: str = "medium"
     encoder: str = "bundled"
     preset: str = "default"

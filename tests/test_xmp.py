@@ -6,11 +6,13 @@ import pytest
 
 from artscraper_runner.imaging.xmp import (
     DATA_MINING_NAMESPACE,
+    EXCEPT_SEARCH_ENGINES,
     MAX_BYTES,
     PROHIBITED,
     prohibit_training,
     strip_xmp,
 )
+from artscraper_runner.options import RightsStatement
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 EXIF = "http://ns.adobe.com/exif/1.0/"
@@ -277,3 +279,14 @@ def test_deep_packets_take_linear_time(opened: str, closed: str) -> None:
     content = (_RDF_OPEN + opened * depth + closed * depth + "</r:RDF>").encode()
     assert without_places(content) == content
     check_both_edits(content)
+
+
+def test_rights_replace_earlier_ones_and_are_written_once() -> None:
+    earlier = "<d:rights><r:Alt><r:li xml:lang='x-default'>old</r:li></r:Alt></d:rights>"
+    rights = RightsStatement('"new" <1> & 2', None, True)
+    edited = prohibit_training(prohibit_training(packet(earlier), rights), rights)
+    assert b"old" not in edited
+    assert edited.count(b"<dc:rights>") == 1 and edited.count(b"xmpRights=") == 1
+    assert statements(edited) == [EXCEPT_SEARCH_ENGINES]
+    kept = prohibit_training(packet(earlier))
+    assert b"old" in kept and b"dc:rights>" not in kept

@@ -44,12 +44,17 @@ def _form_field(name: str, field: dict[str, Any]) -> dict[str, Any]:
     """
     if name in NAME_LISTS:
         described = f"{field['description']}; separated by commas"
-        return {"type": "string", "title": field["title"], "description": described}
+        text = {"type": "string", "title": field["title"], "description": described}
+        return {**text, "example": ""}
     kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
     if "default" in field and field["default"] is not None:
         kept["description"] += f"; {str(field['default']).lower()} if it is not sent"
     types = [each for each in field.get("anyOf", ()) if each.get("type") != "null"]
-    return {**(types[0] if types else {}), **kept}
+    described = {**(types[0] if types else {}), **kept}
+    if described.get("format") != "binary" and name != "file":
+        # Swagger UI fills in the example, and sends it; without one, a value of its own.
+        described["example"] = "" if field.get("default") is None else field["default"]
+    return described
 
 
 def _body(**content: Any) -> dict[str, Any]:

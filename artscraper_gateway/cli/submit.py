@@ -112,6 +112,14 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="keep the watermark of a picture that carries one already",
     )
+    job.add_argument("--copyright-notice", help="written into XMP by the stage c2pa")
+    job.add_argument("--usage-terms", help="written into XMP by the stage c2pa")
+    job.add_argument(
+        "--allow-search-engines",
+        action="store_true",
+        default=None,
+        help="the statement of the stage c2pa permits search engines",
+    )
     job.add_argument("--priority", type=int)
     job.add_argument("--callback-url")
     job.add_argument("--enable-tineye", action="store_true", default=None)

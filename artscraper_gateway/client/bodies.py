@@ -43,6 +43,9 @@ class JobOptions(TypedDict, total=False):
     watermark_text: str | None
     watermark_method: Literal["tiled", "dwtDctSvd"] | None
     keep_watermark: bool
+    copyright_notice: str | None
+    usage_terms: str | None
+    allow_search_engines: bool
     priority: int
     callback_url: str | None
 

@@ -74,6 +74,15 @@ class PictureOptions(BaseModel):
     keep_watermark: bool = Field(
         False, description="keep the watermark of a picture that carries one already"
     )
+    copyright_notice: str | None = Field(
+        None, max_length=500, description="stage c2pa writes it into XMP as dc:rights"
+    )
+    usage_terms: str | None = Field(
+        None, max_length=500, description="stage c2pa writes it into XMP as xmpRights:UsageTerms"
+    )
+    allow_search_engines: bool = Field(
+        False, description="stage c2pa states that search engines may index the picture"
+    )
 
 
 class JobOptions(PictureOptions):

@@ -23,6 +23,7 @@ from artscraper_runner import (
     InvalidOption,
     MissingDependency,
     ProtectionOptions,
+    RightsStatement,
     check_options,
     chosen_stages,
     encoder_names,
@@ -75,6 +76,9 @@ class JobRequest(PictureOptions):
             watermark_method=self.watermark_method,
             watermark_payload=self.watermark_payload,
             keep_watermark=self.keep_watermark,
+            rights=RightsStatement(
+                self.copyright_notice, self.usage_terms, self.allow_search_engines
+            ),
             strength=self.strength,
             encoder=self.encoder,
             preset=self.preset,
@@ -121,6 +125,10 @@ def resolve_request(options: JobOptions, config: GatewayConfig) -> JobRequest:
         check_options(protection)
     except (InvalidOption, MissingDependency) as error:
         raise InvalidRequest(str(error)) from error
+    if not protection.rights.is_empty and "c2pa" not in request.stages:
+        raise InvalidRequest(
+            "copyright_notice, usage_terms, allow_search_engines: expected c2pa in stages"
+        )
     return request.model_copy(
         update={
             "stages_explicit": options.stages is not None,

@@ -186,3 +186,25 @@ def test_an_encoder_without_its_packages_is_answered_with_the_command_that_insta
     answer = client.post("/v1/jobs", files=files, data={"encoder": encoder, "stages": "mist"})
     assert answer.status_code == 422
     assert "pip install 'artscraper-gateway[torch]'" in answer.json()["detail"]
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"copyright_notice": "(c) Ada"}, "expected c2pa in stages"),
+        ({"allow_search_engines": "yes", "stages": "mist"}, "expected c2pa in stages"),
+        ({"copyright_notice": "x" * 501, "stages": "c2pa"}, "copyright_notice"),
+        ({"usage_terms": "two\nlines", "stages": "c2pa"}, "usage_terms: expected one line"),
+        ({"usage_terms": ["a", "b"], "stages": "c2pa"}, "usage_terms: expected one value"),
+    ],
+)
+def test_rights_need_the_statement_and_are_one_line(
+    client: httpx.Client, picture: Picture, fields: dict[str, Any], named: str
+) -> None:
+    answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data=fields)
+    assert answer.status_code == 422 and named in answer.json()["detail"], answer.text
+
+
+def test_rights_of_a_form_reach_the_file(client: httpx.Client, picture: Picture) -> None:
+    fields = {"stages": "c2pa", "copyright_notice": "(c) Ada", "allow_search_engines": "true"}
+    answer = client.post("/v1/protect", files={"file": picture(96, 80)}, data=fields)
+    assert answer.status_code == 200, answer.text
+    assert b"(c) Ada" in answer.content and b"EXCEPTSEARCHENGINEINDEXING" in answer.content

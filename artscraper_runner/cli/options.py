@@ -12,6 +12,7 @@ from artscraper_runner.options import (
     STRENGTH_NAMES,
     WATERMARK_METHODS,
     ProtectionOptions,
+    RightsStatement,
     SigningSettings,
 )
 
@@ -115,6 +116,7 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
         watermark_text=options.watermark_text,
         watermark_method=options.watermark_method,
         keep_watermark=options.keep_watermark,
+        rights=_rights(options),
         strength=options.strength,
         encoder=options.encoder,
         preset=options.preset,
@@ -126,6 +128,17 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
         mist_model=options.mist_model,
         accelerator=options.accelerator,
     )
+
+
+def _rights(options: argparse.Namespace) -> RightsStatement:
+    rights = RightsStatement(
+        options.copyright_notice, options.usage_terms, options.allow_search_engines
+    )
+    if not rights.is_empty and "c2pa" not in (options.stages or ()):
+        raise InvalidOption(
+            "--copyright-notice, --usage-terms, --allow-search-engines: expected c2pa in --stages"
+        )
+    return rights
 
 
 def signing_settings(options: argparse.Namespace) -> SigningSettings:
@@ -224,6 +237,15 @@ def _add_signing(protect: argparse.ArgumentParser) -> None:
         "--c2pa-certificate", type=Path, metavar="PEM", help="your own certificate chain"
     )
     signing.add_argument("--c2pa-key", type=Path, metavar="PEM", help="private key of the chain")
+    signing.add_argument(
+        "--copyright-notice", metavar="TEXT", help="written into XMP, such as '(c) 2026 Ada'"
+    )
+    signing.add_argument("--usage-terms", metavar="TEXT", help="written into XMP")
+    signing.add_argument(
+        "--allow-search-engines",
+        action="store_true",
+        help="state that search engines may index the picture (default: no mining at all)",
+    )
 
 
 def _concept_or_path(text: str) -> str | Path:

@@ -21,18 +21,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 from artscraper_runner.imaging.notes import Subject
+from artscraper_runner.options import RightsStatement
 
 MAX_BYTES = 1 << 20
 DATA_MINING_NAMESPACE = "http://ns.useplus.org/ldf/xmp/1.0/"
 PROHIBITED = "http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED-AIMLTRAINING"
+EXCEPT_SEARCH_ENGINES = "http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED-EXCEPTSEARCHENGINEINDEXING"
+NO_RIGHTS = RightsStatement()
+_DC = "http://purl.org/dc/elements/1.1/"
+_XMP_RIGHTS = "http://ns.adobe.com/xap/1.0/rights/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _OPENED = (
     f'<rdf:Description xmlns:rdf="{_RDF}" rdf:about="" xmlns:plus="{DATA_MINING_NAMESPACE}">'
 ).encode()
 _CLOSED = b"</rdf:Description>"
-_STATEMENT = _OPENED + f"<plus:DataMining>{PROHIBITED}</plus:DataMining>".encode() + _CLOSED
+_RIGHTS_OPENED = (
+    f'<rdf:Description xmlns:rdf="{_RDF}" rdf:about="" xmlns:dc="{_DC}"'
+    f' xmlns:xmpRights="{_XMP_RIGHTS}">'
+).encode()
 _EMPTY_PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"></rdf:RDF></x:xmpmeta>'
@@ -87,18 +96,37 @@ def strip_xmp(packet: bytes) -> StrippedXmp | None:
     return None if edited is None else StrippedXmp(edited, frozenset(edits.dropped))
 
 
-def prohibit_training(packet: bytes | None) -> bytes:
+def prohibit_training(packet: bytes | None, rights: RightsStatement = NO_RIGHTS) -> bytes:
     """Return the packet with the statement, instead of any other plus:DataMining it had.
 
-    A packet that is None, cannot be read safely or has no RDF is replaced.
+    Copyright notice and usage terms are replaced where `rights` has them. A packet that is None,
+    cannot be read safely or has no RDF is replaced.
     """
+    statement, classify = _statement(rights), _statement_subject(rights)
     edited = None
     if packet is not None:
         try:
-            edited = _Edits(_in_utf8(packet), _statement_subject).applied(_STATEMENT)
+            edited = _Edits(_in_utf8(packet), classify).applied(statement)
         except _Unreadable:
             edited = None
-    return edited or _Edits(_EMPTY_PACKET, _statement_subject).applied(_STATEMENT) or _EMPTY_PACKET
+    return edited or _Edits(_EMPTY_PACKET, classify).applied(statement) or _EMPTY_PACKET
+
+
+def _statement(rights: RightsStatement) -> bytes:
+    """Return the RDF of the statement, and of copyright notice and usage terms."""
+    value = EXCEPT_SEARCH_ENGINES if rights.allow_search_engines else PROHIBITED
+    statement = _OPENED + f"<plus:DataMining>{value}</plus:DataMining>".encode() + _CLOSED
+    texts = [
+        f'<{name}><rdf:Alt><rdf:li xml:lang="x-default">{escape(text)}</rdf:li></rdf:Alt></{name}>'
+        for name, text in (
+            ("dc:rights", rights.copyright_notice),
+            ("xmpRights:UsageTerms", rights.usage_terms),
+        )
+        if text is not None
+    ]
+    if not texts:
+        return statement
+    return statement + _RIGHTS_OPENED + "".join(texts).encode() + _CLOSED
 
 
 def _private_subject(namespace: str, name: str) -> Subject | None:
@@ -113,9 +141,14 @@ def _private_subject(namespace: str, name: str) -> Subject | None:
     return next((subject for subject, applies in rules if applies), None)
 
 
-def _statement_subject(namespace: str, name: str) -> Subject | None:
-    is_statement = (namespace, name) == (DATA_MINING_NAMESPACE, "DataMining")
-    return Subject.XMP if is_statement else None
+def _statement_subject(rights: RightsStatement) -> Classify:
+    """Return a function that finds the properties which `rights` replaces."""
+    replaced = {(DATA_MINING_NAMESPACE, "DataMining")}
+    if rights.copyright_notice is not None:
+        replaced.add((_DC, "rights"))
+    if rights.usage_terms is not None:
+        replaced.add((_XMP_RIGHTS, "UsageTerms"))
+    return lambda namespace, name: Subject.XMP if (namespace, name) in replaced else None
 
 
 def _is_picture(value: str) -> bool:
@@ -178,7 +211,9 @@ class _Edits:
             parts += [self._content[place:start], instead]
             place = end
         edited = b"".join([*parts, self._content[place:]])
-        return edited.replace(_OPENED + _CLOSED, b"")  # left of an earlier statement of ours
+        for opened in (_OPENED, _RIGHTS_OPENED):  # left of an earlier statement of ours
+            edited = edited.replace(opened + _CLOSED, b"")
+        return edited
 
     def _started(self, name: str, attributes: list[str]) -> None:
         self._depth += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,11 @@ def _save_picture(work: LayerWork, path: Path) -> Json:
         return {}
     with atomic_path(path) as temporary:
         save_layer(
-            work.applied.pixels, work.picture, temporary, how, edit_xmp=work.applied.stage.edit_xmp
+            work.applied.pixels,
+            work.picture,
+            temporary,
+            how,
+            edit_xmp=partial(work.applied.stage.edit_xmp, options=work.applied.given.options),
         )
         return work.applied.stage.finish_file(temporary, work.applied.given)
 

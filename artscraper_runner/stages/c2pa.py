@@ -8,6 +8,7 @@ from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
 from artscraper_runner.errors import CredentialsError, SigningFailed
 from artscraper_runner.imaging.xmp import prohibit_training
 from artscraper_runner.io import atomic_path
+from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.provenance.credentials import load_credentials
 from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, check_signing, sign_file
 from artscraper_runner.stages.stage import Stage, StageInput
@@ -33,7 +34,8 @@ class C2pa(Stage):
             return StageResult(pixels=None, reason=reason)
         if inputs.signing is None:
             return StageResult(pixels=None, reason="no signing certificate is set up")
-        length, most = len(prohibit_training(inputs.xmp)), inputs.saved_as.max_xmp_bytes
+        length = len(prohibit_training(inputs.xmp, inputs.options.rights))
+        most = inputs.saved_as.max_xmp_bytes
         if most is not None and length > most:
             reason = f"with the statement the XMP packet would have {length} bytes, a"
             reason += f" {inputs.saved_as.name} holds {most}"
@@ -44,9 +46,9 @@ class C2pa(Stage):
             return StageResult(pixels=None, reason=str(error))
         return StageResult(pixels=inputs.pixels, metrics={"not_allowed": list(USES)})
 
-    def edit_xmp(self, xmp: bytes | None) -> bytes:
+    def edit_xmp(self, xmp: bytes | None, options: ProtectionOptions) -> bytes:
         """Add the statement that readers of metadata look for."""
-        return prohibit_training(xmp)
+        return prohibit_training(xmp, options.rights)
 
     def finish_file(self, path: Path, inputs: StageInput) -> Json:
         """Sign the file; return the `validation_state` that is read from it afterwards.

@@ -107,7 +107,7 @@ class Stage(ABC):
         """Return why the stage does nothing once it is scaled back to `pixels`; None: it does."""
         return None
 
-    def edit_xmp(self, xmp: bytes | None) -> bytes | None:
+    def edit_xmp(self, xmp: bytes | None, options: ProtectionOptions) -> bytes | None:
         """Return the XMP packet to save with the layer, from the original's (None = none)."""
         return xmp
 

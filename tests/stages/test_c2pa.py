@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from artscraper_runner import ProtectionOptions, StageFailed, protect_picture
-from artscraper_runner.errors import SigningFailed
+from artscraper_runner import ProtectionOptions, RightsStatement, StageFailed, protect_picture
+from artscraper_runner.errors import InvalidOption, SigningFailed
 from artscraper_runner.imaging.xmp import PROHIBITED
 from artscraper_runner.options import SigningSettings
 from artscraper_runner.protection_pipeline import WorkflowConfig
@@ -329,3 +329,10 @@ def test_a_damaged_manifest_of_the_original_stops_nothing(tmp_path: Path) -> Non
     upload.write_bytes(content)
     last = protected(tmp_path, upload, "c2pa")["layers"][-1]
     assert last["metrics"]["validation_state"] == "Valid"
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 501, "two\nlines", "\u202eright to left"])
+def test_rights_are_one_line_of_text(bad: str) -> None:
+    for name in ("copyright_notice", "usage_terms"):
+        with pytest.raises(InvalidOption, match=name):
+            RightsStatement(**{name: bad})

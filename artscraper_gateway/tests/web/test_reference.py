@@ -127,7 +127,7 @@ def test_a_picture_is_sent_as_a_form(
     form.locator('input[type="file"]').first.set_input_files(app.file("art.png"))
     parameter(form, "Prefer").fill("wait=60")
     send(form)
-    expect(answer_of(form)).to_contain_text("job_id", timeout=70_000)
+    expect(answer_of(form)).to_contain_text("job_id", timeout=20_000)
     shown = answer_of(form).locator(".microlight, pre").first.inner_text()
     found = re.search(r'"job_id": "([0-9a-f]{32})"', shown)
     assert found, shown

@@ -11,6 +11,14 @@ export function showOptions(limits) {
   byId("place").textContent = t("fact.place", { host: location.host });
   byId(`strength-${limits.strength}`).checked = true;
   byId("stages").replaceChildren(...limits.stages.map(stageBox));
+  byId("stages").addEventListener("change", showRights);
+  showRights();
+}
+
+/** Show what belongs to the do-not-train statement while that is chosen; else nothing of it is sent. */
+function showRights() {
+  const isChosen = new FormData(byId("submit")).getAll("stage").includes("c2pa");
+  byId("rights").hidden = byId("rights").disabled = !isChosen;
 }
 
 function facts(limits) {
@@ -50,7 +58,10 @@ function stageBox(stage) {
 /** Return the chosen options, as fields of a submission. */
 export function chosenOptions() {
   const form = new FormData(byId("submit"));
-  return { strength: form.get("strength"), stages: form.getAll("stage") };
+  const rights = Object.fromEntries(
+    ["copyright_notice", "usage_terms", "allow_search_engines"].map((name) => [name, form.get(name)?.trim()]).filter(([, text]) => text),
+  );
+  return { strength: form.get("strength"), stages: form.getAll("stage"), rights };
 }
 
 export const previewStages = () =>

@@ -76,12 +76,13 @@ export class Upload {
     if (problem.code !== "unreachable") this.key = newIdempotencyKey();
   }
 
-  body({ strength, stages }) {
-    if (this.url) return { json: { image_url: this.url, strength, stages } };
+  body({ strength, stages, rights }) {
+    if (this.url) return { json: { image_url: this.url, strength, stages, ...rights } };
     const form = new FormData();
     form.append("file", this.file, this.name);
     form.append("strength", strength);
     form.append("stages", stages.join(","));
+    for (const [name, text] of Object.entries(rights)) form.append(name, text);
     return { form };
   }
 }

@@ -1573,6 +1573,24 @@ export interface components {
              */
             keep_watermark: boolean;
             /**
+             * Copyright Notice
+             * @description stage c2pa writes it into XMP as dc:rights
+             * @default null
+             */
+            copyright_notice: string | null;
+            /**
+             * Usage Terms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @default null
+             */
+            usage_terms: string | null;
+            /**
+             * Allow Search Engines
+             * @description stage c2pa states that search engines may index the picture
+             * @default false
+             */
+            allow_search_engines: boolean;
+            /**
              * Priority
              * @description jobs with a higher priority run sooner
              * @default 0
@@ -1598,69 +1616,113 @@ export interface components {
          */
         BatchForm: {
             /**
+             * File
+             * @description the pictures
+             */
+            file: string[];
+            /**
              * Processors
              * @description analysis processors to run; none given = all; separated by commas
+             * @example
              */
             processors?: string;
             /**
              * Include Hash Analysis
              * @description write analysis.json; true if it is not sent
+             * @example true
              */
             include_hash_analysis?: boolean;
             /**
              * Include Protection
              * @description run the protection stages; true if it is not sent
+             * @example true
              */
             include_protection?: boolean;
             /**
              * Enable Tineye
              * @description send the picture to TinEye's reverse search; false if it is not sent
+             * @example false
              */
             enable_tineye?: boolean;
             /**
              * Stages
              * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas
+             * @example
              */
             stages?: string;
-            /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
+            /**
+             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
+             * @example
+             */
             strength?: components["schemas"]["Strength"];
             /**
              * Encoder
              * @description model that the attacks differentiate through; none = the gateway's
+             * @example
              */
             encoder?: string;
-            /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
+            /**
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @example
+             */
             preset?: components["schemas"]["Preset"];
             /**
              * Seed
              * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @example
              */
             seed?: number;
             /**
              * Nightshade Target
              * @description concept that nightshade moves towards, or a picture; none = the gateway's
+             * @example
              */
             nightshade_target?: string;
             /**
              * Watermark Text
              * @description up to 10 bytes in the watermark; none = a job's number
+             * @example
              */
             watermark_text?: string;
-            /** @description how the watermark is hidden; none = tiled, which survives the web */
+            /**
+             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @example
+             */
             watermark_method?: components["schemas"]["WatermarkMethod"];
             /**
              * Keep Watermark
              * @description keep the watermark of a picture that carries one already; false if it is not sent
+             * @example false
              */
             keep_watermark?: boolean;
             /**
+             * Copyright Notice
+             * @description stage c2pa writes it into XMP as dc:rights
+             * @example
+             */
+            copyright_notice?: string;
+            /**
+             * Usage Terms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @example
+             */
+            usage_terms?: string;
+            /**
+             * Allow Search Engines
+             * @description stage c2pa states that search engines may index the picture; false if it is not sent
+             * @example false
+             */
+            allow_search_engines?: boolean;
+            /**
              * Priority
              * @description jobs with a higher priority run sooner; 0 if it is not sent
+             * @example 0
              */
             priority?: number;
             /**
              * Callback Url
              * @description http or https URL that receives a webhook at the end
+             * @example
              */
             callback_url?: string;
             /**
@@ -1669,11 +1731,6 @@ export interface components {
              * @description picture of another person, whom cloaked faces are to resemble
              */
             fawkes_target?: string;
-            /**
-             * File
-             * @description the pictures
-             */
-            file: string[];
         };
         /**
          * JobByReference
@@ -1756,6 +1813,24 @@ export interface components {
              */
             keep_watermark: boolean;
             /**
+             * Copyright Notice
+             * @description stage c2pa writes it into XMP as dc:rights
+             * @default null
+             */
+            copyright_notice: string | null;
+            /**
+             * Usage Terms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @default null
+             */
+            usage_terms: string | null;
+            /**
+             * Allow Search Engines
+             * @description stage c2pa states that search engines may index the picture
+             * @default false
+             */
+            allow_search_engines: boolean;
+            /**
              * Priority
              * @description jobs with a higher priority run sooner
              * @default 0
@@ -1786,69 +1861,114 @@ export interface components {
          */
         JobForm: {
             /**
+             * File
+             * Format: binary
+             * @description the picture
+             */
+            file: string;
+            /**
              * Processors
              * @description analysis processors to run; none given = all; separated by commas
+             * @example
              */
             processors?: string;
             /**
              * Include Hash Analysis
              * @description write analysis.json; true if it is not sent
+             * @example true
              */
             include_hash_analysis?: boolean;
             /**
              * Include Protection
              * @description run the protection stages; true if it is not sent
+             * @example true
              */
             include_protection?: boolean;
             /**
              * Enable Tineye
              * @description send the picture to TinEye's reverse search; false if it is not sent
+             * @example false
              */
             enable_tineye?: boolean;
             /**
              * Stages
              * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas
+             * @example
              */
             stages?: string;
-            /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
+            /**
+             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
+             * @example
+             */
             strength?: components["schemas"]["Strength"];
             /**
              * Encoder
              * @description model that the attacks differentiate through; none = the gateway's
+             * @example
              */
             encoder?: string;
-            /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
+            /**
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @example
+             */
             preset?: components["schemas"]["Preset"];
             /**
              * Seed
              * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @example
              */
             seed?: number;
             /**
              * Nightshade Target
              * @description concept that nightshade moves towards, or a picture; none = the gateway's
+             * @example
              */
             nightshade_target?: string;
             /**
              * Watermark Text
              * @description up to 10 bytes in the watermark; none = a job's number
+             * @example
              */
             watermark_text?: string;
-            /** @description how the watermark is hidden; none = tiled, which survives the web */
+            /**
+             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @example
+             */
             watermark_method?: components["schemas"]["WatermarkMethod"];
             /**
              * Keep Watermark
              * @description keep the watermark of a picture that carries one already; false if it is not sent
+             * @example false
              */
             keep_watermark?: boolean;
             /**
+             * Copyright Notice
+             * @description stage c2pa writes it into XMP as dc:rights
+             * @example
+             */
+            copyright_notice?: string;
+            /**
+             * Usage Terms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @example
+             */
+            usage_terms?: string;
+            /**
+             * Allow Search Engines
+             * @description stage c2pa states that search engines may index the picture; false if it is not sent
+             * @example false
+             */
+            allow_search_engines?: boolean;
+            /**
              * Priority
              * @description jobs with a higher priority run sooner; 0 if it is not sent
+             * @example 0
              */
             priority?: number;
             /**
              * Callback Url
              * @description http or https URL that receives a webhook at the end
+             * @example
              */
             callback_url?: string;
             /**
@@ -1857,12 +1977,6 @@ export interface components {
              * @description picture of another person, whom cloaked faces are to resemble
              */
             fawkes_target?: string;
-            /**
-             * File
-             * Format: binary
-             * @description the picture
-             */
-            file: string;
         };
         /**
          * PictureForm
@@ -1961,6 +2075,12 @@ export interface operations {
                 watermark_method?: components["schemas"]["WatermarkMethod"];
                 /** @description keep the watermark of a picture that carries one already; false if it is not sent */
                 keep_watermark?: boolean;
+                /** @description stage c2pa writes it into XMP as dc:rights */
+                copyright_notice?: string;
+                /** @description stage c2pa writes it into XMP as xmpRights:UsageTerms */
+                usage_terms?: string;
+                /** @description stage c2pa states that search engines may index the picture; false if it is not sent */
+                allow_search_engines?: boolean;
                 /** @description jobs with a higher priority run sooner; 0 if it is not sent */
                 priority?: number;
                 /** @description http or https URL that receives a webhook at the end */

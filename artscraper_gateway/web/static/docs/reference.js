@@ -29,4 +29,5 @@ window.SwaggerUIBundle({
   persistAuthorization: false,
   validatorUrl: null,
   requestInterceptor: addCsrfToken,
+  onComplete: () => { document.body.dataset.screen = "reference"; },
 });
