@@ -43,9 +43,8 @@ def _form_field(name: str, field: dict[str, Any]) -> dict[str, Any]:
     and would send the option twice, in the query and in the form.
     """
     if name in NAME_LISTS:
-        described = f"{field['description']}; separated by commas"
-        text = {"type": "string", "title": field["title"], "description": described}
-        return {**text, "example": ""}
+        text = f"{field['description']}; separated by commas"
+        return {"type": "string", "title": field["title"], "description": text, "example": ""}
     kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
     if "default" in field and field["default"] is not None:
         kept["description"] += f"; {str(field['default']).lower()} if it is not sent"

@@ -66,6 +66,7 @@ export interface paths {
          *
          *     A key with the scope `admin` repeats the jobs of all keys, others their own. The same call
          *     within a day leads to the same new jobs. `has_more` says that it should be sent again later.
+         *     Each job counts against the key's rate.
          */
         post: operations["retry_jobs"];
         delete?: never;
