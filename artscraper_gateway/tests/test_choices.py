@@ -186,6 +186,8 @@ def test_an_encoder_without_its_packages_is_answered_with_the_command_that_insta
     answer = client.post("/v1/jobs", files=files, data={"encoder": encoder, "stages": "mist"})
     assert answer.status_code == 422
     assert "pip install 'artscraper-gateway[torch]'" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
