@@ -1,9 +1,9 @@
 """How the stages of a job share one bound on what may be seen.
 
-The strength bounds the visibility of the final picture (`imaging.visibility`). A stage may use the
-part of it that its share and those of the stages before it make together; what a stage leaves
-unused, such as a cloak where there is no face, goes to the next one. Energies add up, so shares
-are shares of the square.
+The strength bounds the visibility of the final picture (`imaging.visibility`). A cloak, which lies
+in faces only, may use most of it there. Each other stage may use the part that its share and those
+of the stages before it make together; what a cloak has left of that in faces goes to them, and
+outside of faces they have it all. Energies add up, so shares are shares of the square.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+CLOAK = "fawkes"
+CLOAK_SHARE = 0.85  # of the whole, in faces
 SHARES = {
-    "fawkes": 1.5,
     "photoguard": 1.2,
     "mist": 1.0,
     "nightshade": 1.0,
@@ -25,10 +26,12 @@ def stage_bound(visibility: float, stage: str, stages: Sequence[str]) -> float:
 
     Args:
         visibility: the bound of the strength.
-        stage: one of `SHARES`.
-        stages: the job's stages in their order; those that are not in `SHARES` take no part.
+        stage: the cloak or one of `SHARES`.
+        stages: the job's stages in their order; others take no part.
     """
     sharing = [name for name in stages if name in SHARES]
+    if stage == CLOAK and sharing:
+        return visibility * math.sqrt(CLOAK_SHARE)
     if stage not in sharing:
         return visibility
     used = sum(SHARES[name] for name in sharing[: sharing.index(stage) + 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.recogniser import embedding
 from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.options import PictureLimits, ProtectionOptions
 from artscraper_runner.types import Controls
 
 Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+ShareWithin = Callable[[Array], Array]
 STAGE = "fawkes"
 
 
@@ -70,17 +73,34 @@ class Identity:
         return self.embeddings[farthest : farthest + 1]
 
 
+def share_within_sight(original: Array, layer: Array, visibility: float) -> ShareWithin:
+    """Return how much of a change (1, 3, h, w) of `layer` (3, h, w) may be seen, (1, 1, h, w).
+
+    What shows is judged beside `original`, like `layer`.
+    """
+    model = VisibilityModel(original)
+    before = model.places(layer)
+
+    def share(change: Array) -> Array:
+        changed = np.clip(layer + change[0], 0, 1)
+        return model.share_within(layer, changed, visibility, visible_before=before)[None, None]
+
+    return share
+
+
 @dataclass(frozen=True)
 class Cloaking:
     """The faces of `original`, uint8 (H, W, 3), are cloaked within the job's one Linf budget.
 
-    Nothing is written where `alpha`, uint8 (H, W), is 0. `identity` None = untargeted.
+    Nothing is written where `alpha`, uint8 (H, W), is 0. `identity` None = untargeted. `visibility`
+    bounds what may be seen of every face's change (`imaging.visibility`); None = not bounded.
     """
 
     original: Pixels
     alpha: NDArray[np.uint8] | None
     options: ProtectionOptions
     identity: Identity | None = None
+    visibility: float | None = None
 
     def run(
         self, before: Pixels, faces: tuple[Face, ...], controls: Controls
@@ -147,7 +167,14 @@ class Cloaking:
             budget=self._budget / 255,
             controls=controls,
             what=what,
+            **self._seen_within(original, layer),
         )
+
+    def _seen_within(self, original: Array, layer: Array) -> dict[str, ShareWithin]:
+        """The bound on what may be seen of a change of `layer`, if there is one."""
+        if self.visibility is None:
+            return {}
+        return {"share_within": share_within_sight(original[0], layer[0], self.visibility)}
 
     def _published(
         self,

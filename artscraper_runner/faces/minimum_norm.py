@@ -2,7 +2,8 @@
 
 Steps of steepest ascent whose size follows what the face still lacks, as decoupled direction and
 norm have it (DDN, Rony et al. 2019, arXiv 1811.09600). Differs: luma and chroma, another norm,
-momentum, and bounds on every pixel (the job's Linf) and on the low frequencies of the change.
+momentum, and bounds on every pixel (the job's Linf), on the low frequencies of the change and on
+what may be seen of it.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def minimum_norm_attack(
     controls: Controls,
     what: str,
     project: Callable[[Array], Array] = lambda change: change,
+    share_within: Callable[[Array], Array] = lambda change: np.ones((1, 1, 1, 1), np.float32),
 ) -> tuple[Array, int]:
     """Return the change of a region (1, 3, h, w) in [0, 1], and the iterations made.
 
@@ -92,13 +94,15 @@ def minimum_norm_attack(
         controls: receive the progress, and may cancel, once an iteration.
         what: name of the work in progress reports.
         project: a further constraint of the change of sRGB, applied to the result as well.
+        share_within: the share (1, 1, h, w) in 0..1 of a change of sRGB that may be seen. The loop
+            goes on from what is left, so that it spends what may be seen where that moves the face.
 
     A face that resists gets what the bounds allow, and is moved by less.
 
     Raises:
         Cancelled: the caller cancelled.
     """
-    space = _Space(bounds, edge, preset, budget)
+    space = _Space(bounds, edge, preset, budget, share_within)
     planes, momentum = np.zeros_like(before), np.zeros_like(before)
     size = preset.first_size * budget
     for iteration in range(preset.iterations):
@@ -131,6 +135,7 @@ class _Space:
     edge: Array
     preset: MinimumNormPreset
     budget: float
+    share_within: Callable[[Array], Array]
 
     @property
     def _colour(self) -> Array:
@@ -148,7 +153,8 @@ class _Space:
     def project(self, planes: Array) -> Array:
         limits = np.float32(self.preset.low_frequency * self.budget) / self._colour
         planes = clip_low_frequency(planes, limits, self.preset.blur)
-        return to_luma_chroma(self.bounds.clip(to_rgb(planes * self._colour))) / self._colour
+        planes = to_luma_chroma(self.bounds.clip(to_rgb(planes * self._colour))) / self._colour
+        return planes * self.share_within(self.change(planes))
 
 
 def _growth(share: float, left: float, preset: MinimumNormPreset) -> float:

@@ -21,7 +21,8 @@ class Fawkes(Stage):
     Untargeted as in the release 1.0, or, with `fawkes_target`, towards another person, as in the
     paper. Differs: under the preset `default` the smallest change that is enough, on the
     picture itself (`faces/minimum_norm.py`), through the alignment, averaged over its errors, JPEG
-    and halving; Linf bounds the change in every preset, DSSIM in `published` as well; faces are
+    and halving, within what may be seen; Linf bounds the change in every preset, DSSIM in
+    `published` as well; faces are
     found by dlib's frontal detector.
     """
 
@@ -34,6 +35,7 @@ class Fawkes(Stage):
         "Fawkes", "face cloaking (Shan et al. 2020, arXiv 2002.08327), re-implemented"
     )
     measures_final = True
+    is_bounded_by_sight = True
 
     def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer before with its faces cloaked, or why there is nothing to cloak.
@@ -72,7 +74,9 @@ class Fawkes(Stage):
         options = inputs.options
         target = options.fawkes_target
         identity = None if target is None else Identity.in_picture(target)
-        cloaking = Cloaking(inputs.original, inputs.alpha, options, identity)
+        cloaking = Cloaking(
+            inputs.original, inputs.alpha, options, identity, visibility=inputs.visibility
+        )
         pixels, iterations = cloaking.run(inputs.pixels, faces, inputs.controls)
         return StageResult(
             pixels,
