@@ -24,8 +24,9 @@ from benchmarks.visibility import ROOT
 Floats = NDArray[np.float32]
 KEPT_PLACES = 250  # of a sample, those that may be its worst
 ROUNDS, RATE = 400, 0.02
+WEIGHTS = {"attacks": 3.0, "cloak": 2.0, "mark": 3.0, "whole job": 3.0, "softened": 0.2}  # else 1
 STAY = 0.004  # weight of the squared distance of a logarithm from where it began
-CAPS = (1.3, 6.0)  # of masking, times the threshold
+CAPS = (1.2, 2.0)  # of masking, times the threshold
 BANDS, COLOURS = visibility._THRESHOLD.shape
 
 
@@ -36,7 +37,7 @@ def place_values(original: Floats, changed: Floats) -> tuple[Floats, Floats, Flo
     calm = np.stack([ndimage.minimum_filter(each, (1, 3, 3)) for each in activity])
     luma = visibility._in_places(model._seen[1:2], 0, model._places)[0]
     energies = model._energies(visibility._opponent(changed) - model._seen)
-    near = np.stack([ndimage.uniform_filter(each, (0, 3, 3), mode="nearest") for each in energies])
+    near = np.stack([visibility._nearby(each) for each in energies])
     flat = [each.reshape(BANDS * COLOURS, -1).T for each in (calm, near)]
     seen = model.places(changed).ravel()
     unmasked = (flat[1] / np.square(visibility._THRESHOLD).ravel()).sum(1)
@@ -106,13 +107,16 @@ def fitted(
     numbers = Numbers()
     optimiser = torch.optim.Adam(numbers.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, ROUNDS)
-    groups = [torch.from_numpy(np.flatnonzero(kinds == kind)) for kind in np.unique(kinds)]
+    found = np.unique(kinds)
+    groups = [torch.from_numpy(np.flatnonzero(kinds == kind)) for kind in found]
+    weights = torch.tensor([WEIGHTS.get(kind, 1.0) for kind in found])
+    weights /= weights.sum()
     for _ in range(ROUNDS):
         error = numbers(*places).log() - judged.log()
         by_kind = [error[group] for group in groups]
-        spread = torch.stack([each.square().mean() for each in by_kind]).mean()
-        bias = torch.stack([each.mean().square() for each in by_kind]).mean()
-        loss = spread + 2 * bias + STAY * numbers.strayed()
+        spread = weights @ torch.stack([each.square().mean() for each in by_kind])
+        bias = weights @ torch.stack([each.mean().square() for each in by_kind])
+        loss = spread + 4 * bias + STAY * numbers.strayed()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

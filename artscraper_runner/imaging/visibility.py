@@ -40,6 +40,7 @@ Energies = NDArray[np.float32]  # (bands, colours, rows, columns)
 
 MAX_PIXELS = 3_000_000  # larger pictures are looked at in a reduced copy
 _BANDS = 5
+_NEAR = 5  # places; a change that is spread shows by what surrounds it, not by its peaks
 _UNIT = 2**_BANDS  # px; sides are padded to a multiple of it
 _TO_CONES = np.array(  # linear sRGB to long, medium and short cones, as in JPEG XL
     [(0.30, 0.622, 0.078), (0.23, 0.692, 0.078), (0.243423, 0.204767, 0.551810)], np.float32
@@ -52,26 +53,26 @@ _LUMA_OF_BLACK = np.cbrt(_BIAS)
 # Rows are bands, the finest first; columns red-green, luma and blue-yellow.
 _THRESHOLD = np.array(
     [
-        (0.0596, 0.0067, 0.0270),
-        (0.0059, 0.0024, 0.0174),
-        (0.0062, 0.0015, 0.0094),
-        (0.0065, 0.0028, 0.0095),
-        (0.0038, 0.0018, 0.0097),
+        (0.0631, 0.0070, 0.0317),
+        (0.0131, 0.0025, 0.0202),
+        (0.0064, 0.0034, 0.0105),
+        (0.0066, 0.0033, 0.0099),
+        (0.0040, 0.0030, 0.0100),
     ]
 )
 _MASKING = np.array(
     [
-        (0.7399, 0.7431, 0.3663),
-        (0.1103, 0.6486, 1.0098),
-        (3.2430, 1.4785, 0.1896),
-        (0.5809, 0.1462, 0.5947),
-        (0.2044, 0.0271, 0.2053),
+        (0.7427, 0.5315, 0.3685),
+        (0.1110, 0.6999, 1.0327),
+        (3.2303, 1.3014, 0.1905),
+        (0.5927, 0.1633, 0.5993),
+        (0.2066, 0.0282, 0.2053),
     ]
 )
 _LUMA_MASKS_COLOUR = np.array((0.0313, 0.0143, 0.0065, 0.0250, 0.0114))  # share of its energy
-_NEXT_BAND_MASKS = 0.4686  # share of the energy of the band an octave below
+_NEXT_BAND_MASKS = 0.5700  # share of the energy of the band an octave below
 _MOST_MASKING = 2.0  # times the threshold: more hides a change from one judge, not from the eye
-_PLAIN = 0.69  # of the threshold, where there is no grain at all, as in flat art
+_PLAIN = 0.544  # of the threshold, where there is no grain at all, as in flat art
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
@@ -80,6 +81,7 @@ _ROUNDS = 3
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
 _TOLERANCE = np.float32(1.001)
+_LEAST_RISE = 0.01  # of the squared visibility
 
 
 def _linear_light(steps: int) -> Planes:
@@ -111,7 +113,7 @@ class VisibilityModel:
         rows, columns = self._size
         change[:, rows:] = 0  # beyond the picture: a change of one pixel ends at its border
         change[:, :, columns:] = 0
-        near = window_mean(self._energies(change), 3)
+        near = window_mean(self._energies(change), _NEAR)
         near *= self._weights
         total: Places = near.sum((0, 1))
         return np.sqrt(total, out=total)
@@ -283,6 +285,23 @@ class _Scaling:
         self.share *= _share_within(self._bound, before=self._before, after=visible)
         self.is_needed = True
         return False
+
+    def room_for(self, noise: Planes, *, before: Pixels, bound: float) -> Planes:
+        """Return how many times `noise` may be added to `before`, float32 (h, w) of the copy.
+
+        Args:
+            noise: float32, a change of luma in levels that is alike everywhere; of any size.
+            before: the layer that it would be added to.
+            bound: on the visibility of every place.
+        """
+        start = to_planes(_reduced_copy(before, self.factor))
+        size = (start.shape[2], start.shape[1])
+        added = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)) / 255
+        visible_before = np.square(self.model.places(start))
+        seen = self.model.places(np.clip(start + added, 0, 1).astype(np.float32))
+        spare = np.maximum(bound**2 - visible_before, 0)
+        room = np.sqrt(spare / np.maximum(np.square(seen) - visible_before, _LEAST_RISE))
+        return self.model.enlarged(room.astype(np.float32))
 
 
 def to_planes(pixels: Pixels) -> Planes:

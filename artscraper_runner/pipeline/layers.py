@@ -107,8 +107,6 @@ def record_layer(work: LayerWork, saved: SavedLayer) -> Json:
 
 
 def _measure(work: LayerWork, saved: SavedLayer) -> Json:
-    from artscraper_runner.pipeline.sight import visible_change
-
     given = replace(work.applied.given, made=work.applied.pixels)
     with ThreadPoolExecutor(1) as beside:  # a stage's own metrics leave a core free at times
         distances = beside.submit(_distances, given.original, saved.pixels)
@@ -117,7 +115,7 @@ def _measure(work: LayerWork, saved: SavedLayer) -> Json:
         )
         bound = given.visibility
         sight = {
-            "visibility": round(visible_change(given).figure(saved.pixels), 3),
+            "visibility": round(given.visible_change().figure(saved.pixels), 3),
             "visibility_bound": None if bound is None else round(bound, 3),
         }
         return {**distances.result(), **sight, **work.applied.result.metrics, **of_stage}

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from artscraper_runner.attacks.presets import PUBLISHED, strength_named
 from artscraper_runner.attacks.visibility_budget import stage_bound
-from artscraper_runner.imaging.visibility import VisibleChange
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import StageResult
@@ -35,12 +34,6 @@ def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageR
     if result.pixels is None or given.visibility is None:
         return result
     pixels = given.admissible(result.pixels)
-    kept = visible_change(given).within(given.visibility, before=given.pixels, changed=pixels)
+    kept = given.visible_change().within(given.visibility, before=given.pixels, changed=pixels)
     why = None if kept is pixels else stage.why_lost(given.admissible(kept), given)
     return replace(result, pixels=kept) if why is None else StageResult(None, reason=why)
-
-
-def visible_change(given: StageInput) -> VisibleChange:
-    """Return the visibility of changes of the run's picture; made once in a run."""
-    key = given.cache.token(given.original)
-    return given.cache.remember("visibility", key, lambda: VisibleChange.of(given.original))

@@ -31,6 +31,7 @@ class InvisibleWatermark(Stage):
         " re-implemented and compatible",
     )
     measures_final = True
+    is_bounded_by_sight = True
 
     def apply(self, inputs: StageInput) -> StageResult:
         """Embed the payload of the options; pass a picture through that cannot carry it."""
@@ -107,7 +108,12 @@ def _embed(inputs: StageInput, payload: bytes) -> Pixels:
             raise PictureTooSmall(height=height, width=width, min_pixels=dwt_dct_svd.MIN_SIDE**2)
         return dwt_dct_svd.embed(inputs.pixels, payload)
     return tiled_spread_spectrum.embed(
-        inputs.pixels, payload, strength=inputs.options.strength, original=inputs.original
+        inputs.pixels,
+        payload,
+        strength=inputs.options.strength,
+        original=inputs.original,
+        sight=None if inputs.visibility is None else inputs.visible_change(),
+        visibility=inputs.visibility,
     )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from artscraper_runner.imaging.visibility import VisibleChange
+
 CLOAKING_STAGE = "fawkes"  # its cloaks are preserved by later stages
 _PNG = LayerFormat("PNG", ".png", lossless=True)
 _BAND_ROWS = 256
@@ -68,6 +70,13 @@ class StageInput:
         if self.alpha is None:
             return pixels
         return np.where((self.alpha == 0)[..., None], self.original, pixels)
+
+    def visible_change(self) -> VisibleChange:
+        """Return the visibility of changes of the original; made once in a run."""
+        from artscraper_runner.imaging.visibility import VisibleChange
+
+        key = self.cache.token(self.original)
+        return self.cache.remember("visibility", key, lambda: VisibleChange.of(self.original))
 
 
 def _mean_of_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

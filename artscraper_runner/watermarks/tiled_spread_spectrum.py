@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import io
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.imaging.visibility import VisibleChange
 from artscraper_runner.payloads import text_of_payload
 from artscraper_runner.types import Json
 from artscraper_runner.watermarks import Pixels, carriers, check_layout, coding, decoding, folding
@@ -57,6 +58,8 @@ MOST_TRIED = 1_500_000  # px; larger pictures are tried at the reference size
 ROUNDS = 3  # of trials, at most
 NEAR = 0.05  # relative difference from the least margin at which the search ends
 TEXTURE = 0.6  # levels of amplitude at an activity of one level, at factor 1
+PEAKS = 0.65  # of the deviation that may be seen, since the mark is louder in some places
+PROBE = 2.0  # levels of deviation of the mark whose visibility is looked at
 PEAK = 2.2  # standard deviations of the mark that `Strength.most` leaves whole
 PILOT_GAIN = 1.2
 LEAST_SHARE, LARGEST_SHARE = 0.2, 3.0  # amplitude of a wave over its share before cancelling
@@ -84,6 +87,8 @@ def embed(
     *,
     strength: str = "medium",
     original: Pixels | None = None,
+    sight: VisibleChange | None = None,
+    visibility: float | None = None,
 ) -> Pixels:
     """Return a copy of a picture that carries `payload`.
 
@@ -93,6 +98,9 @@ def embed(
         strength: a name in STRENGTHS.
         original: like `pixels`, before other stages changed it: the mark follows the texture of
             this picture, not theirs. None = `pixels`.
+        sight: what may be seen of changes of `original`; None = made from it.
+        visibility: bound on what may be seen of the result beside `original`; None = the mark is
+            bounded by the strength's table alone.
 
     Returns:
         uint8 (H, W, 3), C-contiguous; the same bytes for the same arguments. No value changes by
@@ -105,8 +113,14 @@ def embed(
     """
     _check(pixels)
     code = coding.encode(coding.pack(payload))
-    host = _Host.of(pixels, pixels if original is None else original)
+    original = pixels if original is None else original
+    host = _Host.of(pixels, original)
     chosen = STRENGTHS[strength]
+    if visibility is not None:
+        sight = sight or VisibleChange.of(original)
+        noise = PROBE * host.mark(code, chosen, loudness=None)
+        room = np.float32(PEAKS * PROBE) * sight.room_for(noise, before=pixels, bound=visibility)
+        host = replace(host, room=_enlarged(room, noise.shape))
     change = host.mark(code, chosen, loudness=_loudness(host, code, chosen))
     return _added(pixels, change)
 
@@ -225,7 +239,8 @@ class _Host:
     `activities` is the texture of the original in both bands (`masking`). `bands` and `waves` (n,),
     the picture's own value of each wave, are of the reference size. `luma` float32 is what the mark
     is tried on: the picture's own, of the reference size where the picture is larger than
-    MOST_TRIED pixels; `scale` is the picture's size over that of `luma`.
+    MOST_TRIED pixels; `scale` is the picture's size over that of `luma`. `room` is the deviation of
+    the mark in levels, at the reference size, that may be seen in each place; None = any.
     """
 
     luma: Floats
@@ -233,6 +248,7 @@ class _Host:
     bands: list[Filtered]
     waves: Floats
     scale: float
+    room: Floats | None = None
 
     @property
     def is_flat(self) -> bool:
@@ -253,27 +269,39 @@ class _Host:
             luma = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
         return cls(luma, activities, bands, waves, height / luma.shape[0])
 
-    def mark(self, code: coding.Bits, strength: Strength, *, loudness: float) -> Floats:
-        """Return the change of luma, float32 (h, w) in levels, that carries the code bits."""
+    def mark(self, code: coding.Bits, strength: Strength, *, loudness: float | None) -> Floats:
+        """Return the change of luma, float32 (h, w) in levels, that carries the code bits.
+
+        `loudness` None: of a deviation of one level everywhere.
+        """
         signs = carriers.signs_of(code)
         lower = carriers.layout().radius <= folding.SPLIT
+        masks = self._masks(strength, loudness)
         change = np.zeros_like(self.bands[0].values)
         powers = (1 - strength.fine, strength.fine)
         kinds = zip(folding.BANDS, (LOWER, UPPER), powers, (lower, ~lower), strict=True)
-        for band, activity, (kind, shape, power, chosen) in zip(
-            self.bands, self.activities, kinds, strict=True
-        ):
-            mask = amplitudes(
-                activity,
-                flat=strength.flat,
-                texture=TEXTURE * loudness,
-                most=strength.most / PEAK,
-            )
+        for band, mask, (kind, shape, power, chosen) in zip(self.bands, masks, kinds, strict=True):
             wave_amplitudes = np.zeros_like(signs)
             host = self.waves[chosen] * signs[chosen] / _heard(band, mask)
             wave_amplitudes[chosen] = _amplitudes(kind, shape, power, host=host, chosen=chosen)
             change += mask * _repeated(carriers.tile_of(wave_amplitudes * signs), mask.shape)
         return np.clip(change, -strength.most, strength.most)
+
+    def _masks(self, strength: Strength, loudness: float | None) -> list[Floats]:
+        """Return the deviation of each band in levels, within what may be seen."""
+        if loudness is None:
+            return [np.ones_like(each) for each in self.activities]
+        texture, most = TEXTURE * loudness, strength.most / PEAK
+        masks = [
+            amplitudes(activity, flat=strength.flat, texture=texture, most=most)
+            for activity in self.activities
+        ]
+        if self.room is None:
+            return masks
+        powers = (1 - strength.fine, strength.fine)
+        deviation = np.sqrt(sum(p * mask**2 for p, mask in zip(powers, masks, strict=True)))
+        share = np.minimum(self.room / np.maximum(deviation, 1e-6), 1)
+        return [mask * share for mask in masks]
 
 
 def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:

@@ -56,6 +56,14 @@ def test_stages_share_the_bound_and_the_last_has_all_of_it() -> None:
     assert stage_bound(1.5, "mist", ("mist",)) == 1.5
 
 
+def test_cloak_has_most_of_the_bound_and_takes_nothing_from_later_stages() -> None:
+    stages = ("fawkes", *SHARES)
+    cloak = stage_bound(2.0, "fawkes", stages)
+    assert 1.8 < cloak < 2.0
+    assert stage_bound(2.0, "fawkes", ("fawkes",)) == 2.0
+    assert stage_bound(2.0, "mist", stages) == stage_bound(2.0, "mist", tuple(SHARES))
+
+
 def test_stages_without_a_share_take_nothing() -> None:
     alone = stage_bound(1.0, "photoguard", ("photoguard", "c2pa", "stegano-embed"))
     assert alone == 1.0
