@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +168,7 @@ def drawn(network: Denoiser, shape: tuple[int, int, int], *, seed: int, count: i
     moments = torch.linspace(1, 0, SAMPLER_STEPS + 1)
     for start in range(0, count, _CHUNK):
         x = latents[start : start + _CHUNK]
-        for now, following in zip(moments[:-1], moments[1:], strict=True):
+        for now, following in pairwise(moments):
             signal, strength = _levels(now.expand(len(x)))
             velocity = network(x, now.expand(len(x)))
             clean, noise = signal * x - strength * velocity, strength * x + signal * velocity
@@ -304,7 +305,10 @@ def _patches(pictures: Pixels, factor: int, *, count: int = 20_000, side: int = 
     height, width = (length // factor for length in pictures.shape[1:3])
     copies = pictures.reshape(len(pictures), height, factor, width, factor, 3).mean((2, 4))
     which = rng.integers(0, len(copies), count)
-    tops, lefts = rng.integers(0, height - side + 1, count), rng.integers(0, width - side + 1, count)
+    tops, lefts = (
+        rng.integers(0, height - side + 1, count),
+        rng.integers(0, width - side + 1, count),
+    )
     rows, columns = tops[:, None] + np.arange(side), lefts[:, None] + np.arange(side)
     taken = copies[which[:, None, None], rows[:, :, None], columns[:, None, :]]
     return np.asarray(taken.reshape(count, -1), np.float32)
@@ -318,7 +322,7 @@ def model_pictures(
     steps: int,
     runs: Path,
 ) -> dict[str, list[Pixels]]:
-    """Return what the models of every condition and seed draw; those in `runs` are not retrained."""
+    """Return what the models of each condition and seed draw; `runs` keeps finished ones."""
     pictures: dict[str, list[Pixels]] = {name: [] for name in latents}
     for seed in seeds:
         for name, values in latents.items():
@@ -336,9 +340,7 @@ def model_pictures(
     return pictures
 
 
-def print_table(
-    drawn_pictures: Mapping[str, list[Pixels]], training: Mapping[str, Pixels]
-) -> None:
+def print_table(drawn_pictures: Mapping[str, list[Pixels]], training: Mapping[str, Pixels]) -> None:
     """Print the distances from the clean crops, of the training crops and of what models draw."""
     features, clean = Features(), training["clean"]
     halves = clean[: len(clean) // 2], clean[len(clean) // 2 :]
@@ -381,7 +383,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "benchmarks" / "runs" / "mimicry")
     parser.add_argument("--strength", default="medium", choices=STRENGTHS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=STEPS, help="of training; default: %(default)s")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help="of training; default: %(default)s"
+    )
     options = parser.parse_args()
     runs: Path = options.runs / options.strength
     runs.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,9 @@ def print_ratios(title: str, ratios: Mapping[str, list[float]]) -> None:
     print(f"\n{title}\n\n| kind | samples | median ratio | spread |\n|---|---|---|---|")
     for kind, values in ratios.items():
         spread = statistics.pstdev(values)
-        print(f"| {kind} | {len(values)} | {np.exp(statistics.median(values)):.2f} | {spread:.2f} |")
+        print(
+            f"| {kind} | {len(values)} | {np.exp(statistics.median(values)):.2f} | {spread:.2f} |"
+        )
 
 
 def fitted(

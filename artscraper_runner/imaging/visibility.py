@@ -53,11 +53,11 @@ _LUMA_OF_BLACK = np.cbrt(_BIAS)
 # Rows are bands, the finest first; columns red-green, luma and blue-yellow.
 _THRESHOLD = np.array(
     [
-        (0.0631, 0.0070, 0.0317),
-        (0.0131, 0.0025, 0.0202),
-        (0.0064, 0.0034, 0.0105),
-        (0.0066, 0.0033, 0.0099),
-        (0.0040, 0.0030, 0.0100),
+        (0.0596, 0.0070, 0.0270),
+        (0.0059, 0.0025, 0.0174),
+        (0.0062, 0.0034, 0.0094),
+        (0.0065, 0.0033, 0.0095),
+        (0.0038, 0.0030, 0.0097),
     ]
 )
 _MASKING = np.array(
@@ -77,7 +77,7 @@ _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
 _BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
-_ROUNDS = 3
+_ROUNDS = 6
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
 _TOLERANCE = np.float32(1.001)

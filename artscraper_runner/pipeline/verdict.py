@@ -45,7 +45,9 @@ def _faces(layers: list[Json]) -> Iterator[str]:
         faces = _final(layer).get("faces") or layer.get("metrics", {}).get("faces") or []
         if faces:
             cloaked = sum(face["is_another_person"]["plain"] for face in faces)
-            yield f"{cloaked} of {len(faces)} faces cloaked"
+            yield f"{cloaked} of {len(faces)} faces cloaked against dlib's recogniser of 2017 alone"
+            if cloaked < len(faces):
+                yield f"{len(faces) - cloaked} not protected: still the same person to it"
 
 
 def _watermark(layers: list[Json]) -> Iterator[str]:

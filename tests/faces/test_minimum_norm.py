@@ -78,6 +78,26 @@ def test_a_further_constraint_holds_for_the_result(before):
     assert 0 < np.abs(change).max() <= BUDGET / 4
 
 
+def test_what_may_be_seen_holds_in_the_loop_and_for_the_result(before):
+    places = np.zeros((1, 1, *before.shape[2:]), np.float32)
+    places[..., : before.shape[3] // 2] = 1  # nothing may be seen in the right half
+    bounds = Bounds.within(before, before, BUDGET)
+    change, _ = minimum_norm_attack(
+        before,
+        bounds=bounds,
+        edge=np.ones_like(places),
+        objective=FineChecks(before, enough=1.0),
+        preset=DEFAULT_CLOAK,
+        budget=BUDGET,
+        controls=Controls(),
+        what="test",
+        share_within=lambda _: places,
+    )
+    half = before.shape[3] // 2
+    assert np.abs(change[..., half:]).max() == 0
+    assert np.abs(change[..., :half]).max() > 0
+
+
 def test_a_layer_that_is_farther_off_may_not_go_farther():
     original = np.full((1, 3, 1, 1), 0.5, np.float32)
     bounds = Bounds.within(original, np.full_like(original, 0.6), BUDGET)
@@ -93,7 +113,7 @@ def test_the_gradient_of_the_planes_agrees_with_torch(before):
     planes *= np.float32(BUDGET / 2)
     edge = rng.random((1, 1, *before.shape[2:]), np.float32)
     bounds = Bounds.within(before, before, BUDGET)
-    space = _Space(bounds, edge, DEFAULT_CLOAK, BUDGET)
+    space = _Space(bounds, edge, DEFAULT_CLOAK, BUDGET, lambda change: np.ones_like(edge))
     leaf = torch.from_numpy(planes).requires_grad_(True)
     units = torch.tensor([1.0, DEFAULT_CLOAK.colour, DEFAULT_CLOAK.colour]).view(1, 3, 1, 1)
     matrix = torch.tensor(YCC_TO_RGB, dtype=torch.float32)

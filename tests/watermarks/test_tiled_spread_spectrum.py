@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from artscraper_runner.errors import InvalidOption, PictureTooSmall, UnsupportedPixels
+from artscraper_runner.imaging.visibility import VisibleChange
 from artscraper_runner.watermarks.tiled_spread_spectrum import (
     STRENGTHS,
     bit_accuracy,
@@ -240,3 +241,20 @@ def test_a_picture_that_cannot_be_written_to_is_folded_once(
     )
     assert read(pixels, search=False) == found
     assert bit_accuracy(pixels, NUMBER) == 1
+
+
+@pytest.mark.parametrize("bound", [0.5, 1.0])
+def test_mark_keeps_the_bound_on_what_may_be_seen(bound: float) -> None:
+    pixels = painting(384, 448)
+    sight = VisibleChange.of(pixels)
+    marked = embed(pixels, NUMBER, strength="high", sight=sight, visibility=bound)
+    assert 0.3 * bound < sight.figure(marked) < 1.3 * bound
+    assert sight.figure(embed(pixels, NUMBER, strength="high")) > sight.figure(marked)
+
+
+def test_mark_has_no_room_where_the_layer_has_passed_the_bound() -> None:
+    pixels = painting(384, 448)
+    grain = np.random.default_rng(1).choice([-9, 9], pixels.shape)
+    layer = np.clip(pixels.astype(int) + grain, 0, 255).astype(np.uint8)
+    marked = embed(layer, NUMBER, original=pixels, visibility=0.2)
+    assert np.array_equal(marked, layer)
