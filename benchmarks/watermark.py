@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,9 +26,12 @@ from judges import butteraugli, ssimulacra2  # noqa: E402
 from picture_changes import CHANGES, Pixels  # noqa: E402
 
 from artscraper_runner import ProtectionOptions, protect_picture  # noqa: E402
+from artscraper_runner.attacks.presets import strength_named  # noqa: E402
+from artscraper_runner.attacks.visibility_budget import SHARES  # noqa: E402
 from artscraper_runner.errors import PictureTooSmall  # noqa: E402
 from artscraper_runner.protection_pipeline import WorkflowConfig  # noqa: E402
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum  # noqa: E402
+from artscraper_runner.watermarks.strengths import STRENGTHS  # noqa: E402
 
 PAYLOAD_BYTES = 8
 SIZES = [(512, 512), (2000, 3000), (4000, 6000)]
@@ -83,15 +86,21 @@ def upstream() -> Method | None:
     return Method(embed, read, read)
 
 
+def mark_bound(strength: str) -> float:
+    """Return what a job of `strength` leaves for the mark of what may be seen."""
+    share = SHARES["invisible-watermark"] / sum(SHARES.values())
+    return strength_named(strength).visibility * share**0.5
+
+
 def methods() -> dict[str, Method]:
     """Return the methods to compare, by the title of their column."""
     compared = {
         f"tiled, {name}": Method(
-            partial(tiled_spread_spectrum.embed, strength=name),
+            partial(tiled_spread_spectrum.embed, strength=name, visibility=mark_bound(name)),
             partial(tiled_read, search=True),
             partial(tiled_read, search=False),
         )
-        for name in tiled_spread_spectrum.STRENGTHS
+        for name in STRENGTHS
     }
     compared["dwtDctSvd"] = Method(dwt_dct_svd.embed, blockwise_read, blockwise_read)
     package = upstream()
@@ -119,8 +128,10 @@ def load_pictures(folder: Path) -> list[Pixels]:
     return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
-def print_robustness(pictures: list[Pixels], compared: dict[str, Method]) -> None:
-    """Print how many pictures are fully decoded after each change, by method."""
+def print_robustness(
+    pictures: list[Pixels], compared: dict[str, Method], changes: Sequence[str]
+) -> None:
+    """Print how many pictures are fully decoded after each of the changes, by method."""
     random = np.random.default_rng(0)
     payloads = [random.bytes(PAYLOAD_BYTES) for _ in pictures]
     marked = {
@@ -133,7 +144,8 @@ def print_robustness(pictures: list[Pixels], compared: dict[str, Method]) -> Non
     print(f"Fully decoded of {len(pictures)} pictures, {8 * PAYLOAD_BYTES} random bits each.\n")
     print(f"| | {' | '.join(compared)} |\n|---|{'---|' * len(compared)}")
     print_visibility(pictures, marked)
-    for change, apply in CHANGES.items():
+    for change in changes:
+        apply = CHANGES[change]
         counts = [
             sum(
                 method.read(apply(copy)) == payload
@@ -171,7 +183,7 @@ def print_drawings(folder: Path) -> None:
     print("| | strength | SSIMULACRA2 | points | Butteraugli | read |\n|---|---|---|---|---|---|")
     for name, draw in DRAWINGS.items():
         drawing = draw(640, 640)
-        for strength in tiled_spread_spectrum.STRENGTHS:
+        for strength in STRENGTHS:
             before, after = protected_drawing(drawing, strength, folder / f"{name}-{strength}")
             scores = ssimulacra2(drawing, before), ssimulacra2(drawing, after)
             shown = butteraugli(drawing, before), butteraugli(drawing, after)
@@ -249,6 +261,10 @@ def main() -> None:
     parser.add_argument("--only-drawings", action="store_true", help="print that table alone")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls per cell")
     parser.add_argument("--clean-crops", type=int, default=200, help="for false readings")
+    parser.add_argument(
+        "--only", nargs="+", choices=STRENGTHS, help="the tiled mark at these strengths alone"
+    )
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
     arguments = parser.parse_args()
     if arguments.only_drawings:
         with tempfile.TemporaryDirectory() as folder:
@@ -256,8 +272,12 @@ def main() -> None:
         return
     pictures = load_pictures(arguments.images)
     compared = methods()
+    if arguments.only:
+        titles = [f"tiled, {name}" for name in arguments.only]
+        print_robustness(pictures, {title: compared[title] for title in titles}, arguments.changes)
+        return
     if not arguments.only_speed:
-        print_robustness(pictures, compared)
+        print_robustness(pictures, compared, arguments.changes)
         print_false_readings(pictures, arguments.clean_crops)
         with tempfile.TemporaryDirectory() as folder:
             print_drawings(Path(folder))

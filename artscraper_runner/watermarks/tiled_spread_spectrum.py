@@ -29,7 +29,6 @@ import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
@@ -40,9 +39,10 @@ from artscraper_runner.types import Json
 from artscraper_runner.watermarks import Pixels, carriers, check_layout, coding, decoding, folding
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
-from artscraper_runner.watermarks.folding import Band, Complexes, Filtered, Floats
+from artscraper_runner.watermarks.folding import Complexes, Filtered, Floats
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
 from artscraper_runner.watermarks.strengths import STRENGTHS, Strength, Trial
+from artscraper_runner.watermarks.wave_amplitudes import LOWER, UPPER, wave_amplitudes
 
 MIN_SIDE = 256  # px, either side
 LONGEST_RATIO = 16  # long side over short side; beyond it the reference picture gets too narrow
@@ -61,24 +61,6 @@ TEXTURE = 0.6  # levels of amplitude at an activity of one level, at factor 1
 PEAKS = 0.65  # of the deviation that may be seen, since the mark is louder in some places
 PROBE = 2.0  # levels of deviation of the mark whose visibility is looked at
 PEAK = 2.2  # standard deviations of the mark that `Strength.most` leaves whole
-PILOT_GAIN = 1.2
-LEAST_SHARE, LARGEST_SHARE = 0.2, 3.0  # amplitude of a wave over its share before cancelling
-
-
-@dataclass(frozen=True)
-class BandShape:
-    """How the amplitude is shared out within a band.
-
-    Amplitudes go with frequency ** `slope`; `cancelled`, 0..1, is the share of the picture's own
-    waves that is taken back.
-    """
-
-    slope: float
-    cancelled: float
-
-
-LOWER = BandShape(slope=0.8, cancelled=0.7)
-UPPER = BandShape(slope=-0.5, cancelled=0.3)
 
 
 def embed(
@@ -281,10 +263,10 @@ class _Host:
         powers = (1 - strength.fine, strength.fine)
         kinds = zip(folding.BANDS, (LOWER, UPPER), powers, (lower, ~lower), strict=True)
         for band, mask, (kind, shape, power, chosen) in zip(self.bands, masks, kinds, strict=True):
-            wave_amplitudes = np.zeros_like(signs)
+            loud = np.zeros_like(signs)
             host = self.waves[chosen] * signs[chosen] / _heard(band, mask)
-            wave_amplitudes[chosen] = _amplitudes(kind, shape, power, host=host, chosen=chosen)
-            change += mask * _repeated(carriers.tile_of(wave_amplitudes * signs), mask.shape)
+            loud[chosen] = wave_amplitudes(kind, shape, power, host=host, chosen=chosen)
+            change += mask * _repeated(carriers.tile_of(loud * signs), mask.shape)
         return np.clip(change, -strength.most, strength.most)
 
     def _masks(self, strength: Strength, loudness: float | None) -> list[Floats]:
@@ -349,39 +331,9 @@ def _heard(band: Filtered, mask: Floats) -> float:
     return max(heard, 1e-6)  # 0 where nothing may be seen
 
 
-def _amplitudes(
-    kind: Band, shape: BandShape, power: float, *, host: Floats, chosen: npt.NDArray[np.bool_]
-) -> Floats:
-    """Return the amplitudes (n,) of the chosen waves, which together have that power.
-
-    `host` (n,) is the picture's own share of each wave towards its sign.
-    """
-    waves = carriers.layout()
-    radius = waves.radius[chosen]
-    share = (radius / folding.SPLIT) ** shape.slope
-    share *= np.where(waves.is_pilot[chosen], np.float32(PILOT_GAIN), np.float32(1))
-    energy = 2 * power  # a wave of amplitude a has the power a ** 2 / 2
-    return _leaning(share, host / kind.gain(radius), energy, shape.cancelled)
-
-
 def _repeated(tile: Floats, shape: tuple[int, ...]) -> Floats:
     height, width = shape
     return np.tile(tile, (-(-height // TILE_PX), -(-width // TILE_PX)))[:height, :width]
-
-
-def _leaning(share: Floats, host: Floats, energy: float, cancelled: float) -> Floats:
-    """Return amplitudes of that energy: `share`, less where the picture helps, more where not.
-
-    How loud the picture is beside the mark depends on the mark's scale, and that on the result;
-    three rounds settle it.
-    """
-    chosen = share
-    for _ in range(3):
-        scale = np.sqrt(energy / np.square(chosen).sum())
-        leaning = share - cancelled * host / scale
-        chosen = np.clip(leaning, LEAST_SHARE * share, LARGEST_SHARE * share)
-    scaled: Floats = chosen * np.sqrt(energy / np.square(chosen).sum())
-    return scaled
 
 
 def _added(pixels: Pixels, change: Floats) -> Pixels:
