@@ -26,7 +26,7 @@ KEPT_PLACES = 250  # of a sample, those that may be its worst
 ROUNDS, RATE = 400, 0.02
 WEIGHTS = {"attacks": 3.0, "cloak": 2.0, "mark": 3.0, "whole job": 3.0, "softened": 0.2}  # else 1
 STAY = 0.004  # weight of the squared distance of a logarithm from where it began
-CAPS = (1.2, 2.0)  # of masking, times the threshold
+CAPS = (1.2, 2.8)  # of masking, times the threshold
 BANDS, COLOURS = visibility._THRESHOLD.shape
 
 

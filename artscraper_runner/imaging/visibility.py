@@ -71,7 +71,7 @@ _MASKING = np.array(
 )
 _LUMA_MASKS_COLOUR = np.array((0.0313, 0.0143, 0.0065, 0.0250, 0.0114))  # share of its energy
 _NEXT_BAND_MASKS = 0.5700  # share of the energy of the band an octave below
-_MOST_MASKING = 2.0  # times the threshold: more hides a change from one judge, not from the eye
+_MOST_MASKING = np.array((2.0, 2.8, 2.0))  # times the threshold; the eye trusts texture less
 _PLAIN = 0.544  # of the threshold, where there is no grain at all, as in flat art
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
@@ -294,7 +294,7 @@ class _Scaling:
             before: the layer that it would be added to.
             bound: on the visibility of every place.
         """
-        start = to_planes(_reduced_copy(before, self.factor))
+        start = to_planes(reduced_copy(before, self.factor, self.factor))
         size = (start.shape[2], start.shape[1])
         added = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)) / 255
         visible_before = np.square(self.model.places(start))
@@ -386,5 +386,6 @@ def _limits(activity: Energies, luma: Places) -> Energies:
         mask[::2] += _LUMA_MASKS_COLOUR[band] * own[1]
         threshold = np.square(_THRESHOLD[band])[:, None, None] * plain
         masking = np.square(_MASKING[band])[:, None, None] * mask
-        np.minimum(threshold + masking, _MOST_MASKING**2 * threshold, out=limits[band])
+        most = np.square(_MOST_MASKING)[:, None, None] * threshold
+        np.minimum(threshold + masking, most, out=limits[band])
     return limits
