@@ -236,6 +236,23 @@ class VisibleChange:
             factor += 1
         return cls(VisibilityModel(reduced_copy(original, factor, factor)), factor)
 
+    def room_for(self, noise: Planes, *, before: Pixels, bound: float) -> Planes:
+        """Return how many times `noise` may be added to `before`, float32 (h, w) of the copy.
+
+        Args:
+            noise: float32, a change of luma in levels that is alike everywhere; of any size.
+            before: the layer that it would be added to.
+            bound: on the visibility of every place.
+        """
+        start = to_planes(reduced_copy(before, self.factor, self.factor))
+        size = (start.shape[2], start.shape[1])
+        added = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)) / 255
+        visible_before = np.square(self.model.places(start))
+        seen = self.model.places(np.clip(start + added, 0, 1).astype(np.float32))
+        spare = np.maximum(bound**2 - visible_before, 0)
+        room = np.sqrt(spare / np.maximum(np.square(seen) - visible_before, _LEAST_RISE))
+        return self.model.enlarged(room.astype(np.float32))
+
     def figure(self, changed: Pixels) -> float:
         """Return the visibility of the change to `changed` in its worst place."""
         return self.model.figure(self._seen(changed))
@@ -285,23 +302,6 @@ class _Scaling:
         self.share *= _share_within(self._bound, before=self._before, after=visible)
         self.is_needed = True
         return False
-
-    def room_for(self, noise: Planes, *, before: Pixels, bound: float) -> Planes:
-        """Return how many times `noise` may be added to `before`, float32 (h, w) of the copy.
-
-        Args:
-            noise: float32, a change of luma in levels that is alike everywhere; of any size.
-            before: the layer that it would be added to.
-            bound: on the visibility of every place.
-        """
-        start = to_planes(reduced_copy(before, self.factor, self.factor))
-        size = (start.shape[2], start.shape[1])
-        added = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)) / 255
-        visible_before = np.square(self.model.places(start))
-        seen = self.model.places(np.clip(start + added, 0, 1).astype(np.float32))
-        spare = np.maximum(bound**2 - visible_before, 0)
-        room = np.sqrt(spare / np.maximum(np.square(seen) - visible_before, _LEAST_RISE))
-        return self.model.enlarged(room.astype(np.float32))
 
 
 def to_planes(pixels: Pixels) -> Planes:
