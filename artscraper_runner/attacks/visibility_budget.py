@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 CLOAK = "fawkes"
-CLOAK_SHARE = 0.85  # of the whole, in faces
+CLOAK_SHARE = 0.95  # of the whole, in faces
 SHARES = {
     "photoguard": 1.2,
     "mist": 1.0,

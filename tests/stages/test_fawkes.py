@@ -264,7 +264,7 @@ def test_the_summary_has_every_faces_figures_also_of_the_final_picture(portrait,
     metrics = summary["layers"][1]["metrics"]
     assert metrics["linf"] <= 8
     (own,), (final,) = metrics["faces"], metrics["final"]["faces"]
-    assert own["distance"]["plain"] > 0.6 and final["distance"]["plain"] >= 0.55
+    assert own["distance"]["plain"] > 0.55 and final["distance"]["plain"] >= 0.5
     (project,) = (row for row in summary["projects"] if row["name"] == "Fawkes")
     assert project["applied"] is True
 
