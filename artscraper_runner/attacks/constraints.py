@@ -106,22 +106,32 @@ class VisibilityBound:
         original: Array,
         start: Array,
         visibility: float,
+        share: Array | None = None,
     ) -> None:
-        """Bound perturbations of `original`, the model's picture, like `start` (1, 3, H, W)."""
+        """Bound perturbations of `original`, the model's picture, like `start` (1, 3, H, W).
+
+        `share`, (1, 1, H, W) in 0..1, is the part of what is left of the bound that each pixel's
+        place may use; None = all of it.
+        """
         self._constraint = constraint
         self._model = model
         self._original = original[0]
         self._start = start
-        self._visibility = visibility
         self._before = np.clip(original + start, 0, 1)[0]
         self._visible_before = model.places(self._before)
+        self._share = np.ones((1, 1, 1, 1), np.float32) if share is None else share
+        left = np.maximum(visibility - self._visible_before, 0)
+        if share is not None:
+            left *= model.in_places(share[0, 0])
+        self._bound = np.minimum(self._visible_before + left, visibility).astype(np.float32)
+        self._step_visibility = np.float32(visibility)
         self._ascent = VisibleAscent(model, self._original)
         self.step: Array = constraint.step / np.float32(REACH)
 
     def ascent(self, gradient: Array, softness: float) -> Array:
         """Return the step that raises the objective most for what it shows."""
         step = self._ascent.step(gradient[0], softness)[None]
-        step *= np.float32(self._visibility)
+        step *= self._step_visibility * self._share
         return step
 
     def project(self, perturbation: Array) -> Array:
@@ -130,7 +140,7 @@ class VisibilityBound:
         share = self._model.share_within(
             self._before,
             np.clip(self._original + inner[0], 0, 1),
-            self._visibility,
+            self._bound,
             visible_before=self._visible_before,
         )
         inner -= self._start

@@ -115,9 +115,14 @@ class _BoundedFace:
 
 @dataclass(frozen=True)
 class FaceBounds:
-    """The faces of a picture; `bound` (1, 1, H, W) is how far an attack may change each pixel."""
+    """The faces of a picture.
+
+    `bound` (1, 1, H, W) is how far an attack may change each pixel, `share` (1, 1, H, W) the part
+    of what it may change elsewhere.
+    """
 
     bound: Array
+    share: Array
     faces: tuple[_BoundedFace, ...]
 
     def project(self, change: Array) -> Array:
@@ -142,8 +147,10 @@ def face_bounds(squares: Sequence[Alignment], start: Array, bound: Array) -> Fac
     for oval in ovals:
         place = (..., oval.rows, oval.columns)
         in_face[place] = np.maximum(in_face[place], oval.weight)
-    smaller = bound * (1 - np.float32(1 - _SHARE) * in_face)
-    return FaceBounds(smaller, tuple(_bounded_face(oval, start, smaller) for oval in ovals))
+    share = 1 - np.float32(1 - _SHARE) * in_face
+    smaller = bound * share
+    faces = tuple(_bounded_face(oval, start, smaller) for oval in ovals)
+    return FaceBounds(smaller, share, faces)
 
 
 def _bounded_face(oval: _Oval, start: Array, bound: Array) -> _BoundedFace:

@@ -135,7 +135,7 @@ class VisibilityModel:
         return self.enlarged(np.divide(probe, seen, out=seen))
 
     def share_within(
-        self, before: Planes, changed: Planes, bound: float, *, visible_before: Places
+        self, before: Planes, changed: Planes, bound: float | Places, *, visible_before: Places
     ) -> Planes:
         """Return float32 (H, W) in 0..1: the share of a further change that keeps the bound.
 
@@ -144,12 +144,18 @@ class VisibilityModel:
         Args:
             before: the picture that was changed further.
             changed: that picture after the further change.
-            bound: on the visibility of every place. Where `before` has passed it nothing more
-                is allowed.
+            bound: on the visibility of every place, or of each. Where `before` has passed it
+                nothing more is allowed.
             visible_before: `places(before)`.
         """
         seen = self.places(changed)
         return self.enlarged(_share_within(bound, before=visible_before, after=seen))
+
+    def in_places(self, values: Planes) -> Places:
+        """Return the means over places of values for each pixel, float32 (H, W)."""
+        rows, columns = (PLACE * side for side in self._places)
+        pads = [(0, rows - values.shape[0]), (0, columns - values.shape[1])]
+        return means_of_four_by_four(np.pad(values, pads, mode="edge"))
 
     def fine_limits(self) -> Planes:
         """Return the squared limits of the finest band's energy for each pixel, (3, H, W)."""
@@ -331,10 +337,10 @@ def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> P
     return result
 
 
-def _share_within(bound: float, *, before: Places, after: Places) -> Places:
+def _share_within(bound: float | Places, *, before: Places, after: Places) -> Places:
     """The share of the way from one visibility to another that keeps a bound, smoothed."""
-    rise = np.maximum(after - before, np.float32(1e-6))
-    share = np.where(after <= bound, np.float32(1), (np.float32(bound) - before) / rise).clip(0, 1)
+    rise, bound = np.maximum(after - before, np.float32(1e-6)), np.asarray(bound, np.float32)
+    share = np.where(after <= bound, np.float32(1), (bound - before) / rise).clip(0, 1)
     if share.min() >= 1:
         return share
     return gaussian_blur(window_minimum(share, 3), 0.7)

@@ -226,7 +226,14 @@ class PictureAttack:
         inner: Constraint = Refined(box, in_faces.project) if in_faces.faces else box
         if (original == original[:, :1]).all():
             inner = Refined(inner, _without_colour)
-        return VisibilityBound(inner, model, original=original, start=start, visibility=visibility)
+        return VisibilityBound(
+            inner,
+            model,
+            original=original,
+            start=start,
+            visibility=visibility,
+            share=in_faces.share if in_faces.faces else None,
+        )
 
     def _sight(self, original: Array) -> tuple[VisibilityModel, Array]:
         """What may be seen of changes of the original, and the amplitude of signs that show 1."""
