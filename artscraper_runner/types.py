@@ -52,13 +52,15 @@ class StageResult:
     """What a stage hands back.
 
     `pixels` is uint8 (H, W, 3) sRGB of the input's size, or None when the stage could not apply;
-    then `reason` is set and the input is passed through unchanged.
+    then `reason` is set and the input is passed through unchanged. `visibility` is the bound on
+    what shows that the stage kept instead of its input's.
     """
 
     pixels: NDArray[np.uint8] | None
     reason: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     processing_size: tuple[int, int] | None = None  # [w, h] in px; None = the whole picture
+    visibility: float | None = None  # None = the input's
 
 
 @dataclass(frozen=True)

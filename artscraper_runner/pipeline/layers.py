@@ -113,7 +113,7 @@ def _measure(work: LayerWork, saved: SavedLayer) -> Json:
         of_stage = (
             work.applied.stage.measure(saved.pixels, given) if work.applied.is_applied else {}
         )
-        bound = given.visibility
+        bound = work.applied.result.visibility or given.visibility
         sight = {
             "visibility": round(given.visible_change().figure(saved.pixels), 3),
             "visibility_bound": None if bound is None else round(bound, 3),

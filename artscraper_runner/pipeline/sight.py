@@ -28,12 +28,13 @@ def visibility_bound(
 def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageResult:
     """Return the result as it may be saved.
 
-    What shows more than `given.visibility` is scaled back, and where that leaves nothing of the
-    stage it is not applied.
+    What shows more than the bound of the input, or the result's own, is scaled back, and where that
+    leaves nothing of the stage it is not applied.
     """
-    if result.pixels is None or given.visibility is None:
+    bound = result.visibility or given.visibility
+    if result.pixels is None or bound is None:
         return result
     pixels = given.admissible(result.pixels)
-    kept = given.visible_change().within(given.visibility, before=given.pixels, changed=pixels)
+    kept = given.visible_change().within(bound, before=given.pixels, changed=pixels)
     why = None if kept is pixels else stage.why_lost(given.admissible(kept), given)
     return replace(result, pixels=kept) if why is None else StageResult(None, reason=why)

@@ -169,6 +169,11 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
     return 1.0 - float(wrong.mean())
 
 
+def is_flat(pixels: Pixels) -> bool:
+    """Whether more than half of uint8 (H, W, 3) has no texture, so that a mark would show."""
+    return _is_flat(local_activity(folding.reference_luma(pixels)))
+
+
 def least_side(height: int, width: int) -> int:
     """Return the px that the short side of such a picture must have to be marked."""
     return max(MIN_SIDE, -(-max(height, width) // LONGEST_RATIO))
@@ -235,7 +240,7 @@ class _Host:
     @property
     def is_flat(self) -> bool:
         """Whether more than half of the original has no texture."""
-        return float(np.median(self.activities[1])) < FLAT_BELOW
+        return _is_flat(self.activities)
 
     @classmethod
     def of(cls, pixels: Pixels, original: Pixels) -> _Host:
@@ -284,6 +289,10 @@ class _Host:
         deviation = np.sqrt(sum(p * mask**2 for p, mask in zip(powers, masks, strict=True)))
         share = np.minimum(self.room / np.maximum(deviation, 1e-6), 1)
         return [mask * share for mask in masks]
+
+
+def _is_flat(activities: tuple[Floats, Floats]) -> bool:
+    return float(np.median(activities[1])) < FLAT_BELOW
 
 
 def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
