@@ -98,7 +98,7 @@ def _lifespan(config: GatewayConfig, tracing: Tracing) -> Any:
         engine = await run_sync(open_engine, config)
         supervisor = WorkerSupervisor(config)
         services = await run_sync(_services, config, engine, supervisor, tracing)
-        await services.keyring.needs_key()  # read while the database is there
+        await services.keyring.load()
         app.state.services, app.state.metrics = services, services.metrics
         app.state.workers = supervisor
         supervisor.start()

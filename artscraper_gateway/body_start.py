@@ -9,6 +9,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FIRST_BYTES = 16 * 1024  # or the whole body, if it is shorter
+_LONGEST_DIGITS = 12  # of a plausible Content-Length; the application refuses others at once
 
 
 class BodyStart:
@@ -39,6 +40,8 @@ class BodyStart:
 
 
 def _announces_body(scope: Scope) -> bool:
-    """Return whether a body follows; not if the client waits for `100 Continue` before it."""
-    headers = {name.lower() for name, _ in scope["headers"]}
-    return b"expect" not in headers and bool(headers & {b"content-length", b"transfer-encoding"})
+    """Return whether to wait for a body: not if the client waits for `100 Continue` before it."""
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    if b"expect" in headers or len(headers.get(b"content-length", b"")) > _LONGEST_DIGITS:
+        return False
+    return b"content-length" in headers or b"transfer-encoding" in headers

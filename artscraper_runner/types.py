@@ -53,7 +53,7 @@ class StageResult:
 
     `pixels` is uint8 (H, W, 3) sRGB of the input's size, or None when the stage could not apply;
     then `reason` is set and the input is passed through unchanged. `visibility` is the bound on
-    what shows that the stage kept instead of its input's.
+    what shows that the stage kept instead of its input's; infinite where it had none.
     """
 
     pixels: NDArray[np.uint8] | None

@@ -22,6 +22,7 @@ from artscraper_runner import (
     run_full_workflow,
     stage_names,
 )
+from artscraper_runner.attacks.presets import STRENGTHS
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.protection_pipeline import WorkflowConfig
 
@@ -115,7 +116,7 @@ def test_a_picture_too_small_for_a_stage_is_passed_through(tmp_path: Path) -> No
         "psnr_db": None,
         "ssim": 1.0,
         "visibility": 0.0,
-        "visibility_bound": None,
+        "visibility_bound": STRENGTHS["medium"].visibility,
     }
     with Image.open(layer["path"]) as saved, Image.open(path) as original:
         assert saved.tobytes() == original.tobytes()

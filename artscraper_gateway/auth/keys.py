@@ -196,9 +196,14 @@ class Keyring:
 
     def __init__(self, store: KeyStore) -> None:
         self.store = store
-        self._keys: dict[str, ApiKey] = {}
+        self._keys: dict[str, ApiKey] | None = None
         self._read_at = float("-inf")
         self._one = CapacityLimiter(1)
+
+    async def load(self) -> None:
+        """Read the keys while the database is there; the first request reads them anew."""
+        await self._refresh()
+        self._read_at = float("-inf")
 
     async def needs_key(self) -> bool:
         """Return whether there are keys: then every caller needs one."""
@@ -209,7 +214,7 @@ class Keyring:
         """Return the key that `token` is, compared in constant time; None when it is none."""
         await self._refresh()
         match = _TOKEN.fullmatch(token)
-        key = self._keys.get(match[1]) if match else None
+        key = self._keys.get(match[1]) if match and self._keys else None
         expected = key.secret_hash if key else _hash("")
         same = hmac.compare_digest(_hash(match[2] if match else ""), expected)
         return key if key and same and key.revoked_at is None else None
@@ -225,7 +230,7 @@ class Keyring:
                 found = await run_sync(self.store.all)
                 self._keys = {key.id: key for key in found}
             except sa.exc.SQLAlchemyError:
-                if self._read_at == float("-inf"):
+                if self._keys is None:
                     raise
             self._read_at = begun
 

@@ -51,7 +51,9 @@ def test_a_long_body_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"content_length": "2", "expect": "100-continue"}], ids=["none", "expected"]
+    "headers",
+    [{}, {"content_length": "2", "expect": "100-continue"}, {"content_length": "9" * 19}],
+    ids=["none", "expected", "too long"],
 )
 def test_no_body_is_waited_for_where_none_comes_by_itself(headers: dict[str, str]) -> None:
     messages = [part(b"{}", more=False)]

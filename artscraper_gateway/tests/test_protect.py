@@ -43,13 +43,13 @@ def protect(
 
 
 def test_one_call_answers_the_protected_picture(client: httpx.Client, picture: Picture) -> None:
-    content = picture(200, 200)
+    content = picture(300, 300)
     answer = protect(client, content, "my kitchen.png", params=MARKED)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == 'inline; filename="my kitchen-protected.png"'
     with Image.open(io.BytesIO(answer.content)) as image:
-        assert image.size == (200, 200)
+        assert image.size == (300, 300)
     assert answer.content != content
     job_id = answer.headers["x-job-id"]
     state = client.get(f"/v1/jobs/{job_id}").json()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,7 @@ def _measure(work: LayerWork, saved: SavedLayer) -> Json:
         bound = work.applied.result.visibility or given.visibility
         sight = {
             "visibility": round(given.visible_change().figure(saved.pixels), 3),
-            "visibility_bound": None if bound is None else round(bound, 3),
+            "visibility_bound": round(bound, 3) if bound is not None and isfinite(bound) else None,
         }
         return {**distances.result(), **sight, **work.applied.result.metrics, **of_stage}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isinf
 
 from artscraper_runner.attacks.presets import PUBLISHED, strength_named
 from artscraper_runner.attacks.visibility_budget import stage_bound
@@ -32,7 +33,7 @@ def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageR
     leaves nothing of the stage it is not applied.
     """
     bound = result.visibility or given.visibility
-    if result.pixels is None or bound is None:
+    if result.pixels is None or bound is None or isinf(bound):
         return result
     pixels = given.admissible(result.pixels)
     kept = given.visible_change().within(bound, before=given.pixels, changed=pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
@@ -110,12 +111,13 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float | 
     The mark keeps the bound of the strength if it is read then from a JPEG at 75 and at half the
     size. In a textured picture it may pass that bound, up to the last of `_BOUND_FACTORS`, instead
     of being lost: a viewer sees less of noise in texture than the visibility model says. In a flat
-    one it may not.
+    one it may not. dwtDctSvd has no bound but the one that its readers expect.
     """
-    if inputs.visibility is None:
+    if inputs.visibility is None or inputs.options.watermark_method == "dwtDctSvd":
         marked = _embed(inputs, payload, None)
-        return (marked if _holds(inputs.admissible(marked), inputs, payload) else None), None
-    factors = _BOUND_FACTORS[:1] if _is_bounded_strictly(inputs) else _BOUND_FACTORS
+        return (marked if _holds(inputs.admissible(marked), inputs, payload) else None), math.inf
+    is_flat = tiled_spread_spectrum.is_flat(inputs.original)
+    factors = _BOUND_FACTORS[:1] if is_flat else _BOUND_FACTORS
     kept: tuple[Pixels | None, float | None] = None, None
     for factor in factors:
         bound = factor * inputs.visibility
@@ -132,12 +134,6 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float | 
         if all(_holds(copy, inputs, payload) for copy in (_as_jpeg(within), _halved(within))):
             break
     return kept
-
-
-def _is_bounded_strictly(inputs: StageInput) -> bool:
-    if inputs.options.watermark_method == "dwtDctSvd":
-        return True
-    return tiled_spread_spectrum.is_flat(inputs.original)
 
 
 def _as_jpeg(pixels: Pixels) -> Pixels:

@@ -97,9 +97,9 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
     values: dict[str, Any] = {
         "processors": ["dhash", "metadata"],
         "include_hash_analysis": True,
-        "include_protection": False,
+        "include_protection": True,
         "enable_tineye": False,
-        "stages": ("mist",),
+        "stages": ("mist", "c2pa"),
         "strength": "low",
         "encoder": "bundled",
         "preset": "default",
@@ -109,6 +109,9 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
         "watermark_text": "me",
         "watermark_method": "tiled",
         "keep_watermark": True,
+        "copyright_notice": "(c) me",
+        "usage_terms": "ask first",
+        "allow_search_engines": True,
         "priority": 5,
         "callback_url": "https://example.org/hook",
     }
