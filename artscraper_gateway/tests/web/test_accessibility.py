@@ -98,16 +98,6 @@ def deleted(app: PageObject, _job_id: str) -> None:
     expect(app.page.locator("#undo")).to_be_visible()
 
 
-def reference(app: PageObject, _job_id: str) -> None:
-    app.open("/docs")
-    for operation in ("submit_job", "list_jobs"):
-        app.page.locator(f'details[id="{operation}"] > summary').click()
-    listing = app.page.locator('details[id="list_jobs"]')
-    listing.locator("details > summary").first.click()
-    listing.get_by_role("button", name="Send").click()
-    listing.locator(".came pre").wait_for()
-
-
 SCREENS = [
     protect,
     protect_with_uploads,
@@ -118,7 +108,6 @@ SCREENS = [
     no_job,
     watermark,
     deleted,
-    reference,
 ]
 
 

@@ -149,7 +149,7 @@ def test_reference_sends_the_entered_key(
     dialog = app.page.locator(".modal-ux")
     dialog.locator("input").first.fill(token)
     dialog.locator("button.authorize").first.click()
-    dialog.get_by_role("button", name="Close").click()
+    dialog.get_by_role("button", name="Close").first.click()
     send(cancel)
     expect(answer_of(cancel)).to_contain_text("404")
     assert token not in str(app.page.evaluate("JSON.stringify(localStorage)"))
