@@ -63,7 +63,7 @@ _PICTURES_AT_ONCE = 2  # that are decoded for callers, each in a process of its 
 
 
 def create_app(config: GatewayConfig | None = None) -> FastAPI:
-    """Return the gateway as an ASGI application; None = settings from the environment.
+    """Return the gateway as an ASGI application; None: settings from the environment.
 
     Starting the app opens the database under `config.base_dir` and starts the workers; stopping it
     lets them drain. Nothing is opened or written before.

@@ -75,10 +75,10 @@ class ProtectionOptions:
     None for no particular person.
     `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
     missing ones be fetched into it. `mist_model` is the folder of a diffusion model for mist's
-    fused mode, None = the textural mode. `accelerator` is what computes the attacks
+    fused mode, None: the textural mode. `accelerator` is what computes the attacks
     (`models.accelerators`). Names that need a registry are checked by `stages.check_options`.
 
-    `watermark_text` is 1 to 10 bytes of UTF-8; None = the picture carries a number instead:
+    `watermark_text` is 1 to 10 bytes of UTF-8; None: the picture carries a number instead:
     `watermark_payload`, 16 hex digits, or for None 64 bits drawn anew for each picture; with
     dwtDctSvd DEFAULT_WATERMARK_TEXT. The layer's metrics record which. `watermark_method` is one
     of WATERMARK_METHODS. `rights` is written by the stage c2pa. `keep_watermark` leaves a
@@ -154,7 +154,7 @@ class SigningSettings:
 
 @dataclass(frozen=True)
 class AnalysisOptions:
-    """Which processors run, and what they may reach. `processors` None = every default one.
+    """Which processors run, and what they may reach. `processors` None: every default one.
 
     `tineye_url` is the base of TinEye's API; the key is sent there and shown nowhere.
     """

@@ -74,7 +74,7 @@ def protect(
 
     Args:
         image: a picture file.
-        stages: names of stages, in order; None = the default ones.
+        stages: names of stages, in order; None: the default ones.
         analysis: also run the analysis; `summary` then names its file.
         controls: progress and cancellation.
         options: fields of `ProtectionOptions`, such as `strength="medium"` or `seed=7`.

@@ -59,8 +59,8 @@ class StageResult:
     pixels: NDArray[np.uint8] | None
     reason: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    processing_size: tuple[int, int] | None = None  # [w, h] in px; None = the whole picture
-    visibility: float | None = None  # None = the input's
+    processing_size: tuple[int, int] | None = None  # [w, h] in px; None: the whole picture
+    visibility: float | None = None  # None: the input's
 
 
 @dataclass(frozen=True)

@@ -90,5 +90,5 @@ class Outcome:
 
     job_id: str
     error: str | None
-    disk_bytes: int | None  # of its files; None = unchanged
+    disk_bytes: int | None  # of its files; None: unchanged
     results_in: str | None = None  # the `output_parent` of its results

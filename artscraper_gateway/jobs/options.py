@@ -24,7 +24,7 @@ def _split_names(value: object) -> object:
 
 
 class PictureOptions(BaseModel):
-    """Options of the pipelines for one picture. None = the default of the gateway's settings."""
+    """Options of the pipelines for one picture. None: the default of the gateway's settings."""
 
     processors: Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)] = Field(
         None, description="analysis processors to run; none given = all", max_length=32

@@ -57,7 +57,7 @@ class Tracing:
         parent: Mapping[str, str] | None = None,
         **attributes: str | int | float,
     ) -> Iterator[Span | None]:
-        """Make a span of the block, below `parent` or the span that is open; None = no tracing."""
+        """Make a span of the block, below `parent` or the span that is open; None: no tracing."""
         if self.provider is None:
             yield None
             return

@@ -44,7 +44,7 @@ class Attempt:
 class Delivery:
     """One message to one receiver. Times are seconds since 1970, UTC; `next_at` None means never.
 
-    `waits_since` is when `next_at` was set, None = by an earlier release.
+    `waits_since` is when `next_at` was set, None: by an earlier release.
     """
 
     id: str

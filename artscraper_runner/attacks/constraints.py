@@ -111,7 +111,7 @@ class VisibilityBound:
         """Bound perturbations of `original`, the model's picture, like `start` (1, 3, H, W).
 
         `share`, (1, 1, H, W) in 0..1, is the part of what is left of the bound that each pixel's
-        place may use; None = all of it.
+        place may use; None: all of it.
         """
         self._constraint = constraint
         self._model = model

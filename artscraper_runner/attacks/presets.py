@@ -99,9 +99,9 @@ class AttackPreset:
 
     `scale_weights` are how much each of them counts.
     `full_rule` is the rule for other encoders than the bundled one: the bundled one only imitates
-    another, so that more iterations through it gain nothing there. None = `rule` for all.
+    another, so that more iterations through it gain nothing there. None: `rule` for all.
     `later_rule` is the rule, through any encoder, for what is added to a picture that another
-    attack of the job has already moved. None = as for the first.
+    attack of the job has already moved. None: as for the first.
     `is_bounded_by_sight` keeps the change within the visibility of the strength as well as within
     the budget.
     """

@@ -29,7 +29,7 @@ def shaped_noise(
         original: float32 (3, H, W) sRGB in [0, 1].
         changed: like `original`.
         seed: of the phases.
-        visible: float32 (H, W), 0 where nothing may change, else 1; None = everywhere.
+        visible: float32 (H, W), 0 where nothing may change, else 1; None: everywhere.
 
     Returns:
         float32 (3, H, W) in [0, 1], with the mean square error of `changed` as far as clipping

@@ -92,7 +92,7 @@ def _add_protection(protect: argparse.ArgumentParser) -> None:
 
 
 def named_stages(options: argparse.Namespace) -> tuple[str, ...] | None:
-    """Return the named stages; None = the default ones.
+    """Return the named stages; None: the default ones.
 
     Raises:
         InvalidOption: the option is present but empty.

@@ -75,7 +75,7 @@ class FolderWatch:
         return looks >= _SETTLED_LOOKS and version.size > 0
 
     def _destination(self, path: Path) -> Destination | None:
-        """Return where the result goes; None = the picture cannot be read, which is reported."""
+        """Return where the result goes; None: the picture cannot be read, which is reported."""
         if self._failed.get(path) == self._seen[path][0]:
             return None
         try:

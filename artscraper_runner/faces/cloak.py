@@ -92,8 +92,8 @@ def share_within_sight(original: Array, layer: Array, visibility: float) -> Shar
 class Cloaking:
     """The faces of `original`, uint8 (H, W, 3), are cloaked within the job's one Linf budget.
 
-    Nothing is written where `alpha`, uint8 (H, W), is 0. `identity` None = untargeted. `visibility`
-    bounds what may be seen of every face's change (`imaging.visibility`); None = not bounded.
+    Nothing is written where `alpha`, uint8 (H, W), is 0. `identity` None: untargeted. `visibility`
+    bounds what may be seen of every face's change (`imaging.visibility`); None: not bounded.
     """
 
     original: Pixels

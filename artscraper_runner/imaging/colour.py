@@ -36,7 +36,7 @@ _PNG_UNIT = 100_000
 
 @dataclass(frozen=True)
 class Colour:
-    """How the numbers of a picture are meant. `profile` None = sRGB.
+    """How the numbers of a picture are meant. `profile` None: sRGB.
 
     `png_chunks` say the same in the words of the PNG that the picture came from.
     """

@@ -72,7 +72,7 @@ class LayerFormat:
 
     @property
     def max_xmp_bytes(self) -> int | None:
-        """The longest XMP packet that the format holds; None = any."""
+        """The longest XMP packet that the format holds; None: any."""
         return _JPEG_XMP_MAX_BYTES if self.name == "JPEG" else None
 
 
@@ -105,7 +105,7 @@ def save_layer(
 ) -> None:
     """Write `pixels`, upright uint8 (H, W, 3), with what `picture` carries beside its pixels.
 
-    `edit_xmp` gets the picture's XMP packet, None = none, and returns the one to write, which is
+    `edit_xmp` gets the picture's XMP packet, None: none, and returns the one to write, which is
     left out where the format cannot hold one of its length. The file appears under `path` whole or
     not at all.
 

@@ -79,7 +79,7 @@ def carry_exif(
 ) -> CarriedExif:
     """Return the EXIF block of the picture's layers.
 
-    If the block exceeds `max_bytes` (None = any length) the maker's note goes first, then the
+    If the block exceeds `max_bytes` (None: any length) the maker's note goes first, then the
     camera's other fields, then all but author and orientation, and the author at the very last.
     `xmp` and `iptc` are put in where a TIFF holds them.
     """

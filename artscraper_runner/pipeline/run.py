@@ -62,7 +62,7 @@ class PictureRun:
     options: ProtectionOptions = field(default_factory=ProtectionOptions)
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
-    shown_source: str | None = None  # what the summary calls the source; None = its path
+    shown_source: str | None = None  # what the summary calls the source; None: its path
     stages_explicit: bool = False
     stages: tuple[str, ...] = ()  # of the whole run, which share what may be seen
     cache: RunCache = field(default_factory=RunCache)

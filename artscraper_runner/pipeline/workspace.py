@@ -27,7 +27,7 @@ class Workspace:
     """`output` keeps results for the caller, `work` what only this run needs.
 
     `shown_as` is where callers will find `output` once the run's owner has moved it, a folder or
-    a URL; None = it stays.
+    a URL; None: it stays.
     """
 
     output: Path

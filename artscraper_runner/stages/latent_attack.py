@@ -65,7 +65,7 @@ class LatentAttack(Stage):
     def extra_term(
         self, original: NDArray[np.float32], target: NDArray[np.float32], options: ProtectionOptions
     ) -> Objective | None:
-        """Return what the attack climbs beside the latent's distances, None = nothing.
+        """Return what the attack climbs beside the latent's distances, None: nothing.
 
         Both pictures are float32 (1, 3, h, w) sRGB in [0, 1].
 

@@ -35,8 +35,8 @@ class StageInput:
     `stages_explicit`: the caller named the stages, so a stage whose optional package is missing
     fails; otherwise it is left out, with the reason. `stages_before` are the stages whose layers
     come before.
-    `visibility` bounds what may be seen of the layer beside the original; None = not bounded.
-    `made`: for `measure`, the layer as it is handed on, before it is encoded; None = as saved.
+    `visibility` bounds what may be seen of the layer beside the original; None: not bounded.
+    `made`: for `measure`, the layer as it is handed on, before it is encoded; None: as saved.
     `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
     `source` is the file as received, None where there is none.
     """
@@ -117,7 +117,7 @@ class Stage(ABC):
         return None
 
     def edit_xmp(self, xmp: bytes | None, options: ProtectionOptions) -> bytes | None:
-        """Return the XMP packet to save with the layer, from the original's (None = none)."""
+        """Return the XMP packet to save with the layer, from the original's (None: none)."""
         return xmp
 
     def finish_file(self, path: Path, inputs: StageInput) -> Json:

@@ -181,7 +181,7 @@ def wave_spectrum(bands: list[Filtered], inside: Floats | None = None) -> Comple
 
     Args:
         bands: the lower and the upper one.
-        inside: (h, w), 0..1: which pixels count; None = all alike.
+        inside: (h, w), 0..1: which pixels count; None: all alike.
     """
     low, high = (_spectrum_of(band, inside) for band in bands)
     return np.where(_radii() <= SPLIT, low, high)

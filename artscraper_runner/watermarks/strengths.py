@@ -10,7 +10,7 @@ class Trial:
     """A change that the mark must survive, and the margin (`decoding.margin`) it must keep.
 
     `scale` is the size of the changed picture over that of the marked one; `jpeg` the quality it
-    is saved with, None = not saved.
+    is saved with, None: not saved.
     """
 
     least_margin: float

@@ -79,9 +79,9 @@ def embed(
         payload: 8 bytes (a number) or 10 bytes (a text); see `coding`.
         strength: a name in STRENGTHS.
         original: like `pixels`, before other stages changed it: the mark follows the texture of
-            this picture, not theirs. None = `pixels`.
-        sight: what may be seen of changes of `original`; None = made from it.
-        visibility: bound on what may be seen of the result beside `original`; None = the mark is
+            this picture, not theirs. None: `pixels`.
+        sight: what may be seen of changes of `original`; None: made from it.
+        visibility: bound on what may be seen of the result beside `original`; None: the mark is
             bounded by the strength's table alone.
 
     Returns:
@@ -227,7 +227,7 @@ class _Host:
     the picture's own value of each wave, are of the reference size. `luma` float32 is what the mark
     is tried on: the picture's own, of the reference size where the picture is larger than
     MOST_TRIED pixels; `scale` is the picture's size over that of `luma`. `room` is the deviation of
-    the mark in levels, at the reference size, that may be seen in each place; None = any.
+    the mark in levels, at the reference size, that may be seen in each place; None: any.
     """
 
     luma: Floats

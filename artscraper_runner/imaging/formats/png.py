@@ -163,7 +163,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def _usable(
     kind: bytes, content: bytes, colour_type: int, chunks: Mapping[bytes, bytes]
 ) -> tuple[bytes | None, str]:
-    """Return what can be used of an ancillary chunk, None = nothing, and what is wrong with it."""
+    """Return what can be used of an ancillary chunk, None: nothing, and what is wrong with it."""
     if (size := _EXACT_BYTES.get(kind)) is not None and len(content) != size:
         return None, f"expected {size} bytes, found {len(content)}"
     if kind == b"tRNS":
