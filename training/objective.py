@@ -105,7 +105,7 @@ def input_gradients(
 
 
 def _alignment(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """Return the mean cosine of gradients as they are, and sharpened as attacks sharpen them."""
+    """Return the mean cosine of gradients, as they are and with fine detail weighted up."""
     cosines = [
         functional.cosine_similarity(form(ours).flatten(1), form(theirs).flatten(1), dim=1).mean()
         for form in (lambda gradient: gradient, _sharpened)

@@ -80,7 +80,8 @@ def failing_database(world: World, error: Exception) -> Iterator[None]:
     def fail(*_: Any) -> None:
         raise error
 
-    world.app.state.services.keyring._read_at = float("-inf")
+    keyring = world.app.state.services.keyring
+    keyring._keys, keyring._read_at = None, float("-inf")  # as when it starts
     engines = {engine, _readers.get(engine, engine)}
     for each in engines:
         sa.event.listen(each, "before_cursor_execute", fail)

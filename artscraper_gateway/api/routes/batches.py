@@ -13,8 +13,8 @@ from artscraper_gateway.api.context import BatchService, CallerJobs, Deletions
 from artscraper_gateway.api.forms import parse_batch
 from artscraper_gateway.api.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
 from artscraper_gateway.api.openapi_problems import SUBMISSION, problems
-from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.api.routes.results import zip_response
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import BatchDeleted, BatchState, RefusedItem, moment
 from artscraper_gateway.errors import NotFound, NotReady
 from artscraper_gateway.jobs.batches import Batch, Batches

@@ -22,7 +22,7 @@ from artscraper_gateway.api.authentication import ReadJobs
 from artscraper_gateway.api.context import CallerJobs, Watch
 from artscraper_gateway.api.openapi import EVENTS
 from artscraper_gateway.api.openapi_problems import problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.errors import InvalidRequest, NotFound, TooBusy
 from artscraper_gateway.jobs.models import Job
 from artscraper_gateway.jobs.watcher import JobWatch, Subscription

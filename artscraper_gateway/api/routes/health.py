@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from artscraper_gateway.api.authentication import caller_with
 from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import OPEN, problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.errors import (
     DiskFull,
     Draining,

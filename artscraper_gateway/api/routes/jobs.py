@@ -27,7 +27,7 @@ from artscraper_gateway.api.forms import parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
 from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
 from artscraper_gateway.api.result_schemas import JobResult
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobState
 from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, TooBusy
 from artscraper_gateway.jobs.idempotency import checked_key

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.errors import GatewayError
 from artscraper_runner import default_stages, stage_names, stage_obstacle
 

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from artscraper_gateway.api.context import Config
 from artscraper_gateway.api.opt_out import CONTENT_USAGE, ROBOTS_TAG, robots_txt, tdmrep
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_runner import __version__
 
 router = ReadableRouter(include_in_schema=False)

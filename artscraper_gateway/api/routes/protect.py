@@ -25,9 +25,9 @@ from artscraper_gateway.api.openapi import (
     SUBMIT_BODY,
 )
 from artscraper_gateway.api.openapi_problems import SUBMISSION, problems
-from artscraper_gateway.api.router import ReadableRouter
 from artscraper_gateway.api.routes.jobs import Preference, cancel, wait_for_end
 from artscraper_gateway.api.routes.results import layer_response
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobState
 from artscraper_gateway.errors import JobFailed, TooBusy
 from artscraper_gateway.jobs.idempotency import checked_key

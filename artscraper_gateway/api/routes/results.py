@@ -32,7 +32,7 @@ from artscraper_gateway.api.openapi import ARCHIVE, LAYER
 from artscraper_gateway.api.openapi_problems import RESULTS, problems
 from artscraper_gateway.api.opt_out import opt_out_headers
 from artscraper_gateway.api.result_schemas import SignedLink
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import moment
 from artscraper_gateway.api.zipstream import stream_zip
 from artscraper_gateway.errors import (

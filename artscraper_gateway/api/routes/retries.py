@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from artscraper_gateway.api.authentication import SubmitJobs, consume_jobs
 from artscraper_gateway.api.context import Submissions
 from artscraper_gateway.api.openapi_problems import REPETITION, problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobsRetried, JobState, RefusedRetry, RetriedJob
 from artscraper_gateway.errors import InvalidRequest, NotReady
 from artscraper_gateway.jobs.retries import Retries, RetryFilter

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from artscraper_gateway.api.authentication import csrf_token, key_of_cookie, set_cookie
 from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import OPEN, problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.errors import Forbidden, InvalidRequest, TooLarge, Unauthorized
 from artscraper_gateway.intake.upload import bounded_request
 

@@ -14,7 +14,7 @@ from artscraper_gateway.api.authentication import ReadJobs
 from artscraper_gateway.api.context import Reader, Submissions
 from artscraper_gateway.api.openapi import PICTURE_BODY
 from artscraper_gateway.api.openapi_problems import PICTURE, problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import WatermarkReading
 from artscraper_gateway.errors import InvalidRequest, StorageFailed, TooBusy, UnsupportedRequestBody
 from artscraper_gateway.intake.upload import UploadedPicture, uploaded_form

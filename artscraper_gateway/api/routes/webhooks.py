@@ -5,7 +5,7 @@ from __future__ import annotations
 from artscraper_gateway.api.authentication import ReadJobs, SubmitJobs
 from artscraper_gateway.api.context import Deliveries
 from artscraper_gateway.api.openapi_problems import problems
-from artscraper_gateway.api.router import ReadableRouter
+from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import AttemptState, DeliveryList, DeliveryState, moment
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog
