@@ -13,6 +13,10 @@ def _end(number: int, _frame: object) -> None:
 
 signal.signal(signal.SIGTERM, _end)  # before the imports below, which take seconds
 
+from artscraper_runner import set_native_thread_defaults  # noqa: E402
+
+set_native_thread_defaults()
+
 from artscraper_gateway.cli.main import main  # noqa: E402
 
 raise SystemExit(main())

@@ -64,6 +64,8 @@ _HOME = {
     "stage_obstacle": "stages",
     "preload": "pipeline.preloading",
     "printable": "terminal",
+    "NATIVE_THREAD_DEFAULTS": "native_threads",
+    "set_native_thread_defaults": "native_threads",
     "main": "cli.main",
 }
 
@@ -88,6 +90,10 @@ if TYPE_CHECKING:
     from artscraper_runner.imaging.thumbnails import write_preview as write_preview
     from artscraper_runner.instrumentation import watch_timings as watch_timings
     from artscraper_runner.models import encoder_names as encoder_names
+    from artscraper_runner.native_threads import NATIVE_THREAD_DEFAULTS as NATIVE_THREAD_DEFAULTS
+    from artscraper_runner.native_threads import (
+        set_native_thread_defaults as set_native_thread_defaults,
+    )
     from artscraper_runner.options import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.options import TINEYE_URL as TINEYE_URL
     from artscraper_runner.options import AnalysisOptions as AnalysisOptions

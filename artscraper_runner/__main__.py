@@ -1,10 +1,9 @@
 """`python -m artscraper_runner`."""
 
-import os
+from artscraper_runner.native_threads import set_native_thread_defaults
 
-from artscraper_runner.cli.main import main
+set_native_thread_defaults()
 
-# Read when torch is loaded. A thread that spins while it waits for one whose core is busy with
-# other work makes a step ten times as slow.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from artscraper_runner.cli.main import main  # noqa: E402
+
 raise SystemExit(main())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from artscraper_runner import __version__
+from artscraper_runner import __version__, set_native_thread_defaults
 
 _LOCAL = {
     "protect": "protect pictures on this machine",
@@ -26,8 +25,7 @@ _EXAMPLES = ("artscraper protect in.jpg -o out.jpg", "artscraper serve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status, 2 on wrong usage."""
-    # Read when torch or ONNX Runtime is loaded: a waiting thread that spins slows the others down.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_native_thread_defaults()
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words else ""
     if command in ("--version", "-V"):

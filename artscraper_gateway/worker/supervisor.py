@@ -26,6 +26,7 @@ from pathlib import Path
 
 from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_runner import NATIVE_THREAD_DEFAULTS
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.25
@@ -168,8 +169,7 @@ class _Slot:
             stdout=subprocess.PIPE,  # signs of life
             pass_fds=(lock,),
             env={
-                # Idle threads of a parallel loop sleep instead of taking the web process' time.
-                "OMP_WAIT_POLICY": "PASSIVE",
+                **NATIVE_THREAD_DEFAULTS,
                 **os.environ,
                 **self.config.environment(),
                 "PYTHONPATH": search_path,

@@ -76,7 +76,8 @@ _PLAIN = 0.544  # of the threshold, where there is no grain at all, as in flat a
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
-_BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
+# For the cache, and for products that BLAS does not spread over threads, which spin after each.
+_BAND_PIXELS = 24_000
 _ROUNDS = 6
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
@@ -221,7 +222,11 @@ def opponent_derivative(picture: Planes) -> OpponentDerivative:
 
 def _mixed(matrix: Planes, planes: Planes) -> Planes:
     """Planes (3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
-    return np.asarray((matrix @ planes.reshape(3, -1)).reshape(planes.shape))
+    given, mixed = planes.reshape(3, -1), np.empty((3, planes[0].size), np.float32)
+    for start in range(0, mixed.shape[1], _BAND_PIXELS):
+        band = slice(start, start + _BAND_PIXELS)
+        np.matmul(matrix, given[:, band], out=mixed[:, band])
+    return mixed.reshape(planes.shape)
 
 
 @dataclass(frozen=True)
