@@ -76,8 +76,7 @@ _PLAIN = 0.544  # of the threshold, where there is no grain at all, as in flat a
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
-# For the cache, and for products that BLAS does not spread over threads, which spin after each.
-_BAND_PIXELS = 24_000
+_BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
 _ROUNDS = 6
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
@@ -330,10 +329,9 @@ def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> P
 
     def blend(rows: slice) -> None:
         box = (0, rows.start / place, width / place, rows.stop / place)
-        size = (width, rows.stop - rows.start)
-        part = image.resize(size, Image.Resampling.BILINEAR, box=box).convert("RGB")
+        part = image.resize((width, rows.stop - rows.start), Image.Resampling.BILINEAR, box=box)
         change = np.subtract(changed[rows], before[rows], dtype=np.int16)
-        change *= np.asarray(part)
+        change *= np.asarray(part)[..., None]
         change += _WHOLE_SHARE // 2
         change >>= _SHARE_BITS
         np.add(change, before[rows], out=result[rows], casting="unsafe")
