@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import weakref
 from collections import OrderedDict
@@ -9,11 +10,12 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 T = TypeVar("T")
 _KEPT_PER_KIND = 24
+_KEPT_DIGESTS = 256
+_PURGE_FROM = 64  # arrays, dead ones among them
 
 
 class RunCache:
@@ -26,7 +28,8 @@ class RunCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, OrderedDict[Hashable, Any]] = {}
-        self._arrays: list[tuple[weakref.ref[NDArray[np.uint8]], int]] = []
+        self._tokens: dict[int, tuple[weakref.ref[NDArray[Any]], int]] = {}  # by id
+        self._purge_at = _PURGE_FROM
         self._next_token = 0
 
     def remember(
@@ -53,13 +56,29 @@ class RunCache:
                 values.popitem(last=False)
         return value
 
-    def token(self, pixels: NDArray[np.uint8]) -> int:
+    def token(self, array: NDArray[Any]) -> int:
         """Return a number that identifies this array during its lifetime; for keys."""
         with self._lock:
-            self._arrays = [row for row in self._arrays if row[0]() is not None]
-            for reference, token in self._arrays:
-                if reference() is pixels:
-                    return token
+            known = self._tokens.get(id(array))
+            if known is not None and known[0]() is array:
+                return known[1]
+            if len(self._tokens) >= self._purge_at:
+                self._tokens = {
+                    place: row for place, row in self._tokens.items() if row[0]() is not None
+                }
+                self._purge_at = 2 * len(self._tokens) + _PURGE_FROM
             self._next_token += 1
-            self._arrays.append((weakref.ref(pixels), self._next_token))
+            self._tokens[id(array)] = (weakref.ref(array), self._next_token)
             return self._next_token
+
+    def digest(self, array: NDArray[Any]) -> bytes:
+        """Return the SHA-256 of an array's shape and content, computed once for each array."""
+        return self.remember(
+            "digest", self.token(array), lambda: _digest(array), keep=_KEPT_DIGESTS
+        )
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    digest = hashlib.sha256(repr(array.shape).encode())
+    digest.update(array.data if array.flags.c_contiguous else array.tobytes())
+    return digest.digest()

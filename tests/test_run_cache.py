@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 
 import numpy as np
+import pytest
 
+from artscraper_runner import run_cache
 from artscraper_runner.run_cache import RunCache
 
 
@@ -62,3 +64,27 @@ def test_a_failed_computation_is_not_kept() -> None:
             continue
         raise AssertionError("the error was lost")
     assert cache.remember("kind", "a", lambda: 5) == 5
+
+
+def test_tokens_stay_when_dead_arrays_are_dropped() -> None:
+    cache, kept = RunCache(), np.zeros(3, np.float32)
+    token = cache.token(kept)
+    for _ in range(500):
+        cache.token(np.zeros(3, np.float32))
+    assert cache.token(kept) == token
+    assert len(cache._tokens) < 100
+
+
+def test_digests_depend_on_shape_and_content_alone() -> None:
+    cache, values = RunCache(), np.arange(12, dtype=np.float32).reshape(3, 4)
+    assert cache.digest(values) == cache.digest(values.copy())
+    assert cache.digest(values) == cache.digest(values.T.copy().T)
+    assert cache.digest(values) != cache.digest(values.reshape(4, 3))
+    assert cache.digest(values) != cache.digest(values + 1)
+
+
+def test_an_array_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, values, calls = RunCache(), np.zeros(3, np.float32), []
+    monkeypatch.setattr(run_cache, "_digest", lambda array: calls.append(array) or b"digest")
+    assert [cache.digest(values) for _ in range(3)] == [b"digest"] * 3
+    assert len(calls) == 1

@@ -9,7 +9,6 @@ the effect of JPEG 75 on the clean picture is given too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -64,7 +63,7 @@ class Observer:
         Raises:
             NoNumbers: the encoder is broken.
         """
-        key = (self.encoder.name, _digest(picture))
+        key = (self.encoder.name, self.cache.digest(picture))
         return self.cache.remember("latent", key, lambda: self._encoded(picture))
 
     def _encoded(self, picture: Array) -> Array:
@@ -124,7 +123,8 @@ def effect_record(
         The record. `times_noise` is None where noise has no effect: nothing was changed, or a view
         takes so little noise away (JPEG on a flat picture), whatever the effect beside it is.
     """
-    key = (observer.encoder.name, *map(_digest, (original, changed, visible)), views)
+    digests = map(observer.cache.digest, (original, changed, visible))
+    key = (observer.encoder.name, *digests, views)
     record = observer.cache.remember(
         "effect", key, lambda: _measured(observer, original, changed, views, visible)
     )
@@ -231,10 +231,3 @@ def _norm(values: Array) -> float:
 
 def _root_mean_square(values: Array) -> float:
     return float(np.sqrt(np.square(values).mean(dtype=np.float64)))
-
-
-def _digest(picture: Array) -> bytes:
-    content = np.ascontiguousarray(picture)
-    digest = hashlib.sha256(repr(content.shape).encode())
-    digest.update(content.data)
-    return digest.digest()

@@ -55,6 +55,7 @@ Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
 _KEPT_ENCODERS = 3
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
+_OF_LAYERS = ("plain",)  # the view in which each layer is measured; a pass each for four pictures
 NO_PROTECTION = "no protection beyond noise"
 
 
@@ -119,6 +120,7 @@ class PictureAttack:
     def evaluate(self, saved: Pixels, before: Pixels, *, made: Pixels | None = None) -> Json:
         """Return the layer's effects as saved, seen at the working size; see `evaluation`.
 
+        Effects are those of the view "plain": the others are of the last layer alone.
         The stage's own effect is that of `made`, the layer before it was encoded (None: as saved):
         a lossy file changes more than a later stage does. `effective` is false where shaped noise
         would do about as well as the layer on any encoder that looked at it, or as the stage; then
@@ -133,7 +135,7 @@ class PictureAttack:
         return self._within_memory(lambda size: self._evaluate_at(size, saved, before, handed_on))
 
     def evaluate_final(self, final: Pixels) -> Json:
-        """Return what is left of the attack in the last layer: effects and progress.
+        """Return what is left of the attack in the last layer: effects in all views, and progress.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
@@ -145,9 +147,9 @@ class PictureAttack:
             at_working_size(each, size, self.cache) for each in (self.original, saved, before, made)
         )
         observer, visible = self._observer(), self._visible(size)
-        record = effect_record(observer, original, changed, visible=visible)
+        record = effect_record(observer, original, changed, views=_OF_LAYERS, visible=visible)
         own = incremental_effect(observer, original, earlier, handed_on, visible=visible)
-        unattacked = self._unattacked(original, changed, ("plain",))
+        unattacked = self._unattacked(original, changed, _OF_LAYERS)
         effective = own["effective"] and _protects(record, unattacked)
         return {
             **record,

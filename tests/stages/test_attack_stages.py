@@ -111,10 +111,12 @@ def test_measurements_compare_the_change_with_noise(name, kodak):
     layer = stage.apply(given).pixels
     measured = stage.measure(layer, given)
     assert measured["encoder"] == "bundled"
-    assert set(measured["effect"]) == {"plain", "jpeg_75", "halved"}
+    assert set(measured["effect"]) == {"plain"}
     assert measured["unattacked"] is None
     assert stage.measure(kodak, given)["effective"] is False
-    assert stage.measure_final(layer, given)["effect"] == measured["effect"]
+    final = stage.measure_final(layer, given)["effect"]
+    assert set(final) == {"plain", "jpeg_75", "halved"}
+    assert final["plain"] == measured["effect"]["plain"]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -187,7 +189,8 @@ def test_the_visible_part_of_a_cut_out_is_protected_as_a_picture_is(kodak):
         assert largest(original, layer) <= 8
         assert measured["effective"] is True
     assert measured["times_noise"]["plain"] > 2
-    assert stage.measure_final(layer, given)["effect"] == measured["effect"]
+    final = stage.measure_final(layer, given)
+    assert final["effect"]["plain"] == measured["effect"]["plain"]
 
 
 def test_noise_beside_a_cut_out_is_where_it_shows(kodak):
@@ -302,8 +305,9 @@ def test_a_grey_picture_has_no_way_to_grey_nor_noise_after_jpeg():
     stage, given = load_stage("photoguard"), given_for(grey)
     measured = stage.measure(stage.apply(given).pixels, given)
     assert measured["progress_to_target"] is None
-    assert measured["effect"]["jpeg_75"] > 0.3
-    assert measured["times_noise"]["jpeg_75"] is None
+    final = stage.measure_final(stage.apply(given).pixels, given)
+    assert final["effect"]["jpeg_75"] > 0.3
+    assert final["times_noise"]["jpeg_75"] is None
     assert load_stage("mist").measure(grey, given)["progress_to_target"] == 0
 
 
