@@ -39,25 +39,25 @@ def _outside_type_checking(tree: ast.AST) -> list[ast.AST]:
     return nodes
 
 
-def test_the_runner_knows_no_server_and_no_database() -> None:
+def test_runner_imports_neither_server_nor_database() -> None:
     for path in sources("artscraper_runner"):
         text = path.read_text()
         for foreign in ("artscraper_gateway", "fastapi", "starlette", "sqlalchemy", "dbos"):
             assert f"import {foreign}" not in text and f"from {foreign}" not in text, path
 
 
-def test_the_gateway_calls_only_the_runners_public_names() -> None:
+def test_gateway_uses_only_public_names_of_the_runner() -> None:
     public = {f"artscraper_runner.{name}" for name in [*artscraper_runner._HOME, "__version__"]}
     for path in sources("artscraper_gateway"):
         assert set(imported(path, "artscraper_runner")) <= public, path
 
 
 @pytest.mark.parametrize("name", sorted(artscraper_runner._HOME))
-def test_every_public_name_can_be_had(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert getattr(artscraper_runner, name) is not None
 
 
-def test_no_file_names_a_machine_or_is_too_long() -> None:
+def test_files_are_short_and_name_no_machine() -> None:
     for package in PACKAGES:
         for path in sources(package):
             text = path.read_text()
@@ -65,7 +65,7 @@ def test_no_file_names_a_machine_or_is_too_long() -> None:
             assert f"/{'work'}/" not in text and "/root/" not in text, path
 
 
-def test_no_folder_holds_too_many_modules() -> None:
+def test_folders_hold_few_modules() -> None:
     for package in PACKAGES:
         folders = [path.parent for path in sources(package) if path.name != "__init__.py"]
         crowded = {folder for folder in folders if folders.count(folder) > MAX_MODULES}

@@ -76,14 +76,14 @@ def test_very_many_parts_are_refused_quickly(make: Callable[[], bytes], tmp_path
         check_structure(path)
 
 
-def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+def test_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hostile"
     path.write_bytes(jpeg_with_scans())
     with pytest.raises(BrokenPicture, match="at most 64 JPEG scans"):
         check_structure(path)
 
 
-def test_a_progressive_jpeg_with_restarts_is_walked_to_its_end(tmp_path: Path) -> None:
+def test_progressive_jpeg_with_restarts_is_parsed_to_its_end(tmp_path: Path) -> None:
     file = io.BytesIO()
     noise = Image.effect_noise((100, 100), 60).convert("RGB")
     noise.save(file, "JPEG", progressive=True, restart_marker_blocks=3, comment=b"\xff\xd9")
@@ -97,13 +97,13 @@ def test_ordinary_files_pass(format_name: str, tmp_path: Path) -> None:
     check_structure(path)
 
 
-def test_a_big_tiff_passes(tmp_path: Path) -> None:
+def test_big_tiff_passes(tmp_path: Path) -> None:
     path = tmp_path / "big.tif"
     Image.new("RGB", (8, 8)).save(path, "TIFF", big_tiff=True)
     assert path.read_bytes()[2] == 43
     check_structure(path)
 
 
-def test_a_gif_is_walked_up_to_its_trailer() -> None:
+def test_gif_is_parsed_up_to_its_trailer() -> None:
     gif = encoded("GIF")
     assert walk_gif(gif + b"behind") == (1, len(gif) - 1)

@@ -24,7 +24,7 @@ def _windows(values: np.ndarray, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 7, 9])
-def test_windows_are_joined_whole(values, size) -> None:
+def test_windowed_result_is_seamless(values, size) -> None:
     windows = _windows(values, size)
     assert window_mean(values, size) == pytest.approx(windows.mean((-1, -2)), abs=1e-6)
     assert (window_minimum(values, size) == windows.min((-1, -2))).all()

@@ -15,7 +15,9 @@ from tests.hashes.pictures import random_picture
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (33, 16), (40, 47)])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P"])
-def test_pixels_and_alpha_are_pillows(mode: str, size: tuple[int, int], tmp_path: Path) -> None:
+def test_pixels_and_alpha_agree_with_pillow(
+    mode: str, size: tuple[int, int], tmp_path: Path
+) -> None:
     path = tmp_path / "picture.png"
     image = random_picture(size, mode)
     image.save(path)
@@ -28,13 +30,13 @@ def test_pixels_and_alpha_are_pillows(mode: str, size: tuple[int, int], tmp_path
         assert np.array_equal(picture.alpha, rgba[..., 3])
 
 
-def test_damaged_exif_is_neither_an_error_nor_a_warning(tmp_path: Path) -> None:
+def test_damaged_exif_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     Image.new("RGB", (8, 8)).save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0\x03")
     assert open_picture(path, PictureLimits()).orientation == 1
 
 
-def test_a_tiff_field_that_cannot_be_read_is_no_field(tmp_path: Path) -> None:
+def test_unreadable_tiff_field_is_ignored(tmp_path: Path) -> None:
     source, layer = tmp_path / "damaged.tif", tmp_path / "layer.tif"
     buffer = io.BytesIO()
     Image.new("L", (8, 8), 50).save(buffer, "TIFF", description="drawn here")

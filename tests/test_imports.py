@@ -61,12 +61,12 @@ def test_native_threads_are_set_before_numpy_is_imported() -> None:
 @pytest.mark.system
 @pytest.mark.parametrize("what", QUICK)
 @pytest.mark.system
-def test_no_runtime_is_loaded_by(what: str) -> None:
+def test_imports_load_no_runtime(what: str) -> None:
     run(f"{QUICK[what]}\nimport sys\nassert not {{'torch', 'onnxruntime'}} & set(sys.modules)")
 
 
 @pytest.mark.system
-def test_the_default_job_needs_no_torch(tmp_path: Path) -> None:
+def test_default_job_needs_no_torch(tmp_path: Path) -> None:
     """All stages, a face and the analysis, where importing torch fails."""
     blocked = "torch,safetensors,diffusers,transformers,onnx"
     portrait = str(REPOSITORY / "input" / "astronaut.jpg")
@@ -76,12 +76,12 @@ def test_the_default_job_needs_no_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_the_service_starts_without_torch() -> None:
+def test_service_starts_without_torch() -> None:
     code = "from artscraper_gateway import create_app\ncreate_app()\n"
     run(_BLOCK + code, "torch")
 
 
-def test_installing_the_package_brings_no_torch() -> None:
+def test_default_dependencies_exclude_torch() -> None:
     """Neither the package itself, nor the extras that `make run` installs, nor the lock files."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

@@ -8,19 +8,19 @@ from artscraper_runner.payloads import payload_of_number, payload_of_text, text_
 
 
 @pytest.mark.parametrize("text", ["a", "artscraper", "日本語", "é" * 5, " "])
-def test_a_text_comes_back(text: str) -> None:
+def test_text_round_trips(text: str) -> None:
     payload = payload_of_text(text)
     assert len(payload) == 10
     assert text_of_payload(payload) == text
 
 
 @pytest.mark.parametrize("text", ["", "elevenbytes", "é" * 6, "\ud800", "a\0b"])
-def test_texts_that_do_not_fit_are_refused(text: str) -> None:
+def test_too_long_texts_are_refused(text: str) -> None:
     with pytest.raises(InvalidOption, match="watermark_text"):
         ProtectionOptions(watermark_text=text)
 
 
-def test_numbers_and_broken_texts_are_no_text() -> None:
+def test_numbers_and_invalid_utf8_are_no_text() -> None:
     assert text_of_payload(bytes(8)) is None
     assert text_of_payload(b"\xff" * 10) is None
 
@@ -33,11 +33,11 @@ def test_numbers_need_sixteen_hex_digits(digits: str) -> None:
         ProtectionOptions(watermark_payload=digits)
 
 
-def test_a_number_is_eight_bytes() -> None:
+def test_number_is_eight_bytes() -> None:
     assert payload_of_number("00ff" * 4) == b"\x00\xff" * 4
 
 
-def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
+def test_unknown_method_lists_valid_ones() -> None:
     with pytest.raises(UnknownName, match="tiled, dwtDctSvd"):
         ProtectionOptions(watermark_method="dwtDct")
 

@@ -46,7 +46,7 @@ def run_cli(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProc
     )
 
 
-def test_the_summary_lists_every_stage_and_project(painting: Path, tmp_path: Path) -> None:
+def test_summary_lists_every_stage_and_credit(painting: Path, tmp_path: Path) -> None:
     config = WorkflowConfig(stages=("invisible-watermark",))
     summary = protect_picture(painting, tmp_path / "out", config=config)
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
@@ -81,7 +81,7 @@ def test_summary_explains_missing_layers(tmp_path: Path) -> None:
     assert bare["notes"] == []  # the original is as it came
 
 
-def test_metrics_are_those_of_the_saved_file(painting: Path, tmp_path: Path) -> None:
+def test_metrics_are_of_the_saved_file(painting: Path, tmp_path: Path) -> None:
     jpeg = tmp_path / "a.jpg"
     with Image.open(painting) as image:
         image.save(jpeg, quality=80)
@@ -95,7 +95,7 @@ def test_metrics_are_those_of_the_saved_file(painting: Path, tmp_path: Path) -> 
     )
 
 
-def test_the_mask_shows_where_the_change_is(painting: Path, tmp_path: Path) -> None:
+def test_mask_shows_the_change(painting: Path, tmp_path: Path) -> None:
     config = WorkflowConfig(stages=("invisible-watermark",))
     layer = protect_picture(painting, tmp_path / "out", config=config)["layers"][1]
     with Image.open(layer["mask_path"]) as mask, Image.open(layer["path"]) as saved:
@@ -105,7 +105,7 @@ def test_the_mask_shows_where_the_change_is(painting: Path, tmp_path: Path) -> N
         assert np.array_equal(np.asarray(mask), np.minimum(change * 16, 255))
 
 
-def test_a_picture_too_small_for_a_stage_is_passed_through(tmp_path: Path) -> None:
+def test_too_small_picture_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "small.png"
     Image.new("RGB", (255, 255), "olive").save(path)
     config = WorkflowConfig(stages=("invisible-watermark",))
@@ -122,7 +122,7 @@ def test_a_picture_too_small_for_a_stage_is_passed_through(tmp_path: Path) -> No
         assert saved.tobytes() == original.tobytes()
 
 
-def test_pixels_under_full_transparency_are_left_alone(painting: Path, tmp_path: Path) -> None:
+def test_fully_transparent_pixels_are_unchanged(painting: Path, tmp_path: Path) -> None:
     with Image.open(painting) as image:
         rgba = np.dstack([np.asarray(image), np.full((320, 400), 255, np.uint8)])
     rgba[:, :200, 3] = 0
@@ -135,7 +135,7 @@ def test_pixels_under_full_transparency_are_left_alone(painting: Path, tmp_path:
         assert np.array_equal(result[:, :200], rgba[:, :200])
 
 
-def test_the_same_picture_gives_the_same_bytes(painting: Path, tmp_path: Path) -> None:
+def test_same_picture_gives_the_same_bytes(painting: Path, tmp_path: Path) -> None:
     config = WorkflowConfig(protection=ProtectionOptions(watermark_text="by Ada"))
     first = protect_picture(painting, tmp_path / "1", config=config)["layers"][-1]["path"]
     second = protect_picture(painting, tmp_path / "2", config=config)["layers"][-1]["path"]
@@ -156,14 +156,12 @@ def test_run_stops_when_cancelled(painting: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * 65, "\ud800"])
-def test_watermark_texts_that_cannot_be_embedded_are_refused(text: str) -> None:
+def test_invalid_watermark_texts_are_refused(text: str) -> None:
     with pytest.raises(RunnerError, match="watermark_text"):
         ProtectionOptions(watermark_text=text)
 
 
-def test_a_folder_is_worked_through_and_a_broken_picture_stops_nothing(
-    painting: Path, tmp_path: Path
-) -> None:
+def test_broken_picture_does_not_stop_a_folder(painting: Path, tmp_path: Path) -> None:
     folder = tmp_path / "input"
     folder.mkdir()
     painting.rename(folder / "b.png")
@@ -195,7 +193,7 @@ def test_command_line_protects_and_prints_the_path(painting: Path, tmp_path: Pat
 
 
 @pytest.mark.system
-def test_the_command_line_analyses(painting: Path, tmp_path: Path) -> None:
+def test_command_line_analyses(painting: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     assert run_cli("analyse", str(painting), "--json-out", str(target)).returncode == 0
     analysis = json.loads(target.read_text())
@@ -208,7 +206,7 @@ def test_the_command_line_analyses(painting: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_the_command_line_explains_what_is_wrong(painting: Path, tmp_path: Path) -> None:
+def test_command_line_explains_errors(painting: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     for arguments, named, status in (
         (["protect", "missing.png"], "missing.png", 1),
@@ -231,7 +229,7 @@ def test_every_registered_stage_keeps_size_and_input(painting: Path, tmp_path: P
         assert layer["applied"] or layer["reason"]
 
 
-def test_foreign_files_in_the_output_folder_stay(painting: Path, tmp_path: Path) -> None:
+def test_foreign_files_in_output_folder_are_kept(painting: Path, tmp_path: Path) -> None:
     out = tmp_path / "project"
     (out / "layers" / "mine").mkdir(parents=True)
     (out / "layers" / "mine" / "drawing.psd").write_bytes(b"art")
@@ -245,7 +243,7 @@ def test_foreign_files_in_the_output_folder_stay(painting: Path, tmp_path: Path)
     assert (out / "summary.json").exists()
 
 
-def test_pictures_of_like_names_get_folders_of_their_own(painting: Path, tmp_path: Path) -> None:
+def test_pictures_of_similar_names_get_separate_folders(painting: Path, tmp_path: Path) -> None:
     folder = tmp_path / "input"
     folder.mkdir()
     for name in ("a.png", "A.png", "a-2.png", "b!c.png", "b-c.png"):

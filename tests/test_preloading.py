@@ -24,7 +24,7 @@ print("torch" in sys.modules)
 
 
 @pytest.mark.system
-def test_a_light_job_imports_nothing_after_it_and_torch_is_not_loaded(tmp_path: Path) -> None:
+def test_preloading_covers_imports_of_a_job(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")

@@ -17,7 +17,7 @@ from artscraper_runner.options import PRESET_NAMES, STRENGTH_NAMES
         ("nightshade", 10.2, 10.2, 0.102, 500),
     ],
 )
-def test_published_rows_are_the_papers(stage, budget, first_step, last_step, iterations):
+def test_published_presets_match_the_papers(stage, budget, first_step, last_step, iterations):
     preset = attack_preset(stage, "published")
     assert preset.rule.first_step * budget == pytest.approx(first_step)
     assert preset.rule.last_step * budget == pytest.approx(last_step)
@@ -29,7 +29,7 @@ def test_published_rows_are_the_papers(stage, budget, first_step, last_step, ite
     assert not preset.is_bounded_by_sight
 
 
-def test_the_names_that_options_accept_are_those_of_the_tables():
+def test_option_names_match_the_tables():
     assert tuple(STRENGTHS) == STRENGTH_NAMES
     for stage in ("photoguard", "mist", "nightshade"):
         for name in PRESET_NAMES:
@@ -54,7 +54,7 @@ def test_only_other_encoders_than_the_bundled_one_get_more_iterations():
     assert published.rule_for("taef2") == published.rule
 
 
-def test_later_attacks_take_fewer_steps():
+def test_later_attacks_run_fewer_steps():
     first = attack_preset("photoguard", "default")
     for stage in attack_names():
         preset = attack_preset(stage, "default")
@@ -66,7 +66,7 @@ def test_later_attacks_take_fewer_steps():
         assert published.rule_for("taef2", after_attack=True) == published.rule
 
 
-def test_unknown_names_list_the_valid_ones():
+def test_unknown_names_list_valid_ones():
     with pytest.raises(UnknownName, match="default, published"):
         attack_preset("mist", "fastest")
     with pytest.raises(UnknownName, match="photoguard, mist, nightshade"):

@@ -26,7 +26,7 @@ def saved(path: Path, mode: str = "RGB", size: tuple[int, int] = (300, 200), **o
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".jpg"])
-def test_a_smaller_copy_of_the_same_shape_and_colour(tmp_path, suffix):
+def test_preview_keeps_shape_and_colour(tmp_path, suffix):
     source = saved(tmp_path / "a.png")
     write_preview(source, tmp_path / f"b{suffix}", 150, LIMITS)
     with Image.open(tmp_path / f"b{suffix}") as image:
@@ -35,7 +35,7 @@ def test_a_smaller_copy_of_the_same_shape_and_colour(tmp_path, suffix):
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", f"b{suffix}"}
 
 
-def test_transparency_is_kept_by_webp_and_becomes_white_in_jpeg(tmp_path):
+def test_transparency_is_kept_in_webp_and_white_in_jpeg(tmp_path):
     source = saved(tmp_path / "a.png", "RGBA")
     write_preview(source, tmp_path / "b.webp", 100, LIMITS)
     write_preview(source, tmp_path / "b.jpg", 100, LIMITS)
@@ -57,7 +57,7 @@ def test_hidden_pixels_do_not_bleed_into_previews(tmp_path):
         assert made[..., 0][made[..., 3] > 0].max() < 30
 
 
-def test_large_pictures_are_reduced_as_well_as_at_once(tmp_path, textured):
+def test_banded_reduction_equals_reduction_at_once(tmp_path, textured):
     large = Image.fromarray(textured).resize((1501, 1003))
     large.save(tmp_path / "a.png")
     write_preview(tmp_path / "a.png", tmp_path / "b.webp", 100, LIMITS)
@@ -71,7 +71,7 @@ def test_large_pictures_are_reduced_as_well_as_at_once(tmp_path, textured):
 
 @pytest.mark.system
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from Linux' /proc")
-def test_the_largest_picture_that_is_taken_needs_no_gibibyte(tmp_path):
+def test_largest_picture_needs_less_than_a_gibibyte(tmp_path):
     Image.new("RGBA", (7050, 7050), (9, 80, 200, 128)).save(
         tmp_path / "a.webp", lossless=True, method=0
     )

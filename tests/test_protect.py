@@ -20,7 +20,7 @@ def art(textured: Any, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_picture_is_protected_and_saved(art: Path, tmp_path: Path) -> None:
+def test_picture_is_protected_and_saved(art: Path, tmp_path: Path) -> None:
     result = protect(art, strength="medium", stages=("photoguard",))
     out = result.save(tmp_path / "new" / "out.png")
     change = np.asarray(Image.open(out)).astype(int) - np.asarray(Image.open(art))
@@ -34,7 +34,7 @@ def test_a_picture_is_protected_and_saved(art: Path, tmp_path: Path) -> None:
     assert not layer.exists()
 
 
-def test_a_file_is_not_overwritten_by_accident(art: Path, tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(art: Path, tmp_path: Path) -> None:
     result = protect(art, stages=())
     out = result.save(tmp_path / "out.png")
     with pytest.raises(FileExistsError, match=r"out\.png exists"):
@@ -43,12 +43,12 @@ def test_a_file_is_not_overwritten_by_accident(art: Path, tmp_path: Path) -> Non
     assert result.verdict == "not protected: no stage was applied"
 
 
-def test_a_name_of_another_format_is_refused(art: Path, tmp_path: Path) -> None:
+def test_name_of_another_format_is_refused(art: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=r"ends in \.png"):
         protect(art, stages=()).save(tmp_path / "out.jpg")
 
 
-def test_an_unknown_option_lists_the_valid_ones(art: Path) -> None:
+def test_unknown_option_lists_valid_ones(art: Path) -> None:
     with pytest.raises(InvalidOption, match=r"unknown option .power.; valid: .*strength"):
         protect(art, power="medium")
 

@@ -13,12 +13,12 @@ from artscraper_runner.imaging.tiles import over_bands, reduced_copy, resized
 
 
 @pytest.mark.parametrize("height", [1, 32, 33, 1024, 5000])
-def test_every_row_is_in_one_band_and_bands_come_in_order(height: int) -> None:
+def test_rows_are_covered_once_in_order(height: int) -> None:
     bands = over_bands(lambda rows: rows, height)
     assert [row for band in bands for row in range(band.start, band.stop)] == list(range(height))
 
 
-def test_the_order_holds_when_a_later_band_is_done_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     second = threading.Event()
 
@@ -42,7 +42,7 @@ def test_error_in_a_band_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
         over_bands(work, 4096)
 
 
-def test_metrics_of_a_large_picture_are_those_of_one_thread(
+def test_metrics_do_not_depend_on_thread_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng = np.random.default_rng(2)
@@ -64,14 +64,14 @@ def test_metrics_of_a_large_picture_are_those_of_one_thread(
 
 @pytest.mark.parametrize("size", [(301, 200), (64, 999), (7, 5)])
 @pytest.mark.parametrize("factors", [(1, 1), (2, 2), (3, 5)])
-def test_pictures_are_reduced_in_bands_as_at_once(size, factors) -> None:
+def test_banded_reduction_equals_reduction_at_once(size, factors) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
     whole = np.asarray(Image.fromarray(pixels).reduce(factors))
     assert np.array_equal(reduced_copy(pixels, *factors), whole)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (301, 40), (400, 500)])
-def test_pictures_are_resized_as_with_a_reducing_gap(size) -> None:
+def test_banded_resize_equals_reducing_gap(size) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (401, 503, 3), np.uint8)
     image = Image.fromarray(pixels)
     whole = image.resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -11,7 +11,7 @@ from artscraper_runner import run_cache
 from artscraper_runner.run_cache import RunCache
 
 
-def test_a_value_is_computed_once_for_a_key() -> None:
+def test_value_is_computed_once_per_key() -> None:
     cache, calls = RunCache(), []
 
     def compute() -> int:
@@ -22,7 +22,7 @@ def test_a_value_is_computed_once_for_a_key() -> None:
     assert cache.remember("other", "a", compute) == 3
 
 
-def test_the_values_used_last_are_kept() -> None:
+def test_recently_used_values_are_kept() -> None:
     cache = RunCache()
     first = cache.remember("kind", 0, object, keep=2)
     for key in (1, 2):
@@ -33,7 +33,7 @@ def test_the_values_used_last_are_kept() -> None:
     assert cache.remember("kind", 0, object, keep=2) is not first
 
 
-def test_one_kind_does_not_push_out_another() -> None:
+def test_kinds_are_evicted_separately() -> None:
     cache = RunCache()
     first = cache.remember("a", 0, object)
     for key in range(100):
@@ -41,7 +41,7 @@ def test_one_kind_does_not_push_out_another() -> None:
     assert cache.remember("a", 0, object) is first
 
 
-def test_an_array_has_one_token_as_long_as_it_lives() -> None:
+def test_array_token_lasts_as_long_as_the_array() -> None:
     cache, pixels = RunCache(), np.zeros((2, 2, 3), np.uint8)
     token = cache.token(pixels)
     assert cache.token(pixels) == token
@@ -51,7 +51,7 @@ def test_an_array_has_one_token_as_long_as_it_lives() -> None:
     assert cache.token(np.zeros((2, 2, 3), np.uint8)) != token
 
 
-def test_a_failed_computation_is_not_kept() -> None:
+def test_failed_computation_is_not_cached() -> None:
     cache = RunCache()
 
     def fail() -> int:

@@ -93,7 +93,7 @@ def test_palette_pictures_become_png(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("quality", [35, 75, 97])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_keeps_the_coding_of_its_original(
+def test_jpeg_keeps_its_encoding(
     tmp_path: Path, quality: int, subsampling: int, *, progressive: bool
 ) -> None:
     options = {"quality": quality, "subsampling": subsampling, "progressive": progressive}
@@ -105,7 +105,7 @@ def test_a_jpeg_keeps_the_coding_of_its_original(
         assert ("progressive" in layer.info) == progressive
 
 
-def test_a_lossy_webp_stays_lossy_webp(tmp_path: Path) -> None:
+def test_lossy_webp_stays_lossy_webp(tmp_path: Path) -> None:
     source = saved(tmp_path, noise(), "WEBP", quality=50)
     assert not layer_format(open_picture(source, LIMITS), source).lossless
     with Image.open(layer_of(tmp_path, source)) as image:
@@ -113,7 +113,7 @@ def test_a_lossy_webp_stays_lossy_webp(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_profile_author_and_camera_stay_and_gps_goes(tmp_path: Path, kind: str) -> None:
+def test_profile_author_and_camera_are_kept_without_gps(tmp_path: Path, kind: str) -> None:
     source = saved(
         tmp_path, noise(), kind, icc_profile=SRGB, exif=camera_fields().tobytes(), dpi=(300, 300)
     )
@@ -131,7 +131,7 @@ def test_profile_author_and_camera_stay_and_gps_goes(tmp_path: Path, kind: str) 
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_xmp_stays_without_its_gps(tmp_path: Path, kind: str) -> None:
+def test_xmp_is_kept_without_gps(tmp_path: Path, kind: str) -> None:
     path = layer_of(tmp_path, saved(tmp_path, noise(), kind, xmp=XMP))
     with Image.open(path) as image:
         assert b'dcCreator="Ada"' in image.info["xmp"]
@@ -140,7 +140,7 @@ def test_xmp_stays_without_its_gps(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_orientation_is_kept_and_pixels_are_stored_as_they_were(
+def test_orientation_and_stored_pixel_order_are_kept(
     tmp_path: Path, kind: str, orientation: int
 ) -> None:
     exif = Image.Exif()
@@ -159,7 +159,7 @@ def test_orientation_is_kept_and_pixels_are_stored_as_they_were(
     assert np.abs(shown - upright.pixels.astype(int)).max() <= 6
 
 
-def test_grey_profiles_are_not_put_on_colour_pictures(tmp_path: Path) -> None:
+def test_grey_profile_is_not_written_for_colour(tmp_path: Path) -> None:
     profile = bytearray(SRGB)
     profile[16:20] = b"GRAY"
     path = layer_of(tmp_path, saved(tmp_path, noise().convert("L"), "PNG", icc_profile=profile))
@@ -171,7 +171,7 @@ def _lossless(kind: str) -> dict[str, Any]:
     return {"WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}.get(kind, {})
 
 
-def test_camera_fields_of_the_wrong_type_are_left_out_and_the_others_kept(tmp_path: Path) -> None:
+def test_camera_fields_of_wrong_type_are_dropped(tmp_path: Path) -> None:
     """Cameras write such fields; Pillow reads them and cannot write them again."""
     tags = [
         (ExifTags.Base.Artist, 2, b"Ada\0"),
@@ -184,7 +184,7 @@ def test_camera_fields_of_the_wrong_type_are_left_out_and_the_others_kept(tmp_pa
         assert image.getexif()[ExifTags.Base.Artist].strip("\0") == "Ada"
 
 
-def test_errors_of_an_encoder_are_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoder_errors_are_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise RuntimeError("Error setting from dictionary")
 
@@ -208,7 +208,7 @@ def _exif_of_many_bytes(note: int, comment: int) -> Image.Exif:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_much_exif_is_kept_where_the_format_holds_it(tmp_path: Path, kind: str) -> None:
+def test_large_exif_is_kept_if_the_format_allows(tmp_path: Path, kind: str) -> None:
     exif = _exif_of_many_bytes(70_000, 70_000)
     source = saved(tmp_path, noise(), kind, exif=exif.tobytes(), **_lossless(kind))
     with Image.open(layer_of(tmp_path, source)) as image:
@@ -226,7 +226,7 @@ def test_much_exif_is_kept_where_the_format_holds_it(tmp_path: Path, kind: str) 
         (0, 70_000, {"Artist"}),
     ],
 )
-def test_of_too_much_exif_for_a_jpeg_the_makers_note_goes_first_and_the_author_stays(
+def test_oversized_jpeg_exif_drops_the_maker_note_first(
     tmp_path: Path, note: int, comment: int, kept: set[str]
 ) -> None:
     exif = _exif_of_many_bytes(note, comment)
@@ -250,7 +250,7 @@ def _xmp_of(size: int) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "is_kept"), [(60_000, True), (66_000, False)])
-def test_xmp_that_no_jpeg_can_hold_is_left_out(tmp_path: Path, size: int, *, is_kept: bool) -> None:
+def test_oversized_jpeg_xmp_is_dropped(tmp_path: Path, size: int, *, is_kept: bool) -> None:
     picture = open_picture(saved(tmp_path, noise(), "WEBP", xmp=_xmp_of(size)), LIMITS)
     path = tmp_path / "layer.jpg"
     save_layer(picture.pixels, picture, path, LayerFormat("JPEG", ".jpg", lossless=False))
@@ -276,7 +276,7 @@ def test_dropped_xmp_is_noted(tmp_path: Path, packet: bytes, kind: str, said: st
 
 @pytest.mark.parametrize("code", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "TIFF"])
-def test_places_under_another_prefix_and_encoding_go_too(
+def test_locations_in_other_prefixes_and_encodings_are_removed(
     tmp_path: Path, kind: str, code: str
 ) -> None:
     xmp = XMP.replace(b"exif:", b"other:").replace(b":exif=", b":other=").decode().encode(code)

@@ -42,7 +42,7 @@ def layer_of(tmp_path: Path, stage: str, fields: dict[int, Any]) -> Json:
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("has_camera", [False, True])
 @pytest.mark.parametrize("has_xmp", [False, True])
-def test_a_tiff_is_saved_as_tiff_with_its_fields(
+def test_tiff_is_saved_as_tiff_with_its_fields(
     tmp_path: Path, stage: str, orientation: int, *, has_camera: bool, has_xmp: bool
 ) -> None:
     if stage == "c2pa":
@@ -63,7 +63,7 @@ def test_a_tiff_is_saved_as_tiff_with_its_fields(
 
 
 @pytest.mark.parametrize("resolution", [(1, 0), (0, 0), (0, 1)])
-def test_a_resolution_that_is_none_is_left_out(
+def test_invalid_resolution_is_dropped(
     tmp_path: Path, resolution: tuple[int, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     value = TiffImagePlugin.IFDRational(*resolution)
@@ -85,9 +85,7 @@ def test_a_resolution_that_is_none_is_left_out(
         {33_550: (1.0, 1.0, 0.0), 33_922: (0.0, 0.0, 0.0, 13.4, 52.5, 0.0)},  # GeoTIFF: a place
     ],
 )
-def test_fields_that_are_not_the_authors_or_the_cameras_do_no_harm(
-    tmp_path: Path, fields: dict[int, Any]
-) -> None:
+def test_other_tiff_fields_are_ignored(tmp_path: Path, fields: dict[int, Any]) -> None:
     layer = layer_of(tmp_path, "stegano-embed", {**fields, ARTIST: "A"})
     with Image.open(layer["path"]) as saved:
         assert isinstance(saved, TiffImagePlugin.TiffImageFile)

@@ -13,14 +13,14 @@ def _change() -> tuple[np.ndarray, np.ndarray]:
     return original, (original + texture).astype(np.float32)
 
 
-def test_error_is_that_of_the_change() -> None:
+def test_noise_has_the_error_of_the_change() -> None:
     original, changed = _change()
     noise = shaped_noise(original, changed, seed=1)
     wanted = np.square(changed - original).mean()
     assert np.isclose(np.square(noise - original).mean(), wanted, rtol=0.01)
 
 
-def test_noise_stays_where_the_change_is() -> None:
+def test_noise_is_local_to_the_change() -> None:
     original, changed = _change()
     energy = np.square(shaped_noise(original, changed, seed=1) - original).mean((0, 1))
     assert energy[:20].mean() < 0.05 * energy[44:].mean()
@@ -38,7 +38,7 @@ def test_phases_are_random_but_repeatable() -> None:
         assert abs(cosine) < 0.1
 
 
-def test_hidden_places_stay() -> None:
+def test_noise_spares_hidden_pixels() -> None:
     original, changed = _change()
     visible = np.ones((48, 64), np.float32)
     visible[:, 50:] = 0
@@ -46,6 +46,6 @@ def test_hidden_places_stay() -> None:
     assert np.array_equal(noise[..., 50:], original[..., 50:])
 
 
-def test_no_change_gives_no_noise() -> None:
+def test_zero_change_gives_no_noise() -> None:
     original, _ = _change()
     assert np.array_equal(shaped_noise(original, original, seed=1), original)

@@ -37,7 +37,7 @@ def test_result_is_scaled_back_to_the_bound() -> None:
     assert 0 < VisibleChange.of(pixels).figure(result.pixels) < 1.2
 
 
-def test_stage_that_is_lost_by_scaling_back_is_not_applied(
+def test_stage_lost_by_scaling_back_is_not_applied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = load_stage("mist")

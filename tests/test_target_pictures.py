@@ -11,7 +11,7 @@ from artscraper_runner.latent.targets import concept, concept_names, grey, perio
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 300), (64, 48)])
 @pytest.mark.parametrize("name", [None, *concept_names()])
-def test_targets_have_the_requested_size_and_range(name, size):
+def test_targets_have_requested_size_and_range(name, size):
     for picture in (grey(*size), periodic_pattern(*size), concept(name or "forest", *size)):
         assert picture.shape == (*size, 3)
         assert picture.dtype == np.float32
@@ -19,14 +19,14 @@ def test_targets_have_the_requested_size_and_range(name, size):
         assert picture.max() <= 1
 
 
-def test_the_pattern_is_periodic_and_of_full_contrast():
+def test_pattern_is_periodic_with_full_contrast():
     pattern = periodic_pattern(96, 96)
     assert set(np.unique(pattern)) == {0.0, 1.0}
     assert np.array_equal(pattern[:-32], pattern[32:])
     assert np.array_equal(pattern[:, :-32], pattern[:, 32:])
 
 
-def test_concepts_are_pictures_of_their_own():
+def test_concepts_are_distinct_pictures():
     pictures = [concept(name, 64, 64) for name in concept_names()]
     assert len(pictures) >= 3
     for index, picture in enumerate(pictures):
@@ -35,6 +35,6 @@ def test_concepts_are_pictures_of_their_own():
             assert np.abs(picture - other).mean() > 0.1
 
 
-def test_an_unknown_concept_lists_the_valid_ones():
+def test_unknown_concept_lists_valid_ones():
     with pytest.raises(UnknownName, match="forest, city, flower"):
         concept("cat", 8, 8)

@@ -29,7 +29,7 @@ def _signs(pixels: np.ndarray, amplitude: int) -> np.ndarray:
     return np.clip(pixels + amplitude * rng.choice([-1, 1], pixels.shape), 0, 255).astype(np.uint8)
 
 
-def test_equal_pictures_show_nothing() -> None:
+def test_visibility_of_equal_pictures_is_zero() -> None:
     pixels = _half_textured()
     assert visibility(pixels, pixels) == 0
 
@@ -41,14 +41,14 @@ def test_visibility_grows_with_the_change() -> None:
     assert values[0] < 1 < values[3]
 
 
-def test_texture_masks_a_change_and_a_flat_side_does_not() -> None:
+def test_texture_masks_changes() -> None:
     pixels = _half_textured()
     places = VisibilityModel(to_planes(pixels)).places(to_planes(_signs(pixels, 4)))
     columns = places.shape[1]
     assert places[:, : columns // 2 - 2].mean() > 1.4 * places[:, columns // 2 + 2 :].mean()
 
 
-def test_worst_place_counts() -> None:
+def test_visibility_is_of_the_worst_area() -> None:
     pixels = np.full((96, 96, 3), 128, np.uint8)
     spot = pixels.copy()
     spot[32:64, 32:64] = _signs(spot[32:64, 32:64], 6)
@@ -74,7 +74,7 @@ def test_scaling_back_keeps_the_bound(bound: float) -> None:
     assert not np.array_equal(kept, pixels)
 
 
-def test_a_change_within_the_bound_stays() -> None:
+def test_change_within_the_bound_is_kept() -> None:
     pixels = _half_textured()
     changed = _signs(pixels, 1)
     assert np.array_equal(within_visibility(pixels, pixels, changed, bound=3.0), changed)
@@ -90,7 +90,7 @@ def test_bound_allows_no_change_beyond_an_exhausted_one() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 3), (17, 33), (2001, 1600)])
-def test_any_size(size: tuple[int, int]) -> None:
+def test_visibility_handles_any_size(size: tuple[int, int]) -> None:
     pixels = np.full((*size, 3), 90, np.uint8)
     changed = _signs(pixels, 10)
     assert visibility(pixels, changed) > 0
@@ -100,13 +100,13 @@ def test_any_size(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_black_and_white(level: int) -> None:
+def test_visibility_handles_black_and_white(level: int) -> None:
     pixels = np.full((40, 40, 3), level, np.uint8)
     assert visibility(pixels, pixels) == 0
     assert visibility(pixels, _signs(pixels, 9)) > 0.5
 
 
-def test_dark_pictures_show_the_same_steps() -> None:
+def test_visibility_of_steps_does_not_depend_on_darkness() -> None:
     """The cube root stands for adaptation: a step of sRGB in the dark is about as visible."""
     dark, light = (np.full((64, 64, 3), level, np.uint8) for level in (30, 128))
     ratio = visibility(dark, _signs(dark, 4)) / visibility(light, _signs(light, 4))

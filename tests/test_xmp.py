@@ -60,7 +60,7 @@ def statements(content: bytes) -> list[str | None]:
     ],
 )
 @pytest.mark.parametrize("code", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_places_are_taken_out_and_the_rest_stays(attributes: str, inner: str, code: str) -> None:
+def test_locations_are_removed_and_the_rest_is_kept(attributes: str, inner: str, code: str) -> None:
     before = f"<d:rights>Müller</d:rights>{inner}<d:title/>"
     whole = packet(before, f' d:format="x"{attributes}').decode().encode(code)
     cleaned = without_places(whole)
@@ -72,7 +72,7 @@ def test_places_are_taken_out_and_the_rest_stays(attributes: str, inner: str, co
     ElementTree.fromstring(cleaned)
 
 
-def test_a_packet_without_places_stays_to_the_byte() -> None:
+def test_packet_without_locations_is_unchanged() -> None:
     whole = b'<?xpacket begin="\xef\xbb\xbf" id="x"?>\n' + packet(
         "<e:Other>GPS</e:Other><d:GP>S</d:GP><!-- e:GPS --> &amp; &#228;", " d:a='\"GPS'"
     )
@@ -121,7 +121,7 @@ JPEG_TEXT = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8
         ("http://ns.adobe.com/xmp/note/", '<r:Description n:HasExtendedXMP="AB"/>', "xmp"),
     ],
 )
-def test_copies_of_the_picture_and_promises_are_stripped(
+def test_embedded_copies_and_size_claims_are_removed(
     namespace: str, inner: str, subject: str
 ) -> None:
     whole = packet(f"<d:title>kept</d:title>{inner}<d:rights/>", f' xmlns:n="{namespace}"')
@@ -136,7 +136,7 @@ def test_copies_of_the_picture_and_promises_are_stripped(
     assert b"<d:title>kept</d:title>" in stripped.packet and b"<d:rights/>" in stripped.packet
 
 
-def test_padding_is_taken_off() -> None:
+def test_padding_is_removed() -> None:
     inner = packet("<d:title>a  b</d:title>")
     begin, end = b'<?xpacket begin="" id="x"?>', b'<?xpacket end="w"?>'
     assert without_places(begin + inner + b" \n" * 9000 + end + b" \0\n") == begin + inner + end
@@ -162,12 +162,12 @@ def test_unsafe_xmp_is_dropped(broken: bytes) -> None:
     assert without_places(broken) is None
 
 
-def test_a_picture_without_xmp_gets_a_packet() -> None:
+def test_picture_without_xmp_gets_a_packet() -> None:
     for nothing in (None, b"", b"no xml", b"<x:xmpmeta/>", b'<x:xmpmeta xmlns:x="a"/>'):
         assert statements(prohibit_training(nothing)) == [PROHIBITED]
 
 
-def test_other_properties_stay() -> None:
+def test_other_properties_are_kept() -> None:
     edited = prohibit_training(packet("<d:rights>me</d:rights>"))
     assert statements(edited) == [PROHIBITED]
     assert b"<d:rights>me</d:rights>" in edited
@@ -186,7 +186,7 @@ def test_other_properties_stay() -> None:
         packet(f"<p:DataMining>{OTHER}</p:DataMining>").decode().encode("utf-16"),
     ],
 )
-def test_another_statement_is_replaced_in_each_spelling(spelling: bytes) -> None:
+def test_earlier_statement_is_replaced_in_each_spelling(spelling: bytes) -> None:
     edited = prohibit_training(spelling)
     assert statements(edited) == [PROHIBITED]
     assert OTHER.encode() not in edited
@@ -207,7 +207,7 @@ def test_another_statement_is_replaced_in_each_spelling(spelling: bytes) -> None
         packet("<d:rights>me</d:rights>").decode().encode("utf-16"),
     ],
 )
-def test_xmp_statement_is_where_readers_expect_it(spelling: bytes) -> None:
+def test_statement_has_its_namespace_and_place(spelling: bytes) -> None:
     edited = prohibit_training(spelling)
     assert statements(edited) == [PROHIBITED]
     if "rights" in spelling.decode("latin-1").replace("\0", ""):
@@ -264,7 +264,7 @@ def test_hostile_packets_take_linear_time(part: str, *, is_closed: bool) -> None
         ' a{n}="&lt;&#32;"',
     ],
 )
-def test_a_tag_of_many_attributes_takes_linear_time(attribute: str) -> None:
+def test_tag_of_many_attributes_takes_linear_time(attribute: str) -> None:
     many = "".join(attribute.format(n=n) for n in range(20_000))
     content = f"{_RDF_OPEN}<r:Description{many}/></r:RDF>".encode()
     check_both_edits(content)
@@ -281,7 +281,7 @@ def test_deep_packets_take_linear_time(opened: str, closed: str) -> None:
     check_both_edits(content)
 
 
-def test_rights_replace_earlier_ones_and_are_written_once() -> None:
+def test_rights_replace_earlier_ones() -> None:
     earlier = "<d:rights><r:Alt><r:li xml:lang='x-default'>old</r:li></r:Alt></d:rights>"
     rights = RightsStatement('"new" <1> & 2', None, True)
     edited = prohibit_training(prohibit_training(packet(earlier), rights), rights)

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> KeyStore:
     return KeyStore(open_engine(GatewayConfig(base_dir=tmp_path / "gateway_jobs")))
 
 
-def test_first_key_ends_open_access(start_app: Start, tmp_path: Path, picture: Picture) -> None:
+def test_first_api_key_ends_open_access(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         job = client.post("/v1/jobs", files={"file": picture(64, 64)}).json()
@@ -137,7 +137,7 @@ def test_watermark_lookup_is_limited_to_own_jobs(
         assert named(bob) is None
 
 
-def test_scopes_limit_what_a_key_may_do(start_app: Start, tmp_path: Path, picture: Picture) -> None:
+def test_scopes_limit_a_key(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     submit, read = (added(tmp_path, name, "--scope", name) for name in ("submit", "read"))
     delete = added(tmp_path, "delete", "--scope", "delete,read")
@@ -159,7 +159,7 @@ def test_scopes_limit_what_a_key_may_do(start_app: Start, tmp_path: Path, pictur
         assert client.delete(url, headers=delete).status_code == 404, "allowed, but not its job"
 
 
-def test_rate_is_counted_over_all_processes_and_sent_in_headers(
+def test_rate_limit_counts_over_processes_and_is_sent_in_headers(
     start_app: Start, tmp_path: Path
 ) -> None:
     gateways = [start_app(tmp_path, worker_concurrency=0) for _ in range(2)]
@@ -197,7 +197,7 @@ def test_key_has_its_own_queue_limit(start_app: Start, tmp_path: Path, picture: 
         assert large.status_code == 422 and "at most 2 jobs" in large.json()["detail"]
 
 
-def test_a_revoked_key_is_useless_and_opens_nothing(start_app: Start, tmp_path: Path) -> None:
+def test_revoked_key_is_refused_and_keeps_access_closed(start_app: Start, tmp_path: Path) -> None:
     gateway = start_app(worker_concurrency=0)
     header = added(tmp_path, "gone")
     with gateway.client() as client:
@@ -212,7 +212,7 @@ def test_a_revoked_key_is_useless_and_opens_nothing(start_app: Start, tmp_path: 
     assert again.returncode == 2 and "no valid key" in again.stderr
 
 
-def test_secrets_are_shown_once_and_not_kept(tmp_path: Path) -> None:
+def test_secrets_are_shown_once_and_not_stored(tmp_path: Path) -> None:
     token = added(tmp_path, "ada", "--scope", "read,submit", "--rate", "60/min")["X-API-Key"]
     listed = keys(tmp_path, "list").stdout
     assert "ada" in listed and "submit,read" in listed and "60/min" in listed
@@ -245,7 +245,7 @@ def test_invalid_keys_are_explained(tmp_path: Path, arguments: list[str], named:
     assert named in done.stderr and "Traceback" not in done.stderr
 
 
-def test_keys_command_needs_an_existing_gateway(tmp_path: Path) -> None:
+def test_keys_command_needs_an_existing_database(tmp_path: Path) -> None:
     for arguments in (["list"], ["revoke", "ada"]):
         done = keys(tmp_path, *arguments)
         assert done.returncode == 2 and "--base-dir" in done.stderr
@@ -256,7 +256,7 @@ def test_keys_command_needs_an_existing_gateway(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{id}", "ask_{id}_...", "ask_{id}", "{token}"])
-def test_a_key_is_revoked_by_its_id_too(tmp_path: Path, form: str) -> None:
+def test_key_is_revoked_by_id(tmp_path: Path, form: str) -> None:
     token, other = (added(tmp_path, name)["X-API-Key"] for name in ("ada", "bob"))
     given = form.format(id=token.split("_")[1], token=token)
     listed = keys(tmp_path, "list").stdout.splitlines()
@@ -273,7 +273,7 @@ def test_a_key_is_revoked_by_its_id_too(tmp_path: Path, form: str) -> None:
     assert token not in again.stderr and other not in again.stderr
 
 
-def test_a_rate_gives_back_what_time_has_passed(store: KeyStore) -> None:
+def test_rate_limit_refills_over_time(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("4/min"))
     (key,) = store.all()
     assert [store.consume(key, now=1000.0).remaining for _ in range(4)] == [3, 2, 1, 0]
@@ -285,7 +285,7 @@ def test_a_rate_gives_back_what_time_has_passed(store: KeyStore) -> None:
     store.engine.dispose()
 
 
-def test_a_key_is_not_locked_out_when_the_clock_is_put_back(store: KeyStore) -> None:
+def test_rate_limit_survives_clock_set_back(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("60/min"))
     (key,) = store.all()
     assert store.consume(key, now=10_000.0).remaining == 59
@@ -294,7 +294,7 @@ def test_a_key_is_not_locked_out_when_the_clock_is_put_back(store: KeyStore) -> 
     store.engine.dispose()
 
 
-def test_rate_is_kept_by_a_gateway_with_a_slow_clock(store: KeyStore) -> None:
+def test_rate_limit_holds_with_a_slow_clock(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("2/s"))
     (key,) = store.all()
     assert [store.consume(key, now=1030.0).remaining for _ in range(2)] == [1, 0]
@@ -302,7 +302,7 @@ def test_rate_is_kept_by_a_gateway_with_a_slow_clock(store: KeyStore) -> None:
     store.engine.dispose()
 
 
-def test_rate_holds_for_concurrent_requests(store: KeyStore) -> None:
+def test_rate_limit_holds_for_concurrent_requests(store: KeyStore) -> None:
     store.add("ada", rate=Rate.parse("10/day"))
     (key,) = store.all()
     with ThreadPoolExecutor(8) as pool:
@@ -311,7 +311,7 @@ def test_rate_holds_for_concurrent_requests(store: KeyStore) -> None:
     store.engine.dispose()
 
 
-def test_a_name_is_taken_once_also_after_it_was_revoked(store: KeyStore) -> None:
+def test_revoked_key_name_stays_taken(store: KeyStore) -> None:
     store.add("ada")
     assert store.revoke("ada")
     with pytest.raises(InvalidKeyOption, match="already"):
@@ -339,7 +339,7 @@ def test_serve_warns_of_public_address_without_keys(
     assert httpx.get(f"{gateway.base_url}/openapi.json".replace("0.0.0.0", "127.0.0.1")).is_success
 
 
-def test_a_batch_counts_each_of_its_jobs(
+def test_batch_consumes_rate_for_each_job(
     start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
     gateway = start_app(worker_concurrency=0)
@@ -359,7 +359,7 @@ def test_a_batch_counts_each_of_its_jobs(
         assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0
 
 
-def test_running_many_jobs_again_counts_each_of_them(
+def test_retrying_jobs_consumes_rate_for_each_job(
     start_app: Start, tmp_path: Path, picture: Picture
 ) -> None:
     gateway = start_app(worker_concurrency=0)

@@ -29,7 +29,7 @@ def run(command: str, cwd: Path) -> None:
     )
 
 
-def test_restore_brings_back_the_backup(
+def test_restore_recovers_the_backup(
     tmp_path: Path,
     start_gateway: Callable[..., GatewayProcess],
     picture: Callable[..., bytes],

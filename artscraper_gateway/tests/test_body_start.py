@@ -45,7 +45,7 @@ def test_short_body_is_read_before_the_application_starts() -> None:
     assert run(messages, transfer_encoding="chunked") == (messages, 2)
 
 
-def test_a_long_body_is_not_waited_for() -> None:
+def test_long_body_is_not_awaited() -> None:
     messages = [part(b"a" * 10_000, more=True)] * 4 + [part(b"", more=False)]
     assert run(messages, content_length="40000") == (messages, 2)
 
@@ -55,10 +55,10 @@ def test_a_long_body_is_not_waited_for() -> None:
     [{}, {"content_length": "2", "expect": "100-continue"}, {"content_length": "9" * 19}],
     ids=["none", "expected", "too long"],
 )
-def test_no_body_is_waited_for_where_none_comes_by_itself(headers: dict[str, str]) -> None:
+def test_requests_without_body_start_at_once(headers: dict[str, str]) -> None:
     messages = [part(b"{}", more=False)]
     assert run(messages, **headers) == (messages, 0)
 
 
-def test_a_client_that_leaves_before_that_costs_no_application() -> None:
+def test_early_disconnect_never_reaches_the_application() -> None:
     assert run([part(b"{", more=True), DISCONNECT], content_length="2") == ([], -1)

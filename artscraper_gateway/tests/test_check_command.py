@@ -90,7 +90,7 @@ def test_check_prints_components_and_why_they_are_unavailable(
     assert any("encoder taef2" in finding["text"] for finding in report["findings"])
 
 
-def test_check_is_readable_and_changes_nothing(capsys: Capture, tmp_path: Path) -> None:
+def test_check_prints_readable_text_and_changes_nothing(capsys: Capture, tmp_path: Path) -> None:
     assert main(["check", "--port=0"]) == 0
     text = capsys.readouterr().out
     for part in ("settings\n", "stages\n", "encoders\n", "processors\n", "machine\n"):
@@ -126,7 +126,7 @@ def test_check_fails_if_the_service_would_not_start(
     assert "sesame" not in json.dumps(report)
 
 
-def test_a_database_of_a_newer_release_is_an_error(capsys: Capture, tmp_path: Path) -> None:
+def test_check_reports_newer_database(capsys: Capture, tmp_path: Path) -> None:
     open_engine(GatewayConfig(base_dir=tmp_path)).dispose()
     with sqlite3.connect(tmp_path / "gateway.sqlite3") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -134,13 +134,13 @@ def test_a_database_of_a_newer_release_is_an_error(capsys: Capture, tmp_path: Pa
     assert "newer release" in report["findings"][0]["text"]
 
 
-def test_a_database_of_another_program_is_an_error(capsys: Capture, tmp_path: Path) -> None:
+def test_check_reports_foreign_database(capsys: Capture, tmp_path: Path) -> None:
     foreign_database(tmp_path, "CREATE TABLE jobs (name TEXT)")
     report = checked(capsys, status=1)
     assert any("not this gateway's" in finding["text"] for finding in report["findings"])
 
 
-def test_a_database_of_before_api_keys_will_be_upgraded(capsys: Capture, tmp_path: Path) -> None:
+def test_check_announces_database_upgrade(capsys: Capture, tmp_path: Path) -> None:
     columns = "id TEXT, status TEXT, request TEXT, source TEXT, stage_attempts INT, watermark TEXT"
     foreign_database(tmp_path, f"CREATE TABLE jobs ({columns})")
     assert checked(capsys, status=0)
@@ -152,7 +152,7 @@ def foreign_database(home: Path, script: str) -> None:
         database.executescript(script)
 
 
-def test_without_keys_beyond_loopback(tmp_path: Path) -> None:
+def test_check_warns_of_public_address_without_keys(tmp_path: Path) -> None:
     settings = {"host": "0.0.0.0", "base_dir": tmp_path}
     assert "there are no API keys" in warnings(**settings)
     assert "API keys" not in warnings(base_dir=tmp_path)
@@ -163,7 +163,7 @@ def test_without_keys_beyond_loopback(tmp_path: Path) -> None:
     assert "API keys" not in warnings(**settings)
 
 
-def test_an_address_in_use_is_an_error(capsys: Capture) -> None:
+def test_check_reports_address_in_use(capsys: Capture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         report = checked(capsys, f"--port={port}", status=1)
@@ -174,7 +174,7 @@ def test_an_address_in_use_is_an_error(capsys: Capture) -> None:
     }
 
 
-def test_c2pa_without_its_certificate_is_not_available(capsys: Capture, tmp_path: Path) -> None:
+def test_check_reports_missing_certificate(capsys: Capture, tmp_path: Path) -> None:
     settings = [f"--c2pa-certificate={tmp_path / 'none.pem'}", f"--c2pa-key={tmp_path / 'key.pem'}"]
     (tmp_path / "key.pem").write_text("")
     (tmp_path / "key.pem").chmod(0o600)
@@ -201,7 +201,7 @@ def test_c2pa_without_its_certificate_is_not_available(capsys: Capture, tmp_path
         ({"models_dir": "/none"}, "models_dir: /none cannot be read"),
     ],
 )
-def test_unwise_settings(settings: dict[str, Any], said: str) -> None:
+def test_check_warns_of_risky_settings(settings: dict[str, Any], said: str) -> None:
     assert said in warnings(**settings)
     assert said not in warnings()
 
@@ -216,7 +216,7 @@ def test_check_resolves_links_of_local_roots(tmp_path: Path) -> None:
     assert "other callers'" not in warnings(**settings, local_roots=str(tmp_path / "elsewhere"))
 
 
-def test_unwise_surroundings(
+def test_check_warns_of_risky_environment(
     monkeypatch: pytest.MonkeyPatch, disk: Callable[[int, int], None]
 ) -> None:
     assert warnings() == ""
@@ -251,7 +251,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
 
 @pytest.mark.system
-def test_a_reader_that_closes_the_pipe_ends_the_output_quietly(tmp_path: Path) -> None:
+def test_closed_pipe_ends_output_quietly(tmp_path: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -m artscraper_gateway check | head -n 1"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(

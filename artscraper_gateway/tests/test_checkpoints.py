@@ -74,12 +74,12 @@ def asked(checkpoints: Checkpoints) -> Iterator[list[str]]:
         yield statements
 
 
-def test_commits_leave_the_log_alone(config: GatewayConfig, engine: sa.Engine) -> None:
+def test_commits_do_not_checkpoint(config: GatewayConfig, engine: sa.Engine) -> None:
     write_rows(engine)
     assert log_bytes(config) > ROWS * ROW_BYTES
 
 
-def test_the_log_is_copied_and_emptied(
+def test_checkpoint_truncates_the_log(
     config: GatewayConfig, engine: sa.Engine, tmp_path: Path
 ) -> None:
     write_rows(engine)
@@ -88,7 +88,7 @@ def test_the_log_is_copied_and_emptied(
     assert rows_without_the_log(config, tmp_path / "copy") == ROWS
 
 
-def test_a_reader_keeps_its_view_and_the_rest_is_copied_later(
+def test_checkpoint_waits_for_a_reader(
     config: GatewayConfig, engine: sa.Engine, tmp_path: Path
 ) -> None:
     checkpoints = Checkpoints(config.database_path)
@@ -106,7 +106,7 @@ def test_a_reader_keeps_its_view_and_the_rest_is_copied_later(
     assert rows_without_the_log(config, tmp_path / "copy") == ROWS
 
 
-def test_a_log_is_not_emptied_while_the_disk_is_slow(
+def test_slow_disk_postpones_truncation(
     config: GatewayConfig, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rows(engine, 3)
@@ -121,7 +121,7 @@ def test_a_log_is_not_emptied_while_the_disk_is_slow(
     assert statements == [COPY, EMPTY]
 
 
-def test_one_process_does_it_at_a_time(
+def test_one_process_checkpoints_at_a_time(
     config: GatewayConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy:
@@ -170,7 +170,7 @@ def test_checkpoints_continue_after_a_failure(
     assert "disk I/O error" in caplog.text
 
 
-def test_a_gateway_on_sqlite_has_the_thread_while_it_runs(config: GatewayConfig) -> None:
+def test_gateway_on_sqlite_runs_the_checkpoint_thread(config: GatewayConfig) -> None:
     before = set(threading.enumerate())  # gateways of other tests may run in this process
 
     def runs() -> bool:
@@ -208,7 +208,7 @@ def test_checkpoints_truncate_a_grown_log(config: GatewayConfig, engine: sa.Engi
     assert found == written
 
 
-def test_only_a_long_log_is_due(config: GatewayConfig, tmp_path: Path) -> None:
+def test_short_log_needs_no_checkpoint(config: GatewayConfig, tmp_path: Path) -> None:
     checkpoints = Checkpoints(config.database_path)
     assert not checkpoints.is_due()  # there is no database yet
     engine = open_engine(config)

@@ -31,7 +31,7 @@ def protect(client: httpx.Client, content: bytes, **fields: Any) -> list[dict[st
 
 
 @pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("high", 16)])
-def test_strength_bounds_the_change_of_the_attack_stages(
+def test_strength_bounds_attack_stages(
     client: httpx.Client, picture: Picture, strength: str, budget: int
 ) -> None:
     layers = protect(client, picture(96, 80), strength=strength, stages="photoguard,mist")
@@ -41,13 +41,13 @@ def test_strength_bounds_the_change_of_the_attack_stages(
         assert layer["metrics"]["strength"] == strength
 
 
-def test_the_published_numbers_can_be_chosen(client: httpx.Client, picture: Picture) -> None:
+def test_published_preset_uses_published_iterations(client: httpx.Client, picture: Picture) -> None:
     layers = protect(client, picture(32, 32), preset="published", stages="mist")
     assert layers[1]["metrics"]["preset"] == "published"
     assert layers[1]["metrics"]["iterations"] == 100
 
 
-def test_the_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Picture) -> None:
+def test_same_seed_gives_the_same_bytes(client: httpx.Client, picture: Picture) -> None:
     content = picture(96, 80)
 
     def last_layer(seed: str) -> bytes:
@@ -73,7 +73,7 @@ def test_nightshade_accepts_a_target_picture(
     assert staged == ["image.png", "nightshade-target.png"]
 
 
-def test_a_picture_of_another_person_for_fawkes(
+def test_fawkes_accepts_a_target_picture(
     client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     files = {"file": SAMPLE.read_bytes(), "fawkes_target": ("other.png", picture(96, 80))}
@@ -110,7 +110,9 @@ def test_empty_target_field_is_ignored(client: httpx.Client, picture: Picture, f
         assert answer.json()["detail"] == f"{field}: expected one picture, found 2 values"
 
 
-def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Picture) -> None:
+def test_nightshade_target_accepts_concepts_and_texts(
+    client: httpx.Client, picture: Picture
+) -> None:
     content = picture(300, 280)
     layers = protect(
         client,
@@ -140,7 +142,7 @@ def test_concepts_and_texts_are_taken_by_name(client: httpx.Client, picture: Pic
         ({"watermark_text": "x" * 100}, "watermark_text"),
     ],
 )
-def test_invalid_options_are_a_422_with_the_valid_values(
+def test_invalid_option_lists_valid_values(
     client: httpx.Client, fields: dict[str, Any], named: str
 ) -> None:
     answer = client.post("/v1/jobs", json={"local_path": "input/none.png", **fields})
@@ -149,7 +151,7 @@ def test_invalid_options_are_a_422_with_the_valid_values(
     assert named in answer.json()["detail"]
 
 
-def test_missing_encoder_weights_fail_the_job_with_advice(
+def test_missing_encoder_weights_fail_the_job_with_hint(
     client: httpx.Client, picture: Picture
 ) -> None:
     data = {"encoder": "taef2", "stages": "photoguard", "include_hash_analysis": "no"}
@@ -177,7 +179,7 @@ def test_every_stage_has_a_layer_by_default(client: httpx.Client, picture: Pictu
 
 
 @pytest.mark.parametrize("encoder", ["taesd", "ensemble:bundled+taef2"])
-def test_an_encoder_without_its_packages_is_answered_with_the_command_that_installs_them(
+def test_missing_package_names_install_command(
     client: httpx.Client, picture: Picture, monkeypatch: pytest.MonkeyPatch, encoder: str
 ) -> None:
     find = models.find_spec
@@ -198,14 +200,14 @@ def test_an_encoder_without_its_packages_is_answered_with_the_command_that_insta
         ({"usage_terms": ["a", "b"], "stages": "c2pa"}, "usage_terms: expected one value"),
     ],
 )
-def test_rights_need_the_statement_and_are_one_line(
+def test_rights_need_opt_out_and_are_one_line(
     client: httpx.Client, picture: Picture, fields: dict[str, Any], named: str
 ) -> None:
     answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data=fields)
     assert answer.status_code == 422 and named in answer.json()["detail"], answer.text
 
 
-def test_rights_of_a_form_reach_the_file(client: httpx.Client, picture: Picture) -> None:
+def test_rights_from_form_reach_the_file(client: httpx.Client, picture: Picture) -> None:
     fields = {"stages": "c2pa", "copyright_notice": "(c) Ada", "allow_search_engines": "true"}
     answer = client.post("/v1/protect", files={"file": picture(96, 80)}, data=fields)
     assert answer.status_code == 200, answer.text

@@ -95,11 +95,11 @@ def from_command_line(*arguments: str) -> GatewayConfig:
     return config_from(settings_parser("serve").parse_args(arguments))
 
 
-def test_this_file_knows_every_setting() -> None:
+def test_every_setting_is_covered() -> None:
     assert OTHER_VALUES.keys() == GatewayConfig.model_fields.keys()
 
 
-def test_the_documented_defaults() -> None:
+def test_defaults_match_documentation() -> None:
     config = GatewayConfig()
     assert config.base_dir == Path.cwd() / "gateway_jobs"
     assert config.output_parent == Path.cwd() / "outputs"
@@ -118,7 +118,7 @@ def as_toml(value: Any) -> str:
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
-def test_a_setting_comes_from_files_below_the_environment(
+def test_environment_overrides_settings_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     text, value = OTHER_VALUES[name]
@@ -169,7 +169,7 @@ def test_unusable_settings_file_is_reported(
     assert str(file) in capsys.readouterr().err
 
 
-def test_unknown_settings_are_refused_without_their_values(
+def test_unknown_settings_are_refused_without_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "artscraper.toml").write_text(
@@ -186,9 +186,7 @@ def test_unknown_settings_are_refused_without_their_values(
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
-def test_a_setting_comes_three_ways_in_their_order(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_setting_sources_have_a_fixed_order(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     text, value = OTHER_VALUES[name]
     default = getattr(GatewayConfig(), name)
     assert default != value
@@ -215,7 +213,7 @@ def test_a_setting_comes_three_ways_in_their_order(
         assert getattr(from_command_line(f"--{name}", text), name) == default
 
 
-def test_tineye_key_is_read_and_never_shown(
+def test_tineye_key_is_never_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TINEYE_API_KEY", "sesame")
@@ -225,7 +223,7 @@ def test_tineye_key_is_read_and_never_shown(
     assert "sesame" not in repr(config) + str(config)
 
 
-def test_a_worker_gets_the_same_settings_through_its_environment(
+def test_worker_inherits_settings_by_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "artscraper.toml").write_text("job_ttl = 5\nmax_side = 7\n")
@@ -250,13 +248,13 @@ def test_a_worker_gets_the_same_settings_through_its_environment(
         ("nightshade_target", "dog"),
     ],
 )
-def test_wrong_values_and_unknown_names_are_refused(name: str, value: Any) -> None:
+def test_invalid_values_and_unknown_names_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         GatewayConfig(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["output_parent", "tineye_url"])
-def test_public_addresses_take_no_password(name: str) -> None:
+def test_public_url_with_password_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="without a password") as refused:
         GatewayConfig(**{name: "sftp://ada:sesame@h/d"})
     assert "sesame" not in "".join(wrong_settings(GatewayConfig, refused.value))
@@ -266,11 +264,11 @@ def test_public_addresses_take_no_password(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", concept_names())
-def test_every_concept_can_be_the_settings(name: str) -> None:
+def test_every_concept_is_a_valid_setting(name: str) -> None:
     assert GatewayConfig(nightshade_target=name).nightshade_target == name
 
 
-def test_keys_are_those_of_the_gateway_that_the_file_describes(
+def test_keys_command_uses_the_settings_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.toml").write_text(f"base_dir = {json.dumps(str(tmp_path / 'mine'))}\n")

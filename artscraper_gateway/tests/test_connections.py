@@ -98,7 +98,7 @@ def test_unread_pipelined_requests_are_bounded(bounded: GatewayProcess, seconds:
     ],
     ids=["value", "headers", "path"],
 )
-def test_a_head_without_end_is_refused(
+def test_endless_request_head_is_refused(
     bounded: GatewayProcess, seconds: int, head: bytes, more: bytes
 ) -> None:
     before = resident(bounded)
@@ -138,7 +138,7 @@ def test_incomplete_requests_do_not_block_others(bounded: GatewayProcess, second
                 held.close()
 
 
-def test_more_half_sent_requests_than_descriptors(start_gateway: Start) -> None:
+def test_half_sent_requests_do_not_exhaust_descriptors(start_gateway: Start) -> None:
     """The bound follows from the limit on open files that the process was started with."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
@@ -178,13 +178,13 @@ def test_more_half_sent_requests_than_descriptors(start_gateway: Start) -> None:
     ],
     ids=["nothing", "a byte", "no end", "body", "chunk", "second request"],
 )
-def test_a_request_that_stops_is_closed(bounded: GatewayProcess, sent: bytes) -> None:
+def test_stalled_request_is_closed(bounded: GatewayProcess, sent: bytes) -> None:
     with closing(connect(bounded)) as connection:
         connection.sendall(sent)
         assert ends(connection)
 
 
-def test_a_body_that_trickles_is_closed_when_its_time_is_over(bounded: GatewayProcess) -> None:
+def test_trickling_body_is_closed_at_its_deadline(bounded: GatewayProcess) -> None:
     with closing(connect(bounded)) as connection:
         connection.sendall(
             b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
@@ -202,7 +202,7 @@ def test_a_body_that_trickles_is_closed_when_its_time_is_over(bounded: GatewayPr
         until(trickle, what="the connection ends", timeout_s=20)
 
 
-def test_idle_connections_are_closed_for_new_ones() -> None:
+def test_idle_connections_make_room_for_new_ones() -> None:
     """In process: 4 connections are open, then a fifth comes."""
 
     async def run(sent: bytes) -> list[bytes]:
@@ -249,7 +249,7 @@ def test_idle_connections_are_closed_for_new_ones() -> None:
     assert asyncio.run(run(whole[:-2]))[0] == b"HTTP/1.1 200"
 
 
-def test_one_address_does_not_take_the_places_of_others(start_gateway: Start) -> None:
+def test_connections_per_address_are_limited(start_gateway: Start) -> None:
     gateway = start_gateway(worker_concurrency=0, max_connections=12, max_connections_per_address=4)
     with ExitStack() as held:
         kept = held.enter_context(closing(connect(gateway, source="127.0.0.3")))
@@ -261,7 +261,7 @@ def test_one_address_does_not_take_the_places_of_others(start_gateway: Start) ->
         assert kept.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_client_that_does_not_read_its_answer_is_closed(
+def test_client_that_does_not_read_is_closed(
     bounded: GatewayProcess, picture: Callable[..., bytes]
 ) -> None:
     content = picture(2000, 2000)  # 12 MB, more than the kernel's buffers take
@@ -283,7 +283,7 @@ def test_a_client_that_does_not_read_its_answer_is_closed(
         assert read < len(content)
 
 
-def test_limits_follow_from_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_follow_from_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     limits = ConnectionLimits.of(GatewayConfig())
     assert (limits.max_connections, limits.max_connections_per_address) == (768, 576)
@@ -293,7 +293,7 @@ def test_limits_follow_from_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> 
     assert (chosen.max_connections, chosen.max_connections_per_address) == (5, 2)
 
 
-def test_an_upload_that_keeps_sending_is_not_closed(bounded: GatewayProcess) -> None:
+def test_steady_upload_is_not_closed(bounded: GatewayProcess) -> None:
     """Slower than body_idle_timeout in all, but never silent for that long."""
     body = b'{"local_path": "nothing"}'
     with closing(connect(bounded)) as connection:

@@ -30,7 +30,7 @@ def submit(client: httpx.Client, content: bytes, **fields: Any) -> dict[str, Any
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
-def test_a_painting_goes_in_and_comes_out_protected(client: httpx.Client, sample: Path) -> None:
+def test_upload_is_protected(client: httpx.Client, sample: Path) -> None:
     answer = client.post("/v1/jobs", files={"file": (sample.name, sample.read_bytes())})
     assert answer.status_code == 200
     job = answer.json()
@@ -83,9 +83,7 @@ def test_a_painting_goes_in_and_comes_out_protected(client: httpx.Client, sample
     assert client.delete(f"/v1/jobs/{job['job_id']}").status_code == 404
 
 
-def test_local_path_relative_to_the_working_directory(
-    client: httpx.Client, gateway: InProcessGateway
-) -> None:
+def test_local_path_may_be_relative(client: httpx.Client, gateway: InProcessGateway) -> None:
     sample = SAMPLES[0]
     answer = client.post("/v1/jobs", json={"local_path": str(sample), **_off()}, headers=WAIT)
     assert answer.json()["status"] == "done"
@@ -93,7 +91,7 @@ def test_local_path_relative_to_the_working_directory(
     assert served.content == sample.read_bytes()
 
 
-def test_image_url_from_a_server_on_a_private_network(
+def test_image_url_is_downloaded(
     start_app: Callable[..., InProcessGateway], gateway: InProcessGateway, client: httpx.Client
 ) -> None:
     content = SAMPLES[0].read_bytes()
@@ -118,7 +116,7 @@ def test_analysis_and_protection_are_optional(
 
 
 @pytest.mark.parametrize("text", ["true", "1", "yes", "on", "True", "ON"])
-def test_form_booleans_as_people_write_them(
+def test_form_booleans_accept_common_spellings(
     client: httpx.Client, picture: Callable[..., bytes], text: str
 ) -> None:
     fields = {"include_hash_analysis": text, "include_protection": "no", "enable_tineye": "off"}
@@ -128,7 +126,7 @@ def test_form_booleans_as_people_write_them(
     assert len(result["summary"]["layers"]) == 1
 
 
-def test_empty_form_fields_mean_the_default(
+def test_empty_form_fields_use_defaults(
     client: httpx.Client, picture: Callable[..., bytes]
 ) -> None:
     job = submit(client, picture(64, 64), processors="", include_protection="", enable_tineye="")
@@ -138,7 +136,7 @@ def test_empty_form_fields_mean_the_default(
 
 
 @pytest.mark.parametrize("as_form", [True, False])
-def test_processors_are_chosen_by_name(client: httpx.Client, as_form: bool) -> None:
+def test_processors_are_selected_by_name(client: httpx.Client, as_form: bool) -> None:
     if as_form:
         files = {"file": SAMPLES[0].read_bytes()}
         data = {"processors": "dhash, metadata", "include_protection": "0"}
@@ -150,9 +148,7 @@ def test_processors_are_chosen_by_name(client: httpx.Client, as_form: bool) -> N
     assert [row["name"] for row in result["analysis"]["processors"]] == ["metadata", "dhash"]
 
 
-def test_tineye_is_queried_on_request_only(
-    client: httpx.Client, picture: Callable[..., bytes]
-) -> None:
+def test_tineye_needs_explicit_request(client: httpx.Client, picture: Callable[..., bytes]) -> None:
     job = submit(client, picture(64, 64), processors="tineye", include_protection="0")
     result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
     (row,) = result["analysis"]["processors"]
@@ -168,7 +164,9 @@ def test_prefer_respond_async_answers_202(
     assert client.get(answer.headers["location"]).status_code == 200
 
 
-def test_eight_clients_at_once(client: httpx.Client, picture: Callable[..., bytes]) -> None:
+def test_eight_concurrent_clients_are_served(
+    client: httpx.Client, picture: Callable[..., bytes]
+) -> None:
     content = picture(64, 64)
     with ThreadPoolExecutor(8) as pool:
         jobs = list(pool.map(lambda _: submit(client, content, **LIGHT), range(32)))
@@ -176,9 +174,7 @@ def test_eight_clients_at_once(client: httpx.Client, picture: Callable[..., byte
     assert len({job["job_id"] for job in jobs}) == 32
 
 
-def test_the_layer_of_a_png_is_a_png_without_loss(
-    client: httpx.Client, picture: Callable[..., bytes]
-) -> None:
+def test_png_layer_is_lossless_png(client: httpx.Client, picture: Callable[..., bytes]) -> None:
     content = picture()
     job = submit(client, content)
     result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
@@ -202,7 +198,7 @@ def test_the_layer_of_a_png_is_a_png_without_loss(
         ("text", "object"),
     ],
 )
-def test_a_wrong_json_request_is_explained(client: httpx.Client, body: Any, named: str) -> None:
+def test_invalid_json_request_is_explained(client: httpx.Client, body: Any, named: str) -> None:
     answer = client.post("/v1/jobs", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -211,7 +207,7 @@ def test_a_wrong_json_request_is_explained(client: httpx.Client, body: Any, name
     assert named in problem["detail"]
 
 
-def test_a_wrong_form_is_explained(client: httpx.Client, picture: Callable[..., bytes]) -> None:
+def test_invalid_form_is_explained(client: httpx.Client, picture: Callable[..., bytes]) -> None:
     content = picture(64, 64)
     cases: list[tuple[dict[str, Any], dict[str, str], str]] = [
         ({"file": content}, {"processors": "metadata,nothing"}, "nothing"),
@@ -225,7 +221,7 @@ def test_a_wrong_form_is_explained(client: httpx.Client, picture: Callable[..., 
         assert named in answer.json()["detail"]
 
 
-def test_other_bodies_are_unsupported(client: httpx.Client) -> None:
+def test_other_content_types_are_unsupported(client: httpx.Client) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
         headers = {"Content-Type": content_type}
         answer = client.post("/v1/jobs", content=b"file=a", headers=headers)
@@ -233,9 +229,7 @@ def test_other_bodies_are_unsupported(client: httpx.Client) -> None:
         assert answer.json()["code"] == "unsupported-request-body"
 
 
-def test_unknown_jobs_and_stages_are_404(
-    client: httpx.Client, picture: Callable[..., bytes]
-) -> None:
+def test_unknown_job_and_stage_are_404(client: httpx.Client, picture: Callable[..., bytes]) -> None:
     for job_id in ("0" * 32, "x", "%2e%2e%2fetc", "a" * 5000):
         for path in ("", "/result", "/layers/original"):
             assert client.get(f"/v1/jobs/{job_id}{path}").status_code == 404
@@ -245,7 +239,7 @@ def test_unknown_jobs_and_stages_are_404(
         assert answer.status_code == 404
 
 
-def test_a_job_that_waits_is_409_with_retry_after(
+def test_queued_job_result_is_409_with_retry_after(
     start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
     idle = start_app(worker_concurrency=0)
@@ -265,7 +259,7 @@ def test_a_job_that_waits_is_409_with_retry_after(
         assert not (idle.base_dir / job_id).exists()
 
 
-def test_the_upload_stays_until_the_job_is_deleted(
+def test_upload_is_kept_until_deletion(
     client: httpx.Client, gateway: InProcessGateway, picture: Callable[..., bytes]
 ) -> None:
     content = picture(64, 64)
@@ -276,7 +270,7 @@ def test_the_upload_stays_until_the_job_is_deleted(
     assert not (gateway.base_dir / job["job_id"]).exists()
 
 
-def test_methods_and_paths_that_do_not_exist_are_problems(client: httpx.Client) -> None:
+def test_unknown_methods_and_paths_are_problems(client: httpx.Client) -> None:
     for method, path, status in (("PUT", "/v1/jobs", 405), ("GET", "/v2", 404)):
         answer = client.request(method, path)
         assert answer.status_code == status
@@ -287,7 +281,7 @@ def _off() -> dict[str, bool]:
     return {"include_protection": False, "include_hash_analysis": False}
 
 
-def test_a_405_names_every_method_of_the_path(client: httpx.Client) -> None:
+def test_method_not_allowed_lists_methods(client: httpx.Client) -> None:
     for path, methods in (
         ("/v1/jobs", "GET, HEAD, POST"),
         ("/v1/jobs/x", "GET, HEAD, DELETE"),
@@ -298,7 +292,7 @@ def test_a_405_names_every_method_of_the_path(client: httpx.Client) -> None:
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
-def test_invalid_requests_get_their_problem(
+def test_invalid_requests_are_problems(
     client: httpx.Client,
 ) -> None:
     described = client.get("/openapi.json").json()
@@ -312,7 +306,7 @@ def test_invalid_requests_get_their_problem(
     assert "HTTPValidationError" not in described["components"]["schemas"]
 
 
-def test_the_described_form_has_no_null(client: httpx.Client) -> None:
+def test_form_schema_has_no_null(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     for path in ("/v1/jobs", "/v1/batches"):
         content = described["paths"][path]["post"]["requestBody"]["content"]

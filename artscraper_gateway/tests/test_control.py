@@ -29,7 +29,7 @@ def rows(gateway: InProcessGateway, query: str) -> list[tuple[object, ...]]:
     return found
 
 
-def test_a_job_that_waits_is_cancelled_at_once(start_app: Start, picture: Picture) -> None:
+def test_queued_job_is_cancelled_at_once(start_app: Start, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         job_id = send(client, picture(64, 64))
@@ -49,9 +49,7 @@ def test_a_job_that_waits_is_cancelled_at_once(start_app: Start, picture: Pictur
         assert client.get(f"/v1/jobs/{job_id}").json()["stage"] is None, "it ran all the same"
 
 
-def test_a_job_that_runs_stops_at_its_next_iteration(
-    start_gateway: Start, picture: Picture
-) -> None:
+def test_running_job_is_cancelled_at_next_iteration(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
     steps = gateway.home / "steps"
     with gateway.client() as client:
@@ -70,13 +68,13 @@ def test_a_job_that_runs_stops_at_its_next_iteration(
         assert not (gateway.outputs / job_id).exists()
 
 
-def test_a_job_that_has_ended_stays_as_it_is(client: httpx.Client, picture: Picture) -> None:
+def test_cancelling_an_ended_job_changes_nothing(client: httpx.Client, picture: Picture) -> None:
     job = submit(client, picture(64, 64), **LIGHT)
     assert client.post(f"/v1/jobs/{job['job_id']}/cancel").json()["status"] == "done"
     assert client.post(f"/v1/jobs/{'0' * 32}/cancel").status_code == 404
 
 
-def test_a_cancelled_job_whose_worker_died_can_be_deleted(
+def test_cancelled_job_of_dead_worker_can_be_deleted(
     start_gateway: Start, picture: Picture
 ) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
@@ -93,7 +91,7 @@ def test_a_cancelled_job_whose_worker_died_can_be_deleted(
     assert ended(gateway, follower)["status"] == "done"
 
 
-def test_deletions_at_random_moments_leave_no_file_and_no_row(
+def test_deletion_at_random_moments_leaves_no_file_and_no_row(
     start_gateway: Start, picture: Picture
 ) -> None:
     gateway = start_gateway(worker_concurrency=2)

@@ -74,7 +74,7 @@ def failing_once(method: Any, error: Exception) -> Any:
     return call
 
 
-def test_a_full_disk_and_a_locked_database_pass_and_a_wrong_question_does_not(
+def test_is_outage_covers_full_disk_and_lock_but_not_bad_sql(
     home: House, full: sa.exc.OperationalError
 ) -> None:
     assert is_full(full) and is_outage(full)
@@ -118,7 +118,7 @@ def test_batch_is_deleted_on_a_full_disk(
     assert home.left() == []
 
 
-def test_an_open_job_keeps_its_files_while_its_deletion_cannot_be_recorded(
+def test_files_are_kept_until_deletion_is_recorded(
     home: House, full: sa.exc.OperationalError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = home.add(1, ended=False)
@@ -128,9 +128,7 @@ def test_an_open_job_keeps_its_files_while_its_deletion_cannot_be_recorded(
     assert home.left() == [1]
 
 
-def test_files_that_cannot_be_removed_are_retried(
-    home: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_file_removal_is_retried(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id, storage = home.add(1), home.retention.deletion.storage
     once = failing_once(type(storage).remove, OSError("busy"))
     monkeypatch.setattr(type(storage), "remove", once)
@@ -140,7 +138,7 @@ def test_files_that_cannot_be_removed_are_retried(
     assert home.left() == []
 
 
-def test_unknown_results_are_kept(home: House) -> None:
+def test_unknown_result_folders_are_kept(home: House) -> None:
     """It may be an older one that was restored, or another by mistake."""
     folders = JobFolders.of(f"{7:032x}", home.config)
     for folder in (folders.input, folders.output):
@@ -151,7 +149,7 @@ def test_unknown_results_are_kept(home: House) -> None:
     assert not folders.intake.exists() and (folders.output / "image.png").exists()
 
 
-def test_only_old_uploads_without_job_are_abandoned(home: House) -> None:
+def test_old_uploads_without_job_are_removed(home: House) -> None:
     home.add(1)
     old = [home.config.base_dir / name for name in (f"{2:032x}", f"{READING_PREFIX}old")]
     young = [home.config.base_dir / name for name in (f"{3:032x}", f"{READING_PREFIX}young")]
@@ -196,7 +194,7 @@ def test_previews_of_a_job_being_deleted_are_removed(home: House) -> None:
     assert not preview.exists()
 
 
-def test_failed_workflow_ends_its_job_unless_leased(home: House) -> None:
+def test_failed_workflow_fails_its_job_unless_leased(home: House) -> None:
     for number in (1, 2, 3):
         home.add(number, ended=False)
     with home.engine.begin() as connection:
@@ -233,7 +231,7 @@ def test_deregister_releases_jobs_in_one_transaction(home: House) -> None:
     assert heart.alive_ids() == set()
 
 
-def test_results_in_an_earlier_output_parent_are_deleted_too(tmp_path: Path) -> None:
+def test_results_in_earlier_output_parent_are_deleted(tmp_path: Path) -> None:
     with closing(House(tmp_path)) as before:
         job_id = before.add(1, ended=False)
         heart = Heartbeats(before.engine, "host.slot-0", missed_beats_limit=3, origin="tests")
@@ -250,7 +248,7 @@ def test_results_in_an_earlier_output_parent_are_deleted_too(tmp_path: Path) -> 
     assert not output.exists()
 
 
-def test_leftovers_of_deleted_and_lost_jobs_are_removed_from_this_machine(tmp_path: Path) -> None:
+def test_leftovers_of_deleted_jobs_are_removed_locally(tmp_path: Path) -> None:
     """In object storage, where the folders of running jobs are each machine's own."""
     with closing(House(tmp_path)) as home:
         config = home.config.model_copy(update={"output_parent": "memory://leftovers/results"})
@@ -272,7 +270,7 @@ def test_leftovers_of_deleted_and_lost_jobs_are_removed_from_this_machine(tmp_pa
         assert not preview.exists()
 
 
-def test_uploads_that_became_no_job_are_found_in_object_storage(
+def test_abandoned_uploads_are_found_in_object_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of any machine: there is no folder of them here."""

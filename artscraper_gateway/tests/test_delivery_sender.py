@@ -72,7 +72,7 @@ def tries(desk: Desk) -> int:
         return found
 
 
-def test_a_hundred_messages_to_a_receiver_that_hangs_delay_no_other(desk: Desk) -> None:
+def test_hanging_receiver_delays_no_other(desk: Desk) -> None:
     with webhook_receiver((-1, {})) as dead, webhook_receiver() as alive:
         add_due(desk, dead.url, 100, next_at=0)
         add_due(desk, alive.url, 1, next_at=1)
@@ -102,7 +102,7 @@ def test_receiver_is_host_and_port(desk: Desk) -> None:
     assert claimed(desk) == {"example.org": 8, "example.org:8080": 4}
 
 
-def test_room_for_a_receiver_is_used_before_the_next_look(
+def test_free_receiver_slot_is_used_before_next_poll(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_sender, "_LOOK_EVERY_S", HOUR_S)
@@ -136,7 +136,7 @@ def test_clock_set_back_delays_no_running_delivery(desk: Desk) -> None:
         assert desk.send() == 1 and desk.found()[0].status == "delivered"
 
 
-def test_a_little_difference_between_clocks_moves_nothing(desk: Desk) -> None:
+def test_small_clock_skew_reschedules_nothing(desk: Desk) -> None:
     with webhook_receiver((500, {})) as receiver:
         desk.end_a_job(receiver.url)
         desk.send()
@@ -157,7 +157,7 @@ def test_clock_set_forward_brings_one_retry(desk: Desk) -> None:
     assert [each.http_status for each in attempts] == [500, 204]
 
 
-def test_a_try_that_ends_when_its_message_was_sent_again_is_listed_and_decides_nothing(
+def test_superseded_attempt_is_listed_and_decides_nothing(
     desk: Desk,
 ) -> None:
     add_due(desk, "https://a.example/", 1, next_at=0.0)

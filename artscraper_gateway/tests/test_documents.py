@@ -104,7 +104,7 @@ def readers_gateway(
     return start_gateway(readers_folder)
 
 
-def test_every_command_that_can_run_runs(readers_gateway: GatewayProcess) -> None:
+def test_documented_commands_run(readers_gateway: GatewayProcess) -> None:
     """Each document has a terminal of its own; README.md, the first, finds nothing activated."""
     scripts: dict[str, list[str]] = {"README.md": []}
     for document, command in COMMANDS:
@@ -118,18 +118,18 @@ def test_every_command_that_can_run_runs(readers_gateway: GatewayProcess) -> Non
         assert "urn:artscraper-gateway:problem" not in done.stdout, f"{document}: {done.stdout}"
 
 
-def test_the_readme_activates_the_environment_before_the_first_command() -> None:
+def test_readme_activates_environment_first() -> None:
     commands = [command for document, command in COMMANDS if document == "README.md"]
     places = [place for place, command in enumerate(commands) if command.startswith("artscraper")]
     assert len(places) >= 4 and commands.index(ACTIVATES) < min(places)
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len((REPOSITORY / "README.md").read_bytes()) <= 6_000
 
 
 @pytest.mark.parametrize("folder", ["docs"])
-def test_every_page_is_listed_in_the_readme(folder: str) -> None:
+def test_readme_lists_every_page(folder: str) -> None:
     text = (REPOSITORY / "README.md").read_text()
     for page in (REPOSITORY / folder).glob("*.md"):
         assert f"({folder}/{page.name})" in text, page.name
@@ -137,7 +137,7 @@ def test_every_page_is_listed_in_the_readme(folder: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", RUN_SLOWLY)
-def test_make_protects_one_picture(command: str, readers_folder: Path) -> None:
+def test_make_run_protects_one_picture(command: str, readers_folder: Path) -> None:
     """In an environment that has everything: what make would install is taken for installed."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, readers_folder)
@@ -148,7 +148,7 @@ def test_make_protects_one_picture(command: str, readers_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("document", "command"), UNRUN)
-def test_a_command_that_cannot_run_would_work(document: str, command: str) -> None:
+def test_commands_that_cannot_run_are_valid(document: str, command: str) -> None:
     found = why_not(command)
     assert found is not None
     found.check(command)
@@ -166,7 +166,7 @@ def test_a_command_that_cannot_run_would_work(document: str, command: str) -> No
         "npm install ./clients/nosuch",
     ],
 )
-def test_a_command_that_would_not_work_is_found(command: str) -> None:
+def test_invalid_command_is_detected(command: str) -> None:
     found = why_not(command)
     assert found is not None
     with pytest.raises(AssertionError, match="nosuch"):
@@ -181,25 +181,25 @@ def test_every_exempted_command_exists() -> None:
 
 
 @pytest.mark.parametrize(("document", "command"), sorted({*inline_commands(), *CHECKED_ELSEWHERE}))
-def test_a_command_in_running_text_would_work(document: str, command: str) -> None:
+def test_inline_commands_are_valid(document: str, command: str) -> None:
     found = why_not(command)
     (found.check if found else module_knows)(command)
 
 
 @pytest.mark.parametrize("block", [block for block in ALL if block.language in ("python", "json")])
-def test_python_and_json_are_whole(block: Block) -> None:
+def test_python_and_json_blocks_parse(block: Block) -> None:
     if block.language == "json":
         json.loads(block.text)
     else:
         compile(block.text, block.document, "exec")
 
 
-def test_every_block_has_a_fence() -> None:
+def test_code_blocks_are_fenced() -> None:
     assert indented_blocks() == []
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
-def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
+def test_repository_links_resolve(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
         if "://" in target or target.startswith("mailto:"):
             continue

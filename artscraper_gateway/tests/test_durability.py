@@ -107,7 +107,7 @@ def test_job_resumes_after_the_last_finished_stage(
 
 
 @pytest.mark.parametrize("stage", ["photoguard", "mist", "invisible-watermark"])
-def test_kill_in_a_real_stage_leaves_a_complete_job(
+def test_kill_during_a_stage_is_recovered(
     start_gateway: Start, picture: Picture, stage: str
 ) -> None:
     """Wherever in the stage it strikes: nothing holds the worker there."""
@@ -131,7 +131,7 @@ def test_kill_in_a_real_stage_leaves_a_complete_job(
     assert not [path for path in output.rglob("*") if path.name.startswith(".")], "half a file"
 
 
-def test_a_job_accepted_without_a_worker_runs_at_the_next_start(
+def test_job_accepted_without_worker_runs_at_next_start(
     start_gateway: Start, picture: Picture
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)
@@ -160,7 +160,7 @@ def test_job_fails_after_three_worker_deaths(gated: GatewayProcess, picture: Pic
         assert "deadly" in answer.json()["detail"]
 
 
-def test_a_stage_that_raises_ends_the_job_with_the_stage_named_and_no_server_path(
+def test_failing_stage_is_named_without_server_path(
     gated: GatewayProcess, picture: Picture
 ) -> None:
     with gated.client() as client:
@@ -171,9 +171,7 @@ def test_a_stage_that_raises_ends_the_job_with_the_stage_named_and_no_server_pat
     assert "secret" not in job["error"]
 
 
-def test_sigterm_leaves_what_cannot_drain_for_the_next_start(
-    gated: GatewayProcess, picture: Picture
-) -> None:
+def test_sigterm_leaves_long_jobs_for_next_start(gated: GatewayProcess, picture: Picture) -> None:
     with gated.client() as client:
         job_id = send(client, picture(GATE_WIDTH))
         entered(gated)
@@ -217,7 +215,7 @@ def test_deleting_a_running_job_cancels_it_and_leaves_no_file(
     assert "Traceback" not in gated.log()
 
 
-def test_job_without_workflow_is_deleted_quietly(gated: GatewayProcess, picture: Picture) -> None:
+def test_job_without_workflow_is_deleted(gated: GatewayProcess, picture: Picture) -> None:
     with gated.client() as client:
         job_id = send(client, picture(GATE_WIDTH))
         entered(gated)
@@ -232,7 +230,7 @@ def test_job_without_workflow_is_deleted_quietly(gated: GatewayProcess, picture:
     assert "recorded outcome" in gated.log() and "Traceback" not in gated.log()
 
 
-def test_an_interrupted_deletion_is_finished_at_the_next_start(
+def test_interrupted_deletion_is_finished_at_next_start(
     start_gateway: Start, picture: Picture
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)
@@ -248,7 +246,7 @@ def test_an_interrupted_deletion_is_finished_at_the_next_start(
         assert client.get(f"/v1/jobs/{job_id}").status_code == 404
 
 
-def test_the_database_uses_a_write_ahead_log(gateway: GatewayProcess) -> None:
+def test_database_uses_write_ahead_log(gateway: GatewayProcess) -> None:
     with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as database:
         (mode,) = database.execute("pragma journal_mode").fetchone()
     database.close()
@@ -275,7 +273,7 @@ def test_two_gateways_on_one_folder_share_one_set_of_workers(
     assert len(first.workers()) + len(second.workers()) == 1
 
 
-def test_fewer_workers_than_before_lose_no_job(start_gateway: Start, picture: Picture) -> None:
+def test_reducing_workers_loses_no_job(start_gateway: Start, picture: Picture) -> None:
     """The jobs of a slot that nobody fills any more are taken over by the others."""
     gateway = start_gateway(with_stages_for_tests=True, worker_concurrency=2, drain_timeout=2)
     with gateway.client() as client:
@@ -288,7 +286,7 @@ def test_fewer_workers_than_before_lose_no_job(start_gateway: Start, picture: Pi
     assert [ended(gateway, job_id)["status"] for job_id in ids] == ["done", "done"]
 
 
-def test_unsupervised_worker_takes_a_free_slot_only(start_gateway: Start, picture: Picture) -> None:
+def test_unsupervised_worker_takes_a_free_slot(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway()
     until(lambda: "slot-0 is ready" in gateway.log(), what="the gateway's worker is ready")
     command = [sys.executable, "-m", "artscraper_gateway", "worker"]

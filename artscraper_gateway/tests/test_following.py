@@ -56,9 +56,7 @@ def idle_web(start_gateway: Start) -> GatewayProcess:
     return start_gateway(worker_concurrency=0)
 
 
-def test_the_place_in_the_queue_counts_who_runs_sooner(
-    idle: InProcessGateway, picture: Picture
-) -> None:
+def test_queue_position_counts_earlier_jobs(idle: InProcessGateway, picture: Picture) -> None:
     with idle.client() as client:
 
         def add(**fields: Any) -> dict[str, Any]:
@@ -76,7 +74,7 @@ def test_the_place_in_the_queue_counts_who_runs_sooner(
         assert gone["queue_position"] is None and gone["finished_at"] is not None
 
 
-def test_a_higher_priority_runs_sooner(idle: InProcessGateway, picture: Picture) -> None:
+def test_higher_priority_runs_first(idle: InProcessGateway, picture: Picture) -> None:
     with idle.client() as client:
         ids = [send(client, picture(64, 64), priority=p) for p in ("0", "-100", "100")]
     idle.stop()
@@ -87,12 +85,12 @@ def test_a_higher_priority_runs_sooner(idle: InProcessGateway, picture: Picture)
 
 
 @pytest.mark.parametrize("value", ["101", "-101", "high", "1.5"])
-def test_other_priorities_are_refused(client: httpx.Client, picture: Picture, value: str) -> None:
+def test_invalid_priorities_are_refused(client: httpx.Client, picture: Picture, value: str) -> None:
     answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data={"priority": value})
     assert answer.status_code == 422 and "priority" in answer.json()["detail"]
 
 
-def test_a_long_poll_answers_at_the_end(client: httpx.Client, picture: Picture) -> None:
+def test_long_poll_returns_at_job_end(client: httpx.Client, picture: Picture) -> None:
     job_id = send(client, picture(64, 64))
     job = client.get(f"/v1/jobs/{job_id}", params={"wait": 100}).json()
     assert (job["status"], job["progress"]) == ("done", 1)
@@ -101,9 +99,7 @@ def test_a_long_poll_answers_at_the_end(client: httpx.Client, picture: Picture) 
     assert client.get(f"/v1/jobs/{job_id}", params={"wait": -1}).status_code == 422
 
 
-def test_a_long_poll_ends_with_its_job_and_its_patience(
-    idle_web: GatewayProcess, picture: Picture
-) -> None:
+def test_long_poll_ends_with_job_or_timeout(idle_web: GatewayProcess, picture: Picture) -> None:
     with idle_web.client() as client, idle_web.client() as other, ThreadPoolExecutor(1) as pool:
         job_id = send(client, picture(64, 64))
         url = f"/v1/jobs/{job_id}"
@@ -119,7 +115,9 @@ def connections(gateway: GatewayProcess) -> int:
     return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
 
 
-def test_pages_show_every_job_once_newest_first(idle: InProcessGateway, picture: Picture) -> None:
+def test_job_list_pages_have_each_job_once_newest_first(
+    idle: InProcessGateway, picture: Picture
+) -> None:
     content = picture(64, 64)
     with idle.client() as client:
         assert client.get("/v1/jobs").json() == {"jobs": [], "next_page_token": None}
@@ -159,7 +157,7 @@ def test_pages_show_every_job_once_newest_first(idle: InProcessGateway, picture:
         {"page_token": "W05hTiwiYSJd"},  # NaN
     ],
 )
-def test_other_pages_are_refused(client: httpx.Client, params: dict[str, Any]) -> None:
+def test_invalid_page_parameters_are_refused(client: httpx.Client, params: dict[str, Any]) -> None:
     answer = client.get("/v1/jobs", params=params)
     assert answer.status_code == 422, answer.text
     assert next(iter(params)) in answer.json()["detail"]
@@ -220,7 +218,7 @@ def test_stream_resumes_in_another_process(start_gateway: Start, picture: Pictur
                 assert next(messages(answer))[0] == "snapshot"
 
 
-def test_a_deleted_job_ends_its_streams(idle: InProcessGateway, picture: Picture) -> None:
+def test_deleting_a_job_ends_its_streams(idle: InProcessGateway, picture: Picture) -> None:
     with idle.client() as client:
         job_id = send(client, picture(64, 64))
         with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
@@ -232,7 +230,7 @@ def test_a_deleted_job_ends_its_streams(idle: InProcessGateway, picture: Picture
         assert client.get(f"/v1/jobs/{job_id}/events").status_code == 404
 
 
-def test_many_followers_get_events_and_free_resources(
+def test_many_subscribers_get_events_and_release_resources(
     idle_web: GatewayProcess, picture: Picture
 ) -> None:
     with idle_web.client(limits=httpx.Limits(max_connections=200)) as client:
@@ -253,9 +251,7 @@ def test_many_followers_get_events_and_free_resources(
     until(lambda: psutil.Process(idle_web.pid).num_fds() <= before + 2, what="nothing stays open")
 
 
-def test_progress_in_the_status_comes_from_the_engine(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_status_progress_comes_from_the_engine(client: httpx.Client, picture: Picture) -> None:
     files = {"file": picture(500, 400)}
     job_id = client.post("/v1/jobs", files=files, data={"stages": "mist"}).json()["job_id"]
     seen = []
@@ -271,7 +267,7 @@ def test_progress_in_the_status_comes_from_the_engine(
 
 
 @pytest.mark.parametrize("drain_notice", [0, 1])
-def test_waiting_requests_get_the_job_state_at_shutdown(
+def test_long_polls_return_at_shutdown(
     start_gateway: Start, picture: Picture, drain_notice: float
 ) -> None:
     gateway = start_gateway(worker_concurrency=0, max_wait=50, drain_notice=drain_notice)
@@ -307,9 +303,7 @@ def connected(gateway: GatewayProcess) -> int:
     return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
 
 
-def test_preferences_on_several_lines_count_and_a_long_wait_is_capped(
-    start_app: Start, picture: Picture
-) -> None:
+def test_prefer_headers_are_merged_and_wait_is_capped(start_app: Start, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0, max_wait=0.1)
     with gateway.client() as client:
         headers = [("Prefer", "respond-async"), ("Prefer", "wait=999999")]
@@ -318,7 +312,7 @@ def test_preferences_on_several_lines_count_and_a_long_wait_is_capped(
     assert answer.headers["preference-applied"] == "wait=0, respond-async"
 
 
-def test_jobs_without_followers_behave_the_same(client: httpx.Client, picture: Picture) -> None:
+def test_jobs_without_subscribers_behave_the_same(client: httpx.Client, picture: Picture) -> None:
     job = submit(client, picture(64, 64), **LIGHT)
     assert (job["error"], job["error_code"], job["batch_id"]) == (None, None, None)
     assert job["expires_at"] is None and job["stage"] == "original"

@@ -78,7 +78,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, gateway: InProcessGateway)
     return home
 
 
-def test_the_generated_client_submits_waits_reads_and_downloads(
+def test_generated_client_submits_waits_and_downloads(
     package: Path, gateway: InProcessGateway
 ) -> None:
     script = package / "use.py"
@@ -88,7 +88,7 @@ def test_the_generated_client_submits_waits_reads_and_downloads(
     assert used.returncode == 0 and used.stdout.startswith("used /v1/jobs/"), used.stderr
 
 
-def test_the_generated_client_is_typed(package: Path) -> None:
+def test_generated_client_is_typed(package: Path) -> None:
     wrong = package / "wrong.py"
     wrong.write_text(
         "from artscraper_api.models import JobResult\n\n\n"

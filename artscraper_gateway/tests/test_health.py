@@ -82,7 +82,7 @@ def test_readyz_reports_a_nearly_full_disk(start_app: Start) -> None:
     assert str(gateway.home) not in answer.text  # no path of the server
 
 
-def test_sigterm_gives_notice_while_requests_are_still_answered(start_gateway: Start) -> None:
+def test_sigterm_fails_readiness_while_requests_are_answered(start_gateway: Start) -> None:
     gateway = start_gateway(worker_concurrency=0, drain_notice=600)
     assert ready(gateway).status_code == 200
     os.kill(gateway.pid, signal.SIGTERM)
@@ -93,7 +93,7 @@ def test_sigterm_gives_notice_while_requests_are_still_answered(start_gateway: S
         assert client.get("/livez").status_code == 200
 
 
-def test_a_second_signal_ends_the_process_and_its_workers_at_once(
+def test_second_signal_ends_process_and_workers(
     start_gateway: Start, picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(with_stages_for_tests=True, drain_notice=600, drain_timeout=600)
@@ -175,7 +175,7 @@ def test_readyz_needs_no_key_and_queries_the_database_once_a_second(tmp_path: Pa
     assert len(asked) == 1
 
 
-def test_metrics_need_the_scope_admin(start_app: Start) -> None:
+def test_metrics_need_admin_scope(start_app: Start) -> None:
     gateway = start_app(worker_concurrency=0)
     with gateway.client() as client:
         assert client.get("/metrics").status_code == 200
@@ -187,7 +187,7 @@ def test_metrics_need_the_scope_admin(start_app: Start) -> None:
         assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
 
 
-def test_metrics_answer_and_need_their_key_while_the_database_is_away(
+def test_metrics_need_their_key_during_database_outage(
     start_app: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_app(worker_concurrency=0)
@@ -215,7 +215,7 @@ def test_open_metrics_needs_no_key(start_app: Start) -> None:
         assert client.get("/metrics").status_code == 200
 
 
-def test_a_locked_database_does_not_hold_up_the_answer(start_app: Start) -> None:
+def test_locked_database_does_not_delay_readiness(start_app: Start) -> None:
     gateway = start_app(worker_concurrency=0)
     with sqlite3.connect(gateway.base_dir / "gateway.sqlite3") as other:
         other.execute("BEGIN EXCLUSIVE")  # readers go on beside one writer

@@ -77,7 +77,7 @@ def documented(
     return start_gateway(tmp_path), tmp_path
 
 
-def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
+def test_documented_curl_commands_run(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented
     lines = [line for block in blocks("bash") for line in block.strip().splitlines()]
     script = ["set -e"]
@@ -107,7 +107,7 @@ def test_every_curl_line(documented: tuple[GatewayProcess, Path]) -> None:
     assert re.search(r"^whsec_\S{44}$", done.stdout, re.MULTILINE)
 
 
-def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
+def test_documented_httpx_example_runs(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented
     source = blocks("python")[-1]
     assert len(source.strip().splitlines()) <= 11
@@ -116,7 +116,7 @@ def test_the_python_client(documented: tuple[GatewayProcess, Path]) -> None:
     assert done.stdout.startswith("done ['original'"), done.stderr
 
 
-def test_the_client_that_comes_along(documented: tuple[GatewayProcess, Path]) -> None:
+def test_documented_python_client_runs(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented
     source = blocks("python")[-2].replace(DOCUMENTED_BASE, gateway.base_url)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -129,7 +129,7 @@ def test_the_client_that_comes_along(documented: tuple[GatewayProcess, Path]) ->
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-def test_the_javascript_client(documented: tuple[GatewayProcess, Path]) -> None:
+def test_documented_javascript_example_runs(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented
     (source,) = blocks("javascript")
     command = ["node", "-e", source.replace(DOCUMENTED_BASE, gateway.base_url)]
@@ -140,7 +140,7 @@ def test_the_javascript_client(documented: tuple[GatewayProcess, Path]) -> None:
     assert done.stdout.startswith("done [") and "'original'" in done.stdout, done.stderr
 
 
-def test_the_form_names_fields_that_exist(documented: tuple[GatewayProcess, Path]) -> None:
+def test_documented_form_fields_exist(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, _ = documented
     (form,) = blocks("html")
     with gateway.client() as client:

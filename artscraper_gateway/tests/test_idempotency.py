@@ -39,7 +39,7 @@ def idle(start_app: Start, tmp_path: Path) -> InProcessGateway:
     return start_app(worker_concurrency=0, local_roots=roots)
 
 
-def test_the_same_key_and_payload_is_the_same_job(idle: GatewayProcess, picture: Picture) -> None:
+def test_same_key_and_payload_give_the_same_job(idle: GatewayProcess, picture: Picture) -> None:
     content = picture(64, 64)
     with idle.client() as client:
         first = send(client, content, "a-1")
@@ -51,7 +51,7 @@ def test_the_same_key_and_payload_is_the_same_job(idle: GatewayProcess, picture:
         assert folders(idle) == 3, "what was sent again is not kept"
 
 
-def test_another_payload_is_422(idle: GatewayProcess, picture: Picture) -> None:
+def test_same_key_with_another_payload_is_422(idle: GatewayProcess, picture: Picture) -> None:
     content = picture(64, 64)
     with idle.client() as client:
         send(client, content, "key")
@@ -88,7 +88,7 @@ def test_concurrent_requests_with_one_key_give_one_job(
     assert len(ids) == 1 and folders(idle) == 1
 
 
-def test_repeated_request_downloads_nothing(idle: GatewayProcess) -> None:
+def test_repeated_request_does_not_download_again(idle: GatewayProcess) -> None:
     headers = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
     body = {"local_path": str(SAMPLES[0]), "seed": 1}
     with idle.client() as client:
@@ -98,9 +98,7 @@ def test_repeated_request_downloads_nothing(idle: GatewayProcess) -> None:
         assert other.status_code == 422
 
 
-def test_a_key_is_free_again_after_a_day_and_when_its_job_is_deleted(
-    idle: GatewayProcess, picture: Picture
-) -> None:
+def test_key_is_released_after_a_day_or_deletion(idle: GatewayProcess, picture: Picture) -> None:
     content = picture(64, 64)
     with idle.client() as client:
         first = send(client, content, "k").json()["job_id"]
@@ -129,7 +127,7 @@ def test_batch_key_is_released_with_its_last_job(idle: GatewayProcess, picture: 
         assert again["batch_id"] != first["batch_id"] and len(again["jobs"]) == 2
 
 
-def test_no_picture_is_left_out_silently(idle: GatewayProcess, picture: Picture) -> None:
+def test_extra_pictures_and_text_as_file_are_422(idle: GatewayProcess, picture: Picture) -> None:
     two = [("file", picture(64, 64)), ("file", picture(65, 64))]
     with idle.client() as client:
         answer = client.post("/v1/jobs", files=two)
@@ -142,12 +140,14 @@ def test_no_picture_is_left_out_silently(idle: GatewayProcess, picture: Picture)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words"])
-def test_other_keys_are_refused(client: httpx.Client, picture: Picture, key: str) -> None:
+def test_invalid_idempotency_keys_are_refused(
+    client: httpx.Client, picture: Picture, key: str
+) -> None:
     answer = send(client, picture(64, 64), key)
     assert answer.status_code == 422 and "Idempotency-Key" in answer.json()["detail"]
 
 
-def test_a_full_queue_is_429_until_there_is_room(start_app: Start, picture: Picture) -> None:
+def test_full_queue_is_429(start_app: Start, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0, max_queued=3)
     content = picture(64, 64)
     with gateway.client() as client:
@@ -185,7 +185,7 @@ def test_batch_beyond_the_queue_limit_is_refused_with_counts(
         assert batch(8, b"no picture", b"none").status_code == 200, "what is refused needs no room"
 
 
-def test_a_batch_is_a_job_for_each_picture_and_one_zip(
+def test_batch_has_a_job_per_picture_and_one_archive(
     client: httpx.Client, picture: Picture
 ) -> None:
     contents = [picture(64 + n, 64) for n in range(5)]
@@ -209,7 +209,7 @@ def test_a_batch_is_a_job_for_each_picture_and_one_zip(
     assert client.get(url).status_code == 404
 
 
-def test_refused_pictures_do_not_stop_a_batch(idle: GatewayProcess, picture: Picture) -> None:
+def test_refused_pictures_do_not_stop_the_batch(idle: GatewayProcess, picture: Picture) -> None:
     contents = [picture(64, 64), b"no picture", picture(65, 64)]
     with idle.client() as client:
         batch = client.post(
@@ -224,7 +224,7 @@ def test_refused_pictures_do_not_stop_a_batch(idle: GatewayProcess, picture: Pic
         assert alone.status_code == 415 and folders(idle) == 2
 
 
-def test_a_batch_of_names_with_options_for_all_and_for_one(idle: GatewayProcess) -> None:
+def test_batch_options_apply_to_all_or_one(idle: GatewayProcess) -> None:
     path = str(SAMPLES[0])
     body = {
         "items": [
@@ -275,7 +275,7 @@ def test_batch_by_reference_is_idempotent(
         assert answer.status_code == 422 and answer.json()["code"] == "idempotency-key-reused"
 
 
-def test_uploads_that_are_refused_count_by_their_content(
+def test_refused_uploads_are_part_of_the_idempotency_key(
     idle: GatewayProcess, picture: Picture
 ) -> None:
     headers = {"Idempotency-Key": "uploads"}
@@ -291,9 +291,7 @@ def test_uploads_that_are_refused_count_by_their_content(
         assert other.status_code == 422 and other.json()["code"] == "idempotency-key-reused"
 
 
-def test_every_picture_of_a_batch_has_the_target_that_came_with_them(
-    idle: GatewayProcess, picture: Picture
-) -> None:
+def test_batch_target_applies_to_every_picture(idle: GatewayProcess, picture: Picture) -> None:
     target = picture(80, 80)
     files = [("file", picture(64 + n, 64)) for n in range(6)] + [("nightshade_target", target)]
     with idle.client() as client:
@@ -321,7 +319,7 @@ def test_every_picture_of_a_batch_has_the_target_that_came_with_them(
         ({"items": ["a"]}, "items.0: "),
     ],
 )
-def test_other_batches_are_422(client: httpx.Client, body: dict[str, Any], named: str) -> None:
+def test_invalid_batches_are_422(client: httpx.Client, body: dict[str, Any], named: str) -> None:
     answer = client.post("/v1/batches", json=body)
     assert answer.status_code == 422 and named in answer.json()["detail"]
 
@@ -342,9 +340,7 @@ def test_unknown_field_lists_the_valid_ones(
     assert valid in fields and other not in fields
 
 
-def test_batches_have_100_pictures_at_most_and_so_many_bytes(
-    start_app: Start, picture: Picture
-) -> None:
+def test_batch_size_is_limited(start_app: Start, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0, max_batch_bytes=200_000)
     content = picture(32, 32)
     with gateway.client() as client:
@@ -357,9 +353,7 @@ def test_batches_have_100_pictures_at_most_and_so_many_bytes(
         assert folders(gateway) == 100
 
 
-def test_a_batch_is_deleted_with_its_jobs_and_nothing_else(
-    idle: GatewayProcess, picture: Picture
-) -> None:
+def test_deleting_a_batch_deletes_only_its_jobs(idle: GatewayProcess, picture: Picture) -> None:
     with idle.client() as client:
         files = [("file", picture(64 + n, 64)) for n in range(3)]
         headers = {"Idempotency-Key": "batch"}
@@ -378,16 +372,14 @@ def test_a_batch_is_deleted_with_its_jobs_and_nothing_else(
         assert again["batch_id"] != batch["batch_id"], "its key is free again"
 
 
-def test_an_unknown_batch_is_404(client: httpx.Client) -> None:
+def test_unknown_batch_is_404(client: httpx.Client) -> None:
     for batch_id in ("0" * 32, "x", "%00"):
         assert client.get(f"/v1/batches/{batch_id}").status_code == 404
         assert client.delete(f"/v1/batches/{batch_id}").status_code == 404
         assert client.get(f"/v1/batches/{batch_id}/archive.zip").status_code == 404
 
 
-def test_the_job_of_a_key_that_ended_is_shown_as_it_is(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_repeated_request_returns_the_ended_job(client: httpx.Client, picture: Picture) -> None:
     content = picture(70, 70)
     job_id = send(client, content, "ended").json()["job_id"]
     client.get(f"/v1/jobs/{job_id}", params={"wait": 100})

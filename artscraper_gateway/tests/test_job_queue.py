@@ -18,6 +18,6 @@ def test_neural_stages_use_the_gpu_queue(stage: str) -> None:
     assert queue_for(request("invisible-watermark", stage), gpu_queue=False) == CPU
 
 
-def test_other_jobs_do_not_wait_for_a_gpu() -> None:
+def test_jobs_without_encoder_do_not_wait_for_gpu() -> None:
     assert queue_for(request("invisible-watermark", "c2pa"), gpu_queue=True) == CPU
     assert queue_for(request(), gpu_queue=True) == PASSTHROUGH

@@ -33,7 +33,7 @@ STORED_BY_0_1 = {
 }
 
 
-def test_defaults_come_from_the_settings_and_options_override_them() -> None:
+def test_options_override_settings() -> None:
     settings = {"stages": ("c2pa", "mist"), "seed": 7, "nightshade_target": "city"}
     config = GatewayConfig(preset="published", strength="low", **settings)
     request = resolve_request(JobOptions(), config)
@@ -48,7 +48,7 @@ def test_defaults_come_from_the_settings_and_options_override_them() -> None:
     assert (request.preset, request.seed, request.nightshade_target) == ("default", 0, "forest")
 
 
-def test_stages_are_the_default_ones_or_none_without_protection() -> None:
+def test_stages_default_to_settings() -> None:
     config = GatewayConfig()
     assert resolve_request(JobOptions(), config).stages == default_stages()
     assert resolve_request(JobOptions(include_protection=False), config).stages == ()
@@ -64,12 +64,12 @@ def test_jobs_have_distinct_watermark_numbers() -> None:
     assert resolve_request(options, GatewayConfig()).watermark_payload is None
 
 
-def test_a_callback_to_a_private_address_is_refused() -> None:
+def test_callback_to_private_address_is_refused() -> None:
     with pytest.raises(ForbiddenAddress):
         resolve_request(JobOptions(callback_url="http://127.0.0.1/hook"), GatewayConfig())
 
 
-def test_a_request_survives_storage_and_cannot_be_changed() -> None:
+def test_request_round_trips_and_is_frozen() -> None:
     request = resolve_request(JobOptions(stages=["mist"], seed=3), GatewayConfig())
     assert JobRequest.model_validate(request.model_dump(mode="json")) == request
     with pytest.raises(ValidationError, match="frozen"):
@@ -88,7 +88,7 @@ def test_requests_stored_by_older_releases_are_read() -> None:
     assert JobRequest.model_validate({}).stages == ()
 
 
-def test_a_retry_asks_for_the_same_again() -> None:
+def test_retry_repeats_the_request() -> None:
     config = GatewayConfig()
     options = JobOptions(stages=["mist"], strength="low", priority=5)
     again = resolve_request(options, config).to_options(priority=5, callback_url=None)

@@ -97,7 +97,7 @@ def test_execution_finds_results_published_by_an_expired_worker(
     assert (runner.storage.output(JOB_ID) / SUMMARY).read_text() == "{} by expired"
 
 
-def test_disk_bytes_leave_out_folders_of_earlier_workers(
+def test_disk_bytes_exclude_folders_of_earlier_workers(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, other = write_as(runner.worker, runner), write_as("expired", runner)
@@ -111,16 +111,14 @@ def test_disk_bytes_leave_out_folders_of_earlier_workers(
     assert stored(runner).results_in == str(runner.config.output_parent)
 
 
-def test_files_of_a_cancelled_job_are_removed_when_it_comes_up_again(
-    runner: JobRunner, job: Job
-) -> None:
+def test_requeued_cancelled_job_removes_its_files(runner: JobRunner, job: Job) -> None:
     output = write_as("expired", runner)
     assert runner.store.cancel(JOB_ID)
     runner.run(JOB_ID)
     assert not output.exists()
 
 
-def test_a_stage_that_fails_fails_the_job(
+def test_failing_stage_fails_the_job(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_results() -> None:
@@ -134,7 +132,7 @@ def test_a_stage_that_fails_fails_the_job(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO])
-def test_a_job_waits_for_storage_with_growing_pauses(
+def test_storage_outage_is_retried_with_backoff(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def make_results() -> None:
@@ -190,7 +188,7 @@ def test_stage_failure_with_a_storage_cause_is_an_outage() -> None:
         OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
-def test_out_of_memory_is_named_and_restarts_the_worker(
+def test_out_of_memory_is_reported_and_restarts_the_worker(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Libraries wrap it in errors of their own, such as one about a damaged picture."""
@@ -222,9 +220,7 @@ def test_files_of_a_passthrough_job_are_written_back_soon(
     assert {str(source), str(layer)} <= set(hinted)
 
 
-def test_a_hint_that_cannot_be_given_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_writeback_hint_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(22, "Invalid argument")
 

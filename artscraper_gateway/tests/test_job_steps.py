@@ -63,9 +63,7 @@ def found(steps: JobSteps) -> Job:
     return job
 
 
-def test_progress_makes_two_events_a_second_however_often_it_is_reported(
-    steps: JobSteps, clock: Clock
-) -> None:
+def test_progress_is_limited_to_two_events_a_second(steps: JobSteps, clock: Clock) -> None:
     told_at, revision = [], found(steps).revision
     for done in range(256):
         steps._on_progress(Progress("mist", done, 256))

@@ -34,7 +34,7 @@ def run(*command: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[st
     )
 
 
-def test_help_names_every_setting_and_imports_nothing_heavy() -> None:
+def test_help_lists_every_setting_without_heavy_imports() -> None:
     probe = (
         "import sys; from artscraper_gateway.cli.main import main\n"
         "try: main(['--help'])\n"
@@ -48,7 +48,7 @@ def test_help_names_every_setting_and_imports_nothing_heavy() -> None:
         assert option in done.stdout
 
 
-def test_a_wrong_setting_is_explained(tmp_path: Path) -> None:
+def test_invalid_setting_is_explained(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "artscraper_gateway", "--port=none", cwd=tmp_path)
     assert done.returncode == 2
     assert "port" in done.stderr and "Traceback" not in done.stderr
@@ -78,7 +78,7 @@ def test_unusable_base_dir_is_reported_without_traceback(tmp_path: Path, base_di
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_every_address_of_a_host_is_listened_on(host: str) -> None:
+def test_every_address_of_a_host_is_bound(host: str) -> None:
     config = GatewayConfig(host=host, port=0)
     listeners = open_listeners(config)
     for listener in listeners:
@@ -99,7 +99,7 @@ def test_address_is_used_by_one_gateway() -> None:
             open_listeners(GatewayConfig(host="192.0.2.1"))
 
 
-def test_make_run_passes_the_port_on() -> None:
+def test_make_run_accepts_a_port() -> None:
     for arguments, options in ((["PORT=9000"], ' --port "9000"'), ([], "")):
         told = run(
             "make", "--no-print-directory", "--dry-run", "run", *arguments
@@ -107,7 +107,7 @@ def test_make_run_passes_the_port_on() -> None:
         assert told[-1].endswith(f"-m artscraper_gateway{options}")
 
 
-def test_both_package_names_give_the_same_objects() -> None:
+def test_alias_package_exports_the_same_objects() -> None:
     import artorize_gateway
     import artscraper_gateway
 
@@ -115,7 +115,7 @@ def test_both_package_names_give_the_same_objects() -> None:
     assert artorize_gateway.create_app is artscraper_gateway.create_app
 
 
-def test_importing_the_packages_loads_nothing_heavy_and_makes_nothing(tmp_path: Path) -> None:
+def test_importing_packages_is_light_and_writes_nothing(tmp_path: Path) -> None:
     probe = (
         "import sys, artscraper_gateway, artscraper_runner, artorize_gateway\n"
         "from artorize_gateway import create_app; create_app()\n"
@@ -140,7 +140,9 @@ def test_importing_the_packages_loads_nothing_heavy_and_makes_nothing(tmp_path: 
     ],
     ids=["uvicorn", "uvicorn-2", "gunicorn-2"],
 )
-def test_custom_launcher(tmp_path: Path, picture: Callable[..., bytes], server: list[str]) -> None:
+def test_custom_launcher_serves_the_app(
+    tmp_path: Path, picture: Callable[..., bytes], server: list[str]
+) -> None:
     (tmp_path / "launcher.py").write_text(LAUNCHER)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -171,14 +173,14 @@ def test_custom_launcher(tmp_path: Path, picture: Callable[..., bytes], server: 
     until(lambda: not _processes_in(tmp_path), what="all processes end")
 
 
-def test_listening_beyond_loopback_without_a_key_is_warned_about_loudly(
+def test_public_address_without_keys_is_warned_about(
     start_gateway: Callable[..., GatewayProcess],
 ) -> None:
     gateway = start_gateway(host="0.0.0.0", worker_concurrency=0)
     assert "WITHOUT API KEYS" in gateway.log()
 
 
-def test_the_web_process_answers_while_workers_use_every_core(
+def test_web_process_answers_while_workers_are_busy(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(worker_concurrency=4)

@@ -40,9 +40,7 @@ def layer(client: httpx.Client, picture: Picture) -> Iterator[tuple[str, bytes]]
     client.delete(f"/v1/jobs/{job['job_id']}")
 
 
-def test_the_tag_is_the_files_sha256_and_makes_a_304(
-    client: httpx.Client, layer: tuple[str, bytes]
-) -> None:
+def test_etag_is_the_sha256_and_gives_304(client: httpx.Client, layer: tuple[str, bytes]) -> None:
     url, content = layer
     tag = client.get(url).headers["etag"]
     assert tag == f'"{hashlib.sha256(content).hexdigest()}"'
@@ -68,7 +66,7 @@ def test_the_tag_is_the_files_sha256_and_makes_a_304(
         ("bytes=-7", -7, None),
     ],
 )
-def test_a_part_of_the_file(
+def test_range_returns_a_part(
     client: httpx.Client, layer: tuple[str, bytes], asked: str, first: int, last: int | None
 ) -> None:
     url, content = layer
@@ -80,7 +78,7 @@ def test_a_part_of_the_file(
     assert answer.headers["content-range"] == f"bytes {begin}-{end}/{len(content)}"
 
 
-def test_a_part_of_another_version_is_the_whole(
+def test_if_range_of_another_version_returns_the_whole(
     client: httpx.Client, layer: tuple[str, bytes]
 ) -> None:
     url, _ = layer
@@ -104,7 +102,7 @@ def test_range_beyond_the_end_is_416(
 @pytest.mark.parametrize(
     "asked", ["bytes=9-3", "lines=1-2", "bytes=", "bytes=a-b", "bytes=1-2,4-5"]
 )
-def test_a_range_of_another_kind_is_ignored(
+def test_unknown_range_unit_is_ignored(
     client: httpx.Client, layer: tuple[str, bytes], asked: str
 ) -> None:
     url, content = layer
@@ -140,7 +138,7 @@ def test_missing_file_is_404(tmp_path: Path) -> None:
     ("accept", "kind"),
     [("*/*", "WEBP"), ("image/avif,image/webp,*/*", "WEBP"), ("image/jpeg", "JPEG")],
 )
-def test_a_preview_is_small_and_made_once(
+def test_preview_is_small_and_cached(
     client: httpx.Client,
     gateway: InProcessGateway,
     layer: tuple[str, bytes],
@@ -163,16 +161,16 @@ def test_a_preview_is_small_and_made_once(
     assert client.get(url, params={"size": 200}, headers=tag).status_code == 304
 
 
-def test_a_preview_is_never_larger_than_its_layer(
-    client: httpx.Client, layer: tuple[str, bytes]
-) -> None:
+def test_preview_is_never_larger_than_layer(client: httpx.Client, layer: tuple[str, bytes]) -> None:
     answer = client.get(layer[0], params={"size": 2048})
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.size == (640, 480)
 
 
 @pytest.mark.parametrize("size", ["0", "15", "2049", "-1", "big", "1e3"])
-def test_other_sizes_are_refused(client: httpx.Client, layer: tuple[str, bytes], size: str) -> None:
+def test_invalid_preview_sizes_are_refused(
+    client: httpx.Client, layer: tuple[str, bytes], size: str
+) -> None:
     answer = client.get(layer[0], params={"size": size})
     assert answer.status_code == 422 and "size" in answer.json()["detail"]
 
@@ -190,7 +188,7 @@ def test_undecodable_picture_has_no_preview(
     assert not list((gateway.base_dir / job["job_id"] / "previews").iterdir())
 
 
-def test_the_archive_holds_every_file_byte_for_byte(
+def test_archive_holds_every_file_unchanged(
     client: httpx.Client, gateway: InProcessGateway, picture: Picture
 ) -> None:
     job = submit(client, picture(200, 200), stages="invisible-watermark")
@@ -211,7 +209,7 @@ def test_the_archive_holds_every_file_byte_for_byte(
     assert json.loads(found["summary.json"])["layers"][1]["stage"] == "invisible-watermark"
 
 
-def test_original_is_available_before_the_end(
+def test_original_is_available_before_job_end(
     start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     content = picture(400, 300)
@@ -229,7 +227,7 @@ def test_original_is_available_before_the_end(
         assert idle.get(url).status_code == 404
 
 
-def test_archives_of_unknown_or_queued_jobs_are_refused(
+def test_archive_of_unknown_or_queued_job_is_refused(
     client: httpx.Client, start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     assert client.get(f"/v1/jobs/{'0' * 32}/archive.zip").status_code == 404
@@ -238,7 +236,7 @@ def test_archives_of_unknown_or_queued_jobs_are_refused(
         assert idle.get(f"/v1/jobs/{job_id}/archive.zip").status_code == 409
 
 
-def test_a_large_archive_takes_no_memory(tmp_path: Path) -> None:
+def test_large_archive_is_streamed(tmp_path: Path) -> None:
     """A sparse gigabyte goes through; what is held at once stays near one chunk."""
     (tmp_path / "layers").mkdir()
     with (tmp_path / "layers" / "large.png").open("wb") as file:
@@ -254,7 +252,7 @@ def test_a_large_archive_takes_no_memory(tmp_path: Path) -> None:
     assert grown < 32 << 20
 
 
-def test_missing_file_breaks_off_the_archive(tmp_path: Path) -> None:
+def test_missing_file_aborts_the_archive(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"x" * 1_000_000)
     chunks = stream_zip([("job", tmp_path)])
@@ -279,7 +277,7 @@ def test_missing_results_are_404(
         assert answer.status_code == 404 and "no longer" in answer.json()["detail"], path
 
 
-def test_archive_breaks_off_when_jobs_are_deleted(
+def test_archive_aborts_when_jobs_are_deleted(
     start_gateway: Callable[..., GatewayProcess], picture: Picture
 ) -> None:
     gateway = start_gateway()
@@ -315,7 +313,7 @@ def test_previews_of_a_deleted_job_are_removed(
             assert not (gateway.outputs / job_id).exists()
 
 
-def test_previews_count_as_the_jobs(
+def test_previews_count_towards_job_bytes(
     gateway: InProcessGateway, client: httpx.Client, layer: tuple[str, bytes]
 ) -> None:
     url, content = layer
@@ -331,7 +329,7 @@ def test_previews_count_as_the_jobs(
     assert sizes[1] == sizes[2]
 
 
-def test_links_do_not_lead_out_of_an_archive(tmp_path: Path) -> None:
+def test_archive_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     (tmp_path / "secret").write_text("key")
     (tmp_path / "job" / "link").symlink_to(tmp_path / "secret")

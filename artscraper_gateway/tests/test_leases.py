@@ -69,7 +69,7 @@ def test_register_replaces_a_dead_worker_of_another_boot(
     assert second.alive_ids() == {second.id}
 
 
-def test_register_does_not_wait_where_a_file_lock_proves_the_death(
+def test_register_does_not_wait_if_file_lock_is_free(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = heartbeats(engine, "machine-1"), heartbeats(engine, "machine-1")
@@ -87,7 +87,7 @@ def test_slot_origin_differs_between_folders(tmp_path: Path) -> None:
     assert leases.slot_origin(tmp_path / "none") == ""
 
 
-def test_due_retries_are_claimed_once_and_running_jobs_never(engine: sa.Engine) -> None:
+def test_due_retries_are_claimed_once(engine: sa.Engine) -> None:
     store, heart = JobStore(engine), heartbeats(engine, "here")
     heart.register()
     with engine.begin() as connection:
@@ -100,7 +100,7 @@ def test_due_retries_are_claimed_once_and_running_jobs_never(engine: sa.Engine) 
     assert store.find(JOB_ID).retry_at is None  # type: ignore[union-attr]
 
 
-def test_requeue_uses_what_the_queue_library_has() -> None:
+def test_requeue_matches_the_queue_library() -> None:
     """The contract of the one private call: DBOS is pinned, and this fails before a fleet does."""
     parameters = list(inspect.signature(SystemDatabase.reenqueue_for_recovery).parameters)
     assert parameters == ["self", "workflow_id", "executor_ids", "recovery_queue_name"]

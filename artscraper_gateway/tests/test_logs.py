@@ -47,7 +47,7 @@ def line(message: str, *, as_json: bool = False, error: Exception | None = None)
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 @pytest.mark.parametrize("what", LEAKS)
-def test_no_line_holds(what: str, as_json: bool) -> None:
+def test_log_lines_redact_secrets(what: str, as_json: bool) -> None:
     message, secret = LEAKS[what]
     assert secret not in line(message, as_json=as_json)
     assert "***" in line(message, as_json=as_json)
@@ -57,7 +57,7 @@ def test_no_line_holds(what: str, as_json: bool) -> None:
 
 @pytest.mark.parametrize("character", ["\n", "\r", "\x1b[31m", "\x85", "\u2028", "\x00", "\u202e"])
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_a_name_with_control_characters_forges_no_line(character: str, as_json: bool) -> None:
+def test_control_characters_cannot_forge_log_lines(character: str, as_json: bool) -> None:
     name = f"cat.png{character}2026-01-01 INFO artscraper: all is well"
     written = line(f"refused {name}", as_json=as_json)
     assert len(written.splitlines()) == 1
@@ -65,7 +65,7 @@ def test_a_name_with_control_characters_forges_no_line(character: str, as_json: 
     assert "cat.png" in written and "all is well" in written
 
 
-def test_a_traceback_stays_in_its_line() -> None:
+def test_traceback_stays_in_its_line() -> None:
     def broken() -> str:
         try:
             int("first\nsecond")
@@ -78,7 +78,7 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "Traceback" in written and r"\n" in written and "second" in written
 
 
-def test_log_keeps_what_is_not_secret() -> None:
+def test_log_keeps_text_without_secrets() -> None:
     message = "took https://example.org/a/b.png, password rules and 50 % of ask_ing"
     assert line(message).endswith(message)
 
@@ -93,12 +93,12 @@ def test_log_lines_have_request_and_job_ids() -> None:
     assert "job_id" not in json.loads(line("hello", as_json=True))
 
 
-def test_the_settings_secrets_are_known() -> None:
+def test_secrets_of_settings_are_redacted() -> None:
     config = GatewayConfig(database_url="postgresql://me:hun%40ter2@db/art", tineye_api_key="open")
     assert {"hun%40ter2", "open", "postgresql://me:hun%40ter2@db/art"} <= {*_secrets_of(config)}
 
 
-def test_a_job_is_followed_through_the_log_of_all_processes(
+def test_job_id_is_logged_by_all_processes(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(log_format="json", log_level="debug")

@@ -98,7 +98,7 @@ def test_frequent_queries_never_scan_the_table(tmp_path: Path) -> None:
     assert not [plan for plan in found if re.match(_READS_ALL, plan)]
 
 
-def test_finished_jobs_stay_out_of_the_processes_memory(
+def test_finished_jobs_do_not_grow_memory(
     start_gateway: Callable[..., GatewayProcess],
     tmp_path: Path,
     picture: Callable[..., bytes],

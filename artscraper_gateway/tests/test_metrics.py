@@ -160,7 +160,7 @@ def test_merging_ended_processes_twice_counts_them_once(config: GatewayConfig) -
         assert counts == 1 + round_number
 
 
-def test_a_damaged_file_is_left_out(
+def test_damaged_metrics_file_is_skipped(
     config: GatewayConfig, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     metrics.jobs_accepted.inc()
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_left_out(
     assert damaged.name in caplog.text and str(damaged.parent) not in caplog.text
 
 
-def test_files_of_metrics_are_allocated_in_full_and_private(metrics: Metrics) -> None:
+def test_metrics_files_are_preallocated_and_private(metrics: Metrics) -> None:
     for path in metrics.files.folder.iterdir():
         status = path.stat()
         assert status.st_mode & 0o777 == 0o600
@@ -286,7 +286,7 @@ def _families(names: set[str]) -> set[str]:
     return {re.sub("_(total|bucket|count|sum)$", "", name) for name in names}
 
 
-def test_metrics_have_a_job_of_a_worker_process(
+def test_metrics_count_jobs_of_a_worker_process(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(allow_private_addresses="yes")
@@ -322,7 +322,7 @@ def test_metrics_have_a_job_of_a_worker_process(
     assert {dict(each)["role"] for each in machines} == {"web", "worker"}
 
 
-def test_metrics_have_queued_jobs_and_problems(
+def test_metrics_count_queued_jobs_and_problems(
     start_app: Callable[..., InProcessGateway], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_app(worker_concurrency=0)
@@ -370,7 +370,7 @@ def test_two_web_processes_export_the_same_counters(
             assert value(found, "artscraper_jobs_accepted_total") == 2
 
 
-def test_worker_command_answers_metrics_on_its_port(
+def test_worker_command_serves_metrics(
     start_gateway: Callable[..., GatewayProcess], picture: Callable[..., bytes]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)

@@ -139,7 +139,7 @@ def test_revisions_are_one_ordered_chain() -> None:
     assert chain[::-1] == known_revisions()
 
 
-def test_a_database_without_a_revision_is_taken_over_with_its_jobs(config: GatewayConfig) -> None:
+def test_database_without_revision_is_adopted(config: GatewayConfig) -> None:
     run_sql(config, UNVERSIONED)
     engine = open_engine(config)
     job = JobStore(engine).find("a0")
@@ -162,7 +162,7 @@ def test_migration_gives_pending_webhooks_a_receiver(config: GatewayConfig) -> N
     engine.dispose()
 
 
-def test_a_newer_database_is_refused_and_left_as_it_is(config: GatewayConfig) -> None:
+def test_newer_database_is_refused_unchanged(config: GatewayConfig) -> None:
     open_engine(config).dispose()
     run_sql(config, "UPDATE alembic_version SET version_num = '9999'")
     before = dump(config)
@@ -190,7 +190,7 @@ def test_command_line_explains_an_incompatible_database(
     assert "newer release" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_another_programs_database_is_refused(config: GatewayConfig) -> None:
+def test_foreign_database_is_refused(config: GatewayConfig) -> None:
     run_sql(config, "CREATE TABLE jobs (id INTEGER, salary INTEGER);")
     before = dump(config)
     with pytest.raises(IncompatibleDatabase, match="a database of its own"):
@@ -198,7 +198,7 @@ def test_another_programs_database_is_refused(config: GatewayConfig) -> None:
     assert dump(config) == before
 
 
-def test_an_upgrade_that_fails_leaves_the_database_as_it_was(
+def test_failed_upgrade_leaves_database_unchanged(
     config: GatewayConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_sql(config, UNVERSIONED)
@@ -226,7 +226,7 @@ def test_concurrent_starts_create_the_tables_once(config: GatewayConfig) -> None
     assert len(stored_revision(config)) == 1
 
 
-def test_a_start_without_an_upgrade_does_not_load_alembic(config: GatewayConfig) -> None:
+def test_start_without_upgrade_does_not_import_alembic(config: GatewayConfig) -> None:
     open_engine(config).dispose()
     process = opener(config)
     assert process.communicate(timeout=60)[0].strip() == "False"

@@ -277,7 +277,7 @@ def test_documented_problems_occur(world: World, tmp_path: Path) -> None:
     assert walked == 297
 
 
-def test_refused_uploads_are_removed_beside_other_calls(world: World) -> None:
+def test_refused_uploads_are_removed_off_the_event_loop(world: World) -> None:
     known, by = JobQueue.existing_ids, []
 
     def note(queue: JobQueue, job_ids: Collection[str]) -> set[str]:
@@ -293,7 +293,7 @@ def test_refused_uploads_are_removed_beside_other_calls(world: World) -> None:
     assert len(by) >= 3 and all(name.startswith("AnyIO worker thread") for name in by), by
 
 
-def test_accepted_batch_is_answered_when_it_cannot_be_read(world: World) -> None:
+def test_accepted_batch_is_returned_if_it_cannot_be_read(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "find", None)
         files = [("file", world.picture(64, 64)), ("file", world.picture(65, 64))]
@@ -305,7 +305,7 @@ def test_accepted_batch_is_answered_when_it_cannot_be_read(world: World) -> None
     ]
 
 
-def test_accepted_job_is_answered_when_it_cannot_be_awaited(world: World) -> None:
+def test_accepted_job_is_returned_if_it_cannot_be_awaited(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("artscraper_gateway.jobs.watcher._MAX_SUBSCRIPTIONS", 0)
         files = {"file": world.picture(64, 64)}
@@ -341,7 +341,7 @@ def test_successful_responses_match_openapi(world: World, tmp_path: Path) -> Non
     assert world.call("delete", "/v1/session", key="").status_code == 200
 
 
-def test_the_other_good_answers(world: World, tmp_path: Path) -> None:
+def test_other_success_statuses_match_openapi(world: World, tmp_path: Path) -> None:
     """202, 204, 206 and 304, wherever they are stated."""
     layer = world.call("get", f"/v1/jobs/{world.done}/layers/original")
     found = set()
@@ -371,7 +371,7 @@ def _last_event(world: World) -> int:
     return int(job.revision)
 
 
-def test_every_route_is_described(tmp_path: Path) -> None:
+def test_every_route_is_documented(tmp_path: Path) -> None:
     described = operations(tmp_path)
     for (method, path), operation in described.items():
         where = f"{method} {path}"

@@ -48,9 +48,7 @@ OPT_OUT = {
         ("<script>", 421),
     ],
 )
-def test_hosts_that_strangers_can_point_here_are_refused(
-    client: httpx.Client, host: str, status: int
-) -> None:
+def test_untrusted_host_headers_are_refused(client: httpx.Client, host: str, status: int) -> None:
     answer = client.get("/v1/jobs", headers={"Host": host})
     assert answer.status_code == status, answer.text
     if status == 421:
@@ -70,7 +68,7 @@ def test_trusted_hosts_replace_the_default() -> None:
 
 
 @pytest.mark.parametrize("name", ["http://a.example", "a.example:80", "a b", "*.example.org", ""])
-def test_host_names_of_the_settings_are_checked(name: str) -> None:
+def test_trusted_hosts_are_validated(name: str) -> None:
     with pytest.raises(ValueError, match=r"trusted_hosts|host names"):
         GatewayConfig(trusted_hosts=(name,))
 
@@ -95,7 +93,7 @@ def test_host_names_of_the_settings_are_checked(name: str) -> None:
         ({"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}, 403),
     ],
 )
-def test_pages_of_other_sites_change_nothing(
+def test_cross_origin_requests_are_refused(
     client: httpx.Client, headers: dict[str, str], status: int
 ) -> None:
     """415 is the answer to the empty body: the request passed the check."""
@@ -107,7 +105,7 @@ def test_pages_of_other_sites_change_nothing(
     assert client.get("/v1/jobs", headers={"Host": "localhost", **headers}).status_code == 200
 
 
-def test_listed_origins_may_call_and_read(start_app: Start, picture: Picture) -> None:
+def test_allowed_origins_may_call_and_read(start_app: Start, picture: Picture) -> None:
     gateway = start_app(cors_origins="https://app.example.org", opt_out="yes")
     mine = {"Origin": "https://app.example.org", "Sec-Fetch-Site": "cross-site"}
     with gateway.client() as client:
@@ -164,9 +162,7 @@ def check_opt_out(client: httpx.Client, job: str) -> None:
     ]
 
 
-def test_without_the_setting_only_stated_jobs_opt_out(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_opt_out_headers_are_off_by_default(client: httpx.Client, picture: Picture) -> None:
     answer = client.post("/v1/protect", files={"file": picture(64, 64)}, data=UNTOUCHED)
     assert not OPT_OUT.keys() & answer.headers.keys()
     assert client.get("/.well-known/tdmrep.json").json()[0]["tdm-reservation"] == 0
@@ -194,7 +190,7 @@ def test_without_the_setting_only_stated_jobs_opt_out(
         ("?language=../de", {}, "en"),
     ],
 )
-def test_the_opt_out_page_is_in_the_reader_s_language(
+def test_opt_out_page_is_localised(
     client: httpx.Client, query: str, headers: dict[str, str], language: str
 ) -> None:
     page = client.get(f"/opt-out{query}", headers=headers)
@@ -203,7 +199,9 @@ def test_the_opt_out_page_is_in_the_reader_s_language(
     assert page.headers["vary"] == "Accept-Language, Cookie"
 
 
-def test_a_policy_is_sent_and_cannot_break_headers(start_app: Start, picture: Picture) -> None:
+def test_opt_out_policy_is_sent_and_cannot_break_headers(
+    start_app: Start, picture: Picture
+) -> None:
     policy = "https://example.org/policy.json"
     gateway = start_app(opt_out="yes", tdm_policy=policy)
     with gateway.client() as client:
@@ -215,9 +213,7 @@ def test_a_policy_is_sent_and_cannot_break_headers(start_app: Start, picture: Pi
             GatewayConfig(tdm_policy=bad)
 
 
-def test_a_signed_link_works_without_a_key_until_it_expires_or_is_altered(
-    start_app: Start, picture: Picture
-) -> None:
+def test_signed_link_works_until_expired_or_altered(start_app: Start, picture: Picture) -> None:
     gateway = start_app()
     with gateway.client() as client:
         job = client.post("/v1/protect", files={"file": picture(200, 200)}, data=UNTOUCHED).headers[
@@ -270,7 +266,7 @@ def test_signatures_depend_on_the_secret_and_every_part(tmp_path: object) -> Non
     assert not signer.verify("a", "layers/final", expires_at=now, signature="ü")
 
 
-def test_the_secret_is_drawn_once_and_private(tmp_path: object) -> None:
+def test_link_secret_is_drawn_once_and_private(tmp_path: object) -> None:
     from pathlib import Path
 
     home = Path(str(tmp_path))

@@ -19,7 +19,7 @@ Start = Callable[..., GatewayProcess]
 Picture = Callable[..., bytes]
 
 
-def test_the_limits_are_the_settings(start_app: Start) -> None:
+def test_limits_match_settings(start_app: Start) -> None:
     gateway = start_app(
         worker_concurrency=0,
         max_upload_bytes=1000,
@@ -39,7 +39,7 @@ def test_the_limits_are_the_settings(start_app: Start) -> None:
     assert stages["c2pa"] == {"name": "c2pa", "default": False, "available": True}
 
 
-def test_a_mask_is_a_grey_picture_of_the_change(client: httpx.Client, picture: Picture) -> None:
+def test_mask_is_a_grey_picture_of_the_change(client: httpx.Client, picture: Picture) -> None:
     job = submit(client, picture(), stages="invisible-watermark")
     base = f"/v1/jobs/{job['job_id']}/masks"
     mask = client.get(f"{base}/invisible-watermark")
@@ -57,7 +57,7 @@ def test_a_mask_is_a_grey_picture_of_the_change(client: httpx.Client, picture: P
     assert client.get(f"/v1/jobs/{'0' * 32}/masks/mist").status_code == 404
 
 
-def test_a_retry_asks_for_the_same_again(start_app: Start, picture: Picture) -> None:
+def test_retry_repeats_the_request(start_app: Start, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     asked = {"stages": "invisible-watermark,c2pa", "strength": "high", "seed": "7", "priority": "3"}
     with gateway.client() as client:
@@ -85,7 +85,7 @@ def test_a_retry_asks_for_the_same_again(start_app: Start, picture: Picture) -> 
         assert original.content == picture()
 
 
-def test_a_retry_without_protection(client: httpx.Client, picture: Picture) -> None:
+def test_retry_without_protection_runs_no_stage(client: httpx.Client, picture: Picture) -> None:
     job = submit(client, picture(64, 64), **LIGHT)
     again = client.post(f"/v1/jobs/{job['job_id']}/retry").json()
     done = client.get(f"/v1/jobs/{again['job_id']}", params={"wait": 60}).json()
@@ -94,7 +94,7 @@ def test_a_retry_without_protection(client: httpx.Client, picture: Picture) -> N
     assert [each["stage"] for each in layers] == ["original"]
 
 
-def test_many_jobs_are_followed_over_one_stream(start_gateway: Start, picture: Picture) -> None:
+def test_one_stream_follows_many_jobs(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
     told: list[tuple[str, dict[str, Any]]] = []
     with gateway.client() as client:
@@ -120,7 +120,7 @@ def test_many_jobs_are_followed_over_one_stream(start_gateway: Start, picture: P
     assert sorted(ends) == sorted([held, *waiting[1:]])
 
 
-def test_streams_are_bounded(client: httpx.Client) -> None:
+def test_event_streams_are_limited(client: httpx.Client) -> None:
     assert client.get("/v1/events").status_code == 422
     many = client.get("/v1/events", params={"job": ["0" * 32] * 101})
     assert many.status_code == 422

@@ -42,7 +42,7 @@ def protect(
     return client.post("/v1/protect", files={"file": (name, content)}, **more)  # type: ignore[arg-type]
 
 
-def test_one_call_answers_the_protected_picture(client: httpx.Client, picture: Picture) -> None:
+def test_protect_returns_the_picture(client: httpx.Client, picture: Picture) -> None:
     content = picture(300, 300)
     answer = protect(client, content, "my kitchen.png", params=MARKED)
     assert answer.status_code == 200, answer.text
@@ -70,9 +70,7 @@ def test_one_call_answers_the_protected_picture(client: httpx.Client, picture: P
             assert client.get(layer["mask_url"]).status_code == 200
 
 
-def test_options_come_as_form_fields_too_and_never_twice(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_options_may_be_form_fields_but_not_twice(client: httpx.Client, picture: Picture) -> None:
     content = picture(64, 64)
     assert protect(client, content, data=UNTOUCHED).content == content
     both = {"params": {"strength": "low"}, "data": {"strength": "high"}}
@@ -115,15 +113,15 @@ def test_options_come_as_form_fields_too_and_never_twice(
         "too large",
     ],
 )
-def test_bad_input_is_a_problem(client: httpx.Client, sent: dict[str, object], status: int) -> None:
+def test_invalid_input_is_a_problem(
+    client: httpx.Client, sent: dict[str, object], status: int
+) -> None:
     answer = client.post("/v1/protect", **sent)  # type: ignore[arg-type]
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_an_unknown_field_names_the_nearest_one_and_all_valid_ones(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_unknown_field_suggests_the_nearest(client: httpx.Client, picture: Picture) -> None:
     answer = protect(client, picture(64, 64), data={"Strenght": "low"})
     detail = answer.json()["detail"]
     assert answer.status_code == 422
@@ -132,7 +130,7 @@ def test_an_unknown_field_names_the_nearest_one_and_all_valid_ones(
     assert "did you mean 'image_url'" in answer.json()["detail"]
 
 
-def test_a_long_job_is_answered_with_202(idle: InProcessGateway, picture: Picture) -> None:
+def test_long_job_is_202(idle: InProcessGateway, picture: Picture) -> None:
     with idle.client() as client:
         for headers in ({}, {"Prefer": "wait=0"}, {"Prefer": "respond-async"}):
             answer = protect(client, picture(64, 64), headers=headers)
@@ -150,7 +148,7 @@ def test_a_long_job_is_answered_with_202(idle: InProcessGateway, picture: Pictur
     [("", "error"), ("Prefer: wait=60\r\n", "queued"), ("Idempotency-Key: k1\r\n", "queued")],
     ids=["nothing", "wait", "key"],
 )
-def test_hanging_up_cancels_the_job_unless_it_can_be_repeated(
+def test_disconnect_cancels_the_job_unless_repeatable(
     start_app: Start, picture: Picture, header: str, status: str
 ) -> None:
     gateway = start_app(worker_concurrency=0)
@@ -179,7 +177,7 @@ def test_hanging_up_cancels_the_job_unless_it_can_be_repeated(
         )
 
 
-def test_a_job_that_failed_is_a_problem(start_app: Start, picture: Picture) -> None:
+def test_failed_job_is_a_problem(start_app: Start, picture: Picture) -> None:
     gateway = start_app()
     with gateway.client() as client:
         whole = picture(300, 300)
@@ -187,9 +185,7 @@ def test_a_job_that_failed_is_a_problem(start_app: Start, picture: Picture) -> N
         assert answer.status_code == 409 and answer.json()["code"] == "job-failed"
 
 
-def test_a_form_without_its_closing_boundary_is_refused(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_form_without_closing_boundary_is_refused(client: httpx.Client, picture: Picture) -> None:
     head = b'--BB\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     field = b'\r\n--BB\r\nContent-Disposition: form-data; name="strength"\r\n\r\nlow'
     headers = {"Content-Type": "multipart/form-data; boundary=BB"}
@@ -225,17 +221,17 @@ def test_a_form_without_its_closing_boundary_is_refused(
         ("x" * 300 + ".jpeg", "x" * (MAX_NAME - 5) + ".jpeg"),
     ],
 )
-def test_names_of_uploads_are_cleaned(sent: str | None, kept: str | None) -> None:
+def test_upload_names_are_sanitised(sent: str | None, kept: str | None) -> None:
     assert clean_file_name(sent) == kept
 
 
-def test_names_come_from_urls_too() -> None:
+def test_names_are_taken_from_urls() -> None:
     assert name_of_url("https://example.org/a/b%2Fc.jpg?x=1#y") == "c.jpg"
     assert name_of_url("https://example.org/") is None
     assert name_of_url("https://[") is None
 
 
-def test_download_names_hide_the_stage_and_are_safe() -> None:
+def test_download_names_are_safe() -> None:
     assert layer_name("in", index=3, is_final=True, suffix=".jpg") == "in-protected.jpg"
     assert layer_name("in", index=2, is_final=False, suffix=".jpg") == "in-layer-2.jpg"
     assert layer_name("in", index=0, is_final=True, suffix=".jpg") == "in-original.jpg"
@@ -266,7 +262,7 @@ def test_file_names_are_stored_only_if_enabled(start_app: Start, picture: Pictur
         assert archive.headers["content-disposition"].startswith("attachment; filename=")
 
 
-def test_every_get_answers_head(client: httpx.Client, picture: Picture) -> None:
+def test_every_get_supports_head(client: httpx.Client, picture: Picture) -> None:
     answer = protect(client, picture(128, 128), params=MARKED)
     job = answer.headers["x-job-id"]
     batch = client.post("/v1/batches", files={"file": picture(64, 64)}, data=UNTOUCHED).json()
@@ -298,7 +294,7 @@ def test_every_get_answers_head(client: httpx.Client, picture: Picture) -> None:
         assert client.head(path).status_code == 200, path
 
 
-def test_conditions_of_requests_are_honoured(client: httpx.Client, picture: Picture) -> None:
+def test_conditional_requests_are_honoured(client: httpx.Client, picture: Picture) -> None:
     answer = protect(client, picture(64, 64), data=UNTOUCHED)
     url = f"/v1/jobs/{answer.headers['x-job-id']}/layers/final"
     full = client.get(url)

@@ -96,7 +96,7 @@ def test_retention_removes_nothing_by_default(house: Callable[..., House]) -> No
     assert home.left() == [1]
 
 
-def test_finished_jobs_go_when_their_time_is_over(house: Callable[..., House]) -> None:
+def test_finished_jobs_expire(house: Callable[..., House]) -> None:
     home = house(job_ttl=3600)
     for number in range(1, 4):
         home.add(number)
@@ -142,7 +142,7 @@ def test_retention_removes_workflow_records(house: Callable[..., House]) -> None
     assert home.count("jobs") == 451
 
 
-def test_batches_and_idempotency_keys_go_after_a_day(house: Callable[..., House]) -> None:
+def test_batches_and_idempotency_keys_expire_after_a_day(house: Callable[..., House]) -> None:
     home = house(job_ttl=60)
     now = time.time()
     for name, number in (("empty", None), ("used", 1)):
@@ -164,7 +164,7 @@ def test_batches_and_idempotency_keys_go_after_a_day(house: Callable[..., House]
     assert (home.count("batches"), home.count("idempotency_keys")) == (1, 0)
 
 
-def test_a_worker_runs_it_as_a_scheduled_workflow(start_app: Start, picture: Picture) -> None:
+def test_retention_runs_as_scheduled_workflow(start_app: Start, picture: Picture) -> None:
     gateway = start_app(job_ttl=0.5)
     with gateway.client() as client:
         job = submit(client, picture(64, 64), **LIGHT)

@@ -70,7 +70,7 @@ def ids(*numbers: int) -> set[str]:
     return {f"{number:032x}" for number in numbers}
 
 
-def test_retry_takes_what_matches_and_repeats_lead_to_the_same_jobs(home: House) -> None:
+def test_retry_selects_matching_jobs_and_is_idempotent(home: House) -> None:
     first = retry(home, error_contains="No space")
     assert first.accepted.keys() == ids(1, 3) and not first.refused and not first.has_more
     assert {view.job.status for view in first.accepted.values()} == {"queued"}
@@ -80,21 +80,21 @@ def test_retry_takes_what_matches_and_repeats_lead_to_the_same_jobs(home: House)
     }
 
 
-def test_retry_is_for_the_callers_jobs_and_an_admins_for_all(home: House) -> None:
+def test_retry_is_limited_to_own_jobs_unless_admin(home: House) -> None:
     assert retry(home, owner="ada").accepted.keys() == ids(4)
     everything = retry(home, owner=None)
     assert everything.accepted.keys() == ids(1, 2, 3, 4)
     assert everything.accepted[f"{4:032x}"].job.owner == "ada"
 
 
-def test_retry_stops_at_its_limit_and_where_the_queue_is_full(home: House) -> None:
+def test_retry_stops_at_its_limit_and_at_a_full_queue(home: House) -> None:
     limited = retry(home, limit=2)
     assert limited.accepted.keys() == ids(1, 2) and limited.has_more
     full = retry(home, quota=QueueQuota(max_queued=2))
     assert full.accepted.keys() == ids(1, 2) and full.has_more
 
 
-def test_retry_names_jobs_whose_picture_is_gone(home: House) -> None:
+def test_retry_lists_jobs_without_picture(home: House) -> None:
     (JobFolders.of(f"{2:032x}", home.config).input / "image.png").unlink()
     result = retry(home, error_contains="it broke")
     assert result.accepted == {}

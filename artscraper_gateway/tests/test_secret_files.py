@@ -27,14 +27,14 @@ def _no_other_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_the_table_above_has_every_secret() -> None:
+def test_every_secret_is_covered() -> None:
     fields = GatewayConfig.model_fields.items()
     assert {name for name, field in fields if is_secret(field)} == SECRETS.keys()
 
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("source", ["environment", ".env"])
-def test_a_secret_is_read_from_its_file(
+def test_secret_is_read_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str
 ) -> None:
     path = tmp_path / "secret"
@@ -49,7 +49,7 @@ def test_a_secret_is_read_from_its_file(
     assert unknown_variables(GatewayConfig) == []
 
 
-def test_a_variable_of_another_program_may_name_a_file_too(
+def test_secret_file_of_tineye_variable_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_text("key")
@@ -58,7 +58,7 @@ def test_a_variable_of_another_program_may_name_a_file_too(
     assert key is not None and key.get_secret_value() == "key"
 
 
-def test_the_command_line_and_the_environment_come_before_lower_files(
+def test_environment_overrides_secret_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_text("of-a-secret-file-in-.env")
@@ -68,7 +68,7 @@ def test_the_command_line_and_the_environment_come_before_lower_files(
     assert secret is not None and secret.get_secret_value() == SECRETS["link_secret"]
 
 
-def test_setting_and_secret_file_together_are_an_error(
+def test_setting_and_secret_file_conflict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "secret").write_text(SECRETS["database_url"])
@@ -94,7 +94,7 @@ def test_setting_and_secret_file_together_are_an_error(
     ],
     ids=["missing", "empty", "blank", "two lines", "bytes", "long"],
 )
-def test_a_file_that_holds_no_secret_is_refused_without_its_content(
+def test_invalid_secret_file_is_refused_without_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, found: str
 ) -> None:
     if content is not None:
@@ -106,7 +106,7 @@ def test_a_file_that_holds_no_secret_is_refused_without_its_content(
     assert found in str(refused.value) and "first-line" not in str(refused.value)
 
 
-def test_a_wrong_secret_of_a_file_is_not_printed(
+def test_invalid_secret_is_not_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "secret").write_text("mysql://u:hidden@h/d")
@@ -116,9 +116,7 @@ def test_a_wrong_secret_of_a_file_is_not_printed(
     assert "database_url" in printed and "hidden" not in printed
 
 
-def test_workers_get_the_secret_though_the_file_is_still_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_inherits_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_text(SECRETS["link_secret"])
     monkeypatch.setenv("ARTSCRAPER_GATEWAY_LINK_SECRET_FILE", str(tmp_path / "secret"))
     config = GatewayConfig()

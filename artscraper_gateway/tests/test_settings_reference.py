@@ -15,12 +15,12 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY
 
 
 @pytest.mark.system
-def test_the_page_is_as_it_would_be_made() -> None:
+def test_configuration_page_is_current() -> None:
     written = (REPOSITORY / "docs" / "configuration.md").read_text("utf-8")
     assert written == page(), "run `make configuration`"
 
 
-def test_every_setting_has_a_row_with_its_option_and_variable() -> None:
+def test_every_setting_is_documented() -> None:
     rows = [line for line in page().splitlines() if line.startswith("| `--")]
     names = [name for members in GROUPS.values() for name in members]
     assert sorted(names) == sorted(GatewayConfig.model_fields), "each setting is in one group"
@@ -34,7 +34,7 @@ def test_every_setting_has_a_row_with_its_option_and_variable() -> None:
     assert "path or URL" in text and "list of paths" in text and "| yes or no | `no` |" in text
 
 
-def test_help_has_the_defaults_of_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_reference_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         settings_parser("serve").parse_args(["--help"])
     help_text = " ".join(capsys.readouterr().out.split())
@@ -45,9 +45,7 @@ def test_help_has_the_defaults_of_the_reference(capsys: pytest.CaptureFixture[st
         assert told.replace(" ", "") in help_text.replace(" ", ""), option
 
 
-def test_the_sample_file_sets_everything_to_its_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sample_file_has_every_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in GatewayConfig.model_fields:
         monkeypatch.delenv(f"ARTSCRAPER_GATEWAY_{name.upper()}", raising=False)
@@ -64,7 +62,7 @@ def test_the_sample_file_sets_everything_to_its_default(
         ("limits = 3", "expected a table"),
     ],
 )
-def test_a_setting_in_the_wrong_table_is_refused(
+def test_setting_in_wrong_table_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -73,9 +71,7 @@ def test_a_setting_in_the_wrong_table_is_refused(
         GatewayConfig()
 
 
-def test_settings_stand_alone_or_in_their_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_may_be_flat_or_grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("artscraper.toml").write_text("max_frames = 8\n[limits]\nmax_side = 99\n")
     config = GatewayConfig()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.slow
-def test_a_minute_of_mixed_jobs_kills_and_outages() -> None:
+def test_soak_loses_no_job_in_a_minute() -> None:
     command = [sys.executable, "benchmarks/soak.py", "--minutes", "1"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 0, done.stdout + done.stderr

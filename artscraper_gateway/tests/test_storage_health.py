@@ -39,7 +39,7 @@ def config(tmp_path: Path) -> GatewayConfig:
     ("number", "kind"),
     [(errno.ENOSPC, DiskFull), (errno.EACCES, StorageFailed), (errno.EROFS, StorageFailed)],
 )
-def test_problem_names_why_nothing_can_be_stored(
+def test_storage_problem_states_the_reason(
     config: GatewayConfig, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
     health = StorageHealth(config, LocalStorage(config))
@@ -51,7 +51,7 @@ def test_problem_names_why_nothing_can_be_stored(
         health.check()
 
 
-def test_local_check_makes_the_output_folder_and_leaves_no_file(config: GatewayConfig) -> None:
+def test_local_check_creates_output_folder_and_leaves_no_file(config: GatewayConfig) -> None:
     LocalStorage(config).check_writable()
     assert config.output_folder.stat().st_mode & 0o777 == 0o700
     assert list(config.output_folder.iterdir()) == []
@@ -64,7 +64,7 @@ def test_object_check_leaves_no_object(tmp_path: Path) -> None:
     assert storage._files.find(storage._root) == []
 
 
-def test_submissions_are_refused_while_nothing_can_be_stored(
+def test_submissions_are_refused_during_storage_outage(
     start_app: Start, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_app(worker_concurrency=0)

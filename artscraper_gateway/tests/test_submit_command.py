@@ -43,7 +43,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_folder_goes_in_and_a_folder_comes_out(
+def test_submit_protects_a_folder(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -59,20 +59,20 @@ def test_a_folder_goes_in_and_a_folder_comes_out(
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "soon"])
-def test_invalid_timeout_is_wrong_usage(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_submit_refuses_invalid_timeout(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([str(SAMPLES[0]), "--timeout", seconds])
     assert "--timeout: expected a number of seconds above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--stages", "--processors"])
-def test_a_list_of_no_names_is_wrong_usage(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_submit_refuses_empty_name_lists(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([str(SAMPLES[0]), option, ","])
     assert f"{option}: expected at least one name" in capsys.readouterr().err
 
 
-def test_a_watermark_is_kept_on_request(
+def test_submit_keeps_watermark_on_request(
     gateway: InProcessGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--url", gateway.base_url, "--stages", "invisible-watermark", "--no-analysis"]
@@ -98,7 +98,9 @@ def test_submit_reports_an_unusable_folder_before_sending(
     assert out in capsys.readouterr().err
 
 
-def test_a_terminal_shows_a_bar(gateway: InProcessGateway, folder: Path, tmp_path: Path) -> None:
+def test_submit_shows_a_bar_on_a_terminal(
+    gateway: InProcessGateway, folder: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
     command += ["--url", gateway.base_url, "--out", str(tmp_path / "out")]
     ours, theirs = pty.openpty()
@@ -133,7 +135,7 @@ def read_to_the_end(terminal: int) -> str:
     return read.decode()
 
 
-def test_without_a_terminal_each_picture_that_has_ended_is_a_line(
+def test_submit_prints_a_line_per_picture_without_terminal(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "text.jpg").write_text("text")
@@ -147,7 +149,7 @@ def test_without_a_terminal_each_picture_that_has_ended_is_a_line(
     assert sorted(states) == ["done", "done", "done", "failed"]
 
 
-def test_all_layers_of_a_picture(gateway: InProcessGateway, tmp_path: Path) -> None:
+def test_submit_saves_all_layers(gateway: InProcessGateway, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--url", gateway.base_url, "--out", str(out), "--layers", "all"]
     stages = ["--stages", "invisible-watermark", "--no-analysis"]
@@ -173,7 +175,7 @@ def test_submit_reports_failures_and_continues(
     assert len(names(out)) == 3
 
 
-def test_a_picture_that_nothing_was_done_to_is_not_done(
+def test_submit_fails_for_an_unprotected_picture(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -226,7 +228,7 @@ def test_submit_resumes_after_an_interruption(
     assert names(tmp_path / "out") == ["a.png", "more/a.png", "more/b.gif"]
 
 
-def test_a_job_that_failed_before_is_done_anew(
+def test_submit_repeats_a_failed_job(
     start_app: Callable[..., InProcessGateway], folder: Path, tmp_path: Path
 ) -> None:
     gateway = start_app(tmp_path / "gateway", worker_concurrency=0)
@@ -239,7 +241,7 @@ def test_a_job_that_failed_before_is_done_anew(
         assert len(client.get("/v1/jobs").json()["jobs"]) == 2
 
 
-def test_a_key_comes_from_the_environment_and_is_not_shown(
+def test_submit_reads_key_from_environment_and_hides_it(
     start_gateway: Callable[..., GatewayProcess],
     folder: Path,
     tmp_path: Path,
@@ -271,7 +273,7 @@ def test_a_key_comes_from_the_environment_and_is_not_shown(
     assert "had not ended" in accepted.out and key not in accepted.out + accepted.err
 
 
-def test_names_with_control_characters_are_escaped_and_hidden_pictures_are_named(
+def test_submit_escapes_control_characters(
     gateway: InProcessGateway, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.png").rename(folder / "a\x1b[31m\nb\u202e.png")
@@ -329,7 +331,7 @@ def test_submit_overwrites_nothing(folder: Path, tmp_path: Path) -> None:
         ("a", ".png", "a.png"),
     ],
 )
-def test_a_result_is_named_by_its_format(target: str, suffix: str, named: str) -> None:
+def test_submit_names_result_by_format(target: str, suffix: str, named: str) -> None:
     assert named_by_format(Path(target), suffix) == Path(named)
 
 
@@ -340,7 +342,7 @@ def test_submit_refuses_a_result_that_would_replace_an_input(tmp_path: Path) -> 
         find_pictures([str(tmp_path)], tmp_path / "out", keep_all=False)
 
 
-def test_the_key_follows_content_and_options(tmp_path: Path) -> None:
+def test_submit_key_depends_on_content_and_options(tmp_path: Path) -> None:
     first, second = tmp_path / "a.png", tmp_path / "b.png"
     first.write_bytes(b"a")
     second.write_bytes(b"a")

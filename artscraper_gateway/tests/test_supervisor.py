@@ -42,7 +42,7 @@ def lives(home: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def test_a_worker_that_shows_no_sign_of_life_is_replaced(
+def test_supervisor_replaces_a_silent_worker(
     slot: _Slot, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     slot.thread.start()
@@ -57,7 +57,7 @@ def test_a_worker_that_shows_no_sign_of_life_is_replaced(
     assert "shows no sign of life" in caplog.text
 
 
-def test_a_supervisor_shows_life_in_a_file_that_health_checks_read(tmp_path: Path) -> None:
+def test_supervisor_updates_its_heartbeat_file(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "gateway_jobs")
     show_life(config)
     (alive,) = (tmp_path / "gateway_jobs" / "workers").rglob("alive")

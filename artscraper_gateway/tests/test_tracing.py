@@ -81,9 +81,7 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-def test_a_trace_reaches_the_job_and_its_stages(
-    tmp_path: Path, picture: Callable[..., bytes]
-) -> None:
+def test_trace_covers_job_and_stages(tmp_path: Path, picture: Callable[..., bytes]) -> None:
     with collector() as found:
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "OTEL_SERVICE_NAME": "studio"}
         gateway = GatewayProcess(tmp_path, {}, environment=environment).start()
@@ -146,7 +144,7 @@ def test_spans_have_the_error_type_without_its_message() -> None:
     assert "secret" not in span.to_json()
 
 
-def test_without_an_endpoint_there_are_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_endpoint_means_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     tracing = Tracing()
@@ -158,7 +156,7 @@ def test_without_an_endpoint_there_are_no_spans(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "value"), [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")]
 )
-def test_the_environment_can_switch_it_off(
+def test_environment_disables_tracing(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")

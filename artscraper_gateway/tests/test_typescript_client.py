@@ -114,7 +114,7 @@ def test_typescript_client_compiles_and_calls_a_gateway(
     assert json.loads(used.stdout) == [True, "done", None, size, "unsupported-picture"]
 
 
-def test_the_documented_use_compiles_and_works(
+def test_documented_typescript_compiles_and_runs(
     project: Path, gateway: InProcessGateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """In a project of its own, which has the client as `npm install FOLDER` puts it there."""
@@ -140,7 +140,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
-def test_unknown_fields_are_compile_errors(project: Path) -> None:
+def test_unknown_typescript_fields_are_compile_errors(project: Path) -> None:
     wrong = (
         'import { connect, type Job } from "./gateway.js";\n'
         "export const colour = (job: Job): string => job.colour;\n"
@@ -152,7 +152,7 @@ def test_unknown_fields_are_compile_errors(project: Path) -> None:
     assert "wrong.ts(2" in built.stdout and "wrong.ts(3" in built.stdout, built.stdout
 
 
-def test_the_committed_types_are_current(project: Path) -> None:
+def test_committed_types_are_current(project: Path) -> None:
     current = (project / "src" / "schema.ts").read_text()
     assert current == (SOURCE / "src" / "schema.ts").read_text(), "run `make typescript`"
 
@@ -171,7 +171,7 @@ try {
 
 
 @pytest.mark.parametrize("bad", [502, 503, None])
-def test_a_restart_is_outlasted_as_long_as_it_may_take(project: Path, bad: int | None) -> None:
+def test_typescript_client_outlasts_a_restart(project: Path, bad: int | None) -> None:
     """A server that answers `bad`, or refuses connections, before it serves."""
     (project / "src" / "restart.ts").write_text(RESTART)
     stub_node(project / "src")

@@ -52,7 +52,7 @@ def test_requests_and_queues_of_the_old_schema_are_read(base_dir: Path) -> None:
     engine.dispose()
 
 
-def test_waiting_jobs_of_the_old_schema_are_done(
+def test_queued_jobs_of_the_old_schema_are_run(
     base_dir: Path, start_app: Callable[..., InProcessGateway]
 ) -> None:
     gateway = start_app(base_dir.parent)

@@ -22,7 +22,7 @@ from artscraper_gateway.tests.support.in_process import InProcessGateway
 Picture = Callable[..., bytes]
 
 
-def test_broken_off_upload_is_no_server_error(process_gateway: GatewayProcess) -> None:
+def test_aborted_upload_is_no_server_error(process_gateway: GatewayProcess) -> None:
     host, port = process_gateway.base_url.removeprefix("http://").split(":")
     before = process_gateway.log()
 
@@ -44,7 +44,7 @@ def test_broken_off_upload_is_no_server_error(process_gateway: GatewayProcess) -
     assert "Traceback" not in process_gateway.log().removeprefix(before)
 
 
-def test_a_large_upload_is_spooled_in_base_dir_and_leaves_nothing_there(
+def test_large_upload_is_spooled_in_base_dir(
     start_app: Callable[..., InProcessGateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_app(worker_concurrency=0)
@@ -63,7 +63,7 @@ def no_room(_file: object, _data: bytes) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_uploads_do_not_wait_for_the_downloads_of_others(
+def test_uploads_do_not_wait_for_downloads(
     start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     private = start_app(allow_private_addresses="yes", worker_concurrency=0)
@@ -86,9 +86,7 @@ def test_uploads_do_not_wait_for_the_downloads_of_others(
         assert slow.result().json()["code"] == "download-failed"
 
 
-def test_a_full_disk_is_503_and_nothing_is_accepted(
-    start_app: Callable[..., InProcessGateway], picture: Picture
-) -> None:
+def test_full_disk_is_503(start_app: Callable[..., InProcessGateway], picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
     moved = gateway.base_dir.with_name("moved")
     with gateway.client() as client:

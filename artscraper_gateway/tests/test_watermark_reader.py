@@ -32,14 +32,14 @@ def read(
 
 
 @pytest.mark.system
-def test_the_limits_are_the_gateways(picture: Path) -> None:
+def test_watermark_reader_has_the_gateway_limits(picture: Path) -> None:
     assert read(picture, PictureLimits(max_side=20_000))["payload"] is None
     with pytest.raises(BrokenPicture, match="16384"):
         read(picture, PictureLimits())
 
 
 @pytest.mark.system
-def test_the_process_is_bounded(picture: Path) -> None:
+def test_watermark_reader_process_is_bounded(picture: Path) -> None:
     program = (
         "import resource, sys; from artscraper_gateway.sandbox.watermarks import main;"
         " main(*sys.argv[1:]); print(resource.getrlimit(resource.RLIMIT_AS)[0],"
@@ -55,7 +55,7 @@ def test_the_process_is_bounded(picture: Path) -> None:
 
 
 @pytest.mark.system
-def test_a_process_that_fails_is_the_gateways_fault_and_is_logged(
+def test_failing_reader_process_is_logged_as_server_error(
     picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "executable", "false")

@@ -45,7 +45,7 @@ def read(client: httpx.Client, content: bytes) -> dict[str, Any]:
     return found
 
 
-def test_a_picture_names_the_job_that_marked_it_also_after_the_web_had_it(
+def test_watermark_identifies_its_job_after_recompression(
     client: httpx.Client,
 ) -> None:
     job_id, content, layer = marked(client)
@@ -73,7 +73,7 @@ def test_watermark_text_is_embedded(client: httpx.Client) -> None:
     ("text", "reason"),
     [(b"eleven char", "found 11"), (b"\xc3\xa4\xff", "UTF-8"), (b"nul\0", "NUL")],
 )
-def test_texts_that_cannot_be_written_are_refused(
+def test_invalid_watermark_texts_are_refused(
     client: httpx.Client, text: bytes, reason: str
 ) -> None:
     fields = {"watermark_text": (None, text), "file": ("a.jpg", SAMPLES[0].read_bytes())}
@@ -82,7 +82,7 @@ def test_texts_that_cannot_be_written_are_refused(
     assert "watermark_text" in answer.json()["detail"] and reason in answer.json()["detail"]
 
 
-def test_an_empty_text_is_refused_in_json_and_means_none_in_a_form(client: httpx.Client) -> None:
+def test_empty_text_is_refused_in_json_and_ignored_in_forms(client: httpx.Client) -> None:
     body = {"local_path": str(SAMPLES[0]), "watermark_text": ""}
     answer = client.post("/v1/jobs", json=body)
     assert answer.status_code == 422
@@ -96,14 +96,14 @@ def test_unmarked_picture_has_no_watermark(client: httpx.Client) -> None:
     assert found == {"payload": None, "text": None, "confidence": 0.0, "job_id": None}
 
 
-def test_the_upstream_method_stays_selectable(client: httpx.Client) -> None:
+def test_upstream_method_is_selectable(client: httpx.Client) -> None:
     _, _, layer = marked(client, watermark_method="dwtDctSvd")
     assert layer["metrics"]["method"] == "dwtDctSvd"
     assert bytes.fromhex(layer["metrics"]["payload"]) == b"artscraper"
     assert layer["metrics"]["bit_accuracy"] == 1.0
 
 
-def test_pictures_that_cannot_be_read_are_refused_and_nothing_is_kept(
+def test_unreadable_pictures_are_refused_and_not_stored(
     client: httpx.Client, gateway: InProcessGateway
 ) -> None:
     for content, status in (
@@ -146,7 +146,7 @@ def test_downloads_of_c2pa_jobs_have_opt_out_headers(client: httpx.Client) -> No
     )
 
 
-def test_own_certificate_signs_or_explains_why_not(
+def test_certificate_signs_or_reports_the_reason(
     start_gateway: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")

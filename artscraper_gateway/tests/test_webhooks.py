@@ -200,7 +200,7 @@ def test_410_closes_the_receiver(desk: Desk) -> None:
         assert desk.send() == 1, "one that arrives opens the receiver again"
 
 
-def test_a_redirect_and_a_closed_connection_are_failures(desk: Desk) -> None:
+def test_redirect_and_closed_connection_fail_delivery(desk: Desk) -> None:
     with webhook_receiver() as other:
         with webhook_receiver((302, {"Location": other.url}), (0, {})) as receiver:
             desk.end_a_job(receiver.url)
@@ -216,7 +216,9 @@ def test_a_redirect_and_a_closed_connection_are_failures(desk: Desk) -> None:
     assert attempts[2].error == "the receiver could not be reached"
 
 
-def test_the_address_guard_applies(tmp_path: Path, client: httpx.Client, picture: Picture) -> None:
+def test_webhooks_use_the_address_guard(
+    tmp_path: Path, client: httpx.Client, picture: Picture
+) -> None:
     desk = Desk(tmp_path, private=False)
     with webhook_receiver() as receiver:
         desk.end_a_job(receiver.url)
@@ -231,7 +233,7 @@ def test_the_address_guard_applies(tmp_path: Path, client: httpx.Client, picture
         assert (answer.status_code, answer.json()["code"]) == (422, "forbidden-address")
 
 
-def test_one_sender_at_a_time_has_a_delivery(desk: Desk) -> None:
+def test_delivery_is_claimed_by_one_sender(desk: Desk) -> None:
     with webhook_receiver() as receiver:
         for number in range(20):
             desk.end_a_job(receiver.url, f"{number:032d}")
@@ -241,7 +243,7 @@ def test_one_sender_at_a_time_has_a_delivery(desk: Desk) -> None:
         assert len({each.headers["webhook-id"] for each in receiver.received}) == 20
 
 
-def test_a_sender_that_died_in_the_middle_is_replaced_after_a_minute(desk: Desk) -> None:
+def test_delivery_of_a_dead_sender_is_reclaimed(desk: Desk) -> None:
     with webhook_receiver() as receiver:
         desk.end_a_job(receiver.url)
         (held,) = desk.log.claim_due(
@@ -259,7 +261,7 @@ def test_a_sender_that_died_in_the_middle_is_replaced_after_a_minute(desk: Desk)
         assert [each.http_status for each in attempts] == [500, 204]
 
 
-def test_a_retry_survives_kill_9_of_everything(start_gateway: Start, picture: Picture) -> None:
+def test_webhook_retry_survives_kill_9(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway(allow_private_addresses="yes")
     with webhook_receiver((500, {}), (204, {})) as receiver:
         with gateway.client() as client:
@@ -292,9 +294,7 @@ def test_dead_receiver_delays_no_job_and_is_logged(start_app: Start, picture: Pi
         settled(client, job["job_id"], "delivered")
 
 
-def test_a_delivery_is_sent_again_by_hand(
-    start_app: Start, tmp_path: Path, picture: Picture
-) -> None:
+def test_delivery_can_be_resent(start_app: Start, tmp_path: Path, picture: Picture) -> None:
     gateway = start_app(allow_private_addresses="yes")
     header = added(tmp_path, "ada")
     with webhook_receiver() as receiver, gateway.client(headers=header) as client:

@@ -45,7 +45,7 @@ def test_step_raises_more_per_visibility_than_signs(model: VisibilityModel) -> N
     assert gain_per_visibility(step) > 1.3 * gain_per_visibility(signs)
 
 
-def test_step_is_about_as_visible_in_every_place(model: VisibilityModel) -> None:
+def test_step_is_equally_visible_everywhere(model: VisibilityModel) -> None:
     step = VisibleAscent(model, picture()).step(gradient(), softness=0.0)
     places = model.places(picture() + 0.5 * step)[2:-2, 2:-2]
     assert 0.15 < places.min() < places.max() < 2.0

@@ -48,11 +48,11 @@ def noise_like(side: int = 64) -> np.ndarray:
     return np.random.default_rng(2).random((1, 3, side, side), np.float32)
 
 
-def test_the_effect_is_the_relative_displacement():
+def test_effect_is_the_relative_displacement():
     assert observer().displacement(flat(0.5), flat(0.6)) == pytest.approx(0.2, abs=1e-5)
 
 
-def test_the_way_since_another_picture_is_a_share_of_the_originals_latent():
+def test_displacement_since_another_picture_is_relative_to_the_original():
     way = observer().displacement(flat(0.5), flat(0.7), since=flat(0.6))
     assert way == pytest.approx(0.2, abs=1e-5)
 
@@ -68,13 +68,13 @@ def test_record_separates_own_effect_from_earlier_effect():
     assert record["own_times_noise"] > 10
 
 
-def test_a_stage_that_takes_away_what_was_there_is_not_effective():
+def test_stage_that_reduces_the_effect_is_not_effective():
     back = incremental_effect(observer(), flat(0.5), flat(0.7), textured(0.6, 0.2))
     assert back["own_times_noise"] > 1.3
     assert back["effective"] is False
 
 
-def test_shaped_noise_is_the_stronger_yardstick():
+def test_shaped_noise_is_the_stronger_baseline():
     """A change of random texture is shaped noise itself: it beats signs or not, but never that."""
     changed = textured(0.5, 0.2)
     record = effect_record(observer(), flat(0.5), changed, views=("plain",))
@@ -88,7 +88,7 @@ def test_record_has_the_effect_of_jpeg_for_scale():
     assert record["clean_jpeg_75_effect"] == pytest.approx(alone, abs=1e-4)
 
 
-def test_progress_is_the_share_of_the_way_to_the_target():
+def test_progress_is_relative_to_the_target_distance():
     seen = observer()
     assert seen.progress(flat(0.2), flat(0.4), flat(0.6)) == pytest.approx(0.5, abs=1e-5)
     assert seen.progress(flat(0.2), flat(0.1), flat(0.6)) == pytest.approx(-0.25, abs=1e-5)
@@ -99,11 +99,11 @@ def test_progress_is_zero_if_the_target_is_the_picture(target):
     assert observer().progress(flat(0.2), flat(0.3), flat(target)) is None
 
 
-def test_a_black_picture_has_no_relative_displacement():
+def test_black_picture_has_no_relative_displacement():
     assert observer().displacement(flat(0.0), flat(0.5)) == 0
 
 
-def test_latents_of_a_picture_are_computed_once():
+def test_latents_are_computed_once():
     seen = observer()
     for _ in range(3):
         seen.latent(flat(0.5))
@@ -120,7 +120,7 @@ def test_noise_has_the_requested_mean_square_error():
     assert noisy.max() <= 1
 
 
-def test_noise_stays_where_a_picture_shows_and_has_the_error_of_that_part():
+def test_noise_is_limited_to_visible_pixels():
     original = noise_like()
     visible = np.zeros((1, 1, 64, 64), np.float32)
     visible[..., 10:30, 20:50] = 1
@@ -147,13 +147,13 @@ def test_record_is_recomputed_for_another_visible_part():
     assert whole["noise_effect"] != part["noise_effect"]
 
 
-def test_a_record_names_every_view_and_nothing_is_claimed_for_no_change():
+def test_record_has_every_view_and_no_effect_without_change():
     record = effect_record(observer(), flat(0.5), flat(0.5))
     assert set(record["effect"]) == set(VIEWS)
     assert record["times_noise"] == dict.fromkeys(VIEWS)
     assert np.allclose(list(record["effect"].values()), 0)
 
 
-def test_an_encoder_that_returns_no_numbers_is_named():
+def test_encoder_returning_nan_is_named():
     with pytest.raises(NoNumbers, match="the encoder broken"):
         Observer(Broken()).latent(flat(0.5))

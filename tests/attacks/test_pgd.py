@@ -42,14 +42,14 @@ def run(objective=None, *, picture=PICTURE, rule=RULE, seed=0, start=None, refin
     )
 
 
-def test_sign_steps_add_up_until_the_bound():
+def test_sign_steps_accumulate_up_to_the_bound():
     one = run(rule=replace(RULE, iterations=1)).perturbation
     assert np.allclose(one, 4 / 255)
     assert np.allclose(run().perturbation, 8 / 255)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_start_beyond_the_bound_may_stay_but_not_turn_as_far_the_other_way(sign: int):
+def test_start_beyond_the_bound_may_stay_but_not_reverse(sign: int):
     start = np.full_like(PICTURE, sign * 12 / 255)
     rule = replace(RULE, iterations=9)
     up = run(start=start, rule=rule).perturbation
@@ -58,12 +58,12 @@ def test_a_start_beyond_the_bound_may_stay_but_not_turn_as_far_the_other_way(sig
     assert np.allclose(down, start.clip(max=-8 / 255))
 
 
-def test_the_step_falls_linearly_to_its_last_value():
+def test_step_falls_linearly_to_its_last_value():
     rule = replace(RULE, first_step=0.3, last_step=0.1)
     assert np.allclose(run(rule=rule).perturbation, (0.3 + 0.2 + 0.1) * 8 / 255)
 
 
-def test_momentum_goes_on_where_a_plain_step_turns_back():
+def test_momentum_continues_where_a_plain_step_reverses():
     def turning(picture, iteration):
         return linear(1.0 if iteration < 2 else -1.0)(picture, iteration)
 
@@ -74,7 +74,7 @@ def test_momentum_goes_on_where_a_plain_step_turns_back():
     assert np.allclose(carried, 0.6 * 8 / 255, atol=1e-6)
 
 
-def test_a_soft_step_is_in_proportion_below_the_threshold():
+def test_soft_step_is_proportional_below_the_threshold():
     weights = np.ones_like(PICTURE)
     weights[..., 0] = 0.0
     weights[..., 1] = 7.0  # the mean is 2.25
@@ -85,16 +85,16 @@ def test_a_soft_step_is_in_proportion_below_the_threshold():
     assert np.allclose(moved[..., 2], 1 / 4.5, atol=1e-4)
 
 
-def test_the_picture_stays_in_range():
+def test_picture_stays_in_range():
     assert np.abs(run(picture=np.ones_like(PICTURE)).perturbation).max() == 0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_broken_gradient_leaves_the_picture_finite(value):
+def test_nan_gradient_leaves_the_picture_finite(value):
     assert np.isfinite(run(linear(value)).perturbation).all()
 
 
-def test_the_uniform_start_follows_the_seed_and_spares_earlier_changes():
+def test_uniform_start_follows_seed_and_keeps_earlier_changes():
     rule = replace(RULE, iterations=0, start_noise=1.0)
     start = np.zeros_like(PICTURE)
     start[..., 0] = 2 / 255
@@ -105,30 +105,30 @@ def test_the_uniform_start_follows_the_seed_and_spares_earlier_changes():
     assert np.abs(first[..., 1:]).max() > 4 / 255
 
 
-def test_a_plateau_ends_the_loop():
+def test_plateau_ends_the_loop():
     rule = replace(RULE, iterations=50, plateau_span=2, plateau_gain=0.01)
     assert run(rule=rule).iterations < 8
 
 
-def test_every_step_is_refined_before_it_is_bounded():
+def test_steps_are_refined_before_projection():
     refined = run(refine=lambda change: change / 4 + 1, rule=replace(RULE, iterations=2))
     assert np.allclose(refined.perturbation, 8 / 255)
     assert np.allclose(run(refine=lambda change: change * 0).perturbation, 0)
 
 
-def test_terms_and_their_gradients_add_up():
+def test_terms_and_gradients_are_summed():
     score, gradient = sum_of(linear(2.0), linear(-0.5))(PICTURE, 0)
     assert score == pytest.approx(1.5 * PICTURE.sum())
     assert np.allclose(gradient, 1.5)
 
 
-def test_the_start_is_left_as_it_was():
+def test_start_is_not_modified():
     start = np.full_like(PICTURE, 2 / 255)
     run(start=start)
     assert np.allclose(start, 2 / 255)
 
 
-def test_progress_is_reported_and_cancelling_stops_within_one_iteration():
+def test_progress_is_reported_and_cancellation_stops_within_one_iteration():
     seen: list[Progress] = []
 
     def stop() -> bool:

@@ -26,12 +26,12 @@ from artscraper_runner.run_cache import RunCache
         ((6000, 4000), (768, 512)),
     ],
 )
-def test_known_sizes(size, expected):
+def test_working_size_of_known_sizes(size, expected):
     assert working_size(*size) == expected
 
 
 @pytest.mark.parametrize("size", [(600, 16000), (16000, 16), (3, 16384), (5000, 5000)])
-def test_a_working_size_is_bounded_and_no_larger_than_the_picture(size):
+def test_working_size_is_bounded_and_no_larger_than_the_picture(size):
     height, width = working_size(*size)
     assert height * width <= MAX_PIXELS * 1.1
     assert height <= size[0]
@@ -44,7 +44,7 @@ def test_visible_part_at_full_size_follows_alpha():
 
 
 @pytest.mark.parametrize("size", [(16, 32), (20, 20), (1, 1), (7, 50)])
-def test_a_smaller_pixel_is_hidden_only_where_all_of_its_part_is(size):
+def test_reduced_pixel_is_hidden_only_if_all_its_pixels_are(size):
     for row, column in [(0, 0), (37, 12), (63, 49), (40, 25)]:
         alpha = np.zeros((64, 50), np.uint8)
         alpha[row, column] = 1
@@ -56,7 +56,7 @@ def test_a_smaller_pixel_is_hidden_only_where_all_of_its_part_is(size):
         assert abs((place[1] + 0.5) / size[1] - (column + 0.5) / 50) <= 1 / size[1]
 
 
-def test_a_change_at_the_pictures_own_size_is_added_exactly(textured):
+def test_full_size_change_is_added_exactly(textured):
     levels = np.random.default_rng(1).integers(-8, 9, textured.shape)
     change = (levels.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     middle = np.clip(textured, 8, 247)
@@ -65,7 +65,7 @@ def test_a_change_at_the_pictures_own_size_is_added_exactly(textured):
 
 
 @pytest.mark.parametrize("side", [100, 1300])
-def test_a_change_is_enlarged_without_seams_between_bands(side):
+def test_change_is_enlarged_without_seams(side):
     original = np.full((1300, side, 3), 100, np.uint8)
     down = np.linspace(-7, 7, 100, dtype=np.float32)[None, None, :, None] / 255
     result = apply_perturbation(
@@ -77,7 +77,7 @@ def test_a_change_is_enlarged_without_seams_between_bands(side):
     assert (result == result[:, :1, :1]).all()
 
 
-def test_a_change_at_its_own_size_is_exact_over_many_bands():
+def test_full_size_change_is_exact_over_many_bands():
     levels = np.random.default_rng(4).integers(-8, 9, (1100, 20, 3))
     change = (levels.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     middle = np.full(levels.shape, 90, np.uint8)
@@ -86,7 +86,7 @@ def test_a_change_at_its_own_size_is_exact_over_many_bands():
     )
 
 
-def test_an_enlarged_change_is_seen_at_the_working_size_and_within_the_budget():
+def test_enlarged_change_keeps_effect_and_budget():
     original = np.full((300, 450, 3), 100, np.uint8)
     change = np.zeros((1, 3, 100, 150), np.float32)
     change[..., 40:60, 50:90] = 6 / 255
@@ -97,7 +97,7 @@ def test_an_enlarged_change_is_seen_at_the_working_size_and_within_the_budget():
     assert np.abs(seen[..., :30, :]).max() == 0
 
 
-def test_the_budget_counts_from_the_original_but_spares_what_came_before():
+def test_budget_counts_from_the_original_and_keeps_earlier_changes():
     original = np.full((8, 8, 3), 100, np.uint8)
     before = original.copy()
     before[0] = 120  # a watermark's, beyond the budget
@@ -109,21 +109,21 @@ def test_the_budget_counts_from_the_original_but_spares_what_came_before():
     assert (result[2:] == 106).all()
 
 
-def test_black_and_white_do_not_wrap_around():
+def test_black_and_white_do_not_overflow():
     for value, sign in ((0, -1), (255, 1)):
         flat = np.full((4, 4, 3), value, np.uint8)
         change = np.full((1, 3, 4, 4), sign * 8 / 255, np.float32)
         assert (apply_perturbation(flat, change, original=flat, budget=8) == value).all()
 
 
-def test_no_change_leaves_every_byte(textured):
+def test_zero_change_keeps_every_byte(textured):
     change = np.zeros((1, 3, 10, 10), np.float32)
     assert np.array_equal(
         apply_perturbation(textured, change, original=textured, budget=8), textured
     )
 
 
-def test_a_run_scales_a_picture_once(textured):
+def test_scaled_picture_is_cached_per_run(textured):
     cache = RunCache()
     first = at_working_size(textured, (32, 48), cache)
     assert np.array_equal(first, scaled_picture(textured, (32, 48)))
@@ -133,7 +133,7 @@ def test_a_run_scales_a_picture_once(textured):
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_the_largest_change_does_not_wrap_around(sign):
+def test_largest_change_does_not_overflow(sign):
     """Enlarging overshoots beside an edge: past the lowest code a step would be over 255."""
     original = np.full((90, 90, 3), 128, np.uint8)
     change = np.zeros((1, 3, 30, 30), np.float32)

@@ -49,7 +49,7 @@ def view(name: str, size: tuple[int, int]):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_a_view_and_its_adjoint_agree_with_torch(name, size):
+def test_view_and_adjoint_agree_with_torch(name, size):
     leaf = torch.from_numpy(picture(*size)).requires_grad_(True)
     expected = REFERENCES[name](leaf)
     seen = view(name, size).forward(picture(*size))
@@ -61,7 +61,7 @@ def test_a_view_and_its_adjoint_agree_with_torch(name, size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_an_adjoint_agrees_with_finite_differences(name, size):
+def test_adjoint_agrees_with_finite_differences(name, size):
     """Both views are linear, so any step will do."""
     seen, step = view(name, size), picture(*size, seed=3) - np.float32(0.5)
     moved = seen.forward(picture(*size) + step) - seen.forward(picture(*size))
@@ -71,18 +71,18 @@ def test_an_adjoint_agrees_with_finite_differences(name, size):
     )
 
 
-def test_half_size_is_the_mean_of_each_square():
+def test_half_size_averages_each_square():
     small = scaled((16, 24), 0.5).forward(picture())
     assert small.shape == (1, 3, 8, 12)
     assert np.allclose(small[0, :, 0, 0], picture()[0, :, :2, :2].mean((1, 2)))
 
 
-def test_full_size_is_the_picture_itself():
+def test_full_size_is_the_identity():
     original = picture()
     assert scaled((16, 24), 1.0).forward(original) is original
 
 
-def test_jpeg_is_pillows_and_its_gradient_the_identity():
+def test_jpeg_equals_pillow_and_its_gradient_is_the_identity():
     levels = np.rint(picture() * 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(levels[0].transpose(1, 2, 0)).save(file, "JPEG", quality=75)
@@ -94,7 +94,7 @@ def test_jpeg_is_pillows_and_its_gradient_the_identity():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_halved_colour_keeps_luma_and_grey(size):
+def test_chroma_subsampling_keeps_luma_and_grey(size):
     original = picture(*size)
     stored = halved_colour().forward(original)
     weights = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)
@@ -103,7 +103,7 @@ def test_halved_colour_keeps_luma_and_grey(size):
     assert np.allclose(halved_colour().forward(grey), grey, atol=1e-5)
 
 
-def test_views_follow_each_other_and_their_adjoints_in_reverse():
+def test_composed_views_have_reversed_adjoints():
     both = halved_colour().then(scaled((16, 24), 0.5))
     apart = scaled((16, 24), 0.5).forward(halved_colour().forward(picture()))
     assert np.array_equal(both.forward(picture()), apart)

@@ -32,7 +32,7 @@ def test_projection_keeps_the_bound(visibility: float) -> None:
     assert np.abs(kept).max() > 0
 
 
-def test_projection_keeps_the_direction_in_each_place() -> None:
+def test_projection_keeps_the_local_direction() -> None:
     picture = _picture()
     bound = _bound(picture, np.zeros_like(picture), 0.5)
     change = np.random.default_rng(1).normal(0, 0.02, picture.shape).astype(np.float32)
@@ -56,7 +56,7 @@ def test_stages_share_the_bound_and_the_last_has_all_of_it() -> None:
     assert stage_bound(1.5, "mist", ("mist",)) == 1.5
 
 
-def test_cloak_has_most_of_the_bound_and_takes_nothing_from_later_stages() -> None:
+def test_cloak_has_most_of_the_bound_and_reserves_later_shares() -> None:
     stages = ("fawkes", *SHARES)
     cloak = stage_bound(2.0, "fawkes", stages)
     assert 1.8 < cloak < 2.0
@@ -64,6 +64,6 @@ def test_cloak_has_most_of_the_bound_and_takes_nothing_from_later_stages() -> No
     assert stage_bound(2.0, "mist", stages) == stage_bound(2.0, "mist", tuple(SHARES))
 
 
-def test_stages_without_a_share_take_nothing() -> None:
+def test_stages_without_a_share_use_no_bound() -> None:
     alone = stage_bound(1.0, "photoguard", ("photoguard", "c2pa", "stegano-embed"))
     assert alone == 1.0

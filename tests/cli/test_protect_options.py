@@ -53,7 +53,7 @@ def pixels(layer: dict[str, Any]) -> Any:
         (["--seed", "2147483648"], "expected 0 to 2147483647"),
     ],
 )
-def test_unknown_names_list_the_valid_ones(
+def test_unknown_names_list_valid_ones(
     art: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = art.parent / "out"
@@ -62,12 +62,12 @@ def test_unknown_names_list_the_valid_ones(
     assert not out.exists()
 
 
-def test_a_seed_that_is_no_number_is_wrong_usage(art: Path) -> None:
+def test_non_numeric_seed_is_wrong_usage(art: Path) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["protect", str(art), "--seed", "seven"])
 
 
-def test_the_choices_arrive_and_the_stages_keep_their_order(art: Path) -> None:
+def test_options_apply_and_stages_keep_their_order(art: Path) -> None:
     arguments = ["--strength", "low", "--stages", "mist,photoguard", "--seed", "7"]
     layers = protect(art, *arguments, "--encoder", "bundled")
     assert [layer["stage"] for layer in layers] == ["mist", "photoguard"]
@@ -78,12 +78,12 @@ def test_the_choices_arrive_and_the_stages_keep_their_order(art: Path) -> None:
         assert 0 < np.abs(pixels(layer) - np.asarray(Image.open(art))).max() <= 4
 
 
-def test_the_published_preset_takes_its_own_iterations(art: Path) -> None:
+def test_published_preset_has_its_own_iterations(art: Path) -> None:
     (layer,) = protect(art, "--stages", "mist", "--preset", "published")
     assert (layer["metrics"]["preset"], layer["metrics"]["iterations"]) == ("published", 100)
 
 
-def test_the_same_seed_gives_the_same_file(art: Path) -> None:
+def test_same_seed_gives_the_same_file(art: Path) -> None:
     files = []
     for number, seed in enumerate(("7", "7", "8")):
         arguments = ["--stages", "photoguard", "--seed", seed]
@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_file(art: Path) -> None:
     assert files[0] == files[1] != files[2]
 
 
-def test_only_the_watermarks_number_is_drawn_anew_for_the_same_seed(
+def test_same_seed_draws_another_watermark_number_only(
     textured: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     large = tmp_path / "large.png"
@@ -110,7 +110,7 @@ def test_only_the_watermarks_number_is_drawn_anew_for_the_same_seed(
     assert "number is drawn anew" in " ".join(capsys.readouterr().out.split())
 
 
-def test_nightshade_takes_a_concept_or_a_picture(art: Path, textured: Any) -> None:
+def test_nightshade_accepts_a_concept_or_a_picture(art: Path, textured: Any) -> None:
     own = art.parent / "own.png"
     Image.fromarray(textured[:, ::-1].copy()).save(own)
     arguments = ["--stages", "nightshade", "--nightshade-target"]
@@ -123,9 +123,7 @@ def test_nightshade_takes_a_concept_or_a_picture(art: Path, textured: Any) -> No
             assert not np.array_equal(first, second)
 
 
-def test_a_target_that_is_no_picture_is_called_the_target(
-    art: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_target_picture_is_named(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = art.parent / "notes.txt"
     text.write_text("no picture")
     arguments = ["--stages", "nightshade", "--nightshade-target", str(text)]
@@ -133,16 +131,14 @@ def test_a_target_that_is_no_picture_is_called_the_target(
     assert "nightshade failed: nightshade_target: expected" in capsys.readouterr().err
 
 
-def test_a_stage_that_does_no_more_than_noise_is_noted(
-    art: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stage_no_better_than_noise_is_noted(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGBA", (40, 40), (9, 9, 9, 0)).save(art)
     (layer,) = protect(art, "--stages", "mist")
     assert layer["metrics"]["effective"] is False
     assert "mist: no protection beyond noise" in capsys.readouterr().err
 
 
-def test_a_stage_that_was_not_applied_is_noted_with_its_reason(
+def test_skipped_stage_is_noted_with_its_reason(
     art: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (40, 40), (9, 60, 90)).save(art)  # stegano-embed refuses grey
@@ -152,9 +148,7 @@ def test_a_stage_that_was_not_applied_is_noted_with_its_reason(
     assert "stegano-embed was not applied" not in said
 
 
-def test_weights_that_are_missing_name_where_to_put_them(
-    art: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_weights_name_their_folder(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--stages", "photoguard", "--encoder", "taef2", "--models-dir", str(art.parent)]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
     said = capsys.readouterr().err
@@ -171,9 +165,7 @@ def test_allow_downloads_without_models_dir_is_explained(
     assert "is on, but needs a folder to fetch it into: models_dir" in capsys.readouterr().err
 
 
-def test_a_folder_of_an_autoencoder_that_is_missing_is_named(
-    art: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_vae_folder_is_named(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("diffusers", reason="needs the optional extra `vae`")
     arguments = ["--stages", "mist", "--encoder", f"vae:{art.parent / 'vae'}"]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
@@ -181,7 +173,7 @@ def test_a_folder_of_an_autoencoder_that_is_missing_is_named(
     assert str(art.parent / "vae") in said and "--encoder" in said
 
 
-def test_in_a_folder_of_pictures_missing_weights_name_where_to_put_them_too(
+def test_missing_weights_are_reported_for_a_folder(
     art: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, models = art.parent / "out", art.parent / "models"
@@ -190,7 +182,7 @@ def test_in_a_folder_of_pictures_missing_weights_name_where_to_put_them_too(
     assert str(models / "taef2") in capsys.readouterr().err
 
 
-def test_a_model_that_is_missing_fails_mist(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_diffusion_model_fails_mist(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--stages", "mist", "--mist-model", str(art.parent / "model")]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
     said = capsys.readouterr().err

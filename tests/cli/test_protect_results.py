@@ -22,7 +22,7 @@ def art(textured: Any, tmp_path: Path) -> Path:
     return path
 
 
-def test_one_picture_is_written_to_the_file(
+def test_out_file_receives_one_picture(
     art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "out.png"
@@ -36,14 +36,12 @@ def test_one_picture_is_written_to_the_file(
     assert line.endswith(f"; saved to {out}")
 
 
-def test_a_picture_name_as_out_makes_no_folder_of_that_name(art: Path, tmp_path: Path) -> None:
+def test_out_with_image_extension_is_a_file(art: Path, tmp_path: Path) -> None:
     assert main(["protect", str(art), "--out", str(tmp_path / "out.png"), *QUICK]) == 0
     assert (tmp_path / "out.png").is_file()
 
 
-def test_several_pictures_go_to_a_folder_and_equal_names_do_not_collide(
-    art: Path, tmp_path: Path
-) -> None:
+def test_equal_names_do_not_collide_in_a_folder(art: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / "art.png"
     other.parent.mkdir()
     Image.open(art).rotate(90).save(other)
@@ -54,7 +52,7 @@ def test_several_pictures_go_to_a_folder_and_equal_names_do_not_collide(
     assert names == ["art-2.png", "art.gif.png", "art.png"]
 
 
-def test_pictures_of_one_stem_keep_result_folders_of_their_own(art: Path, tmp_path: Path) -> None:
+def test_pictures_of_one_stem_get_separate_folders(art: Path, tmp_path: Path) -> None:
     Image.open(art).save(art.with_suffix(".bmp"))
     out = tmp_path / "results"
     assert main(["protect", str(art.parent), "--out", str(out), *QUICK]) == 0
@@ -62,7 +60,7 @@ def test_pictures_of_one_stem_keep_result_folders_of_their_own(art: Path, tmp_pa
 
 
 @pytest.mark.parametrize("option", ["-o", "--out"])
-def test_an_existing_result_is_kept_unless_overwrite_is_given(
+def test_existing_result_needs_overwrite(
     art: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / ("out.png" if option == "-o" else "results")
@@ -78,9 +76,7 @@ def test_an_existing_result_is_kept_unless_overwrite_is_given(
     assert result.stat().st_ino != before
 
 
-def test_the_picture_itself_is_never_overwritten(
-    art: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_input_is_never_overwritten(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = art.read_bytes()
     assert main(["protect", str(art), "-o", str(art), "--overwrite", *QUICK]) == 2
     assert main(["protect", str(art.parent), "-o", str(art.parent), "--overwrite", *QUICK]) == 2
@@ -88,7 +84,7 @@ def test_the_picture_itself_is_never_overwritten(
     assert art.read_bytes() == before
 
 
-def test_a_name_of_another_format_is_refused_before_any_work(
+def test_out_file_of_another_format_is_refused_early(
     art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["protect", str(art), "-o", str(tmp_path / "out.jpg"), *QUICK]) == 2
@@ -96,14 +92,14 @@ def test_a_name_of_another_format_is_refused_before_any_work(
     assert "ends in .png" in said and "found out.jpg" in said and "[0/" not in said
 
 
-def test_a_folder_without_pictures_is_wrong_usage(
+def test_folder_without_pictures_is_wrong_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["protect", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "expected pictures" in capsys.readouterr().err
 
 
-def test_a_name_with_terminal_sequences_is_escaped(
+def test_terminal_sequences_in_names_are_escaped(
     art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = art.rename(art.with_name("a\x1b[2J\n\u202egnp.png"))
@@ -111,7 +107,7 @@ def test_a_name_with_terminal_sequences_is_escaped(
     assert capsys.readouterr().out.startswith("a\\x1b[2J\\n\\u202egnp.png: ")
 
 
-def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
+def test_unreadable_picture_does_not_stop_the_others(
     art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = art.with_name("broken.png")

@@ -14,7 +14,7 @@ from artscraper_runner.watermarks.tiled_spread_spectrum import embed
 from tests.watermarks.pictures import painting
 
 
-def test_every_image_gets_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_image_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {"marked.png": embed(painting(300, 300), b"artist 7!!"), "clean.png": painting(64, 64)}
     for name, pixels in names.items():
         Image.fromarray(pixels).save(tmp_path / name)
@@ -28,7 +28,7 @@ def test_every_image_gets_its_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert clean == {"image": paths[1], "payload": None, "text": None, "confidence": 0.0}
 
 
-def test_a_broken_image_does_not_stop_the_others(
+def test_broken_image_does_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
@@ -50,7 +50,7 @@ def test_protect_embeds_the_requested_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_odd_file_names_and_terminals_stop_nothing(tmp_path: Path) -> None:
+def test_unusual_file_names_and_terminals_are_handled(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     odd = os.fsencode(folder) + b"/a\xff.png"
@@ -78,7 +78,7 @@ def test_odd_file_names_and_terminals_stop_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_a_reader_that_has_seen_enough_ends_the_output_quietly(tmp_path: Path) -> None:
+def test_closed_pipe_ends_output_quietly(tmp_path: Path) -> None:
     for number in range(3):
         Image.fromarray(painting(40, 40)).save(tmp_path / f"{number}.png")
     command = [sys.executable, "-m", "artscraper_runner", "read-watermark"]

@@ -35,7 +35,7 @@ def due(watch: FolderWatch) -> list[str]:
     return [each.image.name for each in watch.due()]
 
 
-def test_a_file_is_due_when_it_no_longer_changes(folders: tuple[Path, Path], art: bytes) -> None:
+def test_file_is_due_once_it_is_stable(folders: tuple[Path, Path], art: bytes) -> None:
     watch = FolderWatch(*folders)
     picture = folders[0] / "a.png"
     picture.write_bytes(art[: len(art) // 2])
@@ -45,16 +45,14 @@ def test_a_file_is_due_when_it_no_longer_changes(folders: tuple[Path, Path], art
     assert due(watch) == ["a.png"]
 
 
-def test_an_empty_file_and_a_hidden_one_are_never_due(
-    folders: tuple[Path, Path], art: bytes
-) -> None:
+def test_empty_and_hidden_files_are_never_due(folders: tuple[Path, Path], art: bytes) -> None:
     (folders[0] / "empty.png").touch()
     (folders[0] / ".part.png").write_bytes(art)
     watch = FolderWatch(*folders)
     assert [due(watch) for _ in range(3)] == [[], [], []]
 
 
-def test_a_damaged_file_is_reported_once_and_again_when_it_changes(
+def test_damaged_file_is_reported_once_per_change(
     folders: tuple[Path, Path], art: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = folders[0] / "a.png"
@@ -66,7 +64,7 @@ def test_a_damaged_file_is_reported_once_and_again_when_it_changes(
     assert [due(watch) for _ in range(2)] == [[], ["a.png"]]
 
 
-def test_once_protects_what_is_there_and_a_second_run_does_nothing(
+def test_once_protects_existing_files_only_once(
     folders: tuple[Path, Path], art: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = folders
@@ -83,9 +81,7 @@ def test_once_protects_what_is_there_and_a_second_run_does_nothing(
     assert "saved to" in capsys.readouterr().out
 
 
-def test_a_file_written_slowly_is_protected_whole_until_sigterm(
-    folders: tuple[Path, Path], art: bytes
-) -> None:
+def test_slowly_written_file_is_protected_whole(folders: tuple[Path, Path], art: bytes) -> None:
     source, target = folders
 
     def write_slowly() -> None:
@@ -113,7 +109,7 @@ def test_a_file_written_slowly_is_protected_whole_until_sigterm(
 
 
 @pytest.mark.parametrize(("source", "target"), [("missing", "out"), ("in", "in")])
-def test_folders_that_cannot_be_watched_are_refused(
+def test_invalid_watch_folders_are_refused(
     folders: tuple[Path, Path], source: str, target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = folders[0].parent

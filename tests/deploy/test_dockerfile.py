@@ -52,7 +52,7 @@ def built() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def test_the_environment_starts_as_another_user_on_a_read_only_root(built: Path) -> None:
+def test_environment_runs_as_another_user_on_read_only_root(built: Path) -> None:
     _, final = read_stages(DEPLOY / "Dockerfile")
     data = built / "data"
     data.mkdir()

@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_image_is_described_as_in_the_dockerfile(image: BuiltImage) -> None:
+def test_image_configuration_matches_the_dockerfile(image: BuiltImage) -> None:
     assert image.config["User"] == USER
     assert image.config["Entrypoint"] == ["python", "-m", "artscraper_gateway"]
     assert list(image.config["ExposedPorts"]) == ["8765/tcp"]
@@ -57,7 +57,7 @@ def test_the_image_is_described_as_in_the_dockerfile(image: BuiltImage) -> None:
     assert not list(image.root.rglob("artscraper_gateway/tests"))
 
 
-def test_only_the_volume_and_tmp_can_be_written(image: BuiltImage, data: Path) -> None:
+def test_only_volume_and_tmp_are_writable(image: BuiltImage, data: Path) -> None:
     script = (
         "id -u; for each in / /opt/artscraper /etc /data /tmp;"
         " do if touch $each/probe 2>/dev/null; then echo $each; fi; done;"
@@ -74,7 +74,7 @@ def test_only_the_volume_and_tmp_can_be_written(image: BuiltImage, data: Path) -
     assert done.stdout.split() == ["10001", "/data", "/tmp", "1"]
 
 
-def test_a_job_is_done_and_sigterm_ends_process_1(
+def test_container_runs_a_job_and_stops_on_sigterm(
     image: BuiltImage, data: Path, picture: Callable[..., bytes]
 ) -> None:
     log_path = data.parent / "log"

@@ -55,7 +55,7 @@ def change(before: bytes, after: bytes) -> int:
 
 
 @pytest.mark.parametrize("language", ["php", "py", "mjs"])
-def test_an_upload_hook_replaces_the_upload(
+def test_upload_hook_replaces_the_upload(
     app: InProcessGateway, picture: Callable[..., bytes], tmp_path: Path, language: str
 ) -> None:
     upload = tmp_path / "upload"
@@ -73,12 +73,12 @@ def test_an_upload_hook_replaces_the_upload(
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
-def test_an_example_is_short(path: Path) -> None:
+def test_examples_are_short(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line.strip()]
     assert len(lines) <= 25
 
 
-def test_nginx_publishes_the_uploads_of_another_service_protected(
+def test_nginx_protects_uploads_of_another_service(
     app: InProcessGateway, picture: Callable[..., bytes], tmp_path: Path
 ) -> None:
     uploads, content = app.home / "uploads", picture(96, 64)

@@ -88,7 +88,7 @@ def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
         gateway.stop()
 
 
-def test_the_samples_keep_their_promises(front: Front, picture: Callable[..., bytes]) -> None:
+def test_proxy_samples_serve_events_and_limits(front: Front, picture: Callable[..., bytes]) -> None:
     with front.client() as client:
         until(lambda: client.get("/livez").status_code == 200, what="the proxy finds the gateway")
         _events_come_while_the_job_runs(front, client, picture(GATE_WIDTH, 64))

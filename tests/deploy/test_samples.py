@@ -51,11 +51,11 @@ def parsed(arguments: list[str], settings: dict[str, str]) -> GatewayConfig:
     return GatewayConfig(**{**fields, **given.model_dump(include=given.model_fields_set)})
 
 
-def test_the_dockerfile_has_no_findings() -> None:
+def test_dockerfile_passes_hadolint() -> None:
     checked(tool("hadolint", install=CHECKS), "--strict-labels", "Dockerfile")
 
 
-def test_the_image_copies_what_is_there_and_what_the_ignore_file_lets_in() -> None:
+def test_dockerfile_copies_existing_unignored_files() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     allowed = {
         line[1:]
@@ -74,7 +74,7 @@ def test_the_image_copies_what_is_there_and_what_the_ignore_file_lets_in() -> No
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
 
 
-def test_the_compose_file_is_one_by_the_specification() -> None:
+def test_compose_file_is_valid() -> None:
     checked(
         tool("check-jsonschema", install=CHECKS),
         *("--builtin-schema", "vendor.compose-spec", "compose.yaml"),
@@ -106,7 +106,7 @@ def test_compose_file_has_valid_settings() -> None:
     assert asked == named
 
 
-def test_every_service_is_bounded_and_only_two_reach_outside() -> None:
+def test_compose_services_are_limited_and_isolated() -> None:
     for name, service in compose()["services"].items():
         assert service["mem_limit"] and service["pids_limit"], name
         assert "healthcheck" in service or name in ("gateway", "caddy"), name
@@ -117,7 +117,7 @@ def test_every_service_is_bounded_and_only_two_reach_outside() -> None:
     assert compose()["networks"]["inside"] == {"internal": True}
 
 
-def test_workers_may_reach_the_database_and_the_storage_only() -> None:
+def test_kubernetes_workers_reach_only_database_and_storage() -> None:
     policy = the("NetworkPolicy", "workers")["spec"]
     labels = the("StatefulSet", "workers")["spec"]["template"]["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
@@ -128,7 +128,7 @@ def test_workers_may_reach_the_database_and_the_storage_only() -> None:
     assert gateway["podSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_every_image_that_is_not_built_here_has_a_release() -> None:
+def test_external_images_have_a_release() -> None:
     services = compose()["services"].values()
     images = [service["image"] for service in services if "build" not in service]
     for kind, name in (("Deployment", "gateway"), ("StatefulSet", "workers")):
@@ -142,7 +142,7 @@ def test_every_image_that_is_not_built_here_has_a_release() -> None:
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
-def test_a_manifest_is_valid_for_kubernetes(path: Path) -> None:
+def test_kubernetes_manifests_are_valid(path: Path) -> None:
     validate = tool("kubernetes-validate", install=CHECKS)
     said = checked(validate, "--strict", "-k", "1.33", path)
     assert said.count("passed") == len(list(yaml.safe_load_all(path.read_text())))
@@ -179,7 +179,7 @@ def test_kubernetes_manifests_have_valid_settings() -> None:
         assert {str(Path(each).parent) for each in named} == {mounted["secrets"]}
 
 
-def test_the_ingress_lets_callers_in_and_keeps_what_is_for_the_cluster() -> None:
+def test_ingress_hides_cluster_endpoints() -> None:
     (rule,) = the("Ingress", "gateway")["spec"]["rules"]
     entries = rule["http"]["paths"]
     assert {entry["backend"]["service"]["name"] for entry in entries} == {"gateway"}
@@ -196,7 +196,7 @@ def test_the_ingress_lets_callers_in_and_keeps_what_is_for_the_cluster() -> None
     assert {path for path in paths if path and not is_let_in(path)} == {"/metrics", "/readyz"}
 
 
-def test_services_find_their_pods() -> None:
+def test_kubernetes_services_select_their_pods() -> None:
     for name, kind in (("gateway", "Deployment"), ("workers", "StatefulSet")):
         labels = the(kind, name)["spec"]["template"]["metadata"]["labels"]
         assert the("Service", name)["spec"]["selector"].items() <= labels.items()
@@ -205,7 +205,7 @@ def test_services_find_their_pods() -> None:
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_a_unit_is_valid_and_hardened(path: Path, tmp_path: Path) -> None:
+def test_systemd_units_are_valid_and_hardened(path: Path, tmp_path: Path) -> None:
     analyse = tool("systemd-analyze", install="apt-get install systemd")
     copy = tmp_path / path.name
     copy.write_text(path.read_text().replace("/opt/artscraper/bin/python", sys.executable))
@@ -227,7 +227,7 @@ def test_systemd_units_have_valid_options(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_a_unit_names_a_document_that_the_documented_install_brings(path: Path) -> None:
+def test_systemd_units_name_an_installed_document(path: Path) -> None:
     (named,) = re.findall(r"^Documentation=file:(\S+)$", path.read_text(), re.MULTILINE)
     document = REPOSITORY / "docs" / "operations.md"
     lines = document.read_text().splitlines()

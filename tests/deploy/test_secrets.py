@@ -39,7 +39,7 @@ def compose() -> dict[str, Any]:
     return content
 
 
-def test_every_password_is_drawn_and_kept(secrets: Path) -> None:
+def test_passwords_are_generated_and_kept(secrets: Path) -> None:
     written = {path.name: path.read_text() for path in secrets.iterdir()}
     assert written.keys() == FILES
     assert secrets.stat().st_mode & 0o777 == 0o700, "of other users of this machine none may read"
@@ -54,7 +54,7 @@ def test_every_password_is_drawn_and_kept(secrets: Path) -> None:
     assert {path.name: path.read_text() for path in secrets.iterdir()} == written
 
 
-def test_the_gateway_reads_the_database_url_from_its_file(
+def test_gateway_reads_database_url_from_file(
     secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTSCRAPER_GATEWAY_DATABASE_URL_FILE", str(secrets / "database_url"))
@@ -62,7 +62,7 @@ def test_the_gateway_reads_the_database_url_from_its_file(
     assert url is not None and url.get_secret_value() == (secrets / "database_url").read_text()
 
 
-def test_every_service_has_the_secrets_that_it_reads_and_no_password() -> None:
+def test_compose_services_have_their_secrets_and_no_password() -> None:
     content = compose()
     assert {f"./secrets/{name}" for name in FILES} == {
         each["file"] for each in content["secrets"].values()
@@ -75,7 +75,7 @@ def test_every_service_has_the_secrets_that_it_reads_and_no_password() -> None:
         assert not [key for key in variables if key.endswith(("PASSWORD", "SECRET_ACCESS_KEY"))]
 
 
-def test_the_bucket_is_made_with_the_credentials_of_the_file(secrets: Path, s3: S3Server) -> None:
+def test_bucket_is_created_with_credentials_of_the_file(secrets: Path, s3: S3Server) -> None:
     """By the command of the sample, twice, and without credentials in the environment."""
     service = compose()["services"]["bucket"]
     assert service["entrypoint"] == ["python", "-c"]

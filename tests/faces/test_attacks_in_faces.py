@@ -48,14 +48,14 @@ def unspared(portrait):
         return attacked(portrait).astype(int) - portrait
 
 
-def test_half_as_much_in_the_face_and_as_much_elsewhere(portrait, square, bounded, unspared):
+def test_attack_is_halved_in_faces_only(portrait, square, bounded, unspared):
     spared = np.abs(in_middle(square, bounded)).mean() / np.abs(in_middle(square, unspared)).mean()
     assert 0.3 < spared < 0.6
     elsewhere = np.abs(bounded[-60:]).mean() / np.abs(unspared[-60:]).mean()
     assert 0.9 < elsewhere < 1.1
 
 
-def test_colour_in_the_face_does_not_turn(square, bounded, unspared):
+def test_attack_does_not_shift_colour_in_faces(square, bounded, unspared):
     def largest_colour(change: np.ndarray) -> float:
         planes = to_luma_chroma(change.astype(np.float32).transpose(2, 0, 1)[None])
         low = blurred(planes, 2.0)[0, 1:].transpose(1, 2, 0)
@@ -66,7 +66,7 @@ def test_colour_in_the_face_does_not_turn(square, bounded, unspared):
     assert largest_colour(unspared) > largest_colour(bounded)
 
 
-def test_the_published_attack_spares_nothing(portrait, square, monkeypatch):
+def test_published_attack_has_no_face_bound(portrait, square, monkeypatch):
     seen = []
 
     def stopped(*_, constraint, **__):

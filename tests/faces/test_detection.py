@@ -29,31 +29,31 @@ def test_portraits_have_one_face(name, images):
         "photos/kodak_11.png",
     ],
 )
-def test_pictures_with_faceless_candidates_have_none(name, images):
+def test_false_candidates_are_rejected(name, images):
     assert find_faces(opened(images / name)) == ()
 
 
-def test_the_emblem_of_the_sample_portrait_is_no_face():
+def test_emblem_of_sample_portrait_is_not_a_face():
     (face,) = find_faces(opened(REPOSITORY / "input" / "astronaut.jpg"))
     left, top, width, _ = face.box
     assert 150 < left < 210 and 50 < top < 110 and 70 < width < 120
     assert face.certainty > 0.8
 
 
-def test_a_face_is_found_once_at_both_scales(portrait):
+def test_face_at_both_scales_is_found_once(portrait):
     large = np.array(Image.fromarray(portrait).resize((1200, 1200)))
     for pixels in (portrait, large):
         assert len(find_faces(pixels)) == 1
 
 
-def test_a_doubtful_candidate_counts_if_it_is_confirmed(portrait, monkeypatch):
+def test_doubtful_candidate_needs_confirmation(portrait, monkeypatch):
     monkeypatch.setattr(detection, "_CERTAIN", 9.0)
     assert len(find_faces(portrait)) == 1
     monkeypatch.setattr(detection, "_is_confirmed", lambda pixels, box: False)
     assert find_faces(portrait) == ()
 
 
-def test_a_crowd_has_all_of_its_faces(portrait):
+def test_every_face_of_a_crowd_is_found(portrait):
     small = np.array(Image.fromarray(portrait).resize((130, 130)))
     crowd = np.tile(small, (4, 5, 1))
     assert len(find_faces(crowd)) == 20
@@ -82,18 +82,18 @@ def test_small_faces_are_ignored(portrait, monkeypatch):
     assert find_faces(portrait) == ()
 
 
-def test_only_the_largest_faces_are_taken(portrait, monkeypatch):
+def test_only_the_largest_faces_are_kept(portrait, monkeypatch):
     monkeypatch.setattr(detection, "MAX_FACES", 1)
     assert len(find_faces(np.hstack([portrait, portrait]))) == 1
 
 
 @pytest.mark.parametrize("size", [(4000, 6000), (16_000, 900), (40, 16_000), (1, 1)])
-def test_the_search_is_bounded(size):
+def test_search_is_bounded(size):
     scale = detection._search_scale(*size)
     assert scale * scale * size[0] * size[1] <= detection._SEARCHED_PIXELS * 1.001
     assert scale * max(size) <= detection._SEARCHED_SIDE
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 4000), (79, 300)])
-def test_odd_sizes_have_no_face(size):
+def test_extreme_sizes_have_no_face(size):
     assert find_faces(np.full((*size, 3), 120, np.uint8)) == ()

@@ -33,7 +33,7 @@ def projected(change: np.ndarray, squares=(FACE,), start=NONE) -> np.ndarray:
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (1.0, 0.0, -1.0)], ids=["light", "colour"])
-def test_low_frequencies_are_bounded_in_faces_and_nowhere_else(weights):
+def test_low_frequencies_are_bounded_in_faces_only(weights):
     change = wavy(weights, 24)
     calm = projected(change)
     light, colour = low_frequencies(calm).tolist()
@@ -43,19 +43,19 @@ def test_low_frequencies_are_bounded_in_faces_and_nowhere_else(weights):
     assert np.array_equal(projected(change, ()), change)
 
 
-def test_grain_stays():
+def test_high_frequencies_are_not_bounded():
     grain = wavy((1.0, 1.0, 1.0), 2.5)
     assert np.allclose(projected(grain), grain, atol=0.5 / 255)
 
 
-def test_the_low_frequencies_of_a_cloak_stay():
+def test_low_frequencies_of_a_cloak_are_kept():
     cloak = wavy((1.0, 1.0, 1.0), 24)
     assert np.allclose(projected(cloak, start=cloak), cloak, atol=1e-6)
     assert np.abs(projected(-cloak, start=cloak) + cloak)[MIDDLE].max() > 1 / 255
 
 
 @pytest.mark.parametrize("centre", [(0.0, 0.0), (95.0, 20.0), (300.0, 300.0)])
-def test_faces_at_and_beyond_the_border(centre):
+def test_faces_beyond_the_border_are_bounded(centre):
     change = wavy((1.0, 1.0, 1.0), 24)
     squares = [Alignment(centre, 48.0, 0.0)]
     assert projected(change, squares).shape == change.shape
@@ -63,7 +63,7 @@ def test_faces_at_and_beyond_the_border(centre):
     assert np.isfinite(face_bounds(squares, NONE, BOUND).bound).all()
 
 
-def test_a_face_has_half_the_bound_in_an_oval_that_fades():
+def test_face_has_half_the_bound_in_a_soft_oval():
     bound = face_bounds([FACE], NONE, BOUND).bound / BOUND
     assert np.allclose(bound[MIDDLE], 0.5)
     assert np.array_equal(bound[STILL], np.ones_like(bound[STILL]))
@@ -74,7 +74,7 @@ def test_a_face_has_half_the_bound_in_an_oval_that_fades():
     assert np.array_equal(face_bounds([], NONE, BOUND).bound, BOUND)
 
 
-def test_a_face_that_is_found_twice_is_one_face():
+def test_face_found_twice_is_bounded_once():
     again = Alignment((50.0, 47.0), 46.0, 0.1)
     bound = face_bounds([FACE, again], NONE, BOUND).bound / BOUND
     assert bound.min() >= 0.5 - 1e-6
@@ -85,7 +85,7 @@ def one_face() -> np.ndarray:
     return face_bounds([FACE], NONE, BOUND).bound
 
 
-def test_the_oval_turns_with_the_face():
+def test_oval_follows_face_rotation():
     upright = face_bounds([Alignment((48.0, 48.0), 48.0, 0.0)], NONE, BOUND).bound
     lying = face_bounds([Alignment((48.0, 48.0), 48.0, np.pi / 2)], NONE, BOUND).bound
     assert np.allclose(upright[0, 0, 1:, 1:], lying[0, 0, 1:, 1:].T, atol=1e-5)

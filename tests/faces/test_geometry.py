@@ -45,7 +45,7 @@ def by_torch(picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("scale", [1, 2, 5])
-def test_a_chip_agrees_with_dlibs(portrait, scale):
+def test_chip_agrees_with_dlib(portrait, scale):
     pixels = np.array(Image.fromarray(portrait).resize((260 * scale, 260 * scale)))
     box = dlib.rectangle(*(scale * side for side in (86, 57, 175, 146)))
     shape = dlib.shape_predictor(str(model_file(LANDMARKS)))(pixels, box)
@@ -61,7 +61,7 @@ def test_a_chip_agrees_with_dlibs(portrait, scale):
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 @pytest.mark.parametrize("size", [(80, 90), (71, 93)])
-def test_a_chip_and_its_adjoint_agree_with_torch(alignment, size):
+def test_chip_and_adjoint_agree_with_torch(alignment, size):
     leaf = torch.from_numpy(random(*size)).requires_grad_(True)
     expected, view = by_torch(leaf, alignment), chip_view(alignment, size)
     assert np.allclose(view.forward(random(*size)), expected.detach().numpy(), atol=2e-4)
@@ -72,7 +72,7 @@ def test_a_chip_and_its_adjoint_agree_with_torch(alignment, size):
 
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
-def test_the_adjoint_of_a_chip_agrees_with_finite_differences(alignment):
+def test_chip_adjoint_agrees_with_finite_differences(alignment):
     view, step = chip_view(alignment, (80, 90)), random(80, 90, seed=2) - np.float32(0.5)
     moved = view.forward(random(80, 90) + step) - view.forward(random(80, 90))
     slope = random(CHIP_SIDE, CHIP_SIDE, seed=1)
@@ -81,21 +81,21 @@ def test_the_adjoint_of_a_chip_agrees_with_finite_differences(alignment):
     )
 
 
-def test_a_chip_is_black_outside_the_picture():
+def test_chip_is_black_outside_the_picture():
     chip = chip_view(Alignment((0.0, 0.0), 40.0, 0.3), (40, 60)).forward(
         np.ones((1, 3, 40, 60), np.float32)
     )
     assert chip[0, :, 0, 0].max() == 0 and chip[0, :, -1, -1].min() == 1
 
 
-def test_moving_and_scaling_go_together():
+def test_alignment_is_moved_and_scaled():
     square = Alignment((100.0, 60.0), 80.0, 0.2).moved(across=0.5, by=2)
     assert square.centre == (140.0, 60.0) and square.side == 160.0
     half = square.in_copy(0.5, 0.5, left=20, top=10)
     assert half.centre == pytest.approx((59.75, 24.75)) and half.side == 80.0
 
 
-def test_the_surroundings_of_a_face_are_enough_for_its_chip(portrait):
+def test_surroundings_cover_the_chip(portrait):
     wide = np.pad(portrait, ((300, 300), (300, 300), (0, 0)), mode="reflect")
     large = np.repeat(np.repeat(wide, 4, 0), 4, 1)
     face, *_ = faces_in(portrait, RunCache())
@@ -106,13 +106,13 @@ def test_the_surroundings_of_a_face_are_enough_for_its_chip(portrait):
     assert np.abs(aligned_face(large, moved) - expected).mean() < 0.01
 
 
-def test_a_run_searches_a_picture_once(portrait):
+def test_faces_are_cached_per_run(portrait):
     cache = RunCache()
     assert faces_in(portrait, cache) is faces_in(portrait, cache)
 
 
 @pytest.mark.parametrize("side", [60.0, 250.0, 700.0])
-def test_a_region_begins_on_jpegs_grid_and_holds_the_square(side):
+def test_region_is_aligned_to_jpeg_blocks_and_holds_the_square(side):
     alignment = Alignment((900.0, 850.0), side, 0.3)
     region = FaceRegion.around(alignment, (1700, 1800))
     assert region.rows.start % 16 == region.columns.start % 16 == 0
@@ -123,12 +123,12 @@ def test_a_region_begins_on_jpegs_grid_and_holds_the_square(side):
     assert seen.shape[2:] == region.soft_edge().shape[2:] == region.size
 
 
-def test_a_square_outside_the_picture_has_no_region():
+def test_square_outside_the_picture_has_no_region():
     assert FaceRegion.around(Alignment((-400.0, -400.0), 90.0, 0.0), (100, 100)) is None
 
 
 @pytest.mark.parametrize("side", [400.0, 1000.0])
-def test_a_large_face_is_as_sharp_as_dlib_sees_it(side):
+def test_large_face_is_reduced_as_dlib_does(side):
     """Grain found in the small view and laid onto the picture: how much of it dlib would see."""
     alignment = Alignment((side * 0.7, side * 0.7), side, 0.0)
     whole = int(1.4 * side)
@@ -143,13 +143,13 @@ def test_a_large_face_is_as_sharp_as_dlib_sees_it(side):
     assert chip_view(region.alignment, region.size).forward(grain).std() > 1.3 * in_picture
 
 
-def test_a_small_face_is_seen_as_it_is():
+def test_small_face_is_not_resampled():
     region = FaceRegion.around(Alignment((100.0, 100.0), 150.0, 0.0), (200, 200))
     seen = random(60, 60)
     assert region.softened().forward(seen) is seen
 
 
-def test_softening_is_its_own_adjoint():
+def test_softening_has_its_adjoint():
     view = FaceRegion(slice(0, 40), slice(0, 60), 2, ALIGNMENTS[0]).softened()
     a, b = random(20, 30), random(20, 30, seed=1)
     assert float((view.forward(a) * b).sum()) == pytest.approx(
@@ -157,7 +157,7 @@ def test_softening_is_its_own_adjoint():
     )
 
 
-def test_a_change_of_the_chip_lies_where_the_face_does():
+def test_chip_change_maps_back_to_the_face():
     region = FaceRegion.around(Alignment((100.0, 100.0), 120.0, 0.4), (200, 200))
     change = random(CHIP_SIDE, CHIP_SIDE)
     smooth = np.asarray(functional.avg_pool2d(torch.from_numpy(change), 9, 1, 4))

@@ -70,7 +70,7 @@ def test_minimum_norm_stays_in_bounds_for_unreachable_targets(before):
     )
 
 
-def test_a_further_constraint_holds_for_the_result(before):
+def test_extra_constraint_holds_for_the_result(before):
     def quarter(change):
         return change.clip(-BUDGET / 4, BUDGET / 4)
 
@@ -78,7 +78,7 @@ def test_a_further_constraint_holds_for_the_result(before):
     assert 0 < np.abs(change).max() <= BUDGET / 4
 
 
-def test_what_may_be_seen_holds_in_the_loop_and_for_the_result(before):
+def test_visibility_bound_holds_for_the_result(before):
     places = np.zeros((1, 1, *before.shape[2:]), np.float32)
     places[..., : before.shape[3] // 2] = 1  # nothing may be seen in the right half
     bounds = Bounds.within(before, before, BUDGET)
@@ -98,7 +98,7 @@ def test_what_may_be_seen_holds_in_the_loop_and_for_the_result(before):
     assert np.abs(change[..., :half]).max() > 0
 
 
-def test_a_layer_that_is_farther_off_may_not_go_farther():
+def test_layer_beyond_the_budget_may_not_move_further():
     original = np.full((1, 3, 1, 1), 0.5, np.float32)
     bounds = Bounds.within(original, np.full_like(original, 0.6), BUDGET)
     assert bounds.high.max() == 0
@@ -107,7 +107,7 @@ def test_a_layer_that_is_farther_off_may_not_go_farther():
     assert Bounds.within(white, white, BUDGET).high.max() == 0
 
 
-def test_the_gradient_of_the_planes_agrees_with_torch(before):
+def test_gradient_of_planes_agrees_with_torch(before):
     rng = np.random.default_rng(1)
     planes, slope = (rng.standard_normal(before.shape).astype(np.float32) for _ in range(2))
     planes *= np.float32(BUDGET / 2)
@@ -126,7 +126,7 @@ def test_the_gradient_of_the_planes_agrees_with_torch(before):
     assert np.allclose(space.adjoint(planes, slope), gradient.numpy(), atol=1e-5)
 
 
-def test_texture_loosens_the_bounds_up_to_a_limit():
+def test_texture_widens_bounds_up_to_a_limit():
     flat, some, much = (DEFAULT_CLOAK.masked(times) for times in (0.6, 1.5, 40.0))
     assert flat == DEFAULT_CLOAK
     assert some.low_frequency == pytest.approx(1.5 * DEFAULT_CLOAK.low_frequency)

@@ -113,12 +113,12 @@ def test_gradients_agree_with_finite_differences(network, faces):
     assert (rises[0] - rises[1]) / 2 == pytest.approx(slopes, rel=0.03)
 
 
-def test_a_face_at_its_own_reference_has_a_finite_gradient(network, faces):
+def test_zero_distance_has_a_finite_gradient(network, faces):
     _, gradients = network.distance_gradients(faces, network.embeddings(faces))
     assert np.isfinite(gradients).all()
 
 
-def test_each_face_has_its_gradient_whatever_is_beside_it(network, faces):
+def test_gradient_of_a_face_does_not_depend_on_its_batch(network, faces):
     references = np.zeros((2, 128), np.float32)
     both = network.distance_gradients(faces, references)[1]
     alone = network.distance_gradients(faces[:1], references[:1])[1]
@@ -126,9 +126,7 @@ def test_each_face_has_its_gradient_whatever_is_beside_it(network, faces):
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])
-def test_gradients_are_the_same_bytes_with_any_number_of_threads(
-    network, faces, threads, monkeypatch
-):
+def test_gradients_do_not_depend_on_thread_count(network, faces, threads, monkeypatch):
     references = np.zeros((2, 128), np.float32)
     expected = network.distance_gradients(faces, references)
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
@@ -155,13 +153,13 @@ def _other_numbers(content: bytes) -> bytes:
         (_other_numbers, "finite"),
     ],
 )
-def test_a_file_that_is_not_dlibs_is_refused(damage, message, tmp_path):
+def test_file_of_another_format_is_refused(damage, message, tmp_path):
     path = tmp_path / "weights.dat"
     path.write_bytes(damage(model_file(RECOGNITION).read_bytes()))
     with pytest.raises(UnusableModel, match=message):
         FaceNetwork(path)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path):
+def test_missing_file_is_refused(tmp_path):
     with pytest.raises(UnusableModel, match="No such file"):
         FaceNetwork(tmp_path / "none.dat")

@@ -58,7 +58,7 @@ def objective_for(region: FaceRegion, *, target: bool = False, others: bool = Fa
 
 @pytest.mark.parametrize("side", [70.0, 400.0], ids=["small", "shrunk"])
 @pytest.mark.parametrize("more", [{}, {"target": True}, {"others": True}], ids=str)
-def test_the_cloaks_gradient_agrees_with_finite_differences(side, more, monkeypatch):
+def test_cloak_gradient_agrees_with_finite_differences(side, more, monkeypatch):
     """At the halved view, since JPEG has no gradient of its own; without errors of alignment."""
     monkeypatch.setattr(module, "_JITTER", 0.0)
     square = Alignment((side, side), side, 0.2)
@@ -71,7 +71,7 @@ def test_the_cloaks_gradient_agrees_with_finite_differences(side, more, monkeypa
     assert (up - down) / 2 == pytest.approx(float((gradient * step).sum()), rel=0.02)
 
 
-def test_the_coded_view_passes_the_gradient_of_halved_colour(monkeypatch):
+def test_jpeg_view_passes_the_gradient_of_subsampled_chroma(monkeypatch):
     monkeypatch.setattr(module, "_JITTER", 0.0)
     monkeypatch.setattr(module, "through_jpeg", lambda quality: module.scaled((0, 0), 1.0))
     region = FaceRegion.around(SQUARE, (120, 120))
@@ -82,7 +82,7 @@ def test_the_coded_view_passes_the_gradient_of_halved_colour(monkeypatch):
     assert (up - down) / 2 == pytest.approx(float((gradient * step).sum()), rel=0.02)
 
 
-def test_errors_of_alignment_follow_the_seed():
+def test_alignment_errors_follow_the_seed():
     region = FaceRegion.around(SQUARE, (120, 120))
     seen = picture(*region.size)
     first, again = (objective_for(region)(seen, 1) for _ in range(2))
@@ -107,7 +107,7 @@ def cloaked_for(size, *, preserved: float) -> CloakedFaces:
     return CloakedFaces(faces, size, np.random.default_rng(5))
 
 
-def test_the_preservation_terms_gradient_agrees_with_finite_differences(monkeypatch):
+def test_preservation_gradient_agrees_with_finite_differences(monkeypatch):
     monkeypatch.setattr(module, "_JITTER", 0.0)
     size = (120, 110)
     cloaked = cloaked_for(size, preserved=50.0)  # far more than there is: no share is reached
@@ -120,7 +120,7 @@ def test_the_preservation_terms_gradient_agrees_with_finite_differences(monkeypa
     assert (up - down) / 2 == pytest.approx(float((gradient * step).sum()), rel=0.02)
 
 
-def test_a_cloak_that_has_enough_pulls_no_more():
+def test_preservation_term_vanishes_for_sufficient_cloak():
     size = (120, 110)
     cloaked = cloaked_for(size, preserved=1e-3)
     zero = np.zeros((1, 3, *size), np.float32)
@@ -130,7 +130,7 @@ def test_a_cloak_that_has_enough_pulls_no_more():
     assert np.array_equal(gradient, zero + 1)
 
 
-def test_a_layer_without_cloaks_has_no_term(portrait):
+def test_preservation_needs_cloaks(portrait):
     faces = find_faces(portrait)
     assert cloaked_faces(portrait, portrait, faces, portrait.shape[:2], seed=0) is None
     assert cloaked_faces(portrait, portrait + 1, (), portrait.shape[:2], seed=0) is None
@@ -163,7 +163,7 @@ def test_dssim_and_its_gradient_agree_with_torch():
     assert np.abs(found - gradient.numpy()).max() < 1e-3 * np.abs(found).max()
 
 
-def test_dssims_gradient_agrees_with_finite_differences():
+def test_dssim_gradient_agrees_with_finite_differences():
     a, b = picture(30, 30), picture(30, 30, seed=1)
     _, gradient = dssim_and_gradient(a, b)
     step = np.float32(0.01) * gradient / np.abs(gradient).max()

@@ -27,7 +27,7 @@ JOB_ID = "ab" * 16
 
 
 @pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
-def test_a_job_ends_once_and_in_order_when_the_clock_is_stepped_in_mid_run(
+def test_clock_step_keeps_job_times_ordered(
     start_fleet: Start, picture: Picture, step_s: float
 ) -> None:
     fleet = start_fleet({"allow_private_addresses": "yes"}, {"CLOCK_STEPS": "yes"})
@@ -66,7 +66,7 @@ def found(store: JobStore) -> Job:
 
 
 @pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
-def test_no_change_of_a_job_lies_before_another(
+def test_job_changes_have_ordered_timestamps(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
     store, heart, clock = JobStore(engine), registered(engine, 0), time.time
@@ -93,7 +93,7 @@ def test_no_change_of_a_job_lies_before_another(
     assert kinds == ["stage", "progress", "done"]
 
 
-def test_a_webhook_that_waits_is_not_put_off_by_a_clock_that_is_put_back(
+def test_clock_set_back_does_not_delay_webhooks(
     engine: sa.Engine,
 ) -> None:
     store, log = JobStore(engine), DeliveryLog(engine)

@@ -36,7 +36,7 @@ def add_key(fleet: Fleet, *arguments: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_jobs_are_controlled_through_it(
+def test_jobs_are_controlled_through_the_database(
     start_fleet: StartFleet, database: dict[str, Any], picture: Picture
 ) -> None:
     fleet = start_fleet({**database, "allow_private_addresses": "yes"})
@@ -98,7 +98,7 @@ def test_jobs_are_controlled_through_it(
         assert len(client.get("/v1/jobs", params={"page_size": 100}).json()["jobs"]) == 50
 
 
-def test_ids_that_no_database_takes_are_of_nothing(
+def test_ids_with_nul_are_not_found(
     start_fleet: StartFleet, database: dict[str, Any], picture: Picture
 ) -> None:
     fleet = start_fleet(database)

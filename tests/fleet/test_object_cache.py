@@ -99,7 +99,7 @@ def staged(storage: ObjectStorage, job_id: str) -> None:
 
 @pytest.mark.system
 @pytest.mark.parametrize("broken", ["database", "storage", "the process"])
-def test_an_upload_that_became_no_job_leaves_no_object(
+def test_upload_that_became_no_job_leaves_no_object(
     storage: ObjectStorage, house: House, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     used: Any = None

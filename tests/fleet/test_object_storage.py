@@ -40,7 +40,7 @@ def bucket(s3: S3Server) -> Iterator[s3fs.S3FileSystem]:
     files.rm(BUCKET, recursive=True)
 
 
-def test_machines_that_share_nothing_else(
+def test_machines_share_only_database_and_bucket(
     start_fleet: Start,
     postgres: PostgresServer,
     s3: S3Server,
@@ -109,7 +109,7 @@ def assert_stored(bucket: s3fs.S3FileSystem, job_id: str) -> None:
     assert summary["image"] == f"s3://{BUCKET}/some/prefix/.jobs/{job_id}/input/image.png"
 
 
-def test_previews_are_among_what_a_machine_forgets_with_their_job(tmp_path: Path) -> None:
+def test_local_previews_are_removed_with_their_job(tmp_path: Path) -> None:
     storage = ObjectStorage(GatewayConfig(base_dir=tmp_path, output_parent="memory://pictures"))
     folder = storage.previews("a" * 32)
     folder.mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_previews_are_among_what_a_machine_forgets_with_their_job(tmp_path: Path
     assert not folder.exists()
 
 
-def test_a_bucket_that_is_not_there_accepts_nothing(
+def test_missing_bucket_refuses_submissions(
     start_fleet: Start, s3: S3Server, picture: Picture
 ) -> None:
     fleet = start_fleet({"output_parent": "s3://nowhere"}, s3.environment)
@@ -130,7 +130,7 @@ def test_a_bucket_that_is_not_there_accepts_nothing(
 
 @pytest.mark.system
 @pytest.mark.parametrize("url", ["colour://red", "s3://bucket"])
-def test_a_place_that_cannot_be_used_is_named_with_what_to_install(
+def test_unusable_storage_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)

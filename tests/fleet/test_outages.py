@@ -39,7 +39,7 @@ OUTAGE_S = 5
 MEBIBYTE = 1024**2
 
 
-def test_postgresql_stops_for_five_seconds_in_mid_job(
+def test_job_survives_postgresql_restart(
     start_fleet: Start, postgres: PostgresServer, picture: Picture
 ) -> None:
     fleet = start_fleet({"database_url": postgres.new_database()})
@@ -62,7 +62,7 @@ def test_postgresql_stops_for_five_seconds_in_mid_job(
     assert (fleet.home / "gate-entered").read_text() == "x", "nothing was done twice"
 
 
-def test_the_password_of_the_database_is_never_logged(
+def test_database_password_is_never_logged(
     start_fleet: Start, postgres: PostgresServer, picture: Picture, tmp_path: Path
 ) -> None:
     fleet = start_fleet({"database_url": postgres.new_database(), "log_level": "debug"})
@@ -72,7 +72,7 @@ def test_the_password_of_the_database_is_never_logged(
 
 
 @pytest.mark.system
-def test_a_database_that_cannot_be_used_is_named_without_its_password(
+def test_unusable_database_is_named_without_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"postgresql://fleet:swordfish@127.0.0.1:{free_port()}/nobody"
@@ -141,7 +141,7 @@ def waiting_for_disk(fleet: Fleet, job_id: str) -> dict[str, Any]:
     return job
 
 
-def test_a_full_disk_fails_the_job_in_the_end_and_the_service_goes_on(
+def test_full_disk_fails_the_job_and_the_service_continues(
     start_fleet: Start, mount_disk: MountDisk, picture: Picture
 ) -> None:
     small_disk = mount_disk("small", "512k")
@@ -159,7 +159,7 @@ def test_a_full_disk_fails_the_job_in_the_end_and_the_service_goes_on(
     assert job["status"] == "done", job["error"]
 
 
-def test_a_job_waits_until_a_full_disk_has_room(
+def test_job_waits_for_room_on_a_full_disk(
     start_fleet: Start, mount_disk: MountDisk, picture: Picture
 ) -> None:
     small_disk = mount_disk("small", "8m")
@@ -186,7 +186,7 @@ def refused_for_its_disk(fleet: Fleet, content: bytes) -> None:
     assert refused.status_code == 503 and refused.json()["code"] == "disk-full", refused.text
 
 
-def test_a_disk_that_is_full_with_the_database_on_it(
+def test_full_disk_with_database_is_survived(
     start_fleet: Start, mount_disk: MountDisk, picture: Picture
 ) -> None:
     disk = mount_disk("gateway_jobs", "32m")
@@ -214,7 +214,7 @@ def test_a_disk_that_is_full_with_the_database_on_it(
     assert worker.process.poll() is None, "the worker outlived the full disk"
 
 
-def test_a_silent_worker_is_given_up_by_one_of_those_that_look(engine: sa.Engine) -> None:
+def test_silent_worker_is_expired_once(engine: sa.Engine) -> None:
     silent, first, second = (registered(engine, slot) for slot in range(3))
     given_up = []
     for _ in range(5):
@@ -262,7 +262,7 @@ def test_failed_polls_are_not_counted_as_missed_beats(
         assert looking.expire_stale_workers() == []
 
 
-def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engine) -> None:
+def test_next_worker_of_a_slot_releases_its_leases(engine: sa.Engine) -> None:
     before, store = registered(engine, 0), JobStore(engine)
     job_id = held_job(engine)
     assert store.begin_stage(job_id, "original", worker=before.id) == 1
@@ -276,7 +276,7 @@ def test_the_next_worker_of_a_slot_frees_what_the_last_one_held(engine: sa.Engin
 
 
 @pytest.mark.parametrize("is_over", [False, True])
-def test_a_worker_that_was_given_up_records_no_cancellation(
+def test_expired_worker_records_no_cancellation(
     engine: sa.Engine, tmp_path: Path, is_over: bool
 ) -> None:
     """Its stage is stopped as that of a cancelled job is, but the job goes on elsewhere."""

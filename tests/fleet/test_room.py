@@ -23,7 +23,9 @@ MAY_WAIT, AT_ONCE = 5, 16
 
 
 @pytest.mark.parametrize("of_key", [False, True], ids=["everybody", "key"])
-def test_the_limit_holds_in_a_crowd(tmp_path: Path, database: dict[str, Any], of_key: bool) -> None:
+def test_queue_limit_holds_for_concurrent_submissions(
+    tmp_path: Path, database: dict[str, Any], of_key: bool
+) -> None:
     engines = [open_engine(GatewayConfig(base_dir=tmp_path, **database)) for _ in range(2)]
     queues = [JobQueue(JobStore(engine)) for engine in engines]  # of two web processes
     together = threading.Barrier(AT_ONCE)

@@ -41,7 +41,7 @@ def test_queries_open_no_transaction(config: GatewayConfig) -> None:
     engine.dispose()
 
 
-def test_many_processes_make_the_tables_that_the_code_describes(config: GatewayConfig) -> None:
+def test_concurrent_processes_create_the_described_tables(config: GatewayConfig) -> None:
     openers = [
         subprocess.Popen(
             [sys.executable, "-c", OPEN],
@@ -56,7 +56,7 @@ def test_many_processes_make_the_tables_that_the_code_describes(config: GatewayC
     assert_tables_as_described(config)
 
 
-def test_a_newer_database_is_refused(config: GatewayConfig) -> None:
+def test_newer_database_is_refused(config: GatewayConfig) -> None:
     engine = open_engine(config)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))

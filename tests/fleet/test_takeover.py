@@ -26,7 +26,7 @@ def frozen_in_mid_job(fleet: Fleet, picture: Picture) -> tuple[str, Worker]:
     return job_id, worker
 
 
-def test_a_worker_that_dies_for_good_loses_its_jobs_to_others(
+def test_dead_worker_is_replaced_by_others(
     start_fleet: Start, database: dict[str, Any], picture: Picture
 ) -> None:
     """At the default settings, and from the last finished stage on."""
@@ -46,7 +46,7 @@ def test_a_worker_that_dies_for_good_loses_its_jobs_to_others(
     assert [(output / name).stat().st_mtime_ns for name in finished] == before
 
 
-def test_a_frozen_worker_that_wakes_changes_nothing(
+def test_frozen_worker_changes_nothing_after_takeover(
     start_fleet: Start, database: dict[str, Any], picture: Picture
 ) -> None:
     fleet = start_fleet({**database, "worker_timeout": 2})
@@ -63,7 +63,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(
     assert fleet.job(job_id)["status"] == "done"
 
 
-def test_a_frozen_worker_that_wakes_first_does_not_end_the_job(
+def test_frozen_worker_that_wakes_early_does_not_end_the_job(
     start_fleet: Start, database: dict[str, Any], picture: Picture
 ) -> None:
     """It finishes its stage, is refused, and the other one's result is the one that is seen."""
@@ -81,7 +81,7 @@ def test_a_frozen_worker_that_wakes_first_does_not_end_the_job(
     assert fleet.ended(job_id)["status"] == "done"
 
 
-def test_a_rolling_restart_loses_nothing(
+def test_rolling_restart_loses_no_job(
     start_fleet: Start, postgres: PostgresServer, picture: Picture
 ) -> None:
     fleet = start_fleet({"database_url": postgres.new_database(), "drain_timeout": 1})
@@ -116,7 +116,7 @@ def test_worker_command_supervises_several_slots(
         assert supervisor.process.wait(timeout=60) == 0
 
 
-def test_jobs_with_an_encoder_wait_for_workers_that_take_them(
+def test_encoder_jobs_wait_for_suitable_workers(
     start_fleet: Start, postgres: PostgresServer, picture: Picture
 ) -> None:
     fleet = start_fleet({"database_url": postgres.new_database(), "gpu_queue": "yes"})

@@ -78,7 +78,7 @@ LINEAR = icc.build_profile(icc.SRGB_PRIMARIES, icc.LINEAR_CURVE, "linear")
         (((b"cICP", bytes((1, 8, 0, 1))),), LINEAR),
     ],
 )
-def test_the_chunks_of_a_png_are_applied_or_carried_over(
+def test_png_colour_chunks_are_applied_or_kept(
     tmp_path: Path, chunks: tuple[tuple[bytes, bytes], ...], profile: bytes | None
 ) -> None:
     source = tmp_path / "a.png"
@@ -108,7 +108,7 @@ def test_nclx_of_an_avif_becomes_a_profile(
     assert np.abs(in_srgb(saved_again(source, tmp_path)) - through(profile)).mean() < 2
 
 
-def test_the_profile_of_a_bmp_is_carried_over(tmp_path: Path) -> None:
+def test_bmp_profile_is_kept(tmp_path: Path) -> None:
     source = tmp_path / "a.bmp"
     write_bmp(source, colour_samples(), P3)
     picture = open_picture(source, LIMITS)
@@ -128,7 +128,7 @@ def test_hdr_is_refused_with_the_reason(tmp_path: Path, transfer: int) -> None:
 @pytest.mark.parametrize(
     ("suffix", "options"), [(".jpg", {"quality": 95}), (".png", {}), (".tif", {}), (".webp", {})]
 )
-def test_grey_profiles_are_applied_and_grey_stays_grey(
+def test_grey_profile_is_applied_and_grey_stays_grey(
     tmp_path: Path, suffix: str, options: dict[str, Any]
 ) -> None:
     source = tmp_path / f"a{suffix}"
@@ -149,7 +149,7 @@ def test_grey_profiles_are_applied_and_grey_stays_grey(
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
-def test_min_is_white_with_16_bits_is_no_negative(tmp_path: Path, *, big_endian: bool) -> None:
+def test_min_is_white_with_16_bits_is_not_inverted(tmp_path: Path, *, big_endian: bool) -> None:
     source = tmp_path / "a.tif"
     samples = grey_samples()
     write_tiff(source, 65_535 - samples, photometric=0, big_endian=big_endian)
@@ -161,7 +161,7 @@ def test_min_is_white_with_16_bits_is_no_negative(tmp_path: Path, *, big_endian:
 @pytest.mark.parametrize("big_endian", [False, True])
 @pytest.mark.parametrize("rows", [None, 7])
 @pytest.mark.parametrize("bands", [3, 4])
-def test_planes_of_16_bits_are_read_as_16_bits(
+def test_planar_16_bit_is_read_as_16_bit(
     tmp_path: Path, bands: int, rows: int | None, *, big_endian: bool
 ) -> None:
     source = tmp_path / "a.tif"
@@ -183,7 +183,7 @@ def test_planes_of_16_bits_are_read_as_16_bits(
         assert np.abs(picture.alpha.astype(int) - eight(grey_samples())).max() <= 1
 
 
-def test_a_transparent_colour_of_16_bits_is_exact(tmp_path: Path) -> None:
+def test_transparent_colour_of_16_bits_is_exact(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     samples = colour_samples()
     key = samples[5, 5].copy()
@@ -197,7 +197,7 @@ def test_a_transparent_colour_of_16_bits_is_exact(tmp_path: Path) -> None:
     assert again is not None and np.array_equal(again, picture.alpha)
 
 
-def test_a_key_of_transparency_in_16_bits_is_exact(tmp_path: Path) -> None:
+def test_colour_key_of_16_bits_is_exact(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     samples = grey_samples()
     write_png(source, samples, 0, 16, (b"tRNS", struct.pack(">H", int(samples[3, 4]))))
@@ -208,7 +208,7 @@ def test_a_key_of_transparency_in_16_bits_is_exact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [2, 4])
-def test_a_key_of_few_bits_is_scaled(tmp_path: Path, depth: int) -> None:
+def test_colour_key_of_few_bits_is_scaled(tmp_path: Path, depth: int) -> None:
     source = tmp_path / "a.png"
     write_png(source, grey_samples(), 0, depth, (b"tRNS", b"\0\1"))
     levels = np.round(grey_samples() / 65_535 * (2**depth - 1))
@@ -218,7 +218,7 @@ def test_a_key_of_few_bits_is_scaled(tmp_path: Path, depth: int) -> None:
 
 
 @pytest.mark.parametrize("bands", [1, 3])
-def test_multiplied_alpha_is_divided_out(tmp_path: Path, bands: int) -> None:
+def test_premultiplied_alpha_is_undone(tmp_path: Path, bands: int) -> None:
     source = tmp_path / "a.tif"
     colours = eight(colour_samples())[..., :bands]
     alpha = np.full((*colours.shape[:2], 1), 128, np.uint8)
@@ -230,7 +230,7 @@ def test_multiplied_alpha_is_divided_out(tmp_path: Path, bands: int) -> None:
     assert picture.alpha is not None and (picture.alpha == 128).all()
 
 
-def test_lab_of_a_tiff_becomes_srgb(tmp_path: Path) -> None:
+def test_lab_tiff_becomes_srgb(tmp_path: Path) -> None:
     source = tmp_path / "a.tif"
     lab = np.zeros((8, 8, 3), np.uint8)
     lab[...] = (138, 38, 46)  # L 54, a 38, b 46: what (200, 100, 50) is under D50
@@ -241,7 +241,7 @@ def test_lab_of_a_tiff_becomes_srgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 @pytest.mark.parametrize("profile", [b"abc", P3], ids=["short", "of RGB"])
-def test_a_profile_that_does_not_fit_is_ignored_with_a_note(
+def test_mismatched_profile_is_ignored_with_a_note(
     tmp_path: Path, suffix: str, profile: bytes
 ) -> None:
     image = Image.fromarray(eight(colour_samples())).convert("CMYK")
@@ -255,7 +255,7 @@ def test_a_profile_that_does_not_fit_is_ignored_with_a_note(
     }
 
 
-def test_a_tiff_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> None:
+def test_unsupported_tiff_is_not_called_damaged(tmp_path: Path) -> None:
     source = tmp_path / "a.tif"
     write_tiff(source, np.zeros((4, 4, 7), np.uint8), photometric=2)
     with pytest.raises(UnsupportedVariant, match="7 x 8 bits"):
@@ -266,7 +266,7 @@ def test_a_tiff_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_black_ink_is_as_light_as_its_profile_says(tmp_path: Path, suffix: str) -> None:
+def test_cmyk_black_follows_its_profile(tmp_path: Path, suffix: str) -> None:
     source = tmp_path / f"a{suffix}"
     black = Image.new("CMYK", (16, 16), (0, 0, 0, 255))
     black.save(source, icc_profile=cmyk_profile())  # reflects 8 % of the light
@@ -277,7 +277,7 @@ def test_black_ink_is_as_light_as_its_profile_says(tmp_path: Path, suffix: str) 
 @pytest.mark.parametrize(
     ("mode", "profile"), [("CMYK", None), ("CMYK", cmyk_profile()), ("L", grey_profile(1.8))]
 )
-def test_a_converted_jpeg_loses_little_when_it_is_coded_again(
+def test_converted_jpeg_loses_little_when_encoded(
     tmp_path: Path, mode: str, profile: bytes | None
 ) -> None:
     source = tmp_path / "a.jpg"
@@ -291,9 +291,7 @@ def test_a_converted_jpeg_loses_little_when_it_is_coded_again(
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
 @pytest.mark.parametrize("maker_note", [b"short", b"x" * 65_000])
-def test_adobe_rgb_by_exif_alone_is_carried_over(
-    tmp_path: Path, suffix: str, maker_note: bytes
-) -> None:
+def test_adobe_rgb_by_exif_is_kept(tmp_path: Path, suffix: str, maker_note: bytes) -> None:
     source = tmp_path / f"a{suffix}"
     exif = Image.Exif()
     directory = {1: "R03", 2: b"0100"}
@@ -308,7 +306,7 @@ def test_adobe_rgb_by_exif_alone_is_carried_over(
 
 
 @pytest.mark.parametrize("kind", [b"link", b"nmcl", b"abst"])
-def test_a_profile_of_a_wrong_class_stays_with_its_numbers(tmp_path: Path, kind: bytes) -> None:
+def test_profile_of_another_class_is_kept_with_its_values(tmp_path: Path, kind: bytes) -> None:
     source = tmp_path / "a.jpg"
     profile = P3[:12] + kind + P3[16:]
     photograph().rgb.save(source, quality=95, icc_profile=profile)
@@ -318,7 +316,7 @@ def test_a_profile_of_a_wrong_class_stays_with_its_numbers(tmp_path: Path, kind:
         assert np.array_equal(picture.pixels, np.asarray(image))
 
 
-def test_a_profile_of_which_a_part_is_missing_is_ignored_with_a_note(tmp_path: Path) -> None:
+def test_truncated_profile_is_ignored_with_a_note(tmp_path: Path) -> None:
     source = tmp_path / "a.jpg"
     photograph().rgb.save(source, icc_profile=P3 + bytes(130_000))
     content = source.read_bytes()

@@ -30,7 +30,7 @@ LIMITS = PictureLimits()
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".bmp"])
-def test_a_grey_picture_is_saved_grey(tmp_path: Path, suffix: str, mode: str) -> None:
+def test_grey_picture_is_saved_grey(tmp_path: Path, suffix: str, mode: str) -> None:
     source = tmp_path / f"a{suffix}"
     Image.fromarray(eight(grey_samples())).convert(mode).save(source)
     picture = open_picture(source, LIMITS)
@@ -59,7 +59,7 @@ def test_every_stage_of_a_grey_picture_stays_grey(tmp_path: Path) -> None:
     assert not layers["stegano-embed"]["applied"] and "grey" in layers["stegano-embed"]["reason"]
 
 
-def test_a_stage_that_adds_colour_to_grey_is_averaged() -> None:
+def test_colour_added_to_grey_is_averaged() -> None:
     original = np.repeat(eight(grey_samples())[..., None], 3, axis=2)
     alpha = np.full(original.shape[:2], 255, np.uint8)
     alpha[:4] = 0
@@ -90,9 +90,7 @@ def test_alpha_is_exact(tmp_path: Path, suffix: str, options: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("processor", ["imagehash", "dhash", "blockhash"])
-def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
-    tmp_path: Path, processor: str
-) -> None:
+def test_hashes_over_white_ignore_hidden_colours(tmp_path: Path, processor: str) -> None:
     results = []
     for name, hidden in (("black", (0, 0, 0)), ("loud", (255, 0, 180))):
         source = tmp_path / f"{name}.png"
@@ -112,7 +110,7 @@ def test_hashes_over_white_ignore_colours_that_cannot_be_seen(
 
 @pytest.mark.parametrize("processor", ["imagehash", "dhash", "blockhash"])
 @pytest.mark.parametrize("kind", ["png", "min is white"])
-def test_hashes_over_white_of_16_bits_are_those_of_8(
+def test_hashes_over_white_agree_for_16_and_8_bits(
     tmp_path: Path, processor: str, kind: str
 ) -> None:
     wide, narrow = tmp_path / ("a.png" if kind == "png" else "a.tif"), tmp_path / "b.png"

@@ -101,9 +101,7 @@ WRONG_TYPES = {
 
 @pytest.mark.parametrize("block", WRONG_TYPES.values(), ids=WRONG_TYPES.keys())
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
-def test_exif_values_of_a_wrong_type_stop_nothing(
-    tmp_path: Path, suffix: str, block: bytes
-) -> None:
+def test_exif_values_of_wrong_type_are_ignored(tmp_path: Path, suffix: str, block: bytes) -> None:
     source = tmp_path / f"a{suffix}"
     plain: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
     drawn().save(source, exif=b"", **plain)
@@ -171,7 +169,7 @@ def save_with_xmp(path: Path, packet: bytes) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_maker_note_with_a_picture_in_it_is_removed(tmp_path: Path, suffix: str) -> None:
+def test_maker_note_with_a_picture_is_removed(tmp_path: Path, suffix: str) -> None:
     source = tmp_path / f"a{suffix}"
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "Ada"
@@ -189,7 +187,7 @@ def test_a_maker_note_with_a_picture_in_it_is_removed(tmp_path: Path, suffix: st
     assert {("maker-note", "dropped"), ("exif", "kept")} <= notes
 
 
-def test_another_maker_note_is_kept(tmp_path: Path) -> None:
+def test_other_maker_notes_are_kept(tmp_path: Path) -> None:
     source = tmp_path / "a.jpg"
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[0x927C] = b"MAKER\0\0" + b"lens 50 mm" * 10
@@ -253,7 +251,7 @@ def test_text_of_a_png_survives(tmp_path: Path) -> None:
     assert {("text", "kept"), ("thumbnail", "dropped")} <= notes
 
 
-def test_the_comment_of_a_gif_becomes_text(tmp_path: Path) -> None:
+def test_gif_comment_becomes_text(tmp_path: Path) -> None:
     source = tmp_path / "a.gif"
     drawn().quantize(32).save(source, comment=b"by Ada")
     layer, notes = layer_and_notes(source)
@@ -276,7 +274,7 @@ def test_frames_thumbnails_and_trailing_data_are_noted(tmp_path: Path) -> None:
     assert b"ftypmp42" not in layer.read_bytes()
 
 
-def test_a_plain_picture_has_no_notes(tmp_path: Path) -> None:
+def test_plain_picture_has_no_notes(tmp_path: Path) -> None:
     for suffix in (".jpg", ".png", ".tif", ".bmp"):
         source = tmp_path / f"plain{suffix}"
         drawn().save(source)
@@ -292,7 +290,7 @@ LOSSLESS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("suffix", "options"), LOSSLESS.items(), ids=LOSSLESS.keys())
-def test_a_flat_picture_whose_file_grows_has_a_note_that_says_why(
+def test_growing_flat_picture_has_a_note(
     tmp_path: Path, suffix: str, options: dict[str, Any]
 ) -> None:
     source = tmp_path / f"a{suffix}"
@@ -313,7 +311,7 @@ def test_a_flat_picture_whose_file_grows_has_a_note_that_says_why(
     assert growth_note(source.stat().st_size, 8 * source.stat().st_size, how) is None
 
 
-def test_an_orientation_that_viewers_do_not_apply_is_not_applied(tmp_path: Path) -> None:
+def test_orientation_ignored_by_viewers_is_not_applied(tmp_path: Path) -> None:
     packet = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF'
         b' xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description'
@@ -334,7 +332,7 @@ def test_an_orientation_that_viewers_do_not_apply_is_not_applied(tmp_path: Path)
     assert picture.orientation == 1 and picture.pixels.shape == (64, 96, 3)
 
 
-def test_data_of_other_programs_is_noted(tmp_path: Path) -> None:
+def test_application_data_is_noted(tmp_path: Path) -> None:
     png, jpeg, tiff = tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "a.tif"
     drawn().save(png)
     content = png.read_bytes()

@@ -46,7 +46,7 @@ def with_bad_checksum(kind: bytes, content: bytes) -> bytes:
         (png_chunk(b"cHRM", b"\0" * 32) + png_chunk(b"gAMA", b"\0\0\xb1\x8f"), "colour-profile"),
     ],
 )
-def test_a_damaged_ancillary_chunk_is_ignored_with_a_note(
+def test_damaged_ancillary_chunk_is_ignored_with_a_note(
     tmp_path: Path, chunk: bytes, subject: str
 ) -> None:
     source = tmp_path / "a.png"
@@ -59,7 +59,7 @@ def test_a_damaged_ancillary_chunk_is_ignored_with_a_note(
     assert notes(picture) == {(subject, "dropped")}
 
 
-def test_many_compressed_chunks_cost_little(tmp_path: Path) -> None:
+def test_many_compressed_chunks_are_cheap(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     write_png(source, colour_samples(), 2, 8)
     content = source.read_bytes()
@@ -69,7 +69,7 @@ def test_many_compressed_chunks_cost_little(tmp_path: Path) -> None:
     assert notes(open_picture(source, LIMITS)) == {("text", "dropped")}
 
 
-def test_a_palette_of_few_entries_with_much_transparency(tmp_path: Path) -> None:
+def test_short_palette_with_long_transparency_is_read(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     rows = b"".join(b"\0" + bytes((0, 1, 1, 0)) for _ in range(4))
     header = struct.pack(">IIBBBBB", 4, 4, 8, 3, 0, 0, 0)
@@ -83,9 +83,7 @@ def test_a_palette_of_few_entries_with_much_transparency(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("palette_behind", [False, True])
-def test_a_palette_picture_without_a_palette_is_refused_in_words(
-    tmp_path: Path, *, palette_behind: bool
-) -> None:
+def test_missing_palette_is_refused_with_a_reason(tmp_path: Path, *, palette_behind: bool) -> None:
     source = tmp_path / "a.png"
     header = struct.pack(">IIBBBBB", 4, 4, 8, 3, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 20))]
@@ -100,7 +98,7 @@ def test_a_palette_picture_without_a_palette_is_refused_in_words(
             read()
 
 
-def test_an_mpf_index_whose_second_picture_is_gone(tmp_path: Path) -> None:
+def test_mpf_index_without_second_picture_is_read(tmp_path: Path) -> None:
     source = tmp_path / "a.jpg"
     first = Image.fromarray(eight(colour_samples()))
     first.save(source, format="MPO", save_all=True, append_images=[first.rotate(180)])
@@ -116,7 +114,7 @@ def test_an_mpf_index_whose_second_picture_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_a_jpeg_without_its_end_marker_is_shown_if_every_pixel_is_there(
+def test_jpeg_without_end_marker_is_read_if_complete(
     tmp_path: Path, subsampling: int, *, progressive: bool
 ) -> None:
     whole, cut = tmp_path / "whole.jpg", tmp_path / "cut.jpg"
@@ -134,7 +132,7 @@ def test_a_jpeg_without_its_end_marker_is_shown_if_every_pixel_is_there(
             open_picture(cut, LIMITS)
 
 
-def test_only_the_clean_aperture_of_an_avif_is_used(tmp_path: Path) -> None:
+def test_avif_clean_aperture_is_cropped(tmp_path: Path) -> None:
     source = tmp_path / "a.avif"
     Image.fromarray(eight(colour_samples())).save(source, quality=100, subsampling="4:4:4")
     content = source.read_bytes()

@@ -42,13 +42,13 @@ def theirs(image: Image.Image) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_made_pictures_hash_as_in_the_library(name: str) -> None:
+def test_synthetic_pictures_hash_as_the_library(name: str) -> None:
     image = as_the_library_wants(MADE[name])
     assert ours(image) == theirs(image)
 
 
 @pytest.mark.parametrize("path", sample_pictures(), ids=lambda path: path.name)
-def test_shrunk_samples_hash_as_in_the_library(path) -> None:
+def test_reduced_samples_hash_as_the_library(path) -> None:
     with Image.open(path) as opened:
         image = opened.convert("RGB")
         image.thumbnail((_LARGEST_FOR_THE_LIBRARY, _LARGEST_FOR_THE_LIBRARY))
@@ -56,23 +56,21 @@ def test_shrunk_samples_hash_as_in_the_library(path) -> None:
 
 
 @pytest.mark.parametrize("path", sample_pictures(), ids=lambda path: path.name)
-def test_samples_hash_as_the_library_did(path: Path) -> None:
+def test_samples_hash_as_recorded(path: Path) -> None:
     with Image.open(path) as opened:
         assert ours(opened.convert("RGB")) == OF_THE_LIBRARY[path.name]
 
 
 @pytest.mark.slow  # minutes: the library is written in Python
 @pytest.mark.parametrize("path", sample_pictures(), ids=lambda path: path.name)
-def test_the_library_still_hashes_samples_as_noted(path: Path) -> None:
+def test_library_hashes_samples_as_recorded(path: Path) -> None:
     with Image.open(path) as opened:
         assert theirs(opened.convert("RGB")) == OF_THE_LIBRARY[path.name]
 
 
 @pytest.mark.parametrize("size", [(64, 48), (131, 97), (17, 40), (40, 300)])
 @pytest.mark.parametrize("levels", [1, 2, 3])
-def test_pictures_of_few_dark_levels_follow_the_rounding_of_the_library(
-    size: tuple[int, int], levels: int
-) -> None:
+def test_dark_pictures_follow_the_library_rounding(size: tuple[int, int], levels: int) -> None:
     random = np.random.default_rng(levels)
     pixels = random.integers(0, levels, (size[1], size[0], 3), dtype=np.uint8) + np.uint8(3)
     image = Image.fromarray(pixels)

@@ -12,12 +12,12 @@ def _by_scipy(square: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("side", [2, 8, 32])
-def test_transforms_agree(side: int) -> None:
+def test_transforms_agree_with_scipy(side: int) -> None:
     square = np.random.default_rng(side).integers(0, 256, (side, side))
     assert cosine_transform(square) == pytest.approx(_by_scipy(square), abs=1e-9)
 
 
-def test_one_colour_has_the_same_rounding_noise() -> None:
+def test_one_colour_has_equal_rounding_noise() -> None:
     for level in range(256):
         square = np.full((32, 32), level)
         assert np.array_equal(cosine_transform(square), _by_scipy(square))

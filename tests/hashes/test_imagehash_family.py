@@ -47,33 +47,33 @@ def theirs(image: Image.Image) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_made_pictures_hash_as_in_the_libraries(name: str) -> None:
+def test_synthetic_pictures_hash_as_the_libraries(name: str) -> None:
     assert ours(MADE[name]) == theirs(MADE[name])
 
 
 @pytest.mark.parametrize("path", sample_pictures(), ids=lambda path: path.name)
-def test_sample_pictures_hash_as_in_the_libraries(path) -> None:
+def test_samples_hash_as_the_libraries(path) -> None:
     with Image.open(path) as image:
         assert ours(image) == theirs(image)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (101, 60)])
-def test_sixteen_bit_grey_hashes_as_in_the_libraries(size: tuple[int, int]) -> None:
+def test_sixteen_bit_grey_hashes_as_the_libraries(size: tuple[int, int]) -> None:
     assert ours(sixteen_bit(size)) == theirs(sixteen_bit(size))
 
 
-def test_a_transparent_palette_hashes_as_in_the_libraries_without_a_warning() -> None:
+def test_transparent_palette_hashes_as_the_libraries() -> None:
     image = MADE["random P (101, 60)"].copy()
     image.info["transparency"] = bytes(range(256))
     assert ours(image) == theirs(image)
 
 
-def test_cmyk_hashes_as_in_the_libraries() -> None:
+def test_cmyk_hashes_as_the_libraries() -> None:
     image = MADE["random RGB (101, 60)"].convert("CMYK")
     assert ours(image) == theirs(image)
 
 
-def test_the_samples_are_there() -> None:
+def test_samples_exist() -> None:
     if not sample_pictures():
         pytest.skip("the sample pictures are not beside the repository, in ../shared/images")
     assert len(sample_pictures()) == 31

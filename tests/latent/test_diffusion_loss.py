@@ -91,7 +91,7 @@ def picture(height: int = 33, width: int = 48) -> np.ndarray:
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-def test_the_loss_is_that_of_the_models_own_parts(prediction: str, tmp_path: Path) -> None:
+def test_loss_agrees_with_the_model_parts(prediction: str, tmp_path: Path) -> None:
     folder = tiny_pipeline(tmp_path, prediction=prediction)
     loss = load_denoising_loss(folder, "cpu")
     diffusers: Any = pytest.importorskip("diffusers")
@@ -111,7 +111,7 @@ def test_the_loss_is_that_of_the_models_own_parts(prediction: str, tmp_path: Pat
     assert torch.allclose(loss(given, seed=5), expected, rtol=1e-4)
 
 
-def test_the_term_draws_by_seed_and_iteration_and_has_a_gradient(model: Path) -> None:
+def test_term_is_seeded_per_iteration_and_has_a_gradient(model: Path) -> None:
     original = picture()
     term = FusedTerm(load_denoising_loss(model, "cpu"), original, 1 - original, seed=3)
     values = [term(original, iteration)[0] for iteration in (0, 1, 0)]
@@ -127,7 +127,7 @@ def mist_layer(pixels: Any, model: Path | None) -> Any:
     return load_stage("mist").apply(StageInput(pixels, pixels, None, options, Controls()))
 
 
-def test_mist_is_fused_only_where_a_model_is_named(model: Path, textured: Any) -> None:
+def test_mist_is_fused_only_with_a_named_model(model: Path, textured: Any) -> None:
     pixels = textured[:40, :64].copy()
     plain, fused = mist_layer(pixels, None), mist_layer(pixels, model)
     assert (plain.metrics["mode"], fused.metrics["mode"]) == ("textural", "fused")
@@ -136,7 +136,7 @@ def test_mist_is_fused_only_where_a_model_is_named(model: Path, textured: Any) -
     assert np.abs(fused.pixels.astype(int) - pixels).max() <= 8
 
 
-def test_mist_climbs_the_loss_of_the_noise_that_it_draws(
+def test_mist_raises_the_diffusion_loss(
     model: Path, textured: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels, seeds, whole = textured[:40, :64].copy(), [], DenoisingLoss.__call__
@@ -159,14 +159,14 @@ def test_mist_climbs_the_loss_of_the_noise_that_it_draws(
     assert drawn(mist_layer(pixels, None).pixels) < drawn(fused.pixels)
 
 
-def test_a_missing_model_is_named(tmp_path: Path) -> None:
+def test_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match=r"model_index\.json") as caught:
         load_denoising_loss(tmp_path, "cpu")
     assert "setting mist_model" in caught.value.public
     assert str(tmp_path) not in caught.value.public
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_folder_of_another_model_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("diffusers", reason="needs the optional extra `fused`")
     pytest.importorskip("transformers", reason="needs the optional extra `fused`")
     (tmp_path / "model_index.json").write_text("{}")
@@ -175,7 +175,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     assert str(tmp_path.parent) not in caught.value.public
 
 
-def test_memory_that_runs_out_is_not_the_models_fault(
+def test_out_of_memory_does_not_blame_the_model(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*given: Any) -> None:
@@ -188,7 +188,7 @@ def test_memory_that_runs_out_is_not_the_models_fault(
 
 
 @pytest.mark.parametrize("package", ["torch", "diffusers", "transformers"])
-def test_a_missing_package_names_the_command(
+def test_missing_package_names_the_install_command(
     package: str, model: Path, textured: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(name: str) -> object:

@@ -71,33 +71,33 @@ def score(value, **options) -> float:
     return climbed(value, **options)[0]
 
 
-def test_away_is_the_squared_relative_displacement():
+def test_away_is_squared_relative_displacement():
     assert score(0.3) == pytest.approx(0.25, rel=1e-4)
     assert score(0.1) == pytest.approx(0.25, rel=1e-4)
     assert score(0.3, away=2.0) == pytest.approx(0.5, rel=1e-4)
 
 
-def test_towards_is_what_is_left_of_the_way_as_published():
+def test_towards_is_the_published_remaining_distance():
     assert score(ORIGINAL, towards=1.0) == pytest.approx(-1.0, rel=1e-4)
     assert score(0.4, towards=1.0) == pytest.approx(-0.25, rel=1e-4)
     assert score(TARGET, towards=1.0) == pytest.approx(0.0, abs=1e-6)
     assert score(0.7, towards=1.0) == pytest.approx(-1 / 16, rel=1e-4)
 
 
-def test_along_is_the_share_of_the_way_and_rewards_going_on():
+def test_along_is_relative_progress_and_unbounded():
     assert score(0.4, along=1.0) == pytest.approx(0.5, rel=1e-4)
     assert score(0.8, along=1.0) == pytest.approx(1.5, rel=1e-4)
     assert score(0.1, along=1.0) == pytest.approx(-0.25, rel=1e-4)
 
 
-def test_terms_and_sizes_add_up():
+def test_terms_and_sizes_are_summed():
     both = score(0.3, away=1.0, along=2.0)
     assert both == pytest.approx(0.25 + 2 * 0.25, rel=1e-4)
     two = score(0.3, preset=replace(PLAIN, scales=(1.0, 0.5), scale_weights=(1.0, 0.4)))
     assert two == pytest.approx(1.4 * 0.25, rel=1e-4)
 
 
-def test_the_half_size_sees_what_the_full_size_does_not():
+def test_half_size_sees_what_full_size_does_not():
     """A change that alternates from pixel to pixel is gone at half the size."""
     stripes = flat(0.5)
     stripes[..., ::2] += 0.1
@@ -109,7 +109,7 @@ def test_the_half_size_sees_what_the_full_size_does_not():
     assert half == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_gradient_points_where_the_score_rises():
+def test_gradient_raises_the_score():
     _, gradient = climbed(0.3, away=1.0, along=0.5)
     # d/dx of (3 (x - 0.2)^2 / (3 0.2^2) + 0.5 (x - 0.2) / 0.4), a pixel's share of the mean
     expected = (2 * 0.1 / 0.04 + 0.5 / 0.4) / gradient.size
@@ -117,7 +117,7 @@ def test_the_gradient_points_where_the_score_rises():
 
 
 @pytest.mark.parametrize("weights", [{"away": 1.0, "along": 0.3}, {"towards": 1.0}])
-def test_the_gradient_agrees_with_finite_differences(weights):
+def test_gradient_agrees_with_finite_differences(weights):
     preset = replace(PLAIN, scales=(1.0, 0.5), scale_weights=(1.0, 0.4))
     _, gradient = climbed(0.3, preset=preset, **weights)
     rise = score(0.301, preset=preset, **weights) - score(0.299, preset=preset, **weights)
@@ -125,5 +125,5 @@ def test_the_gradient_agrees_with_finite_differences(weights):
 
 
 @pytest.mark.parametrize("weights", [{"away": 1.0}, {"towards": 1.0}, {"along": 1.0}])
-def test_a_latent_without_length_gives_no_nan(weights):
+def test_zero_latent_gives_no_nan(weights):
     assert np.isfinite(score(0.0, original=0.0, target=0.0, **weights))

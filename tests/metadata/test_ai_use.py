@@ -25,12 +25,12 @@ STORE = (
         b'<p:DataMining rdf:resource="http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED"/>',
     ],
 )
-def test_data_mining_is_read_in_every_spelling(xmp: bytes) -> None:
+def test_data_mining_statement_is_read_in_every_spelling(xmp: bytes) -> None:
     assert data_mining(xmp) == "DMI-PROHIBITED"
 
 
 @pytest.mark.parametrize("xmp", [b"", b"<x/>", b"DataMining", b"<plus:DataMining/>", b"\xff" * 99])
-def test_no_statement_is_none(xmp: bytes) -> None:
+def test_missing_statement_is_none(xmp: bytes) -> None:
     assert data_mining(xmp) is None
 
 
@@ -42,7 +42,7 @@ def test_hostile_xmp_takes_linear_time(part: bytes) -> None:
     assert data_mining(part * (4_000_000 // len(part))) is None
 
 
-def test_a_manifest_is_seen_without_the_package(
+def test_manifest_is_detected_without_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "c2pa", None)
@@ -53,7 +53,7 @@ def test_a_manifest_is_seen_without_the_package(
     assert c2pa_statement(path) == {"manifest": False, "validation_state": None}
 
 
-def test_a_fake_manifest_is_unreadable_or_invalid(tmp_path: Path) -> None:
+def test_fake_manifest_is_unreadable_or_invalid(tmp_path: Path) -> None:
     pytest.importorskip("c2pa")
     path = tmp_path / "picture.png"
     Image.new("RGB", (8, 8)).save(path)
@@ -124,7 +124,7 @@ def certificate_and_key() -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_the_state_of_a_signed_picture(format_name: str, tmp_path: Path) -> None:
+def test_signed_picture_has_its_validation_state(format_name: str, tmp_path: Path) -> None:
     c2pa = pytest.importorskip("c2pa")
     chain, private = certificate_and_key()
     plain, signed = tmp_path / "plain", tmp_path / "signed"

@@ -32,7 +32,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, *providers: str, bfloat16: bool = Fal
     monkeypatch.setattr(accelerators, "_AUTO_CONDITIONS", conditions)
 
 
-def test_the_options_know_every_accelerator() -> None:
+def test_options_list_every_accelerator() -> None:
     assert ("auto", *ACCELERATORS) == ACCELERATOR_NAMES
 
 
@@ -46,7 +46,7 @@ def test_the_options_know_every_accelerator() -> None:
         (("CoreMLExecutionProvider",), False, "cpu"),
     ],
 )
-def test_auto_takes_a_gpu_then_native_bfloat16_then_the_processor(
+def test_auto_prefers_gpu_then_bfloat16_then_cpu(
     providers, bfloat16, expected, monkeypatch
 ) -> None:
     offer(monkeypatch, *providers, bfloat16=bfloat16)
@@ -78,12 +78,12 @@ def test_unusable_accelerator_falls_back_to_the_cpu(monkeypatch, caplog) -> None
         assert np.array_equal(encoder.latents(np.ones((1, 3, 16, 16), np.float32)), expected)
 
 
-def test_an_unknown_name_lists_the_valid_ones() -> None:
+def test_unknown_name_lists_valid_ones() -> None:
     with pytest.raises(UnknownName, match="valid: auto, cpu, openvino, cuda, coreml, directml"):
         select_accelerator("tpu")
 
 
-def test_a_file_that_is_no_graph_is_refused(tmp_path) -> None:
+def test_invalid_graph_file_is_refused(tmp_path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"broken")
     with pytest.raises(GraphFailed, match=r"broken\.onnx") as caught:
@@ -91,13 +91,13 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path) -> None:
     assert caught.value.public == "broken.onnx could not be computed"
 
 
-def test_wrong_inputs_are_refused() -> None:
+def test_invalid_inputs_are_refused() -> None:
     graph = load_graph(bundled.FOLDER / bundled.LATENTS_GRAPH, accelerator="cpu")
     with pytest.raises(GraphFailed):
         graph.run(["latent"], {"picture": np.ones((1, 4, 8, 8), np.float32)})
 
 
-def test_memory_that_runs_out_is_a_memory_error(monkeypatch) -> None:
+def test_out_of_memory_is_a_memory_error(monkeypatch) -> None:
     graph = load_graph(bundled.FOLDER / bundled.LATENTS_GRAPH, accelerator="cpu")
 
     class Full:
@@ -117,7 +117,7 @@ def test_threads_follow_the_environment(monkeypatch) -> None:
         assert thread_count() >= 1
 
 
-def test_released_memory_is_taken_anew() -> None:
+def test_released_memory_is_allocated_again() -> None:
     """Also while nothing was computed yet, and by OpenVINO where that is installed."""
     release_memory()
     picture = np.random.default_rng(1).random((1, 3, 40, 48), np.float32)

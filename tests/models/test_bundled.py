@@ -58,7 +58,7 @@ def test_each_weight_is_stored_once_as_float16() -> None:
         assert all(len(tensor.raw_data) < 1000 for tensor in inside)
 
 
-def test_the_graphs_are_those_that_the_export_writes() -> None:
+def test_graphs_equal_the_export() -> None:
     weights = stored_weights(bundled.FOLDER / bundled.WEIGHTS)
     for name, graph in (
         (bundled.LATENTS_GRAPH, latents_graph),
@@ -69,7 +69,7 @@ def test_the_graphs_are_those_that_the_export_writes() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_latents_and_gradient_agree_with_torch(size, network) -> None:
+def test_latents_and_gradients_agree_with_torch(size, network) -> None:
     encoder = load_encoder("bundled", accelerator="cpu")
     leaf = torch.from_numpy(picture(*size)).requires_grad_(True)
     expected = latent_by_torch(network, leaf)
@@ -84,7 +84,7 @@ def test_latents_and_gradient_agree_with_torch(size, network) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_gradient_agrees_with_finite_differences(size) -> None:
+def test_gradient_agrees_with_finite_differences(size) -> None:
     encoder = load_encoder("bundled", accelerator="cpu")
     objective = random_objective(encoder.latents(picture(*size)))
     _, gradient = encoder.value_and_gradient(picture(*size), objective)
@@ -96,7 +96,7 @@ def test_the_gradient_agrees_with_finite_differences(size) -> None:
 
 
 @pytest.mark.parametrize("accelerator", ["cpu", "openvino"])
-def test_the_same_bytes_with_any_number_of_threads(accelerator, monkeypatch) -> None:
+def test_results_do_not_depend_on_thread_count(accelerator, monkeypatch) -> None:
     if accelerator == "openvino":
         pytest.importorskip("openvino", reason="needs the optional extra `openvino`")
     seen = set()
@@ -109,7 +109,7 @@ def test_the_same_bytes_with_any_number_of_threads(accelerator, monkeypatch) -> 
     assert len(seen) == 1
 
 
-def test_openvinos_gradient_points_the_same_way(network) -> None:
+def test_openvino_gradient_has_the_same_direction(network) -> None:
     pytest.importorskip("openvino", reason="needs the optional extra `openvino`")
     exact, fast = (load_encoder("bundled", accelerator=name) for name in ("cpu", "openvino"))
     objective = random_objective(exact.latents(picture(64, 64)))
@@ -121,7 +121,7 @@ def test_openvinos_gradient_points_the_same_way(network) -> None:
 
 
 @pytest.mark.parametrize("half_width", [0, 12])
-def test_wider_weights_make_wider_graphs(tmp_path: Path, half_width: int) -> None:
+def test_graphs_follow_weight_widths(tmp_path: Path, half_width: int) -> None:
     """Widths and depths are those of the weights."""
     from training.export import export
     from training.student import StudentShape
@@ -151,7 +151,7 @@ def test_wider_weights_make_wider_graphs(tmp_path: Path, half_width: int) -> Non
 @pytest.mark.parametrize(
     "missing", [bundled.WEIGHTS, bundled.LATENTS_GRAPH, bundled.GRADIENT_GRAPH]
 )
-def test_missing_weights_explain_how_to_make_them(missing: str, tmp_path: Path) -> None:
+def test_missing_weights_explain_how_to_export_them(missing: str, tmp_path: Path) -> None:
     _copy(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(MissingModel, match=r"training\.distil") as caught:
@@ -160,7 +160,7 @@ def test_missing_weights_explain_how_to_make_them(missing: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damaged", [bundled.WEIGHTS, bundled.LATENTS_GRAPH])
-def test_a_damaged_file_is_refused(damaged: str, tmp_path: Path) -> None:
+def test_damaged_file_is_refused(damaged: str, tmp_path: Path) -> None:
     _copy(tmp_path)
     (tmp_path / damaged).write_bytes(b"damaged")
     encoder = GraphEncoder(tmp_path, name="bundled", accelerator="cpu")
@@ -180,7 +180,7 @@ def test_bundled_latents_follow_the_teacher(painting: np.ndarray, shared_models:
     assert float((ours * theirs).sum()) / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.85
 
 
-def test_an_attack_through_it_moves_the_teacher_more_than_noise_does(
+def test_bundled_attack_moves_the_teacher_more_than_noise(
     painting: np.ndarray, shared_models: Path
 ) -> None:
     student = load_encoder("bundled")

@@ -52,23 +52,21 @@ def base_url(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_a_pinned_file_arrives(published: PublishedFile, base_url: str, tmp_path: Path) -> None:
+def test_pinned_file_is_downloaded(published: PublishedFile, base_url: str, tmp_path: Path) -> None:
     path = download(published, tmp_path / "new" / "models", base_url=base_url)
     assert path == tmp_path / "new" / "models" / "file.pth"
     assert path.read_bytes() == b"weights"
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_is_not_pinned_is_refused(
-    published: PublishedFile, base_url: str, tmp_path: Path
-) -> None:
+def test_unpinned_file_is_refused(published: PublishedFile, base_url: str, tmp_path: Path) -> None:
     for unpinned in (replace(published, revision=None), replace(published, sha256=None)):
         with pytest.raises(DownloadFailed, match="not pinned"):
             download(unpinned, tmp_path / "models", base_url=base_url)
     assert not (tmp_path / "models").exists()
 
 
-def test_another_digest_is_refused_and_leaves_nothing(
+def test_wrong_digest_is_refused_and_leaves_no_file(
     published: PublishedFile, base_url: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DownloadFailed, match="expected SHA-256 " + "1" * 64):
@@ -76,7 +74,7 @@ def test_another_digest_is_refused_and_leaves_nothing(
     assert not (tmp_path / "models").exists()
 
 
-def test_a_file_that_is_not_there_or_too_large_is_refused(
+def test_missing_or_too_large_file_is_refused(
     published: PublishedFile,
     base_url: str,
     tmp_path: Path,
@@ -94,7 +92,7 @@ def test_unreachable_server_is_reported(published: PublishedFile, tmp_path: Path
         download(published, tmp_path, base_url="http://127.0.0.1:1")
 
 
-def test_an_encoder_fetches_its_weights_once(
+def test_encoder_downloads_its_weights_once(
     base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = taesd.TaesdNetwork(latent_channels=4, pooled=False)
@@ -110,7 +108,7 @@ def test_an_encoder_fetches_its_weights_once(
     load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
 
 
-def test_an_encoder_without_a_digest_is_not_fetched(
+def test_encoder_without_digest_is_not_downloaded(
     base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(taesd.SHA256, "taesd3", None)
@@ -125,12 +123,12 @@ def test_every_published_file_is_pinned() -> None:
         assert len(file.sha256 or "") == 64
 
 
-def test_the_pinned_digest_is_that_of_the_file_we_have(shared_models: Path) -> None:
+def test_pinned_digest_matches_the_local_file(shared_models: Path) -> None:
     content = (shared_models / "taef2" / "taef2_encoder.pth").read_bytes()
     assert hashlib.sha256(content).hexdigest() == taesd.published("taef2").sha256
 
 
-def test_a_caller_reads_no_folder_that_cannot_be_written(
+def test_public_error_hides_the_unwritable_folder(
     base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = tmp_path / "served" / taesd.published("taesd").location

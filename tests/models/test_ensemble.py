@@ -21,7 +21,7 @@ def load(random_models: Path, name: str) -> Ensemble:
     return encoder
 
 
-def test_members_count_equally_whatever_their_scale_and_size(random_models: Path) -> None:
+def test_members_have_equal_weight(random_models: Path) -> None:
     ensemble = load(random_models, "ensemble:taesd+taef2")
     taesd, taef2 = (member.latents(reference_pictures()).shape[1] for member in ensemble.members)
     latents = ensemble.latents(reference_pictures())
@@ -30,7 +30,7 @@ def test_members_count_equally_whatever_their_scale_and_size(random_models: Path
     assert powers == pytest.approx([1, 1], rel=1e-3)
 
 
-def test_relative_displacement_is_the_mean_square_of_the_members(random_models: Path) -> None:
+def test_relative_displacement_is_the_root_mean_square_of_members(random_models: Path) -> None:
     ensemble = load(random_models, "ensemble:taesd3+taef1")
     original = reference_pictures()
     noise = np.random.default_rng(0).normal(0, 0.03, original.shape).astype(np.float32)
@@ -45,7 +45,7 @@ def test_relative_displacement_is_the_mean_square_of_the_members(random_models: 
 
 
 @pytest.mark.parametrize("size", [(40, 33), (16, 16)])
-def test_the_gradient_agrees_with_torch_and_finite_differences(
+def test_gradient_agrees_with_torch_and_finite_differences(
     size: tuple[int, int], random_models: Path
 ) -> None:
     options = {"models_dir": random_models, "bfloat16": False}

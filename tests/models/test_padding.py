@@ -21,13 +21,13 @@ def test_padding_reflects_to_the_right_and_below() -> None:
     assert padded[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 3, 2, 1]
 
 
-def test_padding_repeats_the_edge_of_what_is_too_small_to_reflect() -> None:
+def test_padding_repeats_the_edge_of_tiny_pictures() -> None:
     padded = pad_to_multiple(np.full((1, 3, 1, 2), 0.25, np.float32), 8)
     assert padded.shape == (1, 3, 8, 8)
     assert (padded == 0.25).all()
 
 
-def test_a_picture_of_fitting_size_is_left_as_it_is() -> None:
+def test_fitting_picture_is_not_padded() -> None:
     original = picture(16, 8)
     assert pad_to_multiple(original, 8) is original
     assert pad_adjoint(original, (16, 8), 8) is original

@@ -23,12 +23,12 @@ from artscraper_runner.models.protocol import QuadraticObjective
 CONTRACT = [*encoder_names(), "ensemble:taesd+taef2"]
 
 
-def test_names_are_these() -> None:
+def test_registry_lists_the_encoders() -> None:
     assert encoder_names() == ("bundled", "taesd", "taesdxl", "taesd3", "taef1", "taef2")
 
 
 @pytest.mark.system
-def test_importing_the_registry_loads_no_runtime() -> None:
+def test_importing_registry_loads_no_runtime() -> None:
     code = (
         "import sys, artscraper_runner.models;"
         "sys.exit(bool({'torch', 'onnxruntime', 'numpy'} & set(sys.modules)))"
@@ -37,7 +37,7 @@ def test_importing_the_registry_loads_no_runtime() -> None:
 
 
 @pytest.mark.parametrize("name", ["x", "", "vae", "vae:", "ensemble", "ensemble:", "bundled:x"])
-def test_an_unknown_name_is_answered_with_the_valid_ones(name: str) -> None:
+def test_unknown_name_lists_valid_ones(name: str) -> None:
     with pytest.raises(UnknownName, match="valid: bundled, taesd") as caught:
         load_encoder(name)
     assert (caught.value.name, caught.value.kind) == (name, "encoder")
@@ -54,7 +54,7 @@ def test_an_unknown_name_is_answered_with_the_valid_ones(name: str) -> None:
         ("vae:somewhere", ("taef2", "taesd", "bundled")),
     ],
 )
-def test_unattacked_encoders_end_with_the_bundled_one(
+def test_unattacked_encoders_end_with_bundled(
     attacked: str, left: tuple[str, ...], tmp_path: Path
 ) -> None:
     for name in ("taesd", "taef2"):
@@ -74,7 +74,7 @@ def test_unattacked_encoders_end_with_the_bundled_one(
         ("ensemble:bundled+taef1", "torch", "torch"),
     ],
 )
-def test_a_missing_package_is_named_with_its_install_command(
+def test_missing_package_names_its_install_command(
     name: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(monkeypatch, package)
@@ -85,7 +85,7 @@ def test_a_missing_package_is_named_with_its_install_command(
         assert f"pip install 'artscraper-gateway[{extra}]'" in str(caught.value)
 
 
-def test_without_torch_only_the_bundled_encoder_is_at_hand(
+def test_only_bundled_encoder_works_without_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "taef2_encoder.pth").touch()
@@ -103,7 +103,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in encoder_names() if name != "bundled"])
-def test_missing_weights_are_named_with_the_folders_searched(name: str, tmp_path: Path) -> None:
+def test_missing_weights_name_searched_folders(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match=f"{name}_encoder.safetensors") as caught:
         load_encoder(name, models_dir=tmp_path)
     assert caught.value.searched == (tmp_path / name, tmp_path)
@@ -112,7 +112,7 @@ def test_missing_weights_are_named_with_the_folders_searched(name: str, tmp_path
         load_encoder(name)
 
 
-def test_a_caller_reads_which_files_and_settings_are_needed_but_no_folder(tmp_path: Path) -> None:
+def test_public_error_names_files_and_settings_but_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MissingModel) as caught:
         load_encoder("taef2", models_dir=tmp_path)
     public = caught.value.public
@@ -122,9 +122,7 @@ def test_a_caller_reads_which_files_and_settings_are_needed_but_no_folder(tmp_pa
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_every_encoder_has_finite_latents_and_gradients_at_any_size(
-    name: str, random_models: Path
-) -> None:
+def test_encoders_are_finite_at_any_size(name: str, random_models: Path) -> None:
     encoder = load_encoder(name, models_dir=random_models)
     assert encoder.name == name
     for size in [(1, 1), (5, 33), (64, 40)]:
@@ -141,7 +139,7 @@ def test_every_encoder_has_finite_latents_and_gradients_at_any_size(
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_other_shapes_are_refused(name: str, random_models: Path) -> None:
+def test_invalid_shapes_are_refused(name: str, random_models: Path) -> None:
     encoder = load_encoder(name, models_dir=random_models)
     with pytest.raises(ValueError, match="expected float32 pictures"):
         encoder.latents(np.ones((1, 3, 8, 8), np.uint8))

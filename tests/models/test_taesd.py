@@ -16,7 +16,7 @@ from artscraper_runner.models.torch_encoder import read_state
 from artscraper_runner.models.weights import UnusableModel
 
 
-def test_published_weights_load_strictly_with_their_latents_and_pool(shared_models: Path) -> None:
+def test_published_weights_load_strictly(shared_models: Path) -> None:
     state = read_state(shared_models / "taef2" / "taef2_encoder.pth")
     network = network_from(state)
     assert set(network.state_dict()) == set(state)
@@ -24,7 +24,7 @@ def test_published_weights_load_strictly_with_their_latents_and_pool(shared_mode
     assert [i for i, layer in enumerate(network) if getattr(layer, "pool", None)] == [11, 12, 13]
 
 
-def test_the_family_agrees_with_diffusers_encoder() -> None:
+def test_family_agrees_with_diffusers() -> None:
     diffusers = pytest.importorskip("diffusers", reason="the reference is diffusers' encoder")
     torch.manual_seed(0)
     reference = diffusers.AutoencoderTiny(latent_channels=16)
@@ -36,7 +36,7 @@ def test_the_family_agrees_with_diffusers_encoder() -> None:
         assert torch.allclose(ours(pictures), theirs, atol=1e-5)
 
 
-def test_latents_are_decoded_by_the_teacher(painting: np.ndarray, shared_models: Path) -> None:
+def test_teacher_decodes_latents(painting: np.ndarray, shared_models: Path) -> None:
     """A wrong layer anywhere makes mud of it; the decoder is upstream's, as are its keys."""
     layers: list[nn.Module] = [nn.Identity(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()]
     for group in range(3):
@@ -55,7 +55,7 @@ def test_latents_are_decoded_by_the_teacher(painting: np.ndarray, shared_models:
     assert -10 * error.log10() > 24  # dB of PSNR
 
 
-def test_stages_end_with_the_latents_and_halve_twice() -> None:
+def test_feature_stages_end_with_latents() -> None:
     network = TaesdNetwork(latent_channels=4, pooled=True)
     pictures = torch.rand(1, 3, 32, 32)
     quarter, eighth, latents = network.stages(pictures)
@@ -66,9 +66,7 @@ def test_stages_end_with_the_latents_and_halve_twice() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "encoder.", "encoder.layers."])
 @pytest.mark.parametrize("path", ["taesd_encoder.safetensors", "taesd/taesd.safetensors"])
-def test_files_are_found_under_either_name_and_prefix(
-    prefix: str, path: str, tmp_path: Path
-) -> None:
+def test_files_are_found_by_either_name_and_prefix(prefix: str, path: str, tmp_path: Path) -> None:
     network = TaesdNetwork(latent_channels=4, pooled=False)
     state = {prefix + key: value for key, value in network.state_dict().items()}
     if prefix:
@@ -82,7 +80,7 @@ def test_files_are_found_under_either_name_and_prefix(
 
 
 @pytest.mark.parametrize("change", ["missing", "more", "shape", "empty"])
-def test_weights_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
+def test_mismatched_weights_are_refused(change: str, tmp_path: Path) -> None:
     state = TaesdNetwork(latent_channels=4, pooled=False).state_dict()
     if change == "missing":
         del state["3.conv.2.bias"]
@@ -106,13 +104,13 @@ def test_damaged_files_are_refused(content: bytes, name: str, tmp_path: Path) ->
         load_encoder("taesd", models_dir=tmp_path)
 
 
-def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_pickle_with_code_is_refused(tmp_path: Path) -> None:
     torch.save(nn.Conv2d(1, 1, 1), tmp_path / "taesd.pth")
     with pytest.raises(UnusableModel, match="expected tensors"):
         load_encoder("taesd", models_dir=tmp_path)
 
 
-def test_a_file_of_another_member_is_refused(tmp_path: Path) -> None:
+def test_file_of_another_member_is_refused(tmp_path: Path) -> None:
     network = TaesdNetwork(latent_channels=32, pooled=True)
     torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
     with pytest.raises(UnusableModel, match=r"expected the 4 latent channels of taesd; found 32"):

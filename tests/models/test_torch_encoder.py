@@ -30,13 +30,13 @@ def toy(**options: bool) -> TorchEncoder:
         np.ones((1, 3, 8, 8), np.float64),
     ],
 )
-def test_other_shapes_and_types_are_refused(pictures: np.ndarray) -> None:
+def test_invalid_shapes_and_types_are_refused(pictures: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected float32 pictures \(N, 3, H, W\)"):
         toy().latents(pictures)
 
 
 @pytest.mark.parametrize("size", [(16, 24), (13, 21), (1, 1)])
-def test_the_gradient_is_torchs(size: tuple[int, int]) -> None:
+def test_gradient_equals_torch(size: tuple[int, int]) -> None:
     encoder = toy(bfloat16=False)
     picture = np.random.default_rng(0).random((1, 3, *size), np.float32)
     objective = random_objective(encoder.latents(picture))
@@ -52,13 +52,13 @@ def test_the_gradient_is_torchs(size: tuple[int, int]) -> None:
         assert np.allclose(gradient, expected.numpy(), atol=1e-5)
 
 
-def test_bfloat16_can_be_requested_and_declined() -> None:
+def test_bfloat16_is_optional() -> None:
     for requested in (True, False):
         assert toy(bfloat16=requested).is_bfloat16 is requested
     assert toy().is_bfloat16 is is_bfloat16_native(torch.device("cpu"))
 
 
-def test_memory_that_runs_out_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

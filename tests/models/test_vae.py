@@ -32,7 +32,7 @@ def autoencoder() -> Any:
 
 
 @pytest.mark.parametrize("inside", ["", "vae"])
-def test_vae_returns_the_mean_of_diffusers(autoencoder: Any, inside: str, tmp_path: Path) -> None:
+def test_vae_returns_the_posterior_mean(autoencoder: Any, inside: str, tmp_path: Path) -> None:
     autoencoder.save_pretrained(tmp_path / inside)
     encoder = load_encoder(f"vae:{tmp_path}", bfloat16=False)
     assert (encoder.latent_channels, encoder.stride) == (6, 4)
@@ -43,26 +43,26 @@ def test_vae_returns_the_mean_of_diffusers(autoencoder: Any, inside: str, tmp_pa
     assert np.allclose(ours, theirs.numpy().reshape(2, -1), atol=1e-4)
 
 
-def test_a_hub_id_is_looked_up_in_the_folder_of_models(autoencoder: Any, tmp_path: Path) -> None:
+def test_hub_id_is_resolved_in_models_dir(autoencoder: Any, tmp_path: Path) -> None:
     autoencoder.save_pretrained(tmp_path / "owner" / "name")
     encoder = load_encoder("vae:owner/name", models_dir=tmp_path)
     assert encoder.latents(np.ones((1, 3, 17, 5), np.float32)).shape == (1, 6 * 5 * 2)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match=r"config\.json of an AutoencoderKL") as caught:
         load_encoder("vae:owner/name", models_dir=tmp_path)
     assert caught.value.searched == (Path("owner/name"), tmp_path / "owner/name")
 
 
-def test_a_caller_reads_the_setting_of_a_missing_folder_and_no_path(tmp_path: Path) -> None:
+def test_public_error_names_the_setting_and_no_path(tmp_path: Path) -> None:
     with pytest.raises(MissingModel) as caught:
         load_encoder(f"vae:{tmp_path}", models_dir=tmp_path)
     assert "setting encoder" in caught.value.public and "allow_downloads" in caught.value.public
     assert str(tmp_path) not in caught.value.public
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_folder_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UnusableModel, match="expected an AutoencoderKL") as caught:
         load_encoder(f"vae:{tmp_path}")
@@ -70,7 +70,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["owner/name", "owner/name@main"])
-def test_a_download_wants_a_commit(source: str, tmp_path: Path) -> None:
+def test_download_needs_a_commit(source: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="40 hex digits"):
         load_encoder(f"vae:{source}", models_dir=tmp_path, allow_downloads=True)
 
@@ -78,7 +78,7 @@ def test_a_download_wants_a_commit(source: str, tmp_path: Path) -> None:
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_fetched_weights_are_found_without_downloads(
+def test_downloaded_weights_are_found_offline(
     autoencoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the hub's client lays it out; nobody is asked."""
@@ -97,7 +97,7 @@ def test_fetched_weights_are_found_without_downloads(
         load_encoder(other, models_dir=tmp_path)
 
 
-def test_weights_that_are_no_numbers_are_refused(autoencoder: Any, tmp_path: Path) -> None:
+def test_nan_weights_are_refused(autoencoder: Any, tmp_path: Path) -> None:
     broken = copy.deepcopy(autoencoder)
     broken.encoder.conv_in.weight.data[0] = float("nan")
     broken.save_pretrained(tmp_path)

@@ -11,7 +11,7 @@ from artscraper_runner.models.torch_encoder import read_state
 from artscraper_runner.models.weights import UnusableModel, first_file, folders_of
 
 
-def test_an_encoders_own_folder_comes_first(tmp_path: Path) -> None:
+def test_encoder_folder_has_precedence(tmp_path: Path) -> None:
     folders = folders_of("name", tmp_path)
     assert folders == (tmp_path / "name", tmp_path)
     (tmp_path / "a").touch()
@@ -21,7 +21,7 @@ def test_an_encoders_own_folder_comes_first(tmp_path: Path) -> None:
     assert first_file(folders, ["b", "a"]) == folders[0] / "a"
 
 
-def test_without_a_folder_nothing_is_searched() -> None:
+def test_no_folder_is_searched_by_default() -> None:
     assert folders_of("name", None) == ()
     assert first_file((), ["a"]) is None
 
@@ -34,7 +34,7 @@ def test_weights_must_be_a_dict_of_tensors(content: object, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "missing.pth", "missing.safetensors"])
-def test_a_caller_reads_the_name_of_a_damaged_file_and_no_folder(name: str, tmp_path: Path) -> None:
+def test_public_error_names_the_damaged_file_and_no_folder(name: str, tmp_path: Path) -> None:
     if not name.startswith("missing"):
         (tmp_path / name).write_bytes(b"damaged")
     with pytest.raises(UnusableModel, match="expected tensors") as caught:
@@ -44,7 +44,7 @@ def test_a_caller_reads_the_name_of_a_damaged_file_and_no_folder(name: str, tmp_
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+def test_nan_weights_are_refused(value: float, tmp_path: Path) -> None:
     torch.save({"weight": torch.tensor([1.0, value])}, tmp_path / "a.pth")
     with pytest.raises(UnusableModel, match="expected finite weights"):
         read_state(tmp_path / "a.pth")

@@ -49,7 +49,7 @@ def _run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gates: dict, seen: 
     return run
 
 
-def test_the_next_stage_is_applied_while_a_layer_is_measured(tmp_path, monkeypatch):
+def test_next_stage_is_applied_during_evaluation(tmp_path, monkeypatch):
     """The second stage can only end once the first one's layer is measured."""
     seen: list[str] = []
     with _run_of(tmp_path, monkeypatch, {"two": threading.Event()}, seen) as run:
@@ -60,7 +60,7 @@ def test_the_next_stage_is_applied_while_a_layer_is_measured(tmp_path, monkeypat
     assert [layer["metrics"]["linf"] for layer in (first, second)] == [1, 2]
 
 
-def test_a_stage_applied_ahead_that_is_not_taken_is_stopped(tmp_path, monkeypatch):
+def test_unused_stage_applied_ahead_is_stopped(tmp_path, monkeypatch):
     seen: list[str] = []
     gate = threading.Event()
     with _run_of(tmp_path, monkeypatch, {"two": gate}, seen) as run:
@@ -70,7 +70,7 @@ def test_a_stage_applied_ahead_that_is_not_taken_is_stopped(tmp_path, monkeypatc
     assert "measure two" not in seen
 
 
-def test_failure_ahead_of_time_belongs_to_its_stage(tmp_path, monkeypatch):
+def test_failure_ahead_is_reported_by_its_stage(tmp_path, monkeypatch):
     seen: list[str] = []
     run = _run_of(tmp_path, monkeypatch, {}, seen)
     whole = _Slow.apply

@@ -66,7 +66,7 @@ def agrees(path: Path) -> bool:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (101, 60)])
-def test_every_png_mode_hashes_as_in_the_libraries(
+def test_every_png_mode_hashes_as_the_libraries(
     mode: str, size: tuple[int, int], tmp_path: Path
 ) -> None:
     path = tmp_path / "picture.png"
@@ -74,7 +74,7 @@ def test_every_png_mode_hashes_as_in_the_libraries(
     assert agrees(path)
 
 
-def test_a_transparent_palette_and_a_colour_key(tmp_path: Path) -> None:
+def test_transparent_palette_and_colour_key_hash_as_the_libraries(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     random_picture((101, 60), "P").save(path, transparency=bytes(range(256)))
     assert agrees(path)
@@ -83,14 +83,14 @@ def test_a_transparent_palette_and_a_colour_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(20_000, 10), (10, 20_000)])
-def test_very_wide_and_very_high_pictures(size: tuple[int, int], tmp_path: Path) -> None:
+def test_extreme_shapes_hash_as_the_libraries(size: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     random_picture(size, "RGB").save(path, compress_level=1)
     assert agrees(path)
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "TIFF"])
-def test_sixteen_bit_grey(format_name: str, tmp_path: Path) -> None:
+def test_sixteen_bit_grey_is_hashed(format_name: str, tmp_path: Path) -> None:
     path = tmp_path / "picture"
     sixteen_bit((101, 60)).save(path, format_name)
     with Image.open(path) as image:
@@ -101,7 +101,7 @@ def test_sixteen_bit_grey(format_name: str, tmp_path: Path) -> None:
     assert found["dhash"] == expected["dhash"]
 
 
-def test_sixteen_bit_colour(tmp_path: Path) -> None:
+def test_sixteen_bit_colour_is_hashed(tmp_path: Path) -> None:
     """Pillow opens it with 8 bits; written here by hand, because Pillow cannot."""
     import struct
     import zlib
@@ -125,12 +125,12 @@ def test_sixteen_bit_colour(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sample_pictures(), ids=lambda path: path.name)
-def test_sample_files(path: Path) -> None:
+def test_sample_files_hash_as_the_libraries(path: Path) -> None:
     assert agrees(path)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_jpeg_hashes_as_it_is_shown(orientation: int, tmp_path: Path) -> None:
+def test_jpeg_is_hashed_as_displayed(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     path = tmp_path / "picture.jpg"
@@ -138,7 +138,7 @@ def test_a_jpeg_hashes_as_it_is_shown(orientation: int, tmp_path: Path) -> None:
     assert agrees(path)
 
 
-def test_hashes_agree_whatever_orientation_the_file_states(tmp_path: Path) -> None:
+def test_hashes_do_not_depend_on_orientation(tmp_path: Path) -> None:
     upright = Image.fromarray(
         np.asarray(random_picture((12, 9), "RGB").resize((120, 90), Image.Resampling.BICUBIC))
     )

@@ -32,7 +32,7 @@ def saved(folder: Path, format_name: str, **options: object) -> Path:
     return path
 
 
-def test_the_basic_facts(tmp_path: Path) -> None:
+def test_basic_properties_are_reported(tmp_path: Path) -> None:
     path = saved(tmp_path, "PNG", dpi=(300, 300))
     data = metadata(path)
     facts = {key: data[key] for key in ("format", "width", "height", "mode", "frames")}
@@ -42,7 +42,7 @@ def test_the_basic_facts(tmp_path: Path) -> None:
     assert data["ai_use"]["c2pa"] == {"manifest": False, "validation_state": None}
 
 
-def test_exif_fields_have_names_and_plain_values(tmp_path: Path) -> None:
+def test_exif_fields_have_names_and_json_values(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "Zo~~ ------"  # Pillow writes ASCII only
     exif[ExifTags.Base.XPTitle] = "Titel".encode("utf-16-le") + b"\0\0"
@@ -69,9 +69,7 @@ def test_exif_fields_have_names_and_plain_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("marked", [False, True])
-def test_a_unicode_comment_is_read_in_the_byte_order_of_the_file(
-    order: str, marked: bool, tmp_path: Path
-) -> None:
+def test_unicode_comment_follows_the_byte_order(order: str, marked: bool, tmp_path: Path) -> None:
     comment = ("\ufeff" * marked + "Größe 漢").encode("utf-16-le" if order == "<" else "utf-16-be")
     field = b"UNICODE\0" + comment
     exif = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
@@ -82,7 +80,7 @@ def test_a_unicode_comment_is_read_in_the_byte_order_of_the_file(
 
 
 @pytest.mark.parametrize("cut", range(6, 60, 6))
-def test_damaged_exif_leaves_the_rest(cut: int, tmp_path: Path) -> None:
+def test_damaged_exif_keeps_the_rest(cut: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "somebody with a name"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"text"
@@ -90,7 +88,7 @@ def test_damaged_exif_leaves_the_rest(cut: int, tmp_path: Path) -> None:
     assert metadata(saved(tmp_path, "JPEG", exif=damaged))["width"] == 20
 
 
-def test_profile_text_and_comment(tmp_path: Path) -> None:
+def test_profile_text_and_comment_are_reported(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     text = PngImagePlugin.PngInfo()
     text.add_text("Author", "me")
@@ -106,9 +104,7 @@ def test_profile_text_and_comment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "WEBP", "AVIF", "PNG", "TIFF"])
-def test_the_data_mining_statement_is_read_from_every_format(
-    format_name: str, tmp_path: Path
-) -> None:
+def test_data_mining_statement_is_read_from_every_format(format_name: str, tmp_path: Path) -> None:
     options: dict[str, object] = {"xmp": XMP}
     if format_name == "PNG":
         text = PngImagePlugin.PngInfo()
@@ -129,14 +125,14 @@ def test_frames_are_counted(tmp_path: Path) -> None:
     assert metadata(tmp_path / "a.gif")["frames"] == 3
 
 
-def test_an_orientation_is_reported_beside_the_stored_size(tmp_path: Path) -> None:
+def test_orientation_is_reported_with_the_stored_size(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     data = metadata(saved(tmp_path, "JPEG", exif=exif))
     assert (data["width"], data["height"], data["orientation"]) == (20, 10, 6)
 
 
-def test_a_cmyk_jpeg_and_a_palette_with_alpha_are_no_exception(tmp_path: Path) -> None:
+def test_cmyk_jpeg_and_palette_with_alpha_are_reported(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.new("CMYK", (8, 8)).save(file, "JPEG")
     (tmp_path / "c.jpg").write_bytes(file.getvalue())

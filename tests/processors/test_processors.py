@@ -19,12 +19,12 @@ from artscraper_runner.pipeline.credits import project_rows
 NAMES = ("metadata", "imagehash", "dhash", "blockhash", "stegano", "tineye")
 
 
-def test_the_names_of_the_contract_are_registered_and_tineye_is_not_a_default() -> None:
+def test_registered_names_match_the_contract() -> None:
     assert processor_names() == NAMES
     assert default_processors() == NAMES[:-1]
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_unknown_name_lists_valid_ones() -> None:
     with pytest.raises(UnknownName, match="metadata, imagehash"):
         load_processor("nothing")
 
@@ -33,7 +33,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "LAB", "YCbCr"]
 )
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (65, 70)])
-def test_every_default_processor_answers_on_every_mode(
+def test_every_default_processor_handles_every_mode(
     mode: str, size: tuple[int, int], tmp_path: Path
 ) -> None:
     path = tmp_path / "picture"
@@ -43,7 +43,7 @@ def test_every_default_processor_answers_on_every_mode(
     json.dumps(analysis, allow_nan=False)
 
 
-def test_each_processor_has_its_row_among_the_projects(tmp_path: Path) -> None:
+def test_every_processor_is_credited(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     Image.new("RGB", (9, 9)).save(path)
     rows = {row["name"]: row for row in project_rows([], analyse_picture(path, AnalysisOptions()))}

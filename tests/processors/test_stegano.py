@@ -13,7 +13,7 @@ from tests.steganalysis.test_lsb_message import hide, noise
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "TIFF", "BMP"])
-def test_a_message_is_found_with_its_preview(format_name: str, tmp_path: Path) -> None:
+def test_message_is_found_with_its_preview(format_name: str, tmp_path: Path) -> None:
     text = "Grüße " * 100
     stream = text.encode()
     path = tmp_path / "picture"
@@ -26,13 +26,13 @@ def test_a_message_is_found_with_its_preview(format_name: str, tmp_path: Path) -
     json.dumps(data, allow_nan=False)
 
 
-def test_a_message_under_alpha_is_found(tmp_path: Path) -> None:
+def test_message_under_alpha_is_found(tmp_path: Path) -> None:
     pixels = np.dstack([hide(noise(), b"5:hello"), np.zeros((40, 31), np.uint8)])
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     assert processed("stegano", tmp_path / "picture.png")["preview"] == "hello"
 
 
-def test_a_message_is_found_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_message_is_found_in_file_order(tmp_path: Path) -> None:
     stored = Image.fromarray(hide(noise(), b"5:hello"))
     for orientation, _ in turned(stored):
         exif = Image.Exif()
@@ -41,7 +41,7 @@ def test_a_message_is_found_in_the_order_of_the_file(tmp_path: Path) -> None:
         assert processed("stegano", tmp_path / "picture.png")["preview"] == "hello"
 
 
-def test_a_clean_picture_with_an_archive_behind_it(tmp_path: Path) -> None:
+def test_appended_archive_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     Image.fromarray(noise()).save(path)
     path.write_bytes(path.read_bytes() + b"PK\x03\x04 archive")
@@ -52,7 +52,7 @@ def test_a_clean_picture_with_an_archive_behind_it(tmp_path: Path) -> None:
     assert data["embedding_rate_note"] == "not estimated: a side is under 64 px"
 
 
-def test_a_palette_has_no_estimate(tmp_path: Path) -> None:
+def test_palette_has_no_estimate(tmp_path: Path) -> None:
     Image.fromarray(noise(80, 80)).convert("P").save(tmp_path / "picture.gif")
     data = processed("stegano", tmp_path / "picture.gif")
     assert data["embedding_rate_note"] == "not estimated: few colours"

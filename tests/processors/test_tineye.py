@@ -132,7 +132,7 @@ def test_matches_are_reported(service: FakeTinEye, picture: Path) -> None:
     assert data["matches"][0] == {**MATCH, "backlinks": MATCH["backlinks"][:10]}
 
 
-def test_the_request_follows_the_documented_api(service: FakeTinEye, picture: Path) -> None:
+def test_request_follows_the_documented_api(service: FakeTinEye, picture: Path) -> None:
     processed("tineye", picture, service.options())
     [(path, headers, body)] = service.asked
     assert re.fullmatch(r"/rest/search/\?limit=50&offset=0&sort=score&order=desc", path)
@@ -141,7 +141,7 @@ def test_the_request_follows_the_documented_api(service: FakeTinEye, picture: Pa
     assert b'name="image_upload"; filename="picture.jpg"' in body
 
 
-def test_a_small_picture_without_its_fields_is_sent(service: FakeTinEye, picture: Path) -> None:
+def test_small_picture_is_sent_without_metadata(service: FakeTinEye, picture: Path) -> None:
     processed("tineye", picture, service.options())
     body = service.asked[0][2]
     assert b"a secret name" not in body
@@ -172,7 +172,7 @@ def test_results_are_capped_and_counted(service: FakeTinEye, picture: Path) -> N
         (200, b"[" * 100_000, {}, "not a search result"),
     ],
 )
-def test_refusals_are_readable_and_hold_no_key(
+def test_errors_are_readable_and_hold_no_key(
     status: int, answer: Any, headers: dict[str, str], expected: str,
     service: FakeTinEye, picture: Path,
 ) -> None:  # fmt: skip
@@ -185,13 +185,13 @@ def test_refusals_are_readable_and_hold_no_key(
 @pytest.mark.parametrize(
     "results", [None, [], {"matches": None}, {"matches": [None, 7, {"backlinks": "x"}]}]
 )
-def test_odd_results_break_nothing(results: Any, service: FakeTinEye, picture: Path) -> None:
+def test_malformed_results_are_ignored(results: Any, service: FakeTinEye, picture: Path) -> None:
     service.answer = {"code": 200, "results": results}
     data = processed("tineye", picture, service.options())
     assert data["count"] == len(data["matches"]) <= 1
 
 
-def test_a_silent_service_times_out(
+def test_silent_service_times_out(
     service: FakeTinEye, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tineye, "_TIMEOUT_S", 0.2)
@@ -200,7 +200,7 @@ def test_a_silent_service_times_out(
         processed("tineye", picture, service.options())
 
 
-def test_a_dripping_service_is_left(
+def test_trickling_service_times_out(
     service: FakeTinEye, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tineye, "_DEADLINE_S", 0.5)
@@ -210,7 +210,7 @@ def test_a_dripping_service_is_left(
     assert not service.released.is_set()  # it would have dripped on
 
 
-def test_an_endless_answer_is_cut_off(
+def test_endless_response_is_cut_off(
     service: FakeTinEye, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tineye, "_MAX_ANSWER_BYTES", 1000)
@@ -219,9 +219,7 @@ def test_an_endless_answer_is_cut_off(
         processed("tineye", picture, service.options())
 
 
-def test_a_service_that_is_not_there_is_a_readable_error(
-    service: FakeTinEye, picture: Path
-) -> None:
+def test_unreachable_service_is_a_readable_error(service: FakeTinEye, picture: Path) -> None:
     with pytest.raises(ServiceFailed, match="cannot be reached"):
         processed("tineye", picture, service.options(tineye_url="http://127.0.0.1:9/"))
 
@@ -237,7 +235,7 @@ def test_a_service_that_is_not_there_is_a_readable_error(
         {"tineye_url": "nothing"},
     ],
 )
-def test_settings_that_cannot_work_are_named(
+def test_invalid_settings_are_named(
     changes: dict[str, Any], service: FakeTinEye, picture: Path
 ) -> None:
     with pytest.raises(InvalidOption, match="tineye"):
@@ -252,14 +250,14 @@ def test_tineye_sends_nothing_unless_enabled(service: FakeTinEye, picture: Path)
     assert not service.asked
 
 
-def test_a_refusal_marks_the_row_and_leaves_the_others(service: FakeTinEye, picture: Path) -> None:
+def test_failed_processor_does_not_affect_others(service: FakeTinEye, picture: Path) -> None:
     service.status, service.answer = 429, {"code": 429}
     rows = analyse_picture(picture, service.options(processors=("dhash",)))["processors"]
     assert [(row["name"], row["ok"]) for row in rows] == [("dhash", True), ("tineye", False)]
     assert rows[1]["error"] == "TinEye: too many requests"
 
 
-def test_the_key_is_shown_nowhere(
+def test_key_is_never_printed(
     service: FakeTinEye, picture: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

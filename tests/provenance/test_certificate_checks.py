@@ -35,9 +35,7 @@ SEC1 = forms.PrivateFormat.TraditionalOpenSSL
         (LEAF.but(uses=(EMAIL, ExtendedKeyUsageOID.SERVER_AUTH)).pem(), key_pem()),
     ],
 )
-def test_credentials_are_a_chain_and_one_pkcs8_key(
-    tmp_path: Path, chain: bytes, key: bytes
-) -> None:
+def test_credentials_are_a_chain_and_a_pkcs8_key(tmp_path: Path, chain: bytes, key: bytes) -> None:
     found = load_credentials(own_pair(tmp_path, chain, key))
     assert b"PRIVATE" not in found.chain
     assert found.chain.startswith(b"-----BEGIN CERTIFICATE-----\n")
@@ -68,12 +66,12 @@ def test_credentials_are_a_chain_and_one_pkcs8_key(
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "PEM file with a cert"),
     ],
 )
-def test_a_chain_that_cannot_sign_is_refused(tmp_path: Path, chain: bytes, reason: str) -> None:
+def test_unusable_chain_is_refused(tmp_path: Path, chain: bytes, reason: str) -> None:
     with pytest.raises(CredentialsError, match=reason):
         load_credentials(own_pair(tmp_path, chain, key_pem()))
 
 
-def test_an_issuer_that_is_no_ca_is_refused(tmp_path: Path) -> None:
+def test_issuer_without_ca_flag_is_refused(tmp_path: Path) -> None:
     issuer = AUTHORITY.but(is_authority=False, uses=())
     with pytest.raises(CredentialsError, match=r"certificate 2 .* is not a CA certificate"):
         load_credentials(own_pair(tmp_path, LEAF.pem() + issuer.pem(), key_pem()))
@@ -90,13 +88,13 @@ def test_an_issuer_that_is_no_ca_is_refused(tmp_path: Path) -> None:
         (key_pem(ec.generate_private_key(ec.SECP384R1())), "ES256"),
     ],
 )
-def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, key: bytes, reason: str) -> None:
+def test_unusable_key_is_refused(tmp_path: Path, key: bytes, reason: str) -> None:
     with pytest.raises(CredentialsError, match=reason):
         load_credentials(own_pair(tmp_path, GOOD, key))
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o601])
-def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
+def test_key_readable_by_others_is_refused(tmp_path: Path, mode: int) -> None:
     settings = own_pair(tmp_path, GOOD, key_pem())
     assert settings.key is not None
     settings.key.chmod(mode)
@@ -104,7 +102,7 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> No
         load_credentials(settings)
 
 
-def test_a_reason_holds_neither_key_nor_folder(tmp_path: Path) -> None:
+def test_reason_holds_neither_key_nor_folder(tmp_path: Path) -> None:
     for chain, key in [(GOOD, b"secret"), (b"secret", key_pem())]:
         with pytest.raises(CredentialsError) as caught:
             load_credentials(own_pair(tmp_path, chain, key))

@@ -22,7 +22,7 @@ from .certificates import AUTHORITY, LEAF, key_pem, own_pair  # noqa: E402
 KEYS = (private_ca.KEY_FILE, private_ca.CA_KEY_FILE)
 
 
-def test_the_ca_is_made_once_with_private_keys(tmp_path: Path) -> None:
+def test_ca_is_created_once_with_private_keys(tmp_path: Path) -> None:
     settings = SigningSettings(tmp_path / "keys")
     first = load_credentials(settings)
     assert load_credentials(settings) == first
@@ -33,7 +33,7 @@ def test_the_ca_is_made_once_with_private_keys(tmp_path: Path) -> None:
     assert first.chain.endswith((tmp_path / "keys" / private_ca.CA_FILE).read_bytes())
 
 
-def test_several_workers_end_up_with_one_ca(tmp_path: Path) -> None:
+def test_concurrent_workers_share_one_ca(tmp_path: Path) -> None:
     settings = SigningSettings(tmp_path / "keys")
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(load_credentials, [settings] * 8))
@@ -53,7 +53,7 @@ load_credentials(SigningSettings(Path(sys.argv[1])))
 
 
 @pytest.mark.system
-def test_a_worker_killed_in_the_making_leaves_no_second_set_of_keys(tmp_path: Path) -> None:
+def test_killed_worker_leaves_one_set_of_keys(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     code = [sys.executable, "-c", DIE_BEFORE_THE_LAST_FILE_IS_IN_PLACE, str(folder)]
     assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
@@ -66,7 +66,7 @@ def test_a_worker_killed_in_the_making_leaves_no_second_set_of_keys(tmp_path: Pa
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
 
 
-def test_our_own_key_is_refused_when_it_was_loosened(tmp_path: Path) -> None:
+def test_own_key_with_wide_permissions_is_refused(tmp_path: Path) -> None:
     settings = SigningSettings(tmp_path / "keys")
     load_credentials(settings)
     (tmp_path / "keys" / private_ca.KEY_FILE).chmod(0o644)
@@ -74,20 +74,18 @@ def test_our_own_key_is_refused_when_it_was_loosened(tmp_path: Path) -> None:
         load_credentials(settings)
 
 
-def test_the_key_is_not_shown(tmp_path: Path) -> None:
+def test_key_is_not_printed(tmp_path: Path) -> None:
     found = load_credentials(SigningSettings(tmp_path / "keys"))
     assert "PRIVATE" not in repr(found)
 
 
-def test_a_pair_of_ones_own_is_used(tmp_path: Path) -> None:
+def test_configured_pair_is_used(tmp_path: Path) -> None:
     found = load_credentials(own_pair(tmp_path, LEAF.pem() + AUTHORITY.pem(), key_pem()))
     assert found.key == key_pem()
     assert not (tmp_path / "no").exists()
 
 
-def test_our_own_ca_past_its_end_is_refused_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_expired_ca_is_refused_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_ca, "VALID_FOR", timedelta(hours=-1))
     with pytest.raises(CredentialsError, match=f"to {datetime.now(UTC):%Y}") as caught:
         load_credentials(SigningSettings(tmp_path / "keys"))
@@ -95,7 +93,7 @@ def test_our_own_ca_past_its_end_is_refused_with_what_to_do(
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_half_a_pair_and_missing_files_are_refused(tmp_path: Path) -> None:
+def test_incomplete_pair_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="only one"):
         load_credentials(SigningSettings(tmp_path / "keys", certificate=tmp_path / "a"))
     missing = SigningSettings(tmp_path / "keys", tmp_path / "a", tmp_path / "b")
@@ -106,7 +104,7 @@ def test_half_a_pair_and_missing_files_are_refused(tmp_path: Path) -> None:
         load_credentials(folder)
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CredentialsError, match="no signing key can be made"):
         load_credentials(SigningSettings(tmp_path / "file" / "keys"))

@@ -21,13 +21,13 @@ def block(language: str) -> str:
     return str(found)
 
 
-def test_the_class_has_ten_lines() -> None:
+def test_documented_stage_has_ten_lines() -> None:
     written = [line for line in block("python").splitlines() if line and '"""' not in line]
     assert len([line for line in written if not line.startswith(("import", "from"))]) <= 10
 
 
 @pytest.mark.system
-def test_the_documented_stage_runs_as_a_layer(tmp_path: Path) -> None:
+def test_documented_stage_runs_as_a_layer(tmp_path: Path) -> None:
     package = tmp_path / "artscraper_runner"
     skipped = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "artscraper_runner", package, ignore=skipped)

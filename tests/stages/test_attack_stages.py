@@ -60,14 +60,14 @@ def largest(before, after) -> int:
     return int(np.abs(before.astype(int) - after.astype(int)).max())
 
 
-def test_the_three_attacks_are_registered_in_order():
+def test_attacks_are_registered_in_order():
     assert stage_names()[:4] == ("fawkes", "photoguard", "mist", "nightshade")
     assert ATTACKS == ["photoguard", "mist", "nightshade"]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("medium", 8), ("high", 16)])
-def test_the_budget_holds_after_saving_and_opening_again(name, strength, budget, textured):
+def test_budget_holds_after_saving(name, strength, budget, textured):
     saved = reopened(applied(name, textured, strength=strength))
     assert saved.shape == textured.shape
     assert saved.dtype == np.uint8
@@ -75,7 +75,7 @@ def test_the_budget_holds_after_saving_and_opening_again(name, strength, budget,
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_the_same_seed_gives_the_same_bytes(name, textured):
+def test_same_seed_gives_the_same_bytes(name, textured):
     first = applied(name, textured, seed=7)
     assert np.array_equal(first, applied(name, textured, seed=7))
     assert not np.array_equal(first, applied(name, textured, seed=8))
@@ -90,7 +90,7 @@ def test_effect_beats_random_signs_of_the_same_error(name, kodak):
     assert seen.displacement(original, changed) > 1.5 * noise
 
 
-def test_all_stages_share_one_budget_and_keep_what_was_gained(kodak):
+def test_stages_share_one_budget_and_keep_earlier_effects(kodak):
     layer, effects = kodak, []
     for name in ATTACKS:
         stage, given = load_stage(name), given_for(kodak, before=layer)
@@ -120,7 +120,7 @@ def test_measurements_compare_the_change_with_noise(name, kodak):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_change_that_noise_would_match_is_not_effective(name, kodak):
+def test_change_matched_by_noise_is_not_effective(name, kodak):
     like = np.clip(kodak.astype(int) + 5, 0, 255).astype(np.uint8)
     size = kodak.shape[:2]
     noisy = random_signs(scaled_picture(kodak, size), like=scaled_picture(like, size))
@@ -131,7 +131,7 @@ def test_a_change_that_noise_would_match_is_not_effective(name, kodak):
 
 
 @pytest.mark.parametrize("name", ATTACKS[1:])
-def test_a_stage_does_not_inherit_what_the_layer_before_it_does(name, kodak):
+def test_stage_is_not_credited_for_the_previous_layer(name, kodak):
     before = applied("photoguard", kodak)
     measured = load_stage(name).measure(before, given_for(kodak, before=before))
     assert measured["times_noise"]["plain"] > 1.5
@@ -140,7 +140,7 @@ def test_a_stage_does_not_inherit_what_the_layer_before_it_does(name, kodak):
     assert measured["effective"] is False
 
 
-def test_a_stage_that_adds_noise_to_the_layer_before_is_not_effective(kodak):
+def test_stage_adding_noise_is_not_effective(kodak):
     before = applied("photoguard", kodak)
     signs = np.random.default_rng(4).choice([-2, 2], before.shape)
     layer = np.clip(before + signs, 0, 255).astype(np.uint8)
@@ -150,7 +150,7 @@ def test_a_stage_that_adds_noise_to_the_layer_before_is_not_effective(kodak):
     assert measured["effective"] is False
 
 
-def test_a_stage_that_undoes_half_of_the_layer_before_is_not_effective(kodak):
+def test_stage_undoing_the_previous_layer_is_not_effective(kodak):
     before = applied("photoguard", kodak)
     layer = ((kodak.astype(int) + before) // 2).astype(np.uint8)
     measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
@@ -177,7 +177,7 @@ def cut_out(pixels):
     return pixels * shown[..., None].astype(np.uint8), shown.astype(np.uint8) * 255
 
 
-def test_the_visible_part_of_a_cut_out_is_protected_as_a_picture_is(kodak):
+def test_cut_out_is_protected_where_visible(kodak):
     original, alpha = cut_out(kodak)
     layer = original
     for name in ATTACKS:
@@ -193,7 +193,7 @@ def test_the_visible_part_of_a_cut_out_is_protected_as_a_picture_is(kodak):
     assert final["effect"]["plain"] == measured["effect"]["plain"]
 
 
-def test_noise_beside_a_cut_out_is_where_it_shows(kodak):
+def test_noise_of_a_cut_out_is_limited_to_visible_pixels(kodak):
     original, alpha = cut_out(kodak)
     like = np.clip(original.astype(int) + 5, 0, 255).astype(np.uint8)
     visible = (alpha == 255).astype(np.float32)[None, None]
@@ -207,7 +207,7 @@ def test_noise_beside_a_cut_out_is_where_it_shows(kodak):
     assert measured["effective"] is False
 
 
-def test_a_picture_that_is_wholly_transparent_is_left_and_nothing_is_claimed(textured):
+def test_transparent_picture_is_unchanged_and_not_effective(textured):
     alpha = np.zeros(textured.shape[:2], np.uint8)
     stage, given = load_stage("photoguard"), given_for(textured, alpha=alpha)
     layer = stage.apply(given).pixels
@@ -216,7 +216,7 @@ def test_a_picture_that_is_wholly_transparent_is_left_and_nothing_is_claimed(tex
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_opaque_alpha_changes_nothing(name, textured):
+def test_opaque_alpha_changes_nothing(name, textured):
     alpha = np.full(textured.shape[:2], 255, np.uint8)
     stage, with_alpha, without = (
         load_stage(name),
@@ -290,7 +290,7 @@ ODD_PICTURES = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("kind", ODD_PICTURES)
-def test_odd_pictures_are_worked_on(name, kind):
+def test_unusual_pictures_are_protected(name, kind):
     pixels = ODD_PICTURES[kind].astype(np.uint8)
     stage, given = load_stage(name), given_for(pixels)
     layer = stage.apply(given).pixels
@@ -300,7 +300,7 @@ def test_odd_pictures_are_worked_on(name, kind):
     assert np.isfinite(list(measured["effect"].values())).all()
 
 
-def test_a_grey_picture_has_no_way_to_grey_nor_noise_after_jpeg():
+def test_grey_picture_has_no_grey_target_or_noise_after_jpeg():
     grey = ODD_PICTURES["flat"]
     stage, given = load_stage("photoguard"), given_for(grey)
     measured = stage.measure(stage.apply(given).pixels, given)
@@ -311,7 +311,7 @@ def test_a_grey_picture_has_no_way_to_grey_nor_noise_after_jpeg():
     assert load_stage("mist").measure(grey, given)["progress_to_target"] == 0
 
 
-def test_a_picture_above_the_working_size_is_changed_at_its_own(kodak):
+def test_large_picture_is_changed_at_full_size(kodak):
     pixels = np.asarray(Image.fromarray(kodak).resize((1500, 1000)))
     result = load_stage("photoguard").apply(given_for(pixels))
     assert result.pixels.shape == pixels.shape
@@ -319,26 +319,26 @@ def test_a_picture_above_the_working_size_is_changed_at_its_own(kodak):
     assert largest(pixels, result.pixels) <= 8
 
 
-def test_nightshade_moves_towards_the_callers_own_picture(kodak, textured, tmp_path):
+def test_nightshade_moves_towards_a_custom_target(kodak, textured, tmp_path):
     path = tmp_path / "target.png"
     Image.fromarray(textured).save(path)
     stage, given = load_stage("nightshade"), given_for(kodak, nightshade_target=path)
     assert stage.measure(stage.apply(given).pixels, given)["progress_to_target"] > 0.01
 
 
-def test_a_target_that_is_no_picture_is_refused(textured, tmp_path):
+def test_invalid_target_picture_is_refused(textured, tmp_path):
     path = tmp_path / "target.png"
     path.write_bytes(b"no picture")
     with pytest.raises(PictureError, match=r"^nightshade_target: expected"):
         applied("nightshade", textured, nightshade_target=path)
 
 
-def test_the_published_preset_takes_the_papers_iterations(textured):
+def test_published_preset_has_the_papers_iterations(textured):
     result = load_stage("mist").apply(given_for(textured[:32, :32], preset="published"))
     assert result.metrics["iterations"] == 100
 
 
-def test_cancelling_stops_within_one_iteration(textured):
+def test_cancellation_stops_within_one_iteration(textured):
     seen = []
     controls = Controls(seen.append, lambda: len(seen) >= 2)
     with pytest.raises(Cancelled):
@@ -346,7 +346,7 @@ def test_cancelling_stops_within_one_iteration(textured):
     assert len(seen) == 2
 
 
-def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
+def test_out_of_memory_is_retried_with_less(textured, monkeypatch):
     sizes = []
 
     def fails(self, size, *rest):
@@ -362,7 +362,7 @@ def test_memory_running_out_is_tried_once_more_with_less(textured, monkeypatch):
 
 
 @pytest.mark.parametrize("measure", ["measure", "measure_final"])
-def test_measuring_without_memory_is_tried_once_more_with_less(measure, textured, monkeypatch):
+def test_evaluation_out_of_memory_is_retried_with_less(measure, textured, monkeypatch):
     sizes = []
 
     def fails(self, picture):
@@ -394,7 +394,7 @@ def test_effect_is_measured_with_less_memory(measure, textured, monkeypatch):
     assert getattr(stage, measure)(layer, given)["effect"]["plain"] > 0.05
 
 
-def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypatch):
+def test_retry_with_less_memory_still_protects(textured, monkeypatch):
     whole = PictureAttack._run_at
     failed = []
 
@@ -409,7 +409,7 @@ def test_the_smaller_work_after_memory_ran_out_still_protects(textured, monkeypa
     assert 0 < largest(textured, layer) <= 8
 
 
-def test_the_layer_has_the_same_bytes_with_any_number_of_threads(textured, monkeypatch):
+def test_layer_does_not_depend_on_thread_count(textured, monkeypatch):
     layers = []
     for threads in ("1", "2", "5"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)

@@ -55,7 +55,7 @@ def reader(path: Path, authority: bytes | None = None) -> Any:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_saved_file_is_valid_and_reserves_all_four_uses(tmp_path: Path, suffix: str) -> None:
+def test_manifest_is_valid_and_reserves_all_four_uses(tmp_path: Path, suffix: str) -> None:
     layer = signed(tmp_path, suffix)[-1]
     assert layer["applied"]
     assert layer["metrics"]["signed"]
@@ -78,7 +78,7 @@ def test_the_saved_file_is_valid_and_reserves_all_four_uses(tmp_path: Path, suff
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_one_changed_byte_makes_it_invalid(tmp_path: Path, suffix: str) -> None:
+def test_changed_byte_invalidates_the_manifest(tmp_path: Path, suffix: str) -> None:
     path = Path(signed(tmp_path, suffix)[-1]["path"])
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -87,7 +87,7 @@ def test_one_changed_byte_makes_it_invalid(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_statement_is_in_the_xmp_and_little_is_added(tmp_path: Path, suffix: str) -> None:
+def test_statement_is_in_xmp_and_file_grows_little(tmp_path: Path, suffix: str) -> None:
     layers = signed(tmp_path, suffix, before=("fourier-ring",))
     path = Path(layers[-1]["path"])
     assert PROHIBITED.encode() in path.read_bytes()
@@ -100,13 +100,13 @@ def test_the_statement_is_in_the_xmp_and_little_is_added(tmp_path: Path, suffix:
     assert PROHIBITED in (xmp.decode() if isinstance(xmp, bytes) else xmp)
 
 
-def test_a_format_without_manifests_is_passed_through(tmp_path: Path) -> None:
+def test_format_without_manifests_is_skipped(tmp_path: Path) -> None:
     layer = signed(tmp_path, "bmp")[-1]
     assert not layer["applied"]
     assert "this is bmp" in layer["reason"]
 
 
-def test_without_a_certificate_it_is_passed_through(tmp_path: Path) -> None:
+def test_missing_certificate_skips_the_stage(tmp_path: Path) -> None:
     Image.fromarray(painting(50, 50)).save(tmp_path / "a.png")
     config = WorkflowConfig(("c2pa",))
     layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
@@ -116,7 +116,7 @@ def test_without_a_certificate_it_is_passed_through(tmp_path: Path) -> None:
     )
 
 
-def test_a_failed_signature_fails_the_stage_and_leaves_no_layer(
+def test_failed_signature_fails_the_stage_without_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object, **options: object) -> None:
@@ -137,9 +137,7 @@ def test_a_failed_signature_fails_the_stage_and_leaves_no_layer(
         LEAF.pem() + key_pem(form=forms.PrivateFormat.TraditionalOpenSSL) + AUTHORITY.pem(),
     ],
 )
-def test_a_key_beside_the_certificate_is_in_no_file_that_is_written(
-    tmp_path: Path, chain: bytes
-) -> None:
+def test_private_key_is_never_written(tmp_path: Path, chain: bytes) -> None:
     layer = signed_by(tmp_path, chain, chain)
     assert layer["metrics"]["validation_state"] == "Valid"
     number = KEY.private_numbers().private_value.to_bytes(32, "big")
@@ -163,7 +161,7 @@ def test_a_key_beside_the_certificate_is_in_no_file_that_is_written(
         (b"", key_pem(), "PEM file with a certificate"),
     ],
 )
-def test_a_certificate_that_cannot_sign_is_the_reason_why_nothing_is_signed(
+def test_unusable_certificate_skips_with_a_reason(
     tmp_path: Path, chain: bytes, key: bytes, reason: str
 ) -> None:
     layer = signed_by(tmp_path, chain, key)
@@ -172,7 +170,7 @@ def test_a_certificate_that_cannot_sign_is_the_reason_why_nothing_is_signed(
     assert b"jumb" not in Path(layer["path"]).read_bytes()
 
 
-def test_a_certificate_that_only_the_library_refuses_is_a_reason_too(
+def test_certificate_refused_by_the_library_skips_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "check_chain", lambda chain: None)
@@ -181,7 +179,7 @@ def test_a_certificate_that_only_the_library_refuses_is_a_reason_too(
     assert "C2PA rejects this certificate" in layer["reason"]
 
 
-def test_a_file_that_does_not_read_as_valid_fails_the_stage(
+def test_invalid_signed_file_fails_the_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoil(source: Path, target: Path, *arguments: Any, **options: Any) -> None:
@@ -204,7 +202,7 @@ def test_a_file_that_does_not_read_as_valid_fails_the_stage(
         (0, 65_300, "the XMP packet would have 65"),
     ],
 )
-def test_a_jpeg_that_has_no_room_for_the_statement_is_passed_through(
+def test_jpeg_without_room_for_the_statement_is_skipped(
     tmp_path: Path, padding: int, content: int, reason: str | None
 ) -> None:
     xmp = (
@@ -236,7 +234,7 @@ def test_c2pa_signs_the_last_layer_in_any_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["c2pa", "cryptography"])
-def test_a_missing_package_fails_the_stage_with_the_command_that_installs_it(
+def test_missing_package_fails_with_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -278,7 +276,7 @@ def c2pa_notes(summary: Json) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_manifest_of_the_original_becomes_an_ingredient(tmp_path: Path, suffix: str) -> None:
+def test_original_manifest_becomes_an_ingredient(tmp_path: Path, suffix: str) -> None:
     upload = signed_upload(tmp_path, suffix)
     earlier = reader(upload).get_active_manifest()["label"]
     summary = protected(tmp_path, upload, "invisible-watermark", "c2pa")
@@ -293,7 +291,7 @@ def test_the_manifest_of_the_original_becomes_an_ingredient(tmp_path: Path, suff
     assert earlier.encode() not in Path(summary["layers"][1]["path"]).read_bytes()
 
 
-def test_without_the_stage_the_manifest_is_dropped_with_a_note(tmp_path: Path) -> None:
+def test_manifest_is_dropped_with_a_note_without_the_stage(tmp_path: Path) -> None:
     summary = protected(tmp_path, signed_upload(tmp_path, "jpg"), "invisible-watermark")
     assert c2pa_notes(summary) == ["dropped"]
 
@@ -311,7 +309,7 @@ PRIVATE = {
 
 
 @pytest.mark.parametrize("extra", PRIVATE.values(), ids=PRIVATE.keys())
-def test_a_manifest_with_a_picture_or_a_place_is_no_ingredient(tmp_path: Path, extra: Json) -> None:
+def test_manifest_with_thumbnail_or_location_is_no_ingredient(tmp_path: Path, extra: Json) -> None:
     upload = signed_upload(tmp_path, "jpg", extra=extra)
     summary = protected(tmp_path, upload, "c2pa")
     last = summary["layers"][-1]
@@ -321,7 +319,7 @@ def test_a_manifest_with_a_picture_or_a_place_is_no_ingredient(tmp_path: Path, e
     assert reader(Path(last["path"])).get_validation_state() == "Valid"
 
 
-def test_a_damaged_manifest_of_the_original_stops_nothing(tmp_path: Path) -> None:
+def test_damaged_original_manifest_is_ignored(tmp_path: Path) -> None:
     upload = signed_upload(tmp_path, "jpg")
     content = bytearray(upload.read_bytes())
     place = content.index(b"jumdc2pa") + 300

@@ -71,7 +71,7 @@ def layer(portrait):  # noqa: F811
     return cloaked(portrait)
 
 
-def test_the_face_is_another_persons_within_the_budget(portrait, layer):  # noqa: F811
+def test_face_is_recognised_as_another_within_the_budget(portrait, layer):  # noqa: F811
     assert 0 < largest(portrait, layer) <= 8
     (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
     for view in ("plain", "jpeg_75", "halved"):
@@ -81,14 +81,14 @@ def test_the_face_is_another_persons_within_the_budget(portrait, layer):  # noqa
     assert 0 < record["dssim"] < 0.1
 
 
-def test_random_signs_of_the_same_error_move_nothing(portrait, layer):  # noqa: F811
+def test_random_signs_do_not_cloak(portrait, layer):  # noqa: F811
     noisy = to_pixels(random_signs(to_picture(portrait), like=to_picture(layer)))
     (record,) = face_records(portrait, noisy, find_faces(portrait))
     assert record["distance"]["plain"] < 0.3
     assert record["is_another_person"]["plain"] is False
 
 
-def test_the_same_seed_gives_the_same_bytes(portrait, layer):  # noqa: F811
+def test_same_seed_gives_the_same_bytes(portrait, layer):  # noqa: F811
     assert np.array_equal(layer, cloaked(portrait))
     assert not np.array_equal(layer, cloaked(portrait, seed=1))
 
@@ -117,7 +117,7 @@ def test_strength_bounds_the_change_and_its_low_frequencies(smooth, tmp_path, st
     )
 
 
-def test_only_as_much_is_changed_as_the_face_needs(portrait, layer):  # noqa: F811
+def test_cloak_is_no_stronger_than_needed(portrait, layer):  # noqa: F811
     (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
     enough = dict.fromkeys(("jpeg_75", "halved"), DEGRADED_TARGET_DISTANCE)
     enough["plain"] = PLAIN_TARGET_DISTANCE
@@ -125,12 +125,12 @@ def test_only_as_much_is_changed_as_the_face_needs(portrait, layer):  # noqa: F8
     assert 0.9 < min(shares) < 1.06
 
 
-def test_without_a_face_it_does_not_apply(textured):
+def test_picture_without_face_is_skipped(textured):
     result = load_stage("fawkes").apply(given_for(textured))
     assert result.pixels is None and result.reason == "no face found"
 
 
-def test_several_faces_and_one_at_the_border(portrait):  # noqa: F811
+def test_several_faces_are_cloaked(portrait):  # noqa: F811
     (face,) = find_faces(portrait)
     cut = portrait[face.box[1] - 8 :, :]
     both = np.zeros((len(cut), 520, 3), np.uint8)
@@ -140,7 +140,7 @@ def test_several_faces_and_one_at_the_border(portrait):  # noqa: F811
     assert all(record["distance"]["plain"] > 0.7 for record in records)
 
 
-def test_overlapping_squares_do_not_undo_each_other(portrait):  # noqa: F811
+def test_overlapping_faces_are_all_cloaked(portrait):  # noqa: F811
     (face,) = find_faces(portrait)
     left, _, width, _ = face.box
     one = portrait[:, left - 8 : left + width + 8]
@@ -162,7 +162,7 @@ def test_transparent_pixels_are_unchanged(portrait, layer):  # noqa: F811
     assert largest(portrait, changed) > 0
 
 
-def test_cancelling_stops_within_one_iteration(portrait):  # noqa: F811
+def test_cancellation_stops_within_one_iteration(portrait):  # noqa: F811
     seen = []
     controls = Controls(seen.append, lambda: len(seen) >= 2)
     with pytest.raises(Cancelled):
@@ -171,7 +171,7 @@ def test_cancelling_stops_within_one_iteration(portrait):  # noqa: F811
     assert seen[0].what.startswith("fawkes, face 1 of 1")
 
 
-def test_the_published_preset_keeps_its_dssim_and_the_budget(portrait):  # noqa: F811
+def test_published_preset_keeps_dssim_and_budget(portrait):  # noqa: F811
     given = given_for(portrait, preset="published", strength="low")
     result = load_stage("fawkes").apply(given)
     assert result.metrics["iterations"] == [40]
@@ -181,7 +181,7 @@ def test_the_published_preset_keeps_its_dssim_and_the_budget(portrait):  # noqa:
     assert record["distance"]["plain"] > 2 * record["noise_distance"]["plain"]
 
 
-def test_a_target_is_approached(portrait, images, tmp_path):  # noqa: F811
+def test_cloak_approaches_a_target(portrait, images, tmp_path):  # noqa: F811
     path = images / "photos" / "kodak_04.png"
     changed = cloaked(portrait, fawkes_target=path)
     (face,), (other,) = find_faces(portrait), find_faces(other_pixels := opened(path))
@@ -191,7 +191,7 @@ def test_a_target_is_approached(portrait, images, tmp_path):  # noqa: F811
     assert np.linalg.norm(after - aim) < 0.6 * np.linalg.norm(before - aim)
 
 
-def test_a_target_must_show_another_person(portrait, textured, tmp_path):  # noqa: F811
+def test_target_must_show_another_person(portrait, textured, tmp_path):  # noqa: F811
     Image.fromarray(portrait).save(tmp_path / "same.png")
     with pytest.raises(InvalidOption, match="another person"):
         cloaked(portrait, fawkes_target=tmp_path / "same.png")
@@ -200,7 +200,7 @@ def test_a_target_must_show_another_person(portrait, textured, tmp_path):  # noq
         cloaked(portrait, fawkes_target=tmp_path / "none.png")
 
 
-def test_the_attacks_behind_it_keep_the_cloak(portrait, layer):  # noqa: F811
+def test_later_attacks_keep_the_cloak(portrait, layer):  # noqa: F811
     pixels, before = layer, ["fawkes"]
     for name in ("photoguard", "mist", "nightshade"):
         given = replace(given_for(portrait), pixels=pixels, stages_before=tuple(before))
@@ -224,12 +224,12 @@ def without_faces(monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)
 
 
-def test_named_without_the_extra_it_fails_with_the_install_command(portrait, without_faces):  # noqa: F811
+def test_requested_without_extra_fails_with_install_command(portrait, without_faces):  # noqa: F811
     with pytest.raises(MissingDependency, match=r"pip install .*\[faces\]"):
         cloaked(portrait, stages_explicit=True)
 
 
-def test_a_job_that_names_it_without_the_extra_fails(textured, without_faces, tmp_path):
+def test_job_requesting_it_without_extra_fails(textured, without_faces, tmp_path):
     Image.fromarray(textured).save(tmp_path / "art.png")
     with pytest.raises(StageFailed, match=r"fawkes.*pip install .*\[faces\]"):
         protect_picture(
@@ -237,9 +237,7 @@ def test_a_job_that_names_it_without_the_extra_fails(textured, without_faces, tm
         )
 
 
-def test_by_default_without_the_extra_it_is_listed_with_the_reason(
-    textured, without_faces, tmp_path
-):
+def test_default_without_extra_is_skipped_with_reason(textured, without_faces, tmp_path):
     Image.fromarray(textured).save(tmp_path / "art.png")
     summary = protect_picture(
         tmp_path / "art.png",
@@ -255,7 +253,7 @@ def test_by_default_without_the_extra_it_is_listed_with_the_reason(
     assert project["applied"] is False and "[faces]" in project["notes"]
 
 
-def test_the_summary_has_every_faces_figures_also_of_the_final_picture(portrait, tmp_path):  # noqa: F811
+def test_summary_has_metrics_of_every_face(portrait, tmp_path):  # noqa: F811
     Image.fromarray(portrait).save(tmp_path / "art.png")
     config = WorkflowConfig(stages=("fawkes", "photoguard"))
     summary = protect_picture(
@@ -269,7 +267,7 @@ def test_the_summary_has_every_faces_figures_also_of_the_final_picture(portrait,
     assert project["applied"] is True
 
 
-def test_a_large_face_is_measured_in_a_smaller_copy(portrait, layer):  # noqa: F811
+def test_large_face_is_evaluated_in_a_reduced_copy(portrait, layer):  # noqa: F811
     large, changed = (
         np.asarray(Image.fromarray(each).resize((2600, 2600), Image.Resampling.BICUBIC))
         for each in (portrait, layer)

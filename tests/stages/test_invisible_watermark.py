@@ -36,7 +36,7 @@ def opened(layer: Json) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-def test_saved_file_has_the_drawn_number(tmp_path: Path, suffix: str) -> None:
+def test_saved_file_carries_the_drawn_number(tmp_path: Path, suffix: str) -> None:
     layer = protected(tmp_path, Image.fromarray(painting(400, 500)), f"a.{suffix}")
     metrics = layer["metrics"]
     assert layer["applied"]
@@ -47,13 +47,13 @@ def test_saved_file_has_the_drawn_number(tmp_path: Path, suffix: str) -> None:
     assert read_watermark(opened(layer)).confidence == metrics["confidence"]
 
 
-def test_every_picture_gets_a_number_of_its_own(tmp_path: Path) -> None:
+def test_every_picture_has_its_own_number(tmp_path: Path) -> None:
     image = Image.fromarray(painting(300, 300))
     layers = [protected(tmp_path, image, "a.png") for _ in range(2)]
     assert layers[0]["metrics"]["payload"] != layers[1]["metrics"]["payload"]
 
 
-def test_a_chosen_number_and_a_text_are_written(tmp_path: Path) -> None:
+def test_requested_number_and_text_are_embedded(tmp_path: Path) -> None:
     image = Image.fromarray(painting(400, 400))
     layer = protected(tmp_path, image, "a.png", watermark_payload="00112233445566ff")
     assert read_watermark(opened(layer)).payload == "00112233445566ff"
@@ -62,7 +62,7 @@ def test_a_chosen_number_and_a_text_are_written(tmp_path: Path) -> None:
     assert read_watermark(opened(layer)).text == "artist 7"
 
 
-def test_the_upstream_method_writes_the_text_unpadded(tmp_path: Path) -> None:
+def test_upstream_method_embeds_unpadded_text(tmp_path: Path) -> None:
     image = Image.fromarray(painting(400, 400))
     layer = protected(
         tmp_path, image, "a.png", watermark_method="dwtDctSvd", watermark_text="artist 7"
@@ -72,9 +72,7 @@ def test_the_upstream_method_writes_the_text_unpadded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
-def test_a_small_picture_is_passed_through_with_the_size_it_needs(
-    tmp_path: Path, method: str
-) -> None:
+def test_small_picture_is_skipped_with_the_minimum_size(tmp_path: Path, method: str) -> None:
     image = Image.fromarray(painting(200, 300))
     layer = protected(tmp_path, image, "a.png", watermark_method=method)
     assert not layer["applied"]
@@ -89,7 +87,7 @@ def test_a_small_picture_is_passed_through_with_the_size_it_needs(
         *((colour, "dwtDctSvd") for colour in ("lime", "magenta", "yellow")),
     ],
 )
-def test_one_colour_is_marked(tmp_path: Path, colour: str, method: str) -> None:
+def test_flat_picture_is_marked(tmp_path: Path, colour: str, method: str) -> None:
     image = Image.new("RGB", (300, 300), colour)
     layer = protected(tmp_path, image, "a.png", watermark_method=method)
     if method == "dwtDctSvd" and colour in ("white", "black", "grey"):
@@ -99,13 +97,13 @@ def test_one_colour_is_marked(tmp_path: Path, colour: str, method: str) -> None:
     assert layer["metrics"]["bit_accuracy"] == 1
 
 
-def test_a_transparent_picture_is_passed_through(tmp_path: Path) -> None:
+def test_transparent_picture_is_skipped(tmp_path: Path) -> None:
     layer = protected(tmp_path, Image.new("RGBA", (300, 300), (9, 9, 9, 0)), "a.png")
     assert (layer["applied"], layer["reason"]) == (False, "the picture is fully transparent")
 
 
 @pytest.mark.parametrize("method", ["tiled", "dwtDctSvd"])
-def test_a_picture_with_too_little_to_see_is_passed_through(tmp_path: Path, method: str) -> None:
+def test_mostly_transparent_picture_is_skipped(tmp_path: Path, method: str) -> None:
     pixels = np.dstack([painting(300, 300), np.zeros((300, 300), np.uint8)])
     pixels[:30, :30, 3] = 255
     layer = protected(tmp_path, Image.fromarray(pixels), "a.png", watermark_method=method)
@@ -113,7 +111,7 @@ def test_a_picture_with_too_little_to_see_is_passed_through(tmp_path: Path, meth
     assert "cannot be read back" in layer["reason"]
 
 
-def test_a_half_transparent_picture_is_marked_where_it_shows(tmp_path: Path) -> None:
+def test_half_transparent_picture_is_marked_where_visible(tmp_path: Path) -> None:
     pixels = np.dstack([painting(512, 512), np.full((512, 512), 255, np.uint8)])
     pixels[:, 350:, 3] = 0
     layer = protected(tmp_path, Image.fromarray(pixels), "a.png")
@@ -121,7 +119,7 @@ def test_a_half_transparent_picture_is_marked_where_it_shows(tmp_path: Path) -> 
     assert np.array_equal(opened(layer)[:, 350:], pixels[:, 350:, :3])
 
 
-def test_a_grey_picture_stays_grey(tmp_path: Path) -> None:
+def test_grey_picture_stays_grey(tmp_path: Path) -> None:
     grey = np.repeat(painting(400, 500)[:, :, :1], 3, axis=2)
     layer = protected(tmp_path, Image.fromarray(grey), "a.png", strength="high")
     marked = opened(layer)
@@ -130,7 +128,7 @@ def test_a_grey_picture_stays_grey(tmp_path: Path) -> None:
     assert np.array_equal(marked[:, :, 1], marked[:, :, 2])
 
 
-def test_dwt_dct_svd_leaves_a_grey_picture_alone(tmp_path: Path) -> None:
+def test_dwt_dct_svd_skips_grey_pictures(tmp_path: Path) -> None:
     grey = np.repeat(painting(300, 300)[:, :, :1], 3, axis=2)
     layer = protected(tmp_path, Image.fromarray(grey), "a.png", watermark_method="dwtDctSvd")
     assert not layer["applied"]
@@ -144,7 +142,7 @@ def test_marked_picture_is_overwritten_and_reported(tmp_path: Path) -> None:
     assert read_watermark(opened(layer)).payload == "00112233445566ff"
 
 
-def test_an_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
+def test_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
     marked = Image.fromarray(embed(painting(400, 500), bytes(range(8)), strength="medium"))
     layer = protected(tmp_path, marked, "a.png", keep_watermark=True)
     assert not layer["applied"]
@@ -153,7 +151,7 @@ def test_an_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("keep", "action"), [(False, "changed"), (True, "kept")])
-def test_an_earlier_mark_is_noted(tmp_path: Path, *, keep: bool, action: str) -> None:
+def test_earlier_mark_is_noted(tmp_path: Path, *, keep: bool, action: str) -> None:
     source = tmp_path / "a.png"
     marked = embed(painting(400, 500), bytes(range(8)), strength="medium")
     Image.fromarray(marked).save(source)
@@ -170,7 +168,7 @@ def test_strength_bounds_the_change(tmp_path: Path) -> None:
         assert np.abs(opened(layer).astype(int) - picture).max() <= most
 
 
-def test_mark_in_texture_may_pass_the_bound_rather_than_be_lost(tmp_path: Path) -> None:
+def test_mark_in_texture_may_exceed_the_bound(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 30, (512, 512, 3))
     texture = (128 + noise).clip(0, 255).astype(np.uint8)
     layer = protected(tmp_path, Image.fromarray(texture), "a.png")

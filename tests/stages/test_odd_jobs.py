@@ -47,7 +47,7 @@ def refused(constant: str) -> NoReturn:
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_a_default_job_has_numbers_only_and_leaves_what_is_hidden(
+def test_default_job_writes_finite_metrics_and_keeps_hidden_pixels(
     kind: str, textured: Any, tmp_path: Path
 ) -> None:
     picture = PICTURES[kind](textured)

@@ -44,7 +44,7 @@ def test_cloaks_and_attacks_keep_the_budget_and_beat_noise(tmp_path: Path) -> No
         assert layer["metrics"]["final"]["times_noise"]["plain"] >= 1.3
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     files = [
         [Path(layer["path"]).read_bytes() for layer in protected(tmp_path / name, seed=seed)]
         for name, seed in (("first", 1), ("again", 1), ("other", 2))

@@ -45,21 +45,21 @@ def test_optional_stages_do_not_run_by_default() -> None:
 @pytest.mark.parametrize(
     "order", list(permutations(["invisible-watermark", "fourier-ring", "stegano-embed"]))
 )
-def test_the_watermark_is_read_whatever_the_order(tmp_path: Path, order: tuple[str, ...]) -> None:
+def test_watermark_is_read_in_any_stage_order(tmp_path: Path, order: tuple[str, ...]) -> None:
     layers = layers_of(tmp_path, Image.fromarray(painting(512, 512)), "a.png", *order)
     assert all(layer["applied"] for layer in layers)
     assert read_watermark(opened(layers[-1])).text == "artist 7"
     assert fourier_ring.detect(opened(layers[-1])).is_marked
 
 
-def test_the_hidden_text_is_in_the_saved_file(tmp_path: Path) -> None:
+def test_hidden_text_is_in_the_saved_file(tmp_path: Path) -> None:
     layer = layers_of(tmp_path, Image.fromarray(painting(60, 60)), "a.png", "stegano-embed")[1]
     assert layer["metrics"]["decoded"]
     assert layer["metrics"]["linf"] <= 1
     assert lsb_text.holds(opened(layer), "artist 7")
 
 
-def test_all_stages_of_a_run_write_the_same_number(tmp_path: Path) -> None:
+def test_stages_of_a_run_embed_the_same_number(tmp_path: Path) -> None:
     Image.fromarray(painting(300, 300)).save(tmp_path / "a.png")
     config = WorkflowConfig(("invisible-watermark", "stegano-embed"))
     layers = protect_picture(tmp_path / "a.png", tmp_path / "out", config=config)["layers"]
@@ -68,13 +68,13 @@ def test_all_stages_of_a_run_write_the_same_number(tmp_path: Path) -> None:
     assert read_watermark(opened(layers[2])).payload == number
 
 
-def test_the_hidden_text_is_not_put_into_a_lossy_file(tmp_path: Path) -> None:
+def test_hidden_text_needs_a_lossless_file(tmp_path: Path) -> None:
     layer = layers_of(tmp_path, Image.fromarray(painting(60, 60)), "a.jpg", "stegano-embed")[1]
     assert not layer["applied"]
     assert layer["reason"] == "the layer is saved as JPEG, which would destroy the text"
 
 
-def test_the_hidden_text_needs_visible_pixels_and_room(tmp_path: Path) -> None:
+def test_hidden_text_needs_visible_pixels_and_room(tmp_path: Path) -> None:
     pixels = np.dstack([painting(60, 60), np.full((60, 60), 255, np.uint8)])
     pixels[0, 3, 3] = 0
     layer = layers_of(tmp_path, Image.fromarray(pixels), "a.png", "stegano-embed")[1]
@@ -108,7 +108,7 @@ def hidden(pixels: np.ndarray, rows: slice) -> Image.Image:
     ],
     ids=["grey", "black", "transparent", "mostly transparent"],
 )
-def test_unreadable_ring_is_not_claimed(tmp_path: Path, image: Image.Image) -> None:
+def test_unreadable_ring_is_not_applied(tmp_path: Path, image: Image.Image) -> None:
     layer = layers_of(tmp_path, image, "a.png", "fourier-ring")[1]
     assert not layer["applied"]
     assert layer["reason"].startswith("the rings cannot be detected")
@@ -123,7 +123,7 @@ def test_file_stages_run_last_in_any_order() -> None:
     assert chosen_stages(("mist", "photoguard")) == ("mist", "photoguard")
 
 
-def test_layers_are_numbered_in_running_order(
+def test_layers_are_numbered_in_execution_order(
     tmp_path: Path,
 ) -> None:
     layers = layers_of(
@@ -146,7 +146,7 @@ def test_layers_are_numbered_in_running_order(
     assert final["fourier-ring"]["score"] == round(fourier_ring.detect(last).score, 2)
 
 
-def test_the_final_figures_are_of_the_last_file(tmp_path: Path) -> None:
+def test_final_metrics_are_of_the_last_file(tmp_path: Path) -> None:
     def spoilt(pixels: np.ndarray) -> np.ndarray:
         return np.full_like(pixels, 128)
 
@@ -164,7 +164,7 @@ def test_the_final_figures_are_of_the_last_file(tmp_path: Path) -> None:
     assert not layers[2]["metrics"]["final"]["detected"]
 
 
-def test_projects_explain_why_tree_ring_is_not_applied() -> None:
+def test_credits_explain_why_tree_ring_is_not_applied() -> None:
     (row,) = (row for row in project_rows([], None) if row["name"] == "Tree-Ring")
     assert not row["applied"]
     assert "cannot be applied to a picture that exists" in row["notes"]

@@ -43,7 +43,7 @@ def job(textured, tmp_path_factory):
     return (*protected(folder / "art.png", folder / "out"), folder)
 
 
-def test_every_stage_has_its_layer_within_the_budget(job, textured):
+def test_every_layer_keeps_the_budget(job, textured):
     summary, _, _ = job
     stages = [layer["stage"] for layer in summary["layers"]]
     attacks = [name for name in stages if name in ATTACKS]
@@ -81,9 +81,7 @@ def test_every_stage_beats_noise_of_its_own_spectrum(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["_evaluate_at", "_evaluate_final_at"])
-def test_memory_that_runs_out_while_measuring_fails_the_stage(
-    method, textured, tmp_path, monkeypatch
-):
+def test_out_of_memory_during_evaluation_fails_the_stage(method, textured, tmp_path, monkeypatch):
     def fails(*given):
         raise MemoryError("out of memory")
 
@@ -94,12 +92,12 @@ def test_memory_that_runs_out_while_measuring_fails_the_stage(
     assert caught.value.stage == "photoguard"
 
 
-def test_projects_name_the_three_works_as_applied(job):
+def test_credits_list_applied_stages(job):
     applied = {row["name"] for row in job[0]["projects"] if row["applied"]}
     assert {"PhotoGuard", "Mist v2", "Nightshade (research code)"} <= applied
 
 
-def test_progress_inside_a_stage_stays_at_the_runs_step(job):
+def test_progress_within_a_stage_keeps_its_step(job):
     seen = job[1]
     inside = [progress for progress in seen if progress.what.startswith("photoguard ")]
     assert inside
@@ -109,7 +107,7 @@ def test_progress_inside_a_stage_stays_at_the_runs_step(job):
 
 @pytest.mark.parametrize("first", ATTACKS)
 @pytest.mark.parametrize(("encoder", "steps"), [("bundled", 8), ("taesd", 14)])
-def test_the_first_attack_takes_the_full_number_of_steps(first, encoder, steps, textured, tmp_path):
+def test_first_attack_runs_all_steps(first, encoder, steps, textured, tmp_path):
     Image.fromarray(textured).save(tmp_path / "art.png")
     network = TaesdNetwork(latent_channels=4, pooled=False)
     torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
@@ -125,7 +123,7 @@ def test_the_first_attack_takes_the_full_number_of_steps(first, encoder, steps, 
     assert taken == [None, steps, 6], "fawkes finds no face"
 
 
-def test_a_stage_that_is_taken_again_after_a_crash_does_the_same(textured, tmp_path):
+def test_repeated_stage_gives_the_same_result(textured, tmp_path):
     Image.fromarray(textured).save(tmp_path / "art.png")
     run = PictureRun(tmp_path / "art.png", Workspace(tmp_path / "out", tmp_path / "work"))
     run.workspace.create()
@@ -135,7 +133,7 @@ def test_a_stage_that_is_taken_again_after_a_crash_does_the_same(textured, tmp_p
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_small_flat_picture_is_done(mode, tmp_path):
+def test_small_flat_picture_is_protected(mode, tmp_path):
     Image.new(mode, (32, 32), 128 if mode == "L" else (90, 90, 90)).save(tmp_path / "art.png")
     summary, _ = protected(tmp_path / "art.png", tmp_path / "out")
     assert len(summary["layers"]) == len(ATTACKS) + 3  # original, fawkes, watermark

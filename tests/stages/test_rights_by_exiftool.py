@@ -21,9 +21,7 @@ pytest.importorskip("c2pa", reason="needs the extra c2pa")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
-def test_rights_are_in_the_xmp_as_an_independent_reader_finds_them(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_rights_are_readable_by_exiftool(tmp_path: Path, suffix: str) -> None:
     source = tmp_path / f"a.{suffix}"
     Image.fromarray(painting(300, 400)).save(source)
     rights = RightsStatement("© 2026 Ada <ada@example.org> & Co", "No use by models", True)

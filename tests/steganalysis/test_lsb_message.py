@@ -56,7 +56,7 @@ def test_messages_of_any_length_are_read(size: int) -> None:
     assert (message.text, message.size) == ("x" * size, size)
 
 
-def test_a_message_that_fills_the_picture_is_read_and_one_more_byte_is_none() -> None:
+def test_message_filling_the_picture_is_read() -> None:
     capacity = 40 * 31 * 3 // 8
     stream = b"%d:" % (capacity - 4) + b"y" * (capacity - 4)
     assert len(stream) == capacity
@@ -85,10 +85,10 @@ def test_tiny_pictures_are_read(shape: tuple[int, ...]) -> None:
     assert read_lsb_message(np.zeros(shape, np.uint8)) is None
 
 
-def test_random_pictures_hold_no_message() -> None:
+def test_random_pictures_have_no_message() -> None:
     assert not any(read_lsb_message(noise(12, 12, seed)) for seed in range(2000))
 
 
-def test_of_a_picture_without_a_message_only_the_beginning_is_looked_at() -> None:
+def test_only_the_beginning_is_read_without_message() -> None:
     no_memory_would_hold_it = np.broadcast_to(np.uint8(0), (10**12, 100, 3))
     assert read_lsb_message(no_memory_would_hold_it) is None

@@ -27,7 +27,7 @@ def embedded(pixels: np.ndarray, rate: float, channel: int | None = None) -> np.
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.25, 0.5, 1.0])
-def test_the_rate_comes_back_within_its_uncertainty(rate: float) -> None:
+def test_estimated_rate_is_within_its_uncertainty(rate: float) -> None:
     rates = embedding_rates(embedded(cover(), rate))
     assert rates is not None
     for estimate in rates:
@@ -56,7 +56,7 @@ def test_weighted_stego_separates_a_quarter_payload() -> None:
 
 
 @pytest.mark.parametrize("grey", [0, 1, 128, 255])
-def test_one_colour_has_a_rate_of_zero(grey: int) -> None:
+def test_flat_picture_has_rate_zero(grey: int) -> None:
     rates = embedding_rates(np.full((MIN_SIDE, MIN_SIDE, 3), grey, np.uint8))
     assert rates is not None
     assert [(estimate.rate, estimate.stands_out) for estimate in rates] == [(0.0, False)] * 3

@@ -40,7 +40,7 @@ DEFAULT = REPOSITORY / "locks" / "default.txt"
         "NVIDIA Proprietary Software",
     ],
 )
-def test_allowed(licence: str) -> None:
+def test_allowed_licences_pass(licence: str) -> None:
     assert is_allowed(licence)
 
 
@@ -59,11 +59,11 @@ def test_allowed(licence: str) -> None:
         "UNKNOWN",
     ],
 )
-def test_refused(licence: str) -> None:
+def test_refused_licences_fail(licence: str) -> None:
     assert not is_allowed(licence)
 
 
-def test_the_default_install_brings_nothing_that_is_refused() -> None:
+def test_default_install_has_only_allowed_licences() -> None:
     found = packages(DEFAULT)
     assert {"onnxruntime", "dbos", "pillow", "dlib-bin"} <= {package.name for package in found}
     installed = [package for package in found if package.is_installed]
@@ -71,7 +71,7 @@ def test_the_default_install_brings_nothing_that_is_refused() -> None:
     assert not [package for package in found if package.is_refused]
 
 
-def test_licences_of_other_platforms_are_listed_and_locked() -> None:
+def test_licences_of_other_platforms_are_listed() -> None:
     cuda = DEFAULT.with_name("server-cuda.txt")
     locked, of_image = (
         set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE))
@@ -84,7 +84,7 @@ def test_licences_of_other_platforms_are_listed_and_locked() -> None:
     assert all(is_allowed(licence) for licence in KNOWN.values())
 
 
-def test_the_command_fails_where_a_licence_is_refused(tmp_path: Path) -> None:
+def test_command_fails_for_refused_licence(tmp_path: Path) -> None:
     """A package with this licence is put on the path, as if it were installed."""
     installed(tmp_path, "copyleft", "License-Expression: GPL-3.0-only\n")
     done = licences(tmp_path, "copyleft==1.0 \\\n    --hash=sha256:00\nanyio==4.0\n")
@@ -92,7 +92,7 @@ def test_the_command_fails_where_a_licence_is_refused(tmp_path: Path) -> None:
     assert "anyio 4.0\tMIT\n" in done.stdout
 
 
-def test_the_command_fails_where_a_licence_is_unknown(tmp_path: Path) -> None:
+def test_command_fails_for_unknown_licence(tmp_path: Path) -> None:
     """Not installed, or saying nothing: only what is in the table may be either."""
     for name in ("silent", "nvidia-cublas"):
         installed(tmp_path, name, "")
@@ -127,7 +127,7 @@ def licences(folder: Path, locked: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_dependency_of_the_project_is_pinned_within_its_bounds() -> None:
+def test_dependencies_are_pinned_within_bounds() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     pins = pinned(DEFAULT)

@@ -24,14 +24,14 @@ def would_do(environment: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_locked_it_installs_the_lock_by_hashes_and_then_only_the_project(tmp_path: Path) -> None:
+def test_locked_setup_installs_by_hashes(tmp_path: Path) -> None:
     installs = [line for line in would_do(tmp_path, "LOCKED=1") if "pip install" in line]
     assert len(installs) == 2
     assert "--require-hashes -r locks/default.txt" in installs[0]
     assert installs[1].endswith("--no-deps --no-build-isolation --editable .")
 
 
-def test_without_it_installs_what_the_project_asks_for(tmp_path: Path) -> None:
+def test_unlocked_setup_installs_the_project(tmp_path: Path) -> None:
     (install,) = [line for line in would_do(tmp_path) if "pip install" in line]
     assert install.endswith("--editable '.[c2pa,faces]'") and "locks/" not in install
 

@@ -32,7 +32,7 @@ def test_lock_files_are_complete() -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_every_line_is_an_exact_release_with_hashes_and_no_address(lock: Path) -> None:
+def test_lock_lines_are_exact_releases_with_hashes(lock: Path) -> None:
     text = lock.read_text()
     assert "://" not in text and "--index" not in text and "--find-links" not in text
     before = ""
@@ -47,7 +47,7 @@ def test_every_line_is_an_exact_release_with_hashes_and_no_address(lock: Path) -
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_every_dependency_of_the_project_is_pinned(lock: Path) -> None:
+def test_every_dependency_is_pinned(lock: Path) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=\[ ]", line)[0].lower() for line in project["dependencies"]}
     pinned = {name for name, _ in pins(lock)}
@@ -56,13 +56,13 @@ def test_every_dependency_of_the_project_is_pinned(lock: Path) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_no_install_by_default_has_torch_and_only_cuda_has_cuda(lock: Path) -> None:
+def test_default_locks_have_neither_torch_nor_cuda(lock: Path) -> None:
     pinned = {name for name, _ in pins(lock)}
     assert not {"torch", "triton", "safetensors", "diffusers"} & pinned
     assert any(name.startswith("nvidia-") for name in pinned) is ("cuda" in lock.name)
 
 
-def test_a_runtime_of_graphs_is_pinned_once() -> None:
+def test_onnx_runtime_is_pinned_once() -> None:
     """Both packages have the same files."""
     runtimes = {
         lock.name: {name for name, _ in pins(lock) if name.startswith("onnxruntime")}
@@ -75,7 +75,7 @@ def test_a_runtime_of_graphs_is_pinned_once() -> None:
     }
 
 
-def test_images_and_default_install_have_the_same_releases() -> None:
+def test_image_and_default_locks_agree() -> None:
     server = pins(REPOSITORY / "locks/server.txt")
     cuda = pins(REPOSITORY / "locks/server-cuda.txt")
     for key, version in pins(REPOSITORY / "locks/default.txt").items():
@@ -85,7 +85,7 @@ def test_images_and_default_install_have_the_same_releases() -> None:
 
 
 @pytest.mark.skipif(not find_spec("cyclonedx_py"), reason="NOT TESTED: pip install '.[checks]'")
-def test_the_sbom_names_every_pin_with_its_hashes(tmp_path: Path) -> None:
+def test_sbom_lists_every_pin_with_hashes(tmp_path: Path) -> None:
     written = tmp_path / "sbom.json"
     lock = REPOSITORY / "locks/server.txt"
     subprocess.run(
@@ -105,7 +105,7 @@ def test_the_sbom_names_every_pin_with_its_hashes(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not find_spec("pip_audit"), reason="NOT TESTED: pip install '.[checks]'")
-def test_the_audit_reads_every_pin(tmp_path: Path) -> None:
+def test_audit_reads_every_pin(tmp_path: Path) -> None:
     """The service that knows vulnerabilities is on the network, and not asked here."""
     lock = REPOSITORY / "locks/server.txt"
     makefile = (REPOSITORY / "Makefile").read_text()

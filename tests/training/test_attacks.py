@@ -44,7 +44,7 @@ def test_each_picture_keeps_its_budget_and_range(
     assert attacked.max() <= 1
 
 
-def test_away_moves_latents_further_than_the_start_did(network: nn.Module) -> None:
+def test_away_moves_latents_further_than_the_start(network: nn.Module) -> None:
     start = attack(network, steps=0, towards=False, two_sizes=False)
     end = attack(network, steps=4, towards=False, two_sizes=False)
     original = network(PICTURES)
@@ -52,7 +52,7 @@ def test_away_moves_latents_further_than_the_start_did(network: nn.Module) -> No
     assert far > 3
 
 
-def test_towards_comes_nearer_to_the_next_pictures_latent(network: nn.Module) -> None:
+def test_towards_approaches_the_next_latent(network: nn.Module) -> None:
     aims = network(PICTURES).roll(1, 0)
     start = attack(network, steps=0, towards=True, two_sizes=False)
     end = attack(network, steps=4, towards=True, two_sizes=False)
@@ -60,7 +60,7 @@ def test_towards_comes_nearer_to_the_next_pictures_latent(network: nn.Module) ->
     assert (distances[0] < distances[1]).all()
 
 
-def test_the_same_seed_makes_the_same_attack(network: nn.Module) -> None:
+def test_same_seed_makes_the_same_attack(network: nn.Module) -> None:
     first, second = (attack(network, steps=2, towards=False, two_sizes=True) for _ in range(2))
     assert torch.equal(first, second)
 

@@ -42,11 +42,11 @@ def tiny_run(images: Path, teacher: Path, *, steps: int) -> Run:
         (Length(steps=2, minutes=None), 1.0),
     ],
 )
-def test_progress_is_that_of_whichever_ends_first(length: Length, progress: float) -> None:
+def test_progress_follows_the_nearest_limit(length: Length, progress: float) -> None:
     assert length.progress(steps=4, elapsed_s=60) == pytest.approx(progress)
 
 
-def test_a_run_changes_the_student_and_ends(images: Path, teacher: Path, tmp_path: Path) -> None:
+def test_run_changes_the_student_and_ends(images: Path, teacher: Path, tmp_path: Path) -> None:
     run = tiny_run(images, teacher, steps=4)
     before = {key: value.clone() for key, value in run.model.student.state_dict().items()}
     distil.train(run, folder=tmp_path / "run", checkpoint_every_s=1e9)
@@ -56,9 +56,7 @@ def test_a_run_changes_the_student_and_ends(images: Path, teacher: Path, tmp_pat
     assert any((after[key] != before[key]).any() for key in before)
 
 
-def test_a_continued_run_begins_with_the_given_weights(
-    images: Path, teacher: Path, tmp_path: Path
-) -> None:
+def test_continued_run_starts_from_the_weights(images: Path, teacher: Path, tmp_path: Path) -> None:
     first, second = (tiny_run(images, teacher, steps=4) for _ in range(2))
     distil.train(first, folder=tmp_path / "run", checkpoint_every_s=1e9)
     second.start_from(first.average)
@@ -67,9 +65,7 @@ def test_a_continued_run_begins_with_the_given_weights(
     assert all(torch.equal(second.average[key], value) for key, value in first.average.items())
 
 
-def test_a_resumed_run_has_the_state_it_was_saved_with(
-    images: Path, teacher: Path, tmp_path: Path
-) -> None:
+def test_resumed_run_restores_the_saved_state(images: Path, teacher: Path, tmp_path: Path) -> None:
     run = tiny_run(images, teacher, steps=4)
     for _ in range(2):
         run.step()
@@ -87,7 +83,7 @@ def test_a_resumed_run_has_the_state_it_was_saved_with(
     assert other.steps == 3
 
 
-def test_the_same_seed_takes_the_same_steps(images: Path, teacher: Path) -> None:
+def test_same_seed_takes_the_same_steps(images: Path, teacher: Path) -> None:
     losses = []
     for _ in range(2):
         run = tiny_run(images, teacher, steps=3)
@@ -95,7 +91,7 @@ def test_the_same_seed_takes_the_same_steps(images: Path, teacher: Path) -> None
     assert losses[0] == losses[1]
 
 
-def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+def test_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {"steps": 1})
     with pytest.raises(Exception, match="pickle"):
         checkpoint.save(tmp_path, {"steps": lambda: 2})
@@ -103,13 +99,13 @@ def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path: Path) -> No
     assert checkpoint.load(tmp_path / "elsewhere") is None
 
 
-def test_a_run_must_know_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_needs_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         distil.main(["--images", "x", "--teacher", "y"])
     assert "expected --steps or --minutes" in capsys.readouterr().err
 
 
-def test_an_export_loads_as_the_bundled_encoder_does(tmp_path: Path) -> None:
+def test_export_loads_as_the_bundled_encoder(tmp_path: Path) -> None:
     torch.manual_seed(0)
     average = StudentNetwork(TINY.shape).state_dict()
     checkpoint.save(tmp_path / "run", {"average": average, "steps": 9})
@@ -121,7 +117,7 @@ def test_an_export_loads_as_the_bundled_encoder_does(tmp_path: Path) -> None:
     assert encoder.latents(np.ones((1, 3, 16, 16), np.float32)).shape == (1, 32 * 2 * 2)
 
 
-def test_an_export_refuses_what_float16_cannot_hold(tmp_path: Path) -> None:
+def test_export_refuses_float16_overflow(tmp_path: Path) -> None:
     average = StudentNetwork(TINY.shape).state_dict()
     average["head.bias"] += 1e6
     with pytest.raises(ValueError, match=r"head\.bias"):
@@ -129,15 +125,13 @@ def test_an_export_refuses_what_float16_cannot_hold(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_wants_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         export.main(["--run", str(tmp_path)])
     assert "expected a checkpoint" in capsys.readouterr().err
 
 
-def test_continued_run_adds_a_branch_that_changes_nothing_at_first(
-    images: Path, teacher: Path
-) -> None:
+def test_continued_run_adds_a_neutral_branch(images: Path, teacher: Path) -> None:
     run = tiny_run(images, teacher, steps=2)
     wider = replace(TINY, shape=replace(TINY.shape, half_width=4), weights=Weights(gradient=1.0))
     other = Run(
@@ -156,7 +150,7 @@ def test_continued_run_adds_a_branch_that_changes_nothing_at_first(
     assert other.average["half_branch.down.weight"].any()
 
 
-def test_labels_hold_the_gradient_of_the_teacher(images: Path, teacher: Path) -> None:
+def test_labels_hold_teacher_gradients(images: Path, teacher: Path) -> None:
     run = tiny_run(images, teacher, steps=1)
     batch = run.labeller.label(0.5)
     pictures = batch.pictures.clone().requires_grad_(True)

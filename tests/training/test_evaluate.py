@@ -26,14 +26,14 @@ def encoder() -> TorchEncoder:
     return TorchEncoder(network, name="toy", latent_channels=16, stride=8, options=EncoderOptions())
 
 
-def test_an_attack_keeps_its_budget_after_saving(encoder: TorchEncoder) -> None:
+def test_attack_keeps_its_budget_after_saving(encoder: TorchEncoder) -> None:
     protected = evaluate.attacked(encoder, PICTURE, Trial(budget=8, steps=3))
     original = evaluate.as_saved(PICTURE)
     assert np.rint(np.abs(protected - original) * 255).max() <= 9  # 8, and half a level of each
     assert np.array_equal(protected, evaluate.as_saved(protected))
 
 
-def test_an_attack_through_the_judge_itself_beats_random_signs(encoder: TorchEncoder) -> None:
+def test_attack_on_the_judge_beats_random_signs(encoder: TorchEncoder) -> None:
     effects = evaluate.effects(encoder, encoder, PICTURE, Trial())
     assert set(effects) == {"plain", "jpeg_75", "halved"}
     assert effects["plain"] > 2

@@ -27,7 +27,7 @@ def test_held_out_pictures_are_never_trained_on(images: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["photos/kodak_04.png", "Kodak_04.jpg", "mona_lisa.webp"])
-def test_a_picture_is_held_out_in_any_folder_and_format(name: str) -> None:
+def test_picture_is_held_out_in_any_folder_and_format(name: str) -> None:
     assert is_held_out(Path(name))
 
 
@@ -36,7 +36,7 @@ def test_folder_without_training_pictures_is_reported(tmp_path: Path) -> None:
         training_files(tmp_path)
 
 
-def test_crops_have_the_requested_size_and_range(images: Path) -> None:
+def test_crops_have_requested_size_and_range(images: Path) -> None:
     crops = CropSource(training_files(images), drawn=2, rng=np.random.default_rng(0))
     for size in (64, 256):
         batch = crops.batch(3, size=size)
@@ -45,7 +45,7 @@ def test_crops_have_the_requested_size_and_range(images: Path) -> None:
         assert 0 <= batch.min() < batch.max() <= 1
 
 
-def test_the_same_seed_draws_the_same_crops(images: Path) -> None:
+def test_same_seed_draws_the_same_crops(images: Path) -> None:
     first, second = (
         CropSource(training_files(images), drawn=2, rng=np.random.default_rng(7)).batch(4, size=64)
         for _ in range(2)
@@ -53,7 +53,7 @@ def test_the_same_seed_draws_the_same_crops(images: Path) -> None:
     assert np.array_equal(first, second)
 
 
-def test_without_augmentation_a_crop_is_a_piece_of_the_picture() -> None:
+def test_crop_without_augmentation_is_unchanged() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     how = Augmentation(
         scales=(1.0,),
@@ -71,7 +71,7 @@ def test_without_augmentation_a_crop_is_a_piece_of_the_picture() -> None:
     assert (pieces == crop).all((1, 2, 3)).any()
 
 
-def test_every_augmentation_at_once_keeps_shape_and_type() -> None:
+def test_augmentations_keep_shape_and_type() -> None:
     picture = Image.effect_noise((90, 70), 60).convert("RGB")
     how = Augmentation(
         flip=1,

@@ -8,7 +8,7 @@ import pytest
 from training import procedural
 
 
-def test_pictures_differ_and_the_same_seed_draws_the_same() -> None:
+def test_pictures_differ_and_follow_the_seed() -> None:
     rng = np.random.default_rng(3)
     first, second = (np.asarray(procedural.picture(rng, size=96)) for _ in range(2))
     again = np.asarray(procedural.picture(np.random.default_rng(3), size=96))
@@ -18,13 +18,13 @@ def test_pictures_differ_and_the_same_seed_draws_the_same() -> None:
 
 
 @pytest.mark.parametrize("background", sorted({f.__name__ for f in procedural.BACKGROUNDS}))
-def test_backgrounds_have_the_requested_size(background: str) -> None:
+def test_backgrounds_have_requested_size(background: str) -> None:
     drawn = getattr(procedural, background)(np.random.default_rng(0), 65)
     assert (drawn.size, drawn.mode) == ((65, 65), "RGB")
 
 
 @pytest.mark.parametrize("layer", sorted({f.__name__ for f in procedural.LAYERS}))
-def test_every_layer_leaves_a_mark(layer: str) -> None:
+def test_every_layer_changes_the_picture(layer: str) -> None:
     canvas = procedural.flat(np.random.default_rng(0), 200)
     before = np.asarray(canvas).copy()
     getattr(procedural, layer)(np.random.default_rng(1), canvas)

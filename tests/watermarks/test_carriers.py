@@ -12,7 +12,7 @@ PHASE_START = [-0.770657, 0.832676, 2.978018]
 CODE_LENGTHS = [code_length(frame_bits(size)) for size in PAYLOAD_BYTES]
 
 
-def test_the_layout_never_changes() -> None:
+def test_layout_is_stable() -> None:
     """Marks in the world depend on it: these numbers may not change."""
     waves = layout()
     assert (waves.index.size, int(waves.is_pilot.sum())) == (1376, 229)
@@ -21,7 +21,7 @@ def test_the_layout_never_changes() -> None:
     assert np.allclose(np.angle(waves.phase[:3]), PHASE_START, atol=1e-5)
 
 
-def test_a_tile_is_the_sum_of_its_waves() -> None:
+def test_tile_is_the_sum_of_its_waves() -> None:
     waves = layout()
     amplitudes = np.zeros(waves.index.size, np.float32)
     amplitudes[7] = 2
@@ -38,7 +38,7 @@ def test_every_code_bit_has_waves_of_low_and_high_frequency(length: int) -> None
     assert np.bincount(dealt).min() >= dealt.size // length
 
 
-def test_pilots_are_always_sent_alike() -> None:
+def test_pilots_do_not_depend_on_the_payload() -> None:
     length = CODE_LENGTHS[0]
     ones = signs_of(np.ones(length, np.uint8))
     pilots = layout().is_pilot

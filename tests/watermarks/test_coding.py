@@ -24,18 +24,18 @@ def bits_of(seed: int, count: int) -> Bits:
     return np.random.default_rng(seed).integers(0, 2, count).astype(np.uint8)
 
 
-def test_the_checksum_has_the_check_value_of_the_catalogue() -> None:
+def test_checksum_has_the_catalogued_check_value() -> None:
     """https://reveng.sourceforge.io/crc-catalogue/ lists it for CRC-24/OPENPGP."""
     assert checksum(b"123456789") == 0x21CF02
 
 
-def test_a_lone_one_comes_out_as_the_generators() -> None:
+def test_single_bit_encodes_to_the_generators() -> None:
     code = encode(np.array([1], np.uint8)).reshape(-1, len(GENERATORS))
     for output, generator in enumerate(GENERATORS):
         assert code[:, output].tolist() == [int(bit) for bit in f"{generator:011b}"]
 
 
-def test_the_code_is_linear() -> None:
+def test_code_is_linear() -> None:
     one, other = bits_of(1, 88), bits_of(2, 88)
     assert np.array_equal(encode(one) ^ encode(other), encode(one ^ other))
 
@@ -50,7 +50,7 @@ def test_code_is_decoded_without_noise(message: list[int]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ten_flipped_bits_are_always_mended(seed: int) -> None:
+def test_ten_flipped_bits_are_corrected(seed: int) -> None:
     """The free distance is 22."""
     bits = bits_of(seed, 88)
     softs = 1 - 2 * encode(bits).astype(np.float32)
@@ -58,14 +58,14 @@ def test_ten_flipped_bits_are_always_mended(seed: int) -> None:
     assert np.array_equal(decode(softs, 88), bits)
 
 
-def test_a_third_of_the_bits_may_be_missing() -> None:
+def test_third_of_the_bits_may_be_missing() -> None:
     bits = bits_of(3, 88)
     softs = 1 - 2 * encode(bits).astype(np.float32)
     softs[np.random.default_rng(3).random(softs.size) < 0.33] = 0
     assert np.array_equal(decode(softs, 88), bits)
 
 
-def test_noise_as_loud_as_the_signal_is_survived() -> None:
+def test_noise_of_signal_power_is_corrected() -> None:
     right = 0
     for seed in range(20):
         bits = bits_of(seed, 88)
@@ -74,18 +74,18 @@ def test_noise_as_loud_as_the_signal_is_survived() -> None:
     assert right >= 18
 
 
-def test_the_tail_brings_the_code_to_rest() -> None:
+def test_tail_terminates_the_code() -> None:
     assert code_length(88) == (88 + MEMORY) * 3 == 294
 
 
 @pytest.mark.parametrize("payload", [bytes(8), b"\xff" * 8, b"0123456789"])
-def test_a_frame_gives_its_payload_back(payload: bytes) -> None:
+def test_frame_round_trips(payload: bytes) -> None:
     bits = pack(payload)
     assert bits.size == frame_bits(len(payload))
     assert unpack(bits) == (payload, True)
 
 
-def test_every_single_wrong_bit_is_noticed() -> None:
+def test_every_single_bit_error_is_detected() -> None:
     for place in range(frame_bits(8)):
         bits = pack(b"artist 7")
         bits[place] ^= 1
@@ -93,12 +93,12 @@ def test_every_single_wrong_bit_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 9, 11])
-def test_payloads_of_other_lengths_are_refused(size: int) -> None:
+def test_payloads_of_invalid_length_are_refused(size: int) -> None:
     with pytest.raises(InvalidOption, match=f"found {size}"):
         pack(bytes(size))
 
 
-def test_noise_has_no_right_checksum() -> None:
+def test_noise_fails_the_checksum() -> None:
     random = np.random.default_rng(0)
     tries = (random.integers(0, 2, frame_bits(8)).astype(np.uint8) for _ in range(500))
     assert not any(unpack(bits)[1] for bits in tries)

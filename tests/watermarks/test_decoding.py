@@ -21,7 +21,7 @@ def spectrum_of(payload: bytes, *, noise: float) -> Complexes:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_a_payload_is_found_at_the_origin_and_elsewhere(payload: bytes) -> None:
+def test_payload_is_found_at_any_offset(payload: bytes) -> None:
     spectrum = spectrum_of(payload, noise=0.5)
     frequency = np.fft.fftfreq(TILE_PX)
     turn = np.exp(2j * np.pi * (11 * frequency[:, None] + 77 * frequency[None, :]))
@@ -32,7 +32,7 @@ def test_a_payload_is_found_at_the_origin_and_elsewhere(payload: bytes) -> None:
         assert 0.5 < found.confidence < 1
 
 
-def test_lost_frequencies_are_done_without() -> None:
+def test_lost_frequencies_are_tolerated() -> None:
     spectrum = spectrum_of(PAYLOADS[0], noise=0.3)
     frequency = np.fft.fftfreq(TILE_PX, 1 / TILE_PX)
     random = np.random.default_rng(1)
@@ -43,13 +43,13 @@ def test_lost_frequencies_are_done_without() -> None:
     assert found.payload == PAYLOADS[0]
 
 
-def test_noise_decodes_to_a_frame_with_a_wrong_checksum() -> None:
+def test_noise_decodes_to_an_invalid_frame() -> None:
     noise = np.random.default_rng(0).normal(size=(TILE_PX, TILE_PX)).astype(np.complex64)
     assert decode_anywhere(noise, at_origin=True) is None
     assert not unpack(likeliest_frame(noise, 8))[1]
 
 
-def test_the_margin_grows_with_the_mark() -> None:
+def test_margin_grows_with_the_mark() -> None:
     code = encode(pack(PAYLOADS[0]))
     margins = [margin(spectrum_of(PAYLOADS[0], noise=noise), code) for noise in (0.3, 1, 3)]
     assert margins[0] > margins[1] > 1 > margins[2]

@@ -82,9 +82,7 @@ SIZES = [(256, 256), (257, 301), (303, 259), (260, 516), (512, 384), (164, 400)]
 
 @pytest.mark.parametrize("length", [1, 3, 8, 16, 32])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_upstream_reads_what_we_mark(
-    upstream: Upstream, height: int, width: int, length: int
-) -> None:
+def test_upstream_reads_our_marks(upstream: Upstream, height: int, width: int, length: int) -> None:
     marked = embed(painting(height, width), payload_of(length))
     assert upstream.read(marked, length) == payload_of(length)
     assert read(marked, length) == payload_of(length)
@@ -92,9 +90,7 @@ def test_upstream_reads_what_we_mark(
 
 @pytest.mark.parametrize("length", [1, 3, 8, 16, 32])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_we_read_what_upstream_marks(
-    upstream: Upstream, height: int, width: int, length: int
-) -> None:
+def test_upstream_marks_are_read(upstream: Upstream, height: int, width: int, length: int) -> None:
     marked = upstream.mark(painting(height, width), payload_of(length))
     assert upstream.read(marked, length) == payload_of(length)
     assert read(marked, length) == payload_of(length)
@@ -110,7 +106,7 @@ def test_flat_colours_carry_the_mark_for_both_readers(
 
 
 @pytest.mark.parametrize("colour", [(32, 67, 231), (142, 105, 145), (160, 15, 238)])
-def test_upstream_marks_in_flat_colour_are_read_through_upstreams_rounding(
+def test_upstream_marks_in_flat_colour_are_read(
     upstream: Upstream, colour: tuple[int, int, int]
 ) -> None:
     """With an unrounded U these very colours read wrongly."""
@@ -120,7 +116,7 @@ def test_upstream_marks_in_flat_colour_are_read_through_upstreams_rounding(
 
 
 @pytest.mark.parametrize("colour", [(128, 128, 128), (30, 90, 60), (200, 120, 77)])
-def test_rounding_hardly_moves_a_flat_block_from_its_singular_value(
+def test_rounding_preserves_singular_values_of_flat_blocks(
     colour: tuple[int, int, int],
 ) -> None:
     marked = embed(flat(colour), PAYLOAD).astype(np.float64)
@@ -138,7 +134,7 @@ def test_noise_and_saturated_noise_carry_the_mark_for_both_readers(upstream: Ups
         assert upstream.read(marked, len(PAYLOAD)) == PAYLOAD
 
 
-def test_the_mark_costs_less_noise_than_upstreams(upstream: Upstream) -> None:
+def test_mark_is_quieter_than_upstream(upstream: Upstream) -> None:
     picture = painting(300, 400)
     ours = psnr(picture, embed(picture, PAYLOAD))
     theirs = psnr(picture, upstream.mark(picture, PAYLOAD))
@@ -163,17 +159,17 @@ def test_shared_pictures_keep_their_quality_and_are_read_by_upstream(upstream: U
 
 
 @pytest.mark.parametrize("colour", [BLACK, WHITE])
-def test_black_and_white_stay_within_a_few_levels(colour: tuple[int, int, int]) -> None:
+def test_black_and_white_change_by_few_levels(colour: tuple[int, int, int]) -> None:
     change = embed(flat(colour), PAYLOAD).astype(int) - flat(colour)
     assert 0 < np.abs(change).max() <= 8
 
 
-def test_an_unmarked_picture_reads_as_noise() -> None:
+def test_unmarked_picture_reads_as_noise() -> None:
     accuracies = [bit_accuracy(painting(256, 256, seed=s), payload_of(32)) for s in range(8)]
     assert 0.4 < np.mean(accuracies) < 0.6
 
 
-def test_bit_accuracy_counts_the_right_bits() -> None:
+def test_bit_accuracy_counts_equal_bits() -> None:
     marked = embed(painting(256, 320), b"\x0f\xff")
     assert bit_accuracy(marked, b"\x0f\xff") == 1.0
     assert bit_accuracy(marked, b"\x0f\xfe") == 15 / 16
@@ -185,12 +181,12 @@ def test_every_block_can_carry_its_own_bit() -> None:
     assert read(embed(painting(256, 256), payload), 128) == payload
 
 
-def test_the_same_arguments_give_the_same_bytes() -> None:
+def test_same_arguments_give_the_same_bytes() -> None:
     picture = painting(257, 301)
     assert np.array_equal(embed(picture, PAYLOAD), embed(picture, PAYLOAD))
 
 
-def test_the_input_stays_as_it_was() -> None:
+def test_input_is_not_modified() -> None:
     picture = painting(256, 256)
     before = picture.copy()
     picture.flags.writeable = False
@@ -202,7 +198,7 @@ def test_the_input_stays_as_it_was() -> None:
     assert marked.dtype == np.uint8
 
 
-def test_the_memory_layout_does_not_matter() -> None:
+def test_memory_layout_does_not_matter() -> None:
     picture = painting(300, 280)
     expected = embed(picture, PAYLOAD)
     turned = np.ascontiguousarray(picture.transpose(1, 0, 2)).transpose(1, 0, 2)
@@ -213,7 +209,7 @@ def test_the_memory_layout_does_not_matter() -> None:
     assert read(np.asfortranarray(expected), len(PAYLOAD)) == PAYLOAD
 
 
-def test_pixels_beyond_the_last_whole_block_stay_as_they_were() -> None:
+def test_pixels_beyond_the_last_block_are_unchanged() -> None:
     picture = painting(263, 271)
     marked = embed(picture, PAYLOAD)
     assert np.array_equal(marked[256:], picture[256:])
@@ -221,7 +217,7 @@ def test_pixels_beyond_the_last_whole_block_stay_as_they_were() -> None:
     assert not np.array_equal(marked[:256, 256:264], picture[:256, 256:264])
 
 
-def test_extra_memory_does_not_grow_with_the_picture() -> None:
+def test_extra_memory_is_constant() -> None:
     picture = np.tile(painting(500, 500), (4, 6, 1))
     tracemalloc.start()
     try:
@@ -240,7 +236,7 @@ def test_extra_memory_does_not_grow_with_the_picture() -> None:
         np.zeros((256, 256, 3), np.float32),
     ],
 )
-def test_other_arrays_are_refused_with_their_shape_and_type(pixels: Pixels) -> None:
+def test_invalid_arrays_are_refused(pixels: Pixels) -> None:
     for call in (lambda: embed(pixels, PAYLOAD), lambda: read(pixels, 8)):
         with pytest.raises(UnsupportedPixels) as caught:
             call()
@@ -248,7 +244,7 @@ def test_other_arrays_are_refused_with_their_shape_and_type(pixels: Pixels) -> N
         assert caught.value.dtype == str(pixels.dtype)
 
 
-def test_a_picture_is_too_small_exactly_where_upstream_refuses(upstream: Upstream) -> None:
+def test_minimum_size_matches_upstream(upstream: Upstream) -> None:
     small = painting(255, 256)
     for call in (lambda: embed(small, PAYLOAD), lambda: read(small, 8)):
         with pytest.raises(PictureTooSmall) as caught:
@@ -261,7 +257,7 @@ def test_a_picture_is_too_small_exactly_where_upstream_refuses(upstream: Upstrea
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(129)])
-def test_an_empty_or_too_long_payload_is_refused(payload: bytes) -> None:
+def test_empty_or_too_long_payload_is_refused(payload: bytes) -> None:
     picture = painting(256, 256)
     calls = (
         lambda: embed(picture, payload),

@@ -24,16 +24,16 @@ from .pictures import painting
     ("size", "expected"),
     [((512, 768), (512, 768)), ((2000, 3000), (512, 768)), ((128, 192), (512, 768))],
 )
-def test_the_short_side_becomes_512(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_short_side_becomes_512(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert reference_size(*size) == expected
 
 
-def test_long_pictures_stay_within_bounds() -> None:
+def test_long_pictures_are_bounded() -> None:
     height, width = reference_size(300, 20_000)
     assert height * width == pytest.approx(REFERENCE_PIXELS, rel=0.02)
 
 
-def test_the_luma_is_taken_at_the_reference_size() -> None:
+def test_luma_is_at_reference_size() -> None:
     grey = np.full((300, 400, 3), (255, 0, 0), np.uint8)
     luma = reference_luma(grey)
     assert luma.shape == (512, 683)
@@ -43,12 +43,12 @@ def test_the_luma_is_taken_at_the_reference_size() -> None:
     assert scale == pytest.approx(300 / 512)
 
 
-def test_a_small_picture_keeps_only_low_waves() -> None:
+def test_small_picture_keeps_only_low_waves() -> None:
     assert highest_kept(128, 128) == pytest.approx(0.96 * 16)
     assert highest_kept(512, 512) == highest_kept(4000, 4000) == pytest.approx(0.96 * 64)
 
 
-def test_the_bands_share_the_waves() -> None:
+def test_bands_share_the_waves() -> None:
     waves = layout()
     for index, is_low in ((3, True), (-3, False)):
         amplitudes = np.zeros(waves.index.size, np.float32)
@@ -58,7 +58,7 @@ def test_the_bands_share_the_waves() -> None:
         assert (low.values.std() > 20 * high.values.std()) == is_low
 
 
-def test_a_wave_is_measured_where_it_is() -> None:
+def test_wave_is_measured_at_its_frequency() -> None:
     waves = layout()
     amplitudes = np.zeros(waves.index.size, np.float32)
     amplitudes[50], amplitudes[900] = 3, -3
@@ -70,7 +70,7 @@ def test_a_wave_is_measured_where_it_is() -> None:
     assert np.abs(others).max() < 0.05
 
 
-def test_whitened_rings_have_about_power_one_up_to_the_limit() -> None:
+def test_whitened_rings_have_unit_power_up_to_the_limit() -> None:
     spectrum = wave_spectrum(split(reference_luma(painting(512, 512))))
     white = whitened(spectrum, 20)
     frequency = np.fft.fftfreq(TILE_PX, 1 / TILE_PX)

@@ -23,20 +23,20 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", ["photos/kodak_04.png", "paintings/vangogh_02.png"])
-def test_the_rings_get_over(name: str, change: str) -> None:
+def test_ring_survives_changes(name: str, change: str) -> None:
     picture = shared_picture(name)
     marked = embed(picture)
     assert psnr(picture, marked) > 42
     assert detect(CHANGES[change](marked)).is_marked
 
 
-def test_the_p_values_of_clean_pictures_are_those_of_chance() -> None:
+def test_p_values_of_clean_pictures_are_uniform() -> None:
     values = [detect(painting(256, 320, seed=seed)).p_value for seed in range(60)]
     assert min(values) > 0.001
     assert 0.35 < float(np.mean(values)) < 0.65
 
 
-def test_flat_and_tiny_pictures_are_not_taken_for_marked() -> None:
+def test_flat_and_tiny_pictures_are_not_marked() -> None:
     assert not detect(np.full((300, 300, 3), 90, np.uint8)).is_marked
     assert detect(np.full((5, 3, 3), 90, np.uint8)).p_value == 1
     with pytest.raises(PictureTooSmall):

@@ -13,7 +13,7 @@ from .pictures import painting
 @pytest.mark.parametrize(
     "text", ["a", "artscraper", "0123456789abcdef", "dix: é", "日本", "x" * 100]
 )
-def test_stegano_reveals_what_was_written(text: str) -> None:
+def test_stegano_reveals_the_text(text: str) -> None:
     lsb = pytest.importorskip("stegano.lsb")
     picture = painting(40, 50)
     marked = embed(picture, text)
@@ -21,7 +21,7 @@ def test_stegano_reveals_what_was_written(text: str) -> None:
     assert np.array_equal(np.asarray(lsb.hide(Image.fromarray(picture), text)), marked)
 
 
-def test_the_format_is_the_length_a_colon_and_the_text() -> None:
+def test_format_is_length_colon_text() -> None:
     lowest = embed(np.zeros((4, 4, 3), np.uint8), "hi").reshape(-1)
     assert np.packbits(lowest[:32]).tobytes() == b"2:hi"
     assert not lowest[32:].any()
@@ -38,7 +38,7 @@ def test_only_the_lowest_bits_change() -> None:
     assert not holds(marked, "artist 8")
 
 
-def test_texts_that_do_not_fit_are_refused() -> None:
+def test_too_long_texts_are_refused() -> None:
     for text in ("", "x" * 400):
         with pytest.raises(PayloadSizeError):
             embed(painting(30, 30), text)

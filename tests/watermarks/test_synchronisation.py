@@ -28,13 +28,13 @@ def test_every_orientation_and_shift_is_found(turns: int, mirrored: bool) -> Non
     assert (values > 0).mean() > 0.99
 
 
-def test_noise_has_no_position() -> None:
+def test_noise_has_no_shift() -> None:
     noise = np.random.default_rng(0).normal(0, 20, (512, 512)).astype(np.float32)
     assert not find_positions(spectrum_of(noise), least_score=6)
 
 
 @pytest.mark.parametrize("scale", [0.85, 1.11, 1.6])
-def test_the_size_of_the_tiles_is_found_and_undone(scale: float) -> None:
+def test_tile_size_is_estimated_and_undone(scale: float) -> None:
     stretch = np.array([[1 / scale, 0], [0, 1 / scale]])
     large, _ = straightened(tiles(900, 900), stretch)
     luma = np.ascontiguousarray(large[:512, :512])

@@ -76,7 +76,7 @@ SLOW: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 @pytest.mark.parametrize("change", QUICK)
-def test_the_quick_reader_gets_over(marked: Pixels, change: str) -> None:
+def test_quick_reader_survives_changes(marked: Pixels, change: str) -> None:
     found = read(QUICK[change](marked), search=False)
     assert found is not None
     assert found.payload == NUMBER
@@ -84,19 +84,19 @@ def test_the_quick_reader_gets_over(marked: Pixels, change: str) -> None:
 
 
 @pytest.mark.parametrize("change", SLOW)
-def test_the_search_gets_over(marked: Pixels, change: str) -> None:
+def test_search_survives_changes(marked: Pixels, change: str) -> None:
     found = read(SLOW[change](marked))
     assert found is not None
     assert found.payload == NUMBER
 
 
-def test_the_text_frame_is_read_as_a_text() -> None:
+def test_text_frame_is_read_as_text() -> None:
     found = read(saved(embed(painting(512, 640), TEXT), "JPEG", 50))
     assert found is not None
     assert found.payload == TEXT
 
 
-def test_marks_of_release_0_1_stay_readable() -> None:
+def test_marks_of_release_0_1_are_readable() -> None:
     path = Path(__file__).with_name("marked_by_0_1.jpg")
     found = read(np.asarray(Image.open(path).convert("RGB")), search=False)
     assert found is not None
@@ -112,19 +112,19 @@ def test_no_watermark_is_embedded_beside_an_edge() -> None:
 
 
 @pytest.mark.parametrize(("strength", "most"), [("low", 4), ("medium", 6), ("high", 10)])
-def test_no_value_changes_by_more_than_the_strength_allows(strength: str, most: int) -> None:
+def test_change_is_bounded_by_strength(strength: str, most: int) -> None:
     picture = painting(300, 400)
     change = embed(picture, NUMBER, strength=strength).astype(int) - picture
     assert most / 2 <= np.abs(change).max() <= most
 
 
-def test_a_picture_carries_no_more_than_it_needs() -> None:
+def test_mark_is_no_stronger_than_needed() -> None:
     picture = painting(512, 512)
     values = [psnr(picture, embed(picture, NUMBER, strength=name)) for name in STRENGTHS]
     assert values == sorted(values, reverse=True)
 
 
-def test_the_mark_follows_the_texture_of_the_original() -> None:
+def test_mark_follows_texture() -> None:
     flat = np.full((512, 512, 3), 128, np.uint8)
     noise = np.random.default_rng(0).integers(-4, 5, flat.shape)
     noisy_flat = (flat + noise).astype(np.uint8)
@@ -144,7 +144,7 @@ def test_clean_pictures_and_crops_have_no_watermark(name: str) -> None:
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_one_colour_carries_the_mark(shade: int) -> None:
+def test_flat_colour_carries_the_mark(shade: int) -> None:
     flat = np.full((300, 400, 3), shade, np.uint8)
     marked = embed(flat, NUMBER)
     found = read(marked, search=False)
@@ -154,7 +154,7 @@ def test_one_colour_carries_the_mark(shade: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (257, 1031), (2048, 256), (1500, 2200)])
-def test_all_shapes_are_marked_and_keep_their_layout(height: int, width: int) -> None:
+def test_all_shapes_are_marked(height: int, width: int) -> None:
     picture = painting(height, width)
     picture.flags.writeable = False
     marked = embed(picture, NUMBER)
@@ -167,20 +167,20 @@ def test_all_shapes_are_marked_and_keep_their_layout(height: int, width: int) ->
     assert found.payload == NUMBER
 
 
-def test_the_same_arguments_give_the_same_bytes() -> None:
+def test_same_arguments_give_the_same_bytes() -> None:
     picture = painting(300, 400)
     turned = np.asfortranarray(picture)
     assert np.array_equal(embed(picture, NUMBER), embed(turned, NUMBER))
 
 
-def test_a_later_mark_replaces_an_earlier_one() -> None:
+def test_later_mark_replaces_an_earlier_one() -> None:
     twice = embed(embed(painting(512, 512), NUMBER), b"\x55" * 8)
     found = read(twice, search=False)
     assert found is not None
     assert found.payload == b"\x55" * 8
 
 
-def test_an_unmarked_picture_agrees_by_chance() -> None:
+def test_unmarked_picture_agrees_by_chance() -> None:
     assert 0.2 < bit_accuracy(painting(300, 300), NUMBER) < 0.8
 
 
@@ -196,7 +196,7 @@ def test_read_accepts_pictures_of_any_size(height: int, width: int) -> None:
     assert read(np.full((height, width, 3), 200, np.uint8)) is None
 
 
-def test_other_arrays_and_payloads_are_refused() -> None:
+def test_invalid_arrays_and_payloads_are_refused() -> None:
     for pixels in (np.zeros((300, 300), np.uint8), np.zeros((300, 300, 3), np.float32)):
         with pytest.raises(UnsupportedPixels):
             embed(pixels, NUMBER)  # type: ignore[arg-type]
@@ -222,7 +222,7 @@ def test_no_false_reading_in_2000_clean_crops() -> None:
         assert read(crop) is None
 
 
-def test_a_picture_that_was_written_to_is_read_anew(marked: Pixels) -> None:
+def test_modified_picture_is_folded_again(marked: Pixels) -> None:
     pixels = marked.copy()
     assert read(pixels, search=False) is not None
     pixels[:] = 128
@@ -230,9 +230,7 @@ def test_a_picture_that_was_written_to_is_read_anew(marked: Pixels) -> None:
     assert bit_accuracy(pixels, NUMBER) < 1
 
 
-def test_a_picture_that_cannot_be_written_to_is_folded_once(
-    marked: Pixels, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_picture_is_folded_once(marked: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = marked.copy()
     pixels.flags.writeable = False
     found = read(pixels, search=False)
@@ -244,7 +242,7 @@ def test_a_picture_that_cannot_be_written_to_is_folded_once(
 
 
 @pytest.mark.parametrize("bound", [0.5, 1.0])
-def test_mark_keeps_the_bound_on_what_may_be_seen(bound: float) -> None:
+def test_mark_keeps_the_visibility_bound(bound: float) -> None:
     pixels = painting(384, 448)
     sight = VisibleChange.of(pixels)
     marked = embed(pixels, NUMBER, strength="high", sight=sight, visibility=bound)
@@ -252,7 +250,7 @@ def test_mark_keeps_the_bound_on_what_may_be_seen(bound: float) -> None:
     assert sight.figure(embed(pixels, NUMBER, strength="high")) > sight.figure(marked)
 
 
-def test_mark_has_no_room_where_the_layer_has_passed_the_bound() -> None:
+def test_mark_has_no_room_beyond_the_bound() -> None:
     pixels = painting(384, 448)
     grain = np.random.default_rng(1).choice([-9, 9], pixels.shape)
     layer = np.clip(pixels.astype(int) + grain, 0, 255).astype(np.uint8)

@@ -124,7 +124,7 @@ def test_batch_is_polled_without_long_polling(
     assert pauses == [0.5, 0.5]
 
 
-def test_a_job_is_waited_for_where_no_events_come_through(scripted: Callable[..., Any]) -> None:
+def test_waiting_falls_back_to_polling_without_events(scripted: Callable[..., Any]) -> None:
     silent = problem(403)
     done = httpx.Response(200, json={**JOB, "status": "done", "progress": 1})
     client = scripted(silent, httpx.Response(200, json=JOB), silent, done, done)
@@ -134,7 +134,7 @@ def test_a_job_is_waited_for_where_no_events_come_through(scripted: Callable[...
     assert paths[3] == ("a" * 32, b"wait=2.0"), "with more silence it waits at the gateway"
 
 
-def test_keep_alive_comments_are_passed_over(scripted: Callable[..., Any]) -> None:
+def test_keep_alive_comments_are_ignored(scripted: Callable[..., Any]) -> None:
     done = {**JOB, "status": "done", "progress": 1}
     body = (
         f"id: 1\nevent: snapshot\ndata: {json.dumps(JOB)}\n\n"
@@ -153,7 +153,7 @@ def test_keep_alive_comments_are_passed_over(scripted: Callable[..., Any]) -> No
     assert stages == [("queued", None), ("running", "mist"), ("done", "mist"), ("done", None)]
 
 
-def test_job_deleted_meanwhile_is_not_found(scripted: Callable[..., Any]) -> None:
+def test_deleted_job_is_not_found_while_waiting(scripted: Callable[..., Any]) -> None:
     body = b"event: deleted\ndata: {}\n\n"
     stream = httpx.Response(200, content=body, headers={"Content-Type": "text/event-stream"})
     client = scripted(stream, problem(404, "not-found"))
@@ -187,7 +187,7 @@ def test_invalid_retry_after_is_ignored(
     assert len(pauses) == 1 and 0 < pauses[0] <= 0.5
 
 
-def test_more_than_the_longest_wait_is_not_waited_for(
+def test_retry_after_beyond_max_wait_raises(
     scripted: Callable[..., Any], pauses: list[float]
 ) -> None:
     client = scripted(
@@ -202,7 +202,7 @@ def test_more_than_the_longest_wait_is_not_waited_for(
         client.submit(b"picture")
 
 
-def test_attempts_come_to_an_end(scripted: Callable[..., Any], pauses: list[float]) -> None:
+def test_attempts_are_limited(scripted: Callable[..., Any], pauses: list[float]) -> None:
     broken = httpx.ConnectError("refused")
     client = scripted(*[broken] * 3, retry=RetryPolicy(max_attempts=3, outage_s=0))
     with pytest.raises(errors.Unreachable, match="no answer from http://gateway: ConnectError"):
@@ -219,7 +219,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), problem(502), problem(503)])
-def test_a_restart_of_a_minute_is_outlasted(
+def test_retries_outlast_a_restart_of_a_minute(
     scripted: Callable[..., Any], pauses: list[float], failure: Answer
 ) -> None:
     client = scripted(*[failure] * 300)
@@ -235,7 +235,7 @@ def test_a_restart_of_a_minute_is_outlasted(
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_rate_limit_is_no_restart(scripted: Callable[..., Any]) -> None:
+def test_rate_limit_does_not_count_as_restart(scripted: Callable[..., Any]) -> None:
     client = scripted(*[problem(429)] * 300)
     with pytest.raises(errors.TooManyRequests):
         client.limits()
@@ -244,7 +244,7 @@ def test_a_rate_limit_is_no_restart(scripted: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("call", [("retry", "a"), ("resend", "a", "b")])
 @pytest.mark.parametrize("failure", [httpx.ReadError("lost"), problem(503), problem(429)])
-def test_unsafe_requests_are_not_repeated(
+def test_unsafe_requests_are_not_retried(
     scripted: Callable[..., Any], call: tuple[str, ...], failure: Answer
 ) -> None:
     client = scripted(failure)
@@ -254,21 +254,23 @@ def test_unsafe_requests_are_not_repeated(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 422, 500])
-def test_refusals_that_last_are_not_repeated(scripted: Callable[..., Any], status: int) -> None:
+def test_permanent_errors_are_not_retried(scripted: Callable[..., Any], status: int) -> None:
     client = scripted(problem(status))
     with pytest.raises(errors.Problem) as refused:
         client.job("a")
     assert refused.value.status == status and len(client.asked) == 1
 
 
-def test_repeated_deletion_is_a_success(scripted: Callable[..., Any]) -> None:
+def test_repeated_deletion_succeeds(scripted: Callable[..., Any]) -> None:
     client = scripted(httpx.ReadError("lost"), problem(404, "not-found"))
     client.delete("a")
     with pytest.raises(errors.NotFound):
         scripted(problem(404, "not-found")).delete("a")
 
 
-def test_upload_is_repeated_from_its_start(scripted: Callable[..., Any], tmp_path: Path) -> None:
+def test_retried_upload_starts_from_the_beginning(
+    scripted: Callable[..., Any], tmp_path: Path
+) -> None:
     file = tmp_path / "picture"
     file.write_bytes(b"content of the picture")
     sent: list[bytes] = []
@@ -284,7 +286,7 @@ def test_upload_is_repeated_from_its_start(scripted: Callable[..., Any], tmp_pat
         assert str(file).encode() not in body, "names of files stay here"
 
 
-def test_a_download_that_breaks_or_differs_is_made_again_and_never_kept(
+def test_broken_download_is_retried_and_discarded(
     scripted: Callable[..., Any], tmp_path: Path
 ) -> None:
     whole = b"the whole picture"
@@ -314,7 +316,7 @@ def test_a_download_that_breaks_or_differs_is_made_again_and_never_kept(
         {"stage": "mist"},
     ],
 )
-def test_a_layer_cannot_be_written_elsewhere(
+def test_layer_name_cannot_escape_the_folder(
     scripted: Callable[..., Any], tmp_path: Path, layer: dict[str, str]
 ) -> None:
     client = scripted(httpx.Response(200, json={**RESULT, "summary": {"layers": [layer]}}))
@@ -331,7 +333,7 @@ def test_a_layer_cannot_be_written_elsewhere(
         httpx.Response(200, json={**JOB, "status": "unknown"}),
     ],
 )
-def test_answers_of_something_else_are_explained(
+def test_responses_of_another_server_are_explained(
     scripted: Callable[..., Any], answer: httpx.Response
 ) -> None:
     with pytest.raises(errors.UnexpectedResponse):
@@ -340,13 +342,13 @@ def test_answers_of_something_else_are_explained(
         scripted(httpx.Response(502, text="<html>"), retry=ONCE).job("a")
 
 
-def test_ids_stay_in_their_place_in_the_path(scripted: Callable[..., Any]) -> None:
+def test_ids_are_escaped_in_paths(scripted: Callable[..., Any]) -> None:
     client = scripted(httpx.Response(200, json=JOB))
     client.job("../limits?x")
     assert client.asked[0].url.raw_path == b"/v1/jobs/..%2Flimits%3Fx"
 
 
-def test_a_gateway_under_a_path(scripted: Callable[..., Any]) -> None:
+def test_base_url_may_have_a_path(scripted: Callable[..., Any]) -> None:
     client = scripted(httpx.Response(200, json=JOB), url="http://gateway/studio/")
     client.job("a")
     assert client.asked[0].url.path == "/studio/v1/jobs/a"

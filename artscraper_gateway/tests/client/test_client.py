@@ -40,7 +40,7 @@ def idle(start_app: Start) -> InProcessGateway:
     return start_app(worker_concurrency=0)
 
 
-def test_a_picture_goes_in_and_its_layers_come_out(client: Any, tmp_path: Path) -> None:
+def test_submit_wait_and_download_layers(client: Any, tmp_path: Path) -> None:
     seen = []
     job = client.submit(SAMPLES[0], strength="low", stages=["photoguard", "invisible-watermark"])
     job = client.wait(job.job_id, on_change=seen.append)
@@ -78,7 +78,7 @@ def test_a_picture_goes_in_and_its_layers_come_out(client: Any, tmp_path: Path) 
     assert reading.job_id == job.job_id and reading.payload is not None
 
 
-def test_pictures_as_content_path_and_on_the_gateway(client: Any, picture: Picture) -> None:
+def test_submit_accepts_bytes_path_and_server_path(client: Any, picture: Picture) -> None:
     content = picture(64, 64)
     sources = [content, str(SAMPLES[0]), ServerPath(str(SAMPLES[0]))]
     for source in sources:
@@ -90,7 +90,7 @@ def test_pictures_as_content_path_and_on_the_gateway(client: Any, picture: Pictu
     assert refused.value.code == "forbidden-address" and refused.value.status == 422
 
 
-def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> None:
+def test_submit_sends_every_option(client: Any, picture: Picture, tmp_path: Path) -> None:
     """The gateway refuses options that it does not know, so all have to be right."""
     face = tmp_path / "face.png"
     face.write_bytes(picture(64, 64))
@@ -131,7 +131,7 @@ def test_every_option_arrives(client: Any, picture: Picture, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("picture", [b"picture", "https://example.org/a.png"])
-def test_no_names_at_all_are_not_left_to_chance(client: Any, picture: bytes | str) -> None:
+def test_empty_name_lists_are_refused(client: Any, picture: bytes | str) -> None:
     for name in ("stages", "processors"):
         with pytest.raises(ValueError, match=f"{name}: expected at least one name"):
             client.submit(picture, **{name: []})
@@ -139,7 +139,9 @@ def test_no_names_at_all_are_not_left_to_chance(client: Any, picture: bytes | st
             client.submit_batch([picture], **{name: ()})
 
 
-def test_a_batch(client: Any, picture: Picture, tmp_path: Path) -> None:
+def test_batch_is_submitted_awaited_and_deleted(
+    client: Any, picture: Picture, tmp_path: Path
+) -> None:
     batch = client.submit_batch([picture(64, 64), b"no picture", SAMPLES[0]], seed=1, **LIGHT)
     assert [(item.index, item.code) for item in batch.refused] == [(1, "unsupported-picture")]
     batch = client.wait_for_batch(batch.batch_id, timeout_s=60)
@@ -157,7 +159,7 @@ def test_a_batch(client: Any, picture: Picture, tmp_path: Path) -> None:
     assert len(named.jobs) == 2
 
 
-def test_waiting_cancelling_listing_and_deleting(
+def test_jobs_are_awaited_cancelled_listed_and_deleted(
     connect: Connect, idle: GatewayProcess, picture: Picture
 ) -> None:
     client = connect(idle.base_url)
@@ -191,7 +193,7 @@ def test_waiting_cancelling_listing_and_deleting(
             call(again.job_id)
 
 
-def test_all_pages_are_listed(
+def test_list_jobs_follows_all_pages(
     connect: Connect, idle: GatewayProcess, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("_sync", "_async"):
@@ -201,7 +203,7 @@ def test_all_pages_are_listed(
     assert [job.job_id for job in client.jobs()] == sent[::-1]
 
 
-def test_the_same_key_is_the_same_job(
+def test_same_idempotency_key_gives_same_job(
     connect: Connect, idle: GatewayProcess, picture: Picture
 ) -> None:
     client = connect(idle.base_url)
@@ -212,7 +214,7 @@ def test_the_same_key_is_the_same_job(
     assert client.submit(picture(64, 64)).job_id not in jobs
 
 
-def test_limits_and_refusals(client: Any, picture: Picture) -> None:
+def test_limits_are_typed_and_invalid_requests_raise(client: Any, picture: Picture) -> None:
     limits = client.limits()
     assert limits.max_upload_bytes > 0 and "mist" in {stage.name for stage in limits.stages}
     with pytest.raises(errors.InvalidRequest, match="strength"):
@@ -223,7 +225,7 @@ def test_limits_and_refusals(client: Any, picture: Picture) -> None:
         client.submit("no-such-file.png")
 
 
-def test_an_api_key_is_sent_and_shown_nowhere(
+def test_api_key_is_sent_and_never_printed(
     connect: Connect, start_gateway: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)
@@ -257,12 +259,12 @@ def _until_refused(client: Any) -> None:
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:8765", "ftp://a", "http://", "http://localhost:abc", "http://[::1"]
 )
-def test_other_urls_are_refused(url: str) -> None:
+def test_invalid_base_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected (http|a URL)"):
         Gateway(url)
 
 
-def test_both_clients_have_the_same_methods() -> None:
+def test_clients_have_equal_methods() -> None:
     def methods(kind: type) -> dict[str, list[str]]:
         found = inspect.getmembers(kind, inspect.isfunction)
         return {
@@ -275,7 +277,7 @@ def test_both_clients_have_the_same_methods() -> None:
     assert len(methods(Gateway)) >= 20
 
 
-def test_the_client_knows_every_option_field_and_problem() -> None:
+def test_client_covers_every_option_field_and_problem() -> None:
     extra = {"fawkes_target"}  # always a file, so it is no option in the gateway
     assert set(typing.get_type_hints(JobOptions)) - extra == set(ServedOptions.model_fields)
     for ours, theirs in (
@@ -299,7 +301,7 @@ def _all_subclasses(kind: type) -> list[Any]:
 
 
 @pytest.mark.system
-def test_importing_the_client_loads_no_service_and_no_torch() -> None:
+def test_importing_client_loads_neither_service_nor_torch() -> None:
     heavy = "torch dbos fastapi starlette sqlalchemy pydantic PIL numpy artscraper_runner"
     code = f"import artscraper_gateway.client, sys; print({heavy.split()} & sys.modules.keys())"
     code = code.replace("[", "{").replace("]", "}")
@@ -309,7 +311,9 @@ def test_importing_the_client_loads_no_service_and_no_torch() -> None:
     assert done.stdout == "set()\n", done.stdout
 
 
-def test_a_picture_is_protected_in_one_call(client: Any, picture: Picture, tmp_path: Path) -> None:
+def test_protect_returns_the_picture_in_one_call(
+    client: Any, picture: Picture, tmp_path: Path
+) -> None:
     target = tmp_path / "out" / "out.png"
     options: dict[str, Any] = {"stages": ["photoguard"], "strength": "low", "seed": 1}
     assert client.protect(picture(64, 64), target, **options) == target

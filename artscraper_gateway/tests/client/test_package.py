@@ -24,7 +24,7 @@ def dependencies() -> set[str]:
     return {re.split(r"[<>=]", line)[0].replace("-", "_") for line in project["dependencies"]}
 
 
-def test_the_client_imports_its_dependencies_and_nothing_else() -> None:
+def test_client_imports_only_its_dependencies() -> None:
     imported: set[str] = set()
     for path in CLIENT.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -36,7 +36,7 @@ def test_the_client_imports_its_dependencies_and_nothing_else() -> None:
 
 
 @pytest.mark.system
-def test_the_synchronous_client_is_current() -> None:
+def test_sync_client_is_current() -> None:
     script = REPOSITORY / "scripts" / "generate_sync_client.py"
     done = subprocess.run([sys.executable, str(script), "--check"], check=False)
     assert done.returncode == 0, f"run {script.relative_to(REPOSITORY)}"

@@ -43,7 +43,7 @@ def signed(body: str, *, at: datetime | None = None, secret: str = SECRET) -> di
     }
 
 
-def test_a_message_of_the_gateway_is_returned_typed() -> None:
+def test_verify_returns_a_typed_message() -> None:
     body = json.dumps(MESSAGE)
     message = verify_webhook(SECRET, signed(body), body.encode())
     assert message.type == "job.done" and message.data.job_id == "a" * 32
@@ -64,7 +64,7 @@ def test_a_message_of_the_gateway_is_returned_typed() -> None:
         (signed("[" * 10), b"[" * 10),
     ],
 )
-def test_everything_else_is_refused(headers: dict[str, str], body: bytes) -> None:
+def test_verify_refuses_invalid_messages(headers: dict[str, str], body: bytes) -> None:
     with pytest.raises(InvalidWebhook) as refused:
         verify_webhook(SECRET, headers, body)
     assert SECRET not in str(refused.value)

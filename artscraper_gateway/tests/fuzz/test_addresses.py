@@ -52,6 +52,6 @@ async def test_disguised_addresses_are_refused(tmp_path: Path) -> None:
     assert all(code == "forbidden-address" for kind, code in refusals if kind != "redirected")
 
 
-async def test_public_addresses_are_let_through(tmp_path: Path) -> None:
+async def test_public_addresses_are_allowed(tmp_path: Path) -> None:
     for way in public_ways(seed=0):
         assert await follow(way, tmp_path) == len(b"picture"), way

@@ -106,7 +106,7 @@ async def fetch(
         "http://public.example/" + "a" * 8_000,
     ],
 )
-async def test_a_url_against_the_rules_opens_no_connection(tmp_path: Path, url: str) -> None:
+async def test_forbidden_url_opens_no_connection(tmp_path: Path, url: str) -> None:
     internet, names = PublicOnLoopback(), Names(**NAMES)
     with pytest.raises(ForbiddenAddress):
         await fetch(url, tmp_path, internet=internet, lookup=names)
@@ -116,7 +116,7 @@ async def test_a_url_against_the_rules_opens_no_connection(tmp_path: Path, url: 
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.1"], [PUBLIC_V4, "10.0.0.1"], ["10.0.0.1", PUBLIC_V4], ["fe80::1%1"]]
 )
-async def test_a_name_with_a_private_address_opens_no_connection(
+async def test_host_with_private_address_opens_no_connection(
     tmp_path: Path, addresses: Sequence[str]
 ) -> None:
     internet = PublicOnLoopback()
@@ -126,7 +126,7 @@ async def test_a_name_with_a_private_address_opens_no_connection(
     assert internet.reached == []
 
 
-async def test_the_connection_goes_to_the_address_that_was_checked(
+async def test_connection_goes_to_the_checked_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -147,7 +147,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     assert f"host: public.example:{server.port}\r\n" in server.requests[0].lower()
 
 
-async def test_a_redirect_is_looked_up_and_checked_again(tmp_path: Path) -> None:
+async def test_redirect_is_resolved_and_checked(tmp_path: Path) -> None:
     asked: list[str] = []
 
     async def rebind(host: str, port: int) -> Sequence[str]:
@@ -179,7 +179,7 @@ async def test_a_redirect_is_looked_up_and_checked_again(tmp_path: Path) -> None
     ],
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_to_a_forbidden_place_is_not_followed(
+async def test_redirect_to_forbidden_address_is_not_followed(
     tmp_path: Path, location: str, status: int
 ) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:
@@ -195,7 +195,7 @@ async def test_a_redirect_to_a_forbidden_place_is_not_followed(
 
 
 @pytest.mark.parametrize(("redirects", "is_followed"), [(1, True), (3, True), (4, False)])
-async def test_three_redirects_are_followed_and_a_fourth_is_not(
+async def test_fourth_redirect_is_not_followed(
     tmp_path: Path, redirects: int, is_followed: bool
 ) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:
@@ -214,7 +214,7 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not(
     assert len(server.requests) == min(redirects, 3) + 1
 
 
-async def test_a_redirect_loop_ends_after_three(tmp_path: Path) -> None:
+async def test_redirect_loop_ends_after_three(tmp_path: Path) -> None:
     async with serve(redirect("")) as blank, serve(redirect("/again")) as loop:
         for server, text in ((loop, "more than 3 times"), (blank, "without saying where")):
             url = server.url(host="public.example")
@@ -224,14 +224,14 @@ async def test_a_redirect_loop_ends_after_three(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://[::1", "http://a:b:c/", "http://a:99999/"])
-async def test_a_redirect_to_nonsense_is_a_failure(tmp_path: Path, location: str) -> None:
+async def test_redirect_to_invalid_url_fails(tmp_path: Path, location: str) -> None:
     async with serve(redirect(location)) as server:
         url = server.url(host="public.example")
         with pytest.raises((DownloadFailed, ForbiddenAddress)):
             await fetch(url, tmp_path, internet=PublicOnLoopback())
 
 
-async def test_a_redirect_leaves_the_list_of_allowed_hosts_as_little_as_a_url(
+async def test_redirect_to_unlisted_host_is_refused(
     tmp_path: Path,
 ) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:
@@ -246,7 +246,7 @@ async def test_a_redirect_leaves_the_list_of_allowed_hosts_as_little_as_a_url(
     assert len(server.requests) == 1
 
 
-async def test_cookies_are_not_carried_to_the_next_request(tmp_path: Path) -> None:
+async def test_cookies_are_not_sent_again(tmp_path: Path) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:
         cookie = ["Set-Cookie: a=b; Path=/", "Location: /next"]
         is_first = path == "/picture.png"
@@ -259,7 +259,7 @@ async def test_cookies_are_not_carried_to_the_next_request(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
-async def test_proxies_of_the_environment_are_ignored(
+async def test_proxy_variables_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     async with serve(reply(b"from the proxy")) as proxy, serve(reply(b"picture")) as server:

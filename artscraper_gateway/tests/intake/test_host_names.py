@@ -68,13 +68,13 @@ async def test_ambiguous_hosts_are_refused_before_lookup(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["fe80::1%eth0", "[2606:4700::1111%25eth0]", "::1%1"])
-def test_an_address_with_a_zone_is_no_host(host: str) -> None:
+def test_address_with_zone_is_refused(host: str) -> None:
     with pytest.raises(ForbiddenAddress):
         plain_host(host)
 
 
 @pytest.mark.parametrize("name", sorted(host_disguises(IPv4Address("127.0.0.1"))))
-async def test_refuses_disguised_hosts_before_any_look_up(name: str) -> None:
+async def test_disguised_hosts_are_refused_before_lookup(name: str) -> None:
     host = host_disguises(IPv4Address("127.0.0.1"))[name]
     with pytest.raises(ForbiddenAddress):
         await resolve(host, 80, STRICT, lookup=never_asked)
@@ -119,7 +119,7 @@ def test_host_names_are_normalised(host: str, plain: str) -> None:
         ("[2606:4700::1111]", "2606:4700:0::1111", True),
     ],
 )
-def test_a_list_of_hosts_lets_only_those_through(entry: str, host: str, allowed: bool) -> None:
+def test_allowed_hosts_exclude_all_others(entry: str, host: str, allowed: bool) -> None:
     rules = AddressRules(allowed_hosts=("other.example", entry))
     if allowed:
         check_host(host, rules)
@@ -134,6 +134,6 @@ def test_invalid_host_entries_are_refused(entry: str) -> None:
         AddressRules(allowed_hosts=(entry,))
 
 
-def test_a_list_given_as_one_string_is_refused() -> None:
+def test_allowed_hosts_as_string_are_refused() -> None:
     with pytest.raises(ValueError, match="one string"):
         AddressRules(allowed_hosts="example.org")  # type: ignore[arg-type]

@@ -53,17 +53,17 @@ async def copy(
     return content(target)
 
 
-async def test_copies_a_file_of_exactly_the_limit(home: Path, job: Path) -> None:
+async def test_file_of_exactly_the_limit_is_copied(home: Path, job: Path) -> None:
     copied = await copy("input/a.png", job, home, max_bytes=len(PICTURE))
     assert copied == PICTURE
 
 
-async def test_one_byte_over_the_limit_is_too_large(home: Path, job: Path) -> None:
+async def test_file_one_byte_over_limit_is_too_large(home: Path, job: Path) -> None:
     with pytest.raises(TooLarge):
         await copy("input/a.png", job, home, max_bytes=len(PICTURE) - 1)
 
 
-async def test_an_empty_file_is_copied(home: Path, job: Path) -> None:
+async def test_empty_file_is_copied(home: Path, job: Path) -> None:
     (home / "input" / "empty.png").write_bytes(b"")
     assert await copy("input/empty.png", job, home) == b""
 
@@ -76,7 +76,7 @@ async def test_copied_bytes_are_counted(home: Path, job: Path) -> None:
 
 
 @pytest.mark.skipif(not PROC.exists(), reason="needs a file that cannot be read")
-async def test_a_file_that_cannot_be_read_is_unusable(home: Path, job: Path) -> None:
+async def test_unreadable_file_is_unusable(home: Path, job: Path) -> None:
     with pytest.raises(UnusableLocalPath) as caught:
         await copy("/proc/self/mem", job, home, root=PROC)
     with pytest.raises(UnusableLocalPath) as missing:
@@ -85,17 +85,17 @@ async def test_a_file_that_cannot_be_read_is_unusable(home: Path, job: Path) -> 
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "input/missing.png", "input"])
-async def test_a_refused_path_leaves_no_copy(home: Path, job: Path, path: str) -> None:
+async def test_refused_path_leaves_no_copy(home: Path, job: Path, path: str) -> None:
     with pytest.raises(UnusableLocalPath):
         await copy(path, job, home)
 
 
-async def test_a_folder_that_is_missing_is_the_gateways_own_failure(home: Path, job: Path) -> None:
+async def test_missing_folder_is_a_server_error(home: Path, job: Path) -> None:
     target = job / "no" / "copy"
     with pytest.raises(StorageFailed):
         await copy_local("input/a.png", target, roots=[Path("input")], cwd=home, max_bytes=10**6)
 
 
-async def test_a_limit_out_of_range_is_refused(home: Path, job: Path) -> None:
+async def test_limit_out_of_range_raises(home: Path, job: Path) -> None:
     with pytest.raises(ValueError, match="max_bytes"):
         await copy("input/a.png", job, home, max_bytes=0)

@@ -75,7 +75,7 @@ def descriptors(tmp_path: Path) -> Iterator[None]:
         ("input/../input/a.png", PICTURE),
     ],
 )
-def test_reads_files_inside_a_root(home: Path, path: str, content: bytes) -> None:
+def test_file_inside_root_is_read(home: Path, path: str, content: bytes) -> None:
     assert read(path, home) == content
     assert read(str(home / path), home) == content
 
@@ -127,7 +127,7 @@ def test_reads_files_inside_a_root(home: Path, path: str, content: bytes) -> Non
         "input/a.png ",
     ],
 )
-def test_unusable_paths_get_the_same_error(home: Path, path: str) -> None:
+def test_unusable_paths_get_equal_errors(home: Path, path: str) -> None:
     said = detail(path, home)
     assert said == detail("input/missing.png", home)
     assert str(home) not in said
@@ -147,12 +147,12 @@ def test_unusable_paths_get_the_same_error(home: Path, path: str) -> None:
         ("input/link", "/proc/self/root", "input/link/etc/passwd"),
     ],
 )
-def test_a_link_out_of_the_root_is_refused(home: Path, link: str, target: str, path: str) -> None:
+def test_link_leaving_root_is_refused(home: Path, link: str, target: str, path: str) -> None:
     (home / link).symlink_to(target)
     assert detail(path, home) == detail("input/missing.png", home)
 
 
-def test_a_long_chain_of_links_is_refused(home: Path) -> None:
+def test_long_chain_of_links_is_refused(home: Path) -> None:
     for step in range(2_000):
         (home / "input" / f"{step}.png").symlink_to(f"{step + 1}.png")
     (home / "input" / "2000.png").symlink_to("../secret.png")
@@ -168,14 +168,12 @@ def test_a_long_chain_of_links_is_refused(home: Path) -> None:
         ("input/folder/link", "../..", "input/folder/link/input/a.png"),
     ],
 )
-def test_a_link_that_ends_inside_a_root_is_followed(
-    home: Path, link: str, target: str, path: str
-) -> None:
+def test_link_ending_inside_root_is_followed(home: Path, link: str, target: str, path: str) -> None:
     (home / link).symlink_to(target)
     assert read(path, home) in (PICTURE, b"b")
 
 
-def test_roots_may_be_links(home: Path, tmp_path: Path) -> None:
+def test_root_may_be_a_link(home: Path, tmp_path: Path) -> None:
     (home / "link").symlink_to(tmp_path / "outside")
     roots = (home / "no-such-folder", home / "input2", home / "link")
     assert read("input2/c.png", home, roots=roots) == b"secret"
@@ -184,13 +182,13 @@ def test_roots_may_be_links(home: Path, tmp_path: Path) -> None:
     detail("input/a.png", home, roots=roots)
 
 
-def test_without_roots_nothing_can_be_read(home: Path) -> None:
+def test_no_roots_means_no_local_files(home: Path) -> None:
     detail("input/a.png", home, roots=())
     detail("input/a.png", home, roots=(home / "input" / "a.png",))
 
 
 @pytest.mark.usefixtures("descriptors")
-def test_pipes_sockets_and_devices_are_refused_without_waiting(home: Path) -> None:
+def test_pipes_sockets_and_devices_are_refused_at_once(home: Path) -> None:
     os.mkfifo(home / "input" / "pipe.png")
     (home / "input" / "device.png").symlink_to("/dev/zero")
     listener = socket.socket(socket.AF_UNIX)
@@ -217,9 +215,7 @@ def test_irregular_files_are_not_opened(home: Path, monkeypatch: pytest.MonkeyPa
     assert opened == [str(home / "input"), str(home / "input"), "a.png"]
 
 
-def test_an_unreadable_file_gets_the_same_answer(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_file_gets_equal_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = os.open
 
     def refuse(path: Any, *args: Any, **options: Any) -> int:
@@ -278,7 +274,7 @@ def test_file_swapped_after_the_check_is_not_opened(
         detail("input/folder/b.png", home)
 
 
-def test_a_race_between_two_threads_never_gives_the_secret(home: Path) -> None:
+def test_concurrent_swap_never_reveals_the_secret(home: Path) -> None:
     done = threading.Event()
     good, bad, turn = (home / "input" / name for name in ("good", "bad", "turn.png"))
 

@@ -64,7 +64,7 @@ async def fetch(url: str, folder: Path, *, context: ssl.SSLContext | None = None
     return (folder / "picture").read_bytes()
 
 
-async def test_the_certificate_is_verified_against_the_name(
+async def test_certificate_is_verified_against_the_host(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     asked: list[str | None] = []
@@ -76,7 +76,7 @@ async def test_the_certificate_is_verified_against_the_name(
     assert asked == ["pictures.example"]
 
 
-async def test_an_address_in_the_url_is_verified_as_an_address(
+async def test_certificate_is_verified_against_an_ip_address(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     context = server_context(authority, "127.0.0.1")
@@ -85,7 +85,7 @@ async def test_an_address_in_the_url_is_verified_as_an_address(
 
 
 @pytest.mark.parametrize("names", [["other.example"], ["127.0.0.1"], ["*.pictures.example"]])
-async def test_a_certificate_for_another_name_or_for_the_address_is_refused(
+async def test_certificate_for_another_host_is_refused(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext, names: Sequence[str]
 ) -> None:
     async with serve(reply(), ssl_context=server_context(authority, *names)) as server:
@@ -94,7 +94,7 @@ async def test_a_certificate_for_another_name_or_for_the_address_is_refused(
     assert server.requests == []
 
 
-async def test_a_certificate_of_an_unknown_authority_is_refused(
+async def test_certificate_of_unknown_authority_is_refused(
     tmp_path: Path, authority: trustme.CA
 ) -> None:
     context = server_context(authority, "pictures.example")
@@ -104,9 +104,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(
     assert server.requests == []
 
 
-async def test_a_server_without_tls_is_not_reached(
-    tmp_path: Path, trusting: ssl.SSLContext
-) -> None:
+async def test_server_without_tls_is_refused(tmp_path: Path, trusting: ssl.SSLContext) -> None:
     async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(b"picture"))
         writer.close()
@@ -117,7 +115,7 @@ async def test_a_server_without_tls_is_not_reached(
             await fetch(url, tmp_path, context=trusting)
 
 
-async def test_tls_sessions_are_separate_per_name(
+async def test_tls_sessions_are_separate_per_host(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:
@@ -130,7 +128,7 @@ async def test_tls_sessions_are_separate_per_name(
     assert len(server.requests) == 1
 
 
-async def test_a_client_does_not_find_the_connection_of_another_name(
+async def test_connections_are_not_shared_between_hosts(
     authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     async def keep_open(path: str, writer: asyncio.StreamWriter) -> None:
@@ -151,7 +149,7 @@ async def test_a_client_does_not_find_the_connection_of_another_name(
             await browser.get(server.url(host="other.example"))
 
 
-async def test_garbage_inside_the_tls_stream_is_a_failure(
+async def test_garbage_in_tls_stream_fails(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     async def derail(path: str, writer: asyncio.StreamWriter) -> None:
@@ -167,7 +165,7 @@ async def test_garbage_inside_the_tls_stream_is_a_failure(
             await fetch(server.url(host="pictures.example"), tmp_path, context=trusting)
 
 
-async def test_a_redirect_from_https_to_http_is_refused_and_the_other_way_followed(
+async def test_redirect_from_https_to_http_is_refused(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     async def go_down(path: str, writer: asyncio.StreamWriter) -> None:
@@ -184,14 +182,14 @@ async def test_a_redirect_from_https_to_http_is_refused_and_the_other_way_follow
         assert await fetch(plain.url(), tmp_path, context=trusting) == b"picture"
 
 
-async def test_the_next_address_is_tried_when_one_refuses() -> None:
+async def test_next_address_is_tried_after_a_refusal() -> None:
     names = Names(pictures_example=["127.0.0.3", "127.0.0.2", "127.0.0.1"])
     async with serve(reply(b"picture")) as server, client(LOOPBACK, names) as browser:
         answer = await browser.get(server.url(host="pictures.example"))
     assert answer.content == b"picture"
 
 
-async def test_at_most_four_addresses_are_tried() -> None:
+async def test_four_addresses_are_tried_at_most() -> None:
     names = Names(pictures_example=[f"127.0.0.{last}" for last in (6, 5, 4, 3, 1)])
     async with serve(reply(b"picture")) as server, client(LOOPBACK, names) as browser:
         with pytest.raises(httpx.ConnectError):
@@ -207,7 +205,7 @@ async def post(server: LoopbackServer, host: str, rules: AddressRules) -> httpx.
         return await browser.post(server.url("/hook", host=host), content=b"payload")
 
 
-async def test_a_client_can_post_through_it() -> None:
+async def test_client_posts_through_transport() -> None:
     async with serve(reply(status=202)) as server:
         answer = await post(server, "pictures.example", LOOPBACK)
     assert answer.status_code == 202
@@ -217,7 +215,7 @@ async def test_a_client_can_post_through_it() -> None:
 
 
 @pytest.mark.parametrize("host", ["pictures.example", "127.0.0.1", "[::1]"])
-async def test_a_client_gets_the_refusal(host: str) -> None:
+async def test_client_receives_the_refusal(host: str) -> None:
     async with serve(reply()) as server:
         with pytest.raises(ForbiddenAddress):
             await post(server, host, STRICT)
@@ -236,5 +234,5 @@ async def test_a_client_gets_the_refusal(host: str) -> None:
         ("http://bücher.example/", "xn--bcher-kva.example"),
     ],
 )
-def test_the_host_header_is_the_plain_name_with_any_unusual_port(url: str, authority: str) -> None:
+def test_host_header_has_name_and_unusual_port(url: str, authority: str) -> None:
     assert parse_target(url, STRICT).authority == authority

@@ -147,7 +147,7 @@ def test_no_screen_has_violations_or_overflows(
     assert violations(app.page) == [], "at 320 px"
 
 
-def test_the_sign_in_has_no_violations(
+def test_sign_in_has_no_violations(
     open_page: Callable[..., PageObject], start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)
@@ -161,7 +161,7 @@ def test_the_sign_in_has_no_violations(
         assert violations(app.page) == [], theme
 
 
-def test_a_phone_from_upload_to_comparison(
+def test_phone_covers_upload_to_comparison(
     open_page: Callable[..., PageObject], shared_gateway: GatewayProcess
 ) -> None:
     app = open_page(shared_gateway.base_url, viewport={"width": 390, "height": 844}, has_touch=True)

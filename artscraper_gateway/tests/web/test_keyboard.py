@@ -22,7 +22,7 @@ def tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"Tab does not lead to {name}")
 
 
-def test_from_upload_to_deletion(app: PageObject) -> None:
+def test_keyboard_covers_upload_to_deletion(app: PageObject) -> None:
     page = app.page
     page.on("filechooser", lambda chooser: chooser.set_files(app.file("keys.png")))
     page.keyboard.press("Tab")
@@ -65,7 +65,7 @@ def test_from_upload_to_deletion(app: PageObject) -> None:
     expect(app.row("keys.png")).to_have_count(1)
 
 
-def test_the_part_of_the_preview_moves_by_keys(app: PageObject) -> None:
+def test_preview_part_moves_by_keys(app: PageObject) -> None:
     app.add(app.file("wide.jpg", picture_bytes(900, 400, "JPEG")))
     frame = app.page.get_by_role("slider", name="Part of the picture to preview")
     expect(frame).to_be_visible()

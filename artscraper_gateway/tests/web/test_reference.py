@@ -79,12 +79,12 @@ def test_default_reference_pages_are_off(client: httpx.Client) -> None:
         assert client.get(path).status_code == 404, path
 
 
-def test_the_chosen_colours(client: httpx.Client) -> None:
+def test_reference_follows_the_theme(client: httpx.Client) -> None:
     assert 'data-theme="dark"' in client.get("/docs", headers={"Cookie": "theme=dark"}).text
     assert "data-theme" not in client.get("/docs", headers={"Cookie": 'theme="x"'}).text
 
 
-def test_every_operation_is_shown_within_the_policy(
+def test_reference_shows_every_operation_within_the_policy(
     open_page: Open, shared_gateway: GatewayProcess, client: httpx.Client
 ) -> None:
     app = open_page(shared_gateway.base_url)
@@ -107,7 +107,7 @@ def test_every_operation_is_shown_within_the_policy(
     assert not problems
 
 
-def test_a_call_is_made_and_its_answer_shown(
+def test_reference_sends_a_request_and_shows_the_response(
     open_page: Open, shared_gateway: GatewayProcess
 ) -> None:
     app = open_page(shared_gateway.base_url, "/docs")
@@ -119,7 +119,7 @@ def test_a_call_is_made_and_its_answer_shown(
     expect(listing.locator(".request-url")).to_contain_text("/v1/jobs?page_size=2")
 
 
-def test_a_picture_is_sent_as_a_form(
+def test_reference_sends_a_picture_as_form(
     open_page: Open, shared_gateway: GatewayProcess, client: httpx.Client
 ) -> None:
     app = open_page(shared_gateway.base_url, "/docs")
@@ -155,7 +155,7 @@ def test_reference_sends_the_entered_key(
     assert token not in str(app.page.evaluate("JSON.stringify(localStorage)"))
 
 
-def test_a_sign_in_on_the_page_holds_here_too(
+def test_reference_shares_the_sign_in(
     open_page: Open, start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     gateway = start_gateway(worker_concurrency=0)

@@ -25,7 +25,7 @@ def job(
     return app
 
 
-def test_the_divider_by_keys_and_by_mouse(job: PageObject) -> None:
+def test_divider_moves_by_keys_and_mouse(job: PageObject) -> None:
     slider = job.page.get_by_role("slider")
     expect(slider).to_have_attribute("aria-valuenow", "50")
     slider.focus()
@@ -50,7 +50,7 @@ def test_the_divider_by_keys_and_by_mouse(job: PageObject) -> None:
     expect(slider).to_have_attribute("aria-valuenow", "25")
 
 
-def test_pixels_layers_and_the_change(job: PageObject) -> None:
+def test_result_shows_pixels_layers_and_the_change(job: PageObject) -> None:
     page = job.page
     view = page.locator(".stage-view")
     page.get_by_role("radio", name="400%").check()
@@ -108,7 +108,7 @@ def test_result_shows_verdict_and_details(job: PageObject) -> None:
     expect(chart.locator("rect")).to_have_count(1 + 3)
 
 
-def test_the_letters_of_the_chart_keep_their_size(job: PageObject) -> None:
+def test_chart_letters_keep_their_size(job: PageObject) -> None:
     job.open_details()
     chart = job.page.locator(".chart > svg")
     drawn = "(it) => it.viewBox.baseVal.width === Math.round(it.getBoundingClientRect().width)"
@@ -137,7 +137,7 @@ def attack(**metrics: object) -> dict[str, object]:
     return {"stage": "mist", "applied": True, "metrics": {**defaults, **metrics}}
 
 
-def test_the_verdict_on_an_effective_change(app: PageObject) -> None:
+def test_verdict_on_an_effective_change(app: PageObject) -> None:
     judged = app.page.evaluate(JUDGE, [ORIGINAL, attack()])
     assert (judged["seen"], judged["effect"], judged["faces"]) == ("hardly", "yes", None)
 
@@ -145,7 +145,7 @@ def test_the_verdict_on_an_effective_change(app: PageObject) -> None:
 @pytest.mark.parametrize(
     ("visibility", "level"), [(0.8, "no"), (1.2, "hardly"), (2.2, "yes"), (None, "hardly")]
 )
-def test_the_visibility_of_the_model_decides(
+def test_verdict_uses_modelled_visibility(
     app: PageObject, visibility: float | None, level: str
 ) -> None:
     judged = app.page.evaluate(JUDGE, [ORIGINAL, attack(visibility=visibility)])
@@ -153,7 +153,7 @@ def test_the_visibility_of_the_model_decides(
     assert ("Visibility" in judged["text"]) == (visibility is not None)
 
 
-def test_the_verdict_on_what_is_no_better_than_noise(app: PageObject) -> None:
+def test_verdict_on_a_change_no_better_than_noise(app: PageObject) -> None:
     times = {"plain": 1.1, "jpeg_75": None, "halved": 1}
     unattacked = {"encoder": "taef2", "error": "the file is damaged"}
     layer = attack(times_noise=times, effective=False, unattacked=unattacked)
@@ -164,7 +164,7 @@ def test_the_verdict_on_what_is_no_better_than_noise(app: PageObject) -> None:
     assert "Pattern: hardly more than noise by itself" in judged["text"]
 
 
-def test_the_verdict_of_the_runner_decides(app: PageObject) -> None:
+def test_verdict_follows_the_runner(app: PageObject) -> None:
     shaped = {"plain": 1.5, "jpeg_75": 1.4, "halved": 1.4}
     for verdict, level in (("no protection beyond noise", "noise"), (None, "yes")):
         final = {
@@ -181,12 +181,12 @@ def test_the_verdict_of_the_runner_decides(app: PageObject) -> None:
         assert "moves by 0.31; saving the clean picture as JPEG 75 alone" in judged["text"]
 
 
-def test_an_effect_that_jpeg_removes_is_little(app: PageObject) -> None:
+def test_effect_removed_by_jpeg_is_called_small(app: PageObject) -> None:
     layer = attack(times_noise={"plain": 2.0, "jpeg_75": 1.1, "halved": 1.9})
     assert app.page.evaluate(JUDGE, [ORIGINAL, layer])["effect"] == "little"
 
 
-def test_the_verdict_on_each_face(app: PageObject) -> None:
+def test_verdict_on_each_face(app: PageObject) -> None:
     def face(plain: float) -> dict[str, object]:
         return {"box": [1, 2, 30, 30], "distance": {"plain": plain}, "threshold": 0.6}
 
@@ -210,14 +210,14 @@ def test_single_pixel_picture_has_a_verdict_without_measurements(app: PageObject
     expect(app.page.locator("#details")).to_contain_text("Hidden mark was not applied: the picture")
 
 
-def test_a_picture_that_no_step_could_change_is_not_called_protected(app: PageObject) -> None:
+def test_unchanged_picture_is_not_called_protected(app: PageObject) -> None:
     app.send(app.file("dot.png", picture_bytes(1, 1)), stages=("Hidden mark",))
     app.wait_for_result()
     expect(app.page.locator(".result-side .notice")).to_contain_text("was not protected")
     expect(app.page.locator(".verdict")).to_contain_text("No. The pixels are those")
 
 
-def test_again_gentler_and_stronger(job: PageObject) -> None:
+def test_job_is_repeated_gentler_and_stronger(job: PageObject) -> None:
     before = job.job_id()
     job.page.get_by_role("button", name="Again, gentler").click()
     expect(job.page).not_to_have_url(re.compile(before))
@@ -230,7 +230,7 @@ def test_again_gentler_and_stronger(job: PageObject) -> None:
     expect(job.page.get_by_role("button", name="Again, stronger")).to_be_visible()
 
 
-def test_the_preview_shows_three_strengths_and_leaves_nothing(app: PageObject) -> None:
+def test_strength_preview_shows_three_and_leaves_no_jobs(app: PageObject) -> None:
     app.choose_stages("Grey veil")
     app.add(app.file("try.png", picture_bytes(300, 280)))
     seen = [app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]]
@@ -250,7 +250,7 @@ def test_the_preview_shows_three_strengths_and_leaves_nothing(app: PageObject) -
     expect(app.page.locator("#jobs-list li").filter(has_text="preview")).to_have_count(0)
 
 
-def test_the_smoothest_place_is_found(app: PageObject) -> None:
+def test_preview_finds_the_smoothest_place(app: PageObject) -> None:
     places = app.page.evaluate(
         """async () => {
           const { mostVisiblePlace, smoothestSquare } = await import("./static/smooth_place.js");
@@ -271,7 +271,7 @@ def test_the_smoothest_place_is_found(app: PageObject) -> None:
     assert places[1]["x"] > 0.66 and places[1]["y"] > 0.5
 
 
-def test_reading_a_watermark(job: PageObject) -> None:
+def test_page_reads_a_watermark(job: PageObject) -> None:
     layer = f"{job.base_url}/v1/jobs/{job.job_id()}/layers/invisible-watermark"
     marked = job.file("found.png", job.page.request.get(layer).body())
     job.page.get_by_role("link", name="Read a watermark").click()
@@ -288,7 +288,7 @@ def test_reading_a_watermark(job: PageObject) -> None:
     expect(answer).to_contain_text("not a picture this gateway can read")
 
 
-def test_details_name_what_the_file_lost(
+def test_details_list_removed_metadata(
     open_page: Callable[..., PageObject], shared_gateway: GatewayProcess
 ) -> None:
     options = {"stages": "invisible-watermark", "include_hash_analysis": "false"}

@@ -30,7 +30,7 @@ def client(shared_gateway: GatewayProcess) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_policy_lets_nothing_in_from_elsewhere(client: httpx.Client) -> None:
+def test_content_security_policy_excludes_other_hosts(client: httpx.Client) -> None:
     page = client.get("/")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'self';") and "unsafe" not in policy
@@ -68,7 +68,9 @@ def test_static_files_are_revalidated_and_not_sent_again(client: httpx.Client) -
         ("de", "../../secret", "de"),
     ],
 )
-def test_the_language(client: httpx.Client, header: str, cookie: str, language: str) -> None:
+def test_page_language_follows_cookie_and_header(
+    client: httpx.Client, header: str, cookie: str, language: str
+) -> None:
     headers = {"Accept-Language": header, "Cookie": f"language={cookie}"}
     page = client.get("/", headers=headers)
     assert f'<html lang="{language}">' in page.text
@@ -81,7 +83,7 @@ def test_invalid_theme_is_ignored(client: httpx.Client) -> None:
     assert "data-theme" not in client.get("/", headers={"Cookie": 'theme="x"'}).text
 
 
-def test_languages_have_all_texts() -> None:
+def test_every_language_has_all_texts() -> None:
     english = STRINGS["en"]
     assert len(STRINGS) >= 2
     for language, texts in STRINGS.items():
@@ -91,7 +93,7 @@ def test_languages_have_all_texts() -> None:
                 assert names(text) == names(english[part][key]), f"{language}: {key}"
 
 
-def test_everything_together_is_light() -> None:
+def test_page_assets_are_small() -> None:
     """Compressed as it is sent: page, styles, scripts, one language and the sample picture.
 
     The reference page's viewer is not part of the page.
@@ -109,7 +111,7 @@ def test_everything_together_is_light() -> None:
 
 
 @pytest.mark.parametrize("language", sorted(STRINGS))
-def test_the_page_shows_all_its_texts(client: httpx.Client, language: str) -> None:
+def test_page_uses_all_its_texts(client: httpx.Client, language: str) -> None:
     page = client.get("/", headers={"Accept-Language": language}).text
     for key, text in STRINGS[language]["page"].items():
         assert str(escape(text)) in page, key
@@ -120,7 +122,7 @@ def names(text: Any) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", json.dumps(text))) - {"count"}
 
 
-def test_every_text_of_the_scripts_exists_and_is_used() -> None:
+def test_texts_of_scripts_exist_and_are_used() -> None:
     code = "\n".join(path.read_text("utf-8") for path in (WEB / "static").glob("*.js"))
     known = STRINGS["en"]["scripts"]
     used = set(re.findall(r'\bt\("([^"]+)"', code))
@@ -134,7 +136,7 @@ def test_every_text_of_the_scripts_exists_and_is_used() -> None:
         assert key in used or key in quoted or by_pattern, f"nothing uses {key}"
 
 
-def test_the_first_load_is_light(open_page: Open, shared_gateway: GatewayProcess) -> None:
+def test_first_load_is_small(open_page: Open, shared_gateway: GatewayProcess) -> None:
     app = open_page(shared_gateway.base_url)
     sizes: dict[str, int] = {}
 
@@ -170,7 +172,7 @@ def test_under_a_path_behind_a_proxy(
         app.page.context.close()  # its events have to end before the proxy can
 
 
-def test_the_switches(open_page: Open, shared_gateway: GatewayProcess) -> None:
+def test_page_switches_theme_and_language(open_page: Open, shared_gateway: GatewayProcess) -> None:
     app = open_page(shared_gateway.base_url, color_scheme="dark")
     body = app.page.locator("body")
     dark = body.evaluate("(it) => getComputedStyle(it).backgroundColor")
@@ -194,7 +196,7 @@ GERMAN_TEXT = """(body) => {
 ENGLISH = re.compile(r"\b(the|and|not|with|is|your|picture|of)\b", re.IGNORECASE)
 
 
-def test_the_german_page_has_no_english_sentence(
+def test_german_page_has_no_english_sentence(
     open_page: Open, shared_gateway: GatewayProcess
 ) -> None:
     app = open_page(shared_gateway.base_url, locale="de-DE")

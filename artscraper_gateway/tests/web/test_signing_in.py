@@ -44,7 +44,7 @@ def sign_in(app: PageObject, key: str) -> None:
     app.page.get_by_role("button", name="Sign in").click()
 
 
-def test_from_the_sign_in_to_the_sign_out(open_page: Open, locked: Locked) -> None:
+def test_sign_in_and_sign_out(open_page: Open, locked: Locked) -> None:
     app = open_page(locked.gateway.base_url)
     page = app.page
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
@@ -75,7 +75,7 @@ def test_from_the_sign_in_to_the_sign_out(open_page: Open, locked: Locked) -> No
         assert client.get("/v1/jobs").json()["jobs"] == []
 
 
-def test_jobs_of_other_keys_are_hidden(open_page: Open, locked: Locked) -> None:
+def test_page_hides_jobs_of_other_keys(open_page: Open, locked: Locked) -> None:
     with locked.gateway.client(headers={"X-API-Key": locked.others_key}) as client:
         data = {"include_protection": "false", "include_hash_analysis": "false"}
         job = client.post("/v1/jobs", files={"file": picture_bytes()}, data=data).json()
@@ -84,7 +84,7 @@ def test_jobs_of_other_keys_are_hidden(open_page: Open, locked: Locked) -> None:
     expect(app.page.locator("main")).to_contain_text("or it is not yours")
 
 
-def test_a_cookie_alone_changes_nothing(locked: Locked) -> None:
+def test_cookie_alone_cannot_write(locked: Locked) -> None:
     with locked.gateway.client() as client:
         signed_in = client.post("/v1/session", json={"key": locked.key})
         assert "HttpOnly" in signed_in.headers["set-cookie"]
@@ -101,7 +101,7 @@ def test_a_cookie_alone_changes_nothing(locked: Locked) -> None:
         assert client.get("/v1/session").json()["csrf_token"] == token
 
 
-def test_the_body_of_a_sign_in_is_bounded(locked: Locked) -> None:
+def test_sign_in_body_is_limited(locked: Locked) -> None:
     read = 0
 
     def endless() -> Iterator[bytes]:
@@ -117,7 +117,7 @@ def test_the_body_of_a_sign_in_is_bounded(locked: Locked) -> None:
     assert read < 2**27, "it read on"
 
 
-def test_other_sites_cannot_sign_in(locked: Locked) -> None:
+def test_cross_origin_sign_in_is_refused(locked: Locked) -> None:
     with locked.gateway.client() as client:
         headers = {"Sec-Fetch-Site": "cross-site"}
         answer = client.post("/v1/session", json={"key": locked.key}, headers=headers)
@@ -126,7 +126,7 @@ def test_other_sites_cannot_sign_in(locked: Locked) -> None:
         assert wrong.status_code == 401 and "set-cookie" not in wrong.headers
 
 
-def test_a_gateway_without_keys_needs_no_sign_in(shared_gateway: GatewayProcess) -> None:
+def test_gateway_without_keys_needs_no_sign_in(shared_gateway: GatewayProcess) -> None:
     with shared_gateway.client() as client:
         session = client.get("/v1/session").json()
     assert session == {"needs_key": False, "signed_in": False, "csrf_token": None}

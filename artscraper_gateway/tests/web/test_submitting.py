@@ -17,7 +17,7 @@ from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 HOSTILE_NAME = "a\u202egnp.exe #1?%41.png"  # shown reversed from the mark on, if it were kept
 
 
-def test_one_picture_from_upload_to_download(app: PageObject) -> None:
+def test_page_covers_upload_to_download(app: PageObject) -> None:
     app.send(app.file("harbour.png"))
     app.wait_for_result()
     download = app.page.locator(".download")
@@ -36,7 +36,7 @@ def test_one_picture_from_upload_to_download(app: PageObject) -> None:
     assert downloading.value.path().read_bytes()[:2] == b"PK"
 
 
-def test_several_pictures_and_one_archive(app: PageObject) -> None:
+def test_several_pictures_give_one_archive(app: PageObject) -> None:
     files = [
         app.file(name, picture_bytes(seed=seed)) for seed, name in enumerate(("a.png", "b.png"))
     ]
@@ -58,7 +58,7 @@ def test_several_pictures_and_one_archive(app: PageObject) -> None:
         assert sorted(archive.namelist()) == ["a-protected.png", "b-protected.png"]
 
 
-def test_equal_names_do_not_overwrite_each_other_in_an_archive(app: PageObject) -> None:
+def test_equal_names_get_distinct_archive_entries(app: PageObject) -> None:
     names = app.page.evaluate(
         """async () => {
           const { zipFile } = await import("./static/zip.js");
@@ -75,14 +75,14 @@ def test_equal_names_do_not_overwrite_each_other_in_an_archive(app: PageObject) 
     assert names[1] == "ab.png"
 
 
-def test_a_picture_from_the_clipboard(app: PageObject) -> None:
+def test_picture_is_pasted_from_clipboard(app: PageObject) -> None:
     app.transfer("paste", "body", "image.png", picture_bytes())
     expect(app.page.locator("#uploads .name")).to_have_text("Pasted picture.png")
     expect(app.page.locator("#send")).to_be_focused()
 
 
 @pytest.mark.parametrize("target", ["#jobs-heading", "footer", "#drop", ".drop-anywhere"])
-def test_a_picture_dropped_anywhere_is_added(app: PageObject, target: str) -> None:
+def test_dropped_picture_is_added(app: PageObject, target: str) -> None:
     app.transfer("drop", target, "dropped.png", picture_bytes())
     expect(app.page.locator("#uploads .name")).to_have_text("dropped.png")
     expect(app.page.locator("#bar")).to_be_in_viewport()
@@ -92,7 +92,7 @@ def test_a_picture_dropped_anywhere_is_added(app: PageObject, target: str) -> No
     expect(app.page.locator("#uploads")).to_be_hidden()
 
 
-def test_a_picture_dropped_on_a_strength_is_protected_at_once(app: PageObject) -> None:
+def test_picture_dropped_on_a_strength_is_protected_at_once(app: PageObject) -> None:
     app.choose_stages("Grey veil")
     app.transfer("drop", "[data-drop=high]", "once.png", picture_bytes(64, 64))
     app.wait_for_result()
@@ -100,7 +100,7 @@ def test_a_picture_dropped_on_a_strength_is_protected_at_once(app: PageObject) -
     assert isinstance(metrics, dict) and metrics["strength"] == "high"
 
 
-def test_a_folder_is_searched_for_pictures(app: PageObject) -> None:
+def test_folder_is_searched_for_pictures(app: PageObject) -> None:
     folder = app.folder / "art"
     (folder / "deeper").mkdir(parents=True)
     (folder / "deeper" / "two.png").write_bytes(picture_bytes())
@@ -121,7 +121,7 @@ def test_folder_without_pictures_is_reported(app: PageObject) -> None:
     expect(app.page.locator("#drop-error")).to_be_empty()
 
 
-def test_a_dropped_folder_is_read_through_its_entries(app: PageObject) -> None:
+def test_dropped_folder_is_read_by_entries(app: PageObject) -> None:
     names = app.page.evaluate(
         """async () => {
           const { onDropped } = await import("./static/file_input.js");
@@ -147,13 +147,13 @@ def test_a_dropped_folder_is_read_through_its_entries(app: PageObject) -> None:
     assert names == ["a.tif", "b.jpg"]
 
 
-def test_the_sample_picture(app: PageObject) -> None:
+def test_sample_picture_is_protected(app: PageObject) -> None:
     app.page.get_by_role("button", name="sample picture").click()
     expect(app.page.locator("#uploads .name")).to_have_text("sample.webp")
     expect(app.page.locator("#preview")).to_be_visible()
 
 
-def test_limits_are_shown_before_anything_is_sent(app: PageObject) -> None:
+def test_page_checks_limits_before_sending(app: PageObject) -> None:
     app.page.locator("#advanced > summary").click()
     facts = app.page.locator("#facts")
     expect(facts).to_contain_text("600 kB and 1 megapixels")
@@ -165,7 +165,7 @@ def test_limits_are_shown_before_anything_is_sent(app: PageObject) -> None:
     expect(app.page.locator("#send")).to_be_hidden()
 
 
-def test_options_reach_the_job(app: PageObject) -> None:
+def test_page_sends_its_options(app: PageObject) -> None:
     app.choose_stages("Grey veil", "Do-not-train statement")
     app.add(app.file("c.png", picture_bytes(64, 64)))
     app.page.get_by_role("radio", name="Gentle").check()
@@ -179,7 +179,7 @@ def test_options_reach_the_job(app: PageObject) -> None:
     assert isinstance(metrics, dict) and metrics["strength"] == "low"
 
 
-def test_a_job_without_steps_is_not_sent(app: PageObject) -> None:
+def test_page_refuses_a_job_without_stages(app: PageObject) -> None:
     app.send(app.file("d.png"), stages=())
     expect(app.page.locator("#submit-error")).to_have_text(
         "Choose at least one step under Advanced."
@@ -194,24 +194,24 @@ def refusal(app: PageObject, name: str, content: bytes) -> str:
     return alert.inner_text()
 
 
-def test_413_in_words(app: PageObject) -> None:
+def test_page_explains_too_large_picture(app: PageObject) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2000, 1000)).save(buffer, "PNG")
     text = refusal(app, "wide.png", buffer.getvalue())
     assert "too large for this gateway" in text and "1 megapixels" in text
 
 
-def test_415_in_words(app: PageObject) -> None:
+def test_page_explains_unsupported_picture(app: PageObject) -> None:
     text = refusal(app, "page.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     assert "not a picture this gateway can read" in text and "Save it as JPEG" in text
 
 
-def test_a_damaged_file_in_words(app: PageObject) -> None:
+def test_page_explains_damaged_file(app: PageObject) -> None:
     text = refusal(app, "torn.png", picture_bytes()[:20])
     assert "damaged" in text and "save it again" in text
 
 
-def test_a_file_that_ends_too_early_in_words(app: PageObject) -> None:
+def test_page_explains_truncated_file(app: PageObject) -> None:
     content = picture_bytes()
     app.send(app.file("half.png", content[: len(content) // 2]))
     failure = app.page.locator(".failure, #uploads .problem")
@@ -219,7 +219,7 @@ def test_a_file_that_ends_too_early_in_words(app: PageObject) -> None:
     expect(failure).to_contain_text("save it again, and send the new file")
 
 
-def test_a_refused_picture_does_not_count(app: PageObject) -> None:
+def test_refused_picture_is_not_counted(app: PageObject) -> None:
     app.send(app.file("torn.png", picture_bytes()[:20]), app.file("good.png"))
     expect(app.page.locator("#uploads li")).to_have_count(1)
     expect(app.page.locator("#send")).to_be_hidden()
@@ -228,7 +228,7 @@ def test_a_refused_picture_does_not_count(app: PageObject) -> None:
     expect(app.page.locator("#bar-name")).to_have_text("other.png")
 
 
-def test_a_forbidden_address_in_words(app: PageObject) -> None:
+def test_page_explains_forbidden_address(app: PageObject) -> None:
     app.page.get_by_text("From a web address").click()
     field = app.page.get_by_label("Web address of a picture")
     field.fill("ftp://example.org/x.png")
@@ -242,7 +242,7 @@ def test_a_forbidden_address_in_words(app: PageObject) -> None:
     expect(alert).to_contain_text("choose the file instead")
 
 
-def test_429_in_words(
+def test_page_explains_full_queue(
     open_page: Callable[..., PageObject], start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     full = start_gateway(worker_concurrency=0, max_queued=1)
@@ -261,7 +261,7 @@ def test_429_in_words(
     assert Path(app.folder / "second.png").is_file()
 
 
-def test_a_hostile_name_is_shown_and_saved_without_disguise(app: PageObject) -> None:
+def test_hostile_name_is_shown_and_saved_escaped(app: PageObject) -> None:
     named = {"name": HOSTILE_NAME, "mimeType": "image/png", "buffer": picture_bytes()}
     app.choose_stages("Hidden mark")
     app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
@@ -273,7 +273,7 @@ def test_a_hostile_name_is_shown_and_saved_without_disguise(app: PageObject) -> 
     assert downloading.value.suggested_filename == "agnp.exe -1--41-protected.png"
 
 
-def test_the_progress_of_a_slow_upload(app: PageObject) -> None:
+def test_page_shows_upload_progress(app: PageObject) -> None:
     line = app.page.context.new_cdp_session(app.page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
     line.send("Network.emulateNetworkConditions", slow)

@@ -37,7 +37,7 @@ def send_blocking(app: PageObject, name: str) -> None:
     expect(app.row(name)).to_contain_text("Working: gate")
 
 
-def test_a_reload_during_a_job(app: PageObject, release: Path) -> None:
+def test_reload_keeps_a_running_job(app: PageObject, release: Path) -> None:
     send_blocking(app, "held.png")
     app.page.reload()
     row = app.row("held.png")
@@ -50,7 +50,7 @@ def test_a_reload_during_a_job(app: PageObject, release: Path) -> None:
     expect(app.page.locator("#announcer")).to_have_text("held.png is done.")
 
 
-def test_the_result_takes_the_place_of_the_progress(app: PageObject, release: Path) -> None:
+def test_result_replaces_progress(app: PageObject, release: Path) -> None:
     app.send(app.file("live.png", picture_bytes(GATE_WIDTH, 120)), stages=BLOCKING)
     expect(app.page.get_by_role("heading", level=1)).to_be_focused()
     expect(app.page.locator(".job-head")).to_contain_text("Working: gate")
@@ -69,7 +69,7 @@ def test_names_are_shown_in_another_browser(
     expect(other.row("shared name.png")).to_be_visible()
 
 
-def test_a_restart_of_the_server_during_a_job(
+def test_page_survives_a_server_restart(
     open_page: Open, start_gateway: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
@@ -84,7 +84,7 @@ def test_a_restart_of_the_server_during_a_job(
     expect(app.page.locator("#connection")).to_be_hidden()
 
 
-def test_places_in_the_queue_and_progress_of_all(app: PageObject, release: Path) -> None:
+def test_page_shows_queue_positions_and_progress(app: PageObject, release: Path) -> None:
     send_blocking(app, "at work.png")
     waiting = [app.file(name) for name in ("next.png", "third.png")]
     app.send(waiting[0])
@@ -105,7 +105,7 @@ def test_places_in_the_queue_and_progress_of_all(app: PageObject, release: Path)
     expect(app.page.locator("#overall")).to_be_hidden()
 
 
-def test_places_move_for_jobs_that_the_gateway_no_longer_reports(app: PageObject) -> None:
+def test_queue_positions_advance_without_reports(app: PageObject) -> None:
     """The gateway reports the places of the first few; the page counts the rest itself."""
     places = app.page.evaluate(
         """async () => {
@@ -127,7 +127,7 @@ def test_places_move_for_jobs_that_the_gateway_no_longer_reports(app: PageObject
     assert places == [40, 39, None, None, 30]
 
 
-def test_cancel_and_try_again(app: PageObject, release: Path) -> None:
+def test_job_is_cancelled_and_retried(app: PageObject, release: Path) -> None:
     send_blocking(app, "stop.png")
     app.row("stop.png").get_by_role("button", name="Cancel stop.png").click()
     expect(app.row("stop.png").locator(".mark")).to_have_text("Cancelled")
@@ -140,7 +140,7 @@ def test_cancel_and_try_again(app: PageObject, release: Path) -> None:
     expect(done).to_have_count(1, timeout=JOB_TIMEOUT_MS)
 
 
-def test_a_failed_job(app: PageObject) -> None:
+def test_page_explains_a_failed_job(app: PageObject) -> None:
     app.send(app.file("bad.png", picture_bytes(BROKEN_WIDTH, 90)), stages=("broken",))
     body = app.page.locator(".job-body")
     expect(body).to_contain_text("Your original is unchanged")
@@ -149,7 +149,7 @@ def test_a_failed_job(app: PageObject) -> None:
     expect(app.row("bad.png").locator(".mark")).to_have_text("Failed")
 
 
-def test_a_deletion_can_be_undone_for_ten_seconds(app: PageObject) -> None:
+def test_deletion_can_be_undone_for_ten_seconds(app: PageObject) -> None:
     app.page.clock.install()
     app.send_and_return(app.file("gone.png"))
     app.wait_until_done("gone.png")
@@ -175,7 +175,7 @@ def test_a_deletion_can_be_undone_for_ten_seconds(app: PageObject) -> None:
     expect(app.page.locator("main")).to_contain_text("it was deleted, its time was up")
 
 
-def test_a_pending_deletion_happens_when_the_page_is_left(app: PageObject) -> None:
+def test_pending_deletion_is_sent_on_leaving(app: PageObject) -> None:
     app.send_and_return(app.file("left.png"))
     app.wait_until_done("left.png")
     address = app.row("left.png").get_by_role("link").get_attribute("href") or ""
@@ -207,7 +207,9 @@ def test_jobs_deleted_elsewhere_leave_the_list(app: PageObject, release: Path) -
     expect(app.row("others.png")).to_have_count(0)
 
 
-def test_two_hundred_jobs(open_page: Open, start_gateway: Callable[..., GatewayProcess]) -> None:
+def test_page_handles_two_hundred_jobs(
+    open_page: Open, start_gateway: Callable[..., GatewayProcess]
+) -> None:
     idle = start_gateway(worker_concurrency=0)
     with idle.client() as client:
         files = [("file", (f"{index}.png", picture_bytes(16, 16))) for index in range(100)]
@@ -225,7 +227,7 @@ def test_two_hundred_jobs(open_page: Open, start_gateway: Callable[..., GatewayP
     expect(rows.nth(100).get_by_role("link")).to_be_attached()
 
 
-def test_thumbnails_leave_connections_for_calls(
+def test_thumbnails_do_not_block_requests(
     app: PageObject, shared_gateway: GatewayProcess, done_job: str
 ) -> None:
     data = {"include_protection": "false", "include_hash_analysis": "false"}
