@@ -121,7 +121,7 @@ class BoundedConfig(uvicorn.Config):
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection. A request's head, then its body, is read; then its answer is written."""
+    """One connection: reads a request's head, then its body, then writes the response."""
 
     config: BoundedConfig
 
@@ -214,7 +214,7 @@ class BoundedProtocol(H11Protocol):
                 return
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that is not HTTP, or whose head is too long, as a problem."""
+        """Respond with a problem to a request that is not HTTP, or whose head is too long."""
         if len(self.conn.trailing_data[0]) >= (self.config.h11_max_incomplete_event_size or 0):
             expected = f"at most {self.config.h11_max_incomplete_event_size} bytes of headers"
             self._reject(431, "headers-too-large", f"Expected {expected}.")

@@ -1,4 +1,4 @@
-"""Everything the gateway refuses, as RFC 9457 problems: one class per kind, caught at the edge.
+"""Every error of the gateway as an RFC 9457 problem: one class per kind, caught at the edge.
 
 Raise the class of the problem; `api/problems.py` turns it into `application/problem+json`. The
 `detail` is sent to the caller: what was expected, what was found and what is valid, and never
@@ -159,7 +159,7 @@ class LinkNotValid(GatewayError):
 
 
 class PreconditionFailed(GatewayError):
-    """If-Match or If-Unmodified-Since does not hold."""
+    """The condition of If-Match or If-Unmodified-Since is false."""
 
     status = 412
     code = "precondition-failed"

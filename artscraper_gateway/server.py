@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
         print(text, flush=True)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        """Answer requests that wait for a job with its state, before open requests are cut off."""
+        """Complete requests that wait for a job, before open requests are cut off."""
         services = getattr(self._app.state, "services", None)
         if services is not None:
             services.watch.shutdown()

@@ -23,7 +23,7 @@ DEFAULT_WATERMARK_TEXT = "artscraper"  # of dwtDctSvd, which has no numbers
 
 @dataclass(frozen=True)
 class PictureLimits:
-    """What a picture may measure. All are inclusive upper bounds."""
+    """Limits on a picture. All are inclusive upper bounds."""
 
     max_bytes: int = 50 * 1024 * 1024
     max_pixels: int = 50_000_000  # summed over all frames
@@ -33,7 +33,7 @@ class PictureLimits:
 
 @dataclass(frozen=True)
 class RightsStatement:
-    """What the stage c2pa writes into XMP beside the do-not-train statement.
+    """The rights that the stage c2pa writes into XMP beside the do-not-train statement.
 
     `copyright_notice` becomes dc:rights, `usage_terms` xmpRights:UsageTerms, each replacing what
     the picture had; None leaves it. `allow_search_engines` permits indexing by search engines.
@@ -66,7 +66,7 @@ class RightsStatement:
 
 @dataclass(frozen=True)
 class ProtectionOptions:
-    """What a caller may choose about the protection of one picture.
+    """The options of the protection of one picture.
 
     `strength` bounds the change (STRENGTH_NAMES), `encoder` is what the attacks look through
     (`artscraper_runner.models`), `preset` one of PRESET_NAMES, `seed` 0..SEED_MAX.
@@ -142,7 +142,7 @@ class ProtectionOptions:
 
 @dataclass(frozen=True)
 class SigningSettings:
-    """Who signs pictures: a certificate chain and its key (PEM files), else a private CA.
+    """The signer of pictures: a certificate chain and its key (PEM files), else a private CA.
 
     `folder` is where that CA and its leaf are made once, and kept.
     """
@@ -154,7 +154,7 @@ class SigningSettings:
 
 @dataclass(frozen=True)
 class AnalysisOptions:
-    """Which processors run, and what they may reach. `processors` None: every default one.
+    """The processors to run, and what they may reach. `processors` None: every default one.
 
     `tineye_url` is the base of TinEye's API; the key is sent there and shown nowhere.
     """

@@ -27,7 +27,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a piece of work is: `done` of `total` units (0 when unknown) of `what`."""
+    """The progress of a piece of work: `done` of `total` units (0 if unknown) of `what`."""
 
     what: str
     done: int
@@ -36,7 +36,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Controls:
-    """How the caller watches and stops a run; both are called often and must be quick."""
+    """Callbacks to watch and stop a run; both are called often and must be quick."""
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     should_stop: Callable[[], bool] = lambda: False
@@ -49,7 +49,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage hands back.
+    """The result of a stage.
 
     `pixels` is uint8 (H, W, 3) sRGB of the input's size, or None when the stage could not apply;
     then `reason` is set and the input is passed through unchanged. `visibility` is the bound on
@@ -65,7 +65,7 @@ class StageResult:
 
 @dataclass(frozen=True)
 class ProcessorResult:
-    """One processor's answer: `data` when it went well, `error` when it did not."""
+    """The result of one processor: `data` if it succeeded, `error` if not."""
 
     name: str
     ok: bool

@@ -82,7 +82,7 @@ class Revision:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The caller's, with this tree first on Python's path."""
+        """Return the caller's environment, with this tree first on Python's path."""
         return {**os.environ, "PYTHONPATH": str(self.tree), "OMP_WAIT_POLICY": "PASSIVE"}
 
     def figures(self, code: str, *arguments: str) -> dict[str, float]:

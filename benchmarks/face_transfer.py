@@ -67,7 +67,7 @@ class Reid0095:
 
 
 def _aligned(image: Image.Image, points: NDArray[np.float64]) -> Image.Image:
-    """The face turned, shifted and scaled so that `points` lie nearest to the reference's."""
+    """Return the face aligned so that `points` lie nearest to the reference's."""
     source, target = (values[:, 0] + 1j * values[:, 1] for values in (_REFERENCE * _SIDE, points))
     deviation = source - source.mean()
     turn = np.vdot(deviation, target - target.mean()) / np.vdot(deviation, deviation)

@@ -58,7 +58,7 @@ class Judge:
         self._network = dlib.face_recognition_model_v1(str(model_file(RECOGNITION)))
 
     def embedding(self, pixels: Pixels, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
-        """Of the face nearest to `box` that is found in `pixels`, or else in the box itself."""
+        """Return the embedding of the face nearest to `box`, or of the box itself."""
         found = [face.box for face in find_faces(pixels) if _overlap(face.box, box) > 0.4]
         left, top, width, height = max(found, key=lambda each: _overlap(each, box), default=box)
         pixels = np.ascontiguousarray(pixels)
@@ -86,25 +86,25 @@ def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
 
 
 def through_jpeg(pixels: Pixels) -> Pixels:
-    """As JPEG of quality 75 shows it."""
+    """Return the picture as JPEG of quality 75 shows it."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=75)
     return np.array(Image.open(file).convert("RGB"))
 
 
 def halved(pixels: Pixels) -> Pixels:
-    """At half the size, by area."""
+    """Return the picture at half the size, by area."""
     size = (pixels.shape[1] // 2, pixels.shape[0] // 2)
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
 def opened(path: Path) -> Pixels:
-    """A picture as uint8 (H, W, 3)."""
+    """Return a picture as uint8 (H, W, 3)."""
     return np.array(Image.open(path).convert("RGB"))
 
 
 def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pixels:
-    """The layer after `stage`, saved as PNG and opened again."""
+    """Return the layer after `stage`, saved as PNG and opened again."""
     given = StageInput(
         before,
         original,
@@ -165,7 +165,7 @@ def print_row(
     original: Pixels,
     pixels: Pixels,
 ) -> None:
-    """One line of the table, with what was to be reached."""
+    """Print one line of the table, with the target value."""
     wanted = [(value, bar) for value, bar in zip(moved, bars, strict=True) if bar is not None]
     verdict = "reached" if all(value >= bar for value, bar in wanted) else "MISSED"
     quality = (metrics.ssim(original, pixels), metrics.psnr(original, pixels))
@@ -175,7 +175,7 @@ def print_row(
 
 
 def print_times(images: Path) -> None:
-    """Seconds of a face, and of looking for faces in 24 megapixels; also of processor time."""
+    """Print wall and processor seconds of a face and of detection in 24 megapixels."""
     print(f"\n### Times of faces, {thread_count()} threads, {os.cpu_count()} cores\n")
     print(f"load average before: {os.getloadavg()[0]:.1f}\n")
     print("| what | seconds | of processors | at most | |\n|---|---|---|---|---|")
@@ -198,7 +198,7 @@ def seconds(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def print_time(what: str, taken: tuple[float, float], bar: float) -> None:
-    """One line of the table of times."""
+    """Print one line of the table of times."""
     verdict = "reached" if taken[0] <= bar else "MISSED"
     print(f"| {what} | {taken[0]:.3f} | {taken[1]:.3f} | {bar} | {verdict} |", flush=True)
 

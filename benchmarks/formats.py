@@ -30,7 +30,7 @@ MEAN_LIMIT = 1.0
 
 @dataclass(frozen=True)
 class Difference:
-    """Of 255 between the original and its layer, as a viewer shows both.
+    """The difference, of 255, between the original and its layer, as a viewer shows both.
 
     `growth`: the layer's bytes for each of the original's.
     """

@@ -146,7 +146,7 @@ async def _one_at_a_time(url: str, picture: bytes) -> float:
 
 
 def _deletions(url: str, picture: bytes, *, times: int = 7) -> str:
-    """Seconds from the request to cancel and delete a job until its worker has let go of it."""
+    """Return the seconds from deleting a job until its worker has released it."""
     taken = []
     with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
         for _ in range(times):

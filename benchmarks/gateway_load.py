@@ -68,7 +68,7 @@ async def load(
 
 
 def _request(url: str, picture: bytes) -> bytes:
-    """The whole HTTP request, made once: what is measured is the server, not this client."""
+    """Return the whole HTTP request, made once: the server is measured, not this client."""
     form = httpx.Request("POST", url, files={"file": ("noise.png", picture)}, data=FIELDS)
     body = form.read()
     head = (

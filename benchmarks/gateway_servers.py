@@ -126,13 +126,13 @@ def settled_memory(url: str) -> float:
 
 
 def cpu(url: str) -> float:
-    """Seconds of processor time that the server's processes have used."""
+    """Return seconds of processor time that the server's processes have used."""
     times = [process.cpu_times() for process in _server(url)]
     return sum(spent.user + spent.system for spent in times)
 
 
 def _server(url: str) -> list[psutil.Process]:
-    """The process that listens at `url`, and all below it."""
+    """Return the process that listens at `url`, and all below it."""
     port = urlsplit(url).port
     for process in psutil.process_iter():
         try:
@@ -145,5 +145,5 @@ def _server(url: str) -> list[psutil.Process]:
 
 
 def open_files(url: str) -> int:
-    """Descriptors of the server's processes, once connections of clients are closed."""
+    """Return descriptors of the server's processes, once connections of clients are closed."""
     return sum(process.num_fds() for process in _server(url))

@@ -42,7 +42,7 @@ def noisy(pixels: Pixels, like: Pixels) -> Pixels:
 
 
 def scaled_to(short_side: int) -> Views:
-    """The whole picture with `short_side` px on its short side."""
+    """Return the whole picture with `short_side` px on its short side."""
 
     def view(pixels: Pixels) -> Iterator[NDArray[np.float32]]:
         height, width = pixels.shape[:2]
@@ -62,7 +62,7 @@ def pieces(pixels: Pixels) -> Iterator[NDArray[np.float32]]:
 
 
 def effects(judge: Observer, original: Pixels, changed: Pixels, views: Views) -> float:
-    """The mean effect over the views."""
+    """Return the mean effect over the views."""
     pairs = zip(views(original), views(changed), strict=True)
     return float(np.mean([judge.displacement(before, after) for before, after in pairs]))
 

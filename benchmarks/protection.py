@@ -61,20 +61,20 @@ Picture = NDArray[np.float32]
 
 
 def held_out(images: Path) -> dict[str, Pixels]:
-    """The eight pictures by name, centre-cropped, uint8 (512, 512, 3)."""
+    """Return the eight pictures by name, centre-cropped, uint8 (512, 512, 3)."""
     files = [images / "paintings" / name for name in PAINTINGS]
     files += [images / "photos" / name for name in PHOTOS]
     return {path.stem: square(path) for path in files}
 
 
 def square(path: Path) -> Pixels:
-    """A picture centre-cropped and scaled to the benchmark's size."""
+    """Return a picture centre-cropped and scaled to the benchmark's size."""
     upright = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     return np.array(ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
 def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
-    """The picture after `stages`, each starting from the one before."""
+    """Return the picture after `stages`, each starting from the one before."""
     layer, before, cache = pixels, (), RunCache()
     visibility = strength_named(options.get("strength", "medium")).visibility
     for name in stages or ATTACKS:
@@ -95,7 +95,7 @@ def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
 
 
 def row(name: str, *values: object) -> None:
-    """One line of a table."""
+    """Return one line of a table."""
     cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in values]
     print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
@@ -134,7 +134,7 @@ def print_transfer(pictures: dict[str, Pixels], judge: Observer, strength: str) 
 def print_published(
     pictures: dict[str, Pixels], names: Sequence[str], models: Path, judge: Observer
 ) -> None:
-    """The default of photoguard against the published loop, on one encoder and budget.
+    """Print the default of photoguard against the published loop, on one encoder and budget.
 
     In processor time, which other work on the machine changes least.
     """
@@ -181,7 +181,7 @@ def through_itself(
 
 
 def median_time(work: Callable[[], object], repeats: int = 3) -> tuple[float, float]:
-    """The median wall and processor time of `work` in seconds, after one run to warm up."""
+    """Return the median wall and processor time of `work` in seconds, after one run to warm up."""
     work()
     times = []
     for _ in range(repeats):
@@ -193,7 +193,7 @@ def median_time(work: Callable[[], object], repeats: int = 3) -> tuple[float, fl
 
 
 def print_times(pictures: dict[str, Pixels], images: Path) -> None:
-    """Times of the stages, and times and memory of a whole job.
+    """Print times of the stages, and times and memory of a whole job.
 
     Processor time is what other work on the machine changes least.
     """
@@ -217,7 +217,7 @@ def print_times(pictures: dict[str, Pixels], images: Path) -> None:
 
 
 def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
-    """One step of the engine against the encoder's bare forward and backward pass.
+    """Print one step of the engine against the encoder's bare forward and backward pass.
 
     Both take turns, and the medians are compared, since other work on the machine moves both.
     """
@@ -250,7 +250,7 @@ def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
 
 
 def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPreset) -> float:
-    """Seconds of one step of the engine, the mean of a short run with the loop's own objective."""
+    """Return the seconds of one step, the mean of a short run with the loop's own objective."""
     target = np.full_like(picture, 0.5)
     objective = LatentObjective(
         observer.encoder,
@@ -274,7 +274,7 @@ def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPrese
 
 
 def bare_pass(picture: Picture, encoder: Encoder, scales: tuple[float, ...]) -> None:
-    """The encoder's forward and backward pass at each size, with nothing around it."""
+    """Return the encoder's forward and backward pass at each size, with nothing around it."""
     for scale in scales:
         view = scaled((SIDE, SIDE), scale).forward(picture)
         latent = np.zeros_like(encoder.latents(view))

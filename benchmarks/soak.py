@@ -193,7 +193,7 @@ def _rss(process: psutil.Process) -> float:
 
 
 def _orphans(gateway: GatewayProcess, known: set[str]) -> list[Path]:
-    """Folders of jobs that are no more, and what only running or incoming jobs need."""
+    """Return the folders of deleted jobs, and files that only running or incoming jobs need."""
     found = [
         folder
         for parent in (gateway.base_dir, gateway.outputs)

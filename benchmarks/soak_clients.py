@@ -46,7 +46,7 @@ class Ledger:
 
 @dataclass
 class Clients:
-    """As many as there are loops of `act`, over one connection pool."""
+    """One client per loop of `act`, over one connection pool."""
 
     client: httpx.AsyncClient
     draw: random.Random
@@ -88,7 +88,7 @@ class Clients:
         await self._post("/v1/batches", kind, fields, [picture, *more], None)
 
     async def _submit_twice(self) -> None:
-        """At once, and again later, as a client does that had no answer."""
+        """Submit twice at the same time, and again later, as a client does that got no response."""
         kind, fields, picture = self._job()
         key = f"{self.draw.getrandbits(64):x}"
         same = ("/v1/jobs", kind, fields, [picture], key)

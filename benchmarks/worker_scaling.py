@@ -44,7 +44,7 @@ def main() -> None:
 
 @contextmanager
 def _on_cores(count: int) -> Iterator[None]:
-    """Processes that are started meanwhile run on so many cores; so does this one."""
+    """Limit processes that are started meanwhile, and this one, to so many cores."""
     available = os.sched_getaffinity(0)
     if len(available) < count:
         raise SystemExit(f"expected {count} cores, found {len(available)}")

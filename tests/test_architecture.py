@@ -20,7 +20,7 @@ def sources(package: str) -> list[Path]:
 
 
 def imported(path: Path, package: str) -> list[str]:
-    """The modules of `package` that a file imports when it runs, `from x import y` as x.y."""
+    """Return the modules of `package` imported at run time, `from x import y` as x.y."""
     found = []
     for node in _outside_type_checking(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What a run computes once, and how long it keeps it."""
+"""Values that a run computes once, and their eviction."""
 
 from __future__ import annotations
 

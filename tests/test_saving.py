@@ -293,7 +293,7 @@ def test_locations_in_other_prefixes_and_encodings_are_removed(
 
 
 def _raw_exif(tags: list[tuple[int, int, bytes]]) -> bytes:
-    """An EXIF block with one directory of (tag, type, value) entries."""
+    """Return an EXIF block with one directory of (tag, type, value) entries."""
     start = 8 + 2 + 12 * len(tags) + 4
     entries, values = b"", b""
     for tag, kind, value in sorted(tags):

@@ -1,4 +1,4 @@
-"""What may be seen of a layer: scaled back, and given up where nothing is left."""
+"""The visibility bound of a layer: results are scaled back, or dropped if nothing is left."""
 
 from __future__ import annotations
 

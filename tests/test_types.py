@@ -1,4 +1,4 @@
-"""What protection options accept."""
+"""Validation of protection options."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def continued_recipe(seed: int, shape: StudentShape) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
-    """When a run ends: after ``steps`` optimiser steps or ``minutes`` of wall clock."""
+    """The end of a run: after ``steps`` optimiser steps or ``minutes`` of wall clock."""
 
     steps: int | None
     minutes: float | None

@@ -110,7 +110,7 @@ def strokes(rng: np.random.Generator, canvas: Image.Image) -> None:
 
 
 def lettering(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """A few lines of letters in one colour, from fine print to headlines."""
+    """Draw a few lines of letters in one colour, from fine print to headlines."""
     draw = ImageDraw.Draw(canvas)
     height = float(np.exp(rng.uniform(np.log(8), np.log(70))))
     font = ImageFont.load_default(height)

@@ -99,7 +99,7 @@ def masked_noise(pixels: Pixels, rng: np.random.Generator) -> Change:
 
 
 def spot(pixels: Pixels, rng: np.random.Generator) -> Change:
-    """A change like a cloak's: fine and wide noise of luma and colour in one soft square."""
+    """Return a change like a cloak's: fine and wide noise of luma and colour in one soft square."""
     rows, columns = (np.arange(side) for side in pixels.shape[:2])
     centre, size = rng.uniform(0.3, 0.7, 2) * pixels.shape[:2], rng.uniform(25, 60)
     window = np.exp(-(((rows - centre[0]) / size) ** 4))[:, None]
@@ -113,14 +113,14 @@ def spot(pixels: Pixels, rng: np.random.Generator) -> Change:
 
 
 def jpeg(pixels: Pixels, rng: np.random.Generator) -> Change:
-    """What JPEG does."""
+    """Return the change that JPEG makes."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=int(rng.integers(60, 97)))
     return np.asarray(Image.open(file), np.float32) - pixels
 
 
 def softened(pixels: Pixels, rng: np.random.Generator) -> Change:
-    """A blur, or as much sharpening."""
+    """Return the change of a blur, or of as much sharpening."""
     sigma = float(rng.uniform(0.4, 1))
     blurred = ndimage.gaussian_filter(pixels.astype(np.float32), (sigma, sigma, 0))
     return np.asarray(rng.choice([-0.5, 0.5]) * (blurred - pixels), np.float32)
@@ -151,7 +151,7 @@ def samples(
 
 
 def _crop(pixels: Pixels, change: Change, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
-    """A crop with the change, where a crop's share of it is among the larger ones."""
+    """Return a crop with the change, where a crop's share of it is among the larger ones."""
     energy = ndimage.uniform_filter(np.square(change).sum(2), CROP, mode="constant")
     half = CROP // 2
     inside = energy[half:-half, half:-half]

@@ -42,7 +42,7 @@ class RateLimitHeaders:
         self.app = app
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """Answer as the app does, with the fields that `_consume` left in the scope."""
+        """Call the app, adding the fields that `_consume` left in the scope."""
 
         async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start" and _FIELDS in scope:

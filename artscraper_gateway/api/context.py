@@ -1,4 +1,4 @@
-"""What a route gets by dependency: single services, and the jobs that its caller may see."""
+"""Dependencies of routes: single services, and the jobs that the caller may see."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class CallerJobs:
 
     @property
     def quota(self) -> QueueQuota:
-        """The limits on the caller's jobs."""
+        """Return the limits on the caller's jobs."""
         caller = self.caller
         return QueueQuota(
             caller.owner, self.config.max_queued, caller.max_queued, caller.max_priority

@@ -32,7 +32,7 @@ class Observation:
         self.app, self._tracing = app, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does, with the request's id in a header."""
+        """Call the app, adding the request's id as a header."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -80,7 +80,7 @@ def _describe(span: Any, method: str, route: str, status: int) -> None:
 
 
 class _Answer:
-    """One answer while it is sent, and the request's body."""
+    """A response while it is sent, and the body of its request."""
 
     def __init__(self, metrics: Metrics, request_id: str, receive: Receive, send: Send) -> None:
         self.status = 500  # if the app fails before it answers

@@ -1,4 +1,4 @@
-"""Which host names requests may come by, and which web pages may send them.
+"""Check the host names of requests and the web pages that send them.
 
 A page that rebinds its host name to this machine is of the same origin for the browser: the Host
 header identifies it. A page of another origin shows in Origin or Sec-Fetch-Site.
@@ -47,7 +47,7 @@ class OriginCheck:
         self._needs_key, self._respond = needs_key, respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does, or with 421, 403 or the answer to a preflight."""
+        """Call the app, or respond with 421, 403 or to a preflight."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

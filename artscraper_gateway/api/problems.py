@@ -1,4 +1,4 @@
-"""Answer every error as `application/problem+json` (RFC 9457), without traces or server paths."""
+"""Return every error as `application/problem+json` (RFC 9457), without traces or server paths."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Answer what Starlette raises itself: no such path, method not allowed."""
+    """Convert what Starlette raises itself: unknown paths, methods that are not allowed."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that is no JSON in an odd way
@@ -129,7 +129,7 @@ async def _answer_database_error(request: Request, error: Exception) -> Response
 
 
 async def _answer_storage_error(request: Request, error: Exception) -> Response:
-    """Answer a disk or object storage that is away or full: the request can be sent again.
+    """Convert an outage of the disk or the object storage: the request can be retried.
 
     Missing files are reported where they are looked up.
     """

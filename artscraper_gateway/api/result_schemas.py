@@ -18,7 +18,7 @@ from artscraper_gateway.api.schemas import (
 
 
 class LayerMetrics(BaseModel):
-    """What was measured on a layer's file. Stages add figures of their own."""
+    """Metrics of a layer's file. Stages add metrics of their own."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -61,7 +61,7 @@ class ProjectEntry(BaseModel):
 
 
 class Summary(BaseModel):
-    """What protection did: summary.json with URLs."""
+    """The summary of the protection: summary.json with URLs."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -73,7 +73,7 @@ class Summary(BaseModel):
 
 
 class ProcessorEntry(BaseModel):
-    """What one analysis processor found."""
+    """The result of one analysis processor."""
 
     name: str
     ok: bool
@@ -91,7 +91,7 @@ class Analysis(BaseModel):
 
 
 class JobResult(BaseModel):
-    """What a finished job produced."""
+    """The result of a finished job."""
 
     model_config = example(
         {

@@ -58,7 +58,7 @@ QUEUED_JOB_EXAMPLE = {
 
 
 class Note(BaseModel):
-    """What became of one part of the picture's file."""
+    """A part of the picture's file that was kept, converted or removed."""
 
     model_config = example(NOTE_EXAMPLE, extra="allow")
 

@@ -33,7 +33,7 @@ class Report:
 
     @property
     def would_start(self) -> bool:
-        """Whether no finding keeps the service from starting."""
+        """Whether the service would start: no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
 
 

@@ -1,4 +1,4 @@
-"""How requests reach the gateway: its address, the API key, timeouts and retries."""
+"""The connection to the gateway: its address, the API key, timeouts and retries."""
 
 from __future__ import annotations
 

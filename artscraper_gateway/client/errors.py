@@ -81,7 +81,7 @@ class UnsupportedPicture(Problem):
 
 
 class PreconditionFailed(Problem):
-    """412: the layer is not in the requested version."""
+    """The condition of If-Match or If-Unmodified-Since is false."""
 
 
 class UnknownHost(Problem):

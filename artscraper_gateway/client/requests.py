@@ -1,4 +1,4 @@
-"""Every request to the gateway as a value: what is sent and how the response is parsed.
+"""Every request to the gateway as a value: its content, and how the response is parsed.
 
 A request is repeatable if sending it twice has the same effect as sending it once: reads, cancels,
 deletes, and submissions, which carry an idempotency key.

@@ -1,4 +1,4 @@
-"""When a request is sent again, and when not."""
+"""The conditions under which a request is sent again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_PAUSE_S = 8.0
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how long a repeatable request is sent again.
+    """Limits on the retries of a repeatable request.
 
     The pause is that of the answer's Retry-After header, else half a second, doubled each time up
     to 8 s. A Retry-After of more than `max_wait_s` raises the problem at once.

@@ -17,7 +17,7 @@ class RepeatLimit:
         self._logged_at: dict[str, float] = {}
 
     def allows(self, message: str) -> bool:
-        """Whether the message was not logged in the last half minute; then it is now."""
+        """Return whether the message was not logged in the last half minute, and record it."""
         with self._lock:
             now = time.monotonic()
             is_due = now - self._logged_at.get(message, float("-inf")) >= _EVERY_S
@@ -34,7 +34,7 @@ class RepeatFilter(logging.Filter):
         self._limit = RepeatLimit()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be logged."""
+        """Return whether the record is logged."""
         if record.levelno != logging.WARNING:
             return True
         return self._limit.allows(record.getMessage().partition(":")[0])

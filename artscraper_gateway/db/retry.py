@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def is_outage(error: sa.exc.SQLAlchemyError) -> bool:
-    """Whether the database is away, busy or out of disk, rather than the statement wrong."""
+    """Return whether the database is away, busy or out of disk, rather than the statement wrong."""
     if isinstance(error, sa.exc.TimeoutError):  # no connection became free
         return True
     lost = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
@@ -31,7 +31,7 @@ def is_outage(error: sa.exc.SQLAlchemyError) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk of an SQLite database is full."""
+    """Return whether the disk of an SQLite database is full."""
     return _sqlite_code(error) == sqlite3.SQLITE_FULL
 
 

@@ -42,7 +42,7 @@ class Checkpoints:
         self._thread.join()
 
     def is_due(self) -> bool:
-        """Whether the log is long enough for a checkpoint."""
+        """Return whether the log is long enough for a checkpoint."""
         try:
             return self._log_path.stat().st_size >= _MIN_LOG_BYTES
         except OSError:

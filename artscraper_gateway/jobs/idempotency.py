@@ -112,7 +112,7 @@ def _earlier(connection: sa.Connection, wanted: IdempotencyClaim, now: float) ->
 
 
 def _is_valid(now: float) -> sa.ColumnElement[bool]:
-    """The key is less than a day old, and its job, or a job of its batch, still exists."""
+    """Return whether the key is less than a day old and its job, or one of its batch, exists."""
     is_answer = sa.or_(jobs.c.id == _table.answer_id, jobs.c.batch_id == _table.answer_id)
     exists = sa.exists().where(is_answer, jobs.c.status != "deleting")
     return sa.and_(_table.created_at >= now - KEPT_S, exists)

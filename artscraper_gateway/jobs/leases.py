@@ -69,7 +69,7 @@ def slot_origin(slots: Path) -> str:
 
 @dataclass(frozen=True)
 class Leases:
-    """Which worker has which job. Every method is one statement and safe to repeat."""
+    """The lease of each job by a worker. Every method is one statement and safe to repeat."""
 
     engine: sa.Engine
 
@@ -101,7 +101,7 @@ class Leases:
             return connection.execute(query).scalar_one_or_none()
 
     def is_registered(self, worker: str) -> bool:
-        """Whether the worker may lease jobs; once expired it never may again."""
+        """Return whether the worker may lease jobs; once expired it never may again."""
         query = sa.select(workers.c.id).where(workers.c.id == worker)
         with reading(self.engine) as connection:
             return connection.execute(query).first() is not None

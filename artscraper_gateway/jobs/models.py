@@ -86,7 +86,7 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: done, or with an error that callers may read."""
+    """The end of a job: done, or with an error that callers may read."""
 
     job_id: str
     error: str | None

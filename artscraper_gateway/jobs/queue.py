@@ -60,7 +60,7 @@ def queue_for(request: JobRequest, *, gpu_queue: bool) -> str:
 
 @dataclass(frozen=True)
 class QueueQuota:
-    """Whose jobs are added, how many may wait and how urgent they may be. None: no limit."""
+    """The owner of added jobs, how many may wait and their most urgent priority. None: no limit."""
 
     owner: str = ""
     max_queued: int | None = None

@@ -235,7 +235,7 @@ class JobStore:
         return self._end(_FAIL_UNLEASED, job_id, reason, FAILED)
 
     def is_wanted(self, job_id: str, *, worker: str) -> bool:
-        """Whether the job is open and leased to `worker`: not cancelled and not deleted."""
+        """Return whether the job is open and leased to `worker`: not cancelled and not deleted."""
         job = self.find(job_id)
         return job is not None and job.worker == worker and not job.is_finished
 

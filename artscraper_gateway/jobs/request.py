@@ -34,7 +34,7 @@ _DEFAULTS_IN_SETTINGS = ("strength", "encoder", "preset", "seed", "nightshade_ta
 
 
 class JobRequest(PictureOptions):
-    """What one job does: every option resolved. Stored with the job's row, read by the worker."""
+    """Every option of one job, resolved. Stored with the job's row, read by the worker."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

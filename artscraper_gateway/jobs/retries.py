@@ -34,7 +34,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_only_text)]
 
 
 class RetryFilter(BaseModel):
-    """Which ended jobs to run again: those that match all that is given."""
+    """A selection of ended jobs to run again: those that match every field that is set."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"error_contains": "No space left"}}

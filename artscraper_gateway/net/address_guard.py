@@ -1,4 +1,4 @@
-"""Which addresses the gateway may connect to when a caller chooses the URL.
+"""The addresses that the gateway may connect to when a caller chooses the URL.
 
 Pictures and webhook targets share these rules. A connection must go to an address that `resolve`
 returned: a second look-up may return another address (DNS rebinding).
@@ -26,7 +26,7 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True)
 class AddressRules:
-    """What may be connected to. The defaults are safe: any public address, under any name.
+    """Rules for connections. The defaults are safe: any public address, under any name.
 
     Attributes:
         allow_private: also this machine and its private networks (10/8, 100.64/10, 127/8,

@@ -1,4 +1,4 @@
-"""Which IP addresses are public, and which IPv4 addresses hide inside an IPv6 one.
+"""Ranges of public IP addresses, and the IPv4 addresses embedded in IPv6 ones.
 
 Written out here because `ipaddress.is_global` is not enough: Python 3.11 calls 2002:7f00:1::,
 64:ff9b::7f00:1, ::7f00:1, fec0::1, 224.0.0.1 and 168.63.129.16 global. The ranges follow the IANA
@@ -16,7 +16,7 @@ IPAddress = IPv4Address | IPv6Address
 
 
 class Reach(Enum):
-    """How far an address reaches."""
+    """The reach of an address."""
 
     PUBLIC = "public"  # any host on the internet
     PRIVATE = "private"  # this machine, or the networks it is part of

@@ -1,4 +1,4 @@
-"""One spelling for a host: a lower-case ASCII name or a standard IP address.
+"""Normalise hosts: a lower-case ASCII name or a standard IP address.
 
 Parsers disagree about unusual spellings, and an attacker needs just one that our check and the
 resolver read differently. So whatever has no plain reading is refused, not interpreted.

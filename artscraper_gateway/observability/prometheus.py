@@ -118,7 +118,7 @@ class MetricsPortUnusable(Exception):
 
 
 def start_metrics_server(collector: MetricsCollector) -> None:
-    """Answer /metrics from a thread, on the settings `host` and `metrics_port`, if that is set.
+    """Serve /metrics from a thread, on the settings `host` and `metrics_port`, if that is set.
 
     Raises:
         MetricsPortUnusable: the port is in use, or the address is not of this machine.

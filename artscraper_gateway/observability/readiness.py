@@ -1,4 +1,4 @@
-"""Whether this process is to be sent requests, and why not."""
+"""Checks whether this process should receive requests."""
 
 from __future__ import annotations
 

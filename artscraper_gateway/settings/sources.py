@@ -1,4 +1,4 @@
-"""Where settings come from, and in which order: the first that names a setting decides.
+"""The sources of settings, in order of precedence.
 
 command line, or constructor arguments
 environment         ARTSCRAPER_GATEWAY_<NAME>; of a secret also ..._FILE, which names its file

@@ -52,7 +52,7 @@ class Storage(Protocol):
         """Make the results of `worker` the job's, unless it has some."""
 
     def is_published(self, job_id: str) -> bool:
-        """Whether the job has all its results."""
+        """Return whether the job has all its results."""
 
     def output(self, job_id: str) -> Path:
         """Return the folder on this machine with the results of a finished job."""

@@ -1,4 +1,4 @@
-"""Whether results and uploads can be stored now, so that nothing is accepted that cannot be."""
+"""Check whether results and uploads can be stored, so that no job is accepted in vain."""
 
 from __future__ import annotations
 

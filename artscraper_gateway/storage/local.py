@@ -80,7 +80,7 @@ class LocalStorage:
         hint_writeback(folders.input, folders.output)
 
     def is_published(self, job_id: str) -> bool:
-        """Whether the job's folder is in its place: it is moved there complete."""
+        """Return whether the job's folder is in its place: it is moved there complete."""
         return (self._folders(job_id).output / SUMMARY).exists()
 
     def output(self, job_id: str) -> Path:

@@ -127,7 +127,7 @@ class ObjectStorage:
             self._files.put_file(str(output / SUMMARY), f"{place}/{SUMMARY}")
 
     def is_published(self, job_id: str) -> bool:
-        """Whether the summary is in its place."""
+        """Return whether the summary is in its place."""
         with self._translated_errors():
             return bool(self._files.exists(f"{self._root}/{job_id}/{SUMMARY}"))
 

@@ -45,7 +45,7 @@ class JobFolders:
 
     @property
     def running(self) -> Path:
-        """What workers write, each in a folder of its own, until the results are complete."""
+        """The files of running jobs, one folder per worker, until the results are complete."""
         return self.output.parent / RUNNING / self.output.name
 
     def of_worker(self, worker: str) -> tuple[Path, Path]:
@@ -104,7 +104,7 @@ def job_folders_in(folder: Path) -> Iterator[Path]:
 
 
 def is_older_than(path: Path, seconds: float) -> bool:
-    """Whether `path` exists and has not changed for that long."""
+    """Return whether `path` exists and has not changed for that long."""
     try:
         return time.time() - path.stat().st_mtime > seconds
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def is_older_than(path: Path, seconds: float) -> bool:
 
 
 def is_job_id(text: str) -> bool:
-    """Whether `text` is 32 hexadecimal digits, as job ids are."""
+    """Return whether `text` is 32 hexadecimal digits, as job ids are."""
     return _JOB_ID.fullmatch(text) is not None
 
 

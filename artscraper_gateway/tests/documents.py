@@ -39,7 +39,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """One a line; lines that end in a backslash go on, comments and prompts are left out."""
+        """Return one command a line; continued lines are joined, comments and prompts left out."""
         lines = self.text.replace("\\\n", " ").splitlines()
         bare = [_PROMPT.sub("", line).strip() for line in lines]
         return [line for line in bare if line and not line.startswith("#")]
@@ -80,7 +80,7 @@ Check = Callable[[str], None]
 
 
 def make_knows(command: str) -> None:
-    """The target exists, what it would do can be said, and a picture that is named is there."""
+    """Check that the target exists, that make -n succeeds, and that a named picture exists."""
     for word in shlex.split(command, comments=True):
         if word.startswith("IMAGE="):
             is_there(word.removeprefix("IMAGE="), command)
@@ -95,7 +95,7 @@ def make_knows(command: str) -> None:
 
 
 def module_knows(command: str) -> None:
-    """The module's command line has the sub-command and every option that is named."""
+    """Check that the module's command line has the sub-command and every named option."""
     words = shlex.split(command.partition(" > ")[0], comments=True)
     if words[0] == "artscraper":
         words = ["artscraper", *words[1:]]
@@ -124,7 +124,7 @@ def _help(module: str, *sub_command: str) -> str:
 
 
 def pip_finds(command: str) -> None:
-    """Files to install from are there; the rest are extras or dependencies of this project."""
+    """Check that files to install from exist; the rest are extras or dependencies."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
     lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
@@ -145,14 +145,14 @@ def pip_finds(command: str) -> None:
 
 
 def files_exist(command: str) -> None:
-    """Files of the repository that the command names are there."""
+    """Check that files of the repository that the command names exist."""
     for word in shlex.split(command, comments=True):
         if _OURS.fullmatch(word):
             is_there(word, command)
 
 
 def is_there(name: str, command: str) -> None:
-    """The file or folder is in the repository. Raises AssertionError when it is not."""
+    """Check that the file or folder is in the repository. Raises AssertionError when it is not."""
     assert (REPOSITORY / name).exists(), f"{command}: no {name}"
 
 

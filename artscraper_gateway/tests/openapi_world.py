@@ -119,7 +119,7 @@ def _picture(width: int, height: int) -> bytes:
 
 
 def body(world: World, method: str, path: str) -> dict[str, Any]:
-    """What makes a call of this route a good one, apart from its path."""
+    """Return the arguments of a valid call of this route, apart from its path."""
     if method == "post" and path in JOB_BODY:
         data = {} if path.endswith("read") else LIGHT
         return {"files": {"file": world.picture(64, 64)}, "data": data}

@@ -1,4 +1,4 @@
-"""Every rule about hostile pictures, tried from outside."""
+"""Hostile pictures, through the public interface."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def gif_of_frames(frames: int, side: int) -> bytes:
 
 
 def zip_text_bomb() -> bytes:
-    """A PNG whose compressed text chunk unpacks to 200 MB."""
+    """Return a PNG whose compressed text chunk unpacks to 200 MB."""
     base = png_claiming(8, 8)
     data = b"Comment\0\0" + zlib.compress(b"x" * 200_000_000, 9)
     chunk = struct.pack(">I", len(data)) + b"zTXt" + data

@@ -29,7 +29,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In an empty folder, without settings around."""
+    """Run in an empty folder without settings in the environment."""
     for name in [*os.environ]:
         if name.startswith("ARTSCRAPER_GATEWAY_"):
             monkeypatch.delenv(name)

@@ -52,7 +52,7 @@ def log_bytes(config: GatewayConfig) -> int:
 
 
 def rows_without_the_log(config: GatewayConfig, copy: Path) -> int:
-    """How many rows the database file alone has."""
+    """Return how many rows the database file alone has."""
     copy.write_bytes(config.database_path.read_bytes())
     with closing(sqlite3.connect(copy)) as connection:
         return int(connection.execute("select count(*) from written").fetchone()[0])

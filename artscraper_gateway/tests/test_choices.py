@@ -1,4 +1,4 @@
-"""What callers may choose about the protection, over HTTP."""
+"""Protection options over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting comes every way: command line > environment > .env > TOML file > default."""
+"""Settings by every source: command line > environment > .env > TOML file > default."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Iterator[House]:
 
 
 def caller_jobs(home: House) -> CallerJobs:
-    """The jobs as a route that only reads files sees them."""
+    """Return the jobs as a route that only reads files sees them."""
     unused: Any = None
     return CallerJobs(
         caller=unused,
@@ -51,7 +51,7 @@ def caller_jobs(home: House) -> CallerJobs:
 
 @pytest.fixture
 def full(tmp_path: Path) -> sa.exc.OperationalError:
-    """What SQLite says for want of room."""
+    """The error of SQLite on a full disk."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/small.sqlite3")
     with engine.begin() as connection:
         connection.exec_driver_sql("create table t (x)")
@@ -139,7 +139,7 @@ def test_failed_file_removal_is_retried(home: House, monkeypatch: pytest.MonkeyP
 
 
 def test_unknown_result_folders_are_kept(home: House) -> None:
-    """It may be an older one that was restored, or another by mistake."""
+    """The database may be an older one that was restored, or the wrong one."""
     folders = JobFolders.of(f"{7:032x}", home.config)
     for folder in (folders.input, folders.output):
         folder.mkdir(parents=True)
@@ -249,7 +249,7 @@ def test_results_in_earlier_output_parent_are_deleted(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_deleted_jobs_are_removed_locally(tmp_path: Path) -> None:
-    """In object storage, where the folders of running jobs are each machine's own."""
+    """With object storage, folders of running jobs are local to each machine."""
     with closing(House(tmp_path)) as home:
         config = home.config.model_copy(update={"output_parent": "memory://leftovers/results"})
         here, elsewhere = (f"{name}.slot-0" for name in (machine_name(), "other-machine"))
@@ -273,7 +273,7 @@ def test_leftovers_of_deleted_jobs_are_removed_locally(tmp_path: Path) -> None:
 def test_abandoned_uploads_are_found_in_object_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of any machine: there is no folder of them here."""
+    """Uploads of any machine count: they have no local folder."""
     with closing(House(tmp_path)) as home:
         config = home.config.model_copy(update={"output_parent": "memory://uploads/results"})
         storage: Any = open_storage(config)

@@ -1,4 +1,4 @@
-"""Who is sent to when many wait, and what a clock that is stepped does to waits."""
+"""The order of deliveries when many wait, and the effect of clock steps on waits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_due(desk: Desk, url: str, count: int, *, next_at: float) -> None:
 
 
 def claimed(desk: Desk, **options: Any) -> Counter[str]:
-    """How many messages each host gets of 32 slots, 8 of each."""
+    """Return how many messages each host gets of 32 slots, 8 of each."""
     given = {"at_most": 32, "of_each": 8, "held": {}, **options}
     taken = desk.log.claim_due(now=desk.now, until=desk.now + 60, **given)
     return Counter(delivery.receiver for delivery in taken)

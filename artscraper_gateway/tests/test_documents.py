@@ -89,7 +89,7 @@ def in_a_terminal(
 
 @pytest.fixture
 def readers_folder(tmp_path: Path) -> Path:
-    """The folder that a reader stands in, after `make run`."""
+    """The working directory of a reader after `make run`."""
     (tmp_path / "input").mkdir()
     with Image.open(REPOSITORY / "input" / "astronaut.jpg") as sample:
         sample.crop(FACELESS).save(tmp_path / "input" / "astronaut.jpg")
@@ -105,7 +105,7 @@ def readers_gateway(
 
 
 def test_documented_commands_run(readers_gateway: GatewayProcess) -> None:
-    """Each document has a terminal of its own; README.md, the first, finds nothing activated."""
+    """Each document has a new terminal; README.md, the first, has no activated environment."""
     scripts: dict[str, list[str]] = {"README.md": []}
     for document, command in COMMANDS:
         if not why_not(command):
@@ -138,7 +138,7 @@ def test_readme_lists_every_page(folder: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", RUN_SLOWLY)
 def test_make_run_protects_one_picture(command: str, readers_folder: Path) -> None:
-    """In an environment that has everything: what make would install is taken for installed."""
+    """In a complete environment: what make would install counts as installed."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, readers_folder)
     installed = f"{command} --old-file=.venv/.installed"
@@ -174,7 +174,7 @@ def test_invalid_command_is_detected(command: str) -> None:
 
 
 def test_every_exempted_command_exists() -> None:
-    """A row of the table that no document needs would hide the next command that matches it."""
+    """An unused row of the table would hide the next command that matches it."""
     every = [*COMMANDS, *CHECKED_ELSEWHERE, *inline_commands()]
     used = {row.pattern for _, command in every if (row := why_not(command))}
     assert {row.pattern for row in CANNOT_RUN} == used
@@ -211,7 +211,7 @@ def test_repository_links_resolve(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """As GitHub makes them of headings."""
+    """Return the anchors that GitHub makes of headings."""
     found = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in found}
 

@@ -274,7 +274,7 @@ def test_two_gateways_on_one_folder_share_one_set_of_workers(
 
 
 def test_reducing_workers_loses_no_job(start_gateway: Start, picture: Picture) -> None:
-    """The jobs of a slot that nobody fills any more are taken over by the others."""
+    """The jobs of an empty slot are taken over by other workers."""
     gateway = start_gateway(with_stages_for_tests=True, worker_concurrency=2, drain_timeout=2)
     with gateway.client() as client:
         ids = [send(client, picture(GATE_WIDTH)) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""How the database is opened: for this user alone, in any folder, with readers of its own."""
+"""The opening of the database: private, in any folder, with separate readers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_readiness_reports_a_read_only_database(
     await Readiness(config, engine, health).check()
 
     def connect_readonly(database: str) -> sqlite3.Connection:
-        """As SQLite opens the file of a read-only file system."""
+        """Connect as SQLite opens the file of a read-only file system."""
         return sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
 
     monkeypatch.setattr(engine_module, "_connect_probe", connect_readonly)

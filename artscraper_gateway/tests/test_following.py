@@ -24,7 +24,7 @@ Message = tuple[str, int | None, dict[str, Any]]  # its name, id and data
 
 
 def messages(answer: httpx.Response) -> Iterator[Message]:
-    """The events of a stream; comments are passed over."""
+    """Yield the events of a stream; comments are ignored."""
     fields: dict[str, str] = {}
     for line in answer.iter_lines():
         if line.startswith(":"):
@@ -298,7 +298,7 @@ def test_long_polls_return_at_shutdown(
 
 
 def connected(gateway: GatewayProcess) -> int:
-    """How many connections the web process has open to clients."""
+    """Return how many connections the web process has open to clients."""
     found = psutil.Process(gateway.pid).net_connections("tcp")
     return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
 

@@ -1,4 +1,4 @@
-"""Every command of docs/http-api.md runs against a live gateway, in its order."""
+"""Every command of docs/http-api.md against a live gateway, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which queue a job waits in."""
+"""The queue that a job waits in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job ends in the hands of one worker, whatever others do with it meanwhile."""
+"""The end of a job in one worker while others change its state."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_as(worker: str, runner: JobRunner) -> Path:
 
 
 def execution(runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch) -> JobExecution:
-    """An execution whose durable steps run without the queue's engine."""
+    """Return an execution whose durable steps run without the queue's engine."""
     monkeypatch.setattr(DBOS, "run_step", lambda _options, call, *args: call(*args))
     assert Leases(runner.store.engine).acquire(job.id, worker=runner.worker)
     return JobExecution(runner, job)
@@ -83,7 +83,7 @@ def replace_steps(monkeypatch: pytest.MonkeyPatch, make_results: Callable[[], No
 def test_execution_finds_results_published_by_an_expired_worker(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other worker was expired in the moment before, and did not know yet."""
+    """The other worker was expired just before, without having noticed."""
     own = write_as(runner.worker, runner)
 
     def make_results() -> None:
@@ -191,7 +191,7 @@ def test_stage_failure_with_a_storage_cause_is_an_outage() -> None:
 def test_out_of_memory_is_reported_and_restarts_the_worker(
     runner: JobRunner, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Libraries wrap it in errors of their own, such as one about a damaged picture."""
+    """Libraries wrap it in other errors, such as one about a damaged picture."""
 
     def make_results() -> None:
         raise StageFailed("original", "this JPEG cannot be decoded: ") from error

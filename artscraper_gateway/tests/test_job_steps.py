@@ -1,4 +1,4 @@
-"""How often a running stage asks and tells, by a clock that the test moves."""
+"""Poll and progress intervals of a running stage, with a fake clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CANCELLED_AT = 100  # the iteration in which it happens
 
 
 class Clock:
-    """What `time.monotonic` shows."""
+    """A replacement of `time.monotonic`."""
 
     now_s = 1000.0
 

@@ -1,4 +1,4 @@
-"""One line an event, with its request and job; secrets and control characters stay out."""
+"""One line per event, with its request and job; secrets and control characters are removed."""
 
 from __future__ import annotations
 

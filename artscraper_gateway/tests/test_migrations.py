@@ -105,7 +105,7 @@ def opener(config: GatewayConfig) -> subprocess.Popen[str]:
 
 
 def differences(engine: sa.Engine) -> list[object]:
-    """What the tables of the database and those of the code differ in."""
+    """Return the differences between the tables of the database and those of the code."""
     own = {*metadata.tables, "alembic_version"}
     with engine.connect() as connection:
         context = MigrationContext.configure(

@@ -24,7 +24,7 @@ from artscraper_gateway.tests.test_metrics import exported, value
 
 @dataclass(frozen=True)
 class Client:
-    """Asks an app in this process; what it raises is answered, as a server would."""
+    """A client of an app in this process; exceptions are converted as a server would."""
 
     app: FastAPI
 

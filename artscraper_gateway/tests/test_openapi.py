@@ -1,4 +1,4 @@
-"""Every route gives every answer that the OpenAPI description states, and is described whole."""
+"""Responses of every route match the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @contextmanager
 def failing_database(world: World, error: Exception) -> Iterator[None]:
-    """The engine of the app answers every statement with `error`."""
+    """Make every statement of the app's engine raise `error`."""
     engine = world.app.state.services.store.engine
 
     def fail(*_: Any) -> None:

@@ -140,7 +140,7 @@ def test_allowed_origins_may_call_and_read(start_app: Start, picture: Picture) -
 
 
 def check_opt_out(client: httpx.Client, job: str) -> None:
-    """Every kind of download carries the signals; `opt_out` is on."""
+    """Check that every kind of download carries the signals while `opt_out` is on."""
     base = f"/v1/jobs/{job}"
     tag = client.get(f"{base}/layers/final").headers["etag"]
     for method, path, headers, status in (

@@ -1,4 +1,4 @@
-"""What is over goes: jobs past their time, beyond the disk, and what else is left of them."""
+"""Retention: expired jobs, jobs beyond the disk limit, and stale records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is accepted that cannot be stored, and /readyz says why."""
+"""Refusal of jobs that cannot be stored, and the reason in /readyz."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ LIGHT = ["--no-protection", "--no-analysis"]
 
 @pytest.fixture
 def folder(tmp_path: Path, picture: Picture) -> Path:
-    """A folder of pictures, and of what is none."""
+    """A folder of pictures and other files."""
     below = tmp_path / "art" / "more"
     below.mkdir(parents=True)
     (below.parent / "a.png").write_bytes(picture(256, 256))

@@ -29,7 +29,7 @@ TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 
 @dataclass
 class Collector:
-    """What an OTLP receiver was sent: spans, and the services that sent them."""
+    """The spans sent to an OTLP receiver, and the services that sent them."""
 
     url: str = ""
     spans: list[Any] = field(default_factory=list)

@@ -117,7 +117,7 @@ def test_typescript_client_compiles_and_calls_a_gateway(
 def test_documented_typescript_compiles_and_runs(
     project: Path, gateway: InProcessGateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """In a project of its own, which has the client as `npm install FOLDER` puts it there."""
+    """In a separate project with the client as `npm install FOLDER` installs it."""
     assert (built := run(project, "npm", "run", "build")).returncode == 0, built.stdout
     theirs = tmp_path_factory.mktemp("theirs")
     for name in ("src", "node_modules", "input"):

@@ -1,4 +1,4 @@
-"""What a picture carries after a job, and asking for it over HTTP."""
+"""The watermark of a picture after a job, and reading it over HTTP."""
 
 from __future__ import annotations
 

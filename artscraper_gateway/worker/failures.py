@@ -1,4 +1,4 @@
-"""What an error of a job means: storage that is away, no memory, or a failure to report."""
+"""Classify the errors of a job: storage outage, out of memory, or a failure to report."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def storage_outage(error: BaseException) -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` comes from memory that could not be allocated, in Python or a library."""
+    """Return whether `error` comes from a failed allocation, in Python or in a library."""
     return any(
         isinstance(each, MemoryError)
         or (isinstance(each, OSError) and each.errno == errno.ENOMEM)

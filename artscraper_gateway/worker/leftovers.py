@@ -32,7 +32,7 @@ def remove_leftovers(storage: Storage, store: JobStore) -> None:
 
 
 def _is_needed(job_id: str, store: JobStore, *, shared: bool) -> bool:
-    """Whether a worker may still write there: of any machine if they share the folder."""
+    """Return whether a worker may still write there: of any machine if they share the folder."""
     owner = Leases(store.engine).owner(job_id)
     if owner is not None:
         return shared or owner.startswith(f"{machine_name()}.")

@@ -132,7 +132,7 @@ class JobExecution:
             return Outcome(self.job.id, public_reason(error), None)
 
     def _is_published(self) -> bool:
-        """Whether an expired worker has published the job all the same.
+        """Return whether an expired worker has published the job all the same.
 
         Publishing removes the folders of all workers that run the job, so their steps break.
         """

@@ -1,4 +1,4 @@
-"""One execution of a job by one worker: its durable steps, one a stage.
+"""One execution of a job by one worker: its durable steps, one per stage.
 
 The result of a step is recorded when it ends, unless the worker has lost the job meanwhile. When a
 worker dies, another one, or the next one in its slot, continues after the last recorded step; the

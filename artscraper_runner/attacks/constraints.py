@@ -1,4 +1,4 @@
-"""What a perturbation must keep to: the sets that the attack loop projects onto.
+"""Constraints of a perturbation: the sets that the attack loop projects onto.
 
 Perturbations are float32 (1, 3, H, W), of sRGB in [0, 1].
 """
@@ -25,7 +25,7 @@ class Constraint(Protocol):
 
     @property
     def step(self) -> Array:
-        """How long a whole step is at each value; broadcasts to the picture, >= 0."""
+        """The length of a whole step at each value; broadcasts to the picture, >= 0."""
 
     def ascent(self, gradient: Array, softness: float) -> Array:
         """Return a whole step that raises what has this gradient; see `presets.StepRule`."""
@@ -36,7 +36,7 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class Box:
-    """Each value between `low` <= 0 and `high` >= 0, like the picture."""
+    """A bound of each value between `low` <= 0 and `high` >= 0, shaped like the picture."""
 
     low: Array
     high: Array
@@ -78,7 +78,7 @@ class Refined:
 
     @property
     def step(self) -> Array:
-        """That of the inner constraint."""
+        """The length of a whole step at each value; broadcasts to the picture, >= 0."""
         return self.inner.step
 
     def ascent(self, gradient: Array, softness: float) -> Array:

@@ -1,4 +1,4 @@
-"""What a change does to an encoder, beside what noise would do.
+"""Measure the effect of a change on an encoder, beside that of noise.
 
 Effect = norm(E(x') - E(x)) / norm(E(x)): the relative displacement of the latent. It is always
 given with that of noise, since any noise moves latents: random signs of the same mean square error,

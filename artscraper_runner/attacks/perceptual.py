@@ -1,4 +1,4 @@
-"""How much each pixel may change before it shows: less where the picture is calm or dark.
+"""Bound the change of each pixel before it shows: less where the picture is smooth or dark.
 
 Texture masks a change (contrast masking, Legge and Foley 1980): the bound grows with the local
 deviation s of luma as sqrt(floor^2 + (slope * s)^2), up to the budget. Three things are no mask:
@@ -52,7 +52,7 @@ def budget_map(picture: Picture, *, budget: float, floor: float, slope: float) -
 
 
 def _fine_variance(luma: Plane) -> Plane:
-    """A smooth gradient deviates from the mean of its window, but not from its surroundings."""
+    """Return the variance without smooth shading, which deviates from the window's mean only."""
     unshaded = _without_shading(luma, _FINE_WINDOW)
     variance = np.minimum(_variance(luma, _FINE_WINDOW), _variance(unshaded, _FINE_WINDOW))
     return window_minimum(variance, _FINE_WINDOW)

@@ -109,7 +109,7 @@ def _noisy(start: Array, step: Array, noise: float, seed: int) -> Array:
 
 
 def _finite(gradient: Array) -> tuple[Array, float]:
-    """The gradient, and the mean of its absolute values.
+    """Return the gradient and the mean of its absolute values.
 
     A black picture or a degenerate view may divide zero by zero: no direction, not a NaN.
     """

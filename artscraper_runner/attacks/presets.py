@@ -27,7 +27,7 @@ BUNDLED = "bundled"  # the encoder of our own
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How much a picture may change.
+    """A bound on the change of a picture.
 
     `visibility` bounds what may be seen in the final picture, all stages together: about the value
     of Butteraugli in the worst place (`imaging.visibility`). `budget` is the outer bound, Linf
@@ -51,7 +51,7 @@ STRENGTHS = {
 
 @dataclass(frozen=True, kw_only=True)
 class StepRule:
-    """How the loop moves. Steps and noise are shares of the budget of each pixel.
+    """The movement of the loop. Steps and noise are shares of the budget of each pixel.
 
     The step falls linearly from `first_step` to `last_step`. `momentum` 0 is the plain sign step;
     1 adds up normalised gradients (Dong et al. 2018, arXiv 1710.06081). With `softness` c > 0 a
@@ -76,7 +76,7 @@ class StepRule:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveWeights:
-    """What the loop climbs: terms of latents z, z0 of the original, t of the target.
+    """The weights of the objective: terms of latents z, z0 of the original, t of the target.
 
     `away`: |z - z0|^2 / |z0|^2. `towards`: -|z - t|^2 / |t - z0|^2, as published. `along`: the
     share of the way from z0 to t that z has made in that direction; unlike `towards` it does not

@@ -128,5 +128,5 @@ def _add_bounded(
 
 
 def _fitted(side: float, whole: int) -> int:
-    """The nearest multiple, at least one, and never more than the picture has."""
+    """Return the nearest multiple, at least one, and never more than the picture has."""
     return min(whole, max(_MULTIPLE, _MULTIPLE * round(side / _MULTIPLE)))

@@ -170,7 +170,7 @@ class _Averages:
 
 @lru_cache(maxsize=16)
 def _averages(before: int, after: int) -> _Averages:
-    """The means of what each of `after` cells covers of `before`."""
+    """Return the means over what each of `after` cells covers of `before`."""
     starts = np.arange(after) * before // after
     ends = -(-(np.arange(after) + 1) * before // after)
     counts = ends - starts

@@ -1,4 +1,4 @@
-"""How the stages of a job share one bound on what may be seen.
+"""Share one visibility bound between the stages of a job.
 
 The strength bounds the visibility of the final picture (`imaging.visibility`). A cloak, which lies
 in faces only, may use most of it there. Each other stage may use the part that its share and those

@@ -1,4 +1,4 @@
-"""Where the result of each picture goes, decided before any work is done."""
+"""Decide where the result of each picture is written before any work is done."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Cloaking:
         controls: Controls,
         what: str,
     ) -> tuple[Array, int]:
-        """The smallest change of the region itself, seen through the alignment."""
+        """Return the smallest change of the region itself, seen through the alignment."""
         original, layer = region.seen(self.original), region.seen(before)
         reference = self._reference(region)
         objective = CloakObjective(
@@ -171,7 +171,7 @@ class Cloaking:
         )
 
     def _seen_within(self, original: Array, layer: Array) -> dict[str, ShareWithin]:
-        """The bound on what may be seen of a change of `layer`, if there is one."""
+        """Return the visibility bound of a change of `layer`, if there is one."""
         if self.visibility is None:
             return {}
         return {"share_within": share_within_sight(original[0], layer[0], self.visibility)}
@@ -185,7 +185,7 @@ class Cloaking:
         controls: Controls,
         what: str,
     ) -> tuple[Array, int]:
-        """The published steps on the aligned face, laid back onto the region."""
+        """Return the published steps on the aligned face, laid back onto the region."""
         reference = self._reference(region)
         change, taken = published_change(
             region.face_view().forward(region.seen(before)),
@@ -200,7 +200,7 @@ class Cloaking:
         return region.from_chip(change) * self._writable(region), taken
 
     def _masking(self, original: Array, region: FaceRegion) -> float:
-        """How many times as much as flat skin the face masks, by the median of the map."""
+        """Return how many times more than flat skin the face masks, by the median of the map."""
         strength = strength_named(self.options.strength)
         flat, slope = strength.flat / 255, strength.texture * DEFAULT_CLOAK.texture
         bounds = budget_map(original, budget=1.0, floor=flat, slope=slope)
@@ -220,7 +220,7 @@ class Cloaking:
         return None if self.identity is None else self.identity.least_like(reference)
 
     def _writable(self, region: FaceRegion) -> Array:
-        """The soft edge, and nothing where the picture is wholly transparent."""
+        """Return the soft edge, zero where the picture is wholly transparent."""
         edge = region.soft_edge()
         if self.alpha is None:
             return edge
@@ -231,7 +231,7 @@ class Cloaking:
     def _neighbours(
         self, region: FaceRegion, others: tuple[Face, ...]
     ) -> tuple[tuple[Alignment, Array], ...]:
-        """Faces that are cloaked already and that this cloak would change too."""
+        """Return the faces that are cloaked already and that this cloak would change too."""
         scale = 1 / region.shrunk
         left, top = region.columns.start, region.rows.start
         neighbours = []

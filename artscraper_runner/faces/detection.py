@@ -101,7 +101,7 @@ def _overlap(a: Box, b: Box) -> float:
 
 
 def _is_confirmed(pixels: Pixels, box: Box) -> bool:
-    """Whether dlib's CNN detector finds a face in the middle of a crop around `box`."""
+    """Return whether dlib's CNN detector finds a face in the middle of a crop around `box`."""
     left, top, width, height = box
     reach = max(width, height) * _CONTEXT / 2
     x, y = left + width / 2, top + height / 2

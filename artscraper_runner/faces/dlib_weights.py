@@ -56,6 +56,6 @@ def _content(path: Path) -> bytes:
 
 
 def _integer(value: int) -> bytes:
-    """A non-negative integer as dlib writes it."""
+    """Return a non-negative integer as dlib writes it."""
     digits = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "little")
     return bytes([len(digits)]) + digits

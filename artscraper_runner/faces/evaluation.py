@@ -1,4 +1,4 @@
-"""How far dlib's recogniser is moved on each face of a layer, beside what noise does."""
+"""Measure how far dlib's recogniser is moved on each face of a layer, beside noise."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
 
 
 def _shrinking(side: float) -> int:
-    """How many times smaller a face with such a square is measured, a power of two."""
+    """Return by how much a face with such a square is reduced for measuring, a power of two."""
     shrunk = 1
     while side / shrunk > _LARGEST_SIDE:
         shrunk *= 2
@@ -99,7 +99,7 @@ def _shrunk(pixels: Pixels, shrunk: int) -> Pixels:
 
 
 def _found_face(view: Pixels, whole: Pixels, box: tuple[float, ...]) -> Array:
-    """The aligned face in `box` of `whole`, in a `view` that may be smaller than that."""
+    """Return the aligned face in `box` of `whole`, in a `view` that may be smaller than that."""
     scale_x, scale_y = view.shape[1] / whole.shape[1], view.shape[0] / whole.shape[0]
     left, top, width, height = box
     smaller = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
@@ -108,7 +108,7 @@ def _found_face(view: Pixels, whole: Pixels, box: tuple[float, ...]) -> Array:
 
 
 def _surroundings(face: Face, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns with the face, its box and some of what is around, on JPEG's grid."""
+    """Return the rows and columns of the face, its box and a margin, aligned to JPEG's grid."""
     left, top, width, height = face.box
     corners = np.vstack([face.alignment.corners(_CONTEXT), [(left, top)]])
     corners = np.vstack([corners, [(left + width, top + height)]])

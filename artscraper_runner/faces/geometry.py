@@ -1,4 +1,4 @@
-"""Where a face lies in a picture, and the small aligned picture that a recogniser sees of it.
+"""Locate a face in a picture, and cut the aligned chip that a recogniser sees of it.
 
 dlib turns, shifts and scales a picture so that five landmarks come to lie where they do in its
 mean face, and looks at 150x150 px of it, the chip. Here the same cut is a sparse matrix, so that
@@ -192,7 +192,7 @@ def _interpolated(plane: Array, places: NDArray[np.float64]) -> Array:
 
 
 def _halved(picture: Array) -> Array:
-    """Every second pixel in both directions, each a binomial mean of 5x5, black outside."""
+    """Return every second pixel in both directions, each a binomial mean of 5x5, black outside."""
     rows = _decimated(picture, axis=2)
     return _decimated(rows, axis=3)
 
@@ -314,7 +314,7 @@ class FaceRegion:
         return np.stack([_interpolated(plane, places) for plane in change[0]])[None]
 
     def _chip_positions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where each pixel (h, w) lies in the square: -0.5..0.5 across and down."""
+        """Return where each pixel (h, w) lies in the square: -0.5..0.5 across and down."""
         height, width = self.size
         y, x = np.mgrid[0:height, 0:width].astype(np.float64)
         x, y = x - self.alignment.centre[0], y - self.alignment.centre[1]

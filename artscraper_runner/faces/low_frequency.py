@@ -162,7 +162,7 @@ def _bounded_face(oval: _Oval, start: Array, bound: Array) -> _BoundedFace:
 
 
 def _oval(square: Alignment, size: tuple[int, int]) -> _Oval | None:
-    """The face's oval as far as it lies in a picture of `size`; None where it does not."""
+    """Return the face's oval as far as it lies in a picture of `size`; None where it does not."""
     height, width = size
     corners = square.corners(2 * _FADED * max(_ACROSS, _DOWN))
     left, top = np.maximum(0, np.floor(corners.min(0)).astype(int))

@@ -36,7 +36,7 @@ _LAST_PROJECTIONS = 3  # at the end, so that no single place has the whole chang
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far each channel of a pixel may go down and up, (1, 3, h, w); `low` <= 0 <= `high`."""
+    """The range of each channel of a pixel down and up, (1, 3, h, w); `low` <= 0 <= `high`."""
 
     low: Array
     high: Array
@@ -60,7 +60,7 @@ class Bounds:
 
 
 class CloakTerm(Protocol):
-    """What is raised; see `faces.objective.CloakObjective`."""
+    """The term that is raised; see `faces.objective.CloakObjective`."""
 
     def __call__(self, picture: Array, iteration: int) -> tuple[float, Array, float]:
         """Return the objective, its gradient and the share of the target distance reached."""
@@ -158,21 +158,19 @@ class _Space:
 
 
 def _growth(share: float, left: float, preset: MinimumNormPreset) -> float:
-    """What the size is multiplied by: less where the face has reached the target distance."""
+    """Return the factor of the size: less where the face has reached the target distance."""
     lacking = max(-preset.largest_turn, min(preset.largest_turn, _FOLLOWING * (1 - share)))
     return math.exp(lacking * (1 - _SLACKENED * (1 - left)))
 
 
 def _steepest(momentum: Array, norm: float) -> Array:
-    """The steepest ascent for the norm of that order, with a mean square of 1."""
+    """Return the steepest ascent for the norm of that order, with a mean square of 1."""
     steepest = np.sign(momentum) * np.abs(momentum) ** np.float32(1 / (norm - 1))
     return steepest * np.float32(1 / (_root_mean_square(steepest) + _TINY))
 
 
 def _lessened(change: Array, before: Array, objective: CloakTerm) -> Array:
-    """The smallest share of `change` that still reaches the target; all of it where that does
-    not.
-    """
+    """Return the smallest share of `change` that still reaches the target, else all of it."""
     low, high = _SMALLEST_SHARE, 1.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2

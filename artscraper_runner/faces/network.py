@@ -173,7 +173,7 @@ def folded_weights(path: Path) -> dict[str, Array]:
 
 
 def _convolutions() -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Names of the convolutions with their channels out and in, and the side of their kernels."""
+    """Return names of convolutions with channels out and in, and the side of their kernels."""
     yield "stem", (32, 3, 7)
     channels_in = 32
     for index, (channels, _) in enumerate(BLOCKS):

@@ -1,4 +1,4 @@
-"""What a cloak climbs: how far a recogniser's embeddings of a face move.
+"""The objective of a cloak: how far a recogniser's embeddings of a face move.
 
 Averaged over small errors of alignment, JPEG and halving, since a recogniser finds the landmarks
 of the changed picture anew, and pictures are compressed and scaled on their way to it.

@@ -60,7 +60,7 @@ class CloakedFaces:
         return sum_of(objective, shares)
 
     def _shares(self, step: Array) -> tuple[float, Array]:
-        """A face as the layer will show it: sampling is linear, so the step is sampled apart."""
+        """Return a face as the layer shows it; sampling is linear, so the step is sampled apart."""
         seen, steps = [], []
         for face in self.faces:
             error = jittered(Alignment((0.0, 0.0), 1.0, 0.0), self.rng)

@@ -1,4 +1,4 @@
-"""How dlib's recogniser sees the faces of a picture; where they are is found once a run."""
+"""dlib's recogniser on the faces of a picture, which are located once per run."""
 
 from __future__ import annotations
 

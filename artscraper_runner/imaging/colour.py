@@ -36,7 +36,7 @@ _PNG_UNIT = 100_000
 
 @dataclass(frozen=True)
 class Colour:
-    """How the numbers of a picture are meant. `profile` None: sRGB.
+    """The colour space of a picture's values. `profile` None: sRGB.
 
     `png_chunks` say the same in the words of the PNG that the picture came from.
     """
@@ -232,7 +232,7 @@ def _colours_of(image: Image.Image) -> Image.Image:
 
 
 def _spaces_of(mode: str) -> tuple[str, ...]:
-    """The profiles that can describe a picture: grey numbers are RGB numbers, too."""
+    """Return the profiles that can describe a picture: grey values are RGB values, too."""
     return {"L": ("GRAY", "RGB "), "CMYK": ("CMYK",), "LAB": ("Lab ",)}.get(mode, ("RGB ",))
 
 
@@ -301,7 +301,7 @@ def _grey_levels(profile: icc.Profile | None) -> Plane | None:
 
 
 def _is_linear(profile: icc.Profile) -> bool:
-    """Whether equal steps of the numbers are far from equal steps to the eye."""
+    """Return whether equal steps of the numbers are far from equal steps to the eye."""
     import numpy as np
 
     grey = np.repeat(np.arange(0, 256, 16, dtype=np.uint8)[None, :, None], 3, axis=2)
@@ -310,7 +310,7 @@ def _is_linear(profile: icc.Profile) -> bool:
 
 
 def _is_grey(mode: str, pixels: Plane, alpha: Plane | None, tolerance: int) -> bool:
-    """Whether R = G = B, up to a tolerance, wherever the picture can be seen."""
+    """Return whether R = G = B, up to a tolerance, wherever the picture can be seen."""
     import numpy as np
 
     if mode == "L":

@@ -47,7 +47,7 @@ DECODER_ERRORS = (
 
 @dataclass(frozen=True)
 class Container:
-    """What the file declares beside its pixels, by format; None for other formats."""
+    """The declarations of the file beside its pixels, by format; None for other formats."""
 
     png: png.PngFile | None = None
     jpeg: jpeg.JpegFile | None = None

@@ -63,7 +63,7 @@ _TO_UPRIGHT = {
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What the first bytes say: nothing here needed a decoder.
+    """The properties in the first bytes, read without a decoder.
 
     `format` is one of FORMATS, `width` and `height` are as stored (before EXIF orientation, inside
     a clean aperture), in px; `frames` >= 1; `mode` is Pillow's name of the pixel layout.

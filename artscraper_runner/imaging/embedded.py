@@ -13,7 +13,7 @@ _ENCODED = re.compile(r"\s*(?:data:image/|/9j/|iVBORw0KGgo|R0lGOD|UklGR)")
 
 
 def holds_picture(value: object) -> bool:
-    """Whether a field's value, bytes or text, is or contains an encoded picture."""
+    """Return whether a field's value, bytes or text, is or contains an encoded picture."""
     if isinstance(value, bytes):
         return len(value) >= _MIN_BYTES and _SIGNATURES.search(value) is not None
     if isinstance(value, str) and len(value) >= _MIN_BYTES:

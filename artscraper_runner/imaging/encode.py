@@ -64,7 +64,7 @@ _TO_STORED = {
 
 @dataclass(frozen=True)
 class LayerFormat:
-    """How a layer is encoded: Pillow's format name, the suffix, and whether pixels are exact."""
+    """The encoding of a layer: Pillow's format name, the suffix, and whether pixels are exact."""
 
     name: str
     suffix: str
@@ -250,7 +250,7 @@ def carried_text(picture: Picture) -> dict[str, str]:
 
 
 def is_png_text(key: object, value: object) -> bool:
-    """Whether an entry of Pillow's `info` is a text chunk, other than XMP and raw profiles."""
+    """Return whether an entry of Pillow's `info` is a text chunk, except XMP and raw profiles."""
     is_text = isinstance(key, str) and isinstance(value, str) and 1 <= len(key) <= 79
     return is_text and key != PNG_XMP and not str(key).startswith(PNG_PROFILE_PREFIX)
 
@@ -323,7 +323,7 @@ def _png_info(picture: Picture, how: LayerFormat, xmp: bytes | None) -> PngImage
 
 
 def _webp_is_lossless(path: Path) -> bool:
-    """Whether the first frame is a VP8L chunk (WebP container specification)."""
+    """Return whether the first frame is a VP8L chunk (WebP container specification)."""
     with path.open("rb") as file:
         file.seek(12)
         while len(head := file.read(8)) == 8:

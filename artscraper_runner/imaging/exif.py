@@ -212,12 +212,12 @@ def _write(main: Fields, camera: Fields) -> bytes:
 
 
 def is_resolution(value: object) -> bool:
-    """Whether `value` can be a resolution: n/0 is read as no number, and nothing can write it."""
+    """Return whether `value` is a resolution: n/0 is read as NaN, and cannot be written."""
     return isinstance(value, Real) and math.isfinite(float(value)) and float(value) > 0
 
 
 def _can_be_written(tag: int, value: object) -> bool:
-    """Whether Pillow can write a field that it read: cameras write fields of the wrong type."""
+    """Return whether Pillow can write a field that it read: cameras write fields of wrong types."""
     alone = Image.Exif()
     try:
         alone[tag] = value

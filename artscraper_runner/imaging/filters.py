@@ -120,7 +120,7 @@ def expanded(values: Array) -> Array:
 
 
 def _empty_doubled(values: Array) -> Array:
-    """An array with twice the rows, and the same order in memory."""
+    """Return an array with twice the rows, and the same order in memory."""
     rows, columns = values.shape
     if values.flags.c_contiguous:
         return np.empty((2 * rows, columns), np.float32)

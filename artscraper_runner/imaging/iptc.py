@@ -50,7 +50,7 @@ def strip_iptc(block: bytes) -> bytes | None:
 
 
 def has_preview(block: bytes) -> bool:
-    """Whether the block holds more than `strip_iptc` keeps: a preview, or an object."""
+    """Return whether the block holds more than `strip_iptc` keeps: a preview, or an object."""
     return len(strip_iptc(block) or b"") < len(block.rstrip(b"\0"))
 
 

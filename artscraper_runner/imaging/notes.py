@@ -1,4 +1,4 @@
-"""What became of everything a picture file holds: one vocabulary for every interface.
+"""The fate of everything a picture file holds: one vocabulary for every interface.
 
 summary.json, the command line, the HTTP API and the page show the same notes.
 """
@@ -12,7 +12,7 @@ from artscraper_runner.types import Json
 
 
 class Action(StrEnum):
-    """What happened to a subject in every layer but the original."""
+    """The treatment of a subject in every layer but the original."""
 
     KEPT = "kept"
     CHANGED = "changed"
@@ -20,7 +20,7 @@ class Action(StrEnum):
 
 
 class Subject(StrEnum):
-    """What a note is about, in the order in which notes are listed."""
+    """The subject of a note, in the order in which notes are listed."""
 
     ANIMATION = "animation"
     CROP = "crop"

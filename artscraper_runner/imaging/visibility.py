@@ -1,4 +1,4 @@
-"""How visible a change of a picture is, place by place, and how to keep it within a bound.
+"""Measure how visible a change is in each place, and keep it within a bound.
 
 A model of contrast masking (Legge and Foley 1980): the difference of two pictures in opponent
 colours (the XYB space of JPEG XL, whose cube root stands for adaptation to dark and light) is split
@@ -162,7 +162,7 @@ class VisibilityModel:
         return np.stack([self.enlarged(np.reciprocal(weights)) for weights in self._weights[0]])
 
     def _energies(self, opponent: Planes) -> Energies:
-        """The energy of each band and colour in every place, (bands, 3, rows, columns)."""
+        """Return the energy of each band and colour in every place, (bands, 3, rows, columns)."""
         energies = np.empty((_BANDS, 3, *self._places), np.float32)
         for colour, own in enumerate(opponent):  # a plane fits into a processor's own cache
             plane = own
@@ -220,7 +220,7 @@ def opponent_derivative(picture: Planes) -> OpponentDerivative:
 
 
 def _mixed(matrix: Planes, planes: Planes) -> Planes:
-    """Planes (3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
+    """Return planes (3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
     given, mixed = planes.reshape(3, -1), np.empty((3, planes[0].size), np.float32)
     for start in range(0, mixed.shape[1], _BAND_PIXELS):
         band = slice(start, start + _BAND_PIXELS)
@@ -341,7 +341,7 @@ def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> P
 
 
 def _share_within(bound: float | Places, *, before: Places, after: Places) -> Places:
-    """The share of the way from one visibility to another that keeps a bound, smoothed."""
+    """Return the share of the way from one visibility to another that keeps a bound, smoothed."""
     rise, bound = np.maximum(after - before, np.float32(1e-6)), np.asarray(bound, np.float32)
     share = np.where(after <= bound, np.float32(1), (bound - before) / rise).clip(0, 1)
     if share.min() >= 1:
@@ -384,7 +384,7 @@ def _light(picture: Planes | Pixels, rows: slice) -> Planes:
 
 
 def _limits(activity: Energies, luma: Places) -> Energies:
-    """The squared limits of each band's energy, like `activity`."""
+    """Return the squared limits of each band's energy, like `activity`."""
     calm = window_minimum(activity, 3)
     grain = np.minimum(calm[0, 1] * np.float32(_GRAIN**-2), 1)
     plain = _PLAIN**2 + np.float32(1 - _PLAIN**2) * grain

@@ -170,7 +170,7 @@ def _in_utf8(packet: bytes) -> bytes:
 
 
 class _Edits:
-    """What changes in a packet: spans of its bytes, each with its replacement."""
+    """Changes of a packet: spans of its bytes, each with its replacement."""
 
     def __init__(self, content: bytes, classify: Classify, *, drop_pictures: bool = False) -> None:
         self._content, self._classify, self._drop_pictures = content, classify, drop_pictures

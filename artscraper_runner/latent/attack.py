@@ -211,7 +211,7 @@ class PictureAttack:
         )
 
     def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
-        """The budget, and what may be seen: less in faces, all where nothing shows."""
+        """Return the budget and the visibility bound: less in faces, unlimited where hidden."""
         size, strength = _size_of(original), strength_named(self.options.strength)
         bound = np.full_like(original[:, :1], strength.budget / 255)
         if not preset.is_bounded_by_sight:
@@ -238,7 +238,7 @@ class PictureAttack:
         )
 
     def _sight(self, original: Array) -> tuple[VisibilityModel, Array]:
-        """What may be seen of changes of the original, and the amplitude of signs that show 1."""
+        """Return the original's visibility bound, and the amplitude of signs of visibility 1."""
 
         def modelled() -> tuple[VisibilityModel, Array]:
             model = VisibilityModel(original[0])
@@ -270,7 +270,7 @@ class PictureAttack:
         return cloaked.with_preservation_term(objective, layer) if cloaked else objective
 
     def _faces(self) -> tuple[Face, ...]:
-        """The original's faces; none without the extra `faces`."""
+        """Return the original's faces; none without the extra `faces`."""
         return faces_in(self.original, self.cache) if is_installed() else ()
 
     @property
@@ -305,7 +305,7 @@ class PictureAttack:
         return None if progress is None else round(progress, 4)
 
     def _within_memory(self, work: Callable[[Size], T]) -> T:
-        """The result of `work` at the working size, or at a smaller one if memory runs out."""
+        """Run `work` at the working size, or at a smaller one if memory runs out."""
         height, width = self.original.shape[:2]
         try:
             return work(working_size(height, width))
@@ -335,13 +335,13 @@ class PictureAttack:
 
 
 def _protects(record: Json, unattacked: Json | None) -> bool:
-    """Whether a layer beats shaped noise on every encoder that looked at it."""
+    """Return whether a layer beats shaped noise on every evaluated encoder."""
     records = [record, unattacked] if unattacked and "effect" in unattacked else [record]
     return all(beats_noise(each["times_shaped_noise"]["plain"]) for each in records)
 
 
 def _without_colour(perturbation: Array) -> Array:
-    """The mean of the channels in each, since a grey picture stays grey."""
+    """Return the mean over the channels in each, since a grey picture stays grey."""
     return np.broadcast_to(perturbation.mean(1, keepdims=True), perturbation.shape).copy()
 
 
@@ -357,7 +357,7 @@ def _size_of(picture: Array) -> Size:
 def _encoder(
     name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
 ) -> Encoder:
-    """Encoders are loaded once in a process."""
+    """Return the encoder, loaded once per process."""
     return load_encoder(
         name, models_dir=models_dir, allow_downloads=allow_downloads, accelerator=accelerator
     )

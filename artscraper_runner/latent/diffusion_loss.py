@@ -1,4 +1,4 @@
-"""How badly a diffusion model denoises a picture: the second term of Mist's fused mode.
+"""The denoising loss of a diffusion model: the second term of Mist's fused mode.
 
 Liang and Wu 2023 (arXiv 2305.12683): each iteration draws a timestep and noise, and climbs the
 model's denoising loss together with the nearness of the latent to the target. Re-implemented, over

@@ -1,4 +1,4 @@
-"""What a latent attack climbs: latent distances, summed over the sizes a picture may be seen at."""
+"""Objectives of latent attacks: latent distances, summed over the sizes a picture is seen at."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def _forest(height: int, width: int) -> Pixels:
 
 
 def _city(height: int, width: int) -> Pixels:
-    """Towers with lit windows at night."""
+    """Draw towers with lit windows at night."""
     rows, columns = _unit_grid(height, width)
     picture = _gradient(rows, top=(0.03, 0.04, 0.15), bottom=(0.35, 0.2, 0.3))
     for depth in range(3):
@@ -83,7 +83,7 @@ def _city(height: int, width: int) -> Pixels:
 
 
 def _flower(height: int, width: int) -> Pixels:
-    """One many-petalled flower on grass."""
+    """Draw one many-petalled flower on grass."""
     rows, columns = _unit_grid(height, width)
     blades = 0.5 + 0.5 * np.sin(140 * columns + 9 * np.sin(22 * rows))
     picture = np.stack([0.1 + 0.2 * blades, 0.3 + 0.4 * blades, 0.1 * blades], axis=-1)

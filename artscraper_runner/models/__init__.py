@@ -1,4 +1,4 @@
-"""What the attacks look through: encoders from pictures to latents, by name.
+"""Encoders from pictures to latents, by name.
 
 Adding an encoder: one file with ``load(argument, options) -> Encoder`` and one line below.
 Importing this package loads no runtime; loading an encoder does.

@@ -1,4 +1,4 @@
-"""What graphs are computed by: the processor, or an accelerator where one is installed.
+"""Choose what computes graphs: the processor, or an installed accelerator.
 
 | name | computed by | needs |
 |---|---|---|

@@ -30,7 +30,7 @@ class DownloadFailed(RunnerError):
 
     @property
     def public(self) -> str:
-        """Names a file here without its folder, and leaves the detail out."""
+        """Return the message with the file's name only, without its folder or the detail."""
         what = self.what.name if isinstance(self.what, Path) else self.what
         return f"did not download {what}: {self.reason}"
 

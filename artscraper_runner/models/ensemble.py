@@ -61,7 +61,7 @@ class Ensemble:
         return value, gradient
 
     def _parts(self, picture: Array, objective: QuadraticObjective) -> list[QuadraticObjective]:
-        """The objective as one of each member's own latents."""
+        """Split the objective into one of each member's own latents."""
         if picture.shape[2:] not in self._lengths:
             self.latents(picture)
         lengths = self._lengths[picture.shape[2:]]

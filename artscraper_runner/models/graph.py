@@ -138,7 +138,7 @@ class _SharedArena:
 
 @lru_cache(maxsize=1)
 def _shared_arena() -> _SharedArena:
-    """One arena in a process, made when the first graph is loaded."""
+    """Return the arena of the process, created when the first graph is loaded."""
     return _SharedArena()
 
 

@@ -1,4 +1,4 @@
-"""What every model of the registry offers: latents of pictures, and gradients of their distances.
+"""The interface of every model: latents of pictures, and gradients of their distances.
 
 Pictures are float32 (N, 3, H, W) sRGB in [0, 1], of any size from 1x1; latents are float32 (N, D),
 flat.
@@ -66,7 +66,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """How to load an encoder; passed on unchanged by encoders that load others."""
+    """Options for loading an encoder; passed on unchanged by encoders that load others."""
 
     models_dir: Path | None = None  # where weights are looked up and downloads kept; None: nowhere
     allow_downloads: bool = False  # fetch missing weights whose digest is pinned

@@ -1,4 +1,4 @@
-"""Which components are available on this machine, and why the others are not."""
+"""The components that are available on this machine, and why others are not."""
 
 from __future__ import annotations
 

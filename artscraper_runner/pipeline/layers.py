@@ -46,7 +46,7 @@ class AppliedStage:
 
 @dataclass(frozen=True)
 class LayerWork:
-    """What saving and measuring a layer needs. Layers count from 1."""
+    """The inputs for saving and measuring a layer. Layers count from 1."""
 
     index: int
     applied: AppliedStage

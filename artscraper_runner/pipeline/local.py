@@ -21,7 +21,7 @@ from artscraper_runner.types import Controls, Json, Progress
 
 @dataclass(frozen=True)
 class WorkflowConfig:
-    """What is done to each picture.
+    """The analysis and protection of each picture.
 
     `stages` None runs the default stages, an empty tuple keeps the original only. `signing` is
     needed by the stage c2pa alone.

@@ -1,4 +1,4 @@
-"""What may be seen of a layer: the bound of its stage, and its result scaled back to it."""
+"""The visibility bound of a stage, and its result scaled back to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line in words about a protected picture: visibility, effect, faces, watermark."""
+"""A one-line verdict on a protected picture: visibility, effect, faces, watermark."""
 
 from __future__ import annotations
 

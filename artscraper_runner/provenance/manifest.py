@@ -118,7 +118,7 @@ def _sign(
 
 
 def _manifest() -> Json:
-    """The training-mining assertion of CAWG 1.1, https://cawg.io/training-and-data-mining/1.1/."""
+    """Return the training-mining assertion of CAWG 1.1, cawg.io/training-and-data-mining/1.1/."""
     return {
         "claim_generator_info": [{"name": "artscraper-gateway", "version": __version__}],
         "assertions": [

@@ -17,7 +17,7 @@ from artscraper_runner.stages.stage import Stage
 
 @dataclass(frozen=True)
 class StageEntry:
-    """Where a stage is, and what must be known of it before it is imported.
+    """The module of a stage, and its properties that are needed before it is imported.
 
     `by_default`: runs when the caller names no stages. `runs_last`: what it writes, a later stage
     would undo. `neural`: differentiates through a network, which a GPU makes fast. `needs`: the
@@ -89,7 +89,7 @@ def chosen_stages(names: tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def needs_network(stages: Iterable[str]) -> bool:
-    """Whether one of `stages` differentiates through a network, which a GPU makes fast."""
+    """Return whether one of `stages` differentiates through a network, which a GPU makes fast."""
     return any(name in _STAGES and _STAGES[name].neural for name in stages)
 
 

@@ -1,4 +1,4 @@
-"""What photoguard, mist and nightshade share: a stage that moves an encoder's latent.
+"""A stage that moves an encoder's latent: the base of photoguard, mist and nightshade.
 
 Each of them names its target picture; `latent.attack` does the work, and is imported only then.
 """

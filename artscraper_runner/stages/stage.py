@@ -1,4 +1,4 @@
-"""What every protection stage is: a name, a change to the pixels, and a measurement of it."""
+"""The interface of protection stages: a name, a change to the pixels, and a measurement of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BAND_ROWS = 256
 
 @dataclass(frozen=True)
 class StageInput:
-    """What a stage works on. Arrays are uint8 sRGB, upright, and must not be written to.
+    """The input of a stage. Arrays are uint8 sRGB, upright, and must not be written to.
 
     `pixels` (H, W, 3) is the layer before this one, `original` (H, W, 3) the picture as received
     (budgets count against it), `alpha` (H, W) or None. Where alpha is 0 the pipeline puts the

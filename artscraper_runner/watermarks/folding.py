@@ -224,7 +224,7 @@ def _spectrum_of(band: Filtered, inside: Floats | None) -> Complexes:
 
 
 def _local_deviation(values: Floats, window_px: int) -> Floats:
-    """Two passes of a box come close to a smooth window."""
+    """Return the local deviation; two passes of a box come close to a smooth window."""
     power = window_mean(window_mean(values * values, window_px), window_px)
     deviation: Floats = np.sqrt(np.maximum(power, 0))
     return deviation

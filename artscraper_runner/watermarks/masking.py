@@ -1,4 +1,4 @@
-"""How strong the tiled mark may be in each place: much in texture, little in flat places.
+"""Strength of the tiled mark in each place: high in texture, low in flat areas.
 
 The amplitude follows the local activity, the standard deviation of texture finer than shading.
 Activity is the smallest of all windows that touch a place, so an edge or a line hides nothing

@@ -20,7 +20,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Strength:
-    """How much of the mark may be seen, and what it has to survive.
+    """The visibility of the mark, and the changes it has to survive.
 
     `flat` is its standard deviation in flat places, `most` its largest change of a pixel, both in
     levels. `fine` is the upper band's share of its power: that band is lost when a picture is

@@ -49,7 +49,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Grid:
-    """How tiles lie in a picture: `matrix` (2, 2) maps (row, column) in a tile to px of it.
+    """The position of tiles in a picture: `matrix` (2, 2) maps (row, column) in a tile to px of it.
 
     `score` as in `Position`, over all shifts.
     """

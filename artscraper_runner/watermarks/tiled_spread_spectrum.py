@@ -170,7 +170,7 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
 
 
 def is_flat(pixels: Pixels) -> bool:
-    """Whether more than half of uint8 (H, W, 3) has no texture, so that a mark would show."""
+    """Return whether more than half of uint8 (H, W, 3) has no texture to hide a mark."""
     return _is_flat(local_activity(folding.reference_luma(pixels)))
 
 
@@ -239,7 +239,7 @@ class _Host:
 
     @property
     def is_flat(self) -> bool:
-        """Whether more than half of the original has no texture."""
+        """Return whether more than half of uint8 (H, W, 3) has no texture to hide a mark."""
         return _is_flat(self.activities)
 
     @classmethod

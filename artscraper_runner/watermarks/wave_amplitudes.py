@@ -1,4 +1,4 @@
-"""How the amplitude of the tiled mark is shared out among its waves."""
+"""Distribute the amplitude of the tiled mark among its waves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAST_SHARE, LARGEST_SHARE = 0.2, 3.0  # amplitude of a wave over its share befo
 
 @dataclass(frozen=True)
 class BandShape:
-    """How the amplitude is shared out within a band.
+    """The distribution of the amplitude within a band.
 
     Amplitudes go with frequency ** `slope`; `cancelled`, 0..1, is the share of the picture's own
     waves that is taken back.

@@ -16,7 +16,7 @@ SIDE = 64
 
 
 def picture() -> np.ndarray:
-    """A gradient with grain in its lower half, float32 (3, SIDE, SIDE)."""
+    """Return a gradient with grain in its lower half, float32 (3, SIDE, SIDE)."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0.2, 0.8, SIDE, dtype=np.float32)
     planes = np.broadcast_to(ramp, (3, SIDE, SIDE)).copy()

@@ -75,7 +75,7 @@ def test_stage_that_reduces_the_effect_is_not_effective():
 
 
 def test_shaped_noise_is_the_stronger_baseline():
-    """A change of random texture is shaped noise itself: it beats signs or not, but never that."""
+    """A change of random texture is shaped noise itself: it may beat signs, but never that."""
     changed = textured(0.5, 0.2)
     record = effect_record(observer(), flat(0.5), changed, views=("plain",))
     assert record["times_shaped_noise"]["plain"] == pytest.approx(1, abs=0.6)

@@ -19,7 +19,7 @@ BOUND = np.full((1, 1, 4, 4), 8 / 255, np.float32)
 
 
 def linear(weights=1.0):
-    """An objective with a constant gradient."""
+    """Return an objective with a constant gradient."""
 
     def objective(picture, iteration):
         return float((picture * weights).sum()), np.ones_like(picture) * np.float32(weights)

@@ -1,4 +1,4 @@
-"""Where `protect` puts results, what it never overwrites, and the line that it ends with."""
+"""The destination of results, protection against overwriting, and the final line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the samples in deploy/ are checked with. What is missing is skipped, loudly, or fails."""
+"""The tools that check the samples in deploy/. Missing tools skip with a warning, or fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every sample passes its own linter, and says of the gateway only what is so."""
+"""Every sample passes its linter and matches the gateway."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def compose() -> dict[str, Any]:
 
 
 def parsed(arguments: list[str], settings: dict[str, str]) -> GatewayConfig:
-    """What the gateway makes of a command line and of variables; it refuses unknown ones."""
+    """Return the gateway's parse of a command line and variables; it refuses unknown ones."""
     command, *options = arguments
     fields = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value

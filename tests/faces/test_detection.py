@@ -1,4 +1,4 @@
-"""Which pictures have faces, where they are, and what bounds the search."""
+"""Detection of faces and its bounds."""
 
 from __future__ import annotations
 

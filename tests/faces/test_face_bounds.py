@@ -1,4 +1,4 @@
-"""In a face an attack changes half as much, and less still in low frequencies of colour."""
+"""Bounds of attacks in faces: half as much, and less still in low frequencies of colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STILL = (..., slice(0, 8), slice(None))  # above the face
 
 
 def low_frequencies(change: np.ndarray) -> np.ndarray:
-    """The largest of luma and of chroma under the blur, in the middle of the face, of 255."""
+    """Return the largest blurred luma and chroma in the middle of the face, of 255."""
     left = np.abs(blurred(to_luma_chroma(change), 2.0)[MIDDLE]) * 255
     return np.array([left[:, 0].max(), left[:, 1:].max()])
 

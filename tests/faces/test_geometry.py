@@ -26,7 +26,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def by_torch(picture: torch.Tensor, alignment: Alignment) -> torch.Tensor:
-    """The same cut by torch's own sampling."""
+    """Return the same cut by torch's own sampling."""
     centre, side = alignment.centre, alignment.side
     taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     kernel = torch.outer(taps, taps).expand(3, 1, -1, -1)

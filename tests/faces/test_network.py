@@ -45,7 +45,7 @@ def faces() -> np.ndarray:
 
 
 def by_torch(faces: torch.Tensor) -> torch.Tensor:
-    """The same network written with torch."""
+    """Return the same network written with torch."""
     weights = {key: torch.from_numpy(value) for key, value in _weights().items()}
 
     def convolved(x: torch.Tensor, name: str, **how: int) -> torch.Tensor:

@@ -87,7 +87,7 @@ class Supervisor:
 
 @dataclass
 class Fleet:
-    """All processes work in `home`; the gate of the stages for tests stands there too."""
+    """Processes that share the folder `home`, where the gate of the stages for tests lies too."""
 
     home: Path
     options: dict[str, Any]
@@ -176,7 +176,7 @@ class Fleet:
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
-    """What stands in a folder: names, each with its inode and its time of change."""
+    """Return the names in a folder, each with its inode and its time of change."""
     return {
         str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
@@ -185,13 +185,13 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def given_up(heart: Heartbeats) -> None:
-    """What others do with a worker that is silent."""
+    """Expire a silent worker as others do."""
     with heart.engine.begin() as connection:
         connection.execute(sa.delete(workers).where(workers.c.id == heart.id))
 
 
 def registered(engine: sa.Engine, slot: int) -> Heartbeats:
-    """The heartbeats of a worker that has no process: tests beat for it."""
+    """Return the heartbeats of a worker without a process: tests beat for it."""
     heart = Heartbeats(engine, f"host.slot-{slot}", missed_beats_limit=3, origin="tests")
     heart.register()
     return heart

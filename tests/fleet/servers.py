@@ -29,7 +29,7 @@ def answers(port: int) -> bool:
 
 
 def postgresql_binaries() -> Path | None:
-    """The newest of what apt installs, or what is on the path."""
+    """Return the newest that apt installed, or those on the path."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
@@ -59,7 +59,7 @@ class PostgresServer:
         until(self._is_ready, what=f"PostgreSQL answers: {(self.folder / 'log').read_text()}")
 
     def stop(self) -> None:
-        """As an administrator would in a hurry: connections are cut."""
+        """Stop as an administrator would in a hurry: connections are cut."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout=30)
@@ -113,7 +113,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes clients use this server."""
+        """Variables that make clients use this server."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ACCESS_KEY_ID": "test",

@@ -1,4 +1,4 @@
-"""What is sent, followed and kept goes through either kind of database."""
+"""Jobs are sent, followed and stored through either kind of database."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_kill_at_random_moments(
 
 
 def _at_work(fleet: Fleet, ids: list[str], picture: Picture) -> int | None:
-    """The slot of a worker that has begun a job since it was started, if there is one.
+    """Return the slot of a worker that has begun a job since it was started, if there is one.
 
     There is always a worker in each slot, and a job to be begun.
     """

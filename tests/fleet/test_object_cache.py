@@ -1,4 +1,4 @@
-"""What a machine keeps of object storage, and what goes when an upload comes to nothing."""
+"""The local cache of object storage, and the removal of abandoned uploads."""
 
 from __future__ import annotations
 

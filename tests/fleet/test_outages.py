@@ -246,7 +246,7 @@ def test_stepping_the_clock_expires_no_worker(
 def test_failed_polls_are_not_counted_as_missed_beats(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that was away saw nobody beat."""
+    """An unavailable database records no beats."""
     looking, _silent = registered(engine, 0), registered(engine, 1)
     for _ in range(3):
         assert looking.expire_stale_workers() == []
@@ -279,7 +279,7 @@ def test_next_worker_of_a_slot_releases_its_leases(engine: sa.Engine) -> None:
 def test_expired_worker_records_no_cancellation(
     engine: sa.Engine, tmp_path: Path, is_over: bool
 ) -> None:
-    """Its stage is stopped as that of a cancelled job is, but the job goes on elsewhere."""
+    """Its stage stops as if cancelled, but the job continues elsewhere."""
     heart, config = registered(engine, 0), GatewayConfig(base_dir=tmp_path)
     store, job_id = JobStore(engine), held_job(engine)
     job = store.find(job_id)

@@ -66,7 +66,7 @@ def test_frozen_worker_changes_nothing_after_takeover(
 def test_frozen_worker_that_wakes_early_does_not_end_the_job(
     start_fleet: Start, database: dict[str, Any], picture: Picture
 ) -> None:
-    """It finishes its stage, is refused, and the other one's result is the one that is seen."""
+    """It finishes its stage and is refused; the result is the other worker's."""
     fleet = start_fleet({**database, "worker_timeout": 2})
     job_id, frozen = frozen_in_mid_job(fleet, picture)
     other = fleet.ready_worker(1)

@@ -56,7 +56,7 @@ def saved_again(source: Path, folder: Path) -> Picture:
 
 
 def through(profile: bytes) -> np.ndarray:
-    """The ramp of `colour_samples` as a viewer shows it that knows the profile."""
+    """Return the ramp of `colour_samples` as a viewer shows it that supports the profile."""
     image = ImageCms.profileToProfile(
         Image.fromarray(eight(colour_samples())),
         BytesIO(profile),

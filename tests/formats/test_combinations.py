@@ -1,4 +1,4 @@
-"""Every combination of format, depth, colour type and description looks the same as its layer."""
+"""Layers look like their originals in every combination of format, depth and colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What layers keep of a file's metadata, what they drop, and that the notes say so."""
+"""Metadata that layers keep or drop, and the notes about it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def layer_and_notes(source: Path) -> tuple[Path, set[tuple[str, str]]]:
 def exif_block(
     *entries: tuple[int, int, int, bytes], nested: dict[int, Any] | None = None
 ) -> bytes:
-    """A little-endian EXIF block with these (tag, type, count, value) and orientation 6."""
+    """Return a little-endian EXIF block with these (tag, type, count, value) and orientation 6."""
     rows = [(0x0112, SHORT, 1, struct.pack("<HH", 6, 0)), *entries]
     nested = nested or {}
     rows += [(tag, LONG, 1, b"") for tag in nested]

@@ -20,7 +20,7 @@ _LARGEST_FOR_THE_LIBRARY = 256  # px a side of the samples; it needs 4 us a pixe
 
 
 def as_the_library_wants(image: Image.Image) -> Image.Image:
-    """Its command line converts before it hashes: grey and palette to RGB, LA to RGBA."""
+    """Convert as the library's command line does: grey and palette to RGB, LA to RGBA."""
     return image if image.mode in ("RGB", "RGBA") else library_mode(image)
 
 

@@ -1,4 +1,4 @@
-"""What attacks climb, against values computed by hand on latents that are means of colours."""
+"""Objectives against values computed by hand on latents that are means of colours."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def climbed(
     encoder=None,
     **weights: float,
 ) -> tuple[float, np.ndarray]:
-    """The objective's value and gradient."""
+    """Return the objective's value and gradient."""
     encoder = encoder or Means()
     objective = LatentObjective(
         encoder,

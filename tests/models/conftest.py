@@ -51,13 +51,13 @@ def painting() -> np.ndarray:
 
 
 def by_torch(latent: torch.Tensor, objective: QuadraticObjective) -> torch.Tensor:
-    """The value of a quadratic objective of a latent (1, D), differentiable."""
+    """Return the value of a quadratic objective of a latent (1, D), differentiable."""
     way = latent - torch.from_numpy(objective.reference)
     return (way * (objective.spread * way + torch.from_numpy(objective.pull))).sum()
 
 
 def random_objective(latent: np.ndarray) -> QuadraticObjective:
-    """An objective of latents like the given one, (1, D)."""
+    """Return an objective of latents like the given one, (1, D)."""
     rng = np.random.default_rng(3)
     reference, pull = (rng.standard_normal(latent.shape).astype(np.float32) for _ in range(2))
     return QuadraticObjective(reference, 0.3, pull, offset=1.5)

@@ -1,4 +1,4 @@
-"""Which accelerator is chosen, and how graphs are loaded by it."""
+"""The choice of an accelerator, and the graphs loaded by it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_family_agrees_with_diffusers() -> None:
 
 
 def test_teacher_decodes_latents(painting: np.ndarray, shared_models: Path) -> None:
-    """A wrong layer anywhere makes mud of it; the decoder is upstream's, as are its keys."""
+    """A single wrong layer makes the picture unrecognisable; the decoder is upstream's."""
     layers: list[nn.Module] = [nn.Identity(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()]
     for group in range(3):
         layers.extend(Block(pooled=group == 0) for _ in range(3))

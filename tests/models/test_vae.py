@@ -81,7 +81,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 def test_downloaded_weights_are_found_offline(
     autoencoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the hub's client lays it out; nobody is asked."""
+    """In the layout of the hub's client, without network."""
     cache = tmp_path / "models--owner--name"
     autoencoder.save_pretrained(cache / "snapshots" / REVISION)
     source = f"vae:owner/name@{REVISION}"

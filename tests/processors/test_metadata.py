@@ -1,4 +1,4 @@
-"""Every statement is found, and nothing that a file holds breaks the JSON."""
+"""Statements in files are found, and hostile content does not break the JSON."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What holds for every registered processor."""
+"""Properties of every registered processor."""
 
 import json
 from pathlib import Path

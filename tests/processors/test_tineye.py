@@ -47,7 +47,7 @@ MATCH = {
 
 @dataclass
 class FakeTinEye:
-    """What the server answers with, and what it was asked."""
+    """The responses of the server, and the requests it received."""
 
     status: int = 200
     answer: Any = None

@@ -91,7 +91,7 @@ def key_pem(
 
 
 def own_pair(folder: Path, chain: bytes, key: bytes) -> SigningSettings:
-    """Settings that sign with these two files, the key readable by the owner alone."""
+    """Return settings that sign with these two files, the key readable by the owner alone."""
     (folder / "own.pem").write_bytes(chain)
     (folder / "own-key.pem").write_bytes(key)
     (folder / "own-key.pem").chmod(0o600)

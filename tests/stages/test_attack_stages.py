@@ -30,7 +30,7 @@ ATTACKS = [name for name in stage_names() if isinstance(load_stage(name), Latent
 
 
 def shared_bound(name: str) -> float:
-    """The bound of a stage in a job of all attacks at medium."""
+    """Return the bound of a stage in a job of all attacks at medium."""
     return stage_bound(strength_named("medium").visibility, name, ATTACKS)
 
 

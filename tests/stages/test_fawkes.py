@@ -60,7 +60,7 @@ def smooth(portrait):  # noqa: F811
 
 
 def max_low_frequency(before, after) -> float:
-    """The largest luma or chroma that the blur leaves of a change, of 255."""
+    """Return the largest luma or chroma that the blur leaves of a change, of 255."""
     change = (after.astype(np.float64) - before) @ np.array(RGB_TO_YCC).T
     blur = (DEFAULT_CLOAK.blur, DEFAULT_CLOAK.blur, 0)
     return float(np.abs(ndimage.gaussian_filter(change, blur, truncate=3)).max())
@@ -213,7 +213,7 @@ def test_later_attacks_keep_the_cloak(portrait, layer):  # noqa: F811
 
 @pytest.fixture
 def without_faces(monkeypatch):
-    """The extra is not installed: neither dlib nor the package of weights is found."""
+    """Simulate a missing extra: neither dlib nor the package of weights is found."""
     real = network.importlib.util.find_spec
     missing = {"dlib", "face_recognition_models"}
     monkeypatch.setattr(

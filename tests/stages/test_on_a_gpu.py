@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gpu
 
 
 def protected(folder: Path, *, seed: int) -> list[Json]:
-    """The stages' layers of the portrait as PNG, which adds no change of its own."""
+    """Return the stages' layers of the portrait as PNG, which adds no change of its own."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""What `make setup` would install, with the lock file and without, and what it says before."""
+"""The installs of `make setup`, with the lock file and without, and its messages."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_sbom_lists_every_pin_with_hashes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not find_spec("pip_audit"), reason="NOT TESTED: pip install '.[checks]'")
 def test_audit_reads_every_pin(tmp_path: Path) -> None:
-    """The service that knows vulnerabilities is on the network, and not asked here."""
+    """The vulnerability service is on the network and not called here."""
     lock = REPOSITORY / "locks/server.txt"
     makefile = (REPOSITORY / "Makefile").read_text()
     command = re.search(r"\$\(BIN\)/pip-audit (.+)", makefile)

@@ -1,4 +1,4 @@
-"""How a surrogate is scored."""
+"""The score of a surrogate."""
 
 from __future__ import annotations
 

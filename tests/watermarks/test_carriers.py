@@ -13,7 +13,7 @@ CODE_LENGTHS = [code_length(frame_bits(size)) for size in PAYLOAD_BYTES]
 
 
 def test_layout_is_stable() -> None:
-    """Marks in the world depend on it: these numbers may not change."""
+    """Published marks depend on it: these numbers must not change."""
     waves = layout()
     assert (waves.index.size, int(waves.is_pilot.sum())) == (1376, 229)
     assert waves.index[:5].tolist() == LAYOUT_START

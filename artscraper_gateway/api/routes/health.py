@@ -64,7 +64,7 @@ class Ready(BaseModel):
 
 @router.get("/livez")
 async def get_liveness(response: Response) -> Alive:
-    """Answer while the process runs; needs no API key."""
+    """Respond while the process runs; needs no API key."""
     response.headers.update(_NO_STORE)
     return Alive()
 
@@ -76,7 +76,7 @@ async def get_liveness(response: Response) -> Alive:
     ),
 )
 async def get_readiness(request: Request, response: Response, ignore: Ignored = "") -> Ready:
-    """Answer 200 while requests are accepted; needs no API key.
+    """Respond with 200 while requests are accepted; needs no API key.
 
     503 with the code `draining`, `database-away`, `queue-full`, `disk-full`, `storage-failed` or
     `workers-down` otherwise. All

@@ -1,4 +1,4 @@
-"""One call: a picture goes in and the protected picture comes out."""
+"""Protect one picture in a single request."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def problem(status: int, code: str = "x", **headers: str) -> httpx.Response:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that a client would make; none is made."""
+    """Record the pauses of clients without waiting."""
     made: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -58,13 +58,13 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def scripted(connect: Connect, pauses: list[float]) -> Callable[..., Any]:
-    """A client that gets these answers, in their order; `asked` has its requests."""
+    """A client that gets these responses in order; `requests` has its requests."""
 
     def make(*answers: Answer, url: str = "http://gateway", **options: Any) -> Any:
-        left, asked = list(answers), []
+        left, requests = list(answers), []
 
         def answer(request: httpx.Request) -> httpx.Response:
-            asked.append(request)
+            requests.append(request)
             found = left.pop(0)
             if isinstance(found, Exception):
                 raise found
@@ -75,7 +75,7 @@ def scripted(connect: Connect, pauses: list[float]) -> Callable[..., Any]:
         kind = httpx.AsyncClient if isinstance(client, Blocking) else httpx.Client
         inner = client.__dict__.get("_gateway", client)
         inner._http = kind(transport=httpx.MockTransport(answer))
-        client.__dict__["asked"] = asked
+        client.__dict__["requests"] = requests
         return client
 
     return make
@@ -129,7 +129,7 @@ def test_waiting_falls_back_to_polling_without_events(scripted: Callable[..., An
     done = httpx.Response(200, json={**JOB, "status": "done", "progress": 1})
     client = scripted(silent, httpx.Response(200, json=JOB), silent, done, done)
     assert client.wait("a" * 32).status == "done"
-    paths = [(each.url.path.rsplit("/", 1)[1], each.url.query) for each in client.asked]
+    paths = [(each.url.path.rsplit("/", 1)[1], each.url.query) for each in client.requests]
     assert paths[0][0] == paths[2][0] == "events"
     assert paths[3] == ("a" * 32, b"wait=2.0"), "with more silence it waits at the gateway"
 
@@ -174,7 +174,7 @@ def test_retry_after_is_honoured(
     )
     assert client.submit(b"picture").status == "queued"
     assert pauses[0] == 7 and 25 < pauses[1] <= 30 and 0 < pauses[2] <= 4
-    keys = {each.headers["idempotency-key"] for each in client.asked}
+    keys = {each.headers["idempotency-key"] for each in client.requests}
     assert len(keys) == 1 and keys != {""}, "the same key each time"
 
 
@@ -207,7 +207,7 @@ def test_attempts_are_limited(scripted: Callable[..., Any], pauses: list[float])
     client = scripted(*[broken] * 3, retry=RetryPolicy(max_attempts=3, outage_s=0))
     with pytest.raises(errors.Unreachable, match="no answer from http://gateway: ConnectError"):
         client.limits()
-    assert len(client.asked) == 3 and len(pauses) == 2
+    assert len(client.requests) == 3 and len(pauses) == 2
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_rate_limit_does_not_count_as_restart(scripted: Callable[..., Any]) -> N
     client = scripted(*[problem(429)] * 300)
     with pytest.raises(errors.TooManyRequests):
         client.limits()
-    assert len(client.asked) == 5
+    assert len(client.requests) == 5
 
 
 @pytest.mark.parametrize("call", [("retry", "a"), ("resend", "a", "b")])
@@ -250,7 +250,7 @@ def test_unsafe_requests_are_not_retried(
     client = scripted(failure)
     with pytest.raises((errors.Unreachable, errors.Problem)):
         getattr(client, call[0])(*call[1:])
-    assert len(client.asked) == 1
+    assert len(client.requests) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 422, 500])
@@ -258,7 +258,7 @@ def test_permanent_errors_are_not_retried(scripted: Callable[..., Any], status: 
     client = scripted(problem(status))
     with pytest.raises(errors.Problem) as refused:
         client.job("a")
-    assert refused.value.status == status and len(client.asked) == 1
+    assert refused.value.status == status and len(client.requests) == 1
 
 
 def test_repeated_deletion_succeeds(scripted: Callable[..., Any]) -> None:
@@ -277,7 +277,7 @@ def test_retried_upload_starts_from_the_beginning(
 
     client = scripted(problem(503), httpx.Response(200, json=JOB))
     client.submit(file, seed=3, stages=["mist", "c2pa"], include_protection=True)
-    for request in client.asked:
+    for request in client.requests:
         body = asyncio.run(request.aread()) if isinstance(client, Blocking) else request.read()
         sent.append(body)
     assert len(sent) == 2
@@ -345,10 +345,10 @@ def test_responses_of_another_server_are_explained(
 def test_ids_are_escaped_in_paths(scripted: Callable[..., Any]) -> None:
     client = scripted(httpx.Response(200, json=JOB))
     client.job("../limits?x")
-    assert client.asked[0].url.raw_path == b"/v1/jobs/..%2Flimits%3Fx"
+    assert client.requests[0].url.raw_path == b"/v1/jobs/..%2Flimits%3Fx"
 
 
 def test_base_url_may_have_a_path(scripted: Callable[..., Any]) -> None:
     client = scripted(httpx.Response(200, json=JOB), url="http://gateway/studio/")
     client.job("a")
-    assert client.asked[0].url.path == "/studio/v1/jobs/a"
+    assert client.requests[0].url.path == "/studio/v1/jobs/a"

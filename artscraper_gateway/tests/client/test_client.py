@@ -91,7 +91,7 @@ def test_submit_accepts_bytes_path_and_server_path(client: Any, picture: Picture
 
 
 def test_submit_sends_every_option(client: Any, picture: Picture, tmp_path: Path) -> None:
-    """The gateway refuses options that it does not know, so all have to be right."""
+    """The gateway refuses unknown options, so all of these must be valid."""
     face = tmp_path / "face.png"
     face.write_bytes(picture(64, 64))
     values: dict[str, Any] = {
@@ -251,7 +251,7 @@ def test_api_key_is_sent_and_never_printed(
 
 
 def _until_refused(client: Any) -> None:
-    """Keys are read once a second."""
+    """Wait until the key is refused: keys are read once a second."""
     for _ in range(100_000):
         list(client.jobs())
 

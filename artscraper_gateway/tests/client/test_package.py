@@ -44,7 +44,7 @@ def test_sync_client_is_current() -> None:
 
 @pytest.mark.system
 def test_client_installs_alone(tmp_path: Path) -> None:
-    """In a copy: building leaves files beside the source."""
+    """Install a copy: building leaves files beside the source."""
     shutil.copytree(CLIENT, tmp_path / "artscraper_gateway" / "client")
     shutil.copytree(PROJECT, tmp_path / "clients" / "python")
     target = tmp_path / "installed"

@@ -72,7 +72,7 @@ def mutated(content: bytes, steps: list[Step], *, with_checksums: bool) -> bytes
 
 
 def _mend_checksums(data: bytearray) -> None:
-    """A decoder that finds a wrong one looks no further, and neither would the test."""
+    """Repair checksums: decoders stop at a wrong one, and would never reach the mutation."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")

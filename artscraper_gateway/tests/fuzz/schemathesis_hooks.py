@@ -21,7 +21,7 @@ _calls = itertools.count()
 def before_call(
     _context: schemathesis.HookContext, case: schemathesis.Case, _kwargs: dict[str, Any]
 ) -> None:
-    """Names a picture that is there, and leaves out the stages unless they are asked for.
+    """Use an existing picture, and leave out the stages unless they are generated.
 
     Every other call for something that no answer links to is for one that exists.
     """

@@ -22,7 +22,7 @@ NEVER_REACHED = {"POST /v1/session"}
 
 @pytest.fixture
 def fuzzed(tmp_path: Path, picture: Callable[..., bytes]) -> Iterator[GatewayProcess]:
-    """A gateway that leaves the attacks to a GPU that it has not: they wait, others end."""
+    """A gateway whose attacks wait for a missing GPU while other jobs end."""
     (tmp_path / "input").mkdir()
     (tmp_path / PICTURE).write_bytes(picture(24, 16))
     options = {"gpu_queue": True, "max_wait": 10, "log_level": "warning"}

@@ -43,7 +43,7 @@ def redirect(location: str, *, status: int = 302) -> bytes:
 async def serve(
     answer: bytes | Answer, *, ssl_context: ssl.SSLContext | None = None
 ) -> AsyncIterator[LoopbackServer]:
-    """Answer each request with the same bytes, or let `answer(path, writer)` write."""
+    """Send the same bytes to each request, or let `answer(path, writer)` write."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

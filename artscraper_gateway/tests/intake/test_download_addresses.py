@@ -1,4 +1,4 @@
-"""Where a download may connect to: schemes, redirects, rebinding, proxies."""
+"""Addresses that downloads may connect to: schemes, redirects, rebinding, proxies."""
 
 from __future__ import annotations
 

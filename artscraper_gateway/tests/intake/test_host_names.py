@@ -1,4 +1,4 @@
-"""One spelling per host, and the list of allowed hosts."""
+"""Normalised hosts, and the list of allowed hosts."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ PICTURE = bytes(range(256)) * 2_000
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A working directory with a root `input`, and things beside it that nobody may read."""
+    """A working directory with a root `input`, and files beside it that must not be read."""
     home = tmp_path / "home"
     (home / "input" / "folder").mkdir(parents=True)
     (home / "input" / "a.png").write_bytes(PICTURE)

@@ -1,4 +1,4 @@
-"""With DIE_AT_EACH_BOUNDARY set, the worker kills itself once at each boundary between stages.
+"""Kill the worker once at each boundary between stages if DIE_AT_EACH_BOUNDARY is set.
 
 What it died at stands in the file `boundaries` of its working directory.
 """

@@ -1,4 +1,4 @@
-"""With CLOCK_STEPS set, the clock of the process is ahead by what stands in the file `clock-step`.
+"""Advance the clock of the process by the file `clock-step` if CLOCK_STEPS is set.
 
 Seconds, below 0 for behind; the file lies in the working directory, and may come at any moment.
 """

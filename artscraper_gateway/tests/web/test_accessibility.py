@@ -25,7 +25,7 @@ def protect(app: PageObject, _job_id: str) -> None:
 
 
 def protect_with_uploads(app: PageObject, _job_id: str) -> None:
-    """Everything that the first screen can show: a refusal, an alert, a long name, a preview."""
+    """Show everything that the first screen has: a refusal, an alert, a long name, a preview."""
     good, huge = app.file("x.png"), app.file("huge.png", b"x" * 700_000)
     named = {"name": LONG, "mimeType": "image/png", "buffer": picture_bytes()}
     app.choose_stages()
@@ -83,7 +83,7 @@ def watermark(app: PageObject, job_id: str) -> None:
 
 
 def deleted(app: PageObject, _job_id: str) -> None:
-    """The message to undo, for a job of its own: a page that closes does delete it."""
+    """Show the message to undo, for a separate job: closing the page deletes it."""
 
     def refuse_deletion(route: Route) -> None:
         if route.request.method == "DELETE":

@@ -80,7 +80,7 @@ def test_result_shows_pixels_layers_and_the_change(job: PageObject) -> None:
 
 
 def format_as_browsers(value: float) -> str:
-    """Two digits; browsers round the decimal number, halves up."""
+    """Format with two digits; browsers round the decimal number, halves up."""
     return str(Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 

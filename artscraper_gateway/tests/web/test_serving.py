@@ -1,4 +1,4 @@
-"""How the page is served: policy, weight, languages, under a path, offline."""
+"""Serving of the page: policy, size, languages, under a path, offline."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_page_uses_all_its_texts(client: httpx.Client, language: str) -> None:
 
 
 def names(text: Any) -> set[str]:
-    """What is filled into a text, in any of its forms."""
+    """Return the placeholders of a text, in any of its forms."""
     return set(re.findall(r"\{(\w+)\}", json.dumps(text))) - {"count"}
 
 

@@ -1,4 +1,4 @@
-"""With API keys: a sign-in, a cookie that no script reads, and no request forged elsewhere."""
+"""Sign-in with API keys: a cookie that scripts cannot read, and cross-origin requests."""
 
 from __future__ import annotations
 

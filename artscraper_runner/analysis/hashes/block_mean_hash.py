@@ -42,7 +42,7 @@ class _Shares:
 
 @dataclass(frozen=True)
 class _Axis:
-    """How the pixels along one axis belong to blocks: two blocks each, and a weight for each."""
+    """The assignment of pixels along one axis to two blocks each, with their weights."""
 
     blocks: int
     first: NDArray[np.intp]
@@ -105,7 +105,7 @@ def _axis(length: int, blocks: int) -> _Axis:
 
 
 def _row_groups(rows: dict[int, _Axis]) -> NDArray[np.intp]:
-    """The first rows of runs of at most `_ROWS_PER_SUM` rows that all weigh the same."""
+    """Return the first rows of runs of at most `_ROWS_PER_SUM` rows of equal weight."""
     starts = {0}
     length = 0
     for axis in rows.values():
@@ -135,7 +135,7 @@ def _opaque(pixels: Pixels, alpha: Pixels | None) -> Pixels:
 
 
 def _may_round_otherwise(blocks: Values, pixels: Pixels) -> bool:
-    """Whether rounding could turn a bit: a bound on it, for sums of that many terms."""
+    """Return whether rounding could flip a bit: a bound on it, for sums of that many terms."""
     height, width = pixels.shape[:2]
     terms = 4 * (height / len(blocks) + 2) * (width / len(blocks) + 2)
     slack = 2 * terms * _EPSILON * float(blocks.max())
@@ -154,7 +154,7 @@ def _may_round_otherwise(blocks: Values, pixels: Pixels) -> bool:
 def _added_as_the_library(
     pixels: Pixels, alpha: Pixels | None, rows: _Axis, columns: _Axis
 ) -> Values:
-    """The sums with the library's rounding: pixel after pixel, four shares of each."""
+    """Return the sums with the library's rounding: pixel after pixel, four shares of each."""
     blocks = np.zeros((rows.blocks, columns.blocks))
     for row in range(rows.blocks):
         across = rows.shares(row)

@@ -43,6 +43,6 @@ def _along_rows(values: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _turns(length: int) -> Floats:
-    """Cosines of 1 to length - 1 quarter turns over the length."""
+    """Return the cosines of 1 to length - 1 quarter turns over the length."""
     angles = np.arange(1, length, dtype=np.longdouble) * _PI / (2 * length)
     return np.cos(angles).astype(np.float64)

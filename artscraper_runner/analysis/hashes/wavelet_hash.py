@@ -55,14 +55,14 @@ def _rounded_as_the_library(grey: NDArray[np.uint8], sums: NDArray[np.int64], ti
 
 
 def _low_value(tile: Values) -> float:
-    """The one low-pass value of a square tile of 2^k px a side."""
+    """Return the one low-pass value of a square tile of 2^k px a side."""
     while len(tile) > 1:
         tile = _low(_low(tile).T).T
     return float(tile[0, 0])
 
 
 def _restored(tile: Values, low_value: float) -> Values:
-    """The tile transformed to the end and back, with its last low value replaced."""
+    """Return the tile transformed to the end and back, with its last low value replaced."""
     details = []
     while len(tile) > 1:
         low, high = _low(tile), _high(tile)

@@ -40,7 +40,7 @@ _ONLY_WHEN_ENABLED = frozenset({"tineye"})  # sends the picture to a third party
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """What processors look at: one decode shared by all, upright; fields as of `images.Picture`.
+    """The input of processors: one decode shared by all, upright; fields as of `images.Picture`.
 
     `path` is the file as it was received.
     """
@@ -75,7 +75,7 @@ class DecodedPicture:
 
     @cached_property
     def over_white(self) -> NDArray[np.uint8] | None:
-        """What a viewer with a white page shows, uint8 (H, W, 3); None if that is `image` itself.
+        """The picture over a white page, uint8 (H, W, 3); None if that is `image` itself.
 
         The hashes of this do not depend on the colours where nothing can be seen, nor on how
         Pillow converts 16-bit grey, of which it makes white.

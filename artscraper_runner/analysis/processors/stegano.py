@@ -1,4 +1,4 @@
-"""What may be hidden in the picture: a Stegano message, bytes behind its end, replaced low bits."""
+"""Detect hidden data: a Stegano message, trailing bytes, replaced low bits."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _rate_rows(picture: DecodedPicture) -> Json:
 
 
 def _as_stored(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """A view of upright pixels in the order of the file, EXIF orientation (1..8) undone."""
+    """Return a view of upright pixels in the order of the file, EXIF orientation (1..8) undone."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     # After the transposition (if any): which axes run backwards.

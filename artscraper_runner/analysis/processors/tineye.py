@@ -1,4 +1,4 @@
-"""Where else the picture is on the web, by TinEye's reverse image search (a paid service).
+"""Search the web for the picture by TinEye's reverse image search (a paid service).
 
 The API: https://services.tineye.com/developers/tineyeapi/ - POST `search/` with the multipart
 field `image_upload` and the header `x-api-key`; an answer is a success when both the HTTP status
@@ -152,7 +152,7 @@ def _reason(status: int, code: object, headers: httpx.Headers, message: str) -> 
 
 
 def _said(answer: object) -> str:
-    """The service's own words, after a colon, where it has any."""
+    """Return the service's own message after a colon, or an empty text."""
     messages = answer.get("messages") if isinstance(answer, dict) else None
     if isinstance(messages, str):
         messages = [messages]

@@ -54,7 +54,7 @@ def read_lsb_message(pixels: NDArray[np.uint8]) -> LsbMessage | None:
 
 
 def _lowest_bits(pixels: NDArray[np.uint8], start: int, stop: int) -> bytes:
-    """Bytes `start` to `stop` of what the lowest bits spell; shorter where the picture ends."""
+    """Return bytes `start` to `stop` of the lowest bits; shorter where the picture ends."""
     samples_per_row = pixels.shape[1] * pixels.shape[2]
     first, last = 8 * start // samples_per_row, -(-8 * stop // samples_per_row)
     samples = pixels[first:last].reshape(-1)

@@ -39,7 +39,7 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
 
 @dataclass(frozen=True)
 class TrailingBytes:
-    """What lies behind the picture's end: `size` in bytes, and what it begins like."""
+    """The data behind the picture's end: `size` in bytes, and what kind of file it begins like."""
 
     size: int
     kind: str

@@ -1,4 +1,4 @@
-"""How many lowest bits were replaced by a hidden message: weighted stego, with its uncertainty.
+"""Estimate the share of replaced lowest bits by weighted stego, with its uncertainty.
 
 A replaced bit moves a pixel towards the even or the odd neighbour value, never by any other step;
 so the product of that direction with the pixel's distance from what its neighbours predict has a

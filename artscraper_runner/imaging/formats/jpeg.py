@@ -31,7 +31,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 @dataclass(frozen=True)
 class JpegCoding:
-    """How the pixels are coded: quantisation tables by number, each 64 divisors.
+    """The coding of the pixels: quantisation tables by number, each 64 divisors.
 
     `subsampling`: Pillow's 0 (4:4:4), 1 (4:2:2) or 2 (4:2:0), the nearest that it can write.
     """
@@ -43,7 +43,7 @@ class JpegCoding:
 
 @dataclass(frozen=True)
 class JpegFile:
-    """What the segments before the pixels say."""
+    """The segments before the pixels."""
 
     further_pictures: int = 0  # of the Multi-Picture Format
     has_extended_xmp: bool = False
@@ -119,7 +119,7 @@ def finer_coding(coding: JpegCoding) -> JpegCoding:
 
 
 def is_complete(data: bytes) -> bool:
-    """Whether a JPEG without its end marker holds every pixel.
+    """Return whether a JPEG without its end marker holds every pixel.
 
     Every scan must be there; and what is put behind the last one must not change the picture,
     which it does where coded data is missing.

@@ -66,7 +66,7 @@ class PngFile:
 
     @property
     def transparent_sample(self) -> int | None:
-        """The grey of tRNS in the 8 bits that Pillow decodes to, None if it reads it rightly.
+        """The grey of tRNS in the 8 bits that Pillow decodes to, None if Pillow reads it correctly.
 
         It takes the sample of 2 or 4 bits as it is in the file.
         """

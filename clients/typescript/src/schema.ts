@@ -487,7 +487,7 @@ export interface paths {
         };
         /**
          * Get Liveness
-         * @description Answer while the process runs; needs no API key.
+         * @description Respond while the process runs; needs no API key.
          */
         get: operations["get_liveness"];
         put?: never;
@@ -507,7 +507,7 @@ export interface paths {
         };
         /**
          * Get Readiness
-         * @description Answer 200 while requests are accepted; needs no API key.
+         * @description Respond with 200 while requests are accepted; needs no API key.
          *
          *     503 with the code `draining`, `database-away`, `queue-full`, `disk-full`, `storage-failed` or
          *     `workers-down` otherwise. All
@@ -850,7 +850,7 @@ export interface components {
         };
         /**
          * JobResult
-         * @description What a finished job produced.
+         * @description The result of a finished job.
          * @example {
          *       "job_id": "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
          *       "summary": {
@@ -1110,7 +1110,7 @@ export interface components {
         };
         /**
          * LayerMetrics
-         * @description What was measured on a layer's file. Stages add figures of their own.
+         * @description Metrics of a layer's file. Stages add metrics of their own.
          */
         LayerMetrics: {
             /**
@@ -1215,7 +1215,7 @@ export interface components {
         };
         /**
          * Note
-         * @description What became of one part of the picture's file.
+         * @description A part of the picture's file that was kept, converted or removed.
          * @example {
          *       "action": "dropped",
          *       "detail": "The GPS position is removed.",
@@ -1243,7 +1243,7 @@ export interface components {
         };
         /**
          * ProcessorEntry
-         * @description What one analysis processor found.
+         * @description The result of one analysis processor.
          */
         ProcessorEntry: {
             /** Name */
@@ -1329,7 +1329,7 @@ export interface components {
         };
         /**
          * RetryFilter
-         * @description Which ended jobs to run again: those that match all that is given.
+         * @description A selection of ended jobs to run again: those that match every field that is set.
          * @example {
          *       "error_contains": "No space left"
          *     }
@@ -1442,7 +1442,7 @@ export interface components {
         Status: "queued" | "running" | "done" | "error";
         /**
          * Summary
-         * @description What protection did: summary.json with URLs.
+         * @description The summary of the protection: summary.json with URLs.
          */
         Summary: {
             /**
