@@ -63,7 +63,7 @@ _HOME = {
     "uses_gpu": "pipeline.capabilities",
     "stage_obstacle": "stages",
     "preload": "pipeline.preloading",
-    "printable": "terminal",
+    "printable": "cli.terminal",
     "NATIVE_THREAD_DEFAULTS": "native_threads",
     "set_native_thread_defaults": "native_threads",
     "main": "cli.main",
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from artscraper_runner.analysis.processors import processor_names as processor_names
     from artscraper_runner.analysis.run import analyse_picture as analyse_picture
     from artscraper_runner.cli.main import main as main
+    from artscraper_runner.cli.terminal import printable as printable
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption
@@ -118,7 +119,6 @@ if TYPE_CHECKING:
     from artscraper_runner.stages import needs_network as needs_network
     from artscraper_runner.stages import stage_names as stage_names
     from artscraper_runner.stages import stage_obstacle as stage_obstacle
-    from artscraper_runner.terminal import printable as printable
     from artscraper_runner.types import Controls as Controls
     from artscraper_runner.types import Progress as Progress
     from artscraper_runner.watermarks.tiled_spread_spectrum import Reading as Reading

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from artscraper_runner.errors import InvalidOption, UnknownName
-from artscraper_runner.payloads import NUMBER_BYTES, payload_of_number, payload_of_text
 
 TINEYE_URL = "https://api.tineye.com/rest"
 PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
@@ -19,6 +18,8 @@ RIGHTS_MAX_LENGTH = 500  # characters
 WATERMARK_METHODS = ("tiled", "dwtDctSvd")
 DEFAULT_WATERMARK_METHOD = "tiled"
 DEFAULT_WATERMARK_TEXT = "artscraper"  # of dwtDctSvd, which has no numbers
+NUMBER_BYTES = 8  # of a watermark's number, written as 16 hex digits
+TEXT_BYTES = 10  # of a watermark's text, UTF-8 filled up with zero bytes
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,49 @@ class AnalysisOptions:
     enable_tineye: bool = False
     tineye_api_key: str | None = field(default=None, repr=False)
     tineye_url: str = TINEYE_URL
+
+
+def payload_of_text(text: str) -> bytes:
+    """Return the TEXT_BYTES bytes that carry `text`.
+
+    Raises:
+        InvalidOption: empty, over TEXT_BYTES of UTF-8, not encodable, or with a NUL in it.
+    """
+    try:
+        encoded = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidOption("watermark_text: expected text that UTF-8 can hold") from error
+    if not 1 <= len(encoded) <= TEXT_BYTES:
+        raise InvalidOption(
+            f"watermark_text: expected 1 to {TEXT_BYTES} bytes of UTF-8, found {len(encoded)}"
+        )
+    if b"\0" in encoded:
+        raise InvalidOption("watermark_text: expected text without NUL characters, found one")
+    return encoded.ljust(TEXT_BYTES, b"\0")
+
+
+def text_of_payload(payload: bytes) -> str | None:
+    """Return the text that a payload carries; None for a number, nothing and what is no UTF-8."""
+    if len(payload) != TEXT_BYTES:
+        return None
+    try:
+        return payload.rstrip(b"\0").decode("utf-8") or None
+    except UnicodeDecodeError:
+        return None
+
+
+def payload_of_number(digits: str) -> bytes:
+    """Return the NUMBER_BYTES bytes written as hex `digits`.
+
+    Raises:
+        InvalidOption: not 16 hex digits.
+    """
+    try:
+        payload = bytes.fromhex(digits)
+    except ValueError:
+        payload = b""
+    if len(payload) != NUMBER_BYTES or len(digits) != 2 * NUMBER_BYTES:
+        raise InvalidOption(
+            f"watermark_payload: expected {2 * NUMBER_BYTES} hex digits, found {digits!r}"
+        )
+    return payload

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
-from artscraper_runner.io import atomic_path
 from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.pipeline.folders import folder_pictures, result_folders, save_protected
 from artscraper_runner.pipeline.local import WorkflowConfig, protect_picture
 from artscraper_runner.pipeline.verdict import describe
 from artscraper_runner.types import Controls, Json
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "ProtectedPicture",
     "WorkflowConfig",
     "protect",
     "protect_picture",
     "run_full_workflow",
 ]
-
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}
-)
 
 
 @dataclass(frozen=True)
@@ -109,30 +103,6 @@ def protect(
     return picture
 
 
-def save_protected(layer: Path, target: Path, *, overwrite: bool) -> Path:
-    """Copy the file of a layer to `target`, whole or not at all; raises as `save`."""
-    if not same_format(target, layer.suffix):
-        raise InvalidOption(
-            f"expected a name that ends in {layer.suffix}, the format of the protected picture;"
-            f" found {target}"
-        )
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists; choose another name or allow overwriting")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(layer, temporary)
-    return target
-
-
-_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
-
-
-def same_format(target: Path, suffix: str) -> bool:
-    """Return whether the suffixes of `target` and `suffix` name one format."""
-    given = target.suffix.lower()
-    return _SAME_FORMAT.get(given, given) == _SAME_FORMAT.get(suffix, suffix)
-
-
 def run_full_workflow(
     input_dir: str | Path = "input",
     output_root: str | Path = "outputs",
@@ -175,30 +145,3 @@ def run_full_workflow(
             row |= {"output_dir": str(summary_path.parent), "summary": str(summary_path)}
             result["processed"].append({**row, "data": summary})
     return result
-
-
-def folder_pictures(folder: Path) -> list[Path]:
-    """Return the pictures directly in `folder`, by their suffix, in the order of their names."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    ]
-
-
-def output_folder(image: Path, root: Path) -> Path:
-    """Return a folder below `root` named after the picture, valid on every file system."""
-    return root / (re.sub(r"[^\w.-]+", "-", image.stem).strip(".-")[:80] or "picture")
-
-
-def result_folders(images: list[Path], root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield each picture with its result folder; a.jpg and a.png get different ones."""
-    taken: set[str] = set()
-    for image in images:
-        first = output = output_folder(image, root)
-        number = 1
-        while output.name.casefold() in taken:
-            number += 1
-            output = first.with_name(f"{first.name}-{number}")
-        taken.add(output.name.casefold())
-        yield image, output

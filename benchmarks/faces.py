@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_runner.attacks.evaluation import random_signs  # noqa: E402
+from artscraper_runner.attacks.run_cache import RunCache  # noqa: E402
 from artscraper_runner.attacks.transforms import to_picture, to_pixels  # noqa: E402
 from artscraper_runner.faces.detection import Face, find_faces  # noqa: E402
 from artscraper_runner.faces.network import (  # noqa: E402
@@ -36,7 +37,6 @@ from artscraper_runner.faces.recogniser import faces_in  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.models.graph import thread_count  # noqa: E402
 from artscraper_runner.options import ProtectionOptions  # noqa: E402
-from artscraper_runner.run_cache import RunCache  # noqa: E402
 from artscraper_runner.stages import load_stage  # noqa: E402
 from artscraper_runner.stages.stage import StageInput  # noqa: E402
 from artscraper_runner.types import Controls  # noqa: E402

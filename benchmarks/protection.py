@@ -33,6 +33,7 @@ from artscraper_runner.attacks.evaluation import (  # noqa: E402
 )
 from artscraper_runner.attacks.pgd import optimise  # noqa: E402
 from artscraper_runner.attacks.presets import strength_named  # noqa: E402
+from artscraper_runner.attacks.run_cache import RunCache  # noqa: E402
 from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.attacks.transforms import scaled  # noqa: E402
 from artscraper_runner.attacks.visibility_budget import stage_bound  # noqa: E402
@@ -42,7 +43,6 @@ from artscraper_runner.models import load_encoder  # noqa: E402
 from artscraper_runner.models.graph import thread_count  # noqa: E402
 from artscraper_runner.models.protocol import Encoder, QuadraticObjective  # noqa: E402
 from artscraper_runner.options import ProtectionOptions  # noqa: E402
-from artscraper_runner.run_cache import RunCache  # noqa: E402
 from artscraper_runner.stages import load_stage  # noqa: E402
 from artscraper_runner.stages.stage import StageInput  # noqa: E402
 from artscraper_runner.types import Controls  # noqa: E402

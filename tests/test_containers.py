@@ -10,7 +10,12 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.errors import BrokenPicture
-from artscraper_runner.imaging.structure import MAX_PARTS, check_structure, walk_gif, walk_jpeg
+from artscraper_runner.imaging.formats.structure import (
+    MAX_PARTS,
+    check_structure,
+    walk_gif,
+    walk_jpeg,
+)
 
 MANY = MAX_PARTS + 10_000
 

@@ -3,8 +3,12 @@
 import pytest
 
 from artscraper_runner.errors import InvalidOption, UnknownName
-from artscraper_runner.options import ProtectionOptions
-from artscraper_runner.payloads import payload_of_number, payload_of_text, text_of_payload
+from artscraper_runner.options import (
+    ProtectionOptions,
+    payload_of_number,
+    payload_of_text,
+    text_of_payload,
+)
 
 
 @pytest.mark.parametrize("text", ["a", "artscraper", "日本語", "é" * 5, " "])

@@ -195,7 +195,7 @@ class RefusedItem(BaseModel):
 
 
 class BatchState(BaseModel):
-    """A batch's current state; `done` = all have ended and at least one has a result."""
+    """A batch's current state; `done` if all have ended and at least one has a result."""
 
     model_config = example(
         {

@@ -21,9 +21,9 @@ from artscraper_gateway.tests.gateway_process import until
 Picture = Callable[..., bytes]
 LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
 JOB_BODY = ("/v1/jobs", "/v1/protect", "/v1/batches", "/v1/watermarks/read")
-NOBODY = "0" * 32
+UNKNOWN_ID = "0" * 32
 # What a caller must send to be answered well, beside ids: query, headers.
-QUERIES = {"/v1/events": {"job": NOBODY}}
+QUERIES = {"/v1/events": {"job": UNKNOWN_ID}}
 
 
 def operations(tmp_path: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -126,7 +126,7 @@ def body(world: World, method: str, path: str) -> dict[str, Any]:
     if (method, path) == ("post", "/v1/session"):
         return {"json": {"key": world.keys["admin"]}}
     if (method, path) == ("post", "/v1/jobs/retry"):
-        return {"json": {"batch_id": NOBODY}}
+        return {"json": {"batch_id": UNKNOWN_ID}}
     return {"params": QUERIES.get(path, {})}
 
 
@@ -134,7 +134,7 @@ def filled(
     path: str,
     *,
     job: str,
-    batch: str = NOBODY,
+    batch: str = UNKNOWN_ID,
     delivery: str = "msg_0",
     is_unfinished: bool = False,
 ) -> str:

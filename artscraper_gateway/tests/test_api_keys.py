@@ -73,7 +73,9 @@ def test_first_api_key_ends_open_access(start_app: Start, tmp_path: Path, pictur
         assert client.get("/v1/jobs", headers=almost).status_code == 401
         assert client.get("/v1/jobs", headers=header).status_code == 200
         bearer = {"Authorization": f"Bearer {token}"}
-        assert client.get("/v1/jobs", headers=bearer).json()["jobs"] == [], "it was nobody's job"
+        assert client.get("/v1/jobs", headers=bearer).json()["jobs"] == [], (
+            "jobs without owner are hidden"
+        )
         assert client.get("/openapi.json").status_code == 200
 
 

@@ -161,7 +161,7 @@ def test_missing_encoder_weights_fail_the_job_with_hint(
 
 
 def test_stage_no_better_than_noise_is_reported(client: httpx.Client) -> None:
-    buffer = io.BytesIO()  # nobody sees these pixels, so none is changed
+    buffer = io.BytesIO()  # these pixels are hidden, so none is changed
     Image.new("RGBA", (48, 40), (90, 120, 60, 0)).save(buffer, "PNG")
     _, layer = protect(client, buffer.getvalue(), stages="photoguard")
     assert layer["applied"] is True

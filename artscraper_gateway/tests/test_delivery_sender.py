@@ -131,7 +131,7 @@ def test_clock_set_back_delays_no_running_delivery(desk: Desk) -> None:
         desk.end_a_job(receiver.url)
         assert claimed(desk).total() == 1
         desk.now -= HOUR_S
-        assert desk.send() == 0, "somebody may be sending it"
+        assert desk.send() == 0, "another sender may be sending it"
         desk.now += 60
         assert desk.send() == 1 and desk.found()[0].status == "delivered"
 

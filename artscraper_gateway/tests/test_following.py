@@ -105,7 +105,7 @@ def test_long_poll_ends_with_job_or_timeout(idle_web: GatewayProcess, picture: P
         url = f"/v1/jobs/{job_id}"
         assert client.get(url, params={"wait": 0.2}).json()["status"] == "queued"
         waiting = pool.submit(other.get, url, params={"wait": 50})
-        until(lambda: connections(idle_web) >= 2, what="somebody waits")
+        until(lambda: connections(idle_web) >= 2, what="a request waits")
         client.delete(url)
         assert waiting.result().status_code == 404
 

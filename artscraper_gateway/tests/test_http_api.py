@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 
 TEXT = (REPOSITORY / "docs" / "http-api.md").read_text()
 DOCUMENTED_BASE = "http://127.0.0.1:8765"
-# What an answer says, for each curl line in the document's order; None = anything.
+# What an answer says, for each curl line in order; None matches anything.
 EXPECTED = [
     None,  # -o protected.jpg in one call
     "queued",

@@ -1,4 +1,4 @@
-"""Workers of one name exclude each other, and what nobody runs is put back in the queue."""
+"""Workers of one name exclude each other, and abandoned jobs are requeued."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.tests.openapi_world import (
     LIGHT,
-    NOBODY,
+    UNKNOWN_ID,
     World,
     body,
     filled,
@@ -102,7 +102,7 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
     """Make the call that the route answers with the problem `code`."""
     if code in ("unknown-host", "foreign-origin"):
         headers = {"unknown-host": {"Host": "a b"}, "foreign-origin": {"Origin": "https://a.b"}}
-        return world.call(method, filled(path, job=NOBODY), headers=headers[code])
+        return world.call(method, filled(path, job=UNKNOWN_ID), headers=headers[code])
     if path == "/readyz":
         _make_unready(world, code, patch)
     good = body(world, method, path)
@@ -125,7 +125,7 @@ def provoke(world: World, method: str, path: str, code: str, patch: Any) -> http
         with failing_database(world, OUTAGE if code == "database-away" else FULL):
             return world.call(method, filled(path, **ids), **good)
     if code == "not-found":
-        return world.call(method, filled(path, job=NOBODY), **good)
+        return world.call(method, filled(path, job=UNKNOWN_ID), **good)
     if code == "not-ready":
         waiting = {"job": world.waiting, "batch": world.waiting_batch}
         return world.call(method, filled(path, **waiting, is_unfinished=True), **good)

@@ -130,7 +130,7 @@ def read_to_the_end(terminal: int) -> str:
         try:
             while part := file.read(4096):
                 read += part
-        except OSError:  # so Linux says that nobody can write any more
+        except OSError:  # Linux reports this once all writers have closed
             pass
     return read.decode()
 
@@ -289,14 +289,14 @@ def test_submit_escapes_control_characters(
 def test_submit_exits_with_2_on_wrong_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nobody = "http://127.0.0.1:9"
-    assert main([str(tmp_path / "none.png"), "--url", nobody]) == 2
+    unreachable = "http://127.0.0.1:9"
+    assert main([str(tmp_path / "none.png"), "--url", unreachable]) == 2
     assert "there is no file or folder" in capsys.readouterr().err
-    assert main([str(SAMPLES[0]), "--url", nobody, "--out", str(tmp_path)]) == 2
-    assert f"no answer from {nobody}" in capsys.readouterr().err
+    assert main([str(SAMPLES[0]), "--url", unreachable, "--out", str(tmp_path)]) == 2
+    assert f"no answer from {unreachable}" in capsys.readouterr().err
     assert main([str(SAMPLES[0]), "--url", "nowhere", "--out", str(tmp_path)]) == 2
     assert "expected http://host" in capsys.readouterr().err
-    assert main([str(SAMPLES[0]), "--url", f"{nobody}x", "--out", str(tmp_path)]) == 2
+    assert main([str(SAMPLES[0]), "--url", f"{unreachable}x", "--out", str(tmp_path)]) == 2
     assert "expected a URL" in capsys.readouterr().err
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.shaped_noise import shaped_noise
 from artscraper_runner.attacks.transforms import resized, scaled, through_jpeg
 from artscraper_runner.errors import NoNumbers
 from artscraper_runner.models.protocol import Encoder
-from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Json
 
 Array = NDArray[np.float32]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.transforms import to_picture
 from artscraper_runner.imaging.tiles import over_bands, resized
-from artscraper_runner.run_cache import RunCache
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]

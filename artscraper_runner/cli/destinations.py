@@ -10,7 +10,7 @@ from artscraper_runner.errors import InvalidOption
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format
 from artscraper_runner.options import PictureLimits
-from artscraper_runner.protection_pipeline import (
+from artscraper_runner.pipeline.folders import (
     PICTURE_SUFFIXES,
     folder_pictures,
     result_folders,

@@ -94,8 +94,8 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _analyse(options: argparse.Namespace) -> int:
-    from artscraper_runner.analysis.run import analyse_picture
-    from artscraper_runner.io import write_json
+    from artscraper_runner import analyse_picture
+    from artscraper_runner.imaging.files import write_json
 
     choice = AnalysisOptions(
         enable_tineye=options.tineye, tineye_api_key=os.environ.get("TINEYE_API_KEY")
@@ -109,8 +109,7 @@ def _analyse(options: argparse.Namespace) -> int:
 
 
 def _read_watermark(options: argparse.Namespace) -> int:
-    from artscraper_runner.imaging.decode import open_picture
-    from artscraper_runner.watermarks.tiled_spread_spectrum import read_watermark
+    from artscraper_runner import open_picture, read_watermark
 
     status = 0
     for image in options.images:

@@ -155,7 +155,7 @@ def signing_settings(options: argparse.Namespace) -> SigningSettings:
 
 
 def _add_attack(protect: argparse.ArgumentParser) -> None:
-    from artscraper_runner.models import DEFAULT_ENCODER, encoder_names
+    from artscraper_runner import encoder_names
 
     protect.add_argument(
         "--strength",
@@ -173,7 +173,7 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
     )
     protect.add_argument(
         "--encoder",
-        default=DEFAULT_ENCODER,
+        default=ProtectionOptions.encoder,
         metavar="NAME",
         help=f"image encoder to attack: {', '.join(encoder_names())},"
         " vae:<path or hub id>, ensemble:<a>+<b> (default: %(default)s)",

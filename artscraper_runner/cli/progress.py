@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artscraper_runner.terminal import printable
+from artscraper_runner.cli.terminal import printable
 from artscraper_runner.types import Controls, Progress
 
 if TYPE_CHECKING:

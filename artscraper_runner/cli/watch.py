@@ -12,9 +12,10 @@ from types import FrameType
 
 from artscraper_runner.cli.destinations import Destination, files_in
 from artscraper_runner.cli.protect import protect_one, workflow_config
+from artscraper_runner.cli.terminal import printable
 from artscraper_runner.errors import InvalidOption, PictureError
-from artscraper_runner.protection_pipeline import WorkflowConfig, folder_pictures
-from artscraper_runner.terminal import printable
+from artscraper_runner.pipeline.folders import folder_pictures
+from artscraper_runner.pipeline.local import WorkflowConfig
 
 _SETTLED_LOOKS = 2  # a file whose size and time are unchanged this often is complete
 

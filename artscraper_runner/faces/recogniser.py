@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.faces.detection import Face, find_faces
 from artscraper_runner.faces.geometry import Alignment, aligned_face
 from artscraper_runner.faces.network import face_network
-from artscraper_runner.run_cache import RunCache
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]

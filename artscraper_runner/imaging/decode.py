@@ -25,7 +25,8 @@ from artscraper_runner.imaging.colour import (
     render,
     without_whole_profile,
 )
-from artscraper_runner.imaging.container import (
+from artscraper_runner.imaging.formats import avif, jpeg, png
+from artscraper_runner.imaging.formats.container import (
     DECODER_ERRORS,
     Container,
     describe_damage,
@@ -33,8 +34,7 @@ from artscraper_runner.imaging.container import (
     quiet,
     unsupported_tiff,
 )
-from artscraper_runner.imaging.formats import avif, jpeg, png
-from artscraper_runner.imaging.structure import frame_sizes
+from artscraper_runner.imaging.formats.structure import frame_sizes
 from artscraper_runner.options import PictureLimits
 
 if TYPE_CHECKING:

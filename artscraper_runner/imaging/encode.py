@@ -29,8 +29,8 @@ from artscraper_runner.imaging.exif import (
     exif_directory,
     is_resolution,
 )
+from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
-from artscraper_runner.io import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np

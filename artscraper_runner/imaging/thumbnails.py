@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from artscraper_runner.imaging.decode import Picture, open_picture
-from artscraper_runner.io import atomic_path
+from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.options import PREVIEW_SIDES, PictureLimits
 
 PREVIEW_FORMATS = {".webp": "WEBP", ".jpg": "JPEG"}

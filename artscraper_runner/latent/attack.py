@@ -27,6 +27,7 @@ from artscraper_runner.attacks.evaluation import (
 )
 from artscraper_runner.attacks.pgd import Objective, Outcome, optimise, sum_of
 from artscraper_runner.attacks.presets import AttackPreset, attack_preset, strength_named
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
     SHORT_SIDE,
     apply_perturbation,
@@ -46,7 +47,6 @@ from artscraper_runner.models import load_encoder, standby_encoders
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.models.protocol import Encoder
 from artscraper_runner.options import ProtectionOptions
-from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Controls, Json
 
 Pixels = NDArray[np.uint8]

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A way to compute graphs; `provider` is ONNX Runtime's name of it, "" = not by that."""
+    """A way to compute graphs; `provider` is ONNX Runtime's name, empty if it has none."""
 
     name: str
     provider: str

@@ -17,10 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
+from artscraper_runner.imaging.files import atomic_path, write_json
 from artscraper_runner.imaging.notes import Note, sort_notes
-from artscraper_runner.io import atomic_path, write_json
 from artscraper_runner.options import (
     AnalysisOptions,
     PictureLimits,
@@ -34,7 +35,6 @@ from artscraper_runner.pipeline.layers import (
     save_layer_files,
 )
 from artscraper_runner.pipeline.workspace import Workspace
-from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Controls, Json, SourceFile
 
 if TYPE_CHECKING:

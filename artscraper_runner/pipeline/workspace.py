@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from artscraper_runner.io import atomic_path
+from artscraper_runner.imaging.files import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np

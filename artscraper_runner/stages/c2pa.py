@@ -6,8 +6,8 @@ from pathlib import Path
 
 from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
 from artscraper_runner.errors import CredentialsError, SigningFailed
+from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.imaging.xmp import prohibit_training
-from artscraper_runner.io import atomic_path
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.provenance.credentials import load_credentials
 from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, check_signing, sign_file

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
-from artscraper_runner.payloads import TEXT_BYTES
+from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum

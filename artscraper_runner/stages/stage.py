@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.imaging.encode import LayerFormat
 from artscraper_runner.options import ProtectionOptions, SigningSettings
-from artscraper_runner.run_cache import RunCache
 from artscraper_runner.types import Controls, Json, Project, SourceFile, StageResult
 
 if TYPE_CHECKING:

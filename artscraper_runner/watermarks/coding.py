@@ -1,6 +1,6 @@
 """Frames of the tiled watermark: a payload, its checksum, and an error-correcting code.
 
-A frame is 8 bytes for a number or 10 for a text (`artscraper_runner.payloads`), followed by the
+A frame is 8 bytes for a number or 10 for a text (`artscraper_runner.options`), followed by the
 CRC-24 of OpenPGP (RFC 4880, section 6.1). The longer frame spreads the same energy over more bits,
 so a number survives a little more than a text. A reader tries both.
 
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from artscraper_runner.errors import InvalidOption
-from artscraper_runner.payloads import NUMBER_BYTES, TEXT_BYTES
+from artscraper_runner.options import NUMBER_BYTES, TEXT_BYTES
 
 Bits = npt.NDArray[np.uint8]
 Softs = npt.NDArray[np.float32]

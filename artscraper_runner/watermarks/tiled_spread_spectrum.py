@@ -34,7 +34,7 @@ from PIL import Image
 from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.imaging.tiles import over_bands
 from artscraper_runner.imaging.visibility import VisibleChange
-from artscraper_runner.payloads import text_of_payload
+from artscraper_runner.options import text_of_payload
 from artscraper_runner.types import Json
 from artscraper_runner.watermarks import Pixels, carriers, check_layout, coding, decoding, folding
 from artscraper_runner.watermarks import synchronisation as sync

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
     MAX_PIXELS,
     apply_perturbation,
@@ -13,7 +14,6 @@ from artscraper_runner.attacks.scaling import (
     visible_at,
     working_size,
 )
-from artscraper_runner.run_cache import RunCache
 
 
 @pytest.mark.parametrize(

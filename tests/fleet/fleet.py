@@ -29,7 +29,7 @@ STAGES = {"stages": "invisible-watermark,gate"}
 
 @dataclass
 class Worker:
-    """`python -m artscraper_gateway worker`, one process that nobody starts again."""
+    """`python -m artscraper_gateway worker`, one process without a supervisor."""
 
     fleet: Fleet
     slot: int

@@ -61,7 +61,7 @@ def test_machines_share_only_database_and_bucket(
     assert not bucket.exists(f"{BUCKET}/some/prefix/{job_id}"), "seen before it is done"
     with fleet.web.client() as client:
         assert client.get(f"/v1/jobs/{job_id}/layers/original").content == sent
-    assert not (fleet.web.outputs / ".running" / job_id / "input").exists(), "nobody clears it"
+    assert not (fleet.web.outputs / ".running" / job_id / "input").exists(), "not removed yet"
     dying.kill()
     fleet.ready_worker(1, base_dir=tmp_path / "machine-1")
     fleet.entered(times=2)
@@ -74,7 +74,7 @@ def test_machines_share_only_database_and_bucket(
     assert_stored(bucket, job_id)
     with fleet.web.client() as client:
         again = client.post(f"/v1/jobs/{job_id}/retry").json()["job_id"]
-        assert not list(fleet.web.base_dir.rglob(".running/*")), "nobody clears it there"
+        assert not list(fleet.web.base_dir.rglob(".running/*")), "not removed there yet"
         assert fleet.ended(again)["status"] == "done"
         for each in (again, job_id):
             assert client.delete(f"/v1/jobs/{each}").status_code == 200

@@ -52,7 +52,7 @@ def test_job_survives_postgresql_restart(
             answer = client.get(f"/v1/jobs/{job_id}")
         assert answer.status_code == 503, answer.text
         assert answer.json()["code"] == "database-away" and answer.headers["Retry-After"]
-        fleet.open_gate()  # the stage ends while nobody can be told
+        fleet.open_gate()  # the stage ends during the outage
         time.sleep(OUTAGE_S)
     finally:
         postgres.start()

@@ -22,7 +22,7 @@ REQUEST = JobRequest()
 MAY_WAIT, AT_ONCE = 5, 16
 
 
-@pytest.mark.parametrize("of_key", [False, True], ids=["everybody", "key"])
+@pytest.mark.parametrize("of_key", [False, True], ids=["all keys", "key"])
 def test_queue_limit_holds_for_concurrent_submissions(
     tmp_path: Path, database: dict[str, Any], of_key: bool
 ) -> None:

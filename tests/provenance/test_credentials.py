@@ -1,4 +1,4 @@
-"""The files that sign are found: one's own pair, or a private CA that is made once."""
+"""Signing credentials: a configured pair, or a private CA that is created once."""
 
 import signal
 import stat

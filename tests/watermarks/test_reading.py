@@ -1,6 +1,6 @@
 """A reading says what the mark says, as JSON and as values."""
 
-from artscraper_runner.payloads import payload_of_text
+from artscraper_runner.options import payload_of_text
 from artscraper_runner.watermarks.tiled_spread_spectrum import Reading, embed, read_watermark
 
 from .pictures import painting

@@ -44,7 +44,7 @@ Wait = Annotated[
 
 @dataclass(frozen=True)
 class Preference:
-    """The `Prefer` header (RFC 7240): `respond-async` and `wait=N`; `wait_s` None = not stated."""
+    """The `Prefer` header (RFC 7240): `respond-async` and `wait=N`; `wait_s` None if not sent."""
 
     respond_async: bool = False
     wait_s: float | None = None

@@ -24,9 +24,9 @@ from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
 from artscraper_runner.analysis.inventory import take_inventory
 from artscraper_runner.analysis.processors import DecodedPicture, metadata, stegano
 from artscraper_runner.errors import PictureError
-from artscraper_runner.imaging.container import FORMATS
 from artscraper_runner.imaging.decode import Picture, inspect_picture, open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.imaging.formats.container import FORMATS
 from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import AnalysisOptions, PictureLimits
 

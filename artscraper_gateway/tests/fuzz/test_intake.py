@@ -18,8 +18,8 @@ from artscraper_gateway.tests.fuzz.metadata_files import METADATA_KINDS, metadat
 from artscraper_gateway.tests.fuzz.sample_pictures import sample_pictures
 from artscraper_gateway.tests.gateway_process import REPOSITORY
 from artscraper_gateway.tests.support.in_process import InProcessGateway
-from artscraper_runner.imaging.container import FORMATS
 from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.formats.container import FORMATS
 from artscraper_runner.options import PictureLimits
 
 pytestmark = pytest.mark.fuzz

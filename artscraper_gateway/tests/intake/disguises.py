@@ -66,7 +66,7 @@ def address_disguises(inner: IPv4Address, *, prefix: int = 0x2A00_1450_4001_0001
 
 
 def host_disguises(inner: IPv4Address) -> dict[str, str]:
-    """Return host spellings that somebody's parser reads as `inner`, by the name of the trick."""
+    """Return host spellings that some parsers read as `inner`, by the name of the trick."""
     value, parts = int(inner), inner.packed
     dotted = str(inner)
     return {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artscraper_runner.errors import BrokenPicture
-from artscraper_runner.imaging.structure import MAX_PARTS, walk_gif, walk_jpeg
+from artscraper_runner.imaging.formats.structure import MAX_PARTS, walk_gif, walk_jpeg
 
 Data = mmap.mmap | bytes
 

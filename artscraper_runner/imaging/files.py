@@ -23,10 +23,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Write `value` as indented JSON in UTF-8, whole or not at all. NaN is refused: it is no JSON.
+    """Write `value` as indented JSON in UTF-8, atomically; NaN is refused.
 
-    Odd bytes of a file name that is no UTF-8 are written as JSON's escapes of what Python makes of
-    them.
+    Undecodable bytes in file names are written as backslash escapes.
     """
     with atomic_path(path) as temporary:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -7,8 +7,8 @@ import gc
 import numpy as np
 import pytest
 
-from artscraper_runner import run_cache
-from artscraper_runner.run_cache import RunCache
+from artscraper_runner.attacks import run_cache
+from artscraper_runner.attacks.run_cache import RunCache
 
 
 def test_value_is_computed_once_per_key() -> None:

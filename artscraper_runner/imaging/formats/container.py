@@ -17,8 +17,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.errors import BrokenPicture, UnsupportedPicture, UnsupportedVariant
 from artscraper_runner.imaging.formats import avif, bmp, jpeg, png, tiff
+from artscraper_runner.imaging.formats.structure import check_structure, walk_jpeg
 from artscraper_runner.imaging.notes import Action, Note, Subject
-from artscraper_runner.imaging.structure import check_structure, walk_jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
