@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from artscraper_gateway.body_start import BodyStart
-from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
+from artscraper_gateway.connections import BodyStart, BoundedConfig, ConnectionLimits
 from artscraper_gateway.observability.logging import LineFormatter
 from artscraper_gateway.observability.systemd import notify
 from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX

@@ -16,7 +16,7 @@ from pydantic import (
 from starlette.datastructures import FormData, UploadFile
 
 from artscraper_gateway.errors import InvalidRequest
-from artscraper_gateway.jobs.options import MAX_BATCH, JobOptions
+from artscraper_gateway.jobs.request import MAX_BATCH, JobOptions
 
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 

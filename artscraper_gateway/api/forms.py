@@ -19,8 +19,12 @@ from artscraper_gateway.intake.download import download
 from artscraper_gateway.intake.file_names import clean_file_name, name_of_url
 from artscraper_gateway.intake.local_path import copy_local
 from artscraper_gateway.intake.upload import UploadedPicture, bounded_request, uploaded_form
-from artscraper_gateway.jobs.options import MAX_BATCH, BatchByReference, JobByReference
-from artscraper_gateway.jobs.request import address_rules
+from artscraper_gateway.jobs.request import (
+    MAX_BATCH,
+    BatchByReference,
+    JobByReference,
+    address_rules,
+)
 from artscraper_gateway.jobs.submission import IncomingPicture
 from artscraper_gateway.settings.model import GatewayConfig
 

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from artscraper_gateway.api.form_models import BINARY, NAME_LISTS, BatchForm, JobForm, PictureForm
 from artscraper_gateway.api.schemas import JobState, ServerSentEvent
-from artscraper_gateway.jobs.options import BatchByReference, JobByReference, JobOptions
+from artscraper_gateway.jobs.request import BatchByReference, JobByReference, JobOptions
 
 _FORMS: tuple[type[BaseModel], ...] = (JobForm, BatchForm, PictureForm)
 _SENT: tuple[type[BaseModel], ...] = (

@@ -31,7 +31,7 @@ from artscraper_gateway.errors import (
     StorageFailed,
 )
 from artscraper_gateway.intake.upload import drain
-from artscraper_gateway.jobs.options import BatchByReference, JobByReference
+from artscraper_gateway.jobs.request import BatchByReference, JobByReference
 from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import Metrics
 

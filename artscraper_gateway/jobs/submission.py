@@ -28,9 +28,8 @@ from artscraper_gateway.errors import (
 from artscraper_gateway.jobs.idempotency import IdempotencyClaim, Kind, find_earlier, fingerprint
 from artscraper_gateway.jobs.listing import JobListing, JobView
 from artscraper_gateway.jobs.models import NewJob
-from artscraper_gateway.jobs.options import JobOptions
 from artscraper_gateway.jobs.queue import JobQueue, QueueQuota, queue_for
-from artscraper_gateway.jobs.request import JobRequest, resolve_request
+from artscraper_gateway.jobs.request import JobOptions, JobRequest, resolve_request
 from artscraper_gateway.observability.logging import current_request_id, log_context
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from artscraper_gateway.body_start import BodyStart
+from artscraper_gateway.connections import BodyStart
 
 DISCONNECT: Message = {"type": "http.disconnect"}
 

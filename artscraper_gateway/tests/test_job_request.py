@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from artscraper_gateway.errors import ForbiddenAddress, InvalidRequest
-from artscraper_gateway.jobs.options import JobOptions
-from artscraper_gateway.jobs.request import JobRequest, resolve_request
+from artscraper_gateway.jobs.request import JobOptions, JobRequest, resolve_request
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_runner import default_stages
 

@@ -19,7 +19,7 @@ from artscraper_gateway import errors as served
 from artscraper_gateway.api.schemas import BatchState, DeliveryState, JobState, WatermarkReading
 from artscraper_gateway.client import AsyncGateway, Gateway, JobOptions, ServerPath, errors
 from artscraper_gateway.client import models as read
-from artscraper_gateway.jobs.options import JobOptions as ServedOptions
+from artscraper_gateway.jobs.request import JobOptions as ServedOptions
 from artscraper_gateway.tests.client.conftest import Connect
 from artscraper_gateway.tests.conftest import SAMPLES
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
