@@ -143,16 +143,16 @@ lint: setup-tests
 
 ## benchmark: print every benchmark's tables
 benchmark: setup-tests
-	$(BIN)/python benchmarks/gateway.py
-	$(BIN)/python benchmarks/worker_scaling.py
+	$(BIN)/python benchmarks/service/gateway.py
+	$(BIN)/python benchmarks/service/worker_scaling.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/watermark.py
 	$(BIN)/python benchmarks/protection.py
-	$(BIN)/python benchmarks/formats.py
+	$(BIN)/python benchmarks/files/formats.py
 
 ## soak: half an hour of mixed jobs among kills, hangs and outages; nothing is lost or left behind
 soak: setup-tests
-	$(BIN)/python benchmarks/soak.py --minutes 30
+	$(BIN)/python benchmarks/service/soak.py --minutes 30
 
 ## pictures: make the README's pictures anew (needs chromium)
 pictures: setup-tests

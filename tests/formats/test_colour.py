@@ -17,8 +17,8 @@ from artscraper_runner.imaging.decode import Picture, inspect_picture, open_pict
 from artscraper_runner.imaging.encode import carried_exif, layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import PictureLimits
-from benchmarks.format_combinations import photograph
-from benchmarks.format_files import (
+from benchmarks.files.format_combinations import photograph
+from benchmarks.files.format_files import (
     P3,
     chrm,
     cmyk_profile,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.format_combinations import Combination, combinations, photograph, ramps
-from benchmarks.formats import MEAN_LIMIT, compare
-from benchmarks.viewers import Viewers, missing_viewers, open_viewers
+from benchmarks.files.format_combinations import Combination, combinations, photograph, ramps
+from benchmarks.files.formats import MEAN_LIMIT, compare
+from benchmarks.files.viewers import Viewers, missing_viewers, open_viewers
 
 COMBINATIONS = [*combinations(ramps()), *combinations(photograph())]
 

@@ -16,7 +16,7 @@ from artscraper_runner.options import AnalysisOptions, PictureLimits, Protection
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Controls
-from benchmarks.format_files import (
+from benchmarks.files.format_files import (
     alpha_samples,
     colour_samples,
     eight,

@@ -18,7 +18,7 @@ from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import PictureLimits
-from benchmarks.format_files import colour_samples, eight, png_chunk
+from benchmarks.files.format_files import colour_samples, eight, png_chunk
 
 LIMITS = PictureLimits()
 SUFFIXES = (".jpg", ".png", ".webp", ".tif", ".avif")

@@ -15,7 +15,7 @@ from artscraper_runner.imaging.decode import Picture, inspect_picture, open_pict
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
 from artscraper_runner.options import PictureLimits
-from benchmarks.format_files import colour_samples, eight, png_chunk, write_png
+from benchmarks.files.format_files import colour_samples, eight, png_chunk, write_png
 
 LIMITS = PictureLimits()
 

@@ -1,6 +1,6 @@
 """Size of the page, time until it is usable, from a drop to the download, and scrolling.
 
-    python benchmarks/page.py          # needs the test extra and chromium
+    python benchmarks/service/page.py          # needs the test extra and chromium
 
 A fresh browser profile opens the page of a gateway on this machine; the median of several loads is
 printed. It can be used when its options are shown and a key press is handled. The way of a picture
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until  # noqa: E402

@@ -1,6 +1,6 @@
 """Mixed jobs for some minutes among kills, hangs and outages, and an account of all of them.
 
-    python benchmarks/soak.py --minutes 30
+    python benchmarks/service/soak.py --minutes 30
 
 Starts a gateway of its own. Clients send pictures of all formats (filed away, analysed, marked,
 protected, in batches, some twice under one idempotency key), look, cancel and delete. All the while
@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 from soak_clients import Clients
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_gateway.storage.paths import (  # noqa: E402

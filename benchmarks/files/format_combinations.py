@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.imaging import icc
-from benchmarks.format_files import (
+from benchmarks.files.format_files import (
     ADOBE_RGB,
     GAMMA_18,
     LINEAR,
@@ -37,7 +37,7 @@ from benchmarks.format_files import (
     write_tiff,
 )
 
-_PHOTOGRAPH = Path(__file__).resolve().parents[1] / "input" / "astronaut.jpg"
+_PHOTOGRAPH = Path(__file__).resolve().parents[2] / "input" / "astronaut.jpg"
 _PHOTOGRAPH_BOX = (150, 50, 342, 178)  # left, upper, right, lower in px: face, suit, flag
 
 

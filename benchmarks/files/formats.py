@@ -1,6 +1,6 @@
 """Print how far a layer is from its original before a stage changes a pixel, by outside viewers.
 
-    python benchmarks/formats.py        # needs the test extra, chromium and ImageMagick
+    python benchmarks/files/formats.py        # needs the test extra, chromium and ImageMagick
 
 Two scenes, ramps and a photograph, in every combination of format, depth, colour type and colour
 description are opened and saved again as a layer; a viewer from outside the project shows both.
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.options import PictureLimits
-from benchmarks.format_combinations import Combination, combinations, photograph, ramps
-from benchmarks.viewers import Viewers, missing_viewers, open_viewers
+from benchmarks.files.format_combinations import Combination, combinations, photograph, ramps
+from benchmarks.files.viewers import Viewers, missing_viewers, open_viewers
 
 MEAN_LIMIT = 1.0
 

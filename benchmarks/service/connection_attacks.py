@@ -1,6 +1,6 @@
 """The cost that one client without an API key can cause: memory, and waiting of others.
 
-    python benchmarks/connection_attacks.py --seconds 30
+    python benchmarks/service/connection_attacks.py --seconds 30
 
 Starts a gateway of its own with 1,024 file descriptors. Each attack runs in a process of its own
 against a new web process, which another client requests `/livez` from meanwhile. Prints a table;
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402

@@ -1,6 +1,6 @@
 """Jobs a second of one worker process and of two, on jobs that are all computing.
 
-    python benchmarks/worker_scaling.py
+    python benchmarks/service/worker_scaling.py
 
 With a core for each worker: a job uses threads where it can, so that one worker alone takes more
 than one core where it may. What that leaves for a second worker is printed too. Linux only.

@@ -1,8 +1,8 @@
 """Submit latency, jobs a second and memory of a running gateway, beside a bare upload server.
 
-    python benchmarks/gateway.py                     # starts a gateway of its own
-    python benchmarks/gateway.py --base-url URL      # measures one that runs on this machine
-    python benchmarks/gateway.py --database-url postgresql://... --workers 2
+    python benchmarks/service/gateway.py                 # starts a gateway of its own
+    python benchmarks/service/gateway.py --base-url URL  # measures one that runs on this machine
+    python benchmarks/service/gateway.py --database-url postgresql://... --workers 2
 
 Jobs ask for neither analysis nor protection: what is measured is the service, not the pictures.
 The floor is the same web framework taking the same form and writing it to disk, without checks,
