@@ -17,7 +17,7 @@ _XMP = (
 
 
 def sample_pictures() -> dict[str, list[bytes]]:
-    """Return whole files by the name of their format in `imaging.container.FORMATS`."""
+    """Return whole files by the name of their format in `imaging.formats.container.FORMATS`."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     carried: dict[str, Any] = {"exif": _exif(), "icc_profile": profile}
     return {
