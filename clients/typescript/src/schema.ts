@@ -618,7 +618,7 @@ export interface components {
         };
         /**
          * BatchState
-         * @description A batch's current state; `done` = all have ended and at least one has a result.
+         * @description A batch's current state; `done` if all have ended and at least one has a result.
          * @example {
          *       "batch_id": "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20",
          *       "status": "running",
