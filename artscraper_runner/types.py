@@ -54,6 +54,7 @@ class StageResult:
     `pixels` is uint8 (H, W, 3) sRGB of the input's size, or None when the stage could not apply;
     then `reason` is set and the input is passed through unchanged. `visibility` is the bound on
     what shows that the stage kept instead of its input's; infinite where it had none.
+    `is_within_sight`: the stage has scaled its change back to that bound itself.
     """
 
     pixels: NDArray[np.uint8] | None
@@ -61,6 +62,7 @@ class StageResult:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     processing_size: tuple[int, int] | None = None  # [w, h] in px; None: the whole picture
     visibility: float | None = None  # None: the input's
+    is_within_sight: bool = False
 
 
 @dataclass(frozen=True)

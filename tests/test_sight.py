@@ -37,6 +37,12 @@ def test_result_is_scaled_back_to_the_bound() -> None:
     assert 0 < VisibleChange.of(pixels).figure(result.pixels) < 1.2
 
 
+def test_result_that_its_stage_has_scaled_back_is_kept() -> None:
+    pixels = np.full((64, 64, 3), 128, np.uint8)
+    result = StageResult(_noisy(pixels), is_within_sight=True)
+    assert within_sight(load_stage("mist"), _given(pixels, 0.5), result) is result
+
+
 def test_stage_lost_by_scaling_back_is_not_applied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -77,7 +77,7 @@ _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
 _SRGB_STEPS = 255 * 16
 _BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
-_ROUNDS = 6
+_POWERS = (1, 2, 3)  # of the share, in rounds: a small share of a small change is rounded away
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
 _TOLERANCE = np.float32(1.001)
@@ -270,48 +270,27 @@ class VisibleChange:
     def within(self, bound: float, *, before: Pixels, changed: Pixels) -> Pixels:
         """Return `changed` with what was added to `before` scaled back where it shows too much.
 
-        Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave a place
-        a little above the bound after _ROUNDS rounds. `changed` is not written to.
+        Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave single
+        places a little above the bound. `changed` is not written to.
         """
         start, end = (self._seen(pixels) for pixels in (before, changed))
-        scaling = _Scaling(self.model, start, bound)
-        result = end
-        for _ in range(_ROUNDS):
-            if scaling.is_kept(result):
+        visible_before = self.model.places(start)
+        allowed = np.maximum(visible_before, bound) * _TOLERANCE
+        share, result = np.ones_like(visible_before), end
+        for power in _POWERS:
+            visible = self.model.places(result)
+            if (visible <= allowed).all():
                 break
-            result = _blended(start, end, scaling.share, place=PLACE)
-        if not scaling.is_needed:
+            share *= _share_within(bound, before=visible_before, after=visible) ** power
+            result = _blended(start, end, share, place=PLACE)
+        if result is end:
             return changed
         if self.factor == 1:
             return result
-        place = PLACE * self.factor
-        result = _blended(before, changed, scaling.share, place=place)
-        if scaling.is_kept(self._seen(result)):
-            return result
-        return _blended(before, changed, scaling.share, place=place)
+        return _blended(before, changed, share, place=PLACE * self.factor)
 
     def _seen(self, pixels: Pixels) -> Pixels:
         return reduced_copy(pixels, self.factor, self.factor)
-
-
-class _Scaling:
-    """The share of a change that keeps a bound, lessened round by round; of places."""
-
-    def __init__(self, model: VisibilityModel, start: Pixels, bound: float) -> None:
-        self._model, self._bound = model, bound
-        self._before = model.places(start)
-        self._allowed = np.maximum(self._before, bound) * _TOLERANCE
-        self.share = np.ones_like(self._before)
-        self.is_needed = False
-
-    def is_kept(self, seen: Pixels) -> bool:
-        """Return whether a picture keeps the bound; lessen the share where it does not."""
-        visible = self._model.places(seen)
-        if (visible <= self._allowed).all():
-            return True
-        self.share *= _share_within(self._bound, before=self._before, after=visible)
-        self.is_needed = True
-        return False
 
 
 def to_planes(pixels: Pixels) -> Planes:
@@ -330,8 +309,12 @@ def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> P
     def blend(rows: slice) -> None:
         box = (0, rows.start / place, width / place, rows.stop / place)
         part = image.resize((width, rows.stop - rows.start), Image.Resampling.BILINEAR, box=box)
+        shares = np.asarray(part)
+        if shares.min() == _WHOLE_SHARE:
+            result[rows] = changed[rows]
+            return
         change = np.subtract(changed[rows], before[rows], dtype=np.int16)
-        change *= np.asarray(part)[..., None]
+        change *= shares[..., None]
         change += _WHOLE_SHARE // 2
         change >>= _SHARE_BITS
         np.add(change, before[rows], out=result[rows], casting="unsafe")

@@ -30,10 +30,10 @@ def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageR
     """Return the result as it may be saved.
 
     What shows more than the bound of the input, or the result's own, is scaled back, and where that
-    leaves nothing of the stage it is not applied.
+    leaves nothing of the stage it is not applied. A stage may have done so itself.
     """
     bound = result.visibility or given.visibility
-    if result.pixels is None or bound is None or isinf(bound):
+    if result.pixels is None or result.is_within_sight or bound is None or isinf(bound):
         return result
     pixels = given.admissible(result.pixels)
     kept = given.visible_change().within(bound, before=given.pixels, changed=pixels)

@@ -66,7 +66,8 @@ class InvisibleWatermark(Stage):
             "text": inputs.options.watermark_text,
             "overwritten": earlier.payload,
         }
-        return StageResult(pixels=marked, metrics=metrics, visibility=bound)
+        is_within = not math.isinf(bound)
+        return StageResult(marked, metrics=metrics, visibility=bound, is_within_sight=is_within)
 
     def why_lost(self, pixels: Pixels, inputs: StageInput) -> str | None:
         """Return why the mark cannot stay, if what may be seen leaves too little to be read."""
@@ -105,7 +106,7 @@ def _payload(inputs: StageInput) -> bytes:
     return payload
 
 
-def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float | None]:
+def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     """Return the marked picture, and the bound on what shows that it keeps.
 
     The mark keeps the bound of the strength if it is read then from a JPEG at 75 and at half the
@@ -118,7 +119,7 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float | 
         return (marked if _holds(inputs.admissible(marked), inputs, payload) else None), math.inf
     is_flat = tiled_spread_spectrum.is_flat(inputs.original)
     factors = _BOUND_FACTORS[:1] if is_flat else _BOUND_FACTORS
-    kept: tuple[Pixels | None, float | None] = None, None
+    kept: tuple[Pixels | None, float] = None, inputs.visibility
     for factor in factors:
         bound = factor * inputs.visibility
         marked = _embed(inputs, payload, bound)
@@ -128,7 +129,7 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float | 
         within = inputs.admissible(within)
         if not _holds(within, inputs, payload):
             continue
-        kept = marked, bound
+        kept = within, bound
         if factor == factors[-1]:
             break
         if all(_holds(copy, inputs, payload) for copy in (_as_jpeg(within), _halved(within))):
