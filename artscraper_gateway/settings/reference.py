@@ -17,33 +17,33 @@ from artscraper_gateway.settings.sources import format_value
 
 _HEAD = """# Configuration
 
-Made from `artscraper_gateway/settings/model.py` by `make configuration`; a test keeps it true.
+Generated from `artscraper_gateway/settings/groups.py` by `make configuration`.
 
-Every setting can be given in five ways. The first that names it decides:
+A setting has five sources. The first one that names it decides:
 
 1. on the command line: `--max-side 4096`, or as an argument of `GatewayConfig`
 2. in the environment: `ARTSCRAPER_GATEWAY_MAX_SIDE=4096`
-3. in `.env` in the working directory, by the same name; other programs' lines are left alone
+3. in `.env` in the working directory, by the same name; other programs' lines are ignored
 4. in a TOML file: `max_side = 4096`, alone or in the table of its \
-group (`[limits]`); that of `--config FILE` or `ARTSCRAPER_GATEWAY_CONFIG=FILE`, \
+group (`[limits]`); the file is `--config FILE` or `ARTSCRAPER_GATEWAY_CONFIG=FILE`, \
 else `artscraper.toml` in the working directory
-5. not at all: the default
+5. the default
 
-A secret can also stand in a file of one line, which a variable ending in `_FILE` names: \
-`ARTSCRAPER_GATEWAY_DATABASE_URL_FILE=/run/secrets/database_url`. Both at once are an error.
+A secret can also be read from a file of one line, named by a variable ending in `_FILE`: \
+`ARTSCRAPER_GATEWAY_DATABASE_URL_FILE=/run/secrets/database_url`. Setting both is an error.
 
-An empty variable is none. Lists are separated by commas, in TOML they are lists. Names that are \
-no settings are an error on the command line and in TOML. Relative folders are taken from the \
-working directory, also those of a file. `ARTSCRAPER_GATEWAY_CONFIG=none` reads neither file. \
-Workers get the settings of the process that starts them.
+Empty variables are ignored. Lists are separated by commas, except in TOML, which has lists. \
+Unknown names are an error on the command line and in TOML. Relative folders are relative to the \
+working directory, also those in a file. `ARTSCRAPER_GATEWAY_CONFIG=none` reads neither file. \
+Workers inherit the settings of the process that starts them.
 
 ```sh
 python -m artscraper_gateway check
 ```
 
-prints the settings in effect and where each comes from, without secrets; which stages, encoders \
-and processors can be used here, and of the others why not; disks and GPU; and what is unwise \
-about it all. Its exit status is 1 when the service would not start. It takes every option below, \
+prints the settings in effect with their sources, without secrets; the stages, encoders and \
+processors that are available here, and why others are not; disks and GPU; and warnings about \
+risky settings. Its exit status is 1 if the service would not start. It takes every option below, \
 and `--json`.
 
 """
@@ -53,7 +53,7 @@ _TABLE = """| setting | variable | value | default | |
 _SAMPLE = """
 ## A file with every setting
 
-All at their defaults; those without one are left out.
+All at their defaults; settings without a default are left out.
 
 ```toml
 """
