@@ -5,7 +5,7 @@ import signal
 
 
 def _end(number: int, _frame: object) -> None:
-    """End at once, as the default action would; as process 1 of a container there is none."""
+    """Exit at once, like the default action, which process 1 of a container lacks."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)

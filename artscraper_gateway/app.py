@@ -66,7 +66,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     """Return the gateway as an ASGI application; None: settings from the environment.
 
     Starting the app opens the database under `config.base_dir` and starts the workers; stopping it
-    lets them drain. Nothing is opened or written before.
+    lets them drain. Nothing is opened or written earlier.
     """
     config = config or GatewayConfig()
     tracing = Tracing()

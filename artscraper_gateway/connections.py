@@ -95,7 +95,7 @@ class ConnectionRegistry:
                 del self._per_address[address]
 
     def _evict(self, address: str | None) -> bool:
-        """Abort the connection whose client has been silent longest; of `address`, if given."""
+        """Abort the connection of the longest silent client, optionally of `address` only."""
         now = time.monotonic()
         silent = [
             (connection.silent_since, connection)
@@ -163,7 +163,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def handle_events(self) -> None:
-        """Parse what has arrived, then restart the clocks of the parts that ended."""
+        """Parse the received bytes, then restart the timers of the parts that ended."""
         try:
             super().handle_events()
         except h11.LocalProtocolError:  # an unreadable request behind one that is being answered
@@ -190,7 +190,7 @@ class BoundedProtocol(H11Protocol):
         self._write_blocked_since = None
 
     def can_be_evicted(self, now: float) -> bool:
-        """Return whether no complete request is lost, and an upload has come to a stop."""
+        """Return whether no complete request is lost and the upload has stalled."""
         if self._body_since is not None:
             return not self.flow.read_paused and now - self.silent_since > _FRESH_S
         return self.cycle is None or self.cycle.response_complete
@@ -201,7 +201,7 @@ class BoundedProtocol(H11Protocol):
         if self.flow.read_paused:  # the server does not read now: no fault of the client
             self.silent_since = now
         if self.transport.is_closing() and self._write_blocked_since is None:
-            self._write_blocked_since = now  # the rest of the answer has to be taken as well
+            self._write_blocked_since = now  # the rest of the response must be read, too
         overdue = {
             "header_timeout": _is_over(self._head_since, limits.header_timeout_s, now),
             "body_timeout": _is_over(self._body_since, limits.body_timeout_s, now),

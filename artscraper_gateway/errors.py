@@ -183,7 +183,7 @@ class ForeignOrigin(GatewayError):
 
 
 class QueueFull(GatewayError):
-    """So many jobs wait that there is no room for what came."""
+    """The queue has no room for the request's jobs."""
 
     status = 429
     code = "queue-full"
@@ -264,7 +264,7 @@ class WorkersDown(GatewayError):
 
 
 class DatabaseAway(GatewayError):
-    """The database server does not answer; what was accepted is safe in it."""
+    """The database server does not respond; accepted jobs are safe in it."""
 
     status = 503
     code = "database-away"

@@ -21,7 +21,7 @@
       StageFailed           a stage failed; names the stage
       Cancelled             the caller cancelled the run
 
-Messages give the expected, the found and the valid values, which are attributes as well.
+Messages state the expected, found and valid values, which are also attributes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class UnsupportedPicture(PictureError):
 
 
 class BrokenPicture(PictureError):
-    """The content begins like an accepted format but cannot be read."""
+    """The content has the signature of an accepted format but cannot be read."""
 
 
 class UnsupportedVariant(PictureError):

@@ -1,4 +1,4 @@
-"""Timings of the parts of a run (each processor, loading an encoder), sent to a watcher."""
+"""Timings of the parts of a run (each processor, loading an encoder), reported to a watcher."""
 
 from __future__ import annotations
 

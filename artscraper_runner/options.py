@@ -1,4 +1,4 @@
-"""Options of a run: what a caller chooses, with defaults and valid values."""
+"""Options of a run, with defaults and valid values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from artscraper_runner.errors import InvalidOption, UnknownName
 
 TINEYE_URL = "https://api.tineye.com/rest"
 PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
-STRENGTH_NAMES = ("low", "medium", "high")  # of what may be seen, see `attacks.presets`
+STRENGTH_NAMES = ("low", "medium", "high")  # bounds on visibility, see `attacks.presets`
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1
 ACCELERATOR_NAMES = ("auto", "cpu", "openvino", "cuda", "coreml", "directml")
@@ -133,7 +133,7 @@ class ProtectionOptions:
         return None
 
     def with_payload(self) -> ProtectionOptions:
-        """Return options that say what the picture carries, drawing a number where none does."""
+        """Return options with a payload, drawing a number if none is set."""
         if self.payload is not None:
             return self
         if self.watermark_method == "dwtDctSvd":
@@ -186,7 +186,7 @@ def payload_of_text(text: str) -> bytes:
 
 
 def text_of_payload(payload: bytes) -> str | None:
-    """Return the text that a payload carries; None for a number, nothing and what is no UTF-8."""
+    """Return the text of a payload; None for a number, no content or invalid UTF-8."""
     if len(payload) != TEXT_BYTES:
         return None
     try:

@@ -50,7 +50,7 @@ class ProtectedPicture:
         """Write the protected picture to the file `target`; missing folders are made.
 
         Raises:
-            InvalidOption: the suffix is not that of the picture's format.
+            InvalidOption: the suffix does not match the picture's format.
             FileExistsError: there is a file and `overwrite` is off.
         """
         return save_protected(self.path, Path(target), overwrite=overwrite)

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A picture file as received; `suffix` is that of its format, whatever its name says."""
+    """A picture file as received; `suffix` follows its format, not its name."""
 
     path: Path
     suffix: str
@@ -42,7 +42,7 @@ class Controls:
     should_stop: Callable[[], bool] = lambda: False
 
     def checkpoint(self) -> None:
-        """Raise `Cancelled` when the caller wants the run to stop."""
+        """Raise `Cancelled` if the caller has requested a stop."""
         if self.should_stop():
             raise Cancelled("the run was cancelled")
 

@@ -182,7 +182,7 @@ def csrf_token(key: str) -> str:
 
 
 def key_of_cookie(request: Request) -> str:
-    """Return the key of the request's cookie; "" if there is none.
+    """Return the key of the request's cookie, or "".
 
     Raises:
         Forbidden: a request that changes something comes without the page's token.

@@ -114,7 +114,7 @@ class JobUrls:
         return f"{self.root_path}/v1/batches/{batch_id}"
 
     def of_job(self, job_id: str, *, has_result: bool) -> JobLinks:
-        """Return the links of a job; those of its result are None until there is one."""
+        """Return the links of a job; those of its result are None until the job is done."""
         return JobLinks(
             self_url=self.job(job_id),
             events=self.job(job_id, "events"),
@@ -137,7 +137,7 @@ class JobUrls:
 
 @dataclass(frozen=True)
 class CallerJobs:
-    """The jobs that one caller may see. Jobs of others are answered like unknown ones."""
+    """The jobs that one caller may see. Jobs of other callers look like unknown ones."""
 
     caller: Caller
     config: GatewayConfig
@@ -168,11 +168,11 @@ class CallerJobs:
         )
 
     def may_see(self, owner: str) -> bool:
-        """Return whether the caller may see what belongs to `owner`."""
+        """Return whether the caller may see resources of `owner`."""
         return self.caller.sees_all or owner == self.caller.owner
 
     def find(self, job_id: str) -> Job:
-        """Return the job. Raises NotFound for unknown jobs and for those of others."""
+        """Return the job. Raises NotFound for unknown jobs and for jobs of other callers."""
         job = self.store.find(job_id) if is_job_id(job_id) else None
         if job is None or not self.may_see(job.owner):
             raise NotFound("There is no job of this id.")
@@ -290,7 +290,7 @@ class LayerFile:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what the file holds. Raises NotFound when it is gone."""
+    """Return the content of the file. Raises NotFound if it is missing."""
     try:
         content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:

@@ -63,7 +63,7 @@ def serve_file(
 def content_tag(path: Path, stat: os.stat_result) -> str:
     """Return the strong ETag of the file at `path`: its SHA-256, quoted.
 
-    Blocks while a file is read whose tag is not cached.
+    Blocks while hashing a file whose tag is not cached.
 
     Raises:
         OSError: it cannot be read.
@@ -142,7 +142,7 @@ def _requested_part(request: Request, tag: str, stat: os.stat_result) -> range |
 
 
 def _read(file: BinaryIO, part: range) -> Iterator[bytes]:
-    """Yield the bytes of `part` in chunks; close the file at the end or when given up."""
+    """Yield the bytes of `part` in chunks; close the file at the end or on cancellation."""
     with file:
         file.seek(part.start)
         left = len(part)

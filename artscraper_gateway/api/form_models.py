@@ -36,7 +36,7 @@ TextOrPicture = Annotated[str, Field(max_length=200), WrapValidator(_accept_pict
 
 
 class _OptionsForm(JobOptions):
-    """Options of a job, two of which may be pictures of the caller's own."""
+    """Options of a job, two of which may be uploaded pictures."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 

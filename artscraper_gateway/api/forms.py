@@ -117,7 +117,7 @@ def _query_options(request: Request) -> dict[str, str]:
 
 
 def _merged(query: Mapping[str, str], body: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the query and of the body, none of which is in both."""
+    """Merge the options of the query and the body; refuse an option that is in both."""
     for name in query:
         if name in body:
             raise InvalidRequest(f"{name[:80]}: expected in the query or in the body, found both")

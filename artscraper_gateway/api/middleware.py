@@ -58,7 +58,7 @@ class Observation:
             try:
                 await self.app(scope, answer.receive, answer.send)
             except Exception as error:
-                cause = error.__cause__ or error  # Starlette wraps what would have had an answer
+                cause = error.__cause__ or error  # Starlette wraps exceptions that have a response
                 if not (answer.has_begun and _is_away(cause)):
                     raise
                 _log.warning("the answer breaks off: %s", cause)

@@ -39,7 +39,7 @@ def body_schemas() -> dict[str, Any]:
 def _form_field(name: str, field: dict[str, Any]) -> dict[str, Any]:
     """Describe a field as a form or a query carries it: text, no null, and no default.
 
-    A client that sends what it takes for the default could not tell the setting's from its own,
+    A client that sends the documented default would override the gateway's setting,
     and would send the option twice, in the query and in the form.
     """
     if name in NAME_LISTS:

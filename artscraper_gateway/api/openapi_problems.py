@@ -44,7 +44,7 @@ from artscraper_gateway.errors import (
 )
 
 Responses = dict[int | str, dict[str, Any]]
-# Of any route that reads the database, and of those that need an API key as well.
+# Problems of any route that reads the database, and of routes that need an API key.
 OPEN = (GatewayError, DatabaseAway, DiskFull)
 KEYED = (*OPEN, Unauthorized, Forbidden, RateLimited)
 # Reasons to refuse a picture, and a job or a batch.
@@ -58,7 +58,7 @@ SUBMISSION = (
     QueueFull,
     StorageFailed,
 )
-# Of routes that serve what a job produced.
+# Problems of routes that serve results.
 RESULTS = (NotFound, NotReady, JobFailed, StorageFailed)
 # Of running a job again: settings may have changed since it was accepted.
 REPETITION = (
@@ -155,7 +155,7 @@ def _example(kind: type[GatewayError]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI description: problems as they are answered, API keys where they count.
+    """Return the OpenAPI description: with problems, and API keys where they are needed.
 
     FastAPI gives every route with a parameter a 422 of its own form, which this gateway never
     answers with.
@@ -194,7 +194,7 @@ def _complete(operation: dict[str, Any], *, signs_in: bool) -> None:
 
 
 def _add_problem(operation: dict[str, Any], kind: type[GatewayError]) -> None:
-    """Add a problem that a middleware answers, beside those of the same status."""
+    """Add a problem of a middleware to those of the same status."""
     added = _response(kind.status, [kind])
     present = operation["responses"].setdefault(str(kind.status), added)
     if present is not added:

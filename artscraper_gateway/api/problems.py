@@ -95,7 +95,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return the methods of all routes of the path; Starlette names those of the first one.
+    """Return the methods of all routes of the path; Starlette lists the first route's only.
 
     For a path of its own, such as /v1/jobs/retry, the routes with a parameter in its place do not
     count.
@@ -141,7 +141,7 @@ async def _answer_storage_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_disconnected(request: Request, _error: Exception) -> Response:
-    """Set the status that metrics count for a request whose client hung up."""
+    """Return the status that metrics count for a request whose client disconnected."""
     _log.debug("%s broke off", request.method)
     return Response(status_code=_CLIENT_CLOSED_REQUEST)
 

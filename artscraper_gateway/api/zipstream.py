@@ -49,7 +49,7 @@ def _member(archive: zipfile.ZipFile, sink: _Sink, path: Path, name: str) -> Ite
 
 
 class _Sink(io.RawIOBase):
-    """Take what `zipfile` writes and hands it on; it cannot be sought, so nothing is kept."""
+    """A sink for `zipfile` that is drained chunk by chunk; it cannot seek, so nothing is stored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _Sink(io.RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return the bytes written since the last call."""
         taken = b"".join(self._parts)
         self._parts.clear()
         return taken

@@ -62,7 +62,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as it is kept. Times are seconds since 1970, UTC."""
+    """A key as stored. Times are seconds since 1970, UTC."""
 
     id: str
     name: str
@@ -143,7 +143,7 @@ class KeyStore:
     def revoke(self, name: str) -> bool:
         """Make a key useless, by its name or by its id as `ask_<id>_...`.
 
-        False when there is none that is not so already.
+        False if no key matches or it was revoked before.
         """
         shown = _SHOWN_ID.fullmatch(name)
         return self._revoke(api_keys.c.name == name) or (
@@ -188,10 +188,10 @@ class KeyStore:
 
 
 class Keyring:
-    """The keys as this web process knows them, at most a second old.
+    """This web process's copy of the keys, at most a second old.
 
-    While the database is away, the last known keys hold: /metrics needs nothing else, and other
-    requests fail for want of the database. Then no key can be revoked either.
+    During an outage of the database the last copy is used: /metrics needs nothing else, and other
+    requests fail without the database. No key can be revoked during an outage.
     """
 
     def __init__(self, store: KeyStore) -> None:
@@ -201,7 +201,7 @@ class Keyring:
         self._one = CapacityLimiter(1)
 
     async def load(self) -> None:
-        """Read the keys while the database is there; the first request reads them anew."""
+        """Read the keys while the database is available; the first request reads them again."""
         await self._refresh()
         self._read_at = float("-inf")
 
@@ -211,7 +211,7 @@ class Keyring:
         return bool(self._keys)
 
     async def find(self, token: str) -> ApiKey | None:
-        """Return the key that `token` is, compared in constant time; None when it is none."""
+        """Return the key of `token`, compared in constant time; None if it is invalid."""
         await self._refresh()
         match = _TOKEN.fullmatch(token)
         key = self._keys.get(match[1]) if match and self._keys else None
@@ -236,7 +236,7 @@ class Keyring:
 
 
 def without_secret(text: str) -> str:
-    """Return a key as `ask_<id>_...`, and what is none as it is."""
+    """Return a key as `ask_<id>_...`, and other text unchanged."""
     match = _TOKEN.fullmatch(text)
     return f"ask_{match[1]}_..." if match else text
 

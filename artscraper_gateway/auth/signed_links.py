@@ -44,7 +44,7 @@ class LinkSigner:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def verify(self, job_id: str, resource: str, *, expires_at: int, signature: str) -> bool:
-        """Return whether the signature is that of the link, compared in constant time."""
+        """Return whether the signature matches the link, compared in constant time."""
         expected = self.sign(job_id, resource, expires_at=expires_at)
         return hmac.compare_digest(expected.encode(), signature.encode())
 

@@ -1,4 +1,4 @@
-"""`check`: the settings in effect, the available components, and what is wrong or unwise."""
+"""`check`: the settings in effect, the available components, errors and warnings."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway 
 
 
 def _check_database(config: GatewayConfig, *, may_be_new: bool) -> None:
-    """Warn if there is no database yet: the keys are then those of a gateway to be started.
+    """Warn if no database exists yet: the keys then belong to a gateway that is started later.
 
     Raises:
         InvalidKeyOption: the command needs an existing database (`may_be_new` is off).

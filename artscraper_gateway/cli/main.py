@@ -163,7 +163,7 @@ def _serve(config: GatewayConfig) -> int:
     from artscraper_gateway.server import Server, open_listeners
 
     with ExitStack() as held:
-        # First, so that nothing is written if the address is in use.
+        # Bound first, so that nothing is written if the address is in use.
         sockets = [held.enter_context(each) for each in open_listeners(config)]
         _check_keys(config)
         server = Server(create_app(config), config)

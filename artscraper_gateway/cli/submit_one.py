@@ -30,8 +30,8 @@ _KEY_REFUSED = {  # by whether a key was sent
 class Outcome:
     """The outcome for a picture: `saved` is the place of its result, unless `failure` is set.
 
-    `left_out` names the stages that were not applied, with their reasons; `notes` what was dropped
-    from the file or changed in it.
+    `left_out` has the stages that were not applied, with their reasons; `notes` the parts of the
+    file that were dropped or changed.
     """
 
     picture: str

@@ -90,7 +90,7 @@ class AsyncGateway:
 
         Raises:
             FileExistsError: there is a file and `overwrite` is off.
-            ValueError: the suffix of `target` is not that of the result's format.
+            ValueError: the suffix of `target` does not match the result's format.
             JobFailed: the job ended in error.
             NotProtected: no stage could be applied.
             WaitTimedOut: the job has not ended after `timeout_s` seconds.
@@ -120,7 +120,7 @@ class AsyncGateway:
         wait_s: float = 0.0,
         **options: Unpack[JobOptions],
     ) -> Job:
-        """Submit a picture; return its job, queued or as it is after up to `wait_s` seconds.
+        """Submit a picture; return its job, queued or in its state after up to `wait_s` seconds.
 
         The same `idempotency_key` with the same picture and options returns the same job for a
         day. The default is a new key, so that a repeated request does not make two jobs.
@@ -165,7 +165,7 @@ class AsyncGateway:
         stream, deadline = JobEventStream(job_id), Deadline(timeout_s)
         while not stream.is_over:
             deadline.check(f"job {job_id}")
-            with suppress(httpx.TransportError, Problem):  # the poll below reports what is wrong
+            with suppress(httpx.TransportError, Problem):  # the poll below reports the error
                 async for job in self._events(stream, deadline):
                     yield job
                     deadline.check(f"job {job_id}")

@@ -52,7 +52,7 @@ class JobOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Body:
-    """The body of a request; files are opened anew for each attempt."""
+    """The body of a request; files are opened again for each attempt."""
 
     json: dict[str, Any] | None = None
     fields: dict[str, str] = field(default_factory=dict)

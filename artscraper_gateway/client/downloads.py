@@ -21,7 +21,7 @@ class PartialDownload:
     """A download in progress; the file appears under its name when it is complete.
 
     Raises:
-        DigestMismatch: from `finish`, if the SHA-256 of the content is not that of the ETag.
+        DigestMismatch: from `finish`, if the SHA-256 of the content differs from the ETag.
     """
 
     def __init__(self, target: Path) -> None:
@@ -29,7 +29,7 @@ class PartialDownload:
         self._digest = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
         self._path = target.with_name(f".incoming-{secrets.token_hex(8)}")
-        # Not by tempfile, whose files are readable by their owner only.
+        # tempfile is not used: its files are readable by their owner only.
         self._file = self._path.open("xb")
 
     def __enter__(self) -> PartialDownload:

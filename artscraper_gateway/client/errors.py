@@ -16,7 +16,7 @@ class Unreachable(ClientError):
 
 
 class UnexpectedResponse(ClientError):
-    """The response is not that of a gateway, or of an incompatible release."""
+    """The response is not from a gateway, or from an incompatible release."""
 
 
 class WaitTimedOut(ClientError, TimeoutError):
@@ -24,7 +24,7 @@ class WaitTimedOut(ClientError, TimeoutError):
 
 
 class DigestMismatch(ClientError):
-    """The SHA-256 of a download is not that of its ETag."""
+    """The SHA-256 of a download differs from its ETag."""
 
 
 class InvalidWebhook(ClientError):
@@ -85,7 +85,7 @@ class PreconditionFailed(Problem):
 
 
 class UnknownHost(Problem):
-    """421: the gateway is not known by the host name of this URL."""
+    """421: the gateway does not serve the host name of this URL."""
 
 
 class UnsatisfiableRange(Problem):

@@ -148,7 +148,7 @@ class DeliveryList:
 
 @dataclass(frozen=True)
 class WatermarkReading:
-    """A picture's watermark; `payload` None means that there is none."""
+    """A picture's watermark; `payload` is None without a watermark."""
 
     payload: str | None
     text: str | None

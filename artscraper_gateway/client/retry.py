@@ -29,7 +29,7 @@ _MAX_PAUSE_S = 8.0
 class RetryPolicy:
     """Limits on the retries of a repeatable request.
 
-    The pause is that of the answer's Retry-After header, else half a second, doubled each time up
+    The pause follows the Retry-After header, else it is half a second, doubled each time up
     to 8 s. A Retry-After of more than `max_wait_s` raises the problem at once.
 
     A gateway that restarts refuses connections, or answers 502 or 503 through a proxy:
@@ -41,7 +41,7 @@ class RetryPolicy:
     outage_s: float = 90.0
 
     def pause_s(self, attempts: int, elapsed_s: float, failure: ClientError) -> float | None:
-        """Return the seconds before the next attempt, None to give up.
+        """Return the seconds before the next attempt, None for no more attempts.
 
         Args:
             attempts: requests sent so far.

@@ -17,13 +17,13 @@ from artscraper_gateway.db.migrations import IncompatibleDatabase, bring_up_to_d
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
 
-_SCHEMA_LOCK = 7_304_119  # any number that nothing else locks in this database
+_SCHEMA_LOCK = 7_304_119  # any number that is not locked elsewhere in this database
 # A process that is frozen inside a transaction may not keep its locks for longer.
 _IDLE_MS = 5_000
 _CONNECT_S = 10
 SQLITE_BUSY_MS = 30_000  # wait for a lock of another process
-CLOCKS_APART_S = 60.0  # of a fleet's machines, at most; what lies farther ahead is a clock put back
-# Commits copy the log themselves only if nothing else does (`wal.py`): beyond 64 MiB.
+CLOCKS_APART_S = 60.0  # largest skew within a fleet; beyond it the clock was set back
+# Commits checkpoint only if `wal.py` does not: beyond 64 MiB.
 _LOG_PAGES = 16_384
 _WRITES_NOTHING = "UPDATE jobs SET status = status WHERE id = ''"
 _READERS = 8  # connections of one process that only read SQLite
@@ -97,7 +97,7 @@ def _open_sqlite(config: GatewayConfig) -> sa.Engine:
     with (config.base_dir / ".schema.lock").open("w") as lock, _disposed_on_error(engine):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with engine.connect() as connection:
-            # SQLite alters a table by making it anew, which must not empty those that refer to it.
+            # SQLite alters a table by recreating it, which must not empty tables that refer to it.
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none before DDL
             bring_up_to_date(connection)

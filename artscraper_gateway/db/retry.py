@@ -1,4 +1,4 @@
-"""Retry database calls during an outage: the database is away, busy or out of disk."""
+"""Retry database calls during an outage: the database is unavailable, busy or out of disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def is_outage(error: sa.exc.SQLAlchemyError) -> bool:
-    """Return whether the database is away, busy or out of disk, rather than the statement wrong."""
+    """Return whether the database is unavailable, busy or full, rather than the statement wrong."""
     if isinstance(error, sa.exc.TimeoutError):  # no connection became free
         return True
     lost = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated

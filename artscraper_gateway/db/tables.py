@@ -47,7 +47,7 @@ jobs = sa.Table(
     sa.Column("disk_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("batch_id", sa.String, index=True),
     sa.Column("batch_index", sa.Integer),
-    # Set while the job waits for storage that is away: next run, first failure, number, reason.
+    # Set while the job waits out a storage outage: next run, first failure, number, reason.
     sa.Column("retry_at", sa.Float),
     sa.Column("retry_since", sa.Float),
     sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
@@ -145,7 +145,7 @@ delivery_attempts = sa.Table(
     sa.Column("http_status", sa.Integer),
     sa.Column("error", sa.String),
 )
-# Receivers that answered 410 Gone: nothing is sent there until a delivery sent by hand succeeds.
+# Receivers that answered 410 Gone: nothing is sent there until a manual delivery succeeds.
 closed_callbacks = sa.Table(
     "closed_callbacks",
     metadata,

@@ -13,7 +13,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class BoundedFile:
-    """Counts what is written to `path`. Made by `bounded_file`.
+    """Counts the bytes written to `path`. Created by `bounded_file`.
 
     Attributes:
         written: bytes so far, from 0 to `max_bytes`.
@@ -48,7 +48,7 @@ class BoundedFile:
         self.written += len(chunk)
 
     async def write(self, chunk: bytes) -> None:
-        """Append `chunk` without holding up the event loop; raises as `append` does."""
+        """Append `chunk` without blocking the event loop; raises as `append` does."""
         await asyncio.to_thread(self.append, chunk)
 
     def close(self) -> None:

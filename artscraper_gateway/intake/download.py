@@ -1,4 +1,4 @@
-"""Download what a URL names: a stranger chose the URL, and a stranger answers."""
+"""Download a URL: neither the URL nor the response is trusted."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_C
 def open_local(path: str, *, roots: Sequence[Path], cwd: Path) -> BinaryIO:
     """Return the regular file that `path` names, open for reading in binary.
 
-    Symbolic links are resolved first, and what they lead to must be inside a root. Then the file
+    Symbolic links are resolved first, and their target must be inside a root. Then the file
     is opened from the root downwards, following no link, so that no link can be added after the
     check. `~` and variables are not expanded. Runs blocking calls.
 
@@ -51,7 +51,7 @@ async def copy_local(
 ) -> int:
     """Copy the file that `path` names to `destination` and return its size in bytes, from 0.
 
-    After a failure there is no file. For `path`, `roots` and `cwd` see `open_local`.
+    After a failure no file is left. For `path`, `roots` and `cwd` see `open_local`.
 
     Args:
         destination: in a folder that exists; a file there is replaced.
@@ -83,7 +83,7 @@ async def _read(source: BinaryIO) -> bytes:
 def _place(path: str, *, roots: Sequence[Path], cwd: Path) -> tuple[str, tuple[str, ...]]:
     if not path or len(path.encode("utf-8")) > MAX_PATH_BYTES:
         raise ValueError("empty or too long")
-    (cwd / path).stat()  # the kernel gives up after 40 links; realpath would follow thousands
+    (cwd / path).stat()  # the kernel stops after 40 links; realpath would follow thousands
     resolved = PurePath(os.path.realpath(cwd / path, strict=True))
     for root in roots:
         real_root = os.path.realpath(cwd / root)

@@ -21,7 +21,7 @@ from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, bounded_file
 
 _MAX_FIELDS = 32
 _MAX_FIELD_BYTES = 64 * 1024
-_FORM_OVERHEAD_BYTES = 1024 * 1024  # what a body may have beside its pictures
+_FORM_OVERHEAD_BYTES = 1024 * 1024  # of a body, beside its pictures
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_S = 5.0
 
@@ -124,7 +124,7 @@ def bounded_request(request: Request, max_bytes: int) -> Request:
 
 
 async def drain(request: Request) -> None:
-    """Read on past a refused upload for a while, so that the client sees the answer.
+    """Continue reading a refused upload for a while, so that the client sees the response.
 
     A client that is still sending when the connection closes gets a reset instead of a reason.
     """

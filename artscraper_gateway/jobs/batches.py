@@ -107,7 +107,7 @@ class Batches:
         return accepted
 
     def find(self, batch_id: str) -> Batch | None:
-        """Return the batch; None if there is none, or all its jobs were deleted."""
+        """Return the batch; None if it is unknown or all its jobs were deleted."""
         mine = (
             sa.select(jobs)
             .where(jobs.c.batch_id == batch_id, jobs.c.status != DELETING)

@@ -82,7 +82,7 @@ class Deletion:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _mark(self, job_id: str) -> bool:
-        """Hide the job; on a full disk, after removing its files. False if there is none."""
+        """Hide the job; on a full disk, after removing its files. False if it is unknown."""
         try:
             return self.store.mark_deleting(job_id)
         except sa.exc.OperationalError as error:
@@ -91,7 +91,7 @@ class Deletion:
             return self.store.mark_deleting(job_id)
 
     def _make_room(self, job_id: str) -> bool:
-        """Remove the files of a finished job before it is marked; False if there is none."""
+        """Remove the files of a finished job before it is marked; False if it is unknown."""
         job = self.store.find(job_id)
         if job is None or not job.is_finished:
             return False
@@ -121,7 +121,7 @@ class Deletion:
         """Return when no worker has the job, or its worker did not leave it in time."""
         try:
             self.queue.cancel(job_id)
-        except sa.exc.SQLAlchemyError as error:  # its worker sees that the job is hidden
+        except sa.exc.SQLAlchemyError as error:  # its worker notices that the job is hidden
             _log.warning("job %s is still in the queue: %s", job_id, error.__cause__)
         deadline = time.monotonic() + _RELEASE_TIMEOUT_S
         owner = Leases(self.store.engine).owner

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: a request sent twice is accepted once.
 
-The decision is `claim`, in the transaction that adds the job. `find_earlier` is the same look-up
+The decision is `claim`, in the transaction that adds the job. `find_earlier` is the same query
 without a claim: it saves a download if the key is taken already.
 """
 
@@ -38,7 +38,7 @@ class IdempotencyClaim:
 
 
 def checked_key(header: str | None) -> str | None:
-    """Return the header's value; None if there is none.
+    """Return the header's value, or None.
 
     Raises:
         InvalidRequest: not 1 to 255 visible ASCII characters.

@@ -32,9 +32,9 @@ _POLL_PREDECESSOR_S = 0.25
 
 
 class LeaseLost(BaseException):
-    """The worker was expired and others have its jobs: it must write nothing more.
+    """The worker was expired and others have its jobs: it must not write any more.
 
-    Not an `Exception`, so that it is never mistaken for the failure of a job.
+    Not an `Exception`, so that it is not handled as the failure of a job.
     """
 
     def __init__(self, worker: str) -> None:
@@ -136,7 +136,7 @@ class Heartbeats:
         self.id = f"{self.name}.{secrets.token_hex(3)}"
 
     def register(self) -> None:
-        """Insert this worker's row and delete that of its dead predecessor of the same name.
+        """Insert this worker's row and delete the row of a dead worker of the same name.
 
         Raises:
             HostNameTaken: the predecessor is alive.
@@ -194,7 +194,7 @@ class Heartbeats:
         return is_expired
 
     def _wait_for_predecessor(self) -> None:
-        """Return when the row of this name, if there is one, is known to be a dead worker's."""
+        """Return once the row of this name, if any, is proved to be a dead worker's."""
         first = self._predecessor()
         if first is None or (self.origin and first.origin == self.origin):
             return  # the file lock of the slot proves that it is dead

@@ -1,4 +1,4 @@
-"""Jobs as callers see them: one with its place in the queue, or a page of many."""
+"""Jobs as shown to callers: one with its queue position, or a page of many."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class JobListing:
         self.engine = engine
 
     def show(self, job_id: str) -> JobView | None:
-        """Return the job with its place in the queue; None if there is none."""
+        """Return the job with its queue position; None if it is unknown."""
         with reading(self.engine) as connection:
             row = connection.execute(_SHOW, {"job_id": job_id}).mappings().one_or_none()
         if row is None:
@@ -70,7 +70,7 @@ class JobListing:
         return JobView(Job.from_row(values), position)
 
     def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
-        """Return the places in the queue, 1 = next, of those of the jobs that wait."""
+        """Return the queue positions of the queued ones among the jobs; 1 is next."""
         query = sa.select(jobs.c.id, _POSITION).where(
             jobs.c.id.in_(list(job_ids)), jobs.c.status == "queued"
         )

@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 
 from artscraper_gateway.jobs.request import JobRequest
 
-# queued -> running -> done | error; running -> queued while storage is away;
+# queued -> running -> done | error; running -> queued during a storage outage;
 # any of them -> deleting -> (no row).
 Status = TypeAliasType("Status", Literal["queued", "running", "done", "error"])
 STATUSES: tuple[Status, ...] = ("queued", "running", "done", "error")
@@ -24,7 +24,7 @@ class Job:
     """One job as stored. Times are seconds since 1970, UTC.
 
     `retry_at`, `retry_since`, `retry_count` and `retry_reason` are set while the job waits for
-    storage that is away: when it is run next, since when it waits, how often it tried, and why.
+    a storage outage: the next run, the first failure, the number of attempts, and the reason.
     `results_in` is the `output_parent` its results were written to; None before the end.
     """
 

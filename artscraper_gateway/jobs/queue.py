@@ -37,7 +37,7 @@ WORKFLOW = "run_job"
 CPU, GPU, PASSTHROUGH = "heavy", "gpu", "passthrough"  # "heavy": the name in older databases
 CONCURRENCY = {CPU: 1, GPU: 1, PASSTHROUGH: 16}  # of one worker
 QUEUES = {"cpu": (CPU, PASSTHROUGH), "gpu": (GPU,)}  # by the values of the setting `queues`
-_QUOTA_LOCK = 7_304_120 << 32  # with 2**32 numbers behind it, locked by nothing else
+_QUOTA_LOCK = 7_304_120 << 32  # start of 2**32 numbers that are not locked elsewhere
 _NEARLY_FULL = 1000  # more jobs than are being added at one moment
 _NORMAL_PRIORITY = 101  # in the queue, where lower runs first; unset would be 0, ahead of all
 
@@ -185,7 +185,7 @@ class JobQueue:
         return self._store.existing_ids(job_ids)
 
     def cancel_job(self, job_id: str) -> bool:
-        """End the job as cancelled; False if it had ended. A running one stops by itself."""
+        """End the job as cancelled; False if it had ended. A running one notices and stops."""
         if not self._store.cancel(job_id):
             return False
         if Leases(self._store.engine).owner(job_id) is None:
@@ -293,13 +293,13 @@ def launch(engine: sa.Engine, *, worker: str, kinds: Iterable[str], poll_interva
 def requeue_abandoned(
     *, alive_ids: Callable[[], Collection[str]], claim_due: Callable[[], Collection[str]]
 ) -> list[str]:
-    """Put running workflows back whose worker is dead, or whose job waited long enough.
+    """Requeue running workflows whose worker is dead, or whose job waited long enough.
 
     The running workflows are listed first: a worker that registers, or takes a workflow over, in
     the meantime must not lose it.
 
     Returns:
-        The ids of the workflows that were put back.
+        The ids of the requeued workflows.
     """
     running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
     if not running:
@@ -318,7 +318,7 @@ def _requeue(workflow_id: str, executor_id: str) -> bool:
     """Put a workflow back in its queue unless another executor has it by now.
 
     The only call into DBOS's private API: its public recovery puts back all workflows of an
-    executor, while those that wait for storage belong to workers that live.
+    executor, while those that wait for storage belong to live workers.
     """
     from dbos._dbos import _get_dbos_instance
 

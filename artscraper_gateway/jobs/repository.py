@@ -136,7 +136,7 @@ class JobStore:
         return Job(**row)
 
     def find(self, job_id: str) -> Job | None:
-        """Return the job; None if there is none or it is being deleted."""
+        """Return the job; None if it is unknown or being deleted."""
         with reading(self.engine) as connection:
             row = connection.execute(_FIND, {"job_id": job_id}).one_or_none()
         return None if row is None else Job.from_row(row._mapping)
@@ -191,7 +191,7 @@ class JobStore:
                 append_event(connection, job_id, row.revision, "progress", change)
 
     def postpone(self, job_id: str, *, worker: str, reason: str, pause_s: float) -> bool:
-        """Put a job back to wait for storage that is away; False if `worker` has lost it.
+        """Requeue a job to wait out a storage outage; False if `worker` has lost it.
 
         The attempt that it interrupted does not count.
         """
@@ -206,7 +206,7 @@ class JobStore:
         return True
 
     def claim_due_retries(self) -> set[str]:
-        """Return the ids of postponed jobs whose pause is over; each to one caller a minute."""
+        """Return the ids of postponed jobs whose pause has passed; each to one caller a minute."""
         now = time.time()
         is_due = sa.and_(jobs.c.status == "queued", jobs.c.retry_at <= now, jobs.c.worker.is_(None))
         with reading(self.engine) as connection:
@@ -227,7 +227,7 @@ class JobStore:
         return self._end(_FINISH, outcome.job_id, outcome.error, code, **values)
 
     def cancel(self, job_id: str) -> bool:
-        """End the job as error, cancelled; False if it had ended. Its worker stops by itself."""
+        """End the job as error, cancelled; False if it had ended. Its worker notices and stops."""
         return self._end(_CANCEL, job_id, "the job was cancelled", CANCELLED)
 
     def fail_unleased(self, job_id: str, reason: str) -> bool:

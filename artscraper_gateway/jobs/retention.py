@@ -30,7 +30,7 @@ _BROKEN = "internal error; the gateway's log has the reason"
 
 @dataclass(frozen=True)
 class Retention:
-    """Removes what the settings do not keep. Safe to run concurrently and to be killed."""
+    """Periodic cleanup by the settings. Safe to run concurrently and to be killed."""
 
     config: GatewayConfig
     deletion: Deletion
@@ -125,7 +125,7 @@ class Retention:
             return [(row.id, row.disk_bytes) for row in connection.execute(query)]
 
     def _drop_empty_batches(self, now: float) -> None:
-        """Keep those of today: their idempotency keys are still valid."""
+        """Keep today's batches: their idempotency keys are still valid."""
         used = sa.exists().where(jobs.c.batch_id == batches.c.id)
         with self.engine.begin() as connection:
             old = batches.c.submitted_at < now - KEPT_S

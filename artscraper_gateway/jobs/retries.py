@@ -69,7 +69,7 @@ class Retries:
         """Accept a new job for the picture of an ended one; the old job stays.
 
         Raises:
-            GatewayError: the picture is gone, or the settings changed so that it is refused.
+            GatewayError: the picture was deleted, or is refused under changed settings.
         """
         storage = self.submission.storage
         targets = {
@@ -93,7 +93,7 @@ class Retries:
         owner: str | None,
         admit: Callable[[int], Awaitable[None]] | None = None,
     ) -> RetryResult:
-        """Accept new jobs for all ended ones that match; those of `owner`, or of all for None.
+        """Accept new jobs for all ended jobs that match; of `owner` only, unless None.
 
         A new job belongs to the owner of the old one. Repeating the call within a day leads to
         the same new jobs. `admit` is awaited with their number before any is accepted, and may

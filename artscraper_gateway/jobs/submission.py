@@ -183,7 +183,7 @@ class Submission:
         return accepted
 
     def respond(self, job_id: str) -> JobView:
-        """Return a job that was accepted before, as it is now. Blocks."""
+        """Return the current state of a job that was accepted before. Blocks."""
         view = self.listing.show(job_id)
         if view is None:
             raise NotFound("The job of this Idempotency-Key was deleted meanwhile.")
@@ -192,7 +192,7 @@ class Submission:
     async def find_earlier(
         self, kind: Kind, pictures: Sequence[IncomingPicture], quota: QueueQuota, key: str | None
     ) -> str | None:
-        """Return what the key led to before, to save downloads of pictures that are named.
+        """Return the earlier job or batch of the key, which saves a download.
 
         Raises:
             IdempotencyKeyReused: it came with another payload before.
@@ -251,7 +251,7 @@ class Submission:
             raise BrokenPicture(f"{prefix}{error}") from error
 
     def _rename_by_content(self, folder: Path, name: str, *, field: str = "") -> str:
-        """Check what came in and name it by its content; a name that was sent is not used."""
+        """Check the received picture and name it by its content, never by a sent name."""
         header = self.check_header(folder / _INCOMING, field=field)
         target = folder / f"{name}{header.suffix}"
         (folder / _INCOMING).rename(target)

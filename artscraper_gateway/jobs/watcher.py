@@ -146,7 +146,7 @@ class JobWatch:
                     return
 
     def shutdown(self) -> None:
-        """End all waiting, now and later: subscribers see `is_shut_down` and end."""
+        """End current and later waits: subscribers check `is_shut_down` and end."""
         self.is_shut_down = True
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:

@@ -1,7 +1,7 @@
 """The addresses that the gateway may connect to when a caller chooses the URL.
 
 Pictures and webhook targets share these rules. A connection must go to an address that `resolve`
-returned: a second look-up may return another address (DNS rebinding).
+returned: a second lookup may return another address (DNS rebinding).
 `pinned_transport` does so.
 """
 
@@ -54,7 +54,7 @@ def check_address(address: str | IPAddress, rules: AddressRules) -> None:
     """Refuse `address` unless it is public, or private and `rules` allow that.
 
     IPv4 addresses inside IPv6 ones (mapped, compatible, translated, NAT64, 6to4, Teredo, ISATAP)
-    are judged as well: each must be allowed.
+    are checked, too: each must be allowed.
 
     Raises:
         ForbiddenAddress: it is not allowed, has a zone id, or is not an IP address in its standard
@@ -88,10 +88,10 @@ def check_host(host: str, rules: AddressRules) -> str:
 async def system_lookup(host: str, port: int) -> list[str]:
     """Return the addresses that the system's resolver gives for `host`, each once, in its order.
 
-    A caller who stops waiting does not stop the look-up; at most `MAX_LOOKUPS` run at a time.
+    A caller that stops waiting does not stop the lookup; at most `MAX_LOOKUPS` run at a time.
 
     Raises:
-        OSError: the name is not known, or the resolver failed.
+        OSError: the name is unknown, or the resolver failed.
     """
     loop = asyncio.get_running_loop()
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
@@ -111,11 +111,11 @@ async def resolve(
     """Return the addresses of `host`, in the resolver's order, if every one of them is allowed.
 
     One forbidden address among them condemns the name: its owner chose it. An IP address is
-    returned as it is, without a look-up.
+    returned unchanged, without a lookup.
 
     Raises:
         ForbiddenAddress: see `check_host` and `check_address`.
-        OSError: the name is not known, or the resolver failed.
+        OSError: the name is unknown, or the resolver failed.
     """
     name = check_host(host, rules)
     if parse_address(name) is not None:
@@ -135,7 +135,7 @@ async def resolve(
 
 @cache
 def _lookup_threads() -> ThreadPoolExecutor:
-    # Not the loop's own threads: a few names whose servers never answer would take them all, and
+    # Separate threads: a few names whose servers never answer would take all of the loop's, and
     # with them every file that is read or written.
     return ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="lookup")
 

@@ -62,7 +62,7 @@ _NEVER_V6 = tuple(
 _PRIVATE_V6 = tuple(IPv6Network(text) for text in ("::1/128", "fc00::/7", "fec0::/10"))
 _UNICAST_V6 = IPv6Network("2000::/3")  # all that IANA has handed out
 
-# Forms whose last 32 bits are the IPv4 address that the packet ends up at.
+# Forms whose last 32 bits are the IPv4 address of the destination.
 _TAIL_FORMS = tuple(
     IPv6Network(text)
     for text in (

@@ -35,7 +35,7 @@ Connector = Callable[[], httpx.AsyncBaseTransport]
 
 @dataclass(frozen=True)
 class Target:
-    """A URL that passed every check but the look-up. `host` is in its plain spelling."""
+    """A URL that passed every check but the lookup. `host` is normalised."""
 
     url: httpx.URL
     host: str
@@ -120,7 +120,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
         Raises:
             ForbiddenAddress: see `parse_target` and `resolve`.
-            httpx.TransportError: the name is not known, or the request failed.
+            httpx.TransportError: the name is unknown, or the request failed.
         """
         target = parse_target(request.url, self._rules)
         failure: httpx.TransportError | None = None

@@ -1,7 +1,7 @@
 """The log: one line an event, as text or as JSON, with the request and the job that it is about.
 
 Whatever a message, an address or a traceback holds: control characters are written as escapes, so
-that no line can be forged, and secrets are left out. They are known by their form (API keys,
+that no line can be forged, and secrets are left out. They are recognised by their form (API keys,
 webhook secrets, the query and the password of an address, credentials in headers), or by their
 value where a setting holds them.
 """

@@ -114,7 +114,7 @@ def _is_alive(process_id: int) -> bool:
 
 
 def _allocate(path: Path, size: int) -> None:
-    """Fill a new file with zeros; one of an earlier process of this id goes on."""
+    """Fill a new file with zeros; a file of an earlier process of this id is continued."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         try:
             file.seek(0, os.SEEK_END)

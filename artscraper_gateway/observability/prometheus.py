@@ -60,7 +60,7 @@ class MetricsCollector:
     census: WorkerCensus = field(default_factory=WorkerCensus)
 
     def registry(self) -> CollectorRegistry:
-        """Return a registry with these metrics and those of this process."""
+        """Return a registry with these metrics and the process's own."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         ProcessCollector(registry=registry)
@@ -76,7 +76,7 @@ class MetricsCollector:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric; those of the database only while it answers."""
+        """Yield every metric; database metrics only while the database responds."""
         yield from self.metrics.collect()
         yield from _processes(self.metrics)
         yield from self._machine()
@@ -84,7 +84,7 @@ class MetricsCollector:
             yield from self._fleet(self.engine)
 
     def _fleet(self, engine: sa.Engine) -> Iterator[Metric]:
-        """Yield what the database has, read in one transaction."""
+        """Yield the metrics of the database, read in one transaction."""
         stored: list[Metric] = []
         try:
             with engine.connect() as connection:

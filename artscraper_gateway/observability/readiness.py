@@ -32,7 +32,7 @@ _STORAGE_S = 15.0
 class Readiness:
     """Checks database, queue, storage and workers, at most once a second.
 
-    `workers_problem` returns what is wrong with this machine's workers, if anything.
+    `workers_problem` returns the problem of this machine's workers, if any.
     """
 
     config: GatewayConfig
@@ -47,7 +47,7 @@ class Readiness:
     _checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     async def check(self, *, ignored: Collection[str] = ()) -> None:
-        """Return when requests are welcome, but for reasons whose codes are `ignored`.
+        """Return if requests can be accepted, apart from the `ignored` problem codes.
 
         Raises:
             Draining, DatabaseAway, NoRoomInQueue, DiskFull, StorageFailed, WorkersDown: they are
@@ -84,7 +84,7 @@ class Readiness:
     async def _queue_problem(self) -> GatewayError | None:
         try:
             with fail_after(_DATABASE_S):
-                # Given up, not waited for: a server that is gone may not answer for minutes.
+                # Abandoned, not awaited: an unreachable server may not respond for minutes.
                 queued = await run_sync(self._queued, limiter=self._looks, abandon_on_cancel=True)
         except (TimeoutError, sa.exc.SQLAlchemyError):
             return DatabaseAway()

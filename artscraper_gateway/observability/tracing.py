@@ -1,6 +1,6 @@
 """OpenTelemetry spans: a request, the job that it led to, each stage of it in the worker.
 
-Where nothing is to be sent (no OTEL_EXPORTER_OTLP_ENDPOINT), OpenTelemetry is not imported and a
+Without OTEL_EXPORTER_OTLP_ENDPOINT, OpenTelemetry is not imported and a
 span costs nothing. The context goes with the job's row, so that a trace begun by a caller's own
 `traceparent` ends in the stages, whichever machine runs them. Spans hold ids, names of stages and
 kinds of errors: no address, no message, no content.
@@ -31,7 +31,7 @@ Carrier = dict[str, str]  # W3C trace context: traceparent, tracestate
 
 @dataclass
 class Tracing:
-    """The spans of one process; until `start` there are none."""
+    """The spans of one process; none before `start`."""
 
     provider: TracerProvider | None = None
 
@@ -41,7 +41,7 @@ class Tracing:
             self.provider = _exporting_provider()
 
     def stop(self) -> None:
-        """Send what has not been sent yet, unless that takes long; no span is made after that."""
+        """Send the remaining spans, within a time limit; no span is created later."""
         if self.provider is not None:
             last = threading.Thread(target=self.provider.shutdown, daemon=True)
             last.start()

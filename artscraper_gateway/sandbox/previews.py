@@ -25,7 +25,7 @@ _KEPT = 64  # per job, so that requests for every size do not fill the disk
 class Previews:
     """Makes previews of layers within `limits`.
 
-    Layer `original` is what a stranger sent, and may never have been decoded: so each preview is
+    Layer `original` is untrusted and may never have been decoded: so each preview is
     made in a process of its own, with limits on its memory and time.
     """
 

@@ -19,7 +19,7 @@ from typing import Any
 from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
 
 _log = logging.getLogger(__name__)
-_LOGGED_BYTES = 4_000  # the end of what a failed process printed
+_LOGGED_BYTES = 4_000  # of the end of a failed process's output
 _MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
 _CPU_S = 90
 

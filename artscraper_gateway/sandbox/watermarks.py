@@ -23,7 +23,7 @@ class WatermarkReader:
     processes: PictureProcesses
 
     async def read(self, picture: Path) -> dict[str, Any]:
-        """Return `payload`, `text` and `confidence` of the picture, whose header was checked.
+        """Return `payload`, `text` and `confidence` of a picture with a checked header.
 
         Raises:
             BrokenPicture: it cannot be decoded.

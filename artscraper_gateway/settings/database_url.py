@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 
 def checked_database_url(value: SecretStr | None) -> SecretStr | None:
-    """Return the URL of a PostgreSQL database as it is; None selects SQLite.
+    """Return the URL of a PostgreSQL database unchanged; None selects SQLite.
 
     Raises:
         ValueError: another scheme, or not a URL; the message holds no part of the password.

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class SettingsFileUnusable(ValueError):
-    """A file that was named is missing or unreadable, or a secret is set twice; says where."""
+    """A named file is missing or unreadable, or a secret is set twice; the message says where."""

@@ -203,6 +203,6 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process build this same configuration.
 
-        The process reads no files, whose values would take the place of those that are none.
+        The process reads no files: they would override settings that are none.
         """
         return environment_of(self)

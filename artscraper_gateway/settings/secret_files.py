@@ -1,6 +1,6 @@
 """Secrets from files: `ARTSCRAPER_GATEWAY_<NAME>_FILE` names the file of a secret setting.
 
-So a secret stands in no environment and no command line: containers mount it as a file.
+So a secret is in neither the environment nor the command line: containers mount it as a file.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class SecretFileSource(PydanticBaseSettingsSource):
 
 
 def all_variables_of(name: str, field: FieldInfo) -> list[str]:
-    """Return the variables of a setting and, if it is a secret, those that name its file."""
+    """Return the variables of a setting and, for a secret, the variables that name its file."""
     variables = variables_of(name, field)
     return variables + ([each + SUFFIX for each in variables] if is_secret(field) else [])
 

@@ -31,10 +31,10 @@ DEFAULT_FILE, DOTENV = "artscraper.toml", ".env"
 
 
 def settings_file() -> Path | None:
-    """Return the TOML file with settings; None when there is none.
+    """Return the TOML file with settings, or None.
 
     Raises:
-        SettingsFileUnusable: one was named, and is not there.
+        SettingsFileUnusable: the named file does not exist.
     """
     named = os.environ.get(FILE_VARIABLE, "")
     if named == NO_FILES:
@@ -80,7 +80,7 @@ class _GroupedTomlSource(TomlConfigSettingsSource):
 
 
 def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str]:
-    """Return where each setting's value comes from, in words; `given` are arguments.
+    """Return the source of each setting's value as text; `given` are arguments.
 
     Raises:
         SettingsFileUnusable: as `file_sources`.
@@ -105,7 +105,7 @@ def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str
 
 
 def unknown_variables(kind: type[BaseSettings]) -> list[str]:
-    """Return variables of the environment and of `.env` that begin as settings do and are none.
+    """Return variables of the environment and `.env` with the settings' prefix but no setting.
 
     Raises:
         SettingsFileUnusable: as `file_sources`.
@@ -131,7 +131,7 @@ def format_value(value: object) -> str:
 
 
 def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str]:
-    """Return what is wrong with which setting; a secret, or a URL that holds one, is not shown."""
+    """Return one line per invalid setting; secrets, and URLs that may hold one, are not shown."""
     secrets = [name for name, field in kind.model_fields.items() if is_secret(field)]
     lines = []
     for found in error.errors(include_url=False):

@@ -25,7 +25,7 @@ class Storage(Protocol):
         """Make the staged picture available to workers; before its job is added."""
 
     def discard_staging(self, job_id: str) -> None:
-        """Remove what is needed only until the job is added."""
+        """Remove files that are needed only until the job is added."""
 
     def fetch_input(self, job_id: str) -> Path:
         """Return the folder on this machine with the staged picture, for a worker."""
@@ -34,7 +34,7 @@ class Storage(Protocol):
         """Return a folder on this machine with the staged picture, for callers."""
 
     def public_input_path(self, job_id: str, name: str) -> str:
-        """Return the place of the staged picture that callers see."""
+        """Return the public path of the staged picture."""
 
     def workspace(self, job_id: str, worker: str) -> Workspace:
         """Return where `worker` writes; its records name the place where results will be."""
@@ -45,7 +45,7 @@ class Storage(Protocol):
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
         """Give `worker` a copy of all files of the worker `before`.
 
-        Files of a stage that was not recorded are written anew by that stage.
+        Files of a stage that was not recorded are written again by that stage.
         """
 
     def publish(self, job_id: str, worker: str) -> None:
@@ -58,7 +58,7 @@ class Storage(Protocol):
         """Return the folder on this machine with the results of a finished job."""
 
     def public_output_path(self, job_id: str) -> str:
-        """Return the place of the results that callers see."""
+        """Return the public path of the results."""
 
     def previews(self, job_id: str) -> Path:
         """Return the folder on this machine for small copies of the job's layers."""

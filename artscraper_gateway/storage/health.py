@@ -28,7 +28,7 @@ class StorageHealth:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def problem(self) -> GatewayError | None:
-        """Return why nothing can be stored; None if all is well. Blocks."""
+        """Return why nothing can be stored, or None. Blocks."""
         with self._lock:
             fresh_s = _FRESH_S if self.storage.shares_running_folders else _FRESH_OBJECTS_S
             if self._problem is not None:

@@ -30,13 +30,13 @@ from artscraper_runner import Workspace
 
 @dataclass(frozen=True)
 class LocalStorage:
-    """Files in folders that all processes see: of one machine, or mounted on each of a fleet."""
+    """Files in folders that all processes share: of one machine, or mounted on each of a fleet."""
 
     config: GatewayConfig
     shares_running_folders = True
 
     def put_input(self, job_id: str) -> None:
-        """Do nothing: all processes see the folder."""
+        """Do nothing: all processes share the folder."""
 
     def discard_staging(self, job_id: str) -> None:
         """Do nothing: the staged picture stays as the job's input."""
@@ -60,7 +60,7 @@ class LocalStorage:
         return Workspace(output=output, work=work, shown_as=self.public_output_path(job_id))
 
     def commit_stage(self, job_id: str, worker: str) -> None:
-        """Do nothing: all processes see the folder."""
+        """Do nothing: all processes share the folder."""
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
         """Copy the files: the other worker may wake up and write into its own."""
@@ -136,7 +136,7 @@ class LocalStorage:
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """Copy the files below `source` to `target`, and replace those that it has.
+    """Copy the files below `source` to `target`, replacing existing ones.
 
     Temporary files are left out; `target` never has incomplete ones under their final names.
 

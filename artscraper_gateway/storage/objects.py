@@ -38,7 +38,7 @@ from artscraper_runner import Workspace
 
 _INPUTS = ".received"  # uploads of jobs that are not done
 _PREVIEWS = ".previews"
-_CACHED_JOBS = 200  # whose results stay on this machine after a request, if they are small
+_CACHED_JOBS = 200  # whose small results are cached on this machine after a request
 Uploaded = dict[str, int]  # by name, the modification time of the uploaded file
 
 
@@ -55,7 +55,7 @@ def open_storage(config: GatewayConfig) -> Storage:
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """Objects below one URL, and copies of those that this machine needs."""
+    """Objects below one URL, with local copies of the ones in use."""
 
     config: GatewayConfig
     shares_running_folders = False
@@ -83,7 +83,7 @@ class ObjectStorage:
         self._upload(self._folders(job_id).input, self._of_job(job_id, "input"), {})
 
     def discard_staging(self, job_id: str) -> None:
-        """Remove the local copy of what was uploaded."""
+        """Remove the local copy of an upload."""
         shutil.rmtree(self._folders(job_id).intake, ignore_errors=True)
 
     def fetch_input(self, job_id: str) -> Path:
@@ -107,18 +107,18 @@ class ObjectStorage:
         return Workspace(output=output, work=work, shown_as=self.public_output_path(job_id))
 
     def commit_stage(self, job_id: str, worker: str) -> None:
-        """Upload what the worker has written since the last stage."""
+        """Upload the files written since the last stage."""
         uploaded = self._uploaded.setdefault((job_id, worker), {})
         folder = self._folders(job_id).running / worker
         self._upload(folder, self._of_job(job_id, f"workers/{worker}"), uploaded)
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
-        """Download what the other worker has uploaded."""
+        """Download the files that another worker uploaded."""
         folder = self._folders(job_id).running / worker
         self._download(self._of_job(job_id, f"workers/{before}"), folder)
 
     def publish(self, job_id: str, worker: str) -> None:
-        """Upload the results to their place; the summary last, as the sign that all are there."""
+        """Upload the results; the summary last, as the sign of completeness."""
         output, _ = self._folders(job_id).of_worker(worker)
         place = f"{self._root}/{job_id}"
         all_but_summary = {SUMMARY: (output / SUMMARY).stat().st_mtime_ns}
@@ -210,7 +210,7 @@ class ObjectStorage:
         return f"{self._root}/.jobs/{job_id}/{name}"
 
     def _upload(self, folder: Path, place: str, uploaded: Uploaded) -> None:
-        """Upload the files below `folder` that are not in `uploaded` as they are now."""
+        """Upload the files below `folder` that differ from `uploaded`."""
         for path in sorted(folder.rglob("*")):
             name, written = path.relative_to(folder).as_posix(), path.stat().st_mtime_ns
             if path.is_dir() or path.name.startswith(".") or uploaded.get(name) == written:
@@ -227,7 +227,7 @@ class ObjectStorage:
                 self._files.get_file(name, str(path))
 
     def _download_folder(self, place: str, folder: Path) -> None:
-        """Download into a folder that others see complete or not at all."""
+        """Download into a folder that appears complete or not at all."""
         partial = folder.with_name(f".partial-{secrets.token_hex(6)}")
         try:
             partial.mkdir(parents=True)
@@ -257,7 +257,7 @@ class ObjectStorage:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """Translate errors of clients of object storage, whose texts may hold their keys."""
+        """Translate errors of object storage clients, whose messages may hold keys."""
         try:
             yield
         except Exception as error:

@@ -15,14 +15,14 @@ from artscraper_gateway.settings.model import GatewayConfig
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 RUNNING = ".running"
-READING_PREFIX = "reading-"  # of folders with pictures whose watermark is being read
+READING_PREFIX = "reading-"  # prefix of folders with pictures for watermark reading
 _REMOVE_TRIES = 50
 _REMOVE_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
 class JobFolders:
-    """The folders of one job, named by its id and never by what a caller sent."""
+    """The folders of one job, named by its id and never by client input."""
 
     intake: Path
     output: Path
@@ -98,7 +98,7 @@ def hint_writeback(*folders: Path) -> None:
 
 
 def job_folders_in(folder: Path) -> Iterator[Path]:
-    """Yield what is named like a job in `folder`; nothing if there is no such folder."""
+    """Yield entries of `folder` that are named like a job; none if it is missing."""
     with suppress(FileNotFoundError):
         yield from (path for path in folder.iterdir() if is_job_id(path.name))
 

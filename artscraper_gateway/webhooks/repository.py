@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: rows with what is due when, and every attempt."""
+"""Deliveries of webhooks as rows: when each is due, and every attempt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt. `http_status` is None if there was no answer; then `error` has the reason."""
+    """One attempt. `http_status` is None without a response; then `error` has the reason."""
 
     at: float
     duration_s: float
@@ -133,7 +133,7 @@ class DeliveryLog:
         return [(each, attempts[each.id]) for each in stored]
 
     def send_again(self, job_id: str, delivery_id: str) -> bool:
-        """Make a delivery due now, with all attempts left; False if there is none."""
+        """Make a delivery due now, with all attempts left; False if it is unknown."""
         now = time.time()
         change = (
             sa.update(deliveries)
@@ -163,7 +163,7 @@ class DeliveryLog:
     ) -> list[Delivery]:
         """Claim due deliveries, so that no other sender gets them before `until`.
 
-        No receiver gets more than `of_each`, including those that the caller has in `held`.
+        No receiver gets more than `of_each`, including the caller's `held` ones.
         """
         due = sa.and_(deliveries.c.status == "pending", deliveries.c.next_at <= now)
         with reading(self.engine) as connection:
@@ -191,7 +191,7 @@ class DeliveryLog:
             deliveries.c.waits_since > now + CLOCKS_APART_S,
         )
         change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
-        with reading(self.engine) as connection:  # mostly there are none: do not write
+        with reading(self.engine) as connection:  # usually none: do not write
             if (
                 connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
                 is None
@@ -265,7 +265,7 @@ def _fair_share(
 ) -> list[str]:
     """Return the ids of the longest due deliveries, within each receiver's share.
 
-    Each query leaves out receivers whose share is taken, so deliveries of others are found however
+    Each query excludes receivers whose share is used, so deliveries of others are found however
     many wait for one receiver.
     """
     ids: list[str] = []

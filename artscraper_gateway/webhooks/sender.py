@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 # After the first try, the second ... as Standard Webhooks recommends; then it has failed.
 RETRY_AFTER_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _JITTER = 0.1  # later by up to this share, so that what failed together is not sent together
-_TRY_S = 15.0  # for everything: look-up, connection, answer
+_TRY_S = 15.0  # for lookup, connection and response together
 _HELD_S = 60.0
 _AT_ONCE = 32
 _AT_ONCE_EACH = 8  # to one receiver: one that hangs leaves room for others
@@ -46,7 +46,7 @@ _USER_AGENT = "Artscraper-Gateway/1 (webhook)"
 
 @dataclass
 class DeliverySender:
-    """Sends what is due. Tests set `clock` and `chance` (0..1)."""
+    """Sends due messages. Tests set `clock` and `chance` (0..1)."""
 
     log: DeliveryLog
     rules: AddressRules
@@ -60,7 +60,7 @@ class DeliverySender:
     _looked_at_clock: float = float("-inf")
 
     async def run(self) -> None:
-        """Send until cancelled; what is being sent then is sent again by another sender."""
+        """Send until cancelled; messages in flight are sent again by another sender."""
         try:
             while True:
                 self._has_room.clear()
@@ -75,7 +75,7 @@ class DeliverySender:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def send_due(self) -> int:
-        """Send what is due now, each once; return how many."""
+        """Send the messages due now, each once; return their number."""
         sent = 0
         while found := await self._begin_due():
             sent += found
@@ -83,7 +83,7 @@ class DeliverySender:
         return sent
 
     async def _pause(self) -> None:
-        """Wait for the next poll; not at all if there is room for what was passed over."""
+        """Wait for the next poll, unless skipped messages have room now."""
         try:
             async with asyncio.timeout(_LOOK_EVERY_S):
                 await self._has_room.wait()

@@ -28,7 +28,7 @@ _INTERNAL = "internal error; the gateway's log has the reason"
 
 
 class StorageOutage(BaseException):
-    """Storage is away, so the job has to wait.
+    """A storage outage; the job has to wait.
 
     Not an `Exception`: DBOS would record it as the result of the step, for ever.
     """
@@ -39,7 +39,7 @@ class StorageOutage(BaseException):
 
 
 def storage_outage(error: BaseException) -> str | None:
-    """Return why storage is away if that is behind `error`; None if it is something else."""
+    """Return the reason of a storage outage that caused `error`; None for other errors."""
     for each in _causes(error):
         if isinstance(each, StorageOutage):
             return each.reason

@@ -138,7 +138,7 @@ class _Worker:
         self._drain()
 
     def _restart(self) -> None:
-        """Stop after a job ran out of memory: what is left may not do for the next one."""
+        """Stop after a job ran out of memory: the rest may not suffice for the next one."""
         _log.error("out of memory; worker %s restarts", self.heart.name)
         self.exit_status = 1
         self.stop.set()
@@ -165,7 +165,7 @@ class _Worker:
             time.sleep(BEAT_EVERY_S)
 
     def _sweep(self) -> None:
-        """Put back what no living worker runs, and what waited for storage long enough."""
+        """Requeue jobs without a live worker, and jobs that waited for storage long enough."""
         try:
             requeued = requeue_abandoned(
                 alive_ids=self.heart.alive_ids, claim_due=self.store.claim_due_retries
@@ -180,7 +180,7 @@ class _Worker:
         """Finish running jobs within `drain_timeout`; the rest is for other workers, or later."""
         _log.info("worker %s stops", self.heart.name)
         # At the deadline the process ends at once, while its jobs still run: if DBOS were taken
-        # down first, a stage that ends in that moment would look like a failure.
+        # down first, a stage that ends just then would look like a failure.
         deadline = threading.Timer(self.config.drain_timeout, self._leave)
         deadline.daemon = True
         deadline.start()

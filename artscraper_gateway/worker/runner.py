@@ -83,7 +83,7 @@ class JobExecution:
 
         Raises:
             LeaseLost: others have it; the queue must not record an end here.
-            StorageOutage: it waits; the workflow stays open until it is put back in the queue.
+            StorageOutage: it waits; the workflow stays open until it is requeued.
         """
         runner = self.runner
         try:
@@ -93,7 +93,7 @@ class JobExecution:
                     self._has_ended = self._finish(outcome)
                     runner.observer.record_completed(self.job, outcome, recorded=self._has_ended)
         except StorageOutage:
-            raise  # the lease was released, and what was written stays for the next execution
+            raise  # the lease was released; written files stay for the next execution
         except BaseException:
             self._release()
             raise

@@ -100,7 +100,7 @@ class JobSteps:
             self.storage.commit_stage(self.job.id, self.worker)
         except Exception as error:
             # Neither may be recorded as the step's result: the job continues elsewhere, or later.
-            # To the work, an expired worker's job looks like a cancelled one.
+            # For the run, an expired lease equals a cancellation.
             if not retry_on_outage(Leases(self.store.engine).is_registered, self.worker):
                 raise LeaseLost(self.worker) from None
             reason = storage_outage(error)

@@ -56,7 +56,7 @@ def lock_slot(config: GatewayConfig, number: int) -> int | None:
 
 
 def show_life(config: GatewayConfig) -> None:
-    """Touch the file by which a container's health check sees that the supervisor runs."""
+    """Touch the file by which a container's health check monitors the supervisor."""
     path = slots_folder(config) / "alive"
     with suppress(OSError):  # a disk that fails is no reason to restart the container
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ class WorkerSupervisor:
         return not any(slot.thread.is_alive() for slot in self._slots)
 
     def problem(self) -> str | None:
-        """Return what is wrong with a worker that hangs or keeps dying; None if all are well."""
+        """Return the problem of a worker that hangs or keeps dying, or None."""
         return next((slot.problem for slot in self._slots if slot.problem), None)
 
 
@@ -131,7 +131,7 @@ class _Slot:
             started = time.monotonic()
             try:
                 self._run_once()
-            except OSError:  # no memory, descriptors or disk for a worker; they may come back
+            except OSError:  # no memory, descriptors or disk for a worker; this may pass
                 _log.exception("the worker of slot %d cannot be started", self.number)
                 self._back_off(lived_s=time.monotonic() - started)
 

@@ -30,7 +30,7 @@ class JobObserver:
 
     @contextmanager
     def run(self, job: Job) -> Iterator[None]:
-        """Trace the job below the span of its request, and time what it does."""
+        """Trace the job below the span of its request, and time its parts."""
         if job.stage is None:  # its first run
             waited_s = max(0.0, time.time() - job.submitted_at)
             self.metrics.queue_wait_seconds.labels(job.queue).observe(waited_s)

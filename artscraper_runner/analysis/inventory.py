@@ -1,4 +1,4 @@
-"""List what layers keep of a picture file, what is changed and what is dropped."""
+"""List the parts of a picture file that layers keep, change and drop."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def take_inventory(
 ) -> list[Note]:
     """Return a note for each part of the file at `source` that layers in `how` keep or lose.
 
-    `layers` are the records of the layers, of which some stages treat parts in their own way.
+    `layers` are the records of the layers; some stages treat parts differently.
     """
     notes = [*picture.container.notes, *picture.colour.notes]
     notes += _of_frames(picture)

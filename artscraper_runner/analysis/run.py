@@ -69,7 +69,7 @@ def run_processors(
 
 def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> ProcessorResult:
     if name == "tineye" and not options.enable_tineye:
-        # TinEye sends the picture to a third party: naming it is not yet consent to that.
+        # TinEye is a third party: naming the processor alone is not consent to sending the picture.
         return ProcessorResult(name, ok=False, data=None, error="not sent: enable_tineye is off")
     try:
         data = load_processor(name).process(decoded, options)

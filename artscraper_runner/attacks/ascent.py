@@ -1,10 +1,10 @@
-"""The step that raises an objective most for what it shows.
+"""The step that raises an objective most for its visibility.
 
 Sign steps are steepest where every value may change as much (Linf). Where a bound is on what may be
 seen, the steepest step divides the gradient by how visible each change is: for a visibility
 sqrt(d' M d) of a change d it is M^-1 g (the natural gradient's form, Amari 1998). M here is the
 finest band of `imaging.visibility`: opponent colours, each divided by the limits of its place.
-Wider changes are left out: they show more for what they do.
+Wider changes are left out: they are more visible for the same effect.
 """
 
 from __future__ import annotations

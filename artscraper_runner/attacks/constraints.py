@@ -28,7 +28,7 @@ class Constraint(Protocol):
         """The length of a whole step at each value; broadcasts to the picture, >= 0."""
 
     def ascent(self, gradient: Array, softness: float) -> Array:
-        """Return a whole step that raises what has this gradient; see `presets.StepRule`."""
+        """Return a whole step along this gradient; see `presets.StepRule`."""
 
     def project(self, perturbation: Array) -> Array:
         """Return an allowed perturbation near the given one, which may be written to."""
@@ -82,7 +82,7 @@ class Refined:
         return self.inner.step
 
     def ascent(self, gradient: Array, softness: float) -> Array:
-        """Return that of the inner constraint."""
+        """Return the step of the inner constraint."""
         return self.inner.ascent(gradient, softness)
 
     def project(self, perturbation: Array) -> Array:
@@ -91,7 +91,7 @@ class Refined:
 
 
 class VisibilityBound:
-    """A constraint whose further change is scaled back where it shows too much.
+    """A constraint that also scales back further change where it is too visible.
 
     The change since `start` is scaled in each place, so that its direction there and what stages
     before have done stay; after the constraint that it adds to, whose step is that of single
@@ -129,7 +129,7 @@ class VisibilityBound:
         self.step: Array = constraint.step / np.float32(REACH)
 
     def ascent(self, gradient: Array, softness: float) -> Array:
-        """Return the step that raises the objective most for what it shows."""
+        """Return the step that raises the objective most for its visibility."""
         step = self._ascent.step(gradient[0], softness)[None]
         step *= self._step_visibility * self._share
         return step

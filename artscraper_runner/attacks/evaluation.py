@@ -50,7 +50,7 @@ VIEWS: dict[str, Callable[[Array], Array]] = {
 class Observer:
     """An encoder, and the run's memory of the latents that it gave.
 
-    A job looks at the same few pictures again and again: the original, the target, each layer.
+    A job evaluates the same few pictures repeatedly: the original, the target, each layer.
     Pictures are float32 (1, 3, H, W) sRGB in [0, 1].
     """
 
@@ -76,7 +76,7 @@ class Observer:
         """Return the effect, from 0; 0 too where the original's latent has no length.
 
         Args:
-            original: the picture whose latent's length is the unit.
+            original: the picture; the length of its latent is the unit.
             changed: the picture that is looked at.
             since: the picture that the latent's way is counted from; None: the original.
         """
@@ -107,7 +107,7 @@ def effect_record(
     views: tuple[str, ...] = tuple(VIEWS),
     visible: Array = EVERYWHERE,
 ) -> Json:
-    """Return effects by view, beside those of noise, and the `encoder`'s name.
+    """Return effects by view, beside the effects of noise, and the `encoder`'s name.
 
     `effect`; `noise_effect` and `times_noise` of random signs; `shaped_noise_effect` and
     `times_shaped_noise`; `clean_jpeg_75_effect`, what JPEG 75 does to the clean picture.
@@ -139,7 +139,7 @@ def incremental_effect(
     *,
     visible: Array = EVERYWHERE,
 ) -> Json:
-    """Return what a stage added by itself when it made `made` out of the layer `before`.
+    """Return the effect of a stage alone, which made `made` from the layer `before`.
 
     `effect_before`: the effect of `before`. `own_effect`: norm(E(made) - E(before)) /
     norm(E(original)). `own_times_noise` and `own_times_shaped_noise`: that in times of random signs
@@ -164,12 +164,12 @@ def incremental_effect(
 
 
 def beats_noise(ratio: float | None) -> bool:
-    """Return whether an effect is EFFECTIVE_RATIO times that of noise; None is not."""
+    """Return whether an effect is at least EFFECTIVE_RATIO times the noise's; None is not."""
     return ratio is not None and ratio >= EFFECTIVE_RATIO
 
 
 def ratio_to_noise(effect: float, noise: float) -> float | None:
-    """Return an effect in times of that of noise; None where noise has none."""
+    """Return an effect relative to the noise's; None if noise has none."""
     return round(effect / noise, 3) if noise else None
 
 

@@ -4,7 +4,7 @@ Sign steps on the accumulated, normalised gradient (MI-FGSM, Dong et al. 2018, a
 momentum 0 gives the plain projected sign steps of Madry et al. 2018, arXiv 1706.06083). Differs:
 steps and bounds may be smaller where the picture is flat, and the loop ends at a plateau.
 
-The loop is NumPy and knows no framework: an objective answers its value and its gradient.
+The loop is NumPy without a framework: an objective returns its value and its gradient.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def optimise(
 
     Args:
         picture: float32 (1, 3, H, W) sRGB in [0, 1].
-        start: the perturbation so far, like `picture`; zeros if there is none.
-        constraint: what the perturbation must keep to, and how long a whole step is.
+        start: the perturbation so far, shaped like `picture`; zeros at first.
+        constraint: the set to project onto, and the length of a whole step.
         objective: (picture, iteration from 0) -> value and gradient, like the picture.
         rule: steps, momentum and when to end.
         seed: of the uniform start.

@@ -1,4 +1,4 @@
-"""Values that the steps of one picture's run compute once and use again."""
+"""Values that one picture's run computes once and reuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PURGE_FROM = 64  # arrays, dead ones among them
 class RunCache:
     """Owned by one picture's run and handed to its stages; safe to use from several threads.
 
-    Of each kind of value the last few are kept. Arrays must not be written to once they were used
+    The last few values of each kind are kept. Arrays must not be written to once they were used
     as a key or were returned.
     """
 
@@ -35,11 +35,11 @@ class RunCache:
     def remember(
         self, kind: str, key: Hashable, compute: Callable[[], T], *, keep: int = _KEPT_PER_KIND
     ) -> T:
-        """Return the value of this kind and key; computed where it is not kept.
+        """Return the value of this kind and key, computed if it is not cached.
 
         Args:
-            kind: values of one kind push only each other out.
-            key: what the value depends on.
+            kind: values of one kind evict only each other.
+            key: the inputs of the value.
             compute: makes the value.
             keep: how many values of the kind are kept.
         """

@@ -55,7 +55,7 @@ def scaled_picture(pixels: Pixels, size: tuple[int, int]) -> Array:
 def visible_at(alpha: NDArray[np.uint8], size: tuple[int, int]) -> Array:
     """Return float32 (1, 1, h, w): 0 where all that a pixel covers is hidden, else 1.
 
-    Hidden is what is wholly transparent in `alpha`, uint8 (H, W); `size`, (h, w), is not larger.
+    Hidden pixels are wholly transparent in `alpha`, uint8 (H, W); `size`, (h, w), is not larger.
     """
     rows, columns = (
         np.arange(side) * whole // side for side, whole in zip(size, alpha.shape, strict=True)

@@ -43,7 +43,7 @@ class View:
 
 
 def identity() -> View:
-    """Return the view of a picture as it is."""
+    """Return the identity view."""
     return View(lambda picture: picture, lambda gradient: gradient)
 
 

@@ -33,10 +33,10 @@ class Destination:
 def plan(
     images: Sequence[Path], *, output: Path | None, out: Path | None, overwrite: bool
 ) -> list[Destination]:
-    """Return what is protected and where it goes.
+    """Return each picture with its destination.
 
     `output` is a file for one picture and a folder of pictures otherwise; `out` is a folder of
-    complete results. A picture file as `out` is meant as `output`.
+    complete results. An `out` with a picture's suffix is treated as `output`.
 
     Raises:
         InvalidOption: no picture, a result that exists, or a file name of another format.

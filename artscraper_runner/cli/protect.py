@@ -1,4 +1,4 @@
-"""`protect`: protect pictures and say in one line each what was achieved."""
+"""`protect`: protect pictures and print a one-line verdict on each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def workflow_config(options: argparse.Namespace) -> WorkflowConfig:
-    """Return what the options ask for; raises InvalidOption."""
+    """Return the configuration of the options; raises InvalidOption."""
     return WorkflowConfig(
         named_stages(options), protection_options(options), signing=signing_settings(options)
     )

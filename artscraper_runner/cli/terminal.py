@@ -1,4 +1,4 @@
-"""Show text from outside on a terminal."""
+"""Escape untrusted text for a terminal."""
 
 from __future__ import annotations
 

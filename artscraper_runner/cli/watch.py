@@ -17,7 +17,7 @@ from artscraper_runner.errors import InvalidOption, PictureError
 from artscraper_runner.pipeline.folders import folder_pictures
 from artscraper_runner.pipeline.local import WorkflowConfig
 
-_SETTLED_LOOKS = 2  # a file whose size and time are unchanged this often is complete
+_SETTLED_LOOKS = 2  # a file with unchanged size and time in so many polls is complete
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Version:
 class FolderWatch:
     """The pictures in `source` that have no result in `target` yet.
 
-    A file counts as complete when two looks in a row find it unchanged. One that cannot be
+    A file counts as complete when two polls in a row find it unchanged. A file that cannot be
     protected is reported once and tried again when it changes.
     """
 
@@ -42,9 +42,9 @@ class FolderWatch:
     _failed: dict[Path, _Version] = field(default_factory=dict)
 
     def due(self, *, at_once: bool = False) -> list[Destination]:
-        """Look once; return what is complete and not done, in the order of the names.
+        """Poll once; return complete pictures without a result, sorted by name.
 
-        `at_once` takes every file for complete.
+        `at_once` treats every file as complete.
         """
         complete = [path for path in self._pictures() if self._is_complete(path) or at_once]
         return [
@@ -76,7 +76,7 @@ class FolderWatch:
         return looks >= _SETTLED_LOOKS and version.size > 0
 
     def _destination(self, path: Path) -> Destination | None:
-        """Return where the result goes; None: the picture cannot be read, which is reported."""
+        """Return the destination; None if the picture cannot be read, which is reported."""
         if self._failed.get(path) == self._seen[path][0]:
             return None
         try:
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
 def _protect_due(
     watch: FolderWatch, config: WorkflowConfig, stop: threading.Event, *, at_once: bool
 ) -> bool:
-    """Protect what is due; return whether all of it succeeded."""
+    """Protect due pictures; return whether all succeeded."""
     succeeded = True
     for destination in watch.due(at_once=at_once):
         if stop.is_set():

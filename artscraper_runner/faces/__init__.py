@@ -1,1 +1,1 @@
-"""Faces: where they are, how a recogniser sees them, and how to change what it sees."""
+"""Faces: detection, a recogniser, and cloaks against it."""

@@ -76,7 +76,7 @@ class Identity:
 def share_within_sight(original: Array, layer: Array, visibility: float) -> ShareWithin:
     """Return how much of a change (1, 3, h, w) of `layer` (3, h, w) may be seen, (1, 1, h, w).
 
-    What shows is judged beside `original`, like `layer`.
+    Visibility is measured against `original`, shaped like `layer`.
     """
     model = VisibilityModel(original)
     before = model.places(layer)

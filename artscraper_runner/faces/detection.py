@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, width and height in px
 MIN_FACE_SIDE = 30  # px of the box, in the picture; smaller ones are ignored
 MAX_FACES = 64  # the largest ones
-_DETECTED_SIDE = 80  # px; the smallest face that the detector sees
+_DETECTED_SIDE = 80  # px; the smallest face that the detector finds
 _LARGEST_ENLARGEMENT = 2.5
 _SEARCHED_PIXELS = 4_000_000
 _SEARCHED_SIDE = 8192  # px; a long strip
@@ -44,7 +44,7 @@ _CENTRED = 0.25  # of the crop's side: how far from its middle the confirmed fac
 
 @dataclass(frozen=True)
 class Face:
-    """A face: its box (left, top, width, height) in whole px, and what a recogniser aligns.
+    """A face: its box (left, top, width, height) in whole px, and its alignment.
 
     `certainty` is the frontal detector's; below 0.8 the second detector has confirmed the face.
     """

@@ -1,4 +1,4 @@
-"""Tensors of a network that dlib has serialised, when their sizes are known.
+"""Read tensors of a network serialised by dlib; their sizes must be known.
 
 In dlib's format an integer is a control byte, whose low four bits count the little-endian bytes
 that follow, and a tensor is the integers 2 (a version), samples, channels, rows and columns, then

@@ -104,7 +104,7 @@ class _Adadelta:
         self._squares, self._moves = np.zeros_like(like), np.zeros_like(like)
 
     def step(self, gradient: Array) -> Array:
-        """Return what is to be subtracted for this gradient."""
+        """Return the step to subtract for this gradient."""
         keep, new, tiny = np.float32(_RHO), np.float32(1 - _RHO), np.float32(_EPSILON)
         self._squares = keep * self._squares + new * gradient**2
         ratio = np.sqrt((self._moves + tiny) / (self._squares + tiny))

@@ -36,8 +36,8 @@ _MEAN_FACE = np.array(
 _BINOMIAL = np.array((1, 4, 6, 4, 1), np.float32) / 16
 _PYRAMID_SHIFT = (-0.25, 0.25)  # px, x and y
 _CHIP_CONTEXT = 1.3  # of the square: the filters before the recogniser reach beyond
-_GROWN = 1.1  # of the square: room for what the recogniser sees when landmarks move
-_GRID = 16  # px; regions begin where JPEG's blocks do, so that it treats both alike
+_GROWN = 1.1  # of the square: margin for landmarks that move
+_GRID = 16  # px; regions are aligned to JPEG's blocks, so that coding treats both alike
 _SOFT_EDGE = 0.1  # of the square's side: how far a change takes to fade away
 _BAND_ROWS = 256  # of the picture, converted at once: as floats a large one takes gigabytes
 
@@ -180,7 +180,7 @@ class _Samples:
 
 
 def _interpolated(plane: Array, places: NDArray[np.float64]) -> Array:
-    """Bilinear values of a plane (h, w) at places (2, ...), rows and columns; its edge goes on."""
+    """Return bilinear values of a plane (h, w) at (2, ...) rows and columns, edges extended."""
     last = np.array(plane.shape).reshape(2, *[1] * (places.ndim - 1)) - 1
     places = places.clip(0, last)
     top, left = np.minimum(np.floor(places), np.maximum(last - 1, 0)).astype(np.intp)
@@ -231,7 +231,7 @@ def _every_second(values: Array, start: int, count: int, axis: int) -> Array:
 
 @dataclass(frozen=True)
 class FaceRegion:
-    """The part of a picture around a face, at the size at which a recogniser sees its detail.
+    """The part of a picture around a face, at the recogniser's resolution.
 
     `rows` and `columns` of the picture, seen `shrunk` times smaller, a power of two. `alignment`
     is the recogniser's square in that smaller view.
@@ -281,7 +281,7 @@ class FaceRegion:
         return shrunk_picture(self.cut(pixels), self.shrunk)
 
     def softened(self) -> View:
-        """Return the view of the region as sharp as dlib sees the whole picture.
+        """Return the view of the region with the sharpness of dlib's reductions.
 
         dlib halves a large face by binomial means, whose variance is 1 px^2 at each size: down to
         this view, (1 - 1 / shrunk^2) / 3 px^2 of its own. The averages that made it blur less.

@@ -1,4 +1,4 @@
-"""Bound the low-frequency part of a change in faces: what a Gaussian blur leaves of it.
+"""Bound the low-frequency part of a change in faces: the part that passes a Gaussian blur.
 
 What an attack adds to a painted sky is lost in it, but people look closely at faces: the same
 amplitude is stubble and a rough skin, and, coarser than the grain of skin or paint, a shadow on a
@@ -25,9 +25,9 @@ _SHARE = 0.5  # of each pixel's bound, inside a face
 _ACROSS, _DOWN = 0.44, 0.54  # half axes of a face's oval, shares of the recogniser's square's side
 _FADED = 1.4  # times as far from its centre it has no effect any more
 _BLUR = 2.0  # px of the working size
-_LUMA, _CHROMA = 0.3, 0.1  # of the bound of each pixel, for what the blur leaves
+_LUMA, _CHROMA = 0.3, 0.1  # of the bound of each pixel, for the blurred change
 _ROUNDS = 2
-_OVERSHOOT = 1.5  # of the excess, since a blur of what is taken off takes off less
+_OVERSHOOT = 1.5  # of the excess, since blurring the correction weakens it
 
 
 def to_luma_chroma(change: Array) -> Array:

@@ -29,7 +29,7 @@ from artscraper_runner.types import Controls, Progress
 Array = NDArray[np.float32]
 _TINY = 1e-20
 _SMALLEST_SHARE, _BISECTIONS = 0.6, 5  # of the change found, when it is lessened at the end
-_FOLLOWING = 0.6  # of what a face lacks (relative), how much the size grows
+_FOLLOWING = 0.6  # growth of the size per missing distance (relative)
 _SLACKENED = 0.7  # how much less the size follows at the end than at the start
 _LAST_PROJECTIONS = 3  # at the end, so that no single place has the whole change lessened
 
@@ -87,17 +87,17 @@ def minimum_norm_attack(
     Args:
         before: the region, float32 (1, 3, h, w) in [0, 1].
         bounds: of each value's change.
-        edge: (1, 1, h, w) in 0..1, what the change is multiplied by.
-        objective: what is raised.
+        edge: (1, 1, h, w) in 0..1, the factor of the change.
+        objective: the term to raise.
         preset: the numbers; shares of `budget`.
         budget: the Linf bound, in [0, 1].
         controls: receive the progress, and may cancel, once an iteration.
         what: name of the work in progress reports.
-        project: a further constraint of the change of sRGB, applied to the result as well.
+        project: a further constraint of the change of sRGB, also applied to the result.
         share_within: the share (1, 1, h, w) in 0..1 of a change of sRGB that may be seen. The loop
             goes on from what is left, so that it spends what may be seen where that moves the face.
 
-    A face that resists gets what the bounds allow, and is moved by less.
+    A face that resists gets the full bounds, and is moved by less.
 
     Raises:
         Cancelled: the caller cancelled.

@@ -32,7 +32,7 @@ def jittered(alignment: Alignment, rng: np.random.Generator) -> Alignment:
 class CloakObjective:
     """Called with a picture of `region`, (1, 3, h, w) in [0, 1], and the iteration's number.
 
-    As it is the picture is seen as dlib halves it; compressed or scaled it is a small copy.
+    The plain view is reduced as dlib does; compressed or scaled views are small copies.
 
     Args:
         region: the part of the picture around the face.

@@ -23,7 +23,7 @@ from artscraper_runner.faces.objective import jittered
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
 CLOAKED_FROM = 0.3  # distance; faces that were moved by less are not cloaked
-PRESERVED_DISTANCE = 0.8  # what a cloak has beyond it may be lost
+PRESERVED_DISTANCE = 0.8  # a cloak's excess over it may be lost
 WEIGHT = 0.1  # of a face that has lost all, in the attack's objective
 
 
@@ -101,7 +101,7 @@ class CloakedFaces:
 def cloaked_faces(
     original: Pixels, before: Pixels, faces: Sequence[Face], size: tuple[int, int], seed: int
 ) -> CloakedFaces | None:
-    """Return those of `faces` that the layer `before` has cloaked; None where none are.
+    """Return the `faces` that the layer `before` has cloaked, or None.
 
     Pictures are uint8 (H, W, 3); `size` is the attack's working size (height, width).
     """

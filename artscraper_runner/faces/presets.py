@@ -1,4 +1,4 @@
-"""The numbers of face cloaking: those of Fawkes as published, and the product's own.
+"""Presets of face cloaking: Fawkes as published, and the product's own.
 
 Shan et al. 2020, arXiv 2002.08327, and the numbers of their release 1.0. Its modes low, mid and
 high belong to our strengths low, medium and high; the job's Linf budget holds in every case.
@@ -63,7 +63,7 @@ class MinimumNormPreset:
     most_masked: float = 2.5
 
     def masked(self, times: float) -> MinimumNormPreset:
-        """Return the numbers for a face whose texture masks `times` as much as flat skin."""
+        """Return the preset for a face whose texture masks `times` as much as flat skin."""
         times = min(max(1.0, times), self.most_masked)
         return replace(
             self,

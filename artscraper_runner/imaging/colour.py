@@ -4,7 +4,7 @@ All colour management of the runner happens here. A picture in an RGB space keep
 the description of that space goes with them (ICC profile; the PNG chunks of a PNG). Whatever else
 there is becomes sRGB: CMYK and LAB through their profile, grey through its own (and stays R = G =
 B), spaces whose numbers are linear light, in which a small change would be a large one to the eye.
-What has no faithful form in 8 bits (PQ, HLG) is refused.
+Spaces without a faithful form in 8 bits (PQ, HLG) are refused.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def declared_by_png(png: PngFile) -> Colour:
     """Return the meaning of cICP, sRGB, gAMA and cHRM, the first of which wins.
 
     Raises:
-        UnsupportedVariant: the picture is HDR, or uses a transfer function that is not known.
+        UnsupportedVariant: the picture is HDR, or its transfer function is unknown.
     """
     chunks = dict(png.colour_chunks)
     if (cicp := chunks.get(b"cICP")) is not None:
@@ -109,7 +109,7 @@ def declared_by_cicp(primaries: int, transfer: int) -> Colour:
     """Return the meaning of code points of ITU-T H.273, as PNG and AVIF have them.
 
     Raises:
-        UnsupportedVariant: the picture is HDR, or the code points are not known.
+        UnsupportedVariant: the picture is HDR, or the code points are unknown.
     """
     if transfer in icc.HDR_CURVES:
         raise UnsupportedVariant(
@@ -171,7 +171,7 @@ def render(
 def _convert(
     image: Image.Image, profile: icc.Profile | None
 ) -> tuple[Plane, bytes | None, Note | None]:
-    """Return uint8 (H, W, 3), the profile that still holds for it, and what was changed."""
+    """Return uint8 (H, W, 3), its remaining profile, and the changes."""
     import numpy as np
 
     if image.mode in ("CMYK", "LAB"):

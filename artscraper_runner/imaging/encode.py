@@ -41,7 +41,7 @@ EditXmp = Callable[[bytes | None], bytes | None]
 # The lowest at which a picture that is saved again without a change differs by a mean of at most
 # 1 of 255; a JPEG that reports no tables gets the highest that is usual.
 _LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 99}
-_AVIF_QUALITY_OF_WIDE_COLOURS = 100  # they magnify what the coding loses
+_AVIF_QUALITY_OF_WIDE_COLOURS = 100  # they magnify coding losses
 # Level 6 makes flat art a tenth smaller than level 3 and takes twice as long: 0.3 s a megapixel.
 _WELL_COMPRESSED_MAX_VALUES = 3 * 2_000_000
 PNG_XMP = "XML:com.adobe.xmp"
@@ -223,7 +223,7 @@ def carried_exif(picture: Picture, how: LayerFormat, *, xmp: bytes | None = None
 
 
 def carried_iptc(picture: Picture) -> bytes | None:
-    """Return the IPTC fields that layers get, without previews; None if there are none."""
+    """Return the IPTC fields for layers, without previews, or None."""
     block = iptc.read_iptc(picture.info, picture.exif)
     return None if block is None else iptc.strip_iptc(block)
 
@@ -268,7 +268,7 @@ def carried_xmp(picture: Picture) -> bytes | None:
 
 
 def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
-    """Return why layers do not carry the picture's own XMP packet; None if nothing is lost."""
+    """Return why layers do not keep the picture's XMP packet, or None."""
     packet = _xmp_packet(picture)
     if packet is None:
         return None

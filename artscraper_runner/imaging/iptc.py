@@ -34,7 +34,7 @@ def read_iptc(info: Mapping[Any, Any], exif: Mapping[int, Any]) -> bytes | None:
 
 
 def strip_iptc(block: bytes) -> bytes | None:
-    """Return the fields without previews, None if there are none or they cannot be read."""
+    """Return the fields without previews, None if they are missing or unreadable."""
     kept, at = [], 0
     for _ in range(_MAX_FIELDS):
         if at + 5 > len(block) or block[at] != _MARKER:

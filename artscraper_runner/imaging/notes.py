@@ -69,7 +69,7 @@ class Note:
 
 
 def sort_notes(notes: list[Note]) -> list[Note]:
-    """Return the notes without duplicates: what was dropped first, then changed, then kept."""
+    """Return the notes without duplicates: dropped parts first, then changed, then kept ones."""
     subjects = list(Subject)
     return sorted(
         dict.fromkeys(notes),

@@ -1,4 +1,4 @@
-"""A small copy of a picture to look at: WebP or JPEG, upright, in the picture's own colours."""
+"""Previews of pictures: WebP or JPEG, upright, in the picture's own colours."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PAPER = (255, 255, 255)  # behind transparent pixels where the format has no al
 
 
 def write_preview(source: Path, destination: Path, side: int, limits: PictureLimits) -> None:
-    """Write a copy of `source` whose longer side is `side` px, or its own where it is smaller.
+    """Write a copy of `source` with a longer side of at most `side` px.
 
     The suffix of `destination` decides the format, one of PREVIEW_FORMATS. Decodes: call it where
     a hostile picture can do no harm.
 
     Raises:
-        ValueError: `side` is outside PREVIEW_SIDES, or the suffix is not known.
+        ValueError: `side` is outside PREVIEW_SIDES, or the suffix is unknown.
         PictureError: `source` cannot be opened.
     """
     smallest, largest = PREVIEW_SIDES

@@ -17,7 +17,7 @@ BAND_ROWS = 32
 _MAX_THREADS = 4  # memory bandwidth limits more
 _MIN_ROWS_PER_THREAD = 512  # fewer take less time than starting a thread
 _REDUCED_ROWS = 32  # of a reduced picture, at once
-_REDUCING_GAP = 2.0  # how many times as large as the result what is resampled is left, at least
+_REDUCING_GAP = 2.0  # least ratio of the resampled picture's size to the result's
 
 
 def over_bands(work: Callable[[slice], T], height: int, *, rows: int = BAND_ROWS) -> list[T]:
@@ -38,7 +38,7 @@ def reduced_copy(pixels: Pixels, across: int, down: int) -> Pixels:
     """Return uint8 (H, W, 3) as means of `across` x `down` px, as `Image.reduce` computes them.
 
     Pillow's copy of the whole picture would take four bytes a pixel: 96 MB for 24 megapixels.
-    At the border they are the means of what there is. The same array where nothing is reduced.
+    Border cells average the existing pixels. Returns the same array if nothing is reduced.
     """
     if across == down == 1:
         return pixels

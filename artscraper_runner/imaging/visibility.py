@@ -268,7 +268,7 @@ class VisibleChange:
         return self.model.figure(self._seen(changed))
 
     def within(self, bound: float, *, before: Pixels, changed: Pixels) -> Pixels:
-        """Return `changed` with what was added to `before` scaled back where it shows too much.
+        """Return `changed` with its difference from `before` scaled back where it is too visible.
 
         Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave single
         places a little above the bound. `changed` is not written to.

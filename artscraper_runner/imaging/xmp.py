@@ -72,7 +72,7 @@ Classify = Callable[[str, str], Subject | None]  # of a property's namespace and
 
 @dataclass(frozen=True)
 class StrippedXmp:
-    """A packet that layers may carry, and what was taken out of it."""
+    """A packet that layers may carry, and the parts removed from it."""
 
     packet: bytes
     dropped: frozenset[Subject]

@@ -83,7 +83,7 @@ class PictureAttack:
         options: of the run.
         target: draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at a size (h, w).
         others: draw the target pictures of other attacks.
-        visibility: bound on what shows after this stage; None: that of the strength.
+        visibility: bound on the visibility after this stage; None: the strength's.
         alpha: uint8 (H, W), None: opaque. Where it is 0 nothing shows, so no change is sought
             there, and noise stays out too.
         after_attack: another attack of the job came before.
@@ -108,7 +108,7 @@ class PictureAttack:
     def run(self, before: Pixels, controls: Controls) -> AttackResult:
         """Return `before` plus the attack's change.
 
-        If memory runs out, the attack is tried once more at a smaller working size.
+        If memory runs out, the attack is retried once at a smaller working size.
 
         Raises:
             Cancelled: the caller cancelled.

@@ -128,7 +128,7 @@ def load_encoder(
         allow_downloads: fetch missing weights whose digest is pinned into `models_dir`.
         accelerator: one of `accelerators.ACCELERATOR_NAMES`.
         bfloat16: of models that torch computes; None: where the processor does so natively.
-        base_url: where downloads come from; None: where they are published.
+        base_url: server of downloads; None: the publisher's.
 
     Raises:
         UnknownName: no encoder, or no accelerator, is called that.

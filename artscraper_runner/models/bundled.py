@@ -2,7 +2,7 @@
 
 Trained by ``python -m training.distil`` of this repository from random weights to imitate
 the latents of TAEF2 (madebyollin/taesd, MIT), itself a student of the FLUX.2 autoencoder.
-It is a surrogate: cheap to differentiate, and only approximately what an image model sees.
+It is a surrogate: cheap to differentiate, and only an approximation of an image model.
 
 Three files made by ``python -m training.export``: two graphs, and the weights that both refer to.
 """

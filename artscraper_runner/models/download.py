@@ -21,7 +21,7 @@ TIMEOUT_S = 60.0  # of each wait for the server
 class DownloadFailed(RunnerError):
     """A download was refused, broke off or is not the file that was pinned.
 
-    `what` is its address or name, or a Path here; `detail` is what may hold paths.
+    `what` is its address or name, or a local Path; `detail` may hold paths.
     """
 
     def __init__(self, what: str | Path, reason: str, *, detail: str = "") -> None:
@@ -51,7 +51,7 @@ class PublishedFile:
 
 
 def how_to_download(options: EncoderOptions) -> str:
-    """Return what is left to do, in words, before missing weights are fetched."""
+    """Return instructions for missing weights."""
     if options.allow_downloads:
         return (
             "allow_downloads (--allow-downloads) is on, but needs a folder to fetch it into:"
@@ -61,7 +61,7 @@ def how_to_download(options: EncoderOptions) -> str:
 
 
 def download(file: PublishedFile, folder: Path, *, base_url: str | None = None) -> Path:
-    """Fetch a file into a folder and answer its path; nothing is left behind on failure.
+    """Download a file into a folder and return its path; no file is left on failure.
 
     Args:
         file: what to fetch.

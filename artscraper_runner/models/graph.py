@@ -97,7 +97,7 @@ def thread_count() -> int:
 def release_memory() -> None:
     """Give back the memory that graphs keep between runs: over 100 MB after pictures of 512 px.
 
-    Runs that are going on in other threads keep theirs. The next run takes it anew, which costs
+    Runs in other threads keep theirs. The next run allocates it again, which costs
     about a tenth of its time. glibc keeps freed blocks of up to 32 MB each once it has seen blocks
     of that size, so its heap is trimmed too.
     """

@@ -35,7 +35,7 @@ def pad_adjoint(gradient: Array, size: tuple[int, int], stride: int) -> Array:
 
 
 def _fold(gradient: Array, axis: int, side: int, *, reflects: bool) -> Array:
-    """Add what was continued along an axis back to the cells that it came from."""
+    """Add the padding along an axis back to its source cells."""
     extra = gradient.shape[axis] - side
     kept, added = np.split(gradient, [side], axis=axis)
     kept = kept.copy()

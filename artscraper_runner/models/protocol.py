@@ -72,7 +72,7 @@ class EncoderOptions:
     allow_downloads: bool = False  # fetch missing weights whose digest is pinned
     accelerator: str = "auto"  # see `accelerators`
     bfloat16: bool | None = None  # of models that torch computes; None: where that is native
-    base_url: str | None = None  # where downloads come from; None: where they are published
+    base_url: str | None = None  # server of downloads; None: the publisher's
 
 
 def check_pictures(pictures: Array) -> None:

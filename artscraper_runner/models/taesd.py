@@ -8,7 +8,7 @@
 | taef1 | FLUX.1 | 16 |
 | taef2 | FLUX.2 | 32 |
 
-Architecture after madebyollin/taesd (MIT), written anew; parameters carry upstream's names
+Architecture of madebyollin/taesd (MIT), reimplemented; parameters have upstream's names
 so that its state dicts load strictly. Weights are looked up as ``<name>_encoder`` or ``<name>``,
 .safetensors or .pth, in ``models_dir/<name>`` and ``models_dir``.
 """

@@ -67,7 +67,7 @@ def _folder_of(source: str, options: EncoderOptions) -> Path | None:
     """Return the folder that holds the model; None when it is to be downloaded.
 
     Raises:
-        MissingModel: there is none, and none may be downloaded.
+        MissingModel: the model is missing and may not be downloaded.
     """
     identifier = source.partition("@")[0]
     searched = (Path(identifier), *folders_of(identifier, options.models_dir)[:1])

@@ -61,7 +61,7 @@ def _encoder_reason(name: str, present: tuple[str, ...], missing: str) -> str:
 
 
 def device_name(accelerator: str = "auto") -> str:
-    """Return what the attacks compute on, for the setting `accelerator`."""
+    """Return the device of the attacks for the setting `accelerator`."""
     chosen = select_accelerator(accelerator)
     if uses_gpu(accelerator):
         return f"GPU ({chosen})"

@@ -31,7 +31,7 @@ MASK_MAX_SIDE = 1024  # px
 
 @dataclass(frozen=True)
 class AppliedStage:
-    """A stage's change before it is saved; `pixels` uint8 (H, W, 3) is what the next one gets."""
+    """A stage's change before it is saved; `pixels` uint8 (H, W, 3) is the next stage's input."""
 
     stage: Stage
     given: StageInput
@@ -63,7 +63,7 @@ class LayerWork:
 
 @dataclass(frozen=True)
 class SavedLayer:
-    """A layer's files: `pixels` is what the file at `path` shows, opened again."""
+    """A layer's files; `pixels` is the file at `path`, opened again."""
 
     path: Path
     mask_path: Path

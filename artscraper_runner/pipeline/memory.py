@@ -9,7 +9,7 @@ from artscraper_runner.models.graph import release_memory as release_graph_memor
 def release_memory() -> None:
     """Give back what graphs keep for later, and the recogniser's copies of its weights.
 
-    Those take 80 MB and are loaded anew in about a tenth of a second.
+    They take 80 MB and are loaded again in about a tenth of a second.
     """
     face_network.cache_clear()
     release_graph_memory()

@@ -22,7 +22,7 @@ def preload() -> None:
     """Import every stage and processor, and what threads import beside them; loads no torch.
 
     Two threads that import a package and a module in it at once may wait for each other; Python
-    then lets one of them fail, and with it a job that nothing is wrong with.
+    then fails one of them, and with it a valid job.
     """
     Image.init()
     for name in stage_names():

@@ -62,9 +62,9 @@ class PictureRun:
     options: ProtectionOptions = field(default_factory=ProtectionOptions)
     controls: Controls = field(default_factory=Controls)
     signing: SigningSettings | None = None
-    shown_source: str | None = None  # what the summary calls the source; None: its path
+    shown_source: str | None = None  # name of the source in the summary; None: its path
     stages_explicit: bool = False
-    stages: tuple[str, ...] = ()  # of the whole run, which share what may be seen
+    stages: tuple[str, ...] = ()  # of the whole run, which share the visibility bound
     cache: RunCache = field(default_factory=RunCache)
     _decoded: Picture | None = field(default=None, init=False)
     _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
@@ -147,7 +147,7 @@ class PictureRun:
         return applied
 
     def _release_memory(self) -> None:
-        """Give back what the work on a large picture left behind; small ones need it again."""
+        """Release memory after a large picture; small ones need it again."""
         from artscraper_runner.pipeline.memory import release_memory
 
         if self._picture.pixels.size > _AHEAD_MAX_VALUES:
@@ -170,7 +170,7 @@ class PictureRun:
         """Write summary.json, remove the work folder and return the summary.
 
         Raises:
-            StageFailed: what is left of a stage could not be measured; names it.
+            StageFailed: a stage's remaining effect could not be measured.
         """
         from artscraper_runner.pipeline.credits import project_rows
 
@@ -188,7 +188,7 @@ class PictureRun:
         return summary
 
     def _notes(self, layers: list[Json]) -> list[Note]:
-        """Return what the layers keep of the original, what is changed and what is dropped."""
+        """Return notes on the parts of the original that layers keep, change and drop."""
         from artscraper_runner.analysis.inventory import growth_note, take_inventory
         from artscraper_runner.imaging.encode import layer_format
 
@@ -201,7 +201,7 @@ class PictureRun:
         return sort_notes([*notes, growth]) if growth else notes
 
     def _with_final_measures(self, layers: list[Json]) -> list[Json]:
-        """Add, where a stage measures it, what is left of it in the last layer."""
+        """Add the remaining effect in the last layer of stages that measure it."""
         from artscraper_runner.stages import load_stage
 
         applied = {
@@ -220,7 +220,7 @@ class PictureRun:
         ]
 
     def _pixels_before(self, index: int) -> NDArray[np.uint8]:
-        """Return what the stage before layer `index` handed on, from memory if that ran here."""
+        """Return the output of the stage before layer `index`, from memory if it ran here."""
         handed_on, self._handed_on = self._handed_on, None
         if index == 1:
             return self._picture.pixels
@@ -229,7 +229,7 @@ class PictureRun:
         return self.workspace.load_pixels(index - 1)
 
     def _saved_pixels(self, path: Path) -> NDArray[np.uint8]:
-        """Return what the layer at `path` shows, from memory if it was saved last."""
+        """Return the pixels of the layer at `path`, from memory if it was saved last."""
         if self._last_saved is not None and self._last_saved[0] == path:
             return self._last_saved[1]
         return open_picture(path, self.limits).pixels
@@ -304,7 +304,7 @@ def _blaming(stage: str) -> Iterator[None]:
         raise StageFailed(stage, error.public) from error
     except OSError as error:
         raise StageFailed(stage, error.strerror or type(error).__name__) from error
-    except Exception as error:  # its message may hold what callers should not see: paths, keys
+    except Exception as error:  # its message may hold secrets: paths, keys
         raise StageFailed(stage, f"internal error ({type(error).__name__})") from error
 
 

@@ -19,7 +19,7 @@ def visibility_bound(
     """Return the bound on what shows of the layer of `stage`.
 
     None for stages that are not bounded, and for the published presets, which have their own.
-    `stages` are those of the whole run, which share the bound.
+    `stages` are all stages of the run, which share the bound.
     """
     if not stage.is_bounded_by_sight or options.preset == PUBLISHED:
         return None

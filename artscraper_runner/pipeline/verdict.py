@@ -7,7 +7,7 @@ from typing import Any
 
 from artscraper_runner.types import Json
 
-# Visibility of the final layer (1 is about Butteraugli's 1), and what a viewer notices of it.
+# Visibility of the final layer (1 is about Butteraugli's 1), and how visible that is.
 _NOT_VISIBLE, _HARDLY_VISIBLE = 0.8, 1.3
 
 
@@ -32,7 +32,7 @@ def _visibility(final: Json) -> str:
 
 
 def _effect(layers: list[Json]) -> Iterator[str]:
-    """Yield what an encoder sees of the final picture, if an attack measured it."""
+    """Yield the effect on an encoder of the final picture, if an attack measured it."""
     finals = [_final(layer) for layer in layers if "times_shaped_noise" in _final(layer)]
     if finals:
         verdict, ratio = finals[-1]["verdict"], finals[-1]["times_shaped_noise"]["plain"]

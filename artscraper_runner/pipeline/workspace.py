@@ -24,7 +24,7 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{12}-")
 
 @dataclass(frozen=True)
 class Workspace:
-    """`output` keeps results for the caller, `work` what only this run needs.
+    """`output` has results for the caller, `work` temporary files of this run.
 
     `shown_as` is where callers will find `output` once the run's owner has moved it, a folder or
     a URL; None: it stays.
@@ -35,7 +35,7 @@ class Workspace:
     shown_as: str | None = None
 
     def create(self) -> None:
-        """Make the folders; what an interrupted run left in them stays."""
+        """Create the folders; files of an interrupted run are kept."""
         (self.output / "layers").mkdir(parents=True, exist_ok=True)
 
     def shown(self, path: Path) -> str:
@@ -49,7 +49,7 @@ class Workspace:
         return self.output.joinpath(*PurePath(shown).parts[-3:])
 
     def clear(self) -> None:
-        """Remove the files of an earlier run and nothing else."""
+        """Remove only the files of an earlier run."""
         for path in (*(self.output / "layers").glob("*"), *(self.output / "masks").glob("*")):
             if _OWN_NAME.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -104,7 +104,7 @@ class Workspace:
                 path.unlink(missing_ok=True)
 
     def remove_work(self) -> None:
-        """Remove what only the run needed."""
+        """Remove the temporary files of the run."""
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _pixels_path(self, index: int) -> Path:

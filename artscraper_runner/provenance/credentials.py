@@ -83,7 +83,7 @@ def _load(certificate: Path, key: Path) -> Credentials:
     if chain[0].public_key() != signer.public_key():
         raise CredentialsError("the key does not belong to the first certificate")
     check_chain(chain)
-    # Written anew from what was parsed: a file may hold more than belongs into pictures.
+    # Written from the parsed parts only: a file may hold more than belongs into pictures.
     return Credentials(
         b"".join(each.public_bytes(Encoding.PEM) for each in chain),
         signer.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),

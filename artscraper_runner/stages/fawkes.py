@@ -60,7 +60,7 @@ class Fawkes(Stage):
         return _records(saved, inputs)
 
     def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return what is left of the cloaks in the last layer, face by face."""
+        """Return the remaining distances of the cloaks in the last layer, by face."""
         return _records(final, inputs)
 
     def _cloaked(self, inputs: StageInput) -> StageResult:

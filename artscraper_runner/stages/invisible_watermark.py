@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-_BOUND_FACTORS = (1.0, 1.3, 1.7)  # of the bound on what may be seen, for a mark in texture
+_BOUND_FACTORS = (1.0, 1.3, 1.7)  # of the visibility bound, for a mark in texture
 
 
 class InvisibleWatermark(Stage):
@@ -70,7 +70,7 @@ class InvisibleWatermark(Stage):
         return StageResult(marked, metrics=metrics, visibility=bound, is_within_sight=is_within)
 
     def why_lost(self, pixels: Pixels, inputs: StageInput) -> str | None:
-        """Return why the mark cannot stay, if what may be seen leaves too little to be read."""
+        """Return why the mark is skipped if the visibility bound leaves too little to be read."""
         if _holds(pixels, inputs, _payload(inputs)):
             return None
         return "the mark cannot be read back within what may be seen at this strength"

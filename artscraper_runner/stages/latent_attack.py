@@ -55,7 +55,7 @@ class LatentAttack(Stage):
         return self._attack(inputs).evaluate(saved, inputs.pixels, made=inputs.made)
 
     def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return what is left of this stage in the last layer: effects and progress.
+        """Return this stage's remaining effects and progress in the last layer.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
@@ -65,7 +65,7 @@ class LatentAttack(Stage):
     def extra_term(
         self, original: NDArray[np.float32], target: NDArray[np.float32], options: ProtectionOptions
     ) -> Objective | None:
-        """Return what the attack climbs beside the latent's distances, None: nothing.
+        """Return the term added to the latent's distances, or None.
 
         Both pictures are float32 (1, 3, h, w) sRGB in [0, 1].
 

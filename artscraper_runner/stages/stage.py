@@ -35,7 +35,7 @@ class StageInput:
     `stages_explicit`: the caller named the stages, so a stage whose optional package is missing
     fails; otherwise it is left out, with the reason. `stages_before` are the stages whose layers
     come before.
-    `visibility` bounds what may be seen of the layer beside the original; None: not bounded.
+    `visibility` bounds the visibility of the layer against the original; None: unbounded.
     `made`: for `measure`, the layer as it is handed on, before it is encoded; None: as saved.
     `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
     `source` is the file as received, None where there is none.
@@ -135,7 +135,7 @@ class Stage(ABC):
         return {}
 
     def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return what is left of this stage in the last layer, for its `metrics["final"]`.
+        """Return this stage's remaining effect in the last layer, for its `metrics["final"]`.
 
         `final` is the last layer as saved and opened again; `inputs.pixels` is the original.
         """

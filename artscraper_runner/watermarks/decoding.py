@@ -91,6 +91,6 @@ def _weighted(values: Floats) -> Floats:
 
 
 def _agreement(values: Floats, bits: coding.Bits) -> float:
-    """Return how much more of the waves speaks for the frame than against it, 0..1."""
+    """Return the share of wave power for the frame less the share against it, 0..1."""
     signs = carriers.signs_of(coding.encode(bits))
     return max(float(values @ signs / (np.abs(values).sum() + 1e-12)), 0.0)

@@ -23,7 +23,7 @@ what it marks, but `embed` makes other, smaller changes:
 - A colour that would leave [0, 255] slides along the grey axis, which keeps U, and is clipped
   only then; so black and white carry the mark too.
 - `read` weighs each block by how clearly it speaks; upstream counts every block alike.
-- Pixels right of and below the last whole block stay as they are.
+- Pixels right of and below the last whole block are unchanged.
 
 Not guaranteed: paintings and photographs kept the mark at JPEG quality 90 and through scaling
 to half and back to the old size; flat colour may lose it at 90, most pictures below 75. A crop,

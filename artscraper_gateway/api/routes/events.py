@@ -29,8 +29,8 @@ from artscraper_gateway.jobs.watcher import JobWatch, Subscription
 
 router = ReadableRouter(prefix="/v1", tags=["events"])
 _MAX_JOBS = 100  # of one stream; so many ids still make a URL that every proxy accepts
-_MAX_POSITIONS = 20  # jobs whose place in the queue is reported; each place is counted anew
-_POLL_S = 2.0  # between two looks at the queue, and for whether the client is still there
+_MAX_POSITIONS = 20  # jobs whose queue position is reported; each position is counted again
+_POLL_S = 2.0  # between two polls of the queue, and of the client's connection
 _KEEP_ALIVE_S = 15.0
 _RECONNECT_MS = 1000
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

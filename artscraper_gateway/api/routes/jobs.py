@@ -129,7 +129,7 @@ async def get_job(
 
 @router.get("/{job_id}/result", response_model=JobResult, responses=problems(*RESULTS))
 def get_result(job_id: str, jobs: ReadJobs, config: Config) -> Response:
-    """Return what a finished job produced."""
+    """Return the result of a finished job."""
     job = jobs.finished(job_id)
     analysis = None
     if job.request.include_hash_analysis:
@@ -169,7 +169,7 @@ def _blanked(row: Mapping[str, Any], show_paths: bool, *names: str) -> dict[str,
 
 @router.post("/{job_id}/cancel", responses=problems(NotFound))
 def cancel_job(job_id: str, jobs: SubmitJobs, queue: Queue, counters: Counters) -> JobState:
-    """End the job as error, with the code `cancelled`; one that has ended stays as it is.
+    """End the job as error, with the code `cancelled`; an ended job is unchanged.
 
     A running job stops at its next step, which takes a moment; its upload stays.
     """
@@ -178,7 +178,7 @@ def cancel_job(job_id: str, jobs: SubmitJobs, queue: Queue, counters: Counters) 
 
 
 def cancel(job: Job, queue: Queue, counters: Counters) -> None:
-    """Cancel a job that has not ended. A running one is stopped by its worker, in order."""
+    """Cancel a job that has not ended. A running job is stopped by its worker."""
     if queue.cancel_job(job.id):
         counters.jobs_ended.labels("cancelled").inc()
 
@@ -190,7 +190,7 @@ async def delete_job(job_id: str, jobs: DeleteJobs, deletion: Deletions) -> JobD
     def delete() -> bool:
         return deletion.delete(jobs.find(job_id).id)
 
-    # Threads of its own: a deletion may wait for a worker, and must not hold up other calls.
+    # Separate threads: a deletion may wait for a worker, and must not block other calls.
     if not await run_sync(delete, limiter=deletion.threads):
         raise NotFound("There is no job of this id.")
     return JobDeleted(job_id=job_id, status="deleted")

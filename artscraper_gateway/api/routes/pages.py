@@ -86,7 +86,7 @@ def show_reference(request: Request) -> Response:
 
 @router.get("/strings/{language}.json")
 def get_strings(language: str) -> Response:
-    """Return the texts of the page's scripts; those of the first language if unknown."""
+    """Return the texts of the page's scripts, in the first language if it is unknown."""
     known = _languages()
     texts = json.dumps(known.get(language, known[_FIRST_LANGUAGE])["scripts"], ensure_ascii=False)
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
@@ -144,7 +144,7 @@ def _names_of_languages() -> dict[str, str]:
 
 
 def _theme(request: Request) -> str:
-    """Return the theme that the reader chose; "" = that of the system."""
+    """Return the chosen theme, or "" for the system's."""
     theme = request.cookies.get("theme", "")
     return theme if theme in _THEMES else ""
 

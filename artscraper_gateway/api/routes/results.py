@@ -1,4 +1,4 @@
-"""Serve what a job produced: layers, previews, masks of the change, an archive of all files."""
+"""Serve the results of a job: layers, previews, masks of the change, an archive of all files."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def zip_response(
 ) -> Response:
     """Return the files of finished jobs, each below its name, as a ZIP file of unknown length.
 
-    If a job is deleted meanwhile the stream breaks off, so that it is not taken for the whole.
+    If a job is deleted meanwhile the stream is aborted, so that it cannot pass for complete.
     """
     finished = list(finished)
     headers = {
@@ -186,7 +186,7 @@ def zip_response(
         "X-Content-Type-Options": "nosniff",
         **opt_out_headers(jobs.config, *(job for _, job in finished)),
     }
-    # The length is not known; an empty body would state 0.
+    # The length is unknown; an empty body would state 0.
     chunks = iter(()) if request.method == "HEAD" else stream_zip(_folders(jobs, finished))
     return StreamingResponse(chunks, media_type="application/zip", headers=headers)
 

@@ -22,7 +22,7 @@ async def retry_job(
 ) -> JobState:
     """Accept a new job with the options and the picture of one that has ended.
 
-    The old job stays as it is. The new one may be refused if settings have changed since.
+    The old job is unchanged. The new one may be refused if settings have changed since.
     """
     job = await run_sync(jobs.find, job_id)
     if not job.is_finished:

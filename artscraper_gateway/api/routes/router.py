@@ -1,4 +1,4 @@
-"""A router whose GET routes answer HEAD as well."""
+"""A router whose GET routes also serve HEAD."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ReadableRouter(APIRouter):
         methods: Collection[str] | None = None,
         **options: Any,
     ) -> None:
-        """Add the route, and its HEAD route if it answers GET."""
+        """Add the route, and a HEAD route if it serves GET."""
         super().add_api_route(path, endpoint, methods=list(methods or ("GET",)), **options)
         if methods is None or "GET" in methods:
             options["include_in_schema"] = False

@@ -1,4 +1,4 @@
-"""Perceptual hashes of one decoded picture, bit for bit those of the libraries people store.
+"""Perceptual hashes of one decoded picture, bit for bit as the common libraries compute them.
 
 `luma_thumbnails` makes the small grey pictures that all but the block hash begin with, each once.
 A hash is an array of bits; `hexadecimal` writes it down.

@@ -1,4 +1,4 @@
-"""The grey pictures that the hashes look at, from one decode, with shared resize passes.
+"""The grey thumbnails of the hashes, from one decode, with shared resize passes.
 
 Pillow resizes along the rows first and along the columns second, and keeps 8 bits in between: two
 resizes, each along one axis, are one resize along both, bit for bit. That lets hashes of equal
@@ -58,7 +58,7 @@ class LumaThumbnails:
         return _shrunk(_over_white(self.image), 9, 9)
 
     def square(self, side: int) -> Grey:
-        """Return `side` rows and columns, made anew at each call."""
+        """Return a new thumbnail of `side` rows and columns."""
         return _shrunk(self.luma, side, side)
 
     @cached_property
@@ -79,7 +79,7 @@ def _grey(image: Image.Image, pixels: NDArray[np.uint8]) -> Image.Image:
         del image.info["transparency"]
     try:
         return image.convert("L")
-    except ValueError:  # LAB and its like: Pillow has no way from them to grey
+    except ValueError:  # LAB and others, which Pillow cannot convert to grey
         return Image.fromarray(pixels).convert("L")
 
 

@@ -45,7 +45,7 @@ def _rounded_as_the_library(grey: NDArray[np.uint8], sums: NDArray[np.int64], ti
     tiles = grey.reshape(_HASH_SIDE, block, _HASH_SIDE, block).swapaxes(1, 2)
     low_band = [_low_value(tile / 255.0) for row in tiles for tile in row]
     means = _restored(np.array(low_band).reshape(_HASH_SIDE, _HASH_SIDE), 0.0)
-    # With a last low value of zero the picture's mean is gone, as ImageHash wants it.
+    # A last low value of zero removes the picture's mean, as in ImageHash.
     values = np.where(sums < tie, -np.inf, np.inf)
     for row, column in np.argwhere(sums == tie):
         restored = _restored(tiles[row, column] / 255.0, means[row, column])

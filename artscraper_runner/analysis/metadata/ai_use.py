@@ -22,7 +22,7 @@ _DATA_MINING = re.compile(
     rb"""|[^<>]{0,200}?rdf:resource\s{0,9}=\s{0,9}["']([^"'<]{1,300})["']"""
     rb"""|[^<>]{0,200}>([^<]{1,300})<)"""
 )
-# A JUMBF superbox whose description box has the type of a C2PA manifest store.
+# A JUMBF superbox with the description type of a C2PA manifest store.
 _C2PA_STORE = re.compile(
     rb"jumb[\x00-\xff]{4}jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71", re.S
 )

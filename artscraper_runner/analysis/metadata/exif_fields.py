@@ -42,7 +42,7 @@ _UNICODE = b"UNICODE\0"  # UTF-16 in the byte order of the file, unless a byte o
 def exif_fields(exif: Image.Exif) -> Json:
     """Return the fields by name (`0x....` where there is none), `Exif` and `GPS` nested.
 
-    A field or directory that cannot be read is left out; the others still speak.
+    An unreadable field or directory is left out; the others are kept.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of damage that is left out
@@ -92,7 +92,7 @@ def _user_comment(charset: bytes, text: bytes, utf16: str) -> Any:
 
 
 def _as_utf8(text: str) -> str:
-    """Pillow reads text as Latin-1; most of what is not ASCII was written as UTF-8."""
+    """Decode text as UTF-8: Pillow reads Latin-1, but most non-ASCII text is UTF-8."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -1,6 +1,6 @@
 """The processors, by name. Adding one = one file with a `process` function + one line here.
 
-A processor looks at a `DecodedPicture` and returns a JSON-safe dict; whatever it raises marks that
+A processor reads a `DecodedPicture` and returns a JSON-safe dict; an exception marks that
 processor `ok: false` and leaves the others alone.
 """
 
@@ -55,7 +55,7 @@ class DecodedPicture:
 
     @classmethod
     def of(cls, path: Path, picture: Picture) -> DecodedPicture:
-        """Return what processors look at, of a picture opened from `path`."""
+        """Return the input of processors for a picture opened from `path`."""
         return cls(
             path,
             picture.header,
@@ -111,7 +111,7 @@ class Processor(Protocol):
 
 
 def processor_names() -> tuple[str, ...]:
-    """Return every known name, in the order in which they run."""
+    """Return every registered name in the order of execution."""
     return tuple(_PROCESSORS)
 
 

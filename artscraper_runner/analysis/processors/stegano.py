@@ -23,7 +23,7 @@ _FEW_COLOURS = ("P", "1")
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Return what was found; the keys are explained in docs/analysis.md."""
+    """Return the findings; the keys are explained in docs/analysis.md."""
     from artscraper_runner.analysis.steganalysis.lsb_message import read_lsb_message
     from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing_bytes
 

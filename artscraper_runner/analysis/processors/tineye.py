@@ -48,10 +48,10 @@ _MATCH_FIELDS = (
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
-    """Return `{"count", "matches"}`: all that TinEye knows of, and the best `MAX_MATCHES`.
+    """Return `{"count", "matches"}`: the total, and the best `MAX_MATCHES`.
 
     Raises:
-        InvalidOption: no API key, or a base URL that is none.
+        InvalidOption: no API key, or an invalid base URL.
         ServiceFailed: TinEye cannot be reached, refuses, or answers nonsense.
     """
     key = options.tineye_api_key

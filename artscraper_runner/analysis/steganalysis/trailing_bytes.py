@@ -46,7 +46,7 @@ class TrailingBytes:
 
 
 def find_trailing_bytes(path: Path, format_name: str) -> TrailingBytes | None:
-    """Return what lies behind the end of the picture at `path`; size 0 for nothing.
+    """Return the data behind the end of the picture at `path`; size 0 if none.
 
     `format_name` is one of `imaging.formats.container.FORMATS`. None if the end is unknown: TIFF, a
     truncated file, or one of more parts than any real picture has.

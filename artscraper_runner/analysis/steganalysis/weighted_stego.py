@@ -90,7 +90,7 @@ def _estimate(samples: Samples) -> EmbeddingRate:
 
 
 def _predicted(samples: Samples) -> Samples:
-    """Four times what the neighbours predict: twice the sides less the corners (Ker-Boehme)."""
+    """Return four times the prediction: twice the sides less the corners (Ker-Boehme)."""
     sides = samples[:, :-2, 1:-1] + samples[:, 2:, 1:-1]
     sides += samples[:, 1:-1, :-2]
     sides += samples[:, 1:-1, 2:]

@@ -29,7 +29,7 @@ class AvifFile:
     exif_items: tuple[int, ...] = ()
 
     def visible_box(self, width: int, height: int) -> Box | None:
-        """Return what the clean aperture leaves of a picture of this size; None: all of it."""
+        """Return the crop of the clean aperture for a picture of this size; None: no crop."""
         if self.clean_aperture is None:
             return None
         across, down, right, below = self.clean_aperture

@@ -121,7 +121,7 @@ def _with_end(container: Container, data: mmap.mmap) -> tuple[Container, bytes |
 def _identify(source: Path | BytesIO, container: Container) -> ImageFile.ImageFile:
     with quiet():
         if container.jpeg is not None:
-            # Not by Image.open, which also wants the further pictures of an MPF index.
+            # Image.open is not used: it requires the further pictures of an MPF index.
             return JpegImageFile(source)
         image = Image.open(source, formats=FORMATS)
         if container.tiff is not None:
@@ -132,7 +132,7 @@ def _identify(source: Path | BytesIO, container: Container) -> ImageFile.ImageFi
 def _identify_without_exif(
     data: mmap.mmap, container: Container
 ) -> tuple[ImageFile.ImageFile, Container]:
-    """Open an AVIF whose EXIF Pillow cannot write anew, which it does for irot and imir."""
+    """Open an AVIF whose EXIF Pillow cannot rewrite, as it does for irot and imir."""
     copy = bytearray(data[:])
     for place in container.avif.exif_items if container.avif is not None else ():
         copy[place : place + 4] = b"skip"

@@ -1,4 +1,4 @@
-"""Read how a JPEG (ITU-T T.81) is built: its coding, its segments, and whether its end is there."""
+"""Read the structure of a JPEG (ITU-T T.81): its coding, its segments, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SOI_AND_TEM = (0xD8, 0x01)
 _SOS, _SOF2, _END = 0xDA, 0xC2, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _APPLICATION = range(0xE0, 0xF0)
-# What layers carry, and what has notes of its own.
+# Segments that layers keep, or that have their own notes.
 _KNOWN_SEGMENTS = (
     *(b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"Adobe", b"JP"),
     *(b"JFIF\0", b"JFXX\0", b"MPF\0", b"urn:iso:std:iso:ts:21496"),
@@ -56,7 +56,7 @@ class JpegFile:
 
 
 def read_jpeg(data: bytes | mmap) -> JpegFile:
-    """Return what the segments of a JPEG say; `data` is the whole file."""
+    """Return the properties in the segments of a JPEG; `data` is the whole file."""
     pictures, extended, small, profile = 0, False, False, False
     scans: list[tuple[tuple[int, ...], int, int, int]] = []
     components: tuple[int, ...] = ()

@@ -19,7 +19,7 @@ from artscraper_runner.imaging.notes import Action, Note, Subject
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # They say how the samples are meant; a PNG layer carries them as they were.
 COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
-# Hints on display, and what is kept or noted elsewhere.
+# Hints on display, and chunks that are kept or noted elsewhere.
 _STANDARD_CHUNKS = (b"bKGD", b"hIST", b"pHYs", b"sBIT", b"sPLT", b"tIME", b"caBX", b"fcTL", b"fdAT")
 _RGB_TYPE, _PALETTE_TYPE = 2, 3
 _TRANSPARENCY_BYTES = {0: 2, 2: 6}  # by colour type
@@ -41,7 +41,7 @@ _SUBJECTS = {
 class PngFile:
     """The part before the pixels: `chunks` has the first of each ancillary type.
 
-    `repaired` is the file without its damaged ancillary chunks, None if there are none.
+    `repaired` is the file without damaged ancillary chunks, None if it has none.
     """
 
     colour_type: int
@@ -89,7 +89,7 @@ class PngFile:
 
 
 def read_png(data: bytes | mmap) -> PngFile:
-    """Return what the chunks of a PNG say; `data` is the whole file.
+    """Return the properties in the chunks of a PNG; `data` is the whole file.
 
     Raises:
         BrokenPicture: the header is missing, or a palette picture has no palette.
@@ -163,7 +163,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def _usable(
     kind: bytes, content: bytes, colour_type: int, chunks: Mapping[bytes, bytes]
 ) -> tuple[bytes | None, str]:
-    """Return what can be used of an ancillary chunk, None: nothing, and what is wrong with it."""
+    """Return the usable data of an ancillary chunk or None, and its problem."""
     if (size := _EXACT_BYTES.get(kind)) is not None and len(content) != size:
         return None, f"expected {size} bytes, found {len(content)}"
     if kind == b"tRNS":
@@ -177,7 +177,7 @@ def _usable(
 
 
 def _packed_part(kind: bytes, content: bytes) -> bytes | None:
-    """Return what is compressed in a chunk; None if nothing is, or its name is invalid."""
+    """Return the compressed data of a chunk; None if it has none, or its name is invalid."""
     name, _, rest = content.partition(b"\0")
     if kind == b"iCCP":
         return rest[1:] if 1 <= len(name) <= 79 and rest[:1] == b"\0" else None

@@ -93,7 +93,7 @@ def _from_values(
 
 
 def as_black_is_zero(data: bytes | mmap, file: TiffFile) -> bytes | None:
-    """Return a copy of the file that calls its grey BlackIsZero: Pillow knows only that at 16 bits.
+    """Return a copy of the file declared as BlackIsZero, the only 16-bit grey that Pillow reads.
 
     The caller reverses the samples. None if there is no need or no way.
     """

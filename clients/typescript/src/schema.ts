@@ -42,7 +42,7 @@ export interface paths {
          * Retry Job
          * @description Accept a new job with the options and the picture of one that has ended.
          *
-         *     The old job stays as it is. The new one may be refused if settings have changed since.
+         *     The old job is unchanged. The new one may be refused if settings have changed since.
          */
         post: operations["retry_job"];
         delete?: never;
@@ -136,7 +136,7 @@ export interface paths {
         };
         /**
          * Get Result
-         * @description Return what a finished job produced.
+         * @description Return the result of a finished job.
          */
         get: operations["get_result"];
         put?: never;
@@ -158,7 +158,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel Job
-         * @description End the job as error, with the code `cancelled`; one that has ended stays as it is.
+         * @description End the job as error, with the code `cancelled`; an ended job is unchanged.
          *
          *     A running job stops at its next step, which takes a moment; its upload stays.
          */
