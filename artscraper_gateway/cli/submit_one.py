@@ -104,10 +104,11 @@ class PictureSubmission:
             f"{layer.stage}: {layer.reason}" for layer in changed if not layer.applied
         )
         if changed and not any(layer.applied for layer in changed):
-            return self._outcome("unprotected", failure=left_out)
-        saved = await self._save(job, layers)
-        outcome = self._outcome("done", saved=saved, left_out=left_out)
-        return replace(outcome, notes=_losses(result))
+            outcome = self._outcome("unprotected", failure=left_out)
+        else:
+            saved = await self._save(job, layers)
+            outcome = self._outcome("done", saved=saved, left_out=left_out)
+        return replace(outcome, notes=_notes(result))
 
     async def _save(self, job: Job, layers: Sequence[Layer]) -> str:
         if self.layers == "none":
@@ -127,9 +128,9 @@ class PictureSubmission:
         return Outcome(self.picture, status, seconds, saved, failure, left_out)
 
 
-def _losses(result: Result) -> tuple[str, ...]:
+def _notes(result: Result) -> tuple[str, ...]:
     notes = result.summary.get("notes", [])
-    return tuple(str(note["detail"]) for note in notes if note["action"] != "kept")
+    return tuple(f"{note['subject']} {note['action']}: {note['detail']}" for note in notes)
 
 
 def submission_digest(picture: str, options: JobOptions) -> str:

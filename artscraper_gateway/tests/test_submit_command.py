@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from artscraper_gateway.cli.submit import main
 from artscraper_gateway.cli.submit_inputs import UnusableArguments, find_pictures, named_by_format
@@ -82,8 +83,28 @@ def test_submit_keeps_watermark_on_request(
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert any("carried the watermark" in note and "replaces" in note for note in notes)
     assert main([str(marked), *given, "--out", str(tmp_path / "kept"), "--keep-watermark"]) == 1
-    shown = capsys.readouterr().out
-    assert "unprotected" in shown and "already carries the watermark" in shown
+    shown = capsys.readouterr()
+    assert "unprotected" in shown.out and "already carries the watermark" in shown.out
+    assert "watermark kept: The picture carries the watermark" in shown.err
+
+
+def test_every_note_of_the_job_is_printed_in_full(
+    gateway: InProcessGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a.gif"
+    with Image.open(SAMPLES[0]) as image:
+        small = image.convert("RGB").resize((256, 256))
+    small.save(source, save_all=True, append_images=[small.rotate(180)], comment=b"by Ada")
+    given = ["--url", gateway.base_url, "--stages", "photoguard", "--no-analysis"]
+    assert main([str(source), *given, "--out", str(tmp_path / "out")]) == 0
+    with gateway.client() as client:
+        job = client.get("/v1/jobs").json()["jobs"][0]["job_id"]
+        notes = client.get(f"/v1/jobs/{job}").json()["notes"]
+    assert {note["action"] for note in notes} == {"dropped", "changed", "kept"}
+    printed = capsys.readouterr().err
+    for note in notes:
+        line = f"{source}: {note['subject']} {note['action']}: {note['detail']}"
+        assert f"note: {line}\n" in printed
 
 
 def test_submit_reports_an_unusable_folder_before_sending(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
+from artscraper_runner.analysis.steganalysis.lsb_message import as_stored, read_lsb_message
 from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing_bytes
 from artscraper_runner.imaging import iptc
 from artscraper_runner.imaging.decode import Picture
@@ -18,7 +19,6 @@ from artscraper_runner.imaging.encode import (
     carried_iptc,
     carried_text,
     is_png_text,
-    lossy_quality,
     stripped_xmp,
     why_xmp_is_left_out,
 )
@@ -58,7 +58,7 @@ def take_inventory(
     notes += _of_text(picture, how)
     notes += _of_jpeg(picture)
     notes += _of_c2pa(source, layers)
-    notes += _of_watermark(layers)
+    notes += _of_watermark(picture, layers)
     notes += _of_other_programs(picture)
     notes += _of_the_rest(picture, source)
     return sort_notes(notes)
@@ -69,11 +69,14 @@ def growth_note(original_bytes: int, layer_bytes: int, how: LayerFormat) -> Note
     times = layer_bytes / max(1, original_bytes)
     if times <= (_LOSSLESS_GROWTH if how.lossless else _LOSSY_GROWTH):
         return None
-    reason = (
-        "a change in flat places does not compress without loss"
-        if how.lossless
-        else "the change is detail that has to be encoded"
-    )
+    if how.is_lossless_instead:
+        reason = "it is saved without loss, since lossy coding would change it too much"
+    elif how.lossless:
+        reason = "a change in flat places does not compress without loss"
+    elif how.coding.quality is not None or how.coding.divisor > 1:
+        reason = "it is coded more finely, since it would lose too much otherwise"
+    else:
+        reason = "the change is detail that has to be encoded"
     detail = f"The last layer's file is {times:.1f} times as large as the original: {reason}."
     return Note(Subject.FILE_SIZE, Action.CHANGED, detail)
 
@@ -97,9 +100,8 @@ def _of_encoding(picture: Picture, how: LayerFormat) -> list[Note]:
     if how.name != header.format:
         detail = f"{header.format} becomes {how.name}, which can hold the change."
         notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
-    elif not how.lossless and picture.coding is None:
-        detail = f"Saved as {how.name} at quality {lossy_quality(picture, how)}."
-        notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
+    elif (coded := _how_coded(picture, how)) is not None:
+        notes.append(Note(Subject.ENCODING, Action.CHANGED, coded))
     if header.mode in ("P", "PA"):
         detail = "Palette colours become RGB."
         notes.append(Note(Subject.COLOUR_MODEL, Action.CHANGED, detail))
@@ -112,6 +114,27 @@ def _of_encoding(picture: Picture, how: LayerFormat) -> list[Note]:
         detail = f"{bits} bits a channel become 8."
         notes.append(Note(Subject.BIT_DEPTH, Action.CHANGED, detail))
     return notes
+
+
+def _how_coded(picture: Picture, how: LayerFormat) -> str | None:
+    """Return how a layer of the original's format is coded; None if it is as the original."""
+    if how.is_lossless_instead:
+        return "Saved without loss: lossy coding would change the picture by more than 1 of 255."
+    if how.lossless:
+        return None
+    if how.coding.jpeg is None:
+        return f"Saved as {how.name} at quality {how.coding.quality}."
+    if not picture.is_converted and how.coding.divisor == 1 and how.coding.jpeg == picture.coding:
+        return None
+    reason = (
+        "its colours are converted"
+        if picture.is_converted
+        else "its own coding would change it by more than 1 of 255 once more"
+    )
+    return (
+        f"Coded with the original's tables divided by {how.coding.divisor:g} and full chroma:"
+        f" {reason}."
+    )
 
 
 def _of_xmp(picture: Picture, how: LayerFormat) -> list[Note]:
@@ -199,15 +222,28 @@ def _of_c2pa(source: Path, layers: Sequence[Json]) -> list[Note]:
     return [Note(Subject.C2PA, Action.DROPPED, detail)]
 
 
-def _of_watermark(layers: Sequence[Json]) -> list[Note]:
+def _of_watermark(picture: Picture, layers: Sequence[Json]) -> list[Note]:
     notes = []
     for metrics in (layer.get("metrics", {}) for layer in layers):
+        method = metrics.get("earlier_method")
         if earlier := metrics.get("overwritten"):
-            detail = f"The picture carried the watermark {earlier}, which the new one replaces."
+            detail = (
+                f"The picture carried the watermark {earlier} (method {method}), which the new one"
+                " replaces or damages."
+            )
             notes.append(Note(Subject.WATERMARK, Action.CHANGED, detail))
         if earlier := metrics.get("kept"):
-            detail = f"The picture carries the watermark {earlier} already; it gets no other."
+            detail = (
+                f"The picture carries the watermark {earlier} (method {method}) already; it gets"
+                " no other."
+            )
             notes.append(Note(Subject.WATERMARK, Action.KEPT, detail))
+        if metrics.get("earlier_rings"):
+            detail = "The picture seems to carry the rings of the stage fourier-ring already."
+            notes.append(Note(Subject.WATERMARK, Action.KEPT, detail))
+    if read_lsb_message(as_stored(picture.pixels, picture.orientation)) is not None:
+        detail = "The text in the lowest bits of the picture is lost: every change overwrites it."
+        notes.append(Note(Subject.WATERMARK, Action.DROPPED, detail))
     return notes
 
 

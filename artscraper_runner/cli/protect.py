@@ -67,7 +67,7 @@ def protect_one(
 
 
 def _print_notes(summary: Json) -> None:
-    notes = [note["detail"] for note in summary["notes"] if note["action"] != "kept"]
+    notes = [f"{note['subject']} {note['action']}: {note['detail']}" for note in summary["notes"]]
     for layer in summary["layers"]:
         if not layer["applied"]:
             notes.append(f"{layer['stage']} was not applied: {layer['reason']}")

@@ -59,6 +59,12 @@ _TO_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Pixels upright -> as stored: the transposition that undoes each EXIF orientation.
+_TO_STORED = {
+    **_TO_UPRIGHT,
+    6: Image.Transpose.ROTATE_90,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ class Picture:
     uint8 (H, W, 3) in the RGB space that `colour` describes; `alpha` uint8 (H, W) or None.
     `is_grey`: R = G = B wherever the picture can be seen. `orientation` (1..8) is the EXIF value
     that was applied, `exif` the original's fields (treat as read-only). Saving turns the picture
-    back, so that a layer is stored the way the original was. `coding` is that of a JPEG.
+    back, so that a layer is stored the way the original was. `coding` is that of a JPEG, and
+    `is_converted` whether `pixels` are other numbers than those that it codes.
     """
 
     header: PictureHeader
@@ -103,6 +110,13 @@ class Picture:
     is_grey: bool
     container: Container
     coding: jpeg.JpegCoding | None = None
+    is_converted: bool = False
+
+    def as_stored(self, upright: Image.Image) -> Image.Image:
+        """Return an upright picture as the original's pixels are stored."""
+        if self.orientation not in _TO_STORED:
+            return upright
+        return upright.transpose(_TO_STORED[self.orientation])
 
     def without_image(self) -> Picture:
         """Return the same picture with an `image` of one pixel, which frees its memory."""
@@ -165,8 +179,6 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
             min_is_white=file is not None and file.min_is_white,
             grey_tolerance=_WEBP_GREY_TOLERANCE if header.format == "WEBP" else 0,
         )
-        if rendered.is_converted and coding is not None:
-            coding = jpeg.finer_coding(coding)
         return Picture(
             header,
             image,
@@ -179,6 +191,7 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
             rendered.is_grey,
             container,
             coding,
+            rendered.is_converted,
         )
 
 

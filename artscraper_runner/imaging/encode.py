@@ -3,7 +3,7 @@
 PNG, lossless WebP, TIFF and BMP stay what they are. GIF and palette pictures cannot carry the
 change and become PNG. A JPEG is saved with the quantisation tables, the subsampling and the
 progressive mode of the original, a lossy WebP as WebP 99, an AVIF as AVIF 99 or 100 (4:4:4) with
-exact alpha. Grey stays grey. Size, colour description, alpha, resolution, orientation, camera,
+exact alpha, unless that is too far from the original (`coding`). Grey stays grey. Size, colour description, alpha, resolution, orientation, camera,
 author and rights fields are kept; GPS, thumbnails and everything that promises parts which a layer
 does not have are dropped. docs/pictures.md has the whole list.
 """
@@ -20,6 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.imaging import iptc
+from artscraper_runner.imaging.coding import choose_coding, corrected
 from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.imaging.exif import (
@@ -30,6 +31,7 @@ from artscraper_runner.imaging.exif import (
     is_resolution,
 )
 from artscraper_runner.imaging.files import atomic_path
+from artscraper_runner.imaging.jpeg_buffer import save_image
 from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
 
 if TYPE_CHECKING:
@@ -38,10 +40,6 @@ if TYPE_CHECKING:
 
 EditXmp = Callable[[bytes | None], bytes | None]
 
-# The lowest at which a picture that is saved again without a change differs by a mean of at most
-# 1 of 255; a JPEG that reports no tables gets the highest that is usual.
-_LOSSY_QUALITY = {"JPEG": 95, "WEBP": 99, "AVIF": 99}
-_AVIF_QUALITY_OF_WIDE_COLOURS = 100  # they magnify coding losses
 # Level 6 makes flat art a tenth smaller than level 3 and takes twice as long: 0.3 s a megapixel.
 _WELL_COMPRESSED_MAX_VALUES = 3 * 2_000_000
 PNG_XMP = "XML:com.adobe.xmp"
@@ -50,16 +48,6 @@ PNG_PROFILE_PREFIX = "Raw profile type "
 _JPEG_EXIF_MAX_BYTES = 65_527
 _JPEG_XMP_MAX_BYTES = 65_504
 _JPEG_COMMENT_MAX_BYTES = 65_533
-# Pixels upright -> as stored: the transposition that undoes each EXIF orientation.
-_TO_STORED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 @dataclass(frozen=True)
@@ -84,15 +72,13 @@ def layer_format(picture: Picture, source: Path) -> LayerFormat:
         return LayerFormat("PNG", ".png", lossless=True)
     if name == "BMP" and (picture.alpha is not None or picture.colour.profile is not None):
         return LayerFormat("PNG", ".png", lossless=True)
-    lossless = name in ("PNG", "TIFF", "BMP") or (name == "WEBP" and _webp_is_lossless(source))
-    return LayerFormat(name, picture.header.suffix, lossless)
-
-
-def lossy_quality(picture: Picture, how: LayerFormat) -> int:
-    """Return the encoder's quality, 0..100, for layers in a lossy format."""
-    if how.name == "AVIF" and picture.colour.profile is not None:
-        return _AVIF_QUALITY_OF_WIDE_COLOURS
-    return _LOSSY_QUALITY[how.name]
+    suffix = picture.header.suffix
+    if name in ("PNG", "TIFF", "BMP") or (name == "WEBP" and _webp_is_lossless(source)):
+        return LayerFormat(name, suffix, lossless=True)
+    coding = choose_coding(picture, name, file_bytes=source.stat().st_size)
+    if coding is None:
+        return LayerFormat(name, suffix, lossless=True, is_lossless_instead=True)
+    return LayerFormat(name, suffix, lossless=False, coding=coding)
 
 
 def save_layer(
@@ -112,12 +98,13 @@ def save_layer(
     Raises:
         RunnerError: the encoder refused the picture.
     """
-    image = _as_image(pixels, picture, how)
-    if picture.orientation in _TO_STORED:
-        image = image.transpose(_TO_STORED[picture.orientation])
+    image = picture.as_stored(_as_image(pixels, picture, how))
     with atomic_path(path) as temporary:
         try:
-            image.save(temporary, format=how.name, **_encoder_options(picture, how, edit_xmp))
+            options = _encoder_options(picture, how)
+            image = corrected(image, how.name, options, how.coding.corrections)
+            options |= _carried_metadata(picture, how, edit_xmp)
+            save_image(image, temporary, how.name, options)
         except OSError as error:
             reason = error.strerror or error
             raise RunnerError(f"the layer cannot be saved as {how.name}: {reason}") from error
@@ -150,38 +137,19 @@ def _is_grey(pixels: NDArray[np.uint8]) -> bool:
     )
 
 
-def _encoder_options(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:
-    options = _carried_metadata(picture, how, edit_xmp)
-    if how.name == "JPEG":
-        options |= _jpeg_options(picture)
-    elif how.name == "WEBP" and how.lossless:
-        options |= {"lossless": True, "exact": True, "quality": 50, "method": 2}
-    elif how.name == "WEBP":
-        options |= {"quality": lossy_quality(picture, how), "exact": True}
-    elif how.name == "AVIF":
-        options |= {"quality": lossy_quality(picture, how), "speed": 8}
-        options |= {"subsampling": "4:0:0" if picture.is_grey else "4:4:4"}
-        if picture.alpha is not None:
-            options |= {"advanced": {"alpha:lossless": "1"}}
-    elif how.name == "PNG":
+def _encoder_options(picture: Picture, how: LayerFormat) -> dict[str, Any]:
+    if not how.lossless:
+        has_alpha = picture.alpha is not None
+        return how.coding.options(how.name, is_grey=picture.is_grey, has_alpha=has_alpha)
+    if how.name == "WEBP":
+        return {"lossless": True, "exact": True, "quality": 50, "method": 2}
+    if how.name == "PNG":
         is_small = picture.pixels.size <= _WELL_COMPRESSED_MAX_VALUES
-        options |= {"compress_level": 6 if is_small else 3}
-    elif how.name == "TIFF" and not exif_directory(picture.exif, CAMERA_IFD):
+        return {"compress_level": 6 if is_small else 3}
+    if how.name == "TIFF" and not exif_directory(picture.exif, CAMERA_IFD):
         # Pillow compresses through libtiff, which drops the camera's directory.
-        options |= {"compression": "tiff_adobe_deflate"}
-    return options
-
-
-def _jpeg_options(picture: Picture) -> dict[str, Any]:
-    coding = picture.coding
-    if coding is None:
-        return {"quality": _LOSSY_QUALITY["JPEG"], "subsampling": 0}
-    return {
-        "qtables": [list(table) for table in coding.tables],
-        "subsampling": coding.subsampling,
-        "progressive": coding.progressive,
-        "optimize": True,
-    }
+        return {"compression": "tiff_adobe_deflate"}
+    return {}
 
 
 def _carried_metadata(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> dict[str, Any]:

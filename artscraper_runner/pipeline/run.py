@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from artscraper_runner.imaging.encode import LayerFormat
     from artscraper_runner.stages.stage import Stage, StageInput
 
 ORIGINAL = "original"
@@ -190,11 +191,10 @@ class PictureRun:
     def _notes(self, layers: list[Json]) -> list[Note]:
         """Return notes on the parts of the original that layers keep, change and drop."""
         from artscraper_runner.analysis.inventory import growth_note, take_inventory
-        from artscraper_runner.imaging.encode import layer_format
 
         if len(layers) < 2:
             return []
-        how = layer_format(self._picture, self.source)
+        how = self._saved_as
         notes = take_inventory(self._picture, self.source, how, layers)
         last = self.workspace.file(layers[-1]["path"])
         growth = growth_note(self.source.stat().st_size, last.stat().st_size, how)
@@ -244,6 +244,12 @@ class PictureRun:
             self._decoded = open_picture(self.source, self.limits).without_image()
         return self._decoded
 
+    @cached_property
+    def _saved_as(self) -> LayerFormat:
+        from artscraper_runner.imaging.encode import layer_format
+
+        return layer_format(self._picture, self.source)
+
     def _should_stop(self) -> bool:
         return self._is_closing or self.controls.should_stop()
 
@@ -253,7 +259,7 @@ class PictureRun:
         return self.options.with_payload()
 
     def _stage_input(self, index: int) -> StageInput:
-        from artscraper_runner.imaging.encode import carried_xmp, layer_format
+        from artscraper_runner.imaging.encode import carried_xmp
         from artscraper_runner.stages.stage import StageInput
 
         picture = self._picture
@@ -263,7 +269,7 @@ class PictureRun:
             picture.alpha,
             self._options_with_payload,
             replace(self.controls, should_stop=self._should_stop),
-            saved_as=layer_format(picture, self.source),
+            saved_as=self._saved_as,
             xmp=carried_xmp(picture),
             signing=self.signing,
             stages_explicit=self.stages_explicit,

@@ -24,6 +24,10 @@ class FourierRing(Stage):
 
     def apply(self, inputs: StageInput) -> StageResult:
         """Mark the picture; pass one through that is too small or cannot carry the rings."""
+        is_marked = self._is_detected(inputs.original)
+        if is_marked and inputs.options.keep_watermark:
+            reason = "the picture seems to carry the rings already, which are kept"
+            return StageResult(pixels=None, reason=reason, metrics={"earlier_rings": True})
         try:
             marked = fourier_ring.embed(inputs.pixels)
         except PictureTooSmall as error:
@@ -38,7 +42,7 @@ class FourierRing(Stage):
                 " it can be seen"
             )
             return StageResult(pixels=None, reason=reason)
-        return StageResult(pixels=marked)
+        return StageResult(pixels=marked, metrics={"earlier_rings": is_marked})
 
     def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return whether the saved file is `detected`, the `p_value` and the `score`."""

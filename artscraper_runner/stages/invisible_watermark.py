@@ -11,6 +11,7 @@ from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
+from artscraper_runner.watermarks.earlier import find_earlier_mark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,10 +43,11 @@ class InvisibleWatermark(Stage):
         payload = _payload(inputs)
         if inputs.alpha is not None and not inputs.alpha.any():
             return StageResult(pixels=None, reason="the picture is fully transparent")
-        earlier = tiled_spread_spectrum.read_watermark(inputs.original, search=False)
-        if earlier.payload is not None and inputs.options.keep_watermark:
+        earlier = find_earlier_mark(inputs.original)
+        if earlier is not None and inputs.options.keep_watermark:
             reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
-            return StageResult(pixels=None, reason=reason, metrics={"kept": earlier.payload})
+            metrics = {"kept": earlier.payload, "earlier_method": earlier.method}
+            return StageResult(pixels=None, reason=reason, metrics=metrics)
         method = inputs.options.watermark_method
         if method == "dwtDctSvd" and inputs.is_grey:
             reason = "the picture is grey, and dwtDctSvd marks its colour; use the method tiled"
@@ -64,7 +66,8 @@ class InvisibleWatermark(Stage):
             "method": method,
             "payload": payload.hex(),
             "text": inputs.options.watermark_text,
-            "overwritten": earlier.payload,
+            "overwritten": None if earlier is None else earlier.payload,
+            "earlier_method": None if earlier is None else earlier.method,
         }
         is_within = not math.isinf(bound)
         return StageResult(marked, metrics=metrics, visibility=bound, is_within_sight=is_within)

@@ -185,7 +185,7 @@ class _Transform:
                 step /= 2
         pilots = self._pilots(matrix[None])[0]
         noise = np.sqrt(np.square(np.abs(pilots)).sum() / 2)
-        return Grid(matrix, float((pilots @ turn).real / noise))
+        return Grid(matrix, float((pilots @ turn).real / (noise + 1e-12)))
 
     def _at(self, rows: Floats, columns: Floats) -> Complexes:
         """Return the transform between its samples, linearly; 0 above half a cycle a px."""

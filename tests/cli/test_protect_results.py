@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def test_out_file_receives_one_picture(
     assert line.startswith("art.png: the change is ")
     assert "times as far as noise" in line or "no farther than noise" in line
     assert line.endswith(f"; saved to {out}")
+
+
+def test_every_note_of_the_summary_is_printed_in_full(
+    art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a.gif"
+    with Image.open(art) as image:
+        image.save(source, save_all=True, append_images=[image.rotate(180)], comment=b"by Ada")
+    assert main(["protect", str(source), "--out", str(tmp_path / "out"), *QUICK]) == 0
+    (summary,) = (tmp_path / "out").rglob("summary.json")
+    notes = json.loads(summary.read_text())["notes"]
+    assert {note["action"] for note in notes} == {"dropped", "changed", "kept"}
+    printed = capsys.readouterr().err
+    for note in notes:
+        assert f"note: {note['subject']} {note['action']}: {note['detail']}\n" in printed
 
 
 def test_out_with_image_extension_is_a_file(art: Path, tmp_path: Path) -> None:

@@ -150,10 +150,16 @@ def test_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
     assert read_watermark(opened(layer)).payload == "0001020304050607"
 
 
+@pytest.mark.parametrize("kind", ["as it was", "cropped", "dwtDctSvd"])
 @pytest.mark.parametrize(("keep", "action"), [(False, "changed"), (True, "kept")])
-def test_earlier_mark_is_noted(tmp_path: Path, *, keep: bool, action: str) -> None:
+def test_earlier_mark_is_noted(tmp_path: Path, kind: str, *, keep: bool, action: str) -> None:
     source = tmp_path / "a.png"
-    marked = embed(painting(400, 500), bytes(range(8)), strength="medium")
+    if kind == "dwtDctSvd":
+        marked = dwt_dct_svd.embed(painting(400, 500), bytes(range(8)))
+    else:
+        marked = embed(painting(500, 600), bytes(range(8)), strength="high")
+    if kind == "cropped":
+        marked = marked[40:460, 50:540]
     Image.fromarray(marked).save(source)
     (note,) = summary_of(source, keep_watermark=keep)["notes"]
     assert (note["subject"], note["action"]) == ("watermark", action)

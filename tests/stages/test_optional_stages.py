@@ -92,6 +92,32 @@ def test_fourier_ring_reports_its_confidence(tmp_path: Path) -> None:
     assert layer["reason"] == "needs at least 256 px a side, the picture has 400x100"
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_earlier_rings_are_noted_and_kept_on_request(tmp_path: Path, *, keep: bool) -> None:
+    Image.fromarray(fourier_ring.embed(painting(300, 400))).save(tmp_path / "a.png")
+    config = WorkflowConfig(("fourier-ring",), ProtectionOptions(keep_watermark=keep))
+    summary = protect_picture(
+        tmp_path / "a.png", tmp_path / "out", config=config, include_hash_analysis=False
+    )
+    assert summary["layers"][1]["applied"] is not keep
+    (note,) = [note for note in summary["notes"] if note["subject"] == "watermark"]
+    assert note["action"] == "kept" and "rings" in note["detail"]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_text_in_the_lowest_bits_that_is_lost_is_noted(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    marked = lsb_text.embed(painting(300, 400), "artist 7")
+    Image.fromarray(marked).save(tmp_path / "a.png", exif=exif)
+    config = WorkflowConfig(("fourier-ring",))
+    summary = protect_picture(
+        tmp_path / "a.png", tmp_path / "out", config=config, include_hash_analysis=False
+    )
+    (note,) = [note for note in summary["notes"] if note["subject"] == "watermark"]
+    assert note["action"] == "dropped" and "lowest bits" in note["detail"]
+
+
 def hidden(pixels: np.ndarray, rows: slice) -> Image.Image:
     alpha = np.zeros(pixels.shape[:2], np.uint8)
     alpha[rows, :40] = 255

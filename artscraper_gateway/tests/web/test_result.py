@@ -288,21 +288,25 @@ def test_page_reads_a_watermark(job: PageObject) -> None:
     expect(answer).to_contain_text("not a picture this gateway can read")
 
 
-def test_details_list_removed_metadata(
+def test_details_show_every_note_in_full(
     open_page: Callable[..., PageObject], shared_gateway: GatewayProcess
 ) -> None:
     options = {"stages": "invisible-watermark", "include_hash_analysis": "false"}
     frames = io.BytesIO()
     with Image.open(io.BytesIO(picture_bytes(320, 300))) as first:
-        first.save(frames, "GIF", save_all=True, append_images=[first.rotate(180)])
+        first.save(
+            frames, "GIF", save_all=True, append_images=[first.rotate(180)], comment=b"by Ada"
+        )
     content = frames.getvalue()
-    for sentence in ("Removed from the file: animation", "earlier watermark (replaced)"):
+    for subjects in ({"animation", "encoding", "comment"}, {"watermark", "text"}):
         with shared_gateway.client(headers={"Prefer": "wait=120"}) as client:
             files = {"file": ("a", content)}
-            job_id = client.post("/v1/jobs", files=files, data=options).json()["job_id"]
-            content = client.get(f"/v1/jobs/{job_id}/layers/final").content
-        app = open_page(shared_gateway.base_url, f"/#/jobs/{job_id}")
+            answer = client.post("/v1/jobs", files=files, data=options).json()
+            content = client.get(f"/v1/jobs/{answer['job_id']}/layers/final").content
+        assert subjects <= {note["subject"] for note in answer["notes"]}
+        app = open_page(shared_gateway.base_url, f"/#/jobs/{answer['job_id']}")
         app.wait_for_result()
         details = app.page.locator("#details")
         details.locator("summary").click()
-        expect(details).to_contain_text(sentence)
+        for note in answer["notes"]:
+            expect(details).to_contain_text(note["detail"])

@@ -3,9 +3,10 @@ import { archivePath, layerPath } from "./api.js";
 import { element } from "./dom.js";
 import { saveOnClick, suffixOf } from "./download.js";
 import { effectChart } from "./effect_chart.js";
+import { fileNotes } from "./file_notes.js";
 import { metricsTable } from "./metrics_table.js";
 import { fileName } from "./names.js";
-import { fileSentences, sentences } from "./sentences.js";
+import { sentences } from "./sentences.js";
 import { stageName, t } from "./strings.js";
 
 const LIMITS = [1, 2, 3, 4, 5];
@@ -30,7 +31,8 @@ export function details(job, { layers, notes }, onProblem) {
     element(
       "div",
       { class: "details-body" },
-      textList("details.achieved", [...sentences(layers), ...fileSentences(notes)]),
+      textList("details.achieved", sentences(layers)),
+      fileNotes(notes),
       textList("limits.heading", LIMITS.map((index) => t(`limits.${index}`))),
       metricsTable(layers) ?? "",
       effectChart(layers) ?? "",

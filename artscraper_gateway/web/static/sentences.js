@@ -1,6 +1,6 @@
 /** The details of a finished job in sentences. */
 import { isAttack, changedLayers, effectOf, visibilityOf } from "./verdict.js";
-import { formatNumber, formatPercent, hasText, stageName, t } from "./strings.js";
+import { formatNumber, formatPercent, stageName, t } from "./strings.js";
 
 const UNKNOWN = "–"; // where noise has no effect there is no ratio to it
 // The runner's reasons for skipping a stage, which are English, and their keys here.
@@ -18,16 +18,6 @@ export function sentences(layers) {
   const changed = changedLayers(layers);
   return [...changeSentences(changed), ...effectSentences(layers), ...layers.flatMap(stageSentences)];
 }
-
-/** What was removed from the file or changed in it, from the notes of summary.json. */
-export function fileSentences(notes) {
-  return ["dropped", "changed"].flatMap((action) => {
-    const subjects = (notes ?? []).filter((note) => note.action === action).map(subjectText);
-    return subjects.length ? [t(`details.file.${action}`, { subjects: [...new Set(subjects)].join(", ") })] : [];
-  });
-}
-
-const subjectText = ({ subject }) => (hasText(`subject.${subject}`) ? t(`subject.${subject}`) : subject);
 
 /** How far the picture differs; `budget` is what the strength allows the attacks. */
 function changeSentences(changed) {

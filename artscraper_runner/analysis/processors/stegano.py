@@ -9,9 +9,6 @@ from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from artscraper_runner.analysis.steganalysis.lsb_message import LsbMessage
 
 PROJECT = Project(
@@ -24,10 +21,10 @@ _FEW_COLOURS = ("P", "1")
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Return the findings; the keys are explained in docs/analysis.md."""
-    from artscraper_runner.analysis.steganalysis.lsb_message import read_lsb_message
+    from artscraper_runner.analysis.steganalysis.lsb_message import as_stored, read_lsb_message
     from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing_bytes
 
-    message = read_lsb_message(_as_stored(picture.pixels, picture.orientation))
+    message = read_lsb_message(as_stored(picture.pixels, picture.orientation))
     trailing = find_trailing_bytes(picture.path, picture.header.format)
     return {
         **_message_row(message),
@@ -67,13 +64,3 @@ def _rate_rows(picture: DecodedPicture) -> Json:
         },
         "embedding_rate_note": None,
     }
-
-
-def _as_stored(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return a view of upright pixels in the order of the file, EXIF orientation (1..8) undone."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    # After the transposition (if any): which axes run backwards.
-    rows = -1 if orientation in (3, 4, 6, 7) else 1
-    columns = -1 if orientation in (2, 3, 7, 8) else 1
-    return pixels[::rows, ::columns]

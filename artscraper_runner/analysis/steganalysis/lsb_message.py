@@ -53,6 +53,16 @@ def read_lsb_message(pixels: NDArray[np.uint8]) -> LsbMessage | None:
     return None
 
 
+def as_stored(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return a view of upright pixels in the order of the file, EXIF orientation (1..8) undone."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    # After the transposition (if any): which axes run backwards.
+    rows = -1 if orientation in (3, 4, 6, 7) else 1
+    columns = -1 if orientation in (2, 3, 7, 8) else 1
+    return pixels[::rows, ::columns]
+
+
 def _lowest_bits(pixels: NDArray[np.uint8], start: int, stop: int) -> bytes:
     """Return bytes `start` to `stop` of the lowest bits; shorter where the picture ends."""
     samples_per_row = pixels.shape[1] * pixels.shape[2]

@@ -24,7 +24,6 @@ _COEFFICIENTS = 64
 _MP_ENTRIES = 0xB002
 _FILLER_BYTES = 4096
 _SEGMENTS_MAX = 5_000
-_FINER = 4  # a CMYK file with four channels stays larger than its layer
 # In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -106,14 +105,10 @@ def coding(
     return JpegCoding(tables or ((1,) * _COEFFICIENTS,), subsampling, progressive)
 
 
-def finer_coding(coding: JpegCoding) -> JpegCoding:
-    """Return a coding for pixels that were converted to other colours.
-
-    They no longer lie on the grid of the original's quantisation, so that the same tables would
-    lose as much again as the original lost.
-    """
+def divided(coding: JpegCoding, divisor: float) -> JpegCoding:
+    """Return a finer coding: all tables divided, and chroma of full resolution."""
     tables = tuple(
-        tuple(max(1, round(divisor / _FINER)) for divisor in table) for table in coding.tables
+        tuple(max(1, round(value / divisor)) for value in table) for table in coding.tables
     )
     return replace(coding, tables=tables, subsampling=0)
 
