@@ -3,16 +3,17 @@
 PNG, lossless WebP, TIFF and BMP stay what they are. GIF and palette pictures cannot carry the
 change and become PNG. A JPEG is saved with the quantisation tables, the subsampling and the
 progressive mode of the original, a lossy WebP as WebP 99, an AVIF as AVIF 99 or 100 (4:4:4) with
-exact alpha, unless that is too far from the original (`coding`). Grey stays grey. Size, colour description, alpha, resolution, orientation, camera,
-author and rights fields are kept; GPS, thumbnails and everything that promises parts which a layer
-does not have are dropped. docs/pictures.md has the whole list.
+exact alpha, unless that is too far from the original (`coding`). Grey stays grey. Size, colour
+description, alpha, resolution, orientation, camera, author and rights fields are kept; GPS,
+thumbnails and everything that promises parts which a layer does not have are dropped.
+docs/pictures.md has the whole list.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from PIL import Image, PngImagePlugin
 
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.imaging import iptc
-from artscraper_runner.imaging.coding import choose_coding, corrected
 from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.imaging.exif import (
@@ -31,7 +31,8 @@ from artscraper_runner.imaging.exif import (
     is_resolution,
 )
 from artscraper_runner.imaging.files import atomic_path
-from artscraper_runner.imaging.jpeg_buffer import save_image
+from artscraper_runner.imaging.formats.coding import Coding, choose_coding, corrected
+from artscraper_runner.imaging.formats.jpeg_buffer import save_image
 from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
 
 if TYPE_CHECKING:
@@ -52,11 +53,17 @@ _JPEG_COMMENT_MAX_BYTES = 65_533
 
 @dataclass(frozen=True)
 class LayerFormat:
-    """The encoding of a layer: Pillow's format name, the suffix, and whether pixels are exact."""
+    """The encoding of a layer: Pillow's format name, the suffix, and whether pixels are exact.
+
+    `coding` is that of a lossy layer. `is_lossless_instead`: the original is lossy, but no lossy
+    coding comes near enough to it.
+    """
 
     name: str
     suffix: str
     lossless: bool
+    coding: Coding = field(default_factory=Coding)
+    is_lossless_instead: bool = False
 
     @property
     def max_xmp_bytes(self) -> int | None:

@@ -62,7 +62,7 @@ class InvisibleWatermark(Stage):
                 f" being seen at strength {inputs.options.strength}"
             )
             return StageResult(pixels=None, reason=reason)
-        metrics = {
+        marking: Json = {
             "method": method,
             "payload": payload.hex(),
             "text": inputs.options.watermark_text,
@@ -70,7 +70,7 @@ class InvisibleWatermark(Stage):
             "earlier_method": None if earlier is None else earlier.method,
         }
         is_within = not math.isinf(bound)
-        return StageResult(marked, metrics=metrics, visibility=bound, is_within_sight=is_within)
+        return StageResult(marked, metrics=marking, visibility=bound, is_within_sight=is_within)
 
     def why_lost(self, pixels: Pixels, inputs: StageInput) -> str | None:
         """Return why the mark is skipped if the visibility bound leaves too little to be read."""
