@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from artscraper_gateway.settings.model import GatewayConfig
 
-_log = logging.getLogger(__name__)
 _OPEN_REQUESTS_S = 3  # what open requests get at shutdown
 _TICKS_PER_S = 10  # of uvicorn's main loop
 _POLL_S = 0.1
@@ -55,8 +54,6 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Print where the server listens; the port may have been 0."""
         await super().startup(sockets)
-        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGHUP, _ignore_reload)
         if self.started:
             notify("READY=1")
         servers = self.servers if self.started else []
@@ -114,10 +111,6 @@ class Server(uvicorn.Server):
             leave(sig, frame)
 
         threading.Thread(target=leave_when_drained, daemon=True).start()
-
-
-def _ignore_reload(_number: int, _frame: object) -> None:
-    _log.info("SIGHUP is ignored: API keys need no reload, other settings need a restart")
 
 
 _OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from artscraper_gateway.cli.termination import end_on_sigterm
 from artscraper_runner import __version__, set_native_thread_defaults
 
 _LOCAL = {
@@ -25,6 +26,7 @@ _EXAMPLES = ("artscraper protect in.jpg -o out.jpg", "artscraper serve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status, 2 on wrong usage."""
+    end_on_sigterm()
     set_native_thread_defaults()
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words else ""

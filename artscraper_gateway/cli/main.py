@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from artscraper_runner import __version__
+from artscraper_gateway.cli.termination import end_on_sigterm, ignore_sighup
+from artscraper_runner import __version__, set_native_thread_defaults
 
 if TYPE_CHECKING:
     from artscraper_gateway.settings.model import GatewayConfig
@@ -35,6 +36,8 @@ class _Command(Protocol):
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
     """Run the command line; return 0, 1 on failure, 2 on wrong usage or unusable settings."""
+    end_on_sigterm()
+    set_native_thread_defaults()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _dispatch(words, prog)
@@ -82,6 +85,7 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
     from artscraper_gateway.storage.objects import open_storage
 
     set_up_logging(config)
+    ignore_sighup()
     os.umask(0o077)  # pictures and keys are for this user alone
     try:
         open_storage(config)
