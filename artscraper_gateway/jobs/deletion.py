@@ -20,18 +20,19 @@ from anyio.to_thread import run_sync
 
 from artscraper_gateway.db.retry import is_full
 from artscraper_gateway.jobs.leases import Leases
+from artscraper_gateway.jobs.leftovers import LEFTOVERS_EVERY_S, remove_leftovers
 from artscraper_gateway.jobs.queue import JobQueue
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage, StorageUnavailable
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.storage.paths import READING_PREFIX, is_older_than
+from artscraper_gateway.storage.paths import READING_PREFIX, is_older_than, partial_downloads
 
 _log = logging.getLogger(__name__)
 _RELEASE_TIMEOUT_S = 15.0  # longer than any stage takes between two checks of should_stop
 _POLL_S = 0.02
 _CONCURRENT = 16
-_CLEAN_UP_EVERY_S = 300.0
+_FINISH_EVERY_S = 300.0
 _STALE_S = 3600.0  # before, an upload without a row may still be coming in
 
 
@@ -58,14 +59,22 @@ class Deletion:
             self._complete(job_id)
 
     async def clean_up_regularly(self, stopping: asyncio.Event) -> None:
-        """Finish interrupted deletions now and every few minutes, until `stopping` is set."""
+        """Clean up until `stopping` is set.
+
+        Leftovers on this machine are removed now and every half minute, interrupted deletions are
+        finished now and every few minutes.
+        """
+        due_at = time.monotonic()
         while not stopping.is_set():
             try:
-                await run_sync(self.finish_interrupted)
+                await run_sync(remove_leftovers, self.storage, self.store)
+                if time.monotonic() >= due_at:
+                    due_at = time.monotonic() + _FINISH_EVERY_S
+                    await run_sync(self.finish_interrupted)
             except (OSError, sa.exc.SQLAlchemyError) as error:
                 _log.warning("deleted jobs cannot be cleaned up for now: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _CLEAN_UP_EVERY_S)
+                await asyncio.wait_for(stopping.wait(), LEFTOVERS_EVERY_S)
 
     def finish_interrupted(self) -> None:
         """Complete interrupted deletions, and remove uploads that became no job."""
@@ -77,7 +86,8 @@ class Deletion:
                 self.storage.remove_upload(job_id)
             except OSError:
                 _log.exception("an upload that became no job could not be removed")
-        for folder in self.config.base_dir.glob(f"{READING_PREFIX}*"):
+        downloads = partial_downloads(self.config)
+        for folder in (*self.config.base_dir.glob(f"{READING_PREFIX}*"), *downloads.glob("*")):
             if is_older_than(folder, _STALE_S):
                 shutil.rmtree(folder, ignore_errors=True)
 

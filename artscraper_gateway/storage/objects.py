@@ -33,6 +33,7 @@ from artscraper_gateway.storage.paths import (
     is_job_id,
     is_older_than,
     job_folders_in,
+    partial_downloads,
 )
 from artscraper_runner import Workspace
 
@@ -228,9 +229,10 @@ class ObjectStorage:
 
     def _download_folder(self, place: str, folder: Path) -> None:
         """Download into a folder that appears complete or not at all."""
-        partial = folder.with_name(f".partial-{secrets.token_hex(6)}")
+        partial = partial_downloads(self.config) / secrets.token_hex(6)
         try:
             partial.mkdir(parents=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             self._download(place, partial)
             if not any(partial.iterdir()):
                 raise FileNotFoundError(errno.ENOENT, "object storage has no files of it", place)

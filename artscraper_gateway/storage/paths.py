@@ -82,6 +82,11 @@ class JobFolders:
         _remove_tree(self.intake)
 
 
+def partial_downloads(config: GatewayConfig) -> Path:
+    """Return the folder of downloads from object storage that are not complete."""
+    return config.output_folder / ".partial"
+
+
 def hint_writeback(*folders: Path) -> None:
     """Ask the kernel to begin writing the files in the folders to disk, without waiting for it.
 

@@ -21,11 +21,11 @@ from artscraper_gateway.db.retry import is_full, is_outage
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.jobs.deletion import Deletion
 from artscraper_gateway.jobs.leases import Heartbeats, Leases, machine_name
+from artscraper_gateway.jobs.leftovers import remove_leftovers
 from artscraper_gateway.jobs.models import Outcome
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.storage.paths import READING_PREFIX, RUNNING, JobFolders
+from artscraper_gateway.storage.paths import READING_PREFIX, RUNNING, JobFolders, partial_downloads
 from artscraper_gateway.tests.test_retention import House
-from artscraper_gateway.worker.leftovers import remove_leftovers
 
 HOUR_S = 3600
 
@@ -268,6 +268,30 @@ def test_leftovers_of_deleted_jobs_are_removed_locally(tmp_path: Path) -> None:
         left = {folder.name for folder in running.iterdir()}
         assert left == {ids[here], ids[None]}, "what runs here, and what may go on here"
         assert not preview.exists()
+
+
+def test_web_process_removes_copies_of_jobs_deleted_elsewhere(tmp_path: Path) -> None:
+    """A gateway without workers keeps results from object storage, too."""
+    with closing(House(tmp_path)) as home:
+        config = home.config.model_copy(update={"output_parent": "memory://forgets/results"})
+        kept, deleted = home.add(1), f"{2:032x}"
+        results = {job_id: config.output_folder / job_id for job_id in (kept, deleted)}
+        broken_off = partial_downloads(config) / "of-a-killed-process"
+        for folder in (*results.values(), broken_off):
+            folder.mkdir(parents=True)
+        os.utime(broken_off, (1000, 1000))
+        deletion = Deletion(config, home.store, home.queue, open_storage(config))
+
+        async def clean_up() -> None:
+            stopping = asyncio.Event()
+            task = asyncio.create_task(deletion.clean_up_regularly(stopping))
+            while broken_off.exists() and not task.done():
+                await asyncio.sleep(0.01)
+            stopping.set()
+            await task
+
+        asyncio.run(asyncio.wait_for(clean_up(), 60))
+        assert results[kept].exists() and not results[deleted].exists()
 
 
 def test_abandoned_uploads_are_found_in_object_storage(

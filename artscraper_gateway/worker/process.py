@@ -28,6 +28,7 @@ from artscraper_gateway.jobs.leases import (
     slot_origin,
     worker_name,
 )
+from artscraper_gateway.jobs.leftovers import LEFTOVERS_EVERY_S, remove_leftovers
 from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
@@ -37,7 +38,6 @@ from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.worker.leftovers import remove_leftovers
 from artscraper_gateway.worker.runner import JobRunner
 from artscraper_gateway.worker.supervisor import lock_slot, slots_folder
 from artscraper_gateway.worker.telemetry import JobObserver
@@ -46,7 +46,6 @@ from artscraper_runner import preload
 _log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0
 _SWEEP_EVERY_S = 2.0
-_TIDY_EVERY_S = 30.0
 _NICENESS = 10  # the web process answers at once while workers use every core
 _START_TIMEOUT_S = 300.0
 _POOL_TIMEOUTS_LIMIT = 2  # in a row, each of 30 s: a connection of the pool was leaked
@@ -131,7 +130,7 @@ class _Worker:
         tidied_at = time.monotonic()
         while not self.stop.is_set():
             self._sweep()
-            if time.monotonic() - tidied_at > _TIDY_EVERY_S:
+            if time.monotonic() - tidied_at > LEFTOVERS_EVERY_S:
                 remove_leftovers(self.storage, self.store)
                 tidied_at = time.monotonic()
             self.stop.wait(_SWEEP_EVERY_S)

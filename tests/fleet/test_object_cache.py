@@ -55,11 +55,10 @@ def test_cache_is_bounded_in_bytes_and_keeps_the_newest(storage: ObjectStorage) 
     for age, job_id in enumerate(IDS[:4]):
         bounded._files.pipe(f"{bounded._root}/{job_id}/summary.json", bytes(1000))
         os.utime(bounded.output(job_id), (1000 + age, 1000 + age))
-    cache = bounded.output(IDS[3]).parent
-    assert {path.name for path in cache.iterdir()} == {IDS[2], IDS[3]}
+    assert {folder.name for folder in bounded.cached_jobs()} == {IDS[2], IDS[3]}
     bounded._files.pipe(f"{bounded._root}/{IDS[4]}/summary.json", bytes(9000))
     assert (bounded.output(IDS[4]) / "summary.json").stat().st_size == 9000
-    assert [path.name for path in cache.iterdir()] == [IDS[4]], "it alone is more than the bound"
+    assert [folder.name for folder in bounded.cached_jobs()] == [IDS[4]], "it alone is more than the bound"
 
 
 def test_cache_keeps_recently_read_uploads(

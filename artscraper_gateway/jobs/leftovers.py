@@ -14,6 +14,7 @@ from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.storage.base import Storage
 
 _log = logging.getLogger(__name__)
+LEFTOVERS_EVERY_S = 30.0  # by each worker and web process, so that deleted files go in a minute
 
 
 def remove_leftovers(storage: Storage, store: JobStore) -> None:
