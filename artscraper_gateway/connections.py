@@ -34,7 +34,6 @@ _SWEEP_S = 1.0
 _FRESH_S = 1.0  # a client that sent something this recently keeps its place
 _FIRST_BYTES = 16 * 1024  # or the whole body, if it is shorter
 _LONGEST_DIGITS = 12  # of a plausible Content-Length; the application refuses others at once
-_MAX_BUFFERED_BYTES = 1024 * 1024  # behind a request that is being answered; one read is 256 KiB
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class ConnectionLimits:
 
     max_connections: int
     max_connections_per_address: int
+    max_pipelined_bytes: int
     header_timeout_s: float
     body_idle_timeout_s: float
     body_timeout_s: float
@@ -57,6 +57,7 @@ class ConnectionLimits:
         return cls(
             max_connections=most,
             max_connections_per_address=config.max_connections_per_address or -(-most * 3 // 4),
+            max_pipelined_bytes=config.max_pipelined_bytes,
             header_timeout_s=config.header_timeout,
             body_idle_timeout_s=config.body_idle_timeout,
             body_timeout_s=config.body_timeout,
@@ -159,7 +160,8 @@ class BoundedProtocol(H11Protocol):
         if self._head_since is None and self.conn.their_state is h11.IDLE:
             self._head_since = now
         super().data_received(data)
-        if len(self.conn.trailing_data[0]) > _MAX_BUFFERED_BYTES:
+        waiting = len(self.conn.trailing_data[0]) if self._is_answering else 0
+        if waiting > self._registry.limits.max_pipelined_bytes:
             self.transport.abort()
 
     def handle_events(self) -> None:
@@ -193,7 +195,11 @@ class BoundedProtocol(H11Protocol):
         """Return whether no complete request is lost and the upload has stalled."""
         if self._body_since is not None:
             return not self.flow.read_paused and now - self.silent_since > _FRESH_S
-        return self.cycle is None or self.cycle.response_complete
+        return not self._is_answering
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def check_times(self, now: float) -> None:
         """Abort the connection if its client took longer than a limit allows."""

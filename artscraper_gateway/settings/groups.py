@@ -47,6 +47,11 @@ class ServerSettings(BaseModel):
     max_header_bytes: int = Field(
         32_768, ge=1024, le=1024**2, description="bytes of a request's line and headers"
     )
+    max_pipelined_bytes: int = Field(
+        1024**2,
+        ge=1024,
+        description="bytes that a client may send behind a request that is being answered",
+    )
     max_connections: int | None = Field(
         None,
         ge=1,

@@ -24,6 +24,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "root_path": ("/studio", "/studio"),
     "output_parent": ("/var/outputs", Path("/var/outputs")),
     "max_header_bytes": ("2000", 2000),
+    "max_pipelined_bytes": ("3000", 3000),
     "max_connections": ("90", 90),
     "max_connections_per_address": ("30", 30),
     "header_timeout": ("5", 5.0),

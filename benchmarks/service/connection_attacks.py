@@ -56,17 +56,20 @@ def _flood(address: tuple[str, int], head: bytes, more: bytes) -> None:
 
 
 def _hold(address: tuple[str, int], part: bytes) -> None:
-    """Keep more connections open than the server has descriptors, each with part of a request.
+    """Keep more connections open than the server has descriptors, and never read from them.
 
-    100 a second are opened anew: more would be a flood of requests, which no bound of a
-    connection's cost is about.
+    Each sends `part` of a request, or a whole one. 100 a second are opened anew: more would be a
+    flood of requests, which no bound of a connection's cost is about.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     held: list[socket.socket] = []
     while True:
         with suppress(OSError):
-            held.append(socket.create_connection(address, timeout=1))
+            held.append(socket.socket())
+            held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            held[-1].settimeout(1)
+            held[-1].connect(address)
             held[-1].sendall(part)
         if len(held) > _CONNECTIONS:
             held.pop(0).close()
@@ -89,6 +92,10 @@ ATTACKS: dict[str, tuple[Callable[..., None], tuple[bytes, ...]]] = {
     "a path without end": (_flood, (b"GET /", b"a" * 65_536)),
     "1,100 half-sent heads, 100 new ones a second": (_hold, (_LINE + b"Host: ",)),
     "1,100 half-sent bodies, 100 new ones a second": (_hold, (_UPLOAD,)),
+    "1,100 unread answers, 100 new ones a second": (
+        _hold,
+        (b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",),
+    ),
 }
 
 
@@ -104,14 +111,28 @@ class Cost:
 
     @property
     def is_bounded(self) -> bool:
-        """Return whether memory and waiting stayed within the limits."""
-        return (
-            self.grown_mb < MAX_GROWTH_MB and self.slowest_s < MAX_LIVEZ_S and not self.unanswered
-        )
+        """Return whether memory stayed within its limit and every probe was answered."""
+        return max(self.grown_mb, self.kept_mb) < MAX_GROWTH_MB and not self.unanswered
 
 
-def measure(gateway: GatewayProcess, name: str, seconds: float) -> Cost:
-    """Run one attack for so long and probe /livez meanwhile."""
+def measure(name: str, seconds: float) -> Cost:
+    """Run one attack against a new gateway for so long and probe /livez meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    options = {"worker_concurrency": 0, "log_level": "error"}
+    with tempfile.TemporaryDirectory() as folder:
+        gateway = GatewayProcess(Path(folder), options)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, hard))
+        try:
+            gateway.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        try:
+            return _attack(gateway, name, seconds)
+        finally:
+            gateway.kill()
+
+
+def _attack(gateway: GatewayProcess, name: str, seconds: float) -> Cost:
     host, port = gateway.base_url.removeprefix("http://").split(":")
     address = (host, int(port))
     for _ in range(20):  # what the first requests allocate is no growth
@@ -163,24 +184,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--only", help="name of one attack, or part of it", default="")
     arguments = parser.parse_args()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     print("| attack | grown | still after it | slowest /livez | unanswered | |")
     print("|---|---|---|---|---|---|")
     are_bounded = True
     for name in (each for each in ATTACKS if arguments.only in each):
-        with tempfile.TemporaryDirectory() as folder:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, hard))
-            options = {"worker_concurrency": 0, "log_level": "error"}
-            gateway = GatewayProcess(Path(folder), options).start()
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            try:
-                cost = measure(gateway, name, arguments.seconds)
-            finally:
-                gateway.kill()
-        are_bounded &= cost.is_bounded
+        cost = measure(name, arguments.seconds)
+        is_bounded = cost.is_bounded and cost.slowest_s < MAX_LIVEZ_S
+        are_bounded &= is_bounded
         print(
             f"| {name} | {cost.grown_mb:.1f} MB | {cost.kept_mb:.1f} MB | {cost.slowest_s:.2f} s"
-            f" | {cost.unanswered} of {cost.probes} | {'' if cost.is_bounded else 'MISSED'} |",
+            f" | {cost.unanswered} of {cost.probes} | {'' if is_bounded else 'MISSED'} |",
             flush=True,
         )
     return 0 if are_bounded else 1

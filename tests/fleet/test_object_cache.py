@@ -58,7 +58,9 @@ def test_cache_is_bounded_in_bytes_and_keeps_the_newest(storage: ObjectStorage) 
     assert {folder.name for folder in bounded.cached_jobs()} == {IDS[2], IDS[3]}
     bounded._files.pipe(f"{bounded._root}/{IDS[4]}/summary.json", bytes(9000))
     assert (bounded.output(IDS[4]) / "summary.json").stat().st_size == 9000
-    assert [folder.name for folder in bounded.cached_jobs()] == [IDS[4]], "it alone is more than the bound"
+    assert [folder.name for folder in bounded.cached_jobs()] == [IDS[4]], (
+        "it alone is too large"
+    )
 
 
 def test_cache_keeps_recently_read_uploads(
