@@ -87,3 +87,7 @@ class Storage(Protocol):
 
 class StorageUnavailable(Exception):
     """The place for results cannot be used with the present settings."""
+
+
+class ObjectStorageError(OSError):
+    """Object storage refused a request, failed or is away; it may work again later."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import SUMMARY, Storage, StorageUnavailable
+from artscraper_gateway.storage.base import SUMMARY, ObjectStorageError, Storage, StorageUnavailable
 from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.storage.paths import (
     RUNNING,
@@ -124,7 +124,7 @@ class ObjectStorage:
         place = f"{self._root}/{job_id}"
         all_but_summary = {SUMMARY: (output / SUMMARY).stat().st_mtime_ns}
         self._upload(output, place, all_but_summary)
-        with self._translated_errors():
+        with self._translated_errors(writing=True):
             self._files.put_file(str(output / SUMMARY), f"{place}/{SUMMARY}")
 
     def is_published(self, job_id: str) -> bool:
@@ -197,7 +197,7 @@ class ObjectStorage:
     def check_writable(self) -> None:
         """Write and remove a small object."""
         probe = f"{self._root}/.probe-{secrets.token_hex(6)}"
-        with self._translated_errors():
+        with self._translated_errors(writing=True):
             self._files.pipe_file(probe, b"x")
             self._files.rm_file(probe)
 
@@ -216,7 +216,7 @@ class ObjectStorage:
             name, written = path.relative_to(folder).as_posix(), path.stat().st_mtime_ns
             if path.is_dir() or path.name.startswith(".") or uploaded.get(name) == written:
                 continue
-            with self._translated_errors():
+            with self._translated_errors(writing=True):
                 self._files.put_file(str(path), f"{place}/{name}")
             uploaded[name] = written
 
@@ -258,14 +258,21 @@ class ObjectStorage:
                 self._files.rm(place, recursive=True)
 
     @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        """Translate errors of object storage clients, whose messages may hold keys."""
+    def _translated_errors(self, *, writing: bool = False) -> Iterator[None]:
+        """Translate errors of object storage clients, whose messages may hold keys and names.
+
+        A missing object stays a FileNotFoundError; when writing it is the bucket that is missing.
+        """
         try:
             yield
         except Exception as error:
-            if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
+            if isinstance(error, FileNotFoundError) and not writing:
                 raise
-            raise OSError(errno.EIO, f"object storage failed ({type(error).__name__})") from error
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if number else type(error).__name__
+            raise ObjectStorageError(
+                number or errno.EIO, f"object storage failed ({reason})"
+            ) from error
 
 
 def _evict_oldest(cache: Path, max_bytes: int) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dbos import PortableWorkflowError
 
 from artscraper_gateway.db.retry import is_full
+from artscraper_gateway.storage.base import ObjectStorageError
 from artscraper_runner import RunnerError
 
 # A disk or object storage that may work again later; not a file that is missing.
 _STORAGE_ERRORS = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.EBUSY, errno.EMFILE, errno.ENFILE),
         *(errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN),
         *(errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH),
         *(errno.ENOTCONN, errno.ECONNABORTED, errno.ENETDOWN),  # of a FUSE mount that ended
@@ -43,7 +45,9 @@ def storage_outage(error: BaseException) -> str | None:
     for each in _causes(error):
         if isinstance(each, StorageOutage):
             return each.reason
-        if isinstance(each, OSError) and each.errno in _STORAGE_ERRORS:
+        if isinstance(each, ObjectStorageError) or (
+            isinstance(each, OSError) and each.errno in _STORAGE_ERRORS
+        ):
             return each.strerror or os.strerror(each.errno or 0)
         if is_full(each):
             return os.strerror(errno.ENOSPC)

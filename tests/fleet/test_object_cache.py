@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,11 @@ from artscraper_gateway.jobs.deletion import Deletion
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage import objects as object_storage
+from artscraper_gateway.storage.base import ObjectStorageError
 from artscraper_gateway.storage.objects import ObjectStorage
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_gateway.tests.test_retention import House
+from artscraper_gateway.worker.failures import storage_outage
 
 IDS = [f"{number:032x}" for number in range(60)]
 
@@ -58,9 +61,7 @@ def test_cache_is_bounded_in_bytes_and_keeps_the_newest(storage: ObjectStorage) 
     assert {folder.name for folder in bounded.cached_jobs()} == {IDS[2], IDS[3]}
     bounded._files.pipe(f"{bounded._root}/{IDS[4]}/summary.json", bytes(9000))
     assert (bounded.output(IDS[4]) / "summary.json").stat().st_size == 9000
-    assert [folder.name for folder in bounded.cached_jobs()] == [IDS[4]], (
-        "it alone is too large"
-    )
+    assert [folder.name for folder in bounded.cached_jobs()] == [IDS[4]], "it alone is too large"
 
 
 def test_cache_keeps_recently_read_uploads(
@@ -130,22 +131,29 @@ def test_upload_that_became_no_job_leaves_no_object(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "number"),
     [
-        (TimeoutError("read timed out"), True),
-        (PermissionError("Access Denied"), True),
-        (ValueError("a client's own"), True),
-        (ConnectionResetError(104, "reset"), True),
-        (FileNotFoundError("none"), False),
+        (TimeoutError("read timed out"), errno.EIO),
+        (PermissionError("user 7 may not write to bucket x"), errno.EIO),
+        (OSError(errno.EBUSY, "Slow Down"), errno.EBUSY),
+        (OSError(errno.EREMOTEIO, "Internal Error"), errno.EREMOTEIO),
+        (FileNotFoundError("no such bucket x"), errno.EIO),
+        (ValueError("a client's own"), errno.EIO),
     ],
 )
-def test_storage_outage_has_its_errno(storage: ObjectStorage, error: Exception, told: bool) -> None:
-    with (
-        pytest.raises(type(error) if not told else OSError) as raised,
-        storage._translated_errors(),
-    ):
+def test_errors_of_object_storage_are_outages_without_its_words(
+    storage: ObjectStorage, error: Exception, number: int
+) -> None:
+    with pytest.raises(ObjectStorageError) as raised, storage._translated_errors(writing=True):
         raise error
-    assert isinstance(raised.value, OSError) and (raised.value.errno is not None) == told
+    assert raised.value.errno == number and str(error) not in str(raised.value)
+    assert str(storage_outage(raised.value)).startswith("object storage failed (")
+
+
+def test_a_missing_object_is_no_outage(storage: ObjectStorage) -> None:
+    with pytest.raises(FileNotFoundError) as raised, storage._translated_errors():
+        raise FileNotFoundError("none")
+    assert storage_outage(raised.value) is None
 
 
 def test_accepted_upload_keeps_its_object(storage: ObjectStorage, house: House) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from artscraper_gateway.client import Gateway, RetryPolicy, errors
 from artscraper_gateway.tests.client.conftest import Blocking, Connect
-from artscraper_gateway.tests.client.cutting_proxy import cutting_proxy
 from artscraper_gateway.tests.gateway_process import until
+from artscraper_gateway.tests.support.cutting_proxy import cutting_proxy
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 JOB = {

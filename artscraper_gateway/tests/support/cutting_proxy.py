@@ -1,4 +1,4 @@
-"""A TCP proxy before a gateway whose connections a test may cut."""
+"""A TCP proxy before a server, whose connections a test may cut or answer itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class CuttingProxy:
-    """Passes bytes on; `requests` has what clients said, as it came."""
+    """Passes bytes on; `requests` has what clients sent, as it came.
+
+    While `outage` is set, new connections are closed, after these bytes if there are any.
+    """
 
     url: str
     requests: list[bytes] = field(default_factory=list)
+    outage: bytes | None = None
     _open: list[socket.socket] = field(default_factory=list)
 
     def cut(self) -> None:
@@ -22,6 +26,21 @@ class CuttingProxy:
         while self._open:
             with suppress(OSError):
                 self._open.pop().shutdown(socket.SHUT_RDWR)
+
+    def begin_outage(self, answer: bytes) -> None:
+        """Answer every request of new connections so, and cut the open ones."""
+        self.outage = answer
+        self.cut()
+
+    def serve(self, near: socket.socket, address: tuple[str, int]) -> None:
+        """Pass a connection on, or answer it during an outage."""
+        if self.outage is None:
+            self.pass_on(near, address)
+            return
+        with near, suppress(OSError):
+            if self.outage:
+                near.recv(65_536)
+                near.sendall(self.outage)
 
     def pass_on(self, near: socket.socket, address: tuple[str, int]) -> None:
         with near, socket.create_connection(address) as far, suppress(OSError):
@@ -44,7 +63,7 @@ def _copy(source: socket.socket, target: socket.socket, heard: list[bytes]) -> N
 
 @contextmanager
 def cutting_proxy(target_url: str) -> Iterator[CuttingProxy]:
-    """Yield a running proxy before the gateway at `target_url`."""
+    """Yield a running proxy before the server at `target_url`."""
     host, port = target_url.removeprefix("http://").split(":")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = CuttingProxy(f"http://127.0.0.1:{listener.getsockname()[1]}")
@@ -54,7 +73,7 @@ def cutting_proxy(target_url: str) -> Iterator[CuttingProxy]:
                 while True:
                     near, _ = listener.accept()
                     threading.Thread(
-                        target=proxy.pass_on, args=(near, (host, int(port))), daemon=True
+                        target=proxy.serve, args=(near, (host, int(port))), daemon=True
                     ).start()
 
         accepting = threading.Thread(target=accept, daemon=True)
