@@ -1,16 +1,24 @@
-"""How threads of native libraries wait; called by entry points before NumPy is imported."""
+"""Threads and memory of native libraries; called by entry points before NumPy is imported."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 
 # OpenBLAS's idle threads spin for tens of milliseconds after each product, beside the runtime that
 # computes the graphs; the products here are too small to gain from threads. OpenMP's idle threads
 # sleep: a thread that waits spinning for one whose core is busy makes a step ten times as slow.
 NATIVE_THREAD_DEFAULTS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+_ARENA_SETTING = "MALLOC_ARENA_MAX"
+_M_ARENA_MAX, _ARENAS = -8, 2  # of glibc's mallopt; each thread's own would keep what it freed
 
 
 def set_native_thread_defaults() -> None:
     """Set the defaults in the environment of this process, where the user has set nothing."""
     for name, value in NATIVE_THREAD_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if sys.platform == "linux" and _ARENA_SETTING not in os.environ:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(_M_ARENA_MAX, _ARENAS)

@@ -22,7 +22,7 @@ SHORT_SIDE = 512  # px, of the working size
 MAX_PIXELS = 2 * SHORT_SIDE**2
 _MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
 _ENLARGED_ROWS = 128  # at once
-_KEPT_SCALED = 8  # pictures at the working size
+_KEPT_SCALED = 5  # pictures at the working size: original, before, made, saved, final
 
 
 def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:

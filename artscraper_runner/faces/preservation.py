@@ -105,7 +105,7 @@ def cloaked_faces(
 
     Pictures are uint8 (H, W, 3); `size` is the attack's working size (height, width).
     """
-    if not faces or np.array_equal(original, before):
+    if not faces or original is before:
         return None
     candidates = [_cloaked(original, before, size, face.alignment) for face in faces]
     cloaked = tuple(face for face in candidates if face is not None)

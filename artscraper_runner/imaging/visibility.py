@@ -267,11 +267,14 @@ class VisibleChange:
         """Return the visibility of the change to `changed` in its worst place."""
         return self.model.figure(self._seen(changed))
 
-    def within(self, bound: float, *, before: Pixels, changed: Pixels) -> Pixels:
+    def within(
+        self, bound: float, *, before: Pixels, changed: Pixels, overwrite: bool = False
+    ) -> Pixels:
         """Return `changed` with its difference from `before` scaled back where it is too visible.
 
         Where `before` has passed the bound it stays as it is. Rounding to 8 bits may leave single
-        places a little above the bound. `changed` is not written to.
+        places a little above the bound. It is `changed` itself where nothing was scaled back.
+        `overwrite`: a large picture may be written into `changed`.
         """
         start, end = (self._seen(pixels) for pixels in (before, changed))
         visible_before = self.model.places(start)
@@ -287,7 +290,8 @@ class VisibleChange:
             return changed
         if self.factor == 1:
             return result
-        return _blended(before, changed, share, place=PLACE * self.factor)
+        place, into = PLACE * self.factor, changed[:] if overwrite else None
+        return _blended(before, changed, share, place=place, into=into)
 
     def _seen(self, pixels: Pixels) -> Pixels:
         return reduced_copy(pixels, self.factor, self.factor)
@@ -300,9 +304,11 @@ def to_planes(pixels: Pixels) -> Planes:
     return planes
 
 
-def _blended(before: Pixels, changed: Pixels, share: Places, *, place: int) -> Pixels:
+def _blended(
+    before: Pixels, changed: Pixels, share: Places, *, place: int, into: Pixels | None = None
+) -> Pixels:
     """`before` plus a share of the change to `changed`, given for places of `place` px."""
-    result = np.empty_like(before)
+    result = np.empty(before.shape, np.uint8) if into is None else into
     width = before.shape[1]
     image = Image.fromarray((share * np.float32(_WHOLE_SHARE)).astype(np.uint8))
 

@@ -43,6 +43,7 @@ from artscraper_runner.faces.preservation import cloaked_faces
 from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.latent.objectives import LatentObjective
+from artscraper_runner.mapped_pixels import unload
 from artscraper_runner.models import load_encoder, standby_encoders
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.models.protocol import Encoder
@@ -184,6 +185,7 @@ class PictureAttack:
         if before.size > _SMALL_VALUES:
             release_memory()
         pixels = apply_perturbation(before, step, original=self.original, budget=strength.budget)
+        unload(self.original)
         record = {
             "preset": self.options.preset,
             "strength": self.options.strength,
@@ -199,11 +201,16 @@ class PictureAttack:
         preset = attack_preset(self.stage, self.options.preset)
         budget = np.float32(strength_named(self.options.strength).budget / 255)
         start = (layer - original).clip(-budget, budget)
+        constraint = self._constraint(original, start, preset)
+        objective = self._objective(original, layer, before, preset)
+        if before.size > _SMALL_VALUES:
+            release_memory()
+            unload(self.original, before)
         return optimise(
             original,
             start=start,
-            constraint=self._constraint(original, start, preset),
-            objective=self._objective(original, layer, before, preset),
+            constraint=constraint,
+            objective=objective,
             rule=preset.rule_for(self.options.encoder, after_attack=self.after_attack),
             seed=self._seed,
             controls=controls,

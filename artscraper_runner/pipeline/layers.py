@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from artscraper_runner.imaging.decode import Picture, open_picture
 from artscraper_runner.imaging.files import atomic_path
+from artscraper_runner.mapped_pixels import unload
 from artscraper_runner.options import PictureLimits
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.types import Json, StageResult
@@ -42,6 +43,11 @@ class AppliedStage:
     def is_applied(self) -> bool:
         """Whether the stage changed the picture or its file."""
         return self.result.pixels is not None
+
+    def with_pixels(self, pixels: NDArray[np.uint8]) -> AppliedStage:
+        """Return the same with another array of the same pixels."""
+        result = replace(self.result, pixels=pixels) if self.is_applied else self.result
+        return replace(self, result=result, pixels=pixels)
 
 
 @dataclass(frozen=True)
@@ -109,17 +115,15 @@ def record_layer(work: LayerWork, saved: SavedLayer) -> Json:
 
 def _measure(work: LayerWork, saved: SavedLayer) -> Json:
     given = replace(work.applied.given, made=work.applied.pixels)
-    with ThreadPoolExecutor(1) as beside:  # a stage's own metrics leave a core free at times
-        distances = beside.submit(_distances, given.original, saved.pixels)
-        of_stage = (
-            work.applied.stage.measure(saved.pixels, given) if work.applied.is_applied else {}
-        )
-        bound = work.applied.result.visibility or given.visibility
-        sight = {
-            "visibility": round(given.visible_change().figure(saved.pixels), 3),
-            "visibility_bound": round(bound, 3) if bound is not None and isfinite(bound) else None,
-        }
-        return {**distances.result(), **sight, **work.applied.result.metrics, **of_stage}
+    distances = _distances(given.original, saved.pixels)
+    bound = work.applied.result.visibility or given.visibility
+    sight = {
+        "visibility": round(given.visible_change().figure(saved.pixels), 3),
+        "visibility_bound": round(bound, 3) if bound is not None and isfinite(bound) else None,
+    }
+    unload(given.original, given.pixels)  # a stage looks at reduced copies
+    of_stage = work.applied.stage.measure(saved.pixels, given) if work.applied.is_applied else {}
+    return {**distances, **sight, **work.applied.result.metrics, **of_stage}
 
 
 def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:

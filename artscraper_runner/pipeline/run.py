@@ -22,6 +22,7 @@ from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
 from artscraper_runner.imaging.files import atomic_path, write_json
 from artscraper_runner.imaging.notes import Note, sort_notes
+from artscraper_runner.mapped_pixels import CAN_UNLOAD, unload
 from artscraper_runner.options import (
     AnalysisOptions,
     PictureLimits,
@@ -107,8 +108,7 @@ class PictureRun:
 
         picture = open_picture(self.source, self.limits)
         analysis = run_processors(self.source, picture, options, self.controls)
-        # The stages need its pixels, and the memory of the rest.
-        self._decoded = picture.without_image()
+        self._decoded = self._for_stages(picture)
         write_json(self.workspace.analysis_path, analysis)
         return analysis
 
@@ -131,11 +131,14 @@ class PictureRun:
         with _blaming(name):
             work = LayerWork(index, applied, self._picture, self.workspace, self.limits)
             saved = save_layer_files(work)
+            if self._is_mapped(applied.pixels):
+                applied = applied.with_pixels(self.workspace.load_pixels(index, mapped=True))
+                work = replace(work, applied=applied)
             self._handed_on = (index, applied.pixels)
             if index == len(self.stages):
                 self._last_saved = (saved.path, saved.pixels)
             record = record_layer(work, saved)
-        self._release_memory()
+        self._release_memory(applied.pixels)
         return record
 
     def _applied(self, name: str, index: int) -> AppliedStage:
@@ -144,15 +147,16 @@ class PictureRun:
         if ahead is not None and ahead[0] == index:
             return ahead[1].result()
         applied = self._apply(name, self._stage_input(index))
-        self._release_memory()
+        self._release_memory(applied.given.pixels)
         return applied
 
-    def _release_memory(self) -> None:
+    def _release_memory(self, *handed_on: NDArray[np.uint8]) -> None:
         """Release memory after a large picture; small ones need it again."""
         from artscraper_runner.pipeline.memory import release_memory
 
         if self._picture.pixels.size > _AHEAD_MAX_VALUES:
             release_memory()
+            unload(self._picture.pixels, *handed_on)
 
     def _apply(self, name: str, given: StageInput) -> AppliedStage:
         from artscraper_runner.pipeline.sight import visibility_bound, within_sight
@@ -212,12 +216,12 @@ class PictureRun:
             return layers
         final = self._saved_pixels(self.workspace.file(layers[-1]["path"]))
         given = self._stage_input(1)
-        return [
-            _with_final(layer, applied[layer["stage"]], final, given)
-            if layer["stage"] in applied
-            else layer
-            for layer in layers
-        ]
+        measured = []
+        for layer in layers:
+            stage = applied.get(layer["stage"])
+            measured.append(_with_final(layer, stage, final, given) if stage else layer)
+            self._release_memory(final)
+        return measured
 
     def _pixels_before(self, index: int) -> NDArray[np.uint8]:
         """Return the output of the stage before layer `index`, from memory if it ran here."""
@@ -241,7 +245,7 @@ class PictureRun:
     @property
     def _picture(self) -> Picture:
         if self._decoded is None:
-            self._decoded = open_picture(self.source, self.limits).without_image()
+            self._decoded = self._for_stages(open_picture(self.source, self.limits))
         return self._decoded
 
     @cached_property
@@ -249,6 +253,17 @@ class PictureRun:
         from artscraper_runner.imaging.encode import layer_format
 
         return layer_format(self._picture, self.source)
+
+    def _for_stages(self, picture: Picture) -> Picture:
+        """Return the picture with its pixels, mapped if they are many; they need the memory."""
+        picture = picture.without_image()
+        if not self._is_mapped(picture.pixels):
+            return picture
+        self.workspace.save_pixels(0, picture.pixels)
+        return replace(picture, pixels=self.workspace.load_pixels(0, mapped=True))
+
+    def _is_mapped(self, pixels: NDArray[np.uint8]) -> bool:
+        return CAN_UNLOAD and pixels.size > _AHEAD_MAX_VALUES
 
     def _should_stop(self) -> bool:
         return self._is_closing or self.controls.should_stop()

@@ -36,6 +36,8 @@ def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageR
     if result.pixels is None or result.is_within_sight or bound is None or isinf(bound):
         return result
     pixels = given.admissible(result.pixels)
-    kept = given.visible_change().within(bound, before=given.pixels, changed=pixels)
+    kept = given.visible_change().within(
+        bound, before=given.pixels, changed=pixels, overwrite=pixels.flags.writeable
+    )
     why = None if kept is pixels else stage.why_lost(given.admissible(kept), given)
     return replace(result, pixels=kept) if why is None else StageResult(None, reason=why)

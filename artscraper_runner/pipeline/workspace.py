@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from artscraper_runner.imaging.files import atomic_path
+from artscraper_runner.mapped_pixels import map_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,10 +91,12 @@ class Workspace:
         with atomic_path(self._pixels_path(index)) as temporary, temporary.open("wb") as file:
             np.save(file, pixels, allow_pickle=False)
 
-    def load_pixels(self, index: int) -> NDArray[np.uint8]:
-        """Return uint8 (H, W, 3) as stage `index` left it."""
+    def load_pixels(self, index: int, *, mapped: bool = False) -> NDArray[np.uint8]:
+        """Return uint8 (H, W, 3) as stage `index` left it; `mapped`: see `mapped_pixels`."""
         import numpy as np
 
+        if mapped:
+            return map_pixels(self._pixels_path(index))
         pixels: NDArray[np.uint8] = np.load(self._pixels_path(index), allow_pickle=False)
         return pixels
 

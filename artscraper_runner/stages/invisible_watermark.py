@@ -7,6 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.mapped_pixels import unload
 from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+_STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips of JPEG blocks, and what a bicubic filter reaches
 _BOUND_FACTORS = (1.0, 1.3, 1.7)  # of the visibility bound, for a mark in texture
 
 
@@ -127,9 +130,10 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
         bound = factor * inputs.visibility
         marked = _embed(inputs, payload, bound)
         within = inputs.visible_change().within(
-            bound, before=inputs.pixels, changed=inputs.admissible(marked)
+            bound, before=inputs.pixels, changed=inputs.admissible(marked), overwrite=True
         )
         within = inputs.admissible(within)
+        unload(inputs.pixels, inputs.original)
         if not _holds(within, inputs, payload):
             continue
         kept = within, bound
@@ -141,22 +145,40 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
 
 
 def _as_jpeg(pixels: Pixels) -> Pixels:
-    """Return the pixels as a JPEG at 75 shows them."""
+    """Return the pixels as a JPEG at 75 shows them, coded in strips of whole blocks."""
     import numpy as np
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=75)
-    return np.asarray(Image.open(file))
+    result = np.empty_like(pixels)
+
+    def code(rows: slice) -> None:
+        file = io.BytesIO()
+        Image.fromarray(pixels[rows]).save(file, "JPEG", quality=75)
+        result[rows] = np.asarray(Image.open(file))
+
+    over_bands(code, len(pixels), rows=_STRIP_ROWS)
+    return result
 
 
 def _halved(pixels: Pixels) -> Pixels:
+    """Return the pixels at half of the size by bicubic resampling, in strips."""
     import numpy as np
     from PIL import Image
 
-    height, width = pixels.shape[:2]
-    smaller = Image.fromarray(pixels).resize((width // 2, height // 2), Image.Resampling.BICUBIC)
-    return np.asarray(smaller)
+    height, width = (side // 2 for side in pixels.shape[:2])
+    result = np.empty((height, width, 3), np.uint8)
+    scale = len(pixels) / height
+
+    def halve(rows: slice) -> None:
+        low, high = rows.start * scale, rows.stop * scale
+        top = max(0, int(low) - _MARGIN_ROWS)
+        strip = Image.fromarray(pixels[top : int(high) + _MARGIN_ROWS])
+        box = (0, low - top, pixels.shape[1], min(high - top, strip.height))
+        size = (width, rows.stop - rows.start)
+        result[rows] = np.asarray(strip.resize(size, Image.Resampling.BICUBIC, box=box))
+
+    over_bands(halve, height, rows=_STRIP_ROWS)
+    return result
 
 
 def _embed(inputs: StageInput, payload: bytes, visibility: float | None) -> Pixels:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.mapped_pixels import CAN_UNLOAD
 from artscraper_runner.pipeline.run import PictureRun
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.stages.stage import Stage, StageInput
@@ -85,3 +86,14 @@ def test_failure_ahead_is_reported_by_its_stage(tmp_path, monkeypatch):
         assert run.protect("one", 1, following="two")["applied"] is True
         with pytest.raises(StageFailed, match="two failed"):
             run.protect("two", 2)
+
+
+@pytest.mark.skipif(not CAN_UNLOAD, reason="this system cannot unload mapped pages")
+def test_large_picture_is_mapped_between_the_stages(tmp_path, monkeypatch):
+    monkeypatch.setattr("artscraper_runner.pipeline.run._AHEAD_MAX_VALUES", 10)
+    with _run_of(tmp_path, monkeypatch, {}, []) as run:
+        rows = [run.protect(name, index, following="two") for index, name in enumerate("ab", 1)]
+        given = run._stage_input(3)
+    assert [row["metrics"]["linf"] for row in rows] == [1, 2]
+    assert all(isinstance(each, np.memmap) for each in (given.original, given.pixels))
+    assert int(given.pixels[0, 0, 0]) - int(given.original[0, 0, 0]) == 2
