@@ -3,7 +3,7 @@
 All colour management of the runner happens here. A picture in an RGB space keeps its numbers, and
 the description of that space goes with them (ICC profile; the PNG chunks of a PNG). Whatever else
 there is becomes sRGB: CMYK and LAB through their profile, grey through its own (and stays R = G =
-B), spaces whose numbers are linear light, in which a small change would be a large one to the eye.
+B). Linear light, in which a small change would be a large one to the eye, gets the curve of sRGB.
 Spaces without a faithful form in 8 bits (PQ, HLG) are refused.
 """
 
@@ -190,9 +190,10 @@ def _convert(
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     if profile is None or not (profile.is_of_device and _is_linear(profile)):
         return _array(rgb), profile.content if profile else None, _kept(profile)
-    detail = "Linear light is converted to sRGB."
+    target = icc.with_srgb_curve(profile)
+    detail = f"Linear light is converted to {'sRGB' if target is None else 'the curve of sRGB'}."
     note = Note(Subject.COLOUR_PROFILE, Action.CHANGED, detail)
-    return _array(_through(rgb, profile)), None, note
+    return _array(_through(rgb, profile, target)), target, note
 
 
 def _without_alpha(
@@ -249,8 +250,10 @@ def _why_unfit(profile: icc.Profile, mode: str) -> str:
     return ""
 
 
-def _through(image: Image.Image, profile: icc.Profile | None) -> Image.Image:
-    """Convert to sRGB through the profile; without one as if inks were ideal.
+def _through(
+    image: Image.Image, profile: icc.Profile | None, target: bytes | None = None
+) -> Image.Image:
+    """Convert through the profile to `target`, None: sRGB; without one as if inks were ideal.
 
     Raises:
         ValueError: the profile cannot be used.
@@ -265,12 +268,12 @@ def _through(image: Image.Image, profile: icc.Profile | None) -> Image.Image:
         source = BytesIO(profile.content)
     if image.mode == "RGBA":
         image = image.convert("RGB")
-    srgb = ImageCms.createProfile("sRGB")
+    into: object = ImageCms.createProfile("sRGB") if target is None else BytesIO(target)
     try:
         converted = ImageCms.profileToProfile(
             image,
             source,  # type: ignore[arg-type]
-            srgb,
+            into,  # type: ignore[arg-type]
             outputMode="RGB",
             # The perceptual intent moves the black point, which browsers leave where it is: black
             # ink would be up to 30 of 255 darker than they show it.

@@ -52,6 +52,7 @@ HDR_CURVES = {16: "PQ", 18: "HLG"}
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
+_SAME_COLUMNS = 0.002  # of XYZ
 _D50 = np.array([0.9642, 1.0, 0.8249])
 
 
@@ -87,7 +88,29 @@ def build_profile(chromaticities: Chromaticities, curve: Curve, name: str) -> by
     Raises:
         ValueError: the chromaticities span no colour space.
     """
-    columns, adaptation = _matrices(chromaticities)
+    return _profile(*_matrices(chromaticities), curve, name)
+
+
+def with_srgb_curve(profile: Profile) -> bytes | None:
+    """Return a profile of the same primaries with the curve of sRGB.
+
+    None: the primaries are those of sRGB, or the profile has none.
+    """
+    from PIL import ImageCms
+
+    opened = ImageCms.ImageCmsProfile(BytesIO(profile.content)).profile
+    colorants = opened.red_colorant, opened.green_colorant, opened.blue_colorant
+    if profile.space != "RGB " or any(colorant is None for colorant in colorants):
+        return None
+    columns = np.array([colorant[0] for colorant in colorants if colorant is not None]).T
+    srgb, adaptation = _matrices(SRGB_PRIMARIES)
+    if np.abs(columns - srgb).max() < _SAME_COLUMNS:
+        return None
+    return _profile(columns, adaptation, SRGB_CURVE, "sRGB curve")
+
+
+def _profile(columns: Matrix, adaptation: Matrix, curve: Curve, name: str) -> bytes:
+    """Return a profile of RGB -> XYZ of D50 `columns` (3, 3) behind a curve."""
     parametric = struct.pack(">4s4xHH", b"para", 3 if len(curve) == 5 else 0, 0)
     parametric += b"".join(_s15f16(value) for value in curve)
     tags = {

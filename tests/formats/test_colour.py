@@ -27,6 +27,7 @@ from benchmarks.files.format_files import (
     gama,
     grey_profile,
     grey_samples,
+    iccp,
     write_bmp,
     write_png,
     write_tiff,
@@ -328,3 +329,29 @@ def test_truncated_profile_is_ignored_with_a_note(tmp_path: Path) -> None:
     (note,) = picture.colour.notes
     assert (note.subject, note.action) == ("colour-profile", "dropped")
     assert "missing" in note.detail
+
+
+@pytest.mark.parametrize("kind", ["iCCP", "cICP", "JPEG"])
+def test_colours_beyond_srgb_stay_when_linear_light_is_converted(tmp_path: Path, kind: str) -> None:
+    linear_p3 = icc.build_profile(icc.PRIMARIES[12], icc.LINEAR_CURVE, "linear P3")
+    source = tmp_path / ("a.jpg" if kind == "JPEG" else "a.png")
+    chunks = {"iCCP": iccp(linear_p3), "cICP": (b"cICP", bytes((12, 8, 0, 1)))}
+    if kind == "JPEG":
+        image = Image.fromarray(eight(colour_samples()))
+        image.save(source, quality=97, subsampling=0, icc_profile=linear_p3)
+    else:
+        write_png(source, colour_samples(), 2, 8, chunks[kind])
+    with Image.open(source) as image:
+        stored = image.convert("RGB")
+    expected = in_p3(stored, linear_p3)
+    picture = open_picture(source, LIMITS)
+    for each in (picture, saved_again(source, tmp_path)):
+        assert each.colour.profile is not None
+        shown = in_p3(Image.fromarray(each.pixels), each.colour.profile)
+        assert np.abs(shown - expected).mean() < 1
+    assert picture.colour.notes[0].action == "changed"
+
+
+def in_p3(image: Image.Image, profile: bytes) -> np.ndarray:
+    shown = ImageCms.profileToProfile(image, BytesIO(profile), BytesIO(P3), outputMode="RGB")
+    return np.asarray(shown).astype(int)
