@@ -195,7 +195,7 @@ def _of_jpeg(picture: Picture) -> list[Note]:
         return []
     notes = []
     if jpeg.further_pictures > 0:
-        detail = f"{jpeg.further_pictures} further pictures of the MPF index are left out."
+        detail = f"Further pictures of the MPF index are left out: {jpeg.further_pictures}."
         notes.append(Note(Subject.EMBEDDED_PICTURES, Action.DROPPED, detail))
     if jpeg.has_extended_xmp:
         notes.append(Note(Subject.XMP, Action.DROPPED, _XMP_DETAILS[Subject.XMP]))

@@ -9,15 +9,17 @@ _SIGNATURES = re.compile(
     rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|ftyp(?:avif|avis|heic|mif1)",
     re.DOTALL,
 )
-_ENCODED = re.compile(r"\s*(?:data:image/|/9j/|iVBORw0KGgo|R0lGOD|UklGR)")
+# In base64: behind a data URL's head, or by the first bytes of JPEG, PNG, GIF and RIFF.
+_ENCODED = re.compile(
+    rb"(?:data:image/[\w.+-]+;base64,|(?<![\w+/])(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR))"
+    rb"[A-Za-z0-9+/=\s]{64}"
+)
 
 
 def holds_picture(value: object) -> bool:
-    """Return whether a field's value, bytes or text, is or contains an encoded picture."""
-    if isinstance(value, bytes):
-        return len(value) >= _MIN_BYTES and _SIGNATURES.search(value) is not None
-    if isinstance(value, str) and len(value) >= _MIN_BYTES:
-        return _ENCODED.match(value) is not None or (
-            _SIGNATURES.search(value.encode("latin-1", errors="replace")) is not None
-        )
-    return False
+    """Whether a field's value, bytes or text, is or contains an encoded picture."""
+    if isinstance(value, str):
+        value = value.encode("latin-1", errors="replace")
+    if not isinstance(value, bytes) or len(value) < _MIN_BYTES:
+        return False
+    return _SIGNATURES.search(value) is not None or _ENCODED.search(value) is not None

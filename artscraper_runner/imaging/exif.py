@@ -117,7 +117,7 @@ def _notes(picture: Picture, fields: _Fields, left_out: int) -> tuple[Note, ...]
         else:
             notes.append(Note(Subject.EXIF, Action.CHANGED, detail))
     if fields.unwritable:
-        detail = f"{fields.unwritable} fields of a wrong type are left out."
+        detail = f"Fields of a wrong type are left out: {fields.unwritable}."
         notes.append(Note(Subject.EXIF, Action.CHANGED, detail))
     if fields.pictures:
         detail = "A field with a copy of the picture in it is removed."

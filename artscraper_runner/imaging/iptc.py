@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from artscraper_runner.imaging.embedded import holds_picture
+
 RESOURCE = 0x0404
 TIFF_TAG = 33_723
 PNG_KEY = "Raw profile type iptc"
@@ -34,7 +36,7 @@ def read_iptc(info: Mapping[Any, Any], exif: Mapping[int, Any]) -> bytes | None:
 
 
 def strip_iptc(block: bytes) -> bytes | None:
-    """Return the fields without previews, None if they are missing or unreadable."""
+    """Return the fields without pictures, None if they are missing or unreadable."""
     kept, at = [], 0
     for _ in range(_MAX_FIELDS):
         if at + 5 > len(block) or block[at] != _MARKER:
@@ -43,7 +45,8 @@ def strip_iptc(block: bytes) -> bytes | None:
         end = at + 5 + size
         if size & 0x8000 or end > len(block):  # extended sizes are for objects
             break
-        if record in _KEPT_RECORDS and not (record == 2 and field in _PREVIEW_FIELDS):
+        is_preview = record == 2 and field in _PREVIEW_FIELDS
+        if record in _KEPT_RECORDS and not is_preview and not holds_picture(block[at + 5 : end]):
             kept.append(block[at:end])
         at = end
     return b"".join(kept) or None

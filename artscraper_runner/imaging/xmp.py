@@ -23,6 +23,7 @@ from functools import lru_cache
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.imaging.notes import Subject
 from artscraper_runner.options import RightsStatement
 
@@ -65,7 +66,6 @@ _MOTION_NAMES = re.compile(r"MotionPhoto|MicroVideo")
 _ENCODED_PICTURE = re.compile(
     r"(?:data:image/|/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|AAAA.{2}Z0eXB)"
 )
-_HEAD = 64  # characters of a value that identify a picture in base64
 
 Classify = Callable[[str, str], Subject | None]  # of a property's namespace and local name
 
@@ -152,7 +152,7 @@ def _statement_subject(rights: RightsStatement) -> Classify:
 
 
 def _is_picture(value: str) -> bool:
-    return _ENCODED_PICTURE.match(value.lstrip()) is not None
+    return _ENCODED_PICTURE.match(value.lstrip()) is not None or holds_picture(value)
 
 
 def _in_utf8(packet: bytes) -> bytes:
@@ -175,7 +175,7 @@ class _Edits:
     def __init__(self, content: bytes, classify: Classify, *, drop_pictures: bool = False) -> None:
         self._content, self._classify, self._drop_pictures = content, classify, drop_pictures
         self.dropped: set[Subject] = set()
-        self._open: list[tuple[int, list[str]]] = []  # start and head of the text of each element
+        self._open: list[tuple[int, list[str]]] = []  # start and text of each element
         self._changes: list[tuple[int, int, bytes]] = []
         self._depth = 0
         self._unwanted: tuple[int, int] | None = None  # depth and start of an open element
@@ -236,7 +236,7 @@ class _Edits:
 
     def _ended(self, name: str) -> None:
         here = self._parser.CurrentByteIndex  # of an end tag; behind an element that has none
-        opened, head = self._open.pop()
+        opened, text = self._open.pop()
         if self._unwanted is not None and self._unwanted[0] == self._depth:
             start = self._unwanted[1]
             self._changes.append((start, self._end_of(start, here), b""))
@@ -245,7 +245,7 @@ class _Edits:
                 raise _Unreadable
         elif self._rdf is not None and self._rdf_end is None and self._rdf[0] == self._depth:
             self._rdf_end = here
-        elif self._unwanted is None and head and _is_picture("".join(head)):
+        elif self._unwanted is None and text and _is_picture("".join(text)):
             self.dropped.add(Subject.THUMBNAIL)
             while self._changes and self._changes[-1][0] >= opened:
                 self._changes.pop()  # inside of what goes as a whole
@@ -253,13 +253,11 @@ class _Edits:
         self._depth -= 1
 
     def _read_text(self, text: str) -> None:
-        head = self._open[-1][1]
-        if sum(map(len, head)) < _HEAD and (start := text if head else text.lstrip()):
-            head.append(start[:_HEAD])
+        self._open[-1][1].append(text)
 
     def _drops_attribute(self, name: str, value: str) -> bool:
         subject = self._classify(*_parts(name))
-        if subject is None and self._drop_pictures and _is_picture(value[: 4 * _HEAD]):
+        if subject is None and self._drop_pictures and _is_picture(value):
             subject = Subject.THUMBNAIL
         if subject is not None:
             self.dropped.add(subject)
