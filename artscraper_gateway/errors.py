@@ -108,7 +108,7 @@ class NotFound(GatewayError):
 
 
 class NotReady(GatewayError):
-    """The job has not finished yet; ask again after `Retry-After` seconds."""
+    """The job has not finished yet; try again after `Retry-After` seconds."""
 
     status = 409
     code = "not-ready"
@@ -124,7 +124,7 @@ class JobFailed(GatewayError):
 
 
 class IdempotencyKeyReused(GatewayError):
-    """The same Idempotency-Key came with another payload."""
+    """The same Idempotency-Key was used with another payload."""
 
     status = 422
     code = "idempotency-key-reused"
@@ -171,7 +171,7 @@ class UnknownHost(GatewayError):
 
     status = 421
     code = "unknown-host"
-    title = "The gateway is not known by this host name"
+    title = "The gateway does not serve this host name"
 
 
 class ForeignOrigin(GatewayError):
@@ -268,7 +268,7 @@ class DatabaseAway(GatewayError):
 
     status = 503
     code = "database-away"
-    title = "The gateway's database does not answer"
+    title = "The gateway's database does not respond"
 
     def __init__(self) -> None:
-        super().__init__("Ask again in a moment.", headers={"Retry-After": "5"})
+        super().__init__("Try again in a moment.", headers={"Retry-After": "5"})

@@ -63,7 +63,7 @@ def caller_with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
         request.scope[_KEY] = key
         await _consume(request, key, 1)
         if scope not in key.scopes and "admin" not in key.scopes:
-            raise Forbidden(f"This API key has not the scope {scope}.")
+            raise Forbidden(f"This API key does not have the scope {scope}.")
         return Caller(
             key.id,
             sees_all="admin" in key.scopes,
@@ -151,7 +151,7 @@ async def _key_of(request: Request, keyring: Keyring) -> ApiKey:
         raise Unauthorized("Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.")
     key = await keyring.find(token)
     if key is None:
-        raise Unauthorized("The API key is not known, or was revoked.")
+        raise Unauthorized("The API key is unknown or was revoked.")
     return key
 
 

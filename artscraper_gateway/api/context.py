@@ -175,14 +175,14 @@ class CallerJobs:
         """Return the job. Raises NotFound for unknown jobs and for jobs of other callers."""
         job = self.store.find(job_id) if is_job_id(job_id) else None
         if job is None or not self.may_see(job.owner):
-            raise NotFound("There is no job of this id.")
+            raise NotFound("There is no job with this id.")
         return job
 
     def state(self, job_id: str) -> JobState:
         """Return the job's state with its place in the queue and its notes; raises as `find`."""
         view = self.listing.show(job_id) if is_job_id(job_id) else None
         if view is None or not self.may_see(view.job.owner):
-            raise NotFound("There is no job of this id.")
+            raise NotFound("There is no job with this id.")
         return self.view(view)
 
     def view(self, view: JobView) -> JobState:
@@ -220,7 +220,7 @@ class CallerJobs:
             raise JobFailed(f"The job failed: {job.error}")
         if not job.is_finished:
             raise NotReady(
-                f"The job is {job.status}; ask again in a moment.", headers={"Retry-After": "1"}
+                f"The job is {job.status}; try again in a moment.", headers={"Retry-After": "1"}
             )
         return job
 

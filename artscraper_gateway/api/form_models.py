@@ -42,10 +42,10 @@ class _OptionsForm(JobOptions):
 
     nightshade_target: TextOrPicture | None = Field(
         None,
-        description="concept that nightshade moves towards, or a picture; none = the gateway's",
+        description="concept that nightshade moves towards, or a picture; if none, the gateway's",
     )
     fawkes_target: Picture | None = Field(
-        None, description="picture of another person, whom cloaked faces are to resemble"
+        None, description="picture of another person that cloaked faces should resemble"
     )
 
     def targets(self) -> dict[str, UploadFile]:

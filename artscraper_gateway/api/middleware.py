@@ -61,7 +61,7 @@ class Observation:
                 cause = error.__cause__ or error  # Starlette wraps exceptions that have a response
                 if not (answer.has_begun and _is_away(cause)):
                     raise
-                _log.warning("the answer breaks off: %s", cause)
+                _log.warning("the response is aborted: %s", cause)
             finally:
                 _describe(span, method, _route(scope), answer.status)
                 answer.record(method, _route(scope), scope["path"], counts=not is_probe(scope))

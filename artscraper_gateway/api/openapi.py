@@ -134,7 +134,7 @@ _PICTURE = {"image/*": {"schema": BINARY}}
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "its SHA-256"}}
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"description": "Accepted, as `Prefer: respond-async` asks for.", "model": JobState},
+    202: {"description": "Accepted, as requested by `Prefer: respond-async`.", "model": JobState},
 }
 PROTECTED: dict[int | str, dict[str, Any]] = {
     200: {
@@ -147,7 +147,7 @@ PROTECTED: dict[int | str, dict[str, Any]] = {
         },
     },
     202: {
-        "description": "The job goes on: it took too long, or `Prefer: respond-async` was sent.",
+        "description": "The job continues: it took too long, or `Prefer: respond-async` was sent.",
         "model": JobState,
     },
 }
@@ -164,7 +164,7 @@ LAYER: dict[int | str, dict[str, Any]] = {
         "content": _PICTURE,
         "headers": _ETAG,
     },
-    206: {"description": "The part that the Range header asks for.", "content": _PICTURE},
+    206: {"description": "The part that the Range header requests.", "content": _PICTURE},
     304: {"description": "The client has this version already."},
 }
 ARCHIVE: dict[int | str, dict[str, Any]] = {

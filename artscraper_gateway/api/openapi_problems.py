@@ -82,33 +82,32 @@ _DETAILS = {
     "too-large": "expected at most 50000000 pixels, found 80000000 (50 MP, found 80 MP)",
     "unsupported-picture": "expected one of JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF",
     "unsupported-request-body": "expected multipart/form-data or application/json",
-    "not-found": "There is no job of this id.",
-    "not-ready": "The job is running; ask again in a moment.",
+    "not-found": "There is no job with this id.",
+    "not-ready": "The job is running; try again in a moment.",
     "job-failed": "The job failed: the job was cancelled",
-    "idempotency-key-reused": "This Idempotency-Key came with another payload before;"
-    " send a new key with it.",
+    "idempotency-key-reused": "This Idempotency-Key was used with another payload; send a new key.",
     "unauthorized": "Send an API key, as Authorization: Bearer KEY or as X-API-Key: KEY.",
     "foreign-origin": "This request comes from a page of another site.",
     "unknown-host": "expected one of the gateway's own host names in Host",
     "link-not-valid": "The link has expired; ask for a new one.",
     "precondition-failed": "If-Match names none of the file's versions.",
-    "forbidden": "This API key has not the scope submit.",
-    "queue-full": "10000 jobs wait, 10000 may, and 1 came; try again later.",
+    "forbidden": "This API key does not have the scope submit.",
+    "queue-full": "10000 of at most 10000 jobs wait, and 1 more was sent; try again later.",
     "rate-limited": "This API key may be used 60/min; try again in 3 s.",
     "unsatisfiable-range": "The file has 512 bytes; the range begins behind its end.",
     "too-busy": "Too many pictures are being read; try again in a moment.",
     "storage-failed": "Files could not be read or written; try again later.",
-    "draining": "It finishes what it has; ask another one.",
+    "draining": "It is shutting down; use another instance.",
     "disk-full": "0.4 GB of the disk are free; 1 GB is the least.",
     "workers-down": "The worker of slot 0 hung and is being replaced; jobs are accepted and wait.",
-    "database-away": "Ask again in a moment.",
+    "database-away": "Try again in a moment.",
 }
 _BEGINNINGS = ("/v1/jobs", "/v1/protect", "/v1/jobs/{job_id}/retry")  # answer a queued job
 _HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
-    409: {"Retry-After": "seconds, where waiting helps"},
+    409: {"Retry-After": "seconds, if waiting helps"},
     429: {"Retry-After": "seconds"},
-    503: {"Retry-After": "seconds, where they are known"},
+    503: {"Retry-After": "seconds, if known"},
 }
 _SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
 _SCHEMES = {

@@ -122,7 +122,7 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
     if is_full(error):
-        return _answer(request, DiskFull("There is no room left; delete jobs, or ask again later."))
+        return _answer(request, DiskFull("The disk is full; delete jobs, or try again later."))
     if isinstance(error, SQLAlchemyError) and is_outage(error):
         return _answer(request, DatabaseAway())
     return await _answer_unexpected(request, error)

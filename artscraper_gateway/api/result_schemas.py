@@ -24,8 +24,8 @@ class LayerMetrics(BaseModel):
 
     linf: int | None = Field(None, description="largest change of a pixel, 0 to 255")
     psnr_db: float | None = Field(None, description="null if nothing changed")
-    ssim: float | None = Field(None, description="1 = equal")
-    visibility: float | None = Field(None, description="1 = just noticeable side by side")
+    ssim: float | None = Field(None, description="1 if equal")
+    visibility: float | None = Field(None, description="1 is just noticeable side by side")
     visibility_bound: float | None = Field(None, description="most that the strength allows")
     effective: bool | None = Field(None, description="whether it does more than noise does")
     verdict: str | None = Field(None, description="the same in words")
@@ -66,7 +66,7 @@ class Summary(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     image: str | None = Field(description="absolute path of the upload; null if not shown")
-    analysis: str | None = Field(description="path of analysis.json; null if there is none")
+    analysis: str | None = Field(description="path of analysis.json; null without analysis")
     layers: list[LayerEntry]
     notes: list[Note] = Field(default_factory=list)
     projects: list[ProjectEntry]

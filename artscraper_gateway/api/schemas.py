@@ -68,7 +68,7 @@ class Note(BaseModel):
 
 
 class JobLinks(BaseModel):
-    """URLs of a job's resources, relative to the host. null = there is no result."""
+    """URLs of a job's resources, relative to the host; null without a result."""
 
     model_config = example(_JOB_EXAMPLE["links"], populate_by_name=True, serialize_by_alias=True)
 
@@ -91,11 +91,11 @@ class JobState(BaseModel):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None = Field(description="when it will be deleted; null = not planned")
+    expires_at: datetime | None = Field(description="when it will be deleted; null if not planned")
     stage: str | None = Field(description="the stage that runs, or ran last")
     progress: float = Field(ge=0, le=1, description="how much of the job is done")
     queue_position: int | None = Field(
-        ge=1, description="1 = next; null if it does not wait, and in lists"
+        ge=1, description="1 is next; null if it does not wait, and in lists"
     )
     priority: int
     batch_id: str | None = Field(description="the batch that the job belongs to")
@@ -106,7 +106,8 @@ class JobState(BaseModel):
     retry_reason: str | None = Field(description="why the job waits for storage")
     error_code: Literal["failed", "cancelled"] | None
     notes: list[Note] | None = Field(
-        description="what the result keeps, changes or drops of the file; null before the end and"
+        description="parts of the file that the result keeps, changes or drops; null before the"
+        " end and"
         " in lists"
     )
     links: JobLinks
@@ -183,7 +184,7 @@ class JobPage(BaseModel):
     model_config = example({"jobs": [_JOB_EXAMPLE], "next_page_token": None})
 
     jobs: list[JobState]
-    next_page_token: str | None = Field(description="token of the next page; null = there is none")
+    next_page_token: str | None = Field(description="token of the next page; null on the last page")
 
 
 class RefusedItem(BaseModel):
@@ -221,7 +222,7 @@ class AttemptState(BaseModel):
 
     at: datetime
     duration_s: float
-    http_status: int | None = Field(description="null = there was no answer")
+    http_status: int | None = Field(description="null without a response")
     error: str | None
 
 

@@ -101,7 +101,7 @@ class Deadline:
     def check(self, what: str) -> None:
         """Raise WaitTimedOut if the deadline is past."""
         if self.left_s == 0:
-            raise WaitTimedOut(f"{what} had not ended after {self.timeout_s:g} s; it goes on")
+            raise WaitTimedOut(f"{what} did not end within {self.timeout_s:g} s; it continues")
 
     def capped(self, seconds: float) -> float:
         """Return `seconds`, or the seconds left if fewer."""

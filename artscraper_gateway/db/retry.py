@@ -54,5 +54,5 @@ def retry_on_outage(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         except sa.exc.SQLAlchemyError as error:
             if not is_outage(error):
                 raise
-            log_outage(_log, "the database is away; retrying", error)
+            log_outage(_log, "the database is unavailable; retrying", error)
         time.sleep(_PAUSE_S)

@@ -91,11 +91,11 @@ api_keys = sa.Table(
     sa.Column("name", sa.String, nullable=False, unique=True),
     sa.Column("secret_hash", sa.String, nullable=False),  # SHA-256, hex; the secret is not kept
     sa.Column("scopes", sa.String, nullable=False),  # separated by commas
-    sa.Column("rate_count", sa.Integer),  # requests in rate_period_s; null = any number
+    sa.Column("rate_count", sa.Integer),  # requests in rate_period_s; null if unlimited
     sa.Column("rate_period_s", sa.Float),
     sa.Column("rate_until", sa.Float, nullable=False, server_default="0"),
     sa.Column("max_queued", sa.Integer),
-    sa.Column("max_priority", sa.Integer),  # of its jobs; null = any
+    sa.Column("max_priority", sa.Integer),  # of its jobs; null if unlimited
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("revoked_at", sa.Float),
 )

@@ -85,7 +85,7 @@ class Deletion:
             try:
                 self.storage.remove_upload(job_id)
             except OSError:
-                _log.exception("an upload that became no job could not be removed")
+                _log.exception("an abandoned upload could not be removed")
         downloads = partial_downloads(self.config)
         for folder in (*self.config.base_dir.glob(f"{READING_PREFIX}*"), *downloads.glob("*")):
             if is_older_than(folder, _STALE_S):

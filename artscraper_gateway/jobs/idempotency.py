@@ -66,7 +66,7 @@ def claim(connection: sa.Connection, wanted: IdempotencyClaim, answer_id: str) -
         None if the key was free, else the id of the job or batch that it led to before.
 
     Raises:
-        IdempotencyKeyReused: it came with another payload before.
+        IdempotencyKeyReused: it was used with another payload.
     """
     now = time.time()
     stale = sa.not_(_is_valid(now))
@@ -82,7 +82,7 @@ def find_earlier(engine: sa.Engine, wanted: IdempotencyClaim) -> str | None:
     """Return the id of the job or batch that the key led to before; None if it is free.
 
     Raises:
-        IdempotencyKeyReused: it came with another payload before.
+        IdempotencyKeyReused: it was used with another payload.
     """
     with reading(engine) as connection:
         return _earlier(connection, wanted, time.time())
@@ -106,7 +106,7 @@ def _earlier(connection: sa.Connection, wanted: IdempotencyClaim, now: float) ->
         return None
     if row.fingerprint != wanted.fingerprint:
         raise IdempotencyKeyReused(
-            "This Idempotency-Key came with another payload before; send a new key with it."
+            "This Idempotency-Key was used with another payload; send a new key."
         )
     return str(row.answer_id)
 

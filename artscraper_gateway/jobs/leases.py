@@ -190,7 +190,7 @@ class Heartbeats:
         with self.engine.begin() as connection:
             is_expired = connection.execute(sa.delete(workers).where(unchanged)).rowcount == 1
         if is_expired:
-            _log.warning("worker %s shows no sign of life; its jobs go to others", worker)
+            _log.warning("worker %s missed its heartbeats; its jobs are released", worker)
         return is_expired
 
     def _wait_for_predecessor(self) -> None:

@@ -39,7 +39,7 @@ _SHOW = sa.select(jobs, _POSITION).where(
 
 @dataclass(frozen=True)
 class JobView:
-    """A job with its place in its queue: 1 = next; None if it does not wait, or in lists."""
+    """A job with its place in its queue: 1 is next; None if it does not wait, or in lists."""
 
     job: Job
     queue_position: int | None = None

@@ -123,7 +123,7 @@ class JobQueue:
 
         Raises:
             QueueFull: too many jobs wait.
-            IdempotencyKeyReused: the key came with another payload before.
+            IdempotencyKeyReused: the key was used with another payload.
             StorageFailed: the database would not take it.
         """
         with self._transaction() as connection:
@@ -250,8 +250,8 @@ class JobQueue:
         ):
             if limit is not None and count > limit:
                 raise QueueFull(
-                    f"{count - len(new)} {jobs_of} wait, {limit} may, and {len(new)} came;"
-                    " try again later."
+                    f"{count - len(new)} of at most {limit} {jobs_of} wait, and {len(new)} more"
+                    f" {'was' if len(new) == 1 else 'were'} sent; try again later."
                 )
         return int(queued["ahead"])
 

@@ -42,7 +42,7 @@ class PictureOptions(BaseModel):
     """Options of the pipelines for one picture. None: the default of the gateway's settings."""
 
     processors: Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)] = Field(
-        None, description="analysis processors to run; none given = all", max_length=32
+        None, description="analysis processors to run; if none, all", max_length=32
     )
     include_hash_analysis: bool = Field(True, description="write analysis.json")
     include_protection: bool = Field(True, description="run the protection stages")
@@ -50,41 +50,43 @@ class PictureOptions(BaseModel):
     stages: Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)] = Field(
         None,
         description="protection stages, in this order, but for stegano-embed and c2pa, which run"
-        " last; none given = the gateway's",
+        " last; if none, the gateway's",
         max_length=32,
     )
     strength: Strength | None = Field(
         None,
-        description="what may be seen of the change: nothing (low), hardly anything (medium),"
-        " something where the picture is smooth (high); none = the gateway's",
+        description="visibility of the change: none (low), hardly any (medium),"
+        " some where the picture is smooth (high); if none, the gateway's",
     )
     encoder: str | None = Field(
         None,
         max_length=200,
-        description="model that the attacks differentiate through; none = the gateway's",
+        description="model that the attacks differentiate through; if none, the gateway's",
     )
     preset: Preset | None = Field(
         None,
         description="attack parameters: this gateway's, or each paper's own, which take minutes;"
-        " none = the gateway's",
+        " if none, the gateway's",
     )
     seed: int | None = Field(
         None,
         ge=0,
         le=2**31 - 1,
         description="the same seed and picture give the same attack layers; the watermark carries"
-        " each job's own number unless watermark_text is set; none = the gateway's",
+        " each job's own number unless watermark_text is set; if none, the gateway's",
     )
     nightshade_target: str | None = Field(
         None,
         max_length=200,
-        description="concept that nightshade moves towards; none = the gateway's",
+        description="concept that nightshade moves towards; if none, the gateway's",
     )
     watermark_text: str | None = Field(
-        None, max_length=200, description="up to 10 bytes in the watermark; none = a job's number"
+        None,
+        max_length=200,
+        description="up to 10 bytes in the watermark; if none, the job's number",
     )
     watermark_method: WatermarkMethod | None = Field(
-        None, description="how the watermark is hidden; none = tiled, which survives the web"
+        None, description="watermark method; if none, tiled, which survives the web"
     )
     keep_watermark: bool = Field(
         False, description="keep the watermark of a picture that carries one already"

@@ -67,7 +67,7 @@ class Retention:
         """Remove everything that is due now."""
         self._fail_broken()
         for job_id in self._expired():
-            self._delete(job_id, "job_ttl is over")
+            self._delete(job_id, "job_ttl has expired")
         for job_id in self._oldest_beyond_max_disk():
             self._delete(job_id, "the jobs take more than max_disk")
         now = self.clock()

@@ -195,7 +195,7 @@ class Submission:
         """Return the earlier job or batch of the key, which saves a download.
 
         Raises:
-            IdempotencyKeyReused: it came with another payload before.
+            IdempotencyKeyReused: it was used with another payload.
         """
         if key is None or any(picture.name is None for picture in pictures):
             return None
@@ -225,7 +225,7 @@ class Submission:
             for job_id in set(job_ids) - self.queue.existing_ids(job_ids):
                 self.storage.remove_upload(job_id)
         except (OSError, SQLAlchemyError) as error:
-            _log.warning("files of a request that became no job stay for now: %s", error)
+            _log.warning("files of a rejected request could not be removed yet: %s", error)
 
     def on_accepted(self, new: NewJob) -> None:
         """Count and log a job that was added, and remove what only its staging needed."""

@@ -54,7 +54,7 @@ class Readiness:
                 not.
         """
         if self.is_draining:
-            raise Draining("It finishes what it has; another one answers.")
+            raise Draining("It is shutting down; another instance takes over.")
         async with self._one:
             if time.monotonic() - self._looked_at >= _FRESH_S:
                 self._problems = await self._look()
@@ -79,7 +79,7 @@ class Readiness:
                     self.health.problem, limiter=self._checks, abandon_on_cancel=True
                 )
         except TimeoutError:
-            return StorageFailed("Storage does not answer.")
+            return StorageFailed("Storage does not respond.")
 
     async def _queue_problem(self) -> GatewayError | None:
         try:
@@ -89,7 +89,7 @@ class Readiness:
         except (TimeoutError, sa.exc.SQLAlchemyError):
             return DatabaseAway()
         if queued >= self.config.max_queued:
-            return NoRoomInQueue(f"{queued} jobs wait, and {self.config.max_queued} may.")
+            return NoRoomInQueue(f"{queued} of at most {self.config.max_queued} jobs wait.")
         return None
 
     def _queued(self) -> int:

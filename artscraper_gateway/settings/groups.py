@@ -21,27 +21,28 @@ class ServerSettings(BaseModel):
     """Settings of the server: connections, names, links."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 = any free one")
+    port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 selects a free one")
     root_path: str = Field(
         "",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="path that a proxy serves the gateway under and takes off, such as /studio",
+        description="path prefix that a proxy strips, such as /studio",
     )
     trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="host names that requests may come by (.example.org = all below, * = any);"
-        " none = loopback names, the bound address, numeric addresses and names without a dot,"
-        " and any name where there are API keys",
+        description="host names that requests may use (.example.org allows all below, * any);"
+        " if none, loopback names, the bound address, numeric addresses and names without a dot,"
+        " and any name if API keys exist",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="origins of web pages that may call the gateway, such as"
-        " https://app.example.org; * = any",
+        " https://app.example.org; * allows any",
     )
     link_secret: SecretStr | None = Field(
         None,
         min_length=16,
-        description="secret that signs links to layers; none = one drawn in base_dir; the same for"
+        description="secret that signs links to layers; if none, generated in base_dir; the same"
+        " for"
         " all web processes of a fleet",
     )
     max_header_bytes: int = Field(
@@ -55,13 +56,14 @@ class ServerSettings(BaseModel):
     max_connections: int | None = Field(
         None,
         ge=1,
-        description="open connections; none = what the limit on open files (ulimit -n) leaves",
+        description="open connections; if none, as many as the limit on open files (ulimit -n)"
+        " allows",
     )
     max_connections_per_address: int | None = Field(
         None,
         ge=1,
         description="open connections of one address (of one /64 with IPv6); behind a proxy all"
-        " come from its address; none = three quarters of max_connections",
+        " come from its address; if none, three quarters of max_connections",
     )
     header_timeout: float = Field(
         15.0, gt=0, le=3600, description="seconds in which a request's head has to arrive"
@@ -79,7 +81,7 @@ class ServerSettings(BaseModel):
         30.0,
         gt=0,
         le=3600,
-        description="seconds in which a client has to take the next 48 KiB of an answer",
+        description="seconds in which a client has to read the next 48 KiB of a response",
     )
     keep_alive_timeout: int = Field(
         5, ge=1, le=3600, description="seconds that a connection stays open between two requests"
@@ -91,14 +93,15 @@ class ServerSettings(BaseModel):
         0.0,
         ge=0,
         le=600,
-        description="seconds after SIGTERM that serve still answers, with /readyz draining",
+        description="seconds after SIGTERM during which requests are served and /readyz is"
+        " draining",
     )
     open_metrics: bool = Field(
-        False, description="answer /metrics without an API key, where there are keys"
+        False, description="serve /metrics without an API key even if keys exist"
     )
     keep_names: bool | None = Field(
         None,
-        description="keep the file names of uploads for lists and downloads; none = where the"
+        description="keep the file names of uploads for lists and downloads; if none, only when the"
         " gateway listens on loopback only",
     )
     show_paths: bool = Field(True, description="show the server's paths in results, beside URLs")
@@ -112,18 +115,21 @@ class LimitsSettings(BaseModel):
     max_pixels: int = Field(50_000_000, ge=1, description="pixels of a picture, over all frames")
     max_side: int = Field(16_384, ge=1, le=65_535, description="px of a picture's longer side")
     max_frames: int = Field(2_000, ge=1, description="frames of an animated picture")
-    max_queued: int = Field(10_000, ge=1, description="jobs that may wait; more are a 429")
+    max_queued: int = Field(
+        10_000, ge=1, description="limit of queued jobs; more are refused with 429"
+    )
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a download of image_url may take in all"
     )
     local_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (Path("input"),), description="folders that local_path may name files in"
+        (Path("input"),), description="folders that local_path may refer to"
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="hosts that image_url may name (.example.org = all below); none = all"
+        (),
+        description="hosts that image_url may name (.example.org allows all below); if none, all",
     )
     allow_private_addresses: bool = Field(
-        False, description="let image_url reach private addresses (closed installations only)"
+        False, description="allow image_url to reach private addresses (closed installations only)"
     )
 
 
@@ -131,22 +137,24 @@ class StorageSettings(BaseModel):
     """Settings of the database and of stored jobs."""
 
     base_dir: Path = Field(
-        Path("gateway_jobs"), description="uploads and the job database; jobs that wait live here"
+        Path("gateway_jobs"), description="uploads and the job database, which holds queued jobs"
     )
     database_url: SecretStr | None = Field(
-        None, description="postgresql://... for a fleet; none = SQLite in base_dir"
+        None, description="postgresql://... for a fleet; if none, SQLite in base_dir"
     )
     output_parent: Path | str = Field(
         Path("outputs"), description="each job's results go in a folder here, or s3://bucket/prefix"
     )
     job_ttl: float | None = Field(
-        None, gt=0, description="seconds after its end that a job is deleted; none = never"
+        None, gt=0, description="seconds from a job's end to its deletion; if none, never"
     )
     max_disk: int | None = Field(
-        None, ge=1, description="bytes of all jobs, beyond which the oldest finished ones go"
+        None,
+        ge=1,
+        description="bytes of all jobs, beyond which the oldest finished ones are deleted",
     )
     min_free_disk: int = Field(
-        256 * 1024**2, ge=0, description="free bytes below which /readyz answers disk-full"
+        256 * 1024**2, ge=0, description="free bytes below which /readyz reports disk-full"
     )
     max_cache_bytes: int = Field(
         2 * 1024**3,
@@ -157,7 +165,7 @@ class StorageSettings(BaseModel):
         3600.0,
         ge=0,
         le=30 * 86_400,
-        description="seconds that a job waits for a disk or object storage that is away",
+        description="seconds that a job waits out an outage of the disk or object storage",
     )
 
 
@@ -165,37 +173,40 @@ class WorkersSettings(BaseModel):
     """Settings of workers."""
 
     worker_concurrency: int = Field(
-        1, ge=0, le=64, description="worker processes; 0 = none here, others work the queue"
+        1, ge=0, le=64, description="worker processes; 0 if workers elsewhere process the queue"
     )
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
         ("cpu",), description="kinds of jobs that workers started here take: cpu, gpu or both"
     )
     gpu_queue: bool = Field(
-        False, description="leave jobs whose stages use an encoder to workers that take gpu"
+        False, description="reserve jobs whose stages use an encoder for workers that take gpu"
     )
     accelerator: str = Field(
         "auto",
         pattern="^(auto|cpu|openvino|cuda|coreml|directml)$",
-        description="what computes the attacks; one that is not usable is replaced by the CPU",
+        description="device that computes the attacks; an unusable one is replaced by the CPU",
     )
     drain_timeout: float = Field(
         30.0, ge=0, le=600, description="seconds that running jobs get to finish at shutdown"
     )
     poll_interval: float = Field(
-        0.1, ge=0.01, le=10, description="seconds between a worker's looks at the queue"
+        0.1, ge=0.01, le=10, description="seconds between a worker's polls of the queue"
     )
     worker_timeout: float = Field(
-        8.0, ge=2, le=3600, description="seconds of silence after which others take a worker's jobs"
+        8.0,
+        ge=2,
+        le=3600,
+        description="seconds without a heartbeat after which a worker's jobs are released",
     )
     max_stage_attempts: int = Field(
-        3, ge=1, le=20, description="worker deaths in one stage after which the job ends in error"
+        3, ge=1, le=20, description="worker crashes in one stage after which the job fails"
     )
     metrics_port: int | None = Field(
         None,
         ge=1,
         le=65_535,
-        description="port on which `worker` answers /metrics, for machines without a gateway;"
-        " none = it does not",
+        description="port on which `worker` serves /metrics, for machines without a gateway;"
+        " if none, it is not served",
     )
 
 
@@ -203,30 +214,31 @@ class ProtectionSettings(BaseModel):
     """Defaults of jobs, and settings of stages and processors."""
 
     strength: str = Field(
-        "medium", pattern="^(low|medium|high)$", description="strength of jobs that name none"
+        "medium", pattern="^(low|medium|high)$", description="default strength of jobs"
     )
     stages: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="stages of jobs that name none, in this order; none = all but optional ones"
+        (), description="default stages of jobs, in order; if none, all but optional ones"
     )
-    encoder: str = Field("bundled", description="encoder of jobs that name none")
+    encoder: str = Field("bundled", description="default encoder of jobs")
     preset: str = Field(
-        "default", pattern="^(default|published)$", description="preset of jobs that name none"
+        "default", pattern="^(default|published)$", description="default preset of jobs"
     )
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of jobs that name none")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="default seed of jobs")
     nightshade_target: str = Field(
         "forest",
         pattern="^(forest|city|flower)$",
-        description="concept that nightshade moves towards, of jobs that name none",
+        description="default concept that nightshade moves towards",
     )
     models_dir: Path | None = Field(None, description="folder of encoders' weights")
     allow_downloads: bool = Field(
         False, description="fetch missing weights of published encoders from their hub"
     )
     mist_model: Path | None = Field(
-        None, description="folder of a diffusion model for mist's fused mode; none = textural"
+        None,
+        description="folder of a diffusion model for mist's fused mode; if none, textural mode",
     )
     c2pa_certificate: Path | None = Field(
-        None, description="PEM chain that stage c2pa signs with; none = a private CA in base_dir"
+        None, description="PEM chain that stage c2pa signs with; if none, a private CA in base_dir"
     )
     c2pa_key: Path | None = Field(None, description="PEM private key of c2pa_certificate")
     opt_out: bool = Field(
@@ -253,7 +265,7 @@ class ProtectionSettings(BaseModel):
 class LoggingSettings(BaseModel):
     """Settings of the log."""
 
-    log_format: str = Field("text", pattern="^(text|json)$", description="one line an event")
+    log_format: str = Field("text", pattern="^(text|json)$", description="format of log lines")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
 
 

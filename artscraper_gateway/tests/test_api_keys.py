@@ -193,7 +193,7 @@ def test_key_has_its_own_queue_limit(start_app: Start, tmp_path: Path, picture: 
         assert [status(many) for _ in range(3)] == [200] * 3
         assert [status(few) for _ in range(3)] == [200, 200, 429]
         full = client.post("/v1/jobs", files=files, headers=few).json()["detail"]
-        assert full.startswith("2 jobs of this API key wait, 2 may, and 1 came;")
+        assert full.startswith("2 of at most 2 jobs of this API key wait, and 1 more was sent;")
         three = [("file", picture(64, 64))] * 3
         large = client.post("/v1/batches", files=three, headers=few)
         assert large.status_code == 422 and "at most 2 jobs" in large.json()["detail"]

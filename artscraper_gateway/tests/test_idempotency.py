@@ -155,7 +155,9 @@ def test_full_queue_is_429(start_app: Start, picture: Picture) -> None:
         for url in ("/v1/jobs", "/v1/batches"):
             answer = send(client, content, "full", url=url)
             assert answer.status_code == 429 and answer.json()["code"] == "queue-full"
-            assert answer.json()["detail"].startswith("3 jobs wait, 3 may, and 1 came;")
+            assert answer.json()["detail"].startswith(
+                "3 of at most 3 jobs wait, and 1 more was sent;"
+            )
             assert int(answer.headers["retry-after"]) >= 1
         assert folders(gateway) == 3
         client.post(f"/v1/jobs/{ids[0]}/cancel")
@@ -176,7 +178,7 @@ def test_batch_beyond_the_queue_limit_is_refused_with_counts(
         assert batch(2).status_code == 200
         full = batch(9)
         assert full.status_code == 429 and full.json()["code"] == "queue-full"
-        assert full.json()["detail"].startswith("2 jobs wait, 10 may, and 9 came;")
+        assert full.json()["detail"].startswith("2 of at most 10 jobs wait, and 9 more were sent;")
         large = batch(12)
         assert large.status_code == 422 and large.json()["code"] == "invalid-request"
         assert "at most 10 jobs" in large.json()["detail"]

@@ -293,7 +293,7 @@ def test_archive_aborts_when_jobs_are_deleted(
             client.delete(f"/v1/jobs/{batch['jobs'][-1]['job_id']}")
             with pytest.raises(httpx.RemoteProtocolError):
                 list(chunks)
-    until(lambda: "breaks off" in gateway.log(), what="it is told")
+    until(lambda: "the response is aborted" in gateway.log(), what="it is logged")
     assert "results are no longer" in gateway.log() and "Traceback" not in gateway.log()
 
 

@@ -54,7 +54,7 @@ def test_supervisor_replaces_a_silent_worker(
     slot.stopping.set()
     slot.thread.join(timeout=30)
     assert not slot.thread.is_alive()
-    assert "shows no sign of life" in caplog.text
+    assert "sent no heartbeat" in caplog.text
 
 
 def test_supervisor_updates_its_heartbeat_file(tmp_path: Path) -> None:

@@ -80,4 +80,4 @@ def test_sweep_survives_an_outage_of_the_database(
     assert "abandoned jobs cannot be" in caplog.text
     monkeypatch.setattr(process, "requeue_abandoned", lambda **_: ["a" * 32])
     worker._sweep()
-    assert f"put back in the queue: {'a' * 32}" in caplog.text
+    assert f"requeued: {'a' * 32}" in caplog.text

@@ -153,7 +153,7 @@ class _Worker:
                 self.heart.expire_stale_workers()
                 pool_timeouts = 0
             except sa.exc.SQLAlchemyError as error:
-                log_outage(_log, "the database does not answer", error)
+                log_outage(_log, "the database does not respond", error)
                 pool_timeouts += isinstance(error, sa.exc.TimeoutError)
                 if pool_timeouts >= _POOL_TIMEOUTS_LIMIT:
                     _exit_at_once("no database connection became free; restarting")
@@ -173,7 +173,7 @@ class _Worker:
             log_outage(_log, "abandoned jobs cannot be requeued", error)
             return
         if requeued:
-            _log.warning("put back in the queue: %s", ", ".join(requeued))
+            _log.warning("requeued: %s", ", ".join(requeued))
 
     def _drain(self) -> None:
         """Finish running jobs within `drain_timeout`; the rest is for other workers, or later."""
@@ -200,7 +200,7 @@ class _Worker:
 
 
 def _show_life() -> None:
-    """Send a sign of life to the supervisor, through the pipe at standard output."""
+    """Send a heartbeat to the supervisor, through the pipe at standard output."""
     with suppress(OSError):  # the supervisor has ended; so has standard input
         os.write(sys.stdout.fileno(), b".")
 

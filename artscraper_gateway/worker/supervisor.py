@@ -188,7 +188,7 @@ class _Slot:
             elif time.monotonic() - last_sign > self.hangs_after_s:
                 self.problem = f"the worker of slot {self.number} hung and is being replaced"
                 _log.error(
-                    "the worker of slot %d shows no sign of life for %.0f s; replacing it",
+                    "the worker of slot %d sent no heartbeat for %.0f s; replacing it",
                     self.number,
                     self.hangs_after_s,
                 )

@@ -51,10 +51,10 @@ def add_watch_options(watch: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=1.0,
         metavar="SECONDS",
-        help="time between two looks at the folder (default: %(default)s)",
+        help="time between two polls of the folder (default: %(default)s)",
     )
     watch.add_argument(
-        "--once", action="store_true", help="protect the pictures that are there, then end"
+        "--once", action="store_true", help="protect the existing pictures, then exit"
     )
     _add_protection(watch)
 
@@ -161,7 +161,7 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
         "--strength",
         default="medium",
         metavar="|".join(STRENGTH_NAMES),
-        help="what may be seen: nothing, hardly anything, or something where the picture is smooth"
+        help="visibility of the change: none, hardly any, or some where the picture is smooth"
         " (default: %(default)s)",
     )
     protect.add_argument(
@@ -188,7 +188,7 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
         "--accelerator",
         default="auto",
         metavar="|".join(ACCELERATOR_NAMES),
-        help="what computes the attacks; one that is not usable is replaced by the processor"
+        help="device that computes the attacks; an unusable one is replaced by the processor"
         " (default: %(default)s)",
     )
 
@@ -207,7 +207,7 @@ def _add_targets(protect: argparse.ArgumentParser) -> None:
         "--fawkes-target",
         type=Path,
         metavar="FILE",
-        help="picture of a person whom cloaked faces shall resemble (default: none)",
+        help="picture of a person that cloaked faces should resemble (default: none)",
     )
 
 

@@ -89,7 +89,7 @@ def get_batch_archive(
     batch = _find(batch_id, jobs, batches)
     if not batch.is_finished:
         raise NotReady(
-            "Some jobs of the batch have not ended; ask again in a moment.",
+            "Some jobs of the batch have not ended; try again in a moment.",
             headers={"Retry-After": "1"},
         )
     done = [(f"{job.batch_index:03d}-{job.id}", job) for job in batch.jobs if job.status == "done"]
@@ -99,5 +99,5 @@ def get_batch_archive(
 def _find(batch_id: str, jobs: CallerJobs, batches: Batches) -> Batch:
     batch = batches.find(batch_id) if is_job_id(batch_id) else None
     if batch is None or not jobs.may_see(batch.owner):
-        raise NotFound("There is no batch of this id.")
+        raise NotFound("There is no batch with this id.")
     return batch

@@ -192,7 +192,7 @@ async def delete_job(job_id: str, jobs: DeleteJobs, deletion: Deletions) -> JobD
 
     # Separate threads: a deletion may wait for a worker, and must not block other calls.
     if not await run_sync(delete, limiter=deletion.threads):
-        raise NotFound("There is no job of this id.")
+        raise NotFound("There is no job with this id.")
     return JobDeleted(job_id=job_id, status="deleted")
 
 

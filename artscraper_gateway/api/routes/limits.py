@@ -19,7 +19,7 @@ class StageChoice(BaseModel):
 
     name: str
     default: bool = Field(description="runs when the caller names no stages")
-    available: bool = Field(description="whether what it needs is installed")
+    available: bool = Field(description="whether its requirements are installed")
 
 
 class Limits(BaseModel):
@@ -46,9 +46,10 @@ class Limits(BaseModel):
     max_side: int = Field(description="px of the longer side")
     max_frames: int
     max_queued: int = Field(description="jobs that may wait at a time")
-    job_ttl: float | None = Field(description="seconds after its end; null = until deleted")
+    job_ttl: float | None = Field(description="seconds after its end; null if kept until deleted")
     max_disk: int | None = Field(
-        description="bytes of all jobs, beyond which the oldest finished ones go; null = no limit"
+        description="bytes of all jobs, beyond which the oldest finished ones are deleted; null"
+        " if unlimited"
     )
     strength: str = Field(description="of jobs that name none")
     stages: list[StageChoice] = Field(description="in the order in which they run")

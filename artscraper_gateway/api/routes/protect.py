@@ -55,7 +55,7 @@ async def protect_picture(
     Options are form fields or query parameters, each given once. A job that takes longer than
     `max_wait`, or than `Prefer: wait=N`, is answered with 202 and its state, as
     `Prefer: respond-async` asks for at once. If the client hangs up during the wait the job is
-    cancelled, unless `Prefer: wait=N` or an `Idempotency-Key` shows that it will ask again.
+    cancelled, unless `Prefer: wait=N` or an `Idempotency-Key` shows that it may retry.
     """
     key = checked_key(request.headers.get("idempotency-key"))
     async with parse_submission(request, jobs.config, with_query=True) as picture:

@@ -66,7 +66,7 @@ Size = Annotated[
     Query(
         ge=PREVIEW_SIDES[0],
         le=PREVIEW_SIDES[1],
-        description="px of the longer side of a preview, at most; none = the layer itself",
+        description="px of the longer side of a preview, at most; if none, the layer itself",
     ),
 ]
 

@@ -57,7 +57,7 @@ class Session(BaseModel):
     needs_key: bool = Field(description="whether the gateway requires API keys")
     signed_in: bool
     csrf_token: str | None = Field(
-        description="to send as X-CSRF-Token with what changes anything, when signed in"
+        description="to send as X-CSRF-Token with every change, when signed in"
     )
 
 
@@ -75,7 +75,7 @@ async def sign_in(credentials: SignIn, request: Request, response: Response) -> 
         raise Forbidden("Only the gateway's own page may sign in.")
     session = await _session(request, credentials.key)
     if not session.signed_in:
-        raise Unauthorized("The API key is not known, or was revoked.")
+        raise Unauthorized("The API key is unknown or was revoked.")
     set_cookie(request, response, credentials.key)
     response.headers["Cache-Control"] = "no-store"
     return session

@@ -27,7 +27,7 @@ def resend_delivery(
     job = jobs.find(job_id)
     # PostgreSQL accepts no zero byte.
     if "\0" in delivery_id or not deliveries.send_again(job.id, delivery_id):
-        raise NotFound("The job has no delivery of this id.")
+        raise NotFound("The job has no delivery with this id.")
     return _list(deliveries, job_id)
 
 

@@ -49,7 +49,7 @@ def test_sign_in_and_sign_out(open_page: Open, locked: Locked) -> None:
     page = app.page
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     sign_in(app, "ask_wrong")
-    expect(page.locator("#key-error")).to_contain_text("not known, or was withdrawn")
+    expect(page.locator("#key-error")).to_contain_text("unknown or was revoked")
     sign_in(app, locked.key)
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     app.send(app.file("mine.png"))

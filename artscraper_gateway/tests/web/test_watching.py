@@ -76,7 +76,7 @@ def test_page_survives_a_server_restart(
     app = open_page(gateway.base_url)
     send_blocking(app, "restart.png")
     gateway.kill()
-    expect(app.page.locator("#connection")).to_contain_text("does not answer")
+    expect(app.page.locator("#connection")).to_contain_text("does not respond")
     (tmp_path / "gate-open").touch()
     gateway.options["port"] = gateway.base_url.rsplit(":", 1)[1]
     gateway.start()

@@ -20,7 +20,7 @@ export interface paths {
          *     Options are form fields or query parameters, each given once. A job that takes longer than
          *     `max_wait`, or than `Prefer: wait=N`, is answered with 202 and its state, as
          *     `Prefer: respond-async` asks for at once. If the client hangs up during the wait the job is
-         *     cancelled, unless `Prefer: wait=N` or an `Idempotency-Key` shows that it will ask again.
+         *     cancelled, unless `Prefer: wait=N` or an `Idempotency-Key` shows that it may retry.
          */
         post: operations["protect_picture"];
         delete?: never;
@@ -593,7 +593,7 @@ export interface components {
             duration_s: number;
             /**
              * Http Status
-             * @description null = there was no answer
+             * @description null without a response
              */
             http_status: number | null;
             /** Error */
@@ -767,7 +767,7 @@ export interface components {
         };
         /**
          * JobLinks
-         * @description URLs of a job's resources, relative to the host. null = there is no result.
+         * @description URLs of a job's resources, relative to the host; null without a result.
          * @example {
          *       "self": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90",
          *       "events": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/events",
@@ -844,7 +844,7 @@ export interface components {
             jobs: components["schemas"]["JobState"][];
             /**
              * Next Page Token
-             * @description token of the next page; null = there is none
+             * @description token of the next page; null on the last page
              */
             next_page_token: string | null;
         };
@@ -985,7 +985,7 @@ export interface components {
             finished_at: string | null;
             /**
              * Expires At
-             * @description when it will be deleted; null = not planned
+             * @description when it will be deleted; null if not planned
              */
             expires_at: string | null;
             /**
@@ -1000,7 +1000,7 @@ export interface components {
             progress: number;
             /**
              * Queue Position
-             * @description 1 = next; null if it does not wait, and in lists
+             * @description 1 is next; null if it does not wait, and in lists
              */
             queue_position: number | null;
             /** Priority */
@@ -1029,7 +1029,7 @@ export interface components {
             error_code: ("failed" | "cancelled") | null;
             /**
              * Notes
-             * @description what the result keeps, changes or drops of the file; null before the end and in lists
+             * @description parts of the file that the result keeps, changes or drops; null before the end and in lists
              */
             notes: components["schemas"]["Note"][] | null;
             links: components["schemas"]["JobLinks"];
@@ -1125,12 +1125,12 @@ export interface components {
             psnr_db?: number | null;
             /**
              * Ssim
-             * @description 1 = equal
+             * @description 1 if equal
              */
             ssim?: number | null;
             /**
              * Visibility
-             * @description 1 = just noticeable side by side
+             * @description 1 is just noticeable side by side
              */
             visibility?: number | null;
             /**
@@ -1194,12 +1194,12 @@ export interface components {
             max_queued: number;
             /**
              * Job Ttl
-             * @description seconds after its end; null = until deleted
+             * @description seconds after its end; null if kept until deleted
              */
             job_ttl: number | null;
             /**
              * Max Disk
-             * @description bytes of all jobs, beyond which the oldest finished ones go; null = no limit
+             * @description bytes of all jobs, beyond which the oldest finished ones are deleted; null if unlimited
              */
             max_disk: number | null;
             /**
@@ -1388,7 +1388,7 @@ export interface components {
             signed_in: boolean;
             /**
              * Csrf Token
-             * @description to send as X-CSRF-Token with what changes anything, when signed in
+             * @description to send as X-CSRF-Token with every change, when signed in
              */
             csrf_token: string | null;
         };
@@ -1434,7 +1434,7 @@ export interface components {
             default: boolean;
             /**
              * Available
-             * @description whether what it needs is installed
+             * @description whether its requirements are installed
              */
             available: boolean;
         };
@@ -1452,7 +1452,7 @@ export interface components {
             image: string | null;
             /**
              * Analysis
-             * @description path of analysis.json; null if there is none
+             * @description path of analysis.json; null without analysis
              */
             analysis: string | null;
             /** Layers */
@@ -1500,7 +1500,7 @@ export interface components {
         BatchByReference: {
             /**
              * Processors
-             * @description analysis processors to run; none given = all
+             * @description analysis processors to run; if none, all
              * @default null
              */
             processors: string[] | null;
@@ -1524,46 +1524,46 @@ export interface components {
             enable_tineye: boolean;
             /**
              * Stages
-             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; if none, the gateway's
              * @default null
              */
             stages: string[] | null;
             /**
-             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
+             * @description visibility of the change: none (low), hardly any (medium), some where the picture is smooth (high); if none, the gateway's
              * @default null
              */
             strength: components["schemas"]["Strength"] | null;
             /**
              * Encoder
-             * @description model that the attacks differentiate through; none = the gateway's
+             * @description model that the attacks differentiate through; if none, the gateway's
              * @default null
              */
             encoder: string | null;
             /**
-             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; if none, the gateway's
              * @default null
              */
             preset: components["schemas"]["Preset"] | null;
             /**
              * Seed
-             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; if none, the gateway's
              * @default null
              */
             seed: number | null;
             /**
              * Nightshade Target
-             * @description concept that nightshade moves towards; none = the gateway's
+             * @description concept that nightshade moves towards; if none, the gateway's
              * @default null
              */
             nightshade_target: string | null;
             /**
              * Watermark Text
-             * @description up to 10 bytes in the watermark; none = a job's number
+             * @description up to 10 bytes in the watermark; if none, the job's number
              * @default null
              */
             watermark_text: string | null;
             /**
-             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @description watermark method; if none, tiled, which survives the web
              * @default null
              */
             watermark_method: components["schemas"]["WatermarkMethod"] | null;
@@ -1623,7 +1623,7 @@ export interface components {
             file: string[];
             /**
              * Processors
-             * @description analysis processors to run; none given = all; separated by commas
+             * @description analysis processors to run; if none, all; separated by commas
              * @example
              */
             processors?: string;
@@ -1647,46 +1647,46 @@ export interface components {
             enable_tineye?: boolean;
             /**
              * Stages
-             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; if none, the gateway's; separated by commas
              * @example
              */
             stages?: string;
             /**
-             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
+             * @description visibility of the change: none (low), hardly any (medium), some where the picture is smooth (high); if none, the gateway's
              * @example
              */
             strength?: components["schemas"]["Strength"];
             /**
              * Encoder
-             * @description model that the attacks differentiate through; none = the gateway's
+             * @description model that the attacks differentiate through; if none, the gateway's
              * @example
              */
             encoder?: string;
             /**
-             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; if none, the gateway's
              * @example
              */
             preset?: components["schemas"]["Preset"];
             /**
              * Seed
-             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; if none, the gateway's
              * @example
              */
             seed?: number;
             /**
              * Nightshade Target
-             * @description concept that nightshade moves towards, or a picture; none = the gateway's
+             * @description concept that nightshade moves towards, or a picture; if none, the gateway's
              * @example
              */
             nightshade_target?: string;
             /**
              * Watermark Text
-             * @description up to 10 bytes in the watermark; none = a job's number
+             * @description up to 10 bytes in the watermark; if none, the job's number
              * @example
              */
             watermark_text?: string;
             /**
-             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @description watermark method; if none, tiled, which survives the web
              * @example
              */
             watermark_method?: components["schemas"]["WatermarkMethod"];
@@ -1729,7 +1729,7 @@ export interface components {
             /**
              * Fawkes Target
              * Format: binary
-             * @description picture of another person, whom cloaked faces are to resemble
+             * @description picture of another person that cloaked faces should resemble
              */
             fawkes_target?: string;
         };
@@ -1740,7 +1740,7 @@ export interface components {
         JobByReference: {
             /**
              * Processors
-             * @description analysis processors to run; none given = all
+             * @description analysis processors to run; if none, all
              * @default null
              */
             processors: string[] | null;
@@ -1764,46 +1764,46 @@ export interface components {
             enable_tineye: boolean;
             /**
              * Stages
-             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; if none, the gateway's
              * @default null
              */
             stages: string[] | null;
             /**
-             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
+             * @description visibility of the change: none (low), hardly any (medium), some where the picture is smooth (high); if none, the gateway's
              * @default null
              */
             strength: components["schemas"]["Strength"] | null;
             /**
              * Encoder
-             * @description model that the attacks differentiate through; none = the gateway's
+             * @description model that the attacks differentiate through; if none, the gateway's
              * @default null
              */
             encoder: string | null;
             /**
-             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; if none, the gateway's
              * @default null
              */
             preset: components["schemas"]["Preset"] | null;
             /**
              * Seed
-             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; if none, the gateway's
              * @default null
              */
             seed: number | null;
             /**
              * Nightshade Target
-             * @description concept that nightshade moves towards; none = the gateway's
+             * @description concept that nightshade moves towards; if none, the gateway's
              * @default null
              */
             nightshade_target: string | null;
             /**
              * Watermark Text
-             * @description up to 10 bytes in the watermark; none = a job's number
+             * @description up to 10 bytes in the watermark; if none, the job's number
              * @default null
              */
             watermark_text: string | null;
             /**
-             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @description watermark method; if none, tiled, which survives the web
              * @default null
              */
             watermark_method: components["schemas"]["WatermarkMethod"] | null;
@@ -1869,7 +1869,7 @@ export interface components {
             file: string;
             /**
              * Processors
-             * @description analysis processors to run; none given = all; separated by commas
+             * @description analysis processors to run; if none, all; separated by commas
              * @example
              */
             processors?: string;
@@ -1893,46 +1893,46 @@ export interface components {
             enable_tineye?: boolean;
             /**
              * Stages
-             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas
+             * @description protection stages, in this order, but for stegano-embed and c2pa, which run last; if none, the gateway's; separated by commas
              * @example
              */
             stages?: string;
             /**
-             * @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's
+             * @description visibility of the change: none (low), hardly any (medium), some where the picture is smooth (high); if none, the gateway's
              * @example
              */
             strength?: components["schemas"]["Strength"];
             /**
              * Encoder
-             * @description model that the attacks differentiate through; none = the gateway's
+             * @description model that the attacks differentiate through; if none, the gateway's
              * @example
              */
             encoder?: string;
             /**
-             * @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's
+             * @description attack parameters: this gateway's, or each paper's own, which take minutes; if none, the gateway's
              * @example
              */
             preset?: components["schemas"]["Preset"];
             /**
              * Seed
-             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's
+             * @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; if none, the gateway's
              * @example
              */
             seed?: number;
             /**
              * Nightshade Target
-             * @description concept that nightshade moves towards, or a picture; none = the gateway's
+             * @description concept that nightshade moves towards, or a picture; if none, the gateway's
              * @example
              */
             nightshade_target?: string;
             /**
              * Watermark Text
-             * @description up to 10 bytes in the watermark; none = a job's number
+             * @description up to 10 bytes in the watermark; if none, the job's number
              * @example
              */
             watermark_text?: string;
             /**
-             * @description how the watermark is hidden; none = tiled, which survives the web
+             * @description watermark method; if none, tiled, which survives the web
              * @example
              */
             watermark_method?: components["schemas"]["WatermarkMethod"];
@@ -1975,7 +1975,7 @@ export interface components {
             /**
              * Fawkes Target
              * Format: binary
-             * @description picture of another person, whom cloaked faces are to resemble
+             * @description picture of another person that cloaked faces should resemble
              */
             fawkes_target?: string;
         };
@@ -2050,7 +2050,7 @@ export interface operations {
     protect_picture: {
         parameters: {
             query?: {
-                /** @description analysis processors to run; none given = all; separated by commas */
+                /** @description analysis processors to run; if none, all; separated by commas */
                 processors?: string;
                 /** @description write analysis.json; true if it is not sent */
                 include_hash_analysis?: boolean;
@@ -2058,21 +2058,21 @@ export interface operations {
                 include_protection?: boolean;
                 /** @description send the picture to TinEye's reverse search; false if it is not sent */
                 enable_tineye?: boolean;
-                /** @description protection stages, in this order, but for stegano-embed and c2pa, which run last; none given = the gateway's; separated by commas */
+                /** @description protection stages, in this order, but for stegano-embed and c2pa, which run last; if none, the gateway's; separated by commas */
                 stages?: string;
-                /** @description what may be seen of the change: nothing (low), hardly anything (medium), something where the picture is smooth (high); none = the gateway's */
+                /** @description visibility of the change: none (low), hardly any (medium), some where the picture is smooth (high); if none, the gateway's */
                 strength?: components["schemas"]["Strength"];
-                /** @description model that the attacks differentiate through; none = the gateway's */
+                /** @description model that the attacks differentiate through; if none, the gateway's */
                 encoder?: string;
-                /** @description attack parameters: this gateway's, or each paper's own, which take minutes; none = the gateway's */
+                /** @description attack parameters: this gateway's, or each paper's own, which take minutes; if none, the gateway's */
                 preset?: components["schemas"]["Preset"];
-                /** @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; none = the gateway's */
+                /** @description the same seed and picture give the same attack layers; the watermark carries each job's own number unless watermark_text is set; if none, the gateway's */
                 seed?: number;
-                /** @description concept that nightshade moves towards; none = the gateway's */
+                /** @description concept that nightshade moves towards; if none, the gateway's */
                 nightshade_target?: string;
-                /** @description up to 10 bytes in the watermark; none = a job's number */
+                /** @description up to 10 bytes in the watermark; if none, the job's number */
                 watermark_text?: string;
-                /** @description how the watermark is hidden; none = tiled, which survives the web */
+                /** @description watermark method; if none, tiled, which survives the web */
                 watermark_method?: components["schemas"]["WatermarkMethod"];
                 /** @description keep the watermark of a picture that carries one already; false if it is not sent */
                 keep_watermark?: boolean;
@@ -2121,7 +2121,7 @@ export interface operations {
                     "image/*": string;
                 };
             };
-            /** @description The job goes on: it took too long, or `Prefer: respond-async` was sent. */
+            /** @description The job continues: it took too long, or `Prefer: respond-async` was sent. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2182,7 +2182,7 @@ export interface operations {
             /** @description Conflict: `job-failed` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2249,7 +2249,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `too-busy`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2340,7 +2340,7 @@ export interface operations {
             /** @description Conflict: `not-ready` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2407,7 +2407,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2500,7 +2500,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2594,7 +2594,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2664,7 +2664,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobState"];
                 };
             };
-            /** @description Accepted, as `Prefer: respond-async` asks for. */
+            /** @description Accepted, as requested by `Prefer: respond-async`. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2781,7 +2781,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2884,7 +2884,7 @@ export interface operations {
             /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2975,7 +2975,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3037,7 +3037,7 @@ export interface operations {
             /** @description Conflict: `not-ready`, `job-failed` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3077,7 +3077,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3168,7 +3168,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3273,7 +3273,7 @@ export interface operations {
             /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3370,7 +3370,7 @@ export interface operations {
             /** @description Service Unavailable: `too-busy`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3383,7 +3383,7 @@ export interface operations {
     get_layer: {
         parameters: {
             query?: {
-                /** @description px of the longer side of a preview, at most; none = the layer itself */
+                /** @description px of the longer side of a preview, at most; if none, the layer itself */
                 size?: number | null;
                 /** @description of a signed link */
                 expires?: string | null;
@@ -3410,7 +3410,7 @@ export interface operations {
                     "image/*": string;
                 };
             };
-            /** @description The part that the Range header asks for. */
+            /** @description The part that the Range header requests. */
             206: {
                 headers: {
                     [name: string]: unknown;
@@ -3458,7 +3458,7 @@ export interface operations {
             /** @description Conflict: `not-ready`, `job-failed` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3525,7 +3525,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `too-busy`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3558,7 +3558,7 @@ export interface operations {
                     "image/*": string;
                 };
             };
-            /** @description The part that the Range header asks for. */
+            /** @description The part that the Range header requests. */
             206: {
                 headers: {
                     [name: string]: unknown;
@@ -3606,7 +3606,7 @@ export interface operations {
             /** @description Conflict: `not-ready`, `job-failed` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3664,7 +3664,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3730,7 +3730,7 @@ export interface operations {
             /** @description Conflict: `not-ready`, `job-failed` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3779,7 +3779,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3841,7 +3841,7 @@ export interface operations {
             /** @description Conflict: `not-ready`, `job-failed` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3881,7 +3881,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -3972,7 +3972,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4064,7 +4064,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4189,7 +4189,7 @@ export interface operations {
             /** @description Service Unavailable: `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4280,7 +4280,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4371,7 +4371,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4433,7 +4433,7 @@ export interface operations {
             /** @description Conflict: `not-ready` */
             409: {
                 headers: {
-                    /** @description seconds, where waiting helps */
+                    /** @description seconds, if waiting helps */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4473,7 +4473,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4584,7 +4584,7 @@ export interface operations {
             /** @description Service Unavailable: `too-busy`, `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4671,7 +4671,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4762,7 +4762,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4820,7 +4820,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4892,7 +4892,7 @@ export interface operations {
             /** @description Service Unavailable: `draining`, `queue-full`, `disk-full`, `storage-failed`, `workers-down`, `database-away` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4973,7 +4973,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
