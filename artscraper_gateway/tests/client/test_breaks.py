@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -45,14 +46,19 @@ def problem(status: int, code: str = "x", **headers: str) -> httpx.Response:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Record the pauses of clients without waiting."""
+    """Record the pauses of clients without waiting.
+
+    Only the clients' own modules are patched: gateways of other tests sleep in this process, too.
+    """
     made: list[float] = []
 
     async def pause(seconds: float) -> None:
         made.append(seconds)
 
-    monkeypatch.setattr("artscraper_gateway.client._sync.time.sleep", made.append)
-    monkeypatch.setattr("artscraper_gateway.client._async.asyncio.sleep", pause)
+    sync_time = SimpleNamespace(sleep=made.append, monotonic=time.monotonic)
+    async_io = SimpleNamespace(sleep=pause, to_thread=asyncio.to_thread)
+    monkeypatch.setattr("artscraper_gateway.client._sync.time", sync_time)
+    monkeypatch.setattr("artscraper_gateway.client._async.asyncio", async_io)
     return made
 
 
@@ -214,7 +220,9 @@ def test_attempts_are_limited(scripted: Callable[..., Any], pauses: list[float])
 def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
     """A clock that advances by the pauses that a client would make."""
     begun = time.monotonic()
-    monkeypatch.setattr("time.monotonic", lambda: begun + sum(pauses))
+    moving = SimpleNamespace(sleep=pauses.append, monotonic=lambda: begun + sum(pauses))
+    for module in ("_sync", "_async", "events"):
+        monkeypatch.setattr(f"artscraper_gateway.client.{module}.time", moving)
 
 
 @pytest.mark.usefixtures("clock")
