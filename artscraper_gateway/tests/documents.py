@@ -103,10 +103,12 @@ def module_knows(command: str) -> None:
         words = words[words.index("-m") + 1 :] if "-m" in words else words[1:]
     module, rest = words[0], words[1:]
     sub_command = [rest[0]] if rest and re.fullmatch(r"[a-z][a-z-]+", rest[0]) else []
-    said = _help(module, *sub_command)
-    if sub_command and re.search(rf"^    {re.escape(' '.join(rest[1:2]))}\b", said, re.MULTILINE):
-        said = _help(module, *rest[:2])  # `keys` has commands of its own
-    known = set(re.findall(r"--[a-z][a-z0-9_-]*", said))
+    help_text = _help(module, *sub_command)
+    if sub_command and re.search(
+        rf"^    {re.escape(' '.join(rest[1:2]))}\b", help_text, re.MULTILINE
+    ):
+        help_text = _help(module, *rest[:2])  # `keys` has commands of its own
+    known = set(re.findall(r"--[a-z][a-z0-9_-]*", help_text))
     unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - known
     assert not unknown, f"{command}: {module} has no {unknown}"
 

@@ -100,7 +100,7 @@ def test_check_prints_readable_text_and_changes_nothing(capsys: Capture, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         (["--port", "x"], "port: "),
         (["--config", "none.toml"], "none.toml: expected a TOML file"),
@@ -117,12 +117,12 @@ def test_check_prints_readable_text_and_changes_nothing(capsys: Capture, tmp_pat
     ],
 )
 def test_check_fails_if_the_service_would_not_start(
-    capsys: Capture, tmp_path: Path, arguments: list[str], said: str
+    capsys: Capture, tmp_path: Path, arguments: list[str], expected_text: str
 ) -> None:
     (tmp_path / "file").write_text("")
     report = checked(capsys, *arguments, status=1)
     errors = [finding["text"] for finding in report["findings"] if finding["level"] == "error"]
-    assert any(said in text for text in errors), errors
+    assert any(expected_text in text for text in errors), errors
     assert "sesame" not in json.dumps(report)
 
 
@@ -184,7 +184,7 @@ def test_check_reports_missing_certificate(capsys: Capture, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected_text"),
     [
         ({"max_disk": None}, "neither max_disk nor job_ttl"),
         ({"max_disk": 10**18}, "more than the whole disk"),
@@ -201,9 +201,9 @@ def test_check_reports_missing_certificate(capsys: Capture, tmp_path: Path) -> N
         ({"models_dir": "/none"}, "models_dir: /none cannot be read"),
     ],
 )
-def test_check_warns_of_risky_settings(settings: dict[str, Any], said: str) -> None:
-    assert said in warnings(**settings)
-    assert said not in warnings()
+def test_check_warns_of_risky_settings(settings: dict[str, Any], expected_text: str) -> None:
+    assert expected_text in warnings(**settings)
+    assert expected_text not in warnings()
 
 
 def test_check_resolves_links_of_local_roots(tmp_path: Path) -> None:

@@ -155,16 +155,16 @@ def test_environment_overrides_settings_files(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"port = ", "cannot be read"), (b"\xff", "cannot be read"), (None, "found none")],
 )
 def test_unusable_settings_file_is_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
 ) -> None:
     file = tmp_path / "mine.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(SettingsFileUnusable, match=said):
+    with pytest.raises(SettingsFileUnusable, match=message):
         from_command_line("--config", str(file))
     assert main(["serve", "--config", str(file)]) == 2
     assert str(file) in capsys.readouterr().err
@@ -179,11 +179,11 @@ def test_unknown_settings_are_refused_without_values(
         'c2pa_key = 7\nroot_path = "http://me:sesame@h/"\n'
     )
     assert main([]) == 2
-    said = capsys.readouterr().err
-    assert "colour: " in said and "port: " in said and "'x'" in said
-    assert "databse_url: " in said and "tineye_apikey: " in said
-    assert "database_url: " in said and "tineye_api_key: " in said
-    assert "sesame" not in said and "77" not in said
+    message = capsys.readouterr().err
+    assert "colour: " in message and "port: " in message and "'x'" in message
+    assert "databse_url: " in message and "tineye_apikey: " in message
+    assert "database_url: " in message and "tineye_api_key: " in message
+    assert "sesame" not in message and "77" not in message
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
@@ -280,5 +280,5 @@ def test_keys_command_uses_the_settings_file(
     assert "none.toml" in capsys.readouterr().err
     (tmp_path / "mine.toml").write_text('database_url = "mysql://me:sesame@h/d"\n')
     assert main(["keys", "list", "--config", "mine.toml"]) == 2
-    said = capsys.readouterr().err
-    assert "database_url" in said and "sesame" not in said
+    message = capsys.readouterr().err
+    assert "database_url" in message and "sesame" not in message

@@ -203,14 +203,14 @@ def test_stream_resumes_in_another_process(start_gateway: Start, picture: Pictur
     ended(gateway, job_id)
     other = start_gateway(gateway.home, with_stages_for_tests=True, worker_concurrency=0)
     with gateway.client() as first, other.client() as second:
-        told = followed(first, job_id, last=seen)
-        assert followed(second, job_id, last=seen) == told
-        assert told[0][0] == "stage" and told[-1][0] == "done"
-        assert all(number > seen for _, number, _ in told)
+        changes = followed(first, job_id, last=seen)
+        assert followed(second, job_id, last=seen) == changes
+        assert changes[0][0] == "stage" and changes[-1][0] == "done"
+        assert all(number > seen for _, number, _ in changes)
         whole = followed(second, job_id)
         assert [name for name, _, _ in whole] == ["snapshot"]
-        assert whole[0][1] == told[-1][1] and whole[0][2]["status"] == "done"
-        last = {"Last-Event-ID": str(told[-1][1])}
+        assert whole[0][1] == changes[-1][1] and whole[0][2]["status"] == "done"
+        last = {"Last-Event-ID": str(changes[-1][1])}
         assert second.get(f"/v1/jobs/{job_id}/events", headers=last).status_code == 204
         for unknown in ("99999", "x", "-1", ""):
             headers = {"Last-Event-ID": unknown}
@@ -275,7 +275,7 @@ def test_long_polls_return_at_shutdown(
     with gateway.client() as client, ThreadPoolExecutor(4) as pool:
         job_id = client.post("/v1/jobs", files=files).json()["job_id"]
         url, prefer = f"/v1/jobs/{job_id}", {"Prefer": "wait=50"}
-        asked = pool.submit(client.get, url, params={"wait": 50})
+        poll = pool.submit(client.get, url, params={"wait": 50})
         sent = pool.submit(client.post, "/v1/jobs", files=files, headers=prefer)
         heard: list[list[str]] = [[], []]
 
@@ -288,7 +288,7 @@ def test_long_polls_return_at_shutdown(
         until(lambda: len(client.get("/v1/jobs").json()["jobs"]) == 2, what="both were accepted")
         until(lambda: connected(gateway) >= 5 and all(heard), what="all of them wait")
         gateway.stop()
-        for waiting in (asked, sent):
+        for waiting in (poll, sent):
             answer = waiting.result(timeout=10)
             assert (answer.status_code, answer.json()["status"]) == (200, "queued")
         for stream in streams:

@@ -159,9 +159,9 @@ async def test_readyz_reports_an_unreachable_folder_but_not_a_missing_one(
 def test_readyz_needs_no_key_and_queries_the_database_once_a_second(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path)
     engine = open_engine(config)
-    asked: list[str] = []
+    queries: list[str] = []
     sa.event.listen(
-        _readers[engine], "before_cursor_execute", lambda *given: asked.append(given[2])
+        _readers[engine], "before_cursor_execute", lambda *given: queries.append(given[2])
     )
 
     async def ask_often() -> None:
@@ -172,7 +172,7 @@ def test_readyz_needs_no_key_and_queries_the_database_once_a_second(tmp_path: Pa
 
     anyio.run(ask_often)
     engine.dispose()
-    assert len(asked) == 1
+    assert len(queries) == 1
 
 
 def test_metrics_need_admin_scope(start_app: Start) -> None:

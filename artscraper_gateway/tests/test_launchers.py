@@ -101,10 +101,10 @@ def test_address_is_used_by_one_gateway() -> None:
 
 def test_make_run_accepts_a_port() -> None:
     for arguments, options in ((["PORT=9000"], ' --port "9000"'), ([], "")):
-        told = run(
+        output = run(
             "make", "--no-print-directory", "--dry-run", "run", *arguments
         ).stdout.splitlines()
-        assert told[-1].endswith(f"-m artscraper_gateway{options}")
+        assert output[-1].endswith(f"-m artscraper_gateway{options}")
 
 
 def test_alias_package_exports_the_same_objects() -> None:

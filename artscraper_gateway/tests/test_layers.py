@@ -57,7 +57,7 @@ def test_etag_is_the_sha256_and_gives_304(client: httpx.Client, layer: tuple[str
 
 
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("requested", "first", "last"),
     [
         ("bytes=0-99", 0, 99),
         ("bytes=100-", 100, None),
@@ -67,10 +67,10 @@ def test_etag_is_the_sha256_and_gives_304(client: httpx.Client, layer: tuple[str
     ],
 )
 def test_range_returns_a_part(
-    client: httpx.Client, layer: tuple[str, bytes], asked: str, first: int, last: int | None
+    client: httpx.Client, layer: tuple[str, bytes], requested: str, first: int, last: int | None
 ) -> None:
     url, content = layer
-    answer = client.get(url, headers={"Range": asked})
+    answer = client.get(url, headers={"Range": requested})
     begin = first % len(content)
     end = len(content) - 1 if last is None else last
     assert answer.status_code == 206
@@ -88,25 +88,25 @@ def test_if_range_of_another_version_returns_the_whole(
         assert answer.status_code == status
 
 
-@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=99999999-99999999", "bytes=-0"])
+@pytest.mark.parametrize("requested", ["bytes=99999999-", "bytes=99999999-99999999", "bytes=-0"])
 def test_range_beyond_the_end_is_416(
-    client: httpx.Client, layer: tuple[str, bytes], asked: str
+    client: httpx.Client, layer: tuple[str, bytes], requested: str
 ) -> None:
     url, content = layer
-    answer = client.get(url, headers={"Range": asked})
+    answer = client.get(url, headers={"Range": requested})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(content)}"
     assert answer.json()["code"] == "unsatisfiable-range"
 
 
 @pytest.mark.parametrize(
-    "asked", ["bytes=9-3", "lines=1-2", "bytes=", "bytes=a-b", "bytes=1-2,4-5"]
+    "requested", ["bytes=9-3", "lines=1-2", "bytes=", "bytes=a-b", "bytes=1-2,4-5"]
 )
 def test_unknown_range_unit_is_ignored(
-    client: httpx.Client, layer: tuple[str, bytes], asked: str
+    client: httpx.Client, layer: tuple[str, bytes], requested: str
 ) -> None:
     url, content = layer
-    answer = client.get(url, headers={"Range": asked})
+    answer = client.get(url, headers={"Range": requested})
     assert (answer.status_code, answer.content) == (200, content)
 
 
@@ -305,10 +305,10 @@ def test_previews_of_a_deleted_job_are_removed(
         for pause_s in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4):
             job_id = submit(client, content, **LIGHT)["job_id"]
             url = f"/v1/jobs/{job_id}/layers/original"
-            asked = [pool.submit(client.get, url, params={"size": 50 + n}) for n in range(4)]
+            requested = [pool.submit(client.get, url, params={"size": 50 + n}) for n in range(4)]
             time.sleep(pause_s)  # the moment of the deletion is what is tried
             assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
-            assert {each.result().status_code for each in asked} <= {200, 404}
+            assert {each.result().status_code for each in requested} <= {200, 404}
             assert not (gateway.base_dir / job_id).exists()
             assert not (gateway.outputs / job_id).exists()
 

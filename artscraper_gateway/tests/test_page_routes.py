@@ -59,9 +59,14 @@ def test_mask_is_a_grey_picture_of_the_change(client: httpx.Client, picture: Pic
 
 def test_retry_repeats_the_request(start_app: Start, picture: Picture) -> None:
     gateway = start_app(worker_concurrency=0)
-    asked = {"stages": "invisible-watermark,c2pa", "strength": "high", "seed": "7", "priority": "3"}
+    chosen = {
+        "stages": "invisible-watermark,c2pa",
+        "strength": "high",
+        "seed": "7",
+        "priority": "3",
+    }
     with gateway.client() as client:
-        job_id = send(client, picture(), **asked)
+        job_id = send(client, picture(), **chosen)
         early = client.post(f"/v1/jobs/{job_id}/retry")
         assert (early.status_code, early.json()["code"]) == (409, "not-ready")
         client.post(f"/v1/jobs/{job_id}/cancel")
@@ -96,7 +101,7 @@ def test_retry_without_protection_runs_no_stage(client: httpx.Client, picture: P
 
 def test_one_stream_follows_many_jobs(start_gateway: Start, picture: Picture) -> None:
     gateway = start_gateway(with_stages_for_tests=True)
-    told: list[tuple[str, dict[str, Any]]] = []
+    event_list: list[tuple[str, dict[str, Any]]] = []
     with gateway.client() as client:
         held = send(client, picture(GATE_WIDTH, 64), stages="gate")
         entered(gateway)
@@ -106,17 +111,17 @@ def test_one_stream_follows_many_jobs(start_gateway: Start, picture: Picture) ->
         with client.stream("GET", "/v1/events", params={"job": ids}) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             for kind, _, data in messages(answer):
-                told.append((kind, data))
-                if len(told) == len(ids):
+                event_list.append((kind, data))
+                if len(event_list) == len(ids):
                     client.delete(f"/v1/jobs/{waiting[0]}")
                 if kind == "queue" and data["queue_position"] == 1:
                     open_gate(gateway)
-    first = dict(zip(ids, told, strict=False))
+    first = dict(zip(ids, event_list, strict=False))
     assert [first[job_id][0] for job_id in ids] == ["snapshot"] * 4 + ["deleted"]
     assert [first[job_id][1]["queue_position"] for job_id in waiting] == [1, 2, 3]
-    assert ("deleted", {"job_id": waiting[0]}) in told
-    assert ("queue", {"job_id": waiting[1], "queue_position": 1}) in told
-    ends = [data["job_id"] for kind, data in told if kind == "done"]
+    assert ("deleted", {"job_id": waiting[0]}) in event_list
+    assert ("queue", {"job_id": waiting[1], "queue_position": 1}) in event_list
+    ends = [data["job_id"] for kind, data in event_list if kind == "done"]
     assert sorted(ends) == sorted([held, *waiting[1:]])
 
 

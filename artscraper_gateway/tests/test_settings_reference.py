@@ -40,9 +40,9 @@ def test_help_shows_reference_defaults(capsys: pytest.CaptureFixture[str]) -> No
     help_text = " ".join(capsys.readouterr().out.split())
     for row in [line for line in page().splitlines() if line.startswith("| `--")]:
         option, _, _, default, meaning = row.strip("| ").replace("\\|", "|").split(" | ", 4)
-        told = f"{meaning} (default: {default.strip('`')})"
+        option_help = f"{meaning} (default: {default.strip('`')})"
         # Words of the help are broken anywhere.
-        assert told.replace(" ", "") in help_text.replace(" ", ""), option
+        assert option_help.replace(" ", "") in help_text.replace(" ", ""), option
 
 
 def test_sample_file_has_every_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

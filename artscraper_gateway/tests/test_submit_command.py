@@ -135,8 +135,8 @@ def test_submit_shows_a_bar_on_a_terminal(
     )
     os.close(theirs)
     drawn = read_to_the_end(ours)
-    told, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and told.endswith("3 done, 0 failed\n")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and output.endswith("3 done, 0 failed\n")
     states = re.findall(r"(\d+)%\|[^|]*\| (\d\.\d) of 3 pictures", drawn)
     assert states[0] == ("0", "0.0") and states[-1] == ("100", "3.0")
     shown = [float(pictures) for _, pictures in states]
@@ -218,7 +218,7 @@ def test_submit_resumes_after_an_interruption(
     command = [sys.executable, "-m", "artscraper_gateway", "submit", str(folder), *LIGHT]
     command += ["--url", idle.base_url, "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    # As in a terminal: what runs in the background has been told to ignore it.
+    # As in a terminal: background processes ignore it.
     in_terminal = ["env", "--default-signal=INT", *command]
     with (
         subprocess.Popen(in_terminal, stderr=subprocess.PIPE, text=True, env=environment) as first,
@@ -232,11 +232,11 @@ def test_submit_resumes_after_an_interruption(
         try:
             until(all_are_sent, what="all are sent")
             first.send_signal(signal.SIGINT)
-            _, said = first.communicate(timeout=60)
+            _, error_output = first.communicate(timeout=60)
         finally:
             first.kill()  # a test that failed leaves no process to the next one
-        assert first.returncode == 130 and "run it again to continue the same jobs" in said
-        assert "Traceback" not in said
+        assert first.returncode == 130 and "run it again to continue the same jobs" in error_output
+        assert "Traceback" not in error_output
         jobs = {job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]}
     idle.stop()
     busy = start_gateway(tmp_path / "gateway", worker_concurrency=1)
@@ -280,9 +280,9 @@ def test_submit_reads_key_from_environment_and_hides_it(
     with gateway.client() as client:
         until(lambda: client.get("/v1/jobs").status_code == 401, what="keys are asked for")
     assert main(given) == 1
-    told = capsys.readouterr().out
-    assert "requires an API key; set ARTSCRAPER_API_KEY or --api-key" in told
-    assert "Bearer" not in told
+    output = capsys.readouterr().out
+    assert "requires an API key; set ARTSCRAPER_API_KEY or --api-key" in output
+    assert "Bearer" not in output
     monkeypatch.setenv("ARTSCRAPER_API_KEY", "ask_wrong")
     assert main(given) == 1
     refused = capsys.readouterr()

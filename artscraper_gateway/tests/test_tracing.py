@@ -112,8 +112,8 @@ def test_trace_covers_job_and_stages(tmp_path: Path, picture: Callable[..., byte
     }
     assert found.services == {"studio"}
     assert found.attributes("job")["job.id"] == heavy.json()["job_id"]
-    asked = found.attributes("POST /v1/jobs")
-    assert asked["http.response.status_code"] == 200 and asked["request.id"] == "r-1"
+    request_span = found.attributes("POST /v1/jobs")
+    assert request_span["http.response.status_code"] == 200 and request_span["request.id"] == "r-1"
 
 
 def test_tracing_survives_an_unreachable_collector(
@@ -167,7 +167,7 @@ def test_environment_disables_tracing(
 
 
 @pytest.mark.parametrize(
-    ("environment", "service", "told"),
+    ("environment", "service", "warning"),
     [
         ({}, "artscraper-gateway", ""),
         ({"OTEL_TRACES_EXPORTER": ""}, "artscraper-gateway", ""),
@@ -180,7 +180,7 @@ def test_environment_disables_tracing(
 def test_tracing_follows_or_reports_otel_variables(
     environment: dict[str, str],
     service: str,
-    told: str,
+    warning: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -191,7 +191,7 @@ def test_tracing_follows_or_reports_otel_variables(
     tracing.start()
     assert tracing.provider is not None
     assert tracing.provider.resource.attributes["service.name"] == service
-    assert told in caplog.text and bool(told) == bool(caplog.records)
+    assert warning in caplog.text and bool(warning) == bool(caplog.records)
     tracing.stop()
 
 

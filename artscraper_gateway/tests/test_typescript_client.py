@@ -70,10 +70,10 @@ def _missing() -> str:
 def project(tmp_path: Path, gateway: InProcessGateway) -> Path:
     """A copy of the client with the description of the live gateway."""
     if missing := _missing():
-        said = f"THE TYPESCRIPT CLIENT IS NOT TRIED: {missing}; make setup-node"
+        reason = f"THE TYPESCRIPT CLIENT IS NOT TRIED: {missing}; make setup-node"
         if os.environ.get("ARTSCRAPER_REQUIRE_NODE"):
-            pytest.fail(said)
-        pytest.skip(said)
+            pytest.fail(reason)
+        pytest.skip(reason)
     for name in ("package.json", "tsconfig.json"):
         shutil.copy(SOURCE / name, tmp_path)
     (tmp_path / "src").mkdir()

@@ -45,13 +45,13 @@ def test_watermark_reader_process_is_bounded(picture: Path) -> None:
         " main(*sys.argv[1:]); print(resource.getrlimit(resource.RLIMIT_AS)[0],"
         " resource.getrlimit(resource.RLIMIT_CPU)[0])"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program, str(picture), "{}"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert said[-1] == f"{3 * 1024**3} 90"
+    assert output[-1] == f"{3 * 1024**3} 90"
 
 
 @pytest.mark.system

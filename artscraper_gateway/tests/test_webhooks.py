@@ -111,9 +111,9 @@ def test_webhooks_of_finished_and_failed_jobs_verify(
         for job in (done, failed):
             delivery = settled(client, job["job_id"], "delivered")
             assert [each["http_status"] for each in delivery["attempts"]] == [204]
-        told = {each.message["data"]["job_id"]: each for each in receiver.received}
+        messages_by_job = {each.message["data"]["job_id"]: each for each in receiver.received}
         for job, kind in ((done, "job.done"), (failed, "job.error")):
-            received = told[job["job_id"]]
+            received = messages_by_job[job["job_id"]]
             message = Webhook(secret).verify(received.body, received.headers)
             assert message["type"] == kind
             assert message["data"]["status"] == job["status"]

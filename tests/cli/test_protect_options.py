@@ -99,10 +99,12 @@ def test_same_seed_draws_another_watermark_number_only(
     Image.fromarray(np.tile(textured, (3, 2, 1))).save(large)
     stages = ["--stages", "photoguard,invisible-watermark", "--seed", "7"]
     numbered = [protect(large, *stages, out=f"numbered-{number}") for number in range(2)]
-    said = [protect(large, *stages, "--watermark-text", "me", out=str(n)) for n in range(2)]
-    for first, again in (numbered, said):
+    with_text = [protect(large, *stages, "--watermark-text", "me", out=str(n)) for n in range(2)]
+    for first, again in (numbered, with_text):
         assert Path(first[0]["path"]).read_bytes() == Path(again[0]["path"]).read_bytes()
-    files = [[Path(layers[1]["path"]).read_bytes() for layers in two] for two in (numbered, said)]
+    files = [
+        [Path(layers[1]["path"]).read_bytes() for layers in two] for two in (numbered, with_text)
+    ]
     assert files[0][0] != files[0][1]
     assert files[1][0] == files[1][1]
     with pytest.raises(SystemExit, match="0"):
@@ -143,18 +145,18 @@ def test_skipped_stage_is_noted_with_its_reason(
 ) -> None:
     Image.new("RGB", (40, 40), (9, 60, 90)).save(art)  # stegano-embed refuses grey
     (layer,) = protect(art, "--stages", "stegano-embed,fawkes")[:1]
-    said = capsys.readouterr().err
-    assert f"note: fawkes was not applied: {layer['reason']}" in said
-    assert "stegano-embed was not applied" not in said
+    output = capsys.readouterr().err
+    assert f"note: fawkes was not applied: {layer['reason']}" in output
+    assert "stegano-embed was not applied" not in output
 
 
 def test_missing_weights_name_their_folder(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--stages", "photoguard", "--encoder", "taef2", "--models-dir", str(art.parent)]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
-    said = capsys.readouterr().err
-    assert "taef2_encoder.safetensors or taef2_encoder.pth" in said
-    assert f"searched {art.parent / 'taef2'}, {art.parent}" in said
-    assert "--models-dir" in said and "--allow-downloads" in said
+    output = capsys.readouterr().err
+    assert "taef2_encoder.safetensors or taef2_encoder.pth" in output
+    assert f"searched {art.parent / 'taef2'}, {art.parent}" in output
+    assert "--models-dir" in output and "--allow-downloads" in output
 
 
 def test_allow_downloads_without_models_dir_is_explained(
@@ -169,8 +171,8 @@ def test_missing_vae_folder_is_named(art: Path, capsys: pytest.CaptureFixture[st
     pytest.importorskip("diffusers", reason="needs the optional extra `vae`")
     arguments = ["--stages", "mist", "--encoder", f"vae:{art.parent / 'vae'}"]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
-    said = capsys.readouterr().err
-    assert str(art.parent / "vae") in said and "--encoder" in said
+    output = capsys.readouterr().err
+    assert str(art.parent / "vae") in output and "--encoder" in output
 
 
 def test_missing_weights_are_reported_for_a_folder(
@@ -185,6 +187,6 @@ def test_missing_weights_are_reported_for_a_folder(
 def test_missing_diffusion_model_fails_mist(art: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--stages", "mist", "--mist-model", str(art.parent / "model")]
     assert main(["protect", str(art), "--out", str(art.parent / "out"), *arguments]) == 1
-    said = capsys.readouterr().err
-    assert "model_index.json" in said and "--mist-model" in said
-    assert str(art.parent / "model") in said
+    output = capsys.readouterr().err
+    assert "model_index.json" in output and "--mist-model" in output
+    assert str(art.parent / "model") in output

@@ -104,8 +104,8 @@ def test_out_file_of_another_format_is_refused_early(
     art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["protect", str(art), "-o", str(tmp_path / "out.jpg"), *QUICK]) == 2
-    said = capsys.readouterr().err
-    assert "ends in .png" in said and "found out.jpg" in said and "[0/" not in said
+    output = capsys.readouterr().err
+    assert "ends in .png" in output and "found out.jpg" in output and "[0/" not in output
 
 
 def test_folder_without_pictures_is_wrong_usage(

@@ -40,9 +40,9 @@ def checked(*command: str | Path, cwd: Path = DEPLOY, **environment: str) -> str
         timeout=120,
         env={**os.environ, **environment},
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    return said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
 
 
 def _search_path() -> str:

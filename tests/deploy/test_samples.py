@@ -102,8 +102,8 @@ def test_compose_file_has_valid_settings() -> None:
     published = [name for name, service in services.items() if "ports" in service]
     assert published == ["caddy"]
     named = set(re.findall(r"^([A-Z_]+)=", (DEPLOY / "compose.env.example").read_text(), re.M))
-    asked = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text()))
-    assert asked == named
+    variables = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text()))
+    assert variables == named
 
 
 def test_compose_services_are_limited_and_isolated() -> None:
@@ -144,8 +144,8 @@ def test_external_images_have_a_release() -> None:
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 def test_kubernetes_manifests_are_valid(path: Path) -> None:
     validate = tool("kubernetes-validate", install=CHECKS)
-    said = checked(validate, "--strict", "-k", "1.33", path)
-    assert said.count("passed") == len(list(yaml.safe_load_all(path.read_text())))
+    output = checked(validate, "--strict", "-k", "1.33", path)
+    assert output.count("passed") == len(list(yaml.safe_load_all(path.read_text())))
 
 
 def test_kubernetes_manifests_have_valid_settings() -> None:
@@ -209,8 +209,8 @@ def test_systemd_units_are_valid_and_hardened(path: Path, tmp_path: Path) -> Non
     analyse = tool("systemd-analyze", install="apt-get install systemd")
     copy = tmp_path / path.name
     copy.write_text(path.read_text().replace("/opt/artscraper/bin/python", sys.executable))
-    said = checked(analyse, "verify", "--recursive-errors=no", copy)
-    assert path.name not in said, said
+    output = checked(analyse, "verify", "--recursive-errors=no", copy)
+    assert path.name not in output, output
     checked(analyse, "security", "--offline=true", "--threshold=20", copy)  # of 100; 100 = bare
 
 

@@ -60,12 +60,14 @@ def test_every_face_of_a_crowd_is_found(portrait):
 
 
 def test_confirmations_are_bounded(portrait, monkeypatch):
-    asked = []
+    confirmations = []
     monkeypatch.setattr(detection, "_CERTAIN", 9.0)
     monkeypatch.setattr(detection, "_MAX_CONFIRMED", 2)
-    monkeypatch.setattr(detection, "_is_confirmed", lambda pixels, box: bool(asked.append(box)))
+    monkeypatch.setattr(
+        detection, "_is_confirmed", lambda pixels, box: bool(confirmations.append(box))
+    )
     find_faces(np.tile(portrait, (2, 2, 1)))
-    assert len(asked) == 2
+    assert len(confirmations) == 2
 
 
 def test_faces_are_listed_largest_first(portrait):

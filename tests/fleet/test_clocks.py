@@ -45,8 +45,8 @@ def test_clock_step_keeps_job_times_ordered(
         until(lambda: receiver.received, what="its webhook arrives")
         assert fleet.ended(fleet.submit(picture()))["status"] == "done"
     (received,) = receiver.received
-    told = datetime.fromisoformat(received.message["data"]["finished_at"])
-    assert told == moments[-1]
+    reported = datetime.fromisoformat(received.message["data"]["finished_at"])
+    assert reported == moments[-1]
     ends = f"select kind from events where job_id = '{job_id}' and kind in ('done', 'error')"
     assert rows(fleet.web, ends) == [("done",)]
     assert (fleet.home / "gate-entered").read_text() == "x", "nothing was done twice"

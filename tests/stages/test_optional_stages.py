@@ -1,4 +1,4 @@
-"""The stages that run only when asked for, and the watermark under all of them."""
+"""The stages that run only when requested for, and the watermark under all of them."""
 
 from itertools import permutations
 from pathlib import Path
@@ -142,10 +142,10 @@ def test_unreadable_ring_is_not_applied(tmp_path: Path, image: Image.Image) -> N
 
 
 def test_file_stages_run_last_in_any_order() -> None:
-    asked = ("c2pa", "fourier-ring", "stegano-embed", "invisible-watermark")
+    requested = ("c2pa", "fourier-ring", "stegano-embed", "invisible-watermark")
     run = ("fourier-ring", "invisible-watermark", "stegano-embed", "c2pa")
-    assert chosen_stages(asked) == run
-    assert chosen_stages((*asked, *asked)) == run
+    assert chosen_stages(requested) == run
+    assert chosen_stages((*requested, *requested)) == run
     assert chosen_stages(("mist", "photoguard")) == ("mist", "photoguard")
 
 

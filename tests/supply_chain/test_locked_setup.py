@@ -38,9 +38,9 @@ def test_unlocked_setup_installs_the_project(tmp_path: Path) -> None:
 
 def test_setup_announces_long_steps(tmp_path: Path) -> None:
     for arguments in ([], ["LOCKED=1"]):
-        said = would_do(tmp_path, *arguments)
-        first = next(place for place, line in enumerate(said) if "pip install" in line)
-        assert f"Installing into {tmp_path} over the network: about 650 MB" in said[first - 1]
+        output = would_do(tmp_path, *arguments)
+        first = next(place for place, line in enumerate(output) if "pip install" in line)
+        assert f"Installing into {tmp_path} over the network: about 650 MB" in output[first - 1]
 
 
 def test_pinned_packages_stay_pinned(tmp_path: Path) -> None:

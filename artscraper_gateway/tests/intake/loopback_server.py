@@ -78,7 +78,7 @@ class PublicOnLoopback(httpx.AsyncHTTPTransport):
     """Stands in for the internet: connections to the public address end at loopback.
 
     Attributes:
-        reached: the addresses that connections were asked for, in order.
+        reached: the addresses that connections were requested for, in order.
     """
 
     def __init__(self) -> None:
@@ -94,14 +94,14 @@ class PublicOnLoopback(httpx.AsyncHTTPTransport):
 
 
 class Names:
-    """A resolver with a fixed list of names. `asked` are the names that came, in order."""
+    """A resolver with a fixed list of names. `lookups` are the requested names, in order."""
 
     def __init__(self, **addresses: Sequence[str]) -> None:
         self._addresses = {name.replace("_", "."): found for name, found in addresses.items()}
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
+        self.lookups.append(host)
         if host not in self._addresses:
             raise OSError("unknown")
         return self._addresses[host]

@@ -110,7 +110,7 @@ async def test_forbidden_url_opens_no_connection(tmp_path: Path, url: str) -> No
     internet, names = PublicOnLoopback(), Names(**NAMES)
     with pytest.raises(ForbiddenAddress):
         await fetch(url, tmp_path, internet=internet, lookup=names)
-    assert (internet.reached, names.asked) == ([], [])
+    assert (internet.reached, names.lookups) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,11 @@ async def test_host_with_private_address_opens_no_connection(
 async def test_connection_goes_to_the_checked_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    lookups: list[str] = []
 
     async def rebind(host: str, port: int) -> Sequence[str]:
-        asked.append(host)
-        return [PUBLIC_V4] if len(asked) == 1 else ["127.0.0.1"]
+        lookups.append(host)
+        return [PUBLIC_V4] if len(lookups) == 1 else ["127.0.0.1"]
 
     def getaddrinfo(*_: object, **__: object) -> None:
         raise AssertionError("a second look-up")
@@ -143,23 +143,23 @@ async def test_connection_goes_to_the_checked_address(
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         url = server.url(host="Public.example.")
         assert await fetch(url, tmp_path, internet=internet, lookup=rebind) == b"picture"
-    assert (asked, internet.reached) == (["public.example"], [PUBLIC_V4])
+    assert (lookups, internet.reached) == (["public.example"], [PUBLIC_V4])
     assert f"host: public.example:{server.port}\r\n" in server.requests[0].lower()
 
 
 async def test_redirect_is_resolved_and_checked(tmp_path: Path) -> None:
-    asked: list[str] = []
+    lookups: list[str] = []
 
     async def rebind(host: str, port: int) -> Sequence[str]:
-        asked.append(host)
-        return [PUBLIC_V4] if len(asked) == 1 else ["127.0.0.1"]
+        lookups.append(host)
+        return [PUBLIC_V4] if len(lookups) == 1 else ["127.0.0.1"]
 
     internet = PublicOnLoopback()
     async with serve(redirect("/again")) as server:
         url = server.url(host="public.example")
         with pytest.raises(ForbiddenAddress):
             await fetch(url, tmp_path, internet=internet, lookup=rebind)
-    assert (len(asked), internet.reached) == (2, [PUBLIC_V4])
+    assert (len(lookups), internet.reached) == (2, [PUBLIC_V4])
 
 
 @pytest.mark.parametrize(

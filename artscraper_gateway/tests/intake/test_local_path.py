@@ -128,9 +128,9 @@ def test_file_inside_root_is_read(home: Path, path: str, content: bytes) -> None
     ],
 )
 def test_unusable_paths_get_equal_errors(home: Path, path: str) -> None:
-    said = detail(path, home)
-    assert said == detail("input/missing.png", home)
-    assert str(home) not in said
+    message = detail(path, home)
+    assert message == detail("input/missing.png", home)
+    assert str(home) not in message
 
 
 @pytest.mark.usefixtures("descriptors")

@@ -67,13 +67,13 @@ async def fetch(url: str, folder: Path, *, context: ssl.SSLContext | None = None
 async def test_certificate_is_verified_against_the_host(
     tmp_path: Path, authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
-    asked: list[str | None] = []
+    server_names: list[str | None] = []
     context = server_context(authority, "pictures.example")
-    context.sni_callback = lambda _, name, __: asked.append(name)
+    context.sni_callback = lambda _, name, __: server_names.append(name)
     async with serve(reply(b"picture"), ssl_context=context) as server:
         url = server.url(host="Pictures.example.")
         assert await fetch(url, tmp_path, context=trusting) == b"picture"
-    assert asked == ["pictures.example"]
+    assert server_names == ["pictures.example"]
 
 
 async def test_certificate_is_verified_against_an_ip_address(
