@@ -96,6 +96,20 @@ def photograph() -> Scene:
     return Scene("photograph", colour, grey, np.repeat(alpha[:, None], grey.shape[1], axis=1))
 
 
+def pixel_art() -> Scene:
+    """Return large pixels of strong colours, which subsampled chroma loses first."""
+    rng = np.random.default_rng(4)
+    palette = np.array([(220, 30, 40), (20, 60, 230), (240, 220, 60), (30, 160, 80)], np.uint16)
+    blocks = rng.integers(0, len(palette), (22, 32))
+    chosen = blocks.repeat(3, axis=0).repeat(3, axis=1)[:64]
+    colour = palette[chosen] * np.uint16(257)
+    grey = (chosen * 21_845).astype(np.uint16)
+    return Scene("pixel art", colour, grey, alpha_samples())
+
+
+SCENES = (ramps, photograph, pixel_art)
+
+
 def _jpegs(scene: Scene) -> list[Combination]:
     best = {"quality": 95, "subsampling": 0}
     files = [

@@ -2,10 +2,10 @@
 
     python benchmarks/files/formats.py        # needs the test extra, chromium and ImageMagick
 
-Two scenes, ramps and a photograph, in every combination of format, depth, colour type and colour
-description are opened and saved again as a layer; a viewer from outside the project shows both.
-Differences are of 255, over all pixels and channels in sRGB; bytes are the layer's for each of the
-original's.
+Three scenes, ramps, a photograph and pixel art, in every combination of format, depth, colour type
+and colour description are opened and saved again as a layer; a viewer from outside the project
+shows both. Differences are of 255, over all pixels and channels in sRGB; bytes are the layer's for
+each of the original's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.options import PictureLimits
-from benchmarks.files.format_combinations import Combination, combinations, photograph, ramps
+from benchmarks.files.format_combinations import SCENES, Combination, combinations
 from benchmarks.files.viewers import Viewers, missing_viewers, open_viewers
 
 MEAN_LIMIT = 1.0
@@ -73,7 +73,7 @@ def main() -> int:
     if missing := missing_viewers():
         sys.exit(f"not installed: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as name, open_viewers(Path(name)) as viewers:
-        files = [*combinations(ramps()), *combinations(photograph())]
+        files = [each for scene in SCENES for each in combinations(scene())]
         rows = [compare(combination, viewers, Path(name)) for combination in files]
     print(f"{'combination':56s} {'mean':>6s} {'largest':>8s} {'bytes':>6s}")
     for row in rows:

@@ -128,7 +128,7 @@ def test_a_jpeg_of_noise_at_the_finest_tables_is_saved(
     tmp_path: Path, *, progressive: bool
 ) -> None:
     source = tmp_path / "a.jpg"
-    large = np.random.default_rng(1).integers(0, 256, (600, 600, 3), np.uint8)
+    large = np.random.default_rng(1).integers(0, 256, (1100, 1000, 3), np.uint8)
     options: dict[str, Any] = {"quality": 100, "subsampling": 0, "optimize": True}
     options["progressive"] = progressive
     with pytest.raises(OSError, match="broken data stream"):

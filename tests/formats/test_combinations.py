@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.files.format_combinations import Combination, combinations, photograph, ramps
+from benchmarks.files.format_combinations import SCENES, Combination, combinations
 from benchmarks.files.formats import MEAN_LIMIT, compare
 from benchmarks.files.viewers import Viewers, missing_viewers, open_viewers
 
-COMBINATIONS = [*combinations(ramps()), *combinations(photograph())]
+COMBINATIONS = [each for scene in SCENES for each in combinations(scene())]
 
 pytestmark = [
     pytest.mark.system,
@@ -29,7 +29,7 @@ def viewers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewers]:
 
 def test_combinations_are_unique_and_many() -> None:
     names = [combination.name for combination in COMBINATIONS]
-    assert len(names) == len(set(names)) >= 120
+    assert len(names) == len(set(names)) >= 180
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda combination: combination.name)

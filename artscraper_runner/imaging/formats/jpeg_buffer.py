@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image, ImageFile
 
 _BYTES_A_PIXEL = 5  # three channels of noise at the finest tables take less than 4
+_SMALL_PIXELS = 1 << 20  # a buffer that is large enough costs little; libjpeg prints its failures
 _growing = threading.Lock()
 
 
@@ -25,16 +26,28 @@ def save_image(
     Raises:
         OSError, ValueError, TypeError, RuntimeError, struct.error: the encoder failed.
     """
-    try:
+    pixels = image.width * image.height
+    if name != "JPEG":
         image.save(target, format=name, **options)
+    elif pixels <= _SMALL_PIXELS:
+        with _buffer_of(_BYTES_A_PIXEL * pixels):
+            image.save(target, format=name, **options)
+    else:
+        _save_large_jpeg(image, target, options)
+
+
+def _save_large_jpeg(image: Image.Image, target: Path | BytesIO, options: dict[str, Any]) -> None:
+    """Save with the usual buffer, and with a larger one if that is too small."""
+    try:
+        image.save(target, format="JPEG", **options)
     except OSError as error:
-        if name != "JPEG" or error.strerror is not None:  # strerror: of the disk
+        if error.strerror is not None:  # of the disk
             raise
         if isinstance(target, BytesIO):
             target.seek(0)
             target.truncate()
         with _buffer_of(_BYTES_A_PIXEL * image.width * image.height):
-            image.save(target, format=name, **options)
+            image.save(target, format="JPEG", **options)
 
 
 @contextmanager
