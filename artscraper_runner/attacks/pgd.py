@@ -64,6 +64,8 @@ def optimise(
     seed: int,
     controls: Controls,
     what: str = "attack",
+    taken: int = 0,
+    planned: int | None = None,
 ) -> Outcome:
     """Return a perturbation of `picture` within `constraint` that raises `objective`.
 
@@ -76,6 +78,8 @@ def optimise(
         seed: of the uniform start.
         controls: receive the progress, and may cancel, once an iteration.
         what: name of the work in progress reports.
+        taken: steps of the same work before, which progress counts too.
+        planned: steps of the work as a whole; None: those of the rule.
 
     Raises:
         Cancelled: the caller cancelled.
@@ -94,7 +98,7 @@ def optimise(
         step *= np.float32(_step_size(rule, iteration))
         step += change
         change = constraint.project(step)
-        controls.on_progress(Progress(what, iteration + 1, rule.iterations))
+        controls.on_progress(Progress(what, taken + iteration + 1, planned or rule.iterations))
         if _is_plateau(scores, rule):
             break
     return Outcome(change, tuple(scores))

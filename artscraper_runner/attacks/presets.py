@@ -102,6 +102,8 @@ class AttackPreset:
     another, so that more iterations through it gain nothing there. None: `rule` for all.
     `later_rule` is the rule, through any encoder, for what is added to a picture that another
     attack of the job has already moved. None: as for the first.
+    `refining_rule` is the rule at the finer of the two sizes that a large picture is attacked at,
+    after half of the steps at the coarser one. None: all steps at one size.
     `is_bounded_by_sight` keeps the change within the visibility of the strength as well as within
     the budget.
     """
@@ -112,6 +114,7 @@ class AttackPreset:
     scale_weights: tuple[float, ...]
     full_rule: StepRule | None = None
     later_rule: StepRule | None = None
+    refining_rule: StepRule | None = None
     is_bounded_by_sight: bool = True
 
     def rule_for(self, encoder: str, *, after_attack: bool = False) -> StepRule:
@@ -119,6 +122,16 @@ class AttackPreset:
         if after_attack and self.later_rule is not None:
             return self.later_rule
         return self.rule if encoder == BUNDLED or self.full_rule is None else self.full_rule
+
+    def rules_for(
+        self, encoder: str, *, after_attack: bool = False, is_large: bool = False
+    ) -> tuple[StepRule, ...]:
+        """Return the rule of each size that the attack runs at, the coarser one first."""
+        rule = self.rule_for(encoder, after_attack=after_attack)
+        if self.refining_rule is None or not is_large:
+            return (rule,)
+        halved = replace(rule, iterations=-(-rule.iterations // 2))
+        return halved, self.refining_rule
 
 
 _TARGETED = ObjectiveWeights(towards=1.0)
@@ -150,6 +163,7 @@ _DEFAULT = AttackPreset(
         _DEFAULT_RULE, iterations=14, first_step=0.8, last_step=0.3, softness=4.0, plateau_span=0
     ),
     later_rule=replace(_DEFAULT_RULE, iterations=6, first_step=0.5),
+    refining_rule=replace(_DEFAULT_RULE, iterations=3, start_noise=0.0, plateau_span=0),
     weights=ObjectiveWeights(along=1.0, aside=0.2, stray=0.25),
     scales=(1.0, 0.5),
     scale_weights=(1.0, 0.5),

@@ -1,7 +1,8 @@
 """Between the picture at full size and the size that attacks are optimised at.
 
-A large picture is attacked as image models see it, scaled to the working size. The perturbation
-found there is enlarged and added to the picture at full size, which itself is never scaled.
+A large picture is attacked as image models see it: scaled to the working size first, and refined
+in a copy of twice that size. The perturbation found there is enlarged and added to the picture at
+full size, which itself is never scaled.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from artscraper_runner.imaging.tiles import over_bands, resized
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
 SHORT_SIDE = 512  # px, of the working size
+FINE_SHORT_SIDE = 1024  # px, of the size at which attacks on large pictures are refined
+_LEAST_REFINEMENT = 1.25  # times the working size
 MAX_PIXELS = 2 * SHORT_SIDE**2
 _MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
 _ENLARGED_ROWS = 128  # at once
@@ -37,6 +40,13 @@ def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tu
     if scale == 1.0:
         return height, width
     return _fitted(height * scale, height), _fitted(width * scale, width)
+
+
+def fine_size(height: int, width: int) -> tuple[int, int] | None:
+    """Return (height, width) to refine an attack at; None where a picture is hardly larger."""
+    coarse = working_size(height, width)
+    fine = working_size(height, width, short_side=FINE_SHORT_SIDE)
+    return fine if fine[0] >= _LEAST_REFINEMENT * coarse[0] else None
 
 
 def at_working_size(pixels: Pixels, size: tuple[int, int], cache: RunCache) -> Array:

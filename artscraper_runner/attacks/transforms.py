@@ -17,6 +17,7 @@ from PIL import Image
 
 Array = NDArray[np.float32]
 _MIN_SIDE = 8  # px; no view is smaller
+_PIECE_MULTIPLE = 16  # px
 RGB_TO_YCC = np.array(  # JFIF 1.02
     [
         (0.299, 0.587, 0.114),
@@ -62,6 +63,15 @@ def scaled(size: tuple[int, int], scale: float) -> View:
         lambda picture: _along_both(picture, down.rows, across.rows),
         lambda gradient: _along_both(gradient, down.columns, across.columns),
     )
+
+
+def pieces(size: tuple[int, int], most: int) -> list[View]:
+    """Return views of the parts of pictures of `size` (H, W), each side at most `most` px.
+
+    Parts are about equally large and do not overlap; sides are multiples of 16 px but at the end.
+    """
+    rows, columns = (_parts(side, most) for side in size)
+    return [_piece(size, down, across) for down in rows for across in columns]
 
 
 def halved_colour() -> View:
@@ -113,6 +123,22 @@ def resized(picture: Array, size: tuple[int, int], filter_: Image.Resampling) ->
         for plane in picture[0]
     ]
     return np.stack(planes)[None]
+
+
+def _parts(side: int, most: int) -> list[slice]:
+    count = -(-side // most)
+    step = -(-side // count)
+    step += -step % _PIECE_MULTIPLE
+    return [slice(start, min(start + step, side)) for start in range(0, side, step)]
+
+
+def _piece(size: tuple[int, int], down: slice, across: slice) -> View:
+    def spread(gradient: Array) -> Array:
+        whole = np.zeros((*gradient.shape[:2], *size), np.float32)
+        whole[:, :, down, across] = gradient
+        return whole
+
+    return View(lambda picture: picture[:, :, down, across], spread)
 
 
 def _mean_of_four(picture: Array) -> Array:

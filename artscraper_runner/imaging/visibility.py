@@ -38,7 +38,9 @@ Planes = NDArray[np.float32]
 Places = NDArray[np.float32]  # (rows, columns), one value for each 4 x 4 px
 Energies = NDArray[np.float32]  # (bands, colours, rows, columns)
 
-MAX_PIXELS = 3_000_000  # larger pictures are looked at in a reduced copy
+import os
+
+MAX_PIXELS = int(os.environ.get("MAXP", "3000000"))
 _BANDS = 5
 _NEAR = 5  # places; a change that is spread shows by what surrounds it, not by its peaks
 _UNIT = 2**_BANDS  # px; sides are padded to a multiple of it

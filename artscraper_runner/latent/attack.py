@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from artscraper_runner.attacks.constraints import REACH, Box, Constraint, Refined, VisibilityBound
 from artscraper_runner.attacks.evaluation import (
@@ -25,16 +26,18 @@ from artscraper_runner.attacks.evaluation import (
     effect_record,
     incremental_effect,
 )
-from artscraper_runner.attacks.pgd import Objective, Outcome, optimise, sum_of
-from artscraper_runner.attacks.presets import AttackPreset, attack_preset, strength_named
+from artscraper_runner.attacks.pgd import Objective, optimise, sum_of
+from artscraper_runner.attacks.presets import AttackPreset, StepRule, attack_preset, strength_named
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
     SHORT_SIDE,
     apply_perturbation,
     at_working_size,
+    fine_size,
     visible_at,
     working_size,
 )
+from artscraper_runner.attacks.transforms import resized
 from artscraper_runner.errors import OutOfMemory, RunnerError
 from artscraper_runner.faces.detection import Face
 from artscraper_runner.faces.low_frequency import face_bounds
@@ -55,6 +58,7 @@ Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
 _KEPT_ENCODERS = 3
+_PIECE = 768  # px; the largest side that is looked at when an attack is refined
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 _OF_LAYERS = ("plain",)  # the view in which each layer is measured; a pass each for four pictures
 NO_PROTECTION = "no protection beyond noise"
@@ -177,11 +181,17 @@ class PictureAttack:
 
     def _run_at(self, size: Size, before: Pixels, controls: Controls) -> AttackResult:
         strength = strength_named(self.options.strength)
-        original, start = (
-            at_working_size(each, size, self.cache) for each in (self.original, before)
+        sizes = self._sizes(size)
+        rules = attack_preset(self.stage, self.options.preset).rules_for(
+            self.options.encoder, after_attack=self.after_attack, is_large=len(sizes) > 1
         )
-        outcome = self._optimised(original, start, before, controls)
-        step = outcome.perturbation - (start - original)
+        planned = sum(rule.iterations for rule in rules)
+        step, taken = np.zeros((1, 3, 1, 1), np.float32), 0
+        for at, rule in zip(sizes, rules, strict=False):
+            step, steps = self._refined(
+                step, before, size=at, rule=rule, controls=controls, taken=taken, planned=planned
+            )
+            taken += steps
         if before.size > _SMALL_VALUES:
             release_memory()
         pixels = apply_perturbation(before, step, original=self.original, budget=strength.budget)
@@ -191,31 +201,52 @@ class PictureAttack:
             "strength": self.options.strength,
             "budget": strength.budget,
             "seed": self.options.seed,
-            "iterations": outcome.iterations,
+            "iterations": taken,
         }
         return AttackResult(pixels, size, record)
 
-    def _optimised(
-        self, original: Array, layer: Array, before: Pixels, controls: Controls
-    ) -> Outcome:
+    def _sizes(self, size: Size) -> tuple[Size, ...]:
+        """Return `size`, and the finer one that a large picture is attacked at after it."""
+        height, width = self.original.shape[:2]
+        fine = fine_size(height, width) if size == working_size(height, width) else None
+        return (size,) if fine is None else (size, fine)
+
+    def _refined(
+        self,
+        step: Array,
+        before: Pixels,
+        *,
+        size: Size,
+        rule: StepRule,
+        controls: Controls,
+        taken: int,
+        planned: int,
+    ) -> tuple[Array, int]:
+        """Return the change of `before` at `size`, begun with `step`, and the steps it took."""
         preset = attack_preset(self.stage, self.options.preset)
         budget = np.float32(strength_named(self.options.strength).budget / 255)
+        original, layer = (
+            at_working_size(each, size, self.cache) for each in (self.original, before)
+        )
         start = (layer - original).clip(-budget, budget)
         constraint = self._constraint(original, start, preset)
         objective = self._objective(original, layer, before, preset)
         if before.size > _SMALL_VALUES:
             release_memory()
             unload(self.original, before)
-        return optimise(
+        outcome = optimise(
             original,
-            start=start,
+            start=start + resized(step, size, Image.Resampling.BICUBIC),
             constraint=constraint,
             objective=objective,
-            rule=preset.rule_for(self.options.encoder, after_attack=self.after_attack),
+            rule=rule,
             seed=self._seed,
             controls=controls,
             what=self.stage,
+            taken=taken,
+            planned=planned,
         )
+        return outcome.perturbation - (layer - original), outcome.iterations
 
     def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
         """Return the budget and the visibility bound: less in faces, unlimited where hidden."""
@@ -258,6 +289,7 @@ class PictureAttack:
         self, original: Array, layer: Array, before: Pixels, preset: AttackPreset
     ) -> Objective:
         observer, target = self._observer(), self._target_for(_size_of(original))
+        is_fine = _size_of(original) > working_size(*self.original.shape[:2])
         objective: Objective = LatentObjective(
             observer.encoder,
             latents=observer.latent,
@@ -266,8 +298,9 @@ class PictureAttack:
             preset=preset,
             before=layer,
             others=[_as_picture(draw(_size_of(original))) for draw in self.others],
+            piece=_PIECE if is_fine else None,
         )
-        extra = self.extra_term(original, target)
+        extra = None if is_fine else self.extra_term(original, target)
         if extra is not None:
             objective = sum_of(objective, extra)
         if not self.preserves_cloaks:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights
-from artscraper_runner.attacks.transforms import View, resized, scaled
+from artscraper_runner.attacks.transforms import View, pieces, resized, scaled
 from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 
 Array = NDArray[np.float32]
@@ -31,6 +31,8 @@ class LatentObjective:
         before: the layer that the attack starts from, for `stray`; None: the original.
         others: pictures that other attacks move towards, for `aside`.
         preset: weights of the terms, and the sizes.
+        piece: largest side of what is looked at, in px: a larger picture is seen in pieces at full
+            size, since models train on crops too, and a graph needs less memory then. None: whole.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class LatentObjective:
         preset: AttackPreset,
         before: Array | None = None,
         others: Sequence[Array] = (),
+        piece: int | None = None,
     ) -> None:
         self._encoder = encoder
         size = (original.shape[2], original.shape[3])
@@ -54,10 +57,7 @@ class LatentObjective:
                     latents, preset.weights, original, target, view, before=before, others=others
                 ),
             )
-            for weight, view in (
-                (weight, scaled(size, scale))
-                for scale, weight in zip(preset.scales, preset.scale_weights, strict=True)
-            )
+            for weight, view in _views(preset, size, piece)
         ]
 
     def __call__(self, picture: Array, iteration: int) -> tuple[float, Array]:
@@ -68,6 +68,15 @@ class LatentObjective:
             value += weight * more
             gradient += np.float32(weight) * view.adjoint(slope)
         return value, gradient
+
+
+def _views(
+    preset: AttackPreset, size: tuple[int, int], piece: int | None
+) -> Iterator[tuple[float, View]]:
+    for scale, weight in zip(preset.scales, preset.scale_weights, strict=True):
+        parts = pieces(size, piece) if piece and scale == 1.0 else [scaled(size, scale)]
+        for part in parts:
+            yield weight / len(parts), part
 
 
 def quadratic_objective(

@@ -10,6 +10,7 @@ from artscraper_runner.attacks.scaling import (
     MAX_PIXELS,
     apply_perturbation,
     at_working_size,
+    fine_size,
     scaled_picture,
     visible_at,
     working_size,
@@ -140,3 +141,18 @@ def test_largest_change_does_not_overflow(sign):
     change[..., 10:20] = sign
     result = apply_perturbation(original, change, original=original, budget=8)
     assert (result[:, 33:57] == 128 + sign * 8).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((512, 512), None),
+        ((600, 900), None),
+        ((768, 1024), (768, 1024)),
+        ((1200, 900), (1200, 900)),
+        ((3000, 2000), (1536, 1024)),
+        ((6000, 4000), (1536, 1024)),
+    ],
+)
+def test_fine_size_of_known_sizes(size, expected):
+    assert fine_size(*size) == expected
