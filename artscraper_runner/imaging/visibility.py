@@ -15,6 +15,7 @@ visible. Pictures are float32 (3, H, W) sRGB in [0, 1].
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +39,8 @@ Planes = NDArray[np.float32]
 Places = NDArray[np.float32]  # (rows, columns), one value for each 4 x 4 px
 Energies = NDArray[np.float32]  # (bands, colours, rows, columns)
 
-import os
-
-MAX_PIXELS = int(os.environ.get("MAXP", "3000000"))
+MAX_PIXELS = 6_300_000  # larger pictures are looked at in a reduced copy
+_REDUCED_PIXELS = 3_000_000  # of that copy, at most
 _BANDS = 5
 _NEAR = 5  # places; a change that is spread shows by what surrounds it, not by its peaks
 _UNIT = 2**_BANDS  # px; sides are padded to a multiple of it
@@ -243,9 +243,9 @@ class VisibleChange:
     @classmethod
     def of(cls, original: Pixels) -> VisibleChange:
         """Return the visibility of changes of `original`."""
-        factor = 1
-        while original.shape[0] * original.shape[1] > MAX_PIXELS * factor**2:
-            factor += 1
+        pixels, factor = original.shape[0] * original.shape[1], 1
+        if pixels > MAX_PIXELS:
+            factor = math.ceil(math.sqrt(pixels / _REDUCED_PIXELS))
         return cls(VisibilityModel(reduced_copy(original, factor, factor)), factor)
 
     def room_for(self, noise: Planes, *, before: Pixels, bound: float) -> Planes:
