@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import logging
 import ssl
 from pathlib import Path
 
 import httpx
 
-from artscraper_gateway.errors import DownloadFailed
+from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, BoundedFile, bounded_file
-from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
+from artscraper_gateway.net.address_guard import UNUSABLE_NAME, AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import (
     Connector,
     PinnedTransport,
     Target,
+    UnknownHost,
     direct_transport,
     parse_target,
 )
 
+_log = logging.getLogger(__name__)
 MAX_REDIRECTS = 3
 CONNECT_TIMEOUT_S = 5.0  # for one address, so that a dead one leaves time for the next
 USER_AGENT = "Artscraper-Gateway/1 (picture download)"
@@ -62,7 +64,8 @@ async def download(
 
     Raises:
         ValueError: `max_bytes` or `timeout_s` is out of range.
-        ForbiddenAddress: the URL, or one it redirects to, is against the rules.
+        ForbiddenAddress: the URL, or one it redirects to, is against the rules, or its host name
+            is unknown; with `allow_private` the latter is DownloadFailed.
         DownloadFailed: anything else at the far end; the detail holds neither addresses nor bytes
             of the answer.
         TooLarge: more than `max_bytes`, announced or sent.
@@ -82,6 +85,11 @@ async def download(
             raise DownloadFailed(
                 f"The server did not deliver the picture within {timeout_s:g} s."
             ) from exc
+        except UnknownHost as exc:
+            _log.info("image_url: its host name is unknown, or cannot be resolved now")
+            if rules.allow_private:
+                raise DownloadFailed("The URL's host name has no address.") from exc
+            raise ForbiddenAddress(UNUSABLE_NAME) from exc
         except _FAR_END_ERRORS as exc:
             raise DownloadFailed(_reason(exc)) from exc
         return file.written
@@ -136,8 +144,6 @@ async def _save(response: httpx.Response, file: BoundedFile) -> None:
 
 
 def _reason(exc: BaseException) -> str:
-    if _is_caused_by(exc, socket.gaierror):
-        return "The URL's host name has no address, or cannot be resolved now."
     if _is_caused_by(exc, ssl.SSLCertVerificationError):
         return "The server's TLS certificate could not be verified."
     if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):

@@ -8,6 +8,7 @@ returned: a second lookup may return another address (DNS rebinding).
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,10 @@ from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.net.address_ranges import IPAddress, Reach, parse_address, reach, unwrap
 from artscraper_gateway.net.host_names import plain_host
 
+_log = logging.getLogger(__name__)
 MAX_LOOKUPS = 16
+UNUSABLE_NAME = "The URL's host name is unknown, or leads to an address that is not public."
+"""The same for both: a caller could otherwise list the names of a private network."""
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Resolves (host, port) to IP addresses as text; raises OSError when the name is not known."""
@@ -127,9 +131,8 @@ async def resolve(
         for address in addresses:
             check_address(address, rules)
     except ForbiddenAddress:
-        raise ForbiddenAddress(
-            "The URL's host name leads to an address that is not public."
-        ) from None
+        _log.info("refused a URL: its host name leads to an address that is not public")
+        raise ForbiddenAddress(UNUSABLE_NAME) from None
     return addresses
 
 

@@ -33,6 +33,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 Connector = Callable[[], httpx.AsyncBaseTransport]
 
 
+class UnknownHost(httpx.ConnectError):
+    """The host name has no address, or cannot be resolved now."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A URL that passed every check but the lookup. `host` is normalised."""
@@ -136,7 +140,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         try:
             found = await resolve(target.host, target.port, self._rules, lookup=self._lookup)
         except OSError as exc:
-            raise httpx.ConnectError("the host name is not known", request=request) from exc
+            raise UnknownHost("the host name is not known", request=request) from exc
         return found[:MAX_ATTEMPTS]
 
     async def __aenter__(self) -> Self:

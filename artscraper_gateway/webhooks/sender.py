@@ -24,8 +24,8 @@ from standardwebhooks import Webhook
 
 from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.errors import ForbiddenAddress
-from artscraper_gateway.net.address_guard import AddressRules, Lookup, system_lookup
-from artscraper_gateway.net.pinned_transport import PinnedTransport
+from artscraper_gateway.net.address_guard import UNUSABLE_NAME, AddressRules, Lookup, system_lookup
+from artscraper_gateway.net.pinned_transport import PinnedTransport, UnknownHost
 from artscraper_gateway.observability.logging import log_context
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog, DeliveryStatus
@@ -147,6 +147,8 @@ class DeliverySender:
                 await response.aclose()
         except ForbiddenAddress as refused:
             error = refused.detail
+        except UnknownHost:
+            error = UNUSABLE_NAME
         except TimeoutError:
             error = f"no answer within {_TRY_S:g} s"
         except (httpx.HTTPError, httpx.StreamError, OSError) as failure:

@@ -56,20 +56,17 @@ def _flood(address: tuple[str, int], head: bytes, more: bytes) -> None:
 
 
 def _hold(address: tuple[str, int], part: bytes) -> None:
-    """Keep more connections open than the server has descriptors, and never read from them.
+    """Keep more connections open than the server has descriptors, each with part of a request.
 
-    Each sends `part` of a request, or a whole one. 100 a second are opened anew: more would be a
-    flood of requests, which no bound of a connection's cost is about.
+    100 a second are opened anew: more would be a flood of requests, which no bound of a
+    connection's cost is about.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     held: list[socket.socket] = []
     while True:
         with suppress(OSError):
-            held.append(socket.socket())
-            held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            held[-1].settimeout(1)
-            held[-1].connect(address)
+            held.append(socket.create_connection(address, timeout=1))
             held[-1].sendall(part)
         if len(held) > _CONNECTIONS:
             held.pop(0).close()
@@ -92,10 +89,6 @@ ATTACKS: dict[str, tuple[Callable[..., None], tuple[bytes, ...]]] = {
     "a path without end": (_flood, (b"GET /", b"a" * 65_536)),
     "1,100 half-sent heads, 100 new ones a second": (_hold, (_LINE + b"Host: ",)),
     "1,100 half-sent bodies, 100 new ones a second": (_hold, (_UPLOAD,)),
-    "1,100 unread answers, 100 new ones a second": (
-        _hold,
-        (b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",),
-    ),
 }
 
 
