@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.jobs.models import NewJob
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
-from artscraper_gateway.net.address_guard import AddressRules
+from artscraper_gateway.net.address_guard import UNUSABLE_NAME, AddressRules
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
@@ -231,6 +233,23 @@ def test_webhooks_use_the_address_guard(
         fields = {**LIGHT, "callback_url": url}
         answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data=fields)
         assert (answer.status_code, answer.json()["code"]) == (422, "forbidden-address")
+
+
+def test_unknown_and_private_receivers_have_the_same_error(tmp_path: Path) -> None:
+    async def unknown(*_: object) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def private(*_: object) -> list[str]:
+        return ["10.0.0.1"]
+
+    desk = Desk(tmp_path, private=False)
+    for job_id, lookup in (("a" * 32, unknown), ("b" * 32, private)):
+        desk.end_a_job("http://name.example/hook", job_id)
+        sender = replace(desk.sender(), lookup=lookup)
+        asyncio.run(sender.send_due())
+        _, (attempt,) = desk.found(job_id)
+        assert attempt.error == UNUSABLE_NAME
+    desk.engine.dispose()
 
 
 def test_delivery_is_claimed_by_one_sender(desk: Desk) -> None:
