@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.db.tables import deliveries, jobs, workers
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.settings.machine import machine_name
@@ -93,7 +94,7 @@ class MetricsCollector:
                 stored.append(_waiting_webhooks(connection))
             is_up = True
         except sa.exc.SQLAlchemyError as error:
-            _log.warning("metrics without the database: %s", error.__cause__)
+            log_outage(_log, "metrics are answered without the database", error)
             stored, is_up = [], False
         yield _gauge("artscraper_database_up", "Whether the database answers.", is_up)
         yield from stored
