@@ -57,6 +57,14 @@ def test_supervisor_replaces_a_silent_worker(
     assert "sent no heartbeat" in caplog.text
 
 
+def test_log_has_how_a_worker_ended(slot: _Slot, caplog: pytest.LogCaptureFixture) -> None:
+    ways = iter(["import os; os.kill(os.getpid(), 9)", "raise SystemExit(3)"])
+    slot._command = lambda: [sys.executable, "-c", next(ways)]  # type: ignore[method-assign]
+    for ending in ("was killed by SIGKILL, as the kernel does when memory", "ended with status 3"):
+        slot._run_once()
+        assert ending in caplog.text
+
+
 def test_supervisor_updates_its_heartbeat_file(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "gateway_jobs")
     show_life(config)

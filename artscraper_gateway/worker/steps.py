@@ -117,7 +117,8 @@ class JobSteps:
         if attempts is None:
             raise Cancelled("the job was cancelled or deleted")
         if attempts > self.config.max_stage_attempts:
-            raise StageFailed(name, f"its worker process died {attempts - 1} times in it")
+            died = f"its worker process died {attempts - 1} times in it"
+            raise StageFailed(name, f"{died}, as it does when memory runs out")
 
     def _analysis_options(self) -> AnalysisOptions:
         config, request = self.config, self.job.request

@@ -146,14 +146,16 @@ class _Slot:
             self.stopping.wait(_FREE_SLOT_POLL_S)
             return
         try:
-            self.process = self._start_worker(lock)
+            process = self.process = self._start_worker(lock)
         finally:
             os.close(lock)  # the worker has it now
         try:
-            self._watch(self.process)
+            self._watch(process)
         finally:
-            self._close(self.process)
+            self._close(process)
             self.process = None
+        if not self.stopping.is_set():
+            _log.warning("the worker of slot %d %s", self.number, _ending(process.returncode))
         self._back_off(lived_s=time.monotonic() - started)
 
     def _command(self) -> list[str]:
@@ -229,5 +231,13 @@ class _Slot:
         delay = _BACK_OFF_S[min(self._deaths - 1, len(_BACK_OFF_S) - 1)]
         if self._deaths >= len(_BACK_OFF_S):
             self.problem = f"the worker of slot {self.number} keeps dying"
-        _log.warning("worker of slot %d died; starting it again in %.1f s", self.number, delay)
+        _log.warning("starting the worker of slot %d again in %.1f s", self.number, delay)
         self.stopping.wait(delay)
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    name = signal.Signals(-status).name
+    hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
