@@ -46,8 +46,9 @@ def images(folder: Path) -> list[str]:
 
 
 def test_pin_digests_pins_every_image(samples: Path) -> None:
-    tags = images(samples)
-    assert len(tags) == 4 and not any("@" in tag for tag in tags)
+    pinned = [image.partition("@") for image in images(samples)]
+    assert len(pinned) == 4 and all(re.fullmatch("sha256:[0-9a-f]{64}", each[2]) for each in pinned)
+    tags = [tag for tag, _, _ in pinned]
     for digit in "ab":
         digest = f"sha256:{digit * 64}"
         done = pin(samples, digest)
