@@ -50,7 +50,7 @@ def gateway(
             _add_finished(Path(folder) / "jobs", finished)
         command = [sys.executable, "-m", "artscraper_gateway", "--port", str(port)]
         options = [f"--base-dir={folder}/jobs", f"--output-parent={folder}/outputs"]
-        options.append(f"--worker-concurrency={workers}")
+        options += [f"--worker-concurrency={workers}", "--log-level=error"]  # tables only
         if database_url:
             options.append(f"--database-url={database_url}")
         with _running([*command, *options], port) as url:
