@@ -59,7 +59,8 @@ class Connection:
         self, request: Request[Any], attempts: int, elapsed_s: float, failure: ClientError
     ) -> float | None:
         """Return the seconds before the request is sent again; None to raise `failure`."""
-        if not request.repeatable:
+        was_sent = not isinstance(failure.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+        if was_sent and not request.repeatable:
             return None
         return self.retry.pause_s(attempts, elapsed_s, failure)
 

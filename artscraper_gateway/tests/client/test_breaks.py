@@ -243,6 +243,21 @@ def test_retries_outlast_a_restart_of_a_minute(
 
 
 @pytest.mark.usefixtures("clock")
+def test_refused_connection_is_retried_for_every_request(
+    scripted: Callable[..., Any], pauses: list[float]
+) -> None:
+    """It was not sent, so sending it again has no other effect."""
+    client = scripted(*[httpx.ConnectError("refused")] * 300)
+    with pytest.raises(errors.Unreachable):
+        client.retry("a" * 32)
+    assert sum(pauses) > 60
+    pauses.clear()
+    with pytest.raises(errors.Unavailable):
+        scripted(problem(503)).retry("a" * 32)
+    assert not pauses
+
+
+@pytest.mark.usefixtures("clock")
 def test_rate_limit_does_not_count_as_restart(scripted: Callable[..., Any]) -> None:
     client = scripted(*[problem(429)] * 300)
     with pytest.raises(errors.TooManyRequests):
