@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,36 +15,12 @@ from artscraper_runner.analysis.inventory import growth_note, take_inventory
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.encode import layer_format, save_layer
 from artscraper_runner.imaging.thumbnails import write_preview
-from artscraper_runner.options import PictureLimits
-from benchmarks.files.format_files import colour_samples, eight, png_chunk
+from benchmarks.files.format_files import png_chunk
 
-LIMITS = PictureLimits()
+from .layers import IPTC, LIMITS, drawn, layer_and_notes, photoshop_segment, small_jpeg
+
 SUFFIXES = (".jpg", ".png", ".webp", ".tif", ".avif")
-IPTC = b"\x1c\x02\x50\x00\x0cAda Lovelace\x1c\x02\x74\x00\x0c(c) 2026 Ada"
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED, FLOAT, DOUBLE = 2, 3, 4, 5, 7, 11, 12
-
-
-def drawn() -> Image.Image:
-    return Image.fromarray(eight(colour_samples()))
-
-
-def small_jpeg() -> bytes:
-    buffer = io.BytesIO()
-    drawn().resize((32, 24)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def layer_and_notes(source: Path) -> tuple[Path, set[tuple[str, str]]]:
-    picture = open_picture(source, LIMITS)
-    how = layer_format(picture, source)
-    layer = source.with_name(f"layer{how.suffix}")
-    save_layer(picture.pixels, picture, layer, how)
-    notes = [note.to_json() for note in take_inventory(picture, source, how)]
-    json.dumps(notes, allow_nan=False)
-    assert all(
-        0 < len(note["detail"]) <= 500 and str(source) not in note["detail"] for note in notes
-    )
-    return layer, {(note["subject"], note["action"]) for note in notes}
 
 
 def exif_block(
@@ -197,14 +171,6 @@ def test_other_maker_notes_are_kept(tmp_path: Path) -> None:
     assert ("maker-note", "kept") in notes
 
 
-def photoshop_segment(*resources: tuple[int, bytes]) -> bytes:
-    content = b"Photoshop 3.0\0"
-    for number, value in resources:
-        content += b"8BIM" + struct.pack(">HHI", number, 0, len(value)) + value
-        content += b"\0" * (len(value) % 2)
-    return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
-
-
 def test_iptc_and_comment_of_a_jpeg_survive_without_previews(tmp_path: Path) -> None:
     source = tmp_path / "a.jpg"
     drawn().save(source, comment=b"drawn by hand")
@@ -351,60 +317,3 @@ def test_application_data_is_noted(tmp_path: Path) -> None:
         ]
         assert any(name in detail for detail in details)
         assert name.encode() not in layer.read_bytes()
-
-
-def wrapped_pictures() -> dict[str, bytes]:
-    """A small copy of the picture as programs hide it in text."""
-    import base64
-
-    encoded = base64.b64encode(small_jpeg())
-    return {
-        "data URL": b"preview: data:image/jpeg;base64," + encoded,
-        "JSON": b'{"size": 32, "thumbnail": "' + encoded + b'"}',
-        "raw": b"thumb" + small_jpeg(),
-    }
-
-
-TEXT_PLACES = ("comment", "user comment", "IPTC caption", "PNG text")
-
-
-@pytest.mark.parametrize(
-    ("place", "kind"),
-    [
-        *((place, kind) for place in TEXT_PLACES for kind in ("data URL", "JSON", "raw")),
-        ("XMP", "data URL"),
-        ("XMP", "JSON"),
-    ],
-)
-def test_no_text_carries_a_small_copy(tmp_path: Path, place: str, kind: str) -> None:
-    content = wrapped_pictures()[kind]
-    source = tmp_path / ("a.png" if place == "PNG text" else "a.jpg")
-    if place == "comment":
-        drawn().save(source, comment=content)
-    elif place == "user comment":
-        exif = Image.Exif()
-        exif[ExifTags.IFD.Exif] = {0x9286: b"ASCII\0\0\0" + content}
-        drawn().save(source, exif=exif)
-    elif place == "IPTC caption":
-        field = b"\x1c\x02\x78" + struct.pack(">H", len(content)) + content
-        drawn().save(source)
-        plain = source.read_bytes()
-        source.write_bytes(plain[:2] + photoshop_segment((0x0404, IPTC + field)) + plain[2:])
-    elif place == "PNG text":
-        text = PngImagePlugin.PngInfo()
-        text.add_text("Description", content)
-        drawn().save(source, pnginfo=text)
-    else:
-        value = content.decode().replace('"', "&quot;")
-        packet = (
-            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF'
-            ' xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description'
-            f' xmlns:p="urn:pen"><p:State>{value}</p:State></r:Description></r:RDF></x:xmpmeta>'
-        )
-        drawn().save(source, xmp=packet.encode())
-    layer, notes = layer_and_notes(source)
-    saved = layer.read_bytes()
-    assert b"/9j/" not in saved and saved.count(b"\xff\xd8\xff") <= 1
-    assert {action for _, action in notes} >= {"dropped"}
-    if place == "IPTC caption":
-        assert ("iptc", "kept") in notes and b"Ada Lovelace" in saved
