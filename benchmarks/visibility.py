@@ -25,6 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from artscraper_runner.imaging.filters import PLACE  # noqa: E402
+from artscraper_runner.imaging.visibility import VisibilityModel  # noqa: E402
 from benchmarks.drawings import DRAWINGS  # noqa: E402
 from benchmarks.judges import JUDGES, Judge, ssimulacra2  # noqa: E402
 from benchmarks.latent_effects import LatentEffects  # noqa: E402
@@ -36,6 +38,7 @@ STRENGTHS = ("low", "medium", "high")
 SIDE = 512  # px of every picture but the large ones
 LARGE = (2000, 3000)  # px, width and height
 SEED = "1"
+CROP = 256  # px
 _SIGN_STEPS = 4  # of the search for signs that are as visible
 
 
@@ -153,6 +156,24 @@ def print_visibility(title: str, jobs: Sequence[ProtectedPicture]) -> None:
     row("worst", max(butteraugli), min(scores), "", "", max(drawn) if drawn else "")
 
 
+def save_crops(folder: Path, jobs: dict[str, Sequence[ProtectedPicture]]) -> None:
+    """Write the worst place of each picture: the original beside the last layer of each job."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for same in zip(*jobs.values(), strict=True):
+        original = same[0].original
+        seen = VisibilityModel(original).places(same[-1].final)
+        row, column = np.unravel_index(int(seen.argmax()), seen.shape)
+        top, left = (
+            int(np.clip(PLACE * at - CROP // 2, 0, side - CROP))
+            for at, side in zip((row, column), original.shape[:2], strict=True)
+        )
+        parts = [original, *(job.final for job in same)]
+        crops = [part[top : top + CROP, left : left + CROP] for part in parts]
+        Image.fromarray(np.concatenate(crops, axis=1)).save(
+            folder / f"{same[0].name}.webp", lossless=True
+        )
+
+
 def print_effects(title: str, jobs: Sequence[ProtectedPicture], effects: LatentEffects) -> None:
     """Print what the attacks alone show, and do to taef2 beside noise.
 
@@ -214,11 +235,18 @@ def main() -> None:
     parser.add_argument("--baseline", type=Path, help="checkout of another revision to print too")
     parser.add_argument("--attacks-only", action="store_true", help="no cloak and no watermark")
     parser.add_argument("--visibility-only", action="store_true", help="skip the effects")
+    parser.add_argument(
+        "--crops", type=Path, help="folder for crops of the last layers, and no table"
+    )
     options = parser.parse_args()
     if options.large:
         pictures = large_pictures(options.images)
     else:
         pictures = benchmark_pictures(options.images, options.pictures)
+    if options.crops:
+        strengths = {each: list(protected(ROOT, pictures, each)) for each in options.strengths}
+        save_crops(options.crops, strengths)
+        return
     effects = LatentEffects(options.models)
     trees = {"this revision": ROOT} | ({"baseline": options.baseline} if options.baseline else {})
     for strength in options.strengths:
