@@ -92,6 +92,31 @@ def mark_bound(strength: str) -> float:
     return strength_named(strength).visibility * share**0.5
 
 
+def after_a_job(pixels: Pixels, payload: bytes, *, strength: str) -> Pixels:
+    """Return the last layer of a default job whose mark is `payload`."""
+    options = ProtectionOptions(strength=strength, seed=1, watermark_payload=payload.hex())
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "picture.png"
+        Image.fromarray(pixels).save(source)
+        config = WorkflowConfig(protection=options)
+        summary = protect_picture(
+            source, Path(folder) / "out", config=config, include_hash_analysis=False
+        )
+        return np.asarray(Image.open(summary["layers"][-1]["path"]).convert("RGB"))
+
+
+def job_methods() -> dict[str, Method]:
+    """Return the marks that whole jobs leave, which share the bound with the attacks."""
+    return {
+        f"whole job, {name}": Method(
+            partial(after_a_job, strength=name),
+            partial(tiled_read, search=True),
+            partial(tiled_read, search=False),
+        )
+        for name in STRENGTHS
+    }
+
+
 def methods() -> dict[str, Method]:
     """Return the methods to compare, by the title of their column."""
     compared = {
@@ -265,15 +290,17 @@ def main() -> None:
         "--only", nargs="+", choices=STRENGTHS, help="the tiled mark at these strengths alone"
     )
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
+    parser.add_argument("--jobs", action="store_true", help="the marks of whole jobs alone")
     arguments = parser.parse_args()
     if arguments.only_drawings:
         with tempfile.TemporaryDirectory() as folder:
             print_drawings(Path(folder))
         return
     pictures = load_pictures(arguments.images)
-    compared = methods()
-    if arguments.only:
-        titles = [f"tiled, {name}" for name in arguments.only]
+    compared = job_methods() if arguments.jobs else methods()
+    if arguments.only or arguments.jobs:
+        kind = "whole job" if arguments.jobs else "tiled"
+        titles = [f"{kind}, {name}" for name in arguments.only or STRENGTHS]
         print_robustness(pictures, {title: compared[title] for title in titles}, arguments.changes)
         return
     if not arguments.only_speed:
