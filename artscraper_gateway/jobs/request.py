@@ -38,6 +38,9 @@ def _split_names(value: object) -> object:
     return value
 
 
+NameList = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
+
+
 class PictureOptions(BaseModel):
     """Options of the pipelines for one picture. None: the default of the gateway's settings."""
 
@@ -92,13 +95,19 @@ class PictureOptions(BaseModel):
         False, description="keep the watermark of a picture that carries one already"
     )
     copyright_notice: str | None = Field(
-        None, max_length=500, description="stage c2pa writes it into XMP as dc:rights"
+        None,
+        max_length=500,
+        description="stage c2pa writes it into XMP as dc:rights; none = the gateway's",
     )
     usage_terms: str | None = Field(
-        None, max_length=500, description="stage c2pa writes it into XMP as xmpRights:UsageTerms"
+        None,
+        max_length=500,
+        description="stage c2pa writes it into XMP as xmpRights:UsageTerms; none = the gateway's",
     )
-    allow_search_engines: bool = Field(
-        False, description="stage c2pa states that search engines may index the picture"
+    allow_search_engines: bool | None = Field(
+        None,
+        description="stage c2pa states that search engines may index the picture;"
+        " none = the gateway's",
     )
 
 
@@ -158,6 +167,7 @@ class BatchByReference(JobOptions):
 
 # Options whose defaults are settings of the same name.
 _DEFAULTS_IN_SETTINGS = ("strength", "encoder", "preset", "seed", "nightshade_target")
+_RIGHTS = ("copyright_notice", "usage_terms", "allow_search_engines")  # those of the stage c2pa
 
 
 class JobRequest(PictureOptions):
@@ -172,6 +182,7 @@ class JobRequest(PictureOptions):
     seed: int = 0
     nightshade_target: str = "forest"
     watermark_method: WatermarkMethod = "tiled"
+    allow_search_engines: bool = False
     stages_explicit: bool = False  # named by the caller: a stage that is not installed fails
     watermark_payload: str | None = None  # 16 hex digits, drawn once so that retries repeat it
     target_files: dict[str, str] = Field(default_factory=dict)  # file names by option
@@ -247,15 +258,15 @@ def resolve_request(options: JobOptions, config: GatewayConfig) -> JobRequest:
     try:
         stages = chosen_stages(named)
         chosen["stages"] = stages if options.include_protection else ()
+        if "c2pa" in chosen["stages"]:
+            defaults |= {name: getattr(config, name) for name in _RIGHTS}
+        elif any(chosen.get(name) for name in _RIGHTS):
+            raise InvalidRequest(f"{', '.join(_RIGHTS)}: expected c2pa in stages")
         request = JobRequest.model_validate({**defaults, **chosen})
         protection = request.protection_options(config)
         check_options(protection)
     except (InvalidOption, MissingDependency) as error:
         raise InvalidRequest(str(error)) from error
-    if not protection.rights.is_empty and "c2pa" not in request.stages:
-        raise InvalidRequest(
-            "copyright_notice, usage_terms, allow_search_engines: expected c2pa in stages"
-        )
     return request.model_copy(
         update={
             "stages_explicit": options.stages is not None,

@@ -241,6 +241,21 @@ class ProtectionSettings(BaseModel):
         None, description="PEM chain that stage c2pa signs with; if none, a private CA in base_dir"
     )
     c2pa_key: Path | None = Field(None, description="PEM private key of c2pa_certificate")
+    copyright_notice: str | None = Field(
+        None,
+        description="copyright notice (dc:rights) in pictures with the stage c2pa, of jobs that"
+        " name none",
+    )
+    usage_terms: str | None = Field(
+        None,
+        description="terms of use (xmpRights:UsageTerms) in pictures with the stage c2pa, of jobs"
+        " that name none",
+    )
+    allow_search_engines: bool = Field(
+        False,
+        description="state in pictures with the stage c2pa that search engines may index them,"
+        " unless a job decides",
+    )
     opt_out: bool = Field(
         False,
         description="send headers that reserve every picture from text and data mining and AI"

@@ -119,6 +119,17 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
         except InvalidOption as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("copyright_notice", "usage_terms")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        from artscraper_runner import InvalidOption, RightsStatement
+
+        try:
+            RightsStatement(usage_terms=value)
+        except InvalidOption as error:
+            raise ValueError(str(error).removeprefix("usage_terms: ")) from error
+        return value
+
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, value: str) -> str:

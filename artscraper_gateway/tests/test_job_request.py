@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -45,6 +47,34 @@ def test_options_override_settings() -> None:
     request = resolve_request(options, config)
     assert request.stages == ("photoguard",) and request.stages_explicit
     assert (request.preset, request.seed, request.nightshade_target) == ("default", 0, "forest")
+
+
+RIGHTS = {"copyright_notice": "(c) Ada", "usage_terms": "ask first", "allow_search_engines": True}
+
+
+def test_rights_of_the_settings_are_those_of_jobs_with_the_statement() -> None:
+    config = GatewayConfig(**RIGHTS)
+    request = resolve_request(JobOptions(stages=["c2pa"]), config)
+    assert {name: getattr(request, name) for name in RIGHTS} == RIGHTS
+    options = JobOptions(stages=["c2pa"], usage_terms="none", allow_search_engines=False)
+    request = resolve_request(options, config)
+    assert (request.copyright_notice, request.usage_terms) == ("(c) Ada", "none")
+    assert not request.allow_search_engines
+
+
+@pytest.mark.parametrize("options", [{"stages": ["mist"]}, {}, {"include_protection": False}])
+def test_rights_of_the_settings_are_left_out_without_the_statement(options: dict[str, Any]) -> None:
+    request = resolve_request(JobOptions(**options), GatewayConfig(**RIGHTS))
+    assert request.protection_options(GatewayConfig()).rights.is_empty
+    with pytest.raises(InvalidRequest, match="expected c2pa in stages"):
+        resolve_request(JobOptions(**options, usage_terms="ask"), GatewayConfig(**RIGHTS))
+
+
+@pytest.mark.parametrize("text", ["", "x" * 501, "two\nlines", "\u202eright to left"])
+def test_rights_of_the_settings_are_one_line(text: str) -> None:
+    for name in ("copyright_notice", "usage_terms"):
+        with pytest.raises(ValidationError, match=f"{name}\n.*expected"):
+            GatewayConfig(**{name: text})
 
 
 def test_stages_default_to_settings() -> None:

@@ -23,12 +23,10 @@ MEDIA_TYPES = {
     ".tif": "image/tiff",
     ".avif": "image/avif",
 }
-USES = (
-    "cawg.ai_generative_training",
-    "cawg.ai_inference",
-    "cawg.ai_training",
-    "cawg.data_mining",
-)
+DATA_MINING = "cawg.data_mining"
+USES = ("cawg.ai_generative_training", "cawg.ai_inference", "cawg.ai_training", DATA_MINING)
+# Of the uses above the one that indexing for a search engine is.
+_SEARCHING = {"use": "constrained", "constraint_info": "Allowed for search engine indexing only."}
 _SETTINGS: Json = {
     "builder": {"thumbnail": {"enabled": False}},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -38,10 +36,16 @@ _PLACE = re.compile(rb"GPS[A-Z]|latitude|longitude|location(?:created|shown)", r
 
 
 def sign_file(
-    source: Path, target: Path, credentials: Credentials, *, parent: SourceFile | None = None
+    source: Path,
+    target: Path,
+    credentials: Credentials,
+    *,
+    parent: SourceFile | None = None,
+    allow_search_engines: bool = False,
 ) -> bool:
     """Write the picture at `source` to `target` with a manifest; no network is used.
 
+    `allow_search_engines` constrains data mining to search engines instead of forbidding it.
     `parent` is the file that the picture was made from; its manifests become those of an
     ingredient, unless they cannot be read or hold what layers must not: pictures or places.
 
@@ -55,16 +59,17 @@ def sign_file(
     media_type = MEDIA_TYPES.get(target.suffix)
     if media_type is None:
         raise SigningFailed(f"expected one of {', '.join(MEDIA_TYPES)}, found {target.suffix}")
+    manifest = _manifest(allow_search_engines=allow_search_engines)
     if parent is not None and parent.suffix in MEDIA_TYPES:
         try:
             with source.open("rb") as original, target.open("w+b") as signed:
-                store = _sign(original, signed, media_type, credentials, parent)
+                store = _sign(original, signed, media_type, credentials, manifest, parent=parent)
         except SigningFailed:
             store = None
         if store is not None and not (holds_picture(store) or _PLACE.search(store)):
             return True
     with source.open("rb") as original, target.open("w+b") as signed:
-        _sign(original, signed, media_type, credentials)
+        _sign(original, signed, media_type, credentials, manifest)
     return False
 
 
@@ -79,7 +84,7 @@ def check_signing(credentials: Credentials) -> None:
     Image.new("RGB", (1, 1)).save(picture, "PNG")
     picture.seek(0)
     try:
-        _sign(picture, BytesIO(), MEDIA_TYPES[".png"], credentials)
+        _sign(picture, BytesIO(), MEDIA_TYPES[".png"], credentials, _manifest())
     except SigningFailed as error:
         raise CredentialsError(f"C2PA rejects this certificate: {error}") from error
 
@@ -89,6 +94,8 @@ def _sign(
     signed: BinaryIO,
     media_type: str,
     credentials: Credentials,
+    manifest: Json,
+    *,
     parent: SourceFile | None = None,
 ) -> bytes:
     """Write the signed picture and return its manifest store."""
@@ -106,7 +113,7 @@ def _sign(
         with (
             c2pa.Signer.from_info(signing) as signer,
             c2pa.Context(c2pa.Settings().update(_SETTINGS)) as context,
-            c2pa.Builder(json.dumps(_manifest()), context) as builder,
+            c2pa.Builder(json.dumps(manifest), context) as builder,
         ):
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)  # it changes a picture that was there
             if parent is not None:
@@ -117,14 +124,12 @@ def _sign(
         raise SigningFailed(f"the picture could not be signed: {error}") from error
 
 
-def _manifest() -> Json:
+def _manifest(*, allow_search_engines: bool = False) -> Json:
     """Return the training-mining assertion of CAWG 1.1, cawg.io/training-and-data-mining/1.1/."""
+    entries: Json = {use: {"use": "notAllowed"} for use in USES}
+    if allow_search_engines:
+        entries[DATA_MINING] = _SEARCHING
     return {
         "claim_generator_info": [{"name": "artscraper-gateway", "version": __version__}],
-        "assertions": [
-            {
-                "label": "cawg.training-mining",
-                "data": {"entries": {use: {"use": "notAllowed"} for use in USES}},
-            },
-        ],
+        "assertions": [{"label": "cawg.training-mining", "data": {"entries": entries}}],
     }

@@ -10,7 +10,13 @@ from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.imaging.xmp import prohibit_training
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.provenance.credentials import load_credentials
-from artscraper_runner.provenance.manifest import MEDIA_TYPES, USES, check_signing, sign_file
+from artscraper_runner.provenance.manifest import (
+    DATA_MINING,
+    MEDIA_TYPES,
+    USES,
+    check_signing,
+    sign_file,
+)
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 
@@ -44,7 +50,7 @@ class C2pa(Stage):
             check_signing(load_credentials(inputs.signing))
         except CredentialsError as error:
             return StageResult(pixels=None, reason=str(error))
-        return StageResult(pixels=inputs.pixels, metrics={"not_allowed": list(USES)})
+        return StageResult(pixels=inputs.pixels, metrics=_uses(inputs.options))
 
     def edit_xmp(self, xmp: bytes | None, options: ProtectionOptions) -> bytes:
         """Add the statement that readers of metadata look for."""
@@ -61,9 +67,23 @@ class C2pa(Stage):
         if parent is not None and not c2pa_statement(parent.path)["manifest"]:
             parent = None
         with atomic_path(path) as signed:
-            has_parent = sign_file(path, signed, load_credentials(inputs.signing), parent=parent)
+            has_parent = sign_file(
+                path,
+                signed,
+                load_credentials(inputs.signing),
+                parent=parent,
+                allow_search_engines=inputs.options.rights.allow_search_engines,
+            )
             state = c2pa_statement(signed)["validation_state"]
             if state not in _INTACT:
                 raise SigningFailed(f"the signed file reads as {state}, expected Valid")
         ingredient = None if parent is None else has_parent
         return {"signed": True, "validation_state": state, "ingredient": ingredient}
+
+
+def _uses(options: ProtectionOptions) -> Json:
+    """Return the uses by what the signed statement says of them."""
+    if not options.rights.allow_search_engines:
+        return {"not_allowed": list(USES)}
+    others = [use for use in USES if use != DATA_MINING]
+    return {"not_allowed": others, "search_engines_only": [DATA_MINING]}

@@ -64,17 +64,12 @@ def test_manifest_is_valid_and_reserves_all_four_uses(tmp_path: Path, suffix: st
     assert reader(path).get_validation_state() == "Valid"
     trusted = reader(path, (tmp_path / "keys" / CA_FILE).read_bytes())
     assert trusted.get_validation_state() == "Trusted"
-    manifest = trusted.get_active_manifest()
-    entries = next(
-        row["data"]["entries"]
-        for row in manifest["assertions"]
-        if row["label"] == "cawg.training-mining"
-    )
+    entries = training_mining(path)
     assert {use: entry["use"] for use, entry in entries.items()} == dict.fromkeys(
         layer["metrics"]["not_allowed"], "notAllowed"
     )
     assert len(entries) == 4
-    assert "thumbnail" not in json.dumps(manifest)
+    assert "thumbnail" not in json.dumps(trusted.get_active_manifest())
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -334,3 +329,29 @@ def test_rights_are_one_line_of_text(bad: str) -> None:
     for name in ("copyright_notice", "usage_terms"):
         with pytest.raises(InvalidOption, match=name):
             RightsStatement(**{name: bad})
+
+
+def training_mining(path: Path) -> Json:
+    """Return the entries of the file's training-mining assertion."""
+    assertions = reader(path).get_active_manifest()["assertions"]
+    entries: Json = next(
+        each["data"]["entries"] for each in assertions if each["label"] == "cawg.training-mining"
+    )
+    return entries
+
+
+def test_the_signed_statement_excepts_search_engines_on_request(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    Image.fromarray(painting(300, 400)).save(source)
+    rights = RightsStatement(allow_search_engines=True)
+    config = WorkflowConfig(
+        ("c2pa",), ProtectionOptions(rights=rights), signing=SigningSettings(tmp_path / "keys")
+    )
+    layer = protect_picture(source, tmp_path / "out", config=config)["layers"][-1]
+    entries = training_mining(Path(layer["path"]))
+    mining = entries.pop("cawg.data_mining")
+    assert mining["use"] == "constrained" and "search engine" in mining["constraint_info"]
+    assert {entry["use"] for entry in entries.values()} == {"notAllowed"}
+    assert layer["metrics"]["not_allowed"] == list(entries)
+    assert layer["metrics"]["search_engines_only"] == ["cawg.data_mining"]
+    assert layer["metrics"]["validation_state"] == "Valid"

@@ -36,6 +36,9 @@ class Limits(BaseModel):
                 "job_ttl": 86_400.0,
                 "max_disk": 10_000_000_000,
                 "strength": "medium",
+                "copyright_notice": "(c) Ada Example",
+                "usage_terms": None,
+                "allow_search_engines": False,
                 "stages": [{"name": "mist", "default": True, "available": True}],
             }
         }
@@ -52,6 +55,9 @@ class Limits(BaseModel):
         " if unlimited"
     )
     strength: str = Field(description="of jobs that name none")
+    copyright_notice: str | None = Field(description="of jobs with the stage c2pa that name none")
+    usage_terms: str | None = Field(description="of jobs with the stage c2pa that name none")
+    allow_search_engines: bool = Field(description="of jobs with the stage c2pa that name none")
     stages: list[StageChoice] = Field(description="in the order in which they run")
 
 
@@ -69,6 +75,9 @@ def get_limits(request: Request) -> Limits:
         job_ttl=config.job_ttl,
         max_disk=config.max_disk,
         strength=config.strength,
+        copyright_notice=config.copyright_notice,
+        usage_terms=config.usage_terms,
+        allow_search_engines=config.allow_search_engines,
         stages=[
             StageChoice(name=name, default=name in defaults, available=not stage_obstacle(name))
             for name in stage_names()
