@@ -87,8 +87,18 @@ def show_reference(request: Request) -> Response:
 @router.get("/strings/{language}.json")
 def get_strings(language: str) -> Response:
     """Return the texts of the page's scripts, in the first language if it is unknown."""
+    return _texts(language, "scripts")
+
+
+@router.get("/strings/notes/{language}.json")
+def get_note_strings(language: str) -> Response:
+    """Return the notes of summary.json, English sentences with {names}, in the language."""
+    return _texts(language, "notes")
+
+
+def _texts(language: str, part: str) -> Response:
     known = _languages()
-    texts = json.dumps(known.get(language, known[_FIRST_LANGUAGE])["scripts"], ensure_ascii=False)
+    texts = json.dumps(known.get(language, known[_FIRST_LANGUAGE])[part], ensure_ascii=False)
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return Response(texts, media_type="application/json", headers=headers)
 

@@ -25,7 +25,7 @@ function write(names) {
 }
 
 /** Return `name` as it can be shown: without invisible characters, and not endless. */
-export const cleanName = (name) => name.replace(INVISIBLE, "").trim().slice(0, MAX_LENGTH);
+export const cleanName = (name, maxLength = MAX_LENGTH) => name.replace(INVISIBLE, "").trim().slice(0, maxLength);
 
 export const storeName = (jobId, name) => write({ ...read(), [jobId]: cleanName(name) });
 

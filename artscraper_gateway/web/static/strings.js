@@ -1,5 +1,5 @@
 /** Texts from strings/<language>.json, and numbers in the format of the language. */
-const language = document.documentElement.lang;
+export const language = document.documentElement.lang;
 const plural = new Intl.PluralRules(language);
 const decimal = new Intl.NumberFormat(language, { maximumFractionDigits: 2 });
 let texts = {};
