@@ -28,6 +28,7 @@ from artscraper_gateway.api.routes import (
     results,
     retries,
     sessions,
+    strength_previews,
     watermarks,
     webhooks,
 )
@@ -50,6 +51,7 @@ from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.sandbox.previews import Previews
 from artscraper_gateway.sandbox.processes import PictureProcesses
+from artscraper_gateway.sandbox.strength_previews import StrengthPreviews
 from artscraper_gateway.sandbox.watermarks import WatermarkReader
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.health import StorageHealth
@@ -84,7 +86,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     app.add_middleware(Observation, tracing=tracing)
     for part in (protect, retries, jobs, events, results, webhooks, batches, watermarks):
         app.include_router(part.router)
-    for part in (limits, sessions, health):
+    for part in (strength_previews, limits, sessions, health):
         app.include_router(part.router)
     add_page(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -110,6 +112,7 @@ def _lifespan(config: GatewayConfig, tracing: Tracing) -> Any:
                 yield
         finally:
             await services.watch.close()
+            await services.strength_previews.close()
             await run_sync(supervisor.stop)
             services.queue.close()
             if checkpoints is not None:
@@ -163,11 +166,22 @@ def _services(
         signer=LinkSigner.of(config),
         reader=WatermarkReader(config.picture_limits, PictureProcesses(slots)),
         previews=Previews(config.picture_limits, PictureProcesses(slots, waiting=64, timeout_s=60)),
+        strength_previews=StrengthPreviews(_preview_options(config)),
         storage=storage,
         metrics=metrics,
         readiness=Readiness(config, engine, health, supervisor.problem),
         collector=MetricsCollector(config, metrics, engine),
     )
+
+
+def _preview_options(config: GatewayConfig) -> dict[str, Any]:
+    return {
+        "encoder": config.encoder,
+        "seed": config.seed,
+        "nightshade_target": config.nightshade_target,
+        "models_dir": None if config.models_dir is None else str(config.models_dir),
+        "accelerator": config.accelerator,
+    }
 
 
 async def _needs_key(scope: Scope) -> bool:

@@ -50,6 +50,10 @@ _HOME = {
     "watch_timings": "instrumentation",
     "PREVIEW_SIDES": "options",
     "write_preview": "imaging.thumbnails",
+    "PART_MAX_SIDE": "pipeline.strength_preview",
+    "PREVIEW_STAGES": "pipeline.strength_preview",
+    "PicturePart": "pipeline.strength_preview",
+    "warm_up_previews": "pipeline.strength_preview",
     "PictureRun": "pipeline.run",
     "Workspace": "pipeline.workspace",
     "ProtectedPicture": "protection_pipeline",
@@ -108,6 +112,10 @@ if TYPE_CHECKING:
     from artscraper_runner.pipeline.capabilities import uses_gpu as uses_gpu
     from artscraper_runner.pipeline.preloading import preload as preload
     from artscraper_runner.pipeline.run import PictureRun as PictureRun
+    from artscraper_runner.pipeline.strength_preview import PART_MAX_SIDE as PART_MAX_SIDE
+    from artscraper_runner.pipeline.strength_preview import PREVIEW_STAGES as PREVIEW_STAGES
+    from artscraper_runner.pipeline.strength_preview import PicturePart as PicturePart
+    from artscraper_runner.pipeline.strength_preview import warm_up_previews as warm_up_previews
     from artscraper_runner.pipeline.workspace import Workspace as Workspace
     from artscraper_runner.protection_pipeline import ProtectedPicture as ProtectedPicture
     from artscraper_runner.protection_pipeline import protect as protect

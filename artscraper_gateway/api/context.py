@@ -27,6 +27,7 @@ from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.prometheus import MetricsCollector
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.sandbox.previews import Previews
+from artscraper_gateway.sandbox.strength_previews import StrengthPreviews
 from artscraper_gateway.sandbox.watermarks import WatermarkReader
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY, Storage
@@ -34,6 +35,15 @@ from artscraper_gateway.storage.paths import is_job_id
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
 ORIGINAL, FINAL = "original", "final"
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".tif": "image/tiff",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".avif": "image/avif",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Services:
     signer: LinkSigner
     reader: WatermarkReader
     previews: Previews
+    strength_previews: StrengthPreviews
     storage: Storage
     metrics: Metrics
     readiness: Readiness
@@ -81,6 +92,7 @@ Deliveries = Annotated[DeliveryLog, _depends("deliveries")]
 Signer = Annotated[LinkSigner, _depends("signer")]
 Reader = Annotated[WatermarkReader, _depends("reader")]
 PreviewService = Annotated[Previews, _depends("previews")]
+StrengthPreviewService = Annotated[StrengthPreviews, _depends("strength_previews")]
 Queue = Annotated[JobQueue, _depends("queue")]
 Counters = Annotated[Metrics, _depends("metrics")]
 

@@ -16,7 +16,7 @@ from pydantic import (
 from starlette.datastructures import FormData, UploadFile
 
 from artscraper_gateway.errors import InvalidRequest
-from artscraper_gateway.jobs.request import MAX_BATCH, JobOptions
+from artscraper_gateway.jobs.request import MAX_BATCH, JobOptions, NameList, Strength
 
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 
@@ -77,6 +77,18 @@ class PictureForm(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore")
 
     file: Picture = Field(description="the picture")
+
+
+class PartForm(BaseModel):
+    """A form with a part of a picture, the size of the whole, and what is done to it."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    file: Picture = Field(description="the part: at most 512 px a side")
+    width: int = Field(ge=1, le=65_535, description="px of the whole picture")
+    height: int = Field(ge=1, le=65_535, description="px of the whole picture")
+    strength: Strength = Field(description="what may be seen of the change")
+    stages: NameList = Field(min_length=1, max_length=32, description="stages, in their order")
 
 
 TARGETS = ("nightshade_target", "fawkes_target")

@@ -12,7 +12,13 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
-from artscraper_gateway.api.form_models import TARGETS, BatchForm, JobForm, form_values
+from artscraper_gateway.api.form_models import (
+    TARGETS,
+    BatchForm,
+    JobForm,
+    PartForm,
+    form_values,
+)
 from artscraper_gateway.api.problems import invalid_request
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
 from artscraper_gateway.intake.download import download
@@ -31,6 +37,7 @@ from artscraper_gateway.settings.model import GatewayConfig
 _MAX_JSON_BYTES = 64 * 1024
 _MAX_BATCH_JSON_BYTES = 1024 * 1024
 _PICTURES = 1 + len(TARGETS)  # of a job's form
+_FORM = "multipart/form-data"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -99,11 +106,25 @@ async def parse_batch(
     yield [_named(item, config) for item in items]
 
 
+@asynccontextmanager
+async def parse_part(request: Request, spool: Path, *, max_bytes: int) -> AsyncIterator[PartForm]:
+    """Yield the form with a part of a picture; raises as `parse_submission`."""
+    if _media_type(request) != _FORM:
+        raise UnsupportedRequestBody(f"expected {_FORM}")
+    async with uploaded_form(request, spool=spool, max_bytes=max_bytes, max_files=1) as form:
+        values = form_values(form)
+        yield _validated(PartForm.model_validate, {**values, "file": _only_picture(values)})
+
+
 def _is_form(request: Request) -> bool:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type not in ("multipart/form-data", "application/json"):
-        raise UnsupportedRequestBody("expected multipart/form-data or application/json")
-    return media_type == "multipart/form-data"
+    media_type = _media_type(request)
+    if media_type not in (_FORM, "application/json"):
+        raise UnsupportedRequestBody(f"expected {_FORM} or application/json")
+    return media_type == _FORM
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def _query_options(request: Request) -> dict[str, str]:

@@ -7,11 +7,18 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from artscraper_gateway.api.form_models import BINARY, NAME_LISTS, BatchForm, JobForm, PictureForm
+from artscraper_gateway.api.form_models import (
+    BINARY,
+    NAME_LISTS,
+    BatchForm,
+    JobForm,
+    PartForm,
+    PictureForm,
+)
 from artscraper_gateway.api.schemas import JobState, ServerSentEvent
 from artscraper_gateway.jobs.request import BatchByReference, JobByReference, JobOptions
 
-_FORMS: tuple[type[BaseModel], ...] = (JobForm, BatchForm, PictureForm)
+_FORMS: tuple[type[BaseModel], ...] = (JobForm, BatchForm, PictureForm, PartForm)
 _SENT: tuple[type[BaseModel], ...] = (
     *_FORMS,
     JobOptions,
@@ -86,6 +93,7 @@ BATCH_BODY = _body(
     }
 )
 PICTURE_BODY = _body(content={"multipart/form-data": {"schema": _ref(PictureForm)}})
+PART_BODY = _body(content={"multipart/form-data": {"schema": _ref(PartForm)}})
 
 
 def _option_parameters() -> list[dict[str, Any]]:
@@ -133,6 +141,9 @@ data: {"job_id": "9f0c", "status": "running", "stage": "mist", "progress": 0.42}
 _PICTURE = {"image/*": {"schema": BINARY}}
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "its SHA-256"}}
 
+PNG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The part, protected.", "content": {"image/png": {"schema": BINARY}}},
+}
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "Accepted, as requested by `Prefer: respond-async`.", "model": JobState},
 }

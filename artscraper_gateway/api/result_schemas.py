@@ -40,6 +40,7 @@ class LayerEntry(BaseModel):
     description: str
     path: str | None = Field(description="absolute path on the server; null if not shown")
     url: str = Field(description="where the layer is served, relative to the host")
+    media_type: str = Field(description="of the file, such as image/jpeg")
     processing_size: list[int] = Field(description="width and height in px")
     applied: bool = Field(description="whether the stage changed the picture")
     reason: str | None = Field(description="why it did not apply")
@@ -105,6 +106,7 @@ class JobResult(BaseModel):
                         "description": "Mist in textural mode.",
                         "path": f"/srv/outputs/{JOB_ID}/layers/03-mist/image.jpg",
                         "url": f"{JOB_PATH}/layers/mist",
+                        "media_type": "image/jpeg",
                         "processing_size": [1024, 768],
                         "applied": True,
                         "reason": None,

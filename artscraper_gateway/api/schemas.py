@@ -298,6 +298,17 @@ class BatchDeleted(BaseModel):
     status: Literal["deleted"]
 
 
+class StrengthPreviewChoices(BaseModel):
+    """What POST /v1/strength-previews takes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"max_side": 512, "stages": ["photoguard", "mist"]}}
+    )
+
+    max_side: int = Field(description="px of a part")
+    stages: list[str] = Field(description="that can be previewed")
+
+
 class ServerSentEvent(BaseModel):
     """An event of a stream."""
 

@@ -14,7 +14,15 @@ from .parsing import build
 
 Status = Literal["queued", "running", "done", "error"]
 FINISHED = ("done", "error")
-SUFFIXES = frozenset({".jpg", ".png", ".webp", ".tif", ".gif", ".bmp", ".avif"})
+SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/tiff": ".tif",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+    "image/avif": ".avif",
+}
 T = TypeVar("T")
 
 
@@ -58,10 +66,14 @@ class JobPage:
 
 @dataclass(frozen=True)
 class Layer:
-    """The picture after one stage. `applied` False means unchanged, for `reason`."""
+    """The picture after one stage. `applied` False means unchanged, for `reason`.
+
+    `path` is that on the server, None where the gateway shows none.
+    """
 
     stage: str
-    path: str
+    path: str | None = None
+    media_type: str | None = None  # None from gateways before 0.3
     applied: bool = True
     reason: str | None = None
     metrics: dict[str, Any] | None = None
@@ -69,8 +81,9 @@ class Layer:
     @property
     def suffix(self) -> str:
         """The suffix of the layer's file, such as .jpg; raises UnexpectedResponse for others."""
-        suffix = PurePosixPath(self.path.replace("\\", "/")).suffix
-        if suffix not in SUFFIXES:
+        path = (self.path or "").replace("\\", "/")
+        suffix = SUFFIXES.get(self.media_type or "", PurePosixPath(path).suffix)
+        if suffix not in SUFFIXES.values():
             raise UnexpectedResponse(f"layer {self.stage[:80]!r} has no known picture's suffix")
         return suffix
 
@@ -82,7 +95,7 @@ class Result:
     job_id: str
     summary: dict[str, Any]
     analysis: dict[str, Any] | None
-    output_dir: str = ""
+    output_dir: str | None = None
 
     @property
     def layers(self) -> list[Layer]:

@@ -20,13 +20,20 @@ from artscraper_gateway.errors import BrokenPicture, GatewayError, TooBusy
 
 _log = logging.getLogger(__name__)
 _LOGGED_BYTES = 4_000  # of the end of a failed process's output
-_MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
+MEMORY_BYTES = 3 * 1024**3  # of addresses, most of them never used
 _CPU_S = 90
+
+
+def module_environment() -> dict[str, str]:
+    """Return the environment in which `python -m` finds this package's modules."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": search_path}
 
 
 def bound_this_process() -> None:
     """Limit memory and time of this process: it decodes untrusted files."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
 
 
@@ -70,13 +77,11 @@ class PictureProcesses:
             self._waiting -= 1
 
     async def _run(self, module: str, arguments: tuple[str, ...]) -> dict[str, Any]:
-        package_root = str(Path(__file__).resolve().parents[2])
-        search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
         process = await asyncio.create_subprocess_exec(
             *("nice", sys.executable, "-m", module, *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": search_path},
+            env=module_environment(),
         )
         try:
             async with asyncio.timeout(self.timeout_s):

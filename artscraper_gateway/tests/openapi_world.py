@@ -123,6 +123,9 @@ def body(world: World, method: str, path: str) -> dict[str, Any]:
     if method == "post" and path in JOB_BODY:
         data = {} if path.endswith("read") else LIGHT
         return {"files": {"file": world.picture(64, 64)}, "data": data}
+    if (method, path) == ("post", "/v1/strength-previews"):
+        form = {"width": "64", "height": "64", "strength": "low", "stages": "photoguard"}
+        return {"files": {"file": world.picture(64, 64)}, "data": form}
     if (method, path) == ("post", "/v1/session"):
         return {"json": {"key": world.keys["admin"]}}
     if (method, path) == ("post", "/v1/jobs/retry"):

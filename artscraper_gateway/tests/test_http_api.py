@@ -49,6 +49,8 @@ EXPECTED = [
     '"job_id":"',
     None,  # -o change.png
     '"max_pixels"',
+    '"max_side":512',
+    None,  # -o part.png
     '"next_page_token"',
     "event: snapshot",
     '"deliveries":[]',
@@ -101,6 +103,7 @@ def test_documented_curl_commands_run(documented: tuple[GatewayProcess, Path]) -
         assert expected is None or expected in answer
     assert (folder / "protected.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
     assert (folder / "preview.webp").read_bytes()[8:12] == b"WEBP"
+    assert (folder / "part.png").read_bytes()[1:4] == b"PNG"
     assert zipfile.is_zipfile(folder / "job.zip")
     with zipfile.ZipFile(folder / "batch.zip") as archive:
         assert {name.split("-")[0] for name in archive.namelist()} == {"000", "001"}

@@ -204,7 +204,8 @@ def _refuse_picture(
         "broken-picture": world.picture(64, 64)[:40],
     }
     if code in contents:
-        return world.call("post", path, files={"file": contents[code]})
+        good = body(world, "post", path)
+        return world.call("post", path, **{**good, "files": {"file": contents[code]}})
     named = {
         "forbidden-address": {"image_url": "http://127.0.0.1/a.png"},
         "download-failed": {"image_url": "http://203.0.114.1/a.png"},
@@ -232,7 +233,8 @@ def _refuse_picture(
         ids["job"] = world.masked
         return world.call(method, filled(path, **ids))
     if code == "storage-failed":
-        patch.setattr(Path, "replace" if "watermarks" in path else "mkdir", _no_space)
+        is_in_memory = "watermarks" in path or "strength" in path
+        patch.setattr(Path, "replace" if is_in_memory else "mkdir", _no_space)
         ids["job"] = world.failed
         return world.call("post", filled(path, **ids), **body(world, "post", path))
     assert code == "too-busy", code
@@ -241,11 +243,12 @@ def _refuse_picture(
     for processes in (gateway.reader.processes, gateway.previews.processes):
         patch.setattr(processes, "slots", asyncio.Semaphore(0))
         patch.setattr(processes, "waiting", 0)
+    patch.setattr("artscraper_gateway.sandbox.strength_previews._WAITING", 0)
     params = {"wait": 1} if path.endswith("{job_id}") else {"size": 33}
     if "events" in path:
         params = {} if "{job_id}" in path else {"job": world.waiting}
     ids["job"] = world.done if "size" in params else world.waiting
-    if "watermarks" in path:
+    if "watermarks" in path or "strength" in path:
         return world.call("post", path, **body(world, "post", path))
     if path == "/v1/protect":
         return world.call("post", path, files={"file": world.picture(64, 64)})

@@ -108,6 +108,41 @@ def test_slowly_written_file_is_protected_whole(folders: tuple[Path, Path], art:
         assert result.size == (64, 40)
 
 
+def test_a_half_written_file_leaves_no_result_and_is_done_when_it_is_whole(
+    folders: tuple[Path, Path], art: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = folders
+    command = ["watch", str(source), str(target), "--once", *QUICK]
+    for name, content in (("half.png", art[: len(art) // 2]), ("good.png", art)):
+        (source / name).write_bytes(content)
+    assert main(command) == 1
+    captured = capsys.readouterr()
+    assert "half.png" in captured.err and "good.png" in captured.out
+    assert [path.name for path in target.iterdir()] == ["good.png"]
+    (source / "half.png").write_bytes(art)
+    assert main(command) == 0
+    assert Image.open(target / "half.png").size == (64, 40)
+
+
+def test_a_file_that_is_taken_away_meanwhile_stops_nothing(
+    folders: tuple[Path, Path], art: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders[0] / "a.png").write_bytes(art)
+    (folders[0] / "b.png").write_bytes(art)
+    watch = FolderWatch(*folders)
+    assert due(watch) == []
+    find = FolderWatch._destination
+
+    def find_and_lose(self: FolderWatch, path: Path) -> Any:
+        found = find(self, path)
+        if path.name == "a.png":
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(FolderWatch, "_destination", find_and_lose)
+    assert due(watch) == ["b.png"]
+
+
 @pytest.mark.parametrize(("source", "target"), [("missing", "out"), ("in", "in")])
 def test_invalid_watch_folders_are_refused(
     folders: tuple[Path, Path], source: str, target: str, capsys: pytest.CaptureFixture[str]

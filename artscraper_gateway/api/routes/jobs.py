@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs
 from artscraper_gateway.api.context import (
+    MEDIA_TYPES,
     CallerJobs,
     Config,
     Counters,
@@ -151,10 +153,13 @@ def get_result(job_id: str, jobs: ReadJobs, config: Config) -> Response:
 def _with_urls(
     summary: dict[str, Any], jobs: CallerJobs, job_id: str, *, show_paths: bool
 ) -> dict[str, Any]:
-    """Add `url` and `mask_url` to each layer; blank the server's paths unless they are shown."""
+    """Add URLs and media type to each layer; blank the server's paths unless they are shown."""
     layers = []
     for layer in summary["layers"]:
-        urls = {"url": jobs.urls.job(job_id, "layers", layer["stage"])}
+        urls = {
+            "url": jobs.urls.job(job_id, "layers", layer["stage"]),
+            "media_type": MEDIA_TYPES[PurePath(layer["path"]).suffix],
+        }
         if "mask_path" in layer:
             urls["mask_url"] = jobs.urls.job(job_id, "masks", layer["stage"])
         layers.append({**_blanked(layer, show_paths, "path", "mask_path"), **urls})

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.api.authentication import LinkedJobs, ReadJobs
 from artscraper_gateway.api.context import (
+    MEDIA_TYPES,
     ORIGINAL,
     CallerJobs,
     LayerFile,
@@ -50,15 +51,6 @@ from artscraper_gateway.sandbox.previews import Previews
 from artscraper_runner import PREVIEW_SIDES
 
 router = ReadableRouter(prefix="/v1/jobs", tags=["layers"])
-_MEDIA_TYPES = {
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".tif": "image/tiff",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-    ".avif": "image/avif",
-}
 _LONGEST_LINK_S = 30 * 86_400
 _FILE_PROBLEMS = (*RESULTS, UnsatisfiableRange, PreconditionFailed)
 Size = Annotated[
@@ -110,7 +102,7 @@ async def layer_response(
         "X-Job-Id": job.id,
         "Link": jobs.urls.link_header(job.id),
     }
-    path, media_type = layer.path, _MEDIA_TYPES[layer.path.suffix]
+    path, media_type = layer.path, MEDIA_TYPES[layer.path.suffix]
     if size is not None:
         headers["Vary"] = "Accept"
         suffix = _preview_suffix(request.headers.get("accept", ""))

@@ -63,7 +63,7 @@ def test_submit_wait_and_download_layers(client: Any, tmp_path: Path) -> None:
     ]
     assert files[0].read_bytes() == SAMPLES[0].read_bytes()
     for path, layer in zip(files, result.layers, strict=True):
-        assert path.read_bytes() == Path(layer.path).read_bytes()
+        assert path.read_bytes() == Path(layer.path or "").read_bytes()
     assert sorted(path.name for path in (tmp_path / "layers").iterdir()) == [
         path.name for path in files
     ], "nothing else is left behind"
@@ -309,6 +309,20 @@ def test_importing_client_loads_neither_service_nor_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
     assert done.stdout == "set()\n", done.stdout
+
+
+def test_client_works_without_server_paths(
+    connect: Connect, start_app: Start, picture: Picture, tmp_path: Path
+) -> None:
+    app = start_app(show_paths="no")
+    client = connect(app.base_url)
+    target = client.protect(picture(64, 64), tmp_path / "out.png", stages=["photoguard"])
+    (job,) = client.jobs()
+    result = client.result(job.job_id)
+    assert (result.output_dir, result.layers[0].path) == (None, None)
+    files = client.download(job.job_id, tmp_path / "layers")
+    assert [path.name for path in files] == ["00-original.png", "01-photoguard.png"]
+    assert files[-1].read_bytes() == target.read_bytes()
 
 
 def test_protect_returns_the_picture_in_one_call(

@@ -119,3 +119,13 @@ class PageObject:
           zone.dispatchEvent(drag("drop"));
         }"""
         self.page.evaluate(script, [kind, target, name, base64.b64encode(content).decode()])
+
+    def drag(self, file: Path, *, x: float, y: float) -> None:
+        """Drag a file over the window and drop it, as a hand does; shares of the window."""
+        size = self.page.evaluate("[innerWidth, innerHeight]")
+        place = {"x": size[0] * x, "y": size[1] * y}
+        data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+        session = self.page.context.new_cdp_session(self.page)
+        for kind in ("dragEnter", "dragOver", "dragOver", "drop"):
+            session.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+        session.detach()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
@@ -231,23 +229,31 @@ def test_job_is_repeated_gentler_and_stronger(job: PageObject) -> None:
 
 
 def test_strength_preview_shows_three_and_leaves_no_jobs(app: PageObject) -> None:
-    app.choose_stages("Grey veil")
-    app.add(app.file("try.png", picture_bytes(300, 280)))
-    seen = [app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]]
+    app.choose_stages("Grey veil", "Face cloak")
+    before = app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]
+    app.add(app.file("try.png", picture_bytes(600, 620)))
     app.page.get_by_role("button", name="Show the three strengths").click()
     tiles = app.page.locator("#preview [data-strength] canvas")
     expect(tiles).to_have_count(3, timeout=120_000)
-    drawn = tiles.evaluate_all("(all) => all.map((it) => it.toDataURL())")
-    assert len(set(drawn)) == 3, "the strengths look the same"
+    drawn = tiles.evaluate_all("(all) => all.map((it) => [it.width, it.height, it.toDataURL()])")
+    assert [each[:2] for each in drawn] == [[256, 256]] * 3
+    original = app.page.locator("#preview-original canvas").evaluate("(it) => it.toDataURL()")
+    assert len({original, *(each[2] for each in drawn)}) == 4, "the strengths look the same"
     app.page.locator("#preview label[data-strength=high]").click()
     expect(app.page.locator("#strength-high")).to_be_checked()
+    assert app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"] == before
 
-    def nothing_left() -> bool:
-        jobs = app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]
-        return {each["job_id"] for each in jobs} <= {each["job_id"] for each in seen[0]}
 
-    until(nothing_left, what="the previews are deleted")
-    expect(app.page.locator("#jobs-list li").filter(has_text="preview")).to_have_count(0)
+def test_strength_preview_needs_a_previewable_step(app: PageObject) -> None:
+    app.choose_stages("Do-not-train statement")
+    app.add(app.file("try.png"))
+    app.page.get_by_role("button", name="Show the three strengths").click()
+    error = app.page.locator("#preview-error")
+    expect(error).to_have_text("None of the chosen steps can be previewed.")
+    app.choose_stages("Grey veil")
+    app.page.get_by_role("button", name="Show the three strengths").click()
+    expect(app.page.locator("#preview [data-strength] canvas")).to_have_count(3)
+    expect(error).to_be_empty()
 
 
 def test_preview_finds_the_smoothest_place(app: PageObject) -> None:
@@ -286,27 +292,3 @@ def test_page_reads_a_watermark(job: PageObject) -> None:
     expect(answer).to_contain_text("No mark was found")
     job.transfer("paste", "body", "image.png", b"no picture")
     expect(answer).to_contain_text("not a picture this gateway can read")
-
-
-def test_details_show_every_note_in_full(
-    open_page: Callable[..., PageObject], shared_gateway: GatewayProcess
-) -> None:
-    options = {"stages": "invisible-watermark", "include_hash_analysis": "false"}
-    frames = io.BytesIO()
-    with Image.open(io.BytesIO(picture_bytes(320, 300))) as first:
-        first.save(
-            frames, "GIF", save_all=True, append_images=[first.rotate(180)], comment=b"by Ada"
-        )
-    content = frames.getvalue()
-    for subjects in ({"animation", "encoding", "comment"}, {"watermark", "text"}):
-        with shared_gateway.client(headers={"Prefer": "wait=120"}) as client:
-            files = {"file": ("a", content)}
-            answer = client.post("/v1/jobs", files=files, data=options).json()
-            content = client.get(f"/v1/jobs/{answer['job_id']}/layers/final").content
-        assert subjects <= {note["subject"] for note in answer["notes"]}
-        app = open_page(shared_gateway.base_url, f"/#/jobs/{answer['job_id']}")
-        app.wait_for_result()
-        details = app.page.locator("#details")
-        details.locator("summary").click()
-        for note in answer["notes"]:
-            expect(details).to_contain_text(note["detail"])

@@ -210,3 +210,16 @@ def test_german_page_has_no_english_sentence(
         text = app.page.locator("body").evaluate(GERMAN_TEXT)
         assert not ENGLISH.findall(text.replace("Artscraper Gateway", "")), text
         app.page.goto("about:blank")
+
+
+def test_a_gateway_that_shows_no_paths(
+    open_page: Open, start_gateway: Callable[..., GatewayProcess]
+) -> None:
+    app = open_page(start_gateway(show_paths="no").base_url)
+    app.send(app.file("scan.tif", picture_bytes(kind="TIFF")))
+    app.wait_for_result()
+    with app.page.expect_download() as downloading:
+        app.page.locator(".download").click()
+    assert downloading.value.suggested_filename == "scan-protected.tif"
+    app.page.get_by_role("radio", name="What changed").check()
+    app.wait_for_result()

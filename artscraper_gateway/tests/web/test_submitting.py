@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from artscraper_gateway.tests.gateway_process import GatewayProcess
 from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 
-HOSTILE_NAME = "a\u202egnp.exe #1?%41.png"  # shown reversed from the mark on, if it were kept
+HOSTILE_NAME = "a\u202egnp.exe\n #1?%41.png"  # shown reversed from the mark on, if it were kept
 
 
 def test_page_covers_upload_to_download(app: PageObject) -> None:
@@ -98,6 +98,26 @@ def test_picture_dropped_on_a_strength_is_protected_at_once(app: PageObject) -> 
     app.wait_for_result()
     metrics = app.result()[1]["metrics"]
     assert isinstance(metrics, dict) and metrics["strength"] == "high"
+
+
+@pytest.mark.parametrize(("share", "strength"), [(0.2, "low"), (0.5, "medium"), (0.8, "high")])
+def test_real_drag_protects_at_its_strength(
+    app: PageObject, share: float, strength: str
+) -> None:
+    app.choose_stages("Grey veil")
+    app.drag(app.file("real.png", picture_bytes(64, 64)), x=share, y=0.5)
+    app.wait_for_result()
+    metrics = app.result()[1]["metrics"]
+    assert isinstance(metrics, dict) and metrics["strength"] == strength
+
+
+def test_real_drag_to_look_first_sends_nothing(app: PageObject) -> None:
+    app.drag(app.file("real.png"), x=0.5, y=0.95)
+    expect(app.page.locator("#uploads .name")).to_have_text("real.png")
+    expect(app.page.locator("#send")).to_be_focused()
+    app.open("/#/watermark")
+    app.drag(app.file("mark.png"), x=0.5, y=0.5)
+    expect(app.page.locator("#watermark-answer")).to_contain_text("No mark was found")
 
 
 def test_folder_is_searched_for_pictures(app: PageObject) -> None:
@@ -261,16 +281,36 @@ def test_page_explains_full_queue(
     assert Path(app.folder / "second.png").is_file()
 
 
+SHOWN_NAME = "agnp.exe #1?%41.png"
+
+
 def test_hostile_name_is_shown_and_saved_escaped(app: PageObject) -> None:
+    page = app.page
     named = {"name": HOSTILE_NAME, "mimeType": "image/png", "buffer": picture_bytes()}
     app.choose_stages("Hidden mark")
-    app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
-    app.page.locator("#send").click()
-    expect(app.page.get_by_role("heading", level=1)).to_have_text("agnp.exe #1?%41.png")
+    page.locator("#files").set_input_files([named])  # type: ignore[list-item]
+    for place in ("#uploads .name", "#bar-name"):
+        expect(page.locator(place)).to_have_text(SHOWN_NAME)
+    page.locator("#send").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(SHOWN_NAME)
     app.wait_for_result()
-    with app.page.expect_download() as downloading:
-        app.page.locator(".download").click()
+    assert page.title() == f"{SHOWN_NAME} – Artscraper Gateway"
+    with page.expect_download() as downloading:
+        page.locator(".download").click()
     assert downloading.value.suggested_filename == "agnp.exe -1--41-protected.png"
+    state = page.request.get(f"{app.base_url}/v1/jobs/{app.job_id()}").json()
+    assert state["name"] == "agnp.exe _1__41.png"
+    archive = page.request.head(f"{app.base_url}{state['links']['archive']}")
+    assert "agnp.exe _1__41" in archive.headers["content-disposition"]
+    app.show_list(SHOWN_NAME)
+    expect(app.row(SHOWN_NAME).locator(".name")).to_have_attribute("title", SHOWN_NAME)
+    app.row(SHOWN_NAME).get_by_role("checkbox").check()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download 1 picture").click()
+    assert downloading.value.suggested_filename == "agnp.exe -1--41-protected.png"
+    app.row(SHOWN_NAME).get_by_role("button", name=f"Delete {SHOWN_NAME}").click()
+    expect(page.locator("#undo-text")).to_have_text(f"{SHOWN_NAME} was deleted.")
+    page.locator("#undo-button").click()
 
 
 def test_page_shows_upload_progress(app: PageObject) -> None:

@@ -15,16 +15,16 @@ export async function request(path, options = {}) {
 }
 
 /** Return a file of the gateway as a blob. */
-export async function fetchFile(path) {
-  return (await send(path, {})).blob();
+export async function fetchFile(path, options = {}) {
+  return (await send(path, options)).blob();
 }
 
-async function send(path, { method = "GET", json, form }) {
+async function send(path, { method = "GET", json, form, signal }) {
   const headers = csrfHeaders(method);
   if (json) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers, body: json ? JSON.stringify(json) : form });
+    response = await fetch(path, { method, headers, signal, body: json ? JSON.stringify(json) : form });
   } catch {
     throw new Problem({});
   }

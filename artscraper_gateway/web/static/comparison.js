@@ -6,7 +6,7 @@ import { formatPercent, stageName, t } from "./strings.js";
 
 const LARGE = 2048; // px of a longer side above which a fitted picture is a preview
 const PREVIEWS = [640, 1280, 2048]; // px that previews are requested in
-export const NOT_SHOWN = /\.tiff?$/i; // formats that browsers cannot show
+export const NOT_SHOWN = "image/tiff"; // what browsers cannot show
 const STEP = 2, PAGE = 10; // percent that keys move the divider by
 const MAX_ENLARGEMENT = 4; // of a fitted small picture
 
@@ -78,9 +78,9 @@ export class Comparison {
   }
 
   layer(stage, properties) {
-    const { path } = this.layers.find((each) => each.stage === stage);
+    const { media_type: type } = this.layers.find((each) => each.stage === stage);
     const isLarge = Math.max(...this.size) > LARGE;
-    const small = (this.zoom === "fit" && isLarge) || NOT_SHOWN.test(path);
+    const small = (this.zoom === "fit" && isLarge) || type === NOT_SHOWN;
     return this.image(layerPath(this.jobId, stage, small ? this.previewSize() : null), properties);
   }
 
@@ -163,7 +163,7 @@ export class Comparison {
     if (this.view === "change") return t("viewer.change.hint");
     const keys = this.slider ? `${t("viewer.keys")} ` : "";
     if (!inPixels) return keys + t("viewer.preview.hint");
-    const copied = NOT_SHOWN.test(this.layers[0].path) ? ` ${t("viewer.no_pixels")}` : "";
+    const copied = this.layers[0].media_type === NOT_SHOWN ? ` ${t("viewer.no_pixels")}` : "";
     return keys + t("viewer.pixels.hint", { factor: this.zoom }) + copied;
   }
 }

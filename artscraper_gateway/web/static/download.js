@@ -20,7 +20,9 @@ async function protectedFile(job) {
   return { content, name: fileName(job, "protected", suffixOf(last)) };
 }
 
-export const suffixOf = (layer) => layer.path.split(".").at(-1);
+const SUFFIXES = { "image/jpeg": "jpg", "image/tiff": "tif" };
+
+export const suffixOf = ({ media_type: type }) => SUFFIXES[type] ?? type.split("/")[1];
 
 /** Save the last layers of all jobs in ZIP files; `onProgress` receives the number of pictures. */
 export async function downloadAll(jobs, archiveName, onProgress) {

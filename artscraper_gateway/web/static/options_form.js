@@ -3,8 +3,7 @@ import { byId, element } from "./dom.js";
 import { formatBytes, formatDuration, hasText, stageName, t } from "./strings.js";
 
 export const STRENGTHS = ["low", "medium", "high"];
-// A preview shows what changes pixels everywhere; these need a face, or the whole file.
-const NOT_IN_PREVIEW = ["fawkes", "stegano-embed", "c2pa"];
+const RIGHTS_TEXTS = ["copyright_notice", "usage_terms"];
 
 export function showOptions(limits) {
   byId("facts").replaceChildren(...facts(limits).map((text) => element("li", {}, text)));
@@ -12,6 +11,8 @@ export function showOptions(limits) {
   byId(`strength-${limits.strength}`).checked = true;
   byId("stages").replaceChildren(...limits.stages.map(stageBox));
   byId("stages").addEventListener("change", showRights);
+  for (const name of RIGHTS_TEXTS) byId("submit").elements[name].placeholder = limits[name] ?? "";
+  byId("submit").elements.allow_search_engines.checked = limits.allow_search_engines;
   showRights();
 }
 
@@ -55,14 +56,15 @@ function stageBox(stage) {
   );
 }
 
+/** Return what was entered; the gateway completes it by its own notice and terms. */
+function chosenRights(form) {
+  const texts = RIGHTS_TEXTS.map((name) => [name, form.get(name).trim()]).filter(([, text]) => text);
+  return { ...Object.fromEntries(texts), allow_search_engines: form.has("allow_search_engines") };
+}
+
 /** Return the chosen options, as fields of a submission. */
 export function chosenOptions() {
   const form = new FormData(byId("submit"));
-  const rights = Object.fromEntries(
-    ["copyright_notice", "usage_terms", "allow_search_engines"].map((name) => [name, form.get(name)?.trim()]).filter(([, text]) => text),
-  );
+  const rights = byId("rights").disabled ? {} : chosenRights(form);
   return { strength: form.get("strength"), stages: form.getAll("stage"), rights };
 }
-
-export const previewStages = () =>
-  chosenOptions().stages.filter((stage) => !NOT_IN_PREVIEW.includes(stage));

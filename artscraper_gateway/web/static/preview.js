@@ -1,22 +1,25 @@
 /** Strength with a preview: a crop of the first picture, protected at each strength.
  *
- * Nothing is sent before the button is pressed.
+ * Nothing of the picture is sent before the button is pressed. What is sent then is not kept.
  */
 import { announce } from "./announcer.js";
+import { fetchFile, request } from "./api.js";
 import { byId, element } from "./dom.js";
-import { STRENGTHS, chosenOptions, previewStages } from "./options_form.js";
-import { protectCrop, setUpPreviewJobs } from "./preview_jobs.js";
+import { STRENGTHS, chosenOptions } from "./options_form.js";
 import { problemMessage } from "./problems.js";
 import { smoothestSquare } from "./smooth_place.js";
 import { t } from "./strings.js";
 
+const PREVIEWS = "v1/strength-previews";
 const SIDE = 256; // px of the crop
+const WORKED_ON = 512; // px of the short side at which large pictures are changed
 const MAP_SIDE = 420; // px of the longer side of the picture to choose the place on
 const STEP = 0.05; // of the picture's side, by which keys move the square
 const SETTLE_MS = 500; // after the square has moved
 let current = null; // { file, picture, side, left, top, isShown }
-let run = 0; // results of earlier runs are dropped
+let run = new AbortController(); // results of earlier runs are dropped
 let settling = null;
+let choices = null; // what the gateway can preview
 
 /** Offer a preview of `file`, if the browser can read it. */
 export async function showPreviewOf(file) {
@@ -34,10 +37,20 @@ export async function showPreviewOf(file) {
   Object.assign(mine, { picture, side: Math.min(SIDE, picture.width, picture.height), isShown: false });
   drawMap();
   byId("preview").hidden = false;
+  prepare();
+}
+
+/** Let the gateway get ready; without its answer there is none to the button either. */
+async function prepare() {
+  try {
+    choices = await request(PREVIEWS);
+  } catch (problem) {
+    if (problem.code === "forbidden") hidePreview(); // a key that may not send pictures
+  }
 }
 
 export function hidePreview() {
-  run += 1;
+  run.abort();
   current?.picture?.close();
   current = null;
   clearTimeout(settling);
@@ -90,8 +103,8 @@ function moveTo(left, top) {
   settling = setTimeout(showStrengths, SETTLE_MS);
 }
 
-function cropCanvas() {
-  const { picture, side, left, top } = current;
+function cropCanvas({ side, left, top } = current) {
+  const { picture } = current;
   const canvas = element("canvas", { role: "img", "aria-label": t("preview.original") });
   canvas.width = canvas.height = side;
   canvas.getContext("2d").drawImage(picture, left, top, side, side, 0, 0, side, side);
@@ -99,43 +112,73 @@ function cropCanvas() {
 }
 
 async function showStrengths() {
-  const stages = previewStages();
-  run += 1;
-  const mine = run;
+  run.abort();
+  run = new AbortController();
+  const { signal } = run;
   clearTiles();
-  if (!stages.length) {
-    byId("preview-error").textContent = t("preview.no_stage");
-    return;
-  }
-  current.isShown = true;
-  const crop = await new Promise((resolve) => { cropCanvas().toBlob(resolve, "image/png"); });
   const tiles = STRENGTHS.map((strength) => [strength, document.querySelector(`#preview .tile[data-strength="${strength}"]`)]);
   for (const [, tile] of tiles) tile.classList.add("busy");
+  current.isShown = true;
   try {
+    choices ??= await request(PREVIEWS);
+    const stages = chosenOptions().stages.filter((stage) => choices.stages.includes(stage));
+    if (!stages.length) {
+      showPreviewProblem(t("preview.no_stage"));
+      return;
+    }
+    const part = partAround();
+    const file = await new Promise((resolve) => { cropCanvas(part).toBlob(resolve, "image/png"); });
     await Promise.all(tiles.map(async ([strength, tile]) => {
-      const picture = await createImageBitmap(await protectCrop(crop, strength, stages));
-      if (mine === run) showInTile(tile, picture, strength);
+      const picture = await createImageBitmap(await protectPart(file, { strength, stages, signal }));
+      if (!signal.aborted) showInTile(tile, { picture, part }, strength);
     }));
-    if (mine === run) announce(t("preview.ready"));
+    if (!signal.aborted) announce(t("preview.ready"));
   } catch (problem) {
-    if (mine !== run) return;
-    clearTiles();
-    byId("preview-error").replaceChildren(problemMessage(problem));
+    if (signal.aborted) return;
+    run.abort(); // the other strengths, too
+    showPreviewProblem(problemMessage(problem));
   }
 }
 
-function showInTile(tile, picture, strength) {
+function showPreviewProblem(message) {
+  clearTiles();
+  byId("preview-error").replaceChildren(message);
+}
+
+/** Return what is sent: the crop, and of large pictures what lies around it. */
+function partAround() {
+  const { picture, side, left, top } = current;
+  const shortest = Math.min(picture.width, picture.height);
+  const wanted = Math.round((SIDE * shortest) / WORKED_ON);
+  const partSide = Math.min(choices.max_side, shortest, Math.max(side, wanted));
+  const around = Math.round((partSide - side) / 2);
+  const clamp = (value, most) => Math.min(Math.max(0, value), most);
+  return {
+    side: partSide,
+    left: clamp(left - around, picture.width - partSide),
+    top: clamp(top - around, picture.height - partSide),
+    crop: { left, top, side },
+  };
+}
+
+function protectPart(file, { strength, stages, signal }) {
+  const form = new FormData();
+  form.append("file", file, "part.png");
+  const { width, height } = current.picture;
+  for (const [name, value] of Object.entries({ strength, stages, width, height })) form.append(name, value);
+  return fetchFile(PREVIEWS, { method: "POST", form, signal });
+}
+
+function showInTile(tile, { picture, part }, strength) {
+  const { side, left, top } = part.crop;
   const label = t("preview.alt", { strength: t(`strength.${strength}`) });
-  const canvas = element("canvas", { role: "img", "aria-label": label });
-  canvas.width = picture.width;
-  canvas.height = picture.height;
-  canvas.getContext("2d").drawImage(picture, 0, 0);
+  const canvas = element("canvas", { role: "img", "aria-label": label, width: side, height: side });
+  canvas.getContext("2d").drawImage(picture, part.left - left, part.top - top);
   tile.querySelector(".tile-picture").replaceChildren(canvas);
   tile.classList.remove("busy");
 }
 
 export function setUpPreview() {
-  setUpPreviewJobs();
   byId("preview-show").addEventListener("click", showStrengths);
   const frame = byId("preview-frame");
   const map = byId("preview-map");

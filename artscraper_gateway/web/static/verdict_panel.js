@@ -87,7 +87,7 @@ async function addPlace(seen, job, layers, lookAt) {
   const [original, result, mask] = await Promise.all([
     loadImage(picturePath(job, layers, "original")),
     loadImage(picturePath(job, layers, last.stage)),
-    last.mask_path ? loadImage(maskPath(job.job_id, last.stage)) : null,
+    last.mask_url ? loadImage(maskPath(job.job_id, last.stage)) : null,
   ]);
   if (!original || !result || !mask) return;
   const place = findPlace(original, mask);
@@ -127,8 +127,8 @@ function cutout(picture, { x, y }) {
 
 /** Return the URL of the file itself, or of a preview where it is large or browsers cannot show it. */
 function picturePath(job, layers, stage) {
-  const { path } = layers.find((layer) => layer.stage === stage);
-  const isShown = Math.max(...layers[0].processing_size) <= MAX_PREVIEW && !NOT_SHOWN.test(path);
+  const { media_type: type } = layers.find((layer) => layer.stage === stage);
+  const isShown = Math.max(...layers[0].processing_size) <= MAX_PREVIEW && type !== NOT_SHOWN;
   return layerPath(job.job_id, stage, isShown ? null : MAX_PREVIEW);
 }
 

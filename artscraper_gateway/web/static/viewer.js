@@ -21,7 +21,7 @@ export function viewer(job, layers, onStage) {
     "section",
     { class: "panel viewer", "aria-labelledby": "viewer-heading" },
     element("h2", { id: "viewer-heading", class: "visually-hidden" }, t("viewer.heading")),
-    element("div", { class: "viewer-tools" }, steps.some((layer) => layer.mask_path) ? views : null, zooms),
+    element("div", { class: "viewer-tools" }, steps.some((layer) => layer.mask_url) ? views : null, zooms),
     comparison.element,
     comparison.hint,
     steps.length > 1 ? stepStrip(job, steps, last, (stage) => {

@@ -1,0 +1,125 @@
+"""A part of a picture as a whole job would leave it: in memory, without files and measurements.
+
+The parts of a large picture are changed at the size that attacks and mark work at in the whole,
+and their change is enlarged as it would be there; else it would look finer than it will be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from artscraper_runner.attacks.scaling import apply_perturbation, working_size
+from artscraper_runner.attacks.transforms import to_picture
+from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.tiles import resized
+from artscraper_runner.imaging.visibility import VisibleChange
+from artscraper_runner.options import PictureLimits, ProtectionOptions
+from artscraper_runner.pipeline.sight import visibility_bound, within_sight
+from artscraper_runner.run_cache import RunCache
+from artscraper_runner.stages import load_stage
+from artscraper_runner.stages.stage import Stage, StageInput
+from artscraper_runner.types import Controls, StageResult
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int]  # height, width in px
+MARK = "invisible-watermark"
+# Stages that change pixels everywhere alike; others need a face, the whole picture or its file.
+PREVIEW_STAGES = ("photoguard", "mist", "nightshade", MARK)
+PART_MAX_SIDE = 512  # px
+_WARM_SIDE = 64  # px
+_MARKED_SIDE = 512  # px; what a mark repeats in, of which a part alone may be too small
+
+
+@dataclass(frozen=True)
+class PicturePart:
+    """A part of a picture, uint8 (H, W, 3), of which `whole` is the size.
+
+    What its previews share is kept in `cache`.
+    """
+
+    pixels: Pixels
+    whole: Size
+    cache: RunCache = field(default_factory=RunCache)
+
+    @classmethod
+    def opened(cls, path: Path, whole: Size) -> PicturePart:
+        """Return the part in the file at `path`.
+
+        Raises:
+            PictureError: it cannot be opened, or a side is longer than PART_MAX_SIDE.
+        """
+        limits = PictureLimits(max_side=PART_MAX_SIDE, max_pixels=PART_MAX_SIDE**2)
+        return cls(open_picture(path, limits).pixels, whole)
+
+    def write_preview(
+        self, target: Path, stages: Sequence[str], options: ProtectionOptions
+    ) -> None:
+        """Write what `preview` returns to `target`, as PNG."""
+        Image.fromarray(self.preview(stages, options)).save(target, "PNG", compress_level=1)
+
+    def preview(self, stages: Sequence[str], options: ProtectionOptions) -> Pixels:
+        """Return the part, uint8 (H, W, 3), as it looks after `stages`, PREVIEW_STAGES in order."""
+        small = self._small()
+        given = StageInput(small, small, None, options.with_payload(), Controls(), cache=self.cache)
+        bound = 0.0
+        for name in stages:
+            stage = load_stage(name)
+            visibility = visibility_bound(stage, options, stages)
+            given = replace(given, visibility=visibility)
+            result = within_sight(stage, given, self._applied(stage, given))
+            if result.pixels is not None:
+                bound = result.visibility or visibility or math.inf
+                given = replace(given, pixels=given.admissible(result.pixels))
+            given = replace(given, stages_before=(*given.stages_before, name))
+        if small is self.pixels:
+            return given.pixels
+        change = to_picture(given.pixels) - to_picture(small)
+        enlarged = apply_perturbation(self.pixels, change, original=self.pixels, budget=255)
+        sight = self.cache.remember("whole sight", None, lambda: VisibleChange.of(self.pixels))
+        return sight.within(bound, before=self.pixels, changed=enlarged)
+
+    def _small(self) -> Pixels:
+        """Return the part at the size at which the whole picture is worked on."""
+        height, width = self.pixels.shape[:2]
+        scale = working_size(*self.whole)[0] / self.whole[0]
+        if scale == 1:
+            return self.pixels
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        return self.cache.remember("small", size, lambda: resized(self.pixels, size))
+
+    def _applied(self, stage: Stage, given: StageInput) -> StageResult:
+        """Apply the stage; the mark to the part continued by its mirror image.
+
+        A mark is enlarged to pictures, so that a part alone would get one of another size.
+        """
+        if stage.name != MARK:
+            return stage.apply(given)
+        height, width = given.pixels.shape[:2]
+        rows, columns = (
+            max(side, min(_MARKED_SIDE, whole))
+            for side, whole in zip((height, width), working_size(*self.whole), strict=True)
+        )
+        around = ((0, rows - height), (0, columns - width), (0, 0))
+        original = self.cache.remember(
+            "continued", (rows, columns), lambda: np.pad(given.original, around, "symmetric")
+        )
+        continued = replace(
+            given, pixels=np.pad(given.pixels, around, "symmetric"), original=original
+        )
+        result = stage.apply(continued)
+        if result.pixels is None:
+            return result
+        return replace(result, pixels=np.ascontiguousarray(result.pixels[:height, :width]))
+
+
+def warm_up_previews(options: ProtectionOptions) -> None:
+    """Load what previews compute with; the first one then takes no longer than others."""
+    grey = np.full((_WARM_SIDE, _WARM_SIDE, 3), 128, np.uint8)
+    PicturePart(grey, (_WARM_SIDE, _WARM_SIDE)).preview(PREVIEW_STAGES, options)
