@@ -12,8 +12,6 @@ import json
 import logging
 import resource
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +28,6 @@ _log = logging.getLogger(__name__)
 _IDLE_S = 300.0  # after which the process and its memory go
 _TIMEOUT_S = 60.0
 _WAITING = 12  # previews that may be made or wait
-_THREADS = 2
 
 
 @dataclass
@@ -156,42 +153,38 @@ class StrengthPreviews:
 
 
 class _Worker:
-    """Answers the lines of standard input, two at a time; `options` are those of all previews."""
+    """Answers the lines of standard input; `options` are those of all previews."""
 
     def __init__(self, options: ProtectionOptions) -> None:
         self._options = options
-        self._printing, self._opening = threading.Lock(), threading.Lock()
         self._opened: tuple[tuple[str, Size], PicturePart] | None = None
 
     def run(self) -> None:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for line in sys.stdin:
-                pool.submit(self._answer, json.loads(line))
+        for line in sys.stdin:
+            work = json.loads(line)
+            print(json.dumps({**self._answer(work), "id": work["id"]}), flush=True)
 
-    def _answer(self, work: dict[str, Any]) -> None:
+    def _answer(self, work: dict[str, Any]) -> dict[str, Any]:
         from artscraper_runner import PictureError
 
-        answer = {}
         try:
             part = self._part(Path(work["part"]), tuple(work["whole"]))
             options = replace(self._options, strength=work["strength"])
             part.write_preview(Path(work["target"]), work["stages"], options)
         except (PictureError, MemoryError) as error:
-            answer = {"refused": str(error) or "the picture needs too much memory"}
+            return {"refused": str(error) or "the picture needs too much memory"}
         except Exception as error:  # the others that wait must have their answers
-            answer = {"failed": f"{type(error).__name__}: {error}"}
-        with self._printing:
-            print(json.dumps({**answer, "id": work["id"]}), flush=True)
+            return {"failed": f"{type(error).__name__}: {error}"}
+        return {}
 
     def _part(self, path: Path, whole: Size) -> PicturePart:
         """Return the part; the same object as before for the same picture, with what it keeps."""
         from artscraper_runner import PicturePart
 
         key = (hashlib.sha256(path.read_bytes()).hexdigest(), whole)
-        with self._opening:
-            if self._opened is None or self._opened[0] != key:
-                self._opened = key, PicturePart.opened(path, whole)
-            return self._opened[1]
+        if self._opened is None or self._opened[0] != key:
+            self._opened = key, PicturePart.opened(path, whole)
+        return self._opened[1]
 
 
 def main(options: str) -> None:

@@ -6,7 +6,6 @@ and their change is enlarged as it would be there; else it would look finer than
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.presets import strength_named
 from artscraper_runner.attacks.scaling import apply_perturbation, working_size
 from artscraper_runner.attacks.transforms import to_picture
 from artscraper_runner.imaging.decode import open_picture
@@ -28,11 +28,13 @@ from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Controls, StageResult
 
 Pixels = NDArray[np.uint8]
+Change = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 MARK = "invisible-watermark"
 # Stages that change pixels everywhere alike; others need a face, the whole picture or its file.
 PREVIEW_STAGES = ("photoguard", "mist", "nightshade", MARK)
 PART_MAX_SIDE = 512  # px
+_RUN_AT = "high"
 _WARM_SIDE = 64  # px
 _MARKED_SIDE = 512  # px; what a mark repeats in, of which a part alone may be too small
 
@@ -65,25 +67,34 @@ class PicturePart:
         Image.fromarray(self.preview(stages, options)).save(target, "PNG", compress_level=1)
 
     def preview(self, stages: Sequence[str], options: ProtectionOptions) -> Pixels:
-        """Return the part, uint8 (H, W, 3), as it looks after `stages`, PREVIEW_STAGES in order."""
+        """Return the part, uint8 (H, W, 3), as it looks after `stages`, PREVIEW_STAGES in order.
+
+        The stages run once, at the highest strength; that of the options shows the share of their
+        change which its bounds are of those. It differs from the stages' own result in detail, not
+        in how much is seen.
+        """
+        strength, highest = (strength_named(name) for name in (options.strength, _RUN_AT))
+        key = (tuple(stages), replace(options, strength=_RUN_AT))
+        change = self.cache.remember("change", key, lambda: self._change(*key))
+        share = np.float32(strength.visibility / highest.visibility)
+        shown = apply_perturbation(
+            self.pixels, change * share, original=self.pixels, budget=strength.budget
+        )
+        sight = self.cache.remember("sight of part", None, lambda: VisibleChange.of(self.pixels))
+        return sight.within(strength.visibility, before=self.pixels, changed=shown)
+
+    def _change(self, stages: tuple[str, ...], options: ProtectionOptions) -> Change:
+        """Return the change by `stages`, float32 (1, 3, h, w) of [0, 1], at the working size."""
         small = self._small()
         given = StageInput(small, small, None, options.with_payload(), Controls(), cache=self.cache)
-        bound = 0.0
         for name in stages:
             stage = load_stage(name)
-            visibility = visibility_bound(stage, options, stages)
-            given = replace(given, visibility=visibility)
+            given = replace(given, visibility=visibility_bound(stage, options, stages))
             result = within_sight(stage, given, self._applied(stage, given))
             if result.pixels is not None:
-                bound = result.visibility or visibility or math.inf
                 given = replace(given, pixels=given.admissible(result.pixels))
             given = replace(given, stages_before=(*given.stages_before, name))
-        if small is self.pixels:
-            return given.pixels
-        change = to_picture(given.pixels) - to_picture(small)
-        enlarged = apply_perturbation(self.pixels, change, original=self.pixels, budget=255)
-        sight = self.cache.remember("whole sight", None, lambda: VisibleChange.of(self.pixels))
-        return sight.within(bound, before=self.pixels, changed=enlarged)
+        return to_picture(given.pixels) - to_picture(small)
 
     def _small(self) -> Pixels:
         """Return the part at the size at which the whole picture is worked on."""
