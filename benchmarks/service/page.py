@@ -3,8 +3,9 @@
     python benchmarks/service/page.py          # needs the test extra and chromium
 
 A fresh browser profile opens the page of a gateway on this machine; the median of several loads is
-printed. It can be used when its options are shown and a key press is handled. The way of a picture
-of 1000 px is walked twice: with the button of the bar, and dropped on a strength. The list is
+printed. It can be used when its options are shown and a key press is handled. A crop is shown at
+the three strengths; the first time two seconds after its picture was added. The way of a picture
+of 1000 px is walked twice: dropped on a strength, and dropped to look first. The list is
 scrolled to its end, page by page of 50, a screen's height at a time; a frame that takes longer than
 two of a 60 Hz screen is felt as a jerk.
 """
@@ -32,6 +33,7 @@ JOBS = 200
 CHEAP = {"include_protection": "false", "include_hash_analysis": "false"}
 VIEWPORT = {"width": 1280, "height": 900}
 JERK_MS = 2 * 1000 / 60
+THOUGHT_MS = 2000  # between adding a picture and asking for its preview
 JOB_TIMEOUT_MS = 300_000
 # Scrolls by 60 px a frame and returns how long each frame took, in ms.
 SCROLL = """async () => {
@@ -58,6 +60,7 @@ def main() -> None:
         try:
             print(f"two cores, load {os.getloadavg()[0]:.1f}")
             print_loads(browser, gateway.base_url)
+            print_previews(browser, gateway.base_url, Path(home))
             print_ways(browser, gateway.base_url, Path(home))
             fill(gateway)
             print_scrolling(browser, gateway.base_url)
@@ -95,21 +98,22 @@ def weight(request: object) -> int:
 
 
 def print_ways(browser: Browser, address: str, folder: Path) -> None:
-    """Print actions, scrolls and seconds from a picture of 1000 px to its download."""
-    content = picture_bytes(1000, 750)
+    """Print actions, scrolls and seconds from a picture of 1000 px to its download.
+
+    Each way begins with a file that is dragged over the window; its drop is the first action.
+    """
+    picture = folder / "picture.png"
+    picture.write_bytes(picture_bytes(1000, 750))
     print("\n| from drop to download | actions | scrolls | s |\n|---|---|---|---|")
-    for way, target in (
-        ("button of the bar", "body"),
-        ("dropped on a strength", "[data-drop=medium]"),
-    ):
+    for way, height in (("dropped on a strength", 0.5), ("dropped to look first", 0.95)):
         page = browser.new_context(viewport=VIEWPORT).new_page()  # type: ignore[arg-type]
         app = PageObject(page, address, folder)
         app.open()
         page.locator("#stages input").first.wait_for(state="attached")
         start = time.monotonic()
-        app.transfer("drop", target, "picture.png", content)
+        app.drag(picture, x=0.5, y=height)
         actions = 1
-        if target == "body":
+        if way == "dropped to look first":
             click_without_scrolling(page, "#send")
             actions += 1
         page.locator(".download").wait_for(timeout=JOB_TIMEOUT_MS)
@@ -117,6 +121,28 @@ def print_ways(browser: Browser, address: str, folder: Path) -> None:
             click_without_scrolling(page, ".download")
         print(f"| {way} | {actions + 1} | 0 | {time.monotonic() - start:.1f} |")
         page.context.close()
+
+
+def print_previews(browser: Browser, address: str, folder: Path) -> None:
+    """Print how long the three strengths take: of a first picture, and of others."""
+    print("\n| the three strengths on a crop | s | bar |\n|---|---|---|")
+    page = browser.new_context(viewport=VIEWPORT).new_page()  # type: ignore[arg-type]
+    app = PageObject(page, address, folder)
+    app.open()
+    page.locator("#stages input").first.wait_for(state="attached")
+    for index, (width, height) in enumerate(((1000, 750), (480, 320), (3000, 2000))):
+        picture = folder / f"{index}.png"
+        picture.write_bytes(picture_bytes(width, height, seed=index))
+        app.add(picture)
+        page.locator("#preview-map").wait_for()
+        page.wait_for_timeout(THOUGHT_MS if index == 0 else 0)
+        start = time.monotonic()
+        page.locator("#preview-show").click()
+        page.locator("#preview [data-strength] canvas").nth(2).wait_for()
+        seconds = time.monotonic() - start
+        print(f"| {width}x{height} px{', the first one' * (index == 0)} | {seconds:.2f} | 2 |")
+        page.locator("#remove-all").click()
+    page.context.close()
 
 
 def click_without_scrolling(page: Page, selector: str) -> None:
