@@ -52,7 +52,7 @@ def test_options_override_settings() -> None:
 RIGHTS = {"copyright_notice": "(c) Ada", "usage_terms": "ask first", "allow_search_engines": True}
 
 
-def test_rights_of_the_settings_are_those_of_jobs_with_the_statement() -> None:
+def test_rights_default_to_settings() -> None:
     config = GatewayConfig(**RIGHTS)
     request = resolve_request(JobOptions(stages=["c2pa"]), config)
     assert {name: getattr(request, name) for name in RIGHTS} == RIGHTS
@@ -63,7 +63,7 @@ def test_rights_of_the_settings_are_those_of_jobs_with_the_statement() -> None:
 
 
 @pytest.mark.parametrize("options", [{"stages": ["mist"]}, {}, {"include_protection": False}])
-def test_rights_of_the_settings_are_left_out_without_the_statement(options: dict[str, Any]) -> None:
+def test_rights_of_settings_need_c2pa(options: dict[str, Any]) -> None:
     request = resolve_request(JobOptions(**options), GatewayConfig(**RIGHTS))
     assert request.protection_options(GatewayConfig()).rights.is_empty
     with pytest.raises(InvalidRequest, match="expected c2pa in stages"):
@@ -71,7 +71,7 @@ def test_rights_of_the_settings_are_left_out_without_the_statement(options: dict
 
 
 @pytest.mark.parametrize("text", ["", "x" * 501, "two\nlines", "\u202eright to left"])
-def test_rights_of_the_settings_are_one_line(text: str) -> None:
+def test_rights_of_settings_are_one_line(text: str) -> None:
     for name in ("copyright_notice", "usage_terms"):
         with pytest.raises(ValidationError, match=f"{name}\n.*expected"):
             GatewayConfig(**{name: text})

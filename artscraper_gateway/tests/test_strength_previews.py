@@ -37,7 +37,7 @@ def preview(client: httpx.Client, part: bytes, **fields: Any) -> httpx.Response:
     return client.post(URL, files={"file": ("part.png", part)}, data=form)
 
 
-def test_a_part_is_shown_and_nothing_is_kept(
+def test_preview_shows_part_and_keeps_nothing(
     gateway: InProcessGateway, client: httpx.Client, picture: Picture
 ) -> None:
     choices = client.get(URL).json()
@@ -74,7 +74,7 @@ def test_a_part_is_shown_and_nothing_is_kept(
         ({"priority": "7"}, 422, "priority"),
     ],
 )
-def test_what_cannot_be_previewed_is_refused(
+def test_preview_refuses_bad_fields(
     client: httpx.Client, picture: Picture, fields: dict[str, Any], status: int, named: str
 ) -> None:
     answer = preview(client, picture(64, 64), **fields)
@@ -85,9 +85,7 @@ def test_what_cannot_be_previewed_is_refused(
     assert named in answer.json()["detail"]
 
 
-def test_parts_that_are_no_pictures_or_too_large_are_refused(
-    client: httpx.Client, picture: Picture
-) -> None:
+def test_preview_refuses_bad_parts(client: httpx.Client, picture: Picture) -> None:
     whole = picture(64, 64)
     assert preview(client, b"no picture").status_code == 415
     assert preview(client, b"").status_code == 422
@@ -103,7 +101,7 @@ def test_parts_that_are_no_pictures_or_too_large_are_refused(
     assert without.status_code == 422 and "file" in without.json()["detail"]
 
 
-def test_a_preset_that_takes_minutes_has_no_preview(
+def test_published_preset_has_no_preview(
     start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     with start_app(preset="published", worker_concurrency=0).client() as client:
@@ -111,7 +109,7 @@ def test_a_preset_that_takes_minutes_has_no_preview(
         assert "none with the gateway's preset" in preview(client, picture(64, 64)).json()["detail"]
 
 
-def test_the_process_ends_when_idle_and_is_replaced_when_killed(tmp_path: Path) -> None:
+def test_process_ends_when_idle_and_is_replaced(tmp_path: Path) -> None:
     part, target = tmp_path / "part.png", tmp_path / "out.png"
     Image.effect_noise((64, 64), 40).convert("RGB").save(part)
     work: dict[str, Any] = {"whole": (64, 64), "stages": ("photoguard",), "strength": "low"}
@@ -142,7 +140,7 @@ def test_the_process_ends_when_idle_and_is_replaced_when_killed(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_previews_that_wait_too_long_or_are_too_many_are_refused(tmp_path: Path) -> None:
+def test_previews_are_refused_when_busy(tmp_path: Path) -> None:
     part = tmp_path / "part.png"
     Image.effect_noise((64, 64), 40).convert("RGB").save(part)
     work: dict[str, Any] = {"whole": (64, 64), "stages": ("photoguard",), "strength": "low"}
@@ -159,7 +157,7 @@ def test_previews_that_wait_too_long_or_are_too_many_are_refused(tmp_path: Path)
     asyncio.run(run())
 
 
-def test_previews_need_a_key_that_may_submit(
+def test_preview_needs_submit_scope(
     start_app: Callable[..., InProcessGateway], picture: Picture
 ) -> None:
     app = start_app(worker_concurrency=0)

@@ -89,7 +89,10 @@ class FolderWatch:
 
     def _is_done(self, destination: Destination) -> bool:
         target = destination.target
-        changed_ns = destination.image.stat().st_mtime_ns
+        try:
+            changed_ns = destination.image.stat().st_mtime_ns
+        except FileNotFoundError:  # removed since the listing: nothing is left to do
+            return True
         return target.exists() and target.stat().st_mtime_ns >= changed_ns
 
 
@@ -126,7 +129,12 @@ def _protect_due(
     for destination in watch.due(at_once=at_once):
         if stop.is_set():
             break
-        if not protect_one(destination, config, analysis=False, overwrite=True):
+        try:
+            done = protect_one(destination, config, analysis=False, overwrite=True)
+        except OSError as error:  # removed meanwhile, or the disk took no result
+            print(f"error: {printable(f'{destination.image}: {error}')}", file=sys.stderr)
+            done = False
+        if not done:
             watch.mark_failed(destination.image)
             succeeded = False
     return succeeded

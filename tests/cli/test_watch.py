@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.cli.main import main
+from artscraper_runner.cli.protect import protect_one
 from artscraper_runner.cli.watch import FolderWatch
 
 QUICK = ("--stages", "photoguard")
@@ -108,7 +109,7 @@ def test_slowly_written_file_is_protected_whole(folders: tuple[Path, Path], art:
         assert result.size == (64, 40)
 
 
-def test_a_half_written_file_leaves_no_result_and_is_done_when_it_is_whole(
+def test_watch_skips_half_written_file(
     folders: tuple[Path, Path], art: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = folders
@@ -124,8 +125,11 @@ def test_a_half_written_file_leaves_no_result_and_is_done_when_it_is_whole(
     assert Image.open(target / "half.png").size == (64, 40)
 
 
-def test_a_file_that_is_taken_away_meanwhile_stops_nothing(
-    folders: tuple[Path, Path], art: bytes, monkeypatch: pytest.MonkeyPatch
+def test_watch_survives_removed_file(
+    folders: tuple[Path, Path],
+    art: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (folders[0] / "a.png").write_bytes(art)
     (folders[0] / "b.png").write_bytes(art)
@@ -139,8 +143,20 @@ def test_a_file_that_is_taken_away_meanwhile_stops_nothing(
             path.unlink()
         return found
 
-    monkeypatch.setattr(FolderWatch, "_destination", find_and_lose)
-    assert due(watch) == ["b.png"]
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderWatch, "_destination", find_and_lose)
+        assert due(watch) == ["b.png"]
+
+    def lose_and_protect(destination: Any, *arguments: Any, **options: Any) -> bool:
+        if destination.image.name == "a.png":
+            destination.image.unlink()
+        return protect_one(destination, *arguments, **options)
+
+    (folders[0] / "a.png").write_bytes(art)
+    monkeypatch.setattr("artscraper_runner.cli.watch.protect_one", lose_and_protect)
+    assert main(["watch", *map(str, folders), "--once", *QUICK]) == 1
+    assert "a.png" in capsys.readouterr().err
+    assert [path.name for path in folders[1].iterdir()] == ["b.png"]
 
 
 @pytest.mark.parametrize(("source", "target"), [("missing", "out"), ("in", "in")])

@@ -34,7 +34,7 @@ def spread(change: Pixels) -> float:
     return float((halved**2).mean() / (luma**2).mean())
 
 
-def test_a_preview_shows_more_at_a_higher_strength() -> None:
+def test_preview_grows_with_strength() -> None:
     part = PicturePart(painting(256, 256), (400, 600))
     sight = VisibleChange.of(part.pixels)
     low, medium, high = (
@@ -44,7 +44,7 @@ def test_a_preview_shows_more_at_a_higher_strength() -> None:
     assert low <= 0.65 * 1.2 and medium <= 0.95 * 1.2, "the bounds of the strengths"
 
 
-def test_a_preview_is_as_visible_and_as_coarse_as_the_whole_picture(tmp_path: Path) -> None:
+def test_preview_matches_whole_picture(tmp_path: Path) -> None:
     whole = painting(1536, 2048)
     Image.fromarray(whole).save(tmp_path / "whole.png")
     with Image.open(
@@ -62,19 +62,19 @@ def test_a_preview_is_as_visible_and_as_coarse_as_the_whole_picture(tmp_path: Pa
     assert found.std() == pytest.approx(expected.std(), rel=0.4)
 
 
-def test_the_same_seed_gives_the_same_attacks() -> None:
+def test_preview_repeats_with_seed() -> None:
     pixels = painting(128, 128)
     first, second = (PicturePart(pixels, (300, 300)).preview(ATTACKS, LOW) for _ in range(2))
     assert np.array_equal(first, second)
 
 
-def test_a_small_picture_is_previewed_whole() -> None:
+def test_preview_of_small_picture_is_whole() -> None:
     part = PicturePart(painting(40, 30), (40, 30))
     preview = part.preview(PREVIEW_STAGES, MEDIUM)
     assert preview.shape == part.pixels.shape and not np.array_equal(preview, part.pixels)
 
 
-def test_a_part_that_is_too_large_is_refused(tmp_path: Path) -> None:
+def test_part_refuses_large_files(tmp_path: Path) -> None:
     Image.new("RGB", (PART_MAX_SIDE + 1, 8)).save(tmp_path / "part.png")
     with pytest.raises(PictureError, match="512"):
         PicturePart.opened(tmp_path / "part.png", (1000, 1000))

@@ -340,7 +340,7 @@ def training_mining(path: Path) -> Json:
     return entries
 
 
-def test_the_signed_statement_excepts_search_engines_on_request(tmp_path: Path) -> None:
+def test_c2pa_excepts_search_engines(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     Image.fromarray(painting(300, 400)).save(source)
     rights = RightsStatement(allow_search_engines=True)

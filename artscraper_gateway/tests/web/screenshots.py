@@ -1,11 +1,13 @@
-"""Take every screen in both themes at 1280 and 390 px, to be looked at: `make screenshots`."""
+"""Take every screen in both languages and themes at 1280 and 390 px: `make screenshots`."""
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,14 +15,22 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from artscraper_gateway.auth.keys import KeyStore
+from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 from artscraper_gateway.tests.web.test_accessibility import LONG
 
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
+LANGUAGES = {"en": "en-GB", "de": "de-DE"}
 ASTRONAUT = REPOSITORY / "input" / "astronaut.jpg"
-JOBS = 40
+JOBS = 12
+GATE_WIDTH = 300  # px of pictures that the stage for tests holds up
 TIMEOUT_MS = 180_000
+CHEAP = {"include_protection": "false", "include_hash_analysis": "false"}
+# Of the window only: what is fixed to it stands where a user sees it.
+WINDOWS = ("dragging", "result", "uploads", "preview", "undo")
 ALL_THUMBNAILS = """() => {
   const images = [...document.querySelectorAll("img.thumb")];
   const empty = images.find((image) => image.checkVisibility() && !image.naturalWidth);
@@ -33,30 +43,51 @@ DRAG = """() => {
   transfer.items.add(new File(["x"], "x.png"));
   const init = { bubbles: true, dataTransfer: transfer };
   document.body.dispatchEvent(new DragEvent("dragenter", init));
+  document.querySelector("[data-drop=medium]").dispatchEvent(new DragEvent("dragover", init));
 }"""
 Shot = Callable[[PageObject], None]
 
 
-def main(out: Path) -> None:
-    """Write <screen>-<theme>-<size>.png into `out`."""
+def main(out: Path, wanted: tuple[str, ...]) -> None:
+    """Write <screen>-<language>-<theme>-<size>.png into `out`; `wanted` screens, none: all."""
     expect.set_options(timeout=TIMEOUT_MS)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
-        gateway = GatewayProcess(Path(home)).start()
         try:
-            with gateway.client() as client:
-                shots = prepare(client, Path(home))
-            for name, show in shots.items():
-                take(browser, gateway.base_url, out, name, show)
+            with running(Path(home) / "open", with_stages_for_tests=True) as gateway:
+                with gateway.client() as client:
+                    shots = prepare(client, gateway, Path(home))
+                for name, show in shots.items():
+                    if name in wanted or not wanted:
+                        take(browser, gateway.base_url, out, name, show)
+            if "sign-in" in wanted or not wanted:
+                with running(Path(home) / "locked", worker_concurrency=0) as locked:
+                    engine = open_engine(GatewayConfig(base_dir=locked.base_dir))
+                    KeyStore(engine).add("painter")
+                    engine.dispose()
+                    take(browser, locked.base_url, out, "sign-in", refuse_key)
         finally:
-            gateway.stop()
             browser.close()
 
 
-def submit(client: httpx.Client, picture: bytes, **fields: str) -> str:
+@contextmanager
+def running(
+    home: Path, *, with_stages_for_tests: bool = False, **options: object
+) -> Iterator[GatewayProcess]:
+    gateway = GatewayProcess(home, options, with_stages_for_tests).start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def submit(client: httpx.Client, picture: bytes, name: str, **fields: str) -> str:
     answer = client.post(
-        "/v1/jobs", files={"file": picture}, data=fields, headers={"Prefer": "wait=170"}
+        "/v1/jobs",
+        files={"file": (name, picture)},
+        data=fields,
+        headers={"Prefer": "wait=170"},
     )
     job: dict[str, str] = answer.raise_for_status().json()
     return job["job_id"]
@@ -64,41 +95,51 @@ def submit(client: httpx.Client, picture: bytes, **fields: str) -> str:
 
 def large_picture() -> bytes:
     """Return 24 megapixels, smooth and busy."""
-    path = Path(tempfile.mkdtemp()) / "large.jpg"
     rng = np.random.default_rng(3)
     coarse = Image.fromarray(rng.integers(0, 256, (30, 45, 3), np.uint8))
-    coarse.resize((6000, 4000), Image.Resampling.BICUBIC).save(path, quality=90)
-    content = path.read_bytes()
-    shutil.rmtree(path.parent)
-    return content
+    buffer = io.BytesIO()
+    coarse.resize((6000, 4000), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
-def prepare(client: httpx.Client, home: Path) -> dict[str, Shot]:
+def animation() -> bytes:
+    """Return a GIF of two frames, which results in notes."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(picture_bytes(320, 300))) as first:
+        first.save(buffer, "GIF", save_all=True, append_images=[first.rotate(180)])
+    return buffer.getvalue()
+
+
+def prepare(client: httpx.Client, gateway: GatewayProcess, home: Path) -> dict[str, Shot]:
     """Fill the gateway and return how each screen is reached."""
-    job = submit(client, ASTRONAUT.read_bytes())
-    large = submit(client, large_picture(), stages="invisible-watermark")
-    marked = home / "marked.jpg"
-    layer = client.get(f"/v1/jobs/{job}/layers/invisible-watermark")
-    marked.write_bytes(layer.content)
-    cheap = {"include_protection": "false", "include_hash_analysis": "false"}
-    files = [("file", picture_bytes(96, 72, seed=index)) for index in range(JOBS)]
-    client.post("/v1/batches", files=files, data=cheap).raise_for_status()
+    marked = {"stages": "invisible-watermark", "include_hash_analysis": "false"}
+    job = submit(client, ASTRONAUT.read_bytes(), "astronaut.jpg")
+    large = submit(client, large_picture(), "mural.jpg", **marked)
+    noted = submit(client, animation(), "moving.gif", **marked)
+    tiny = submit(client, picture_bytes(1, 1), "dot.png", **marked)
+    whole = picture_bytes()
+    torn = submit(client, whole[: len(whole) // 2], "torn.png", **marked)
+    found = home / "marked.jpg"
+    found.write_bytes(client.get(f"/v1/jobs/{job}/layers/final").content)
+    for index in range(JOBS):
+        submit(client, picture_bytes(96, 72, seed=index), f"sketch {index}.png", **CHEAP)
+    waiting = submit_waiting(client)
 
     def uploads(app: PageObject) -> None:
         named = {"name": LONG, "mimeType": "image/png", "buffer": picture_bytes()}
         app.add(ASTRONAUT)
         app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
-        app.add(app.file("words.txt", b"no picture"))
+        app.add(app.file("words.txt", b"no picture"), app.file("empty.png", b""))
         app.page.locator("#preview-map").wait_for()
 
     def preview(app: PageObject) -> None:
         app.add(ASTRONAUT)
         app.page.locator("#preview-show").click()
-        tiles = app.page.locator("#preview [data-strength] canvas")
-        expect(tiles).to_have_count(3)
+        expect(app.page.locator("#preview [data-strength] canvas")).to_have_count(3)
 
-    def dragging(app: PageObject) -> None:
-        app.page.evaluate(DRAG)
+    def advanced(app: PageObject) -> None:
+        app.page.locator("#advanced").evaluate("(it) => { it.open = true }")
+        app.page.locator("#stages input[value=c2pa]").check()
 
     def result(job_id: str, choice: str | None = None, details: bool = False) -> Shot:
         def show(app: PageObject) -> None:
@@ -106,55 +147,90 @@ def prepare(client: httpx.Client, home: Path) -> dict[str, Shot]:
             app.wait_for_result()
             if details:
                 app.open_details()
+                app.page.locator(".file-notes li").first.wait_for()
             if choice:
-                app.page.get_by_role("radio", name=choice).check()
+                app.page.locator(f"input{choice}").check()
                 app.wait_for_result()
 
         return show
 
     def reading(app: PageObject) -> None:
         app.open("/#/watermark")
-        app.page.locator("#watermark-file").set_input_files(marked)
+        app.page.locator("#watermark-file").set_input_files(found)
         app.page.locator("#watermark-answer h2").wait_for()
+
+    def undo(app: PageObject) -> None:
+        app.page.route("**/v1/jobs/*", lambda route: route.abort())
+        row = app.page.locator("#jobs-list li").filter(has_text="sketch 1.png")
+        row.locator("button").last.click()
+        app.page.locator("#undo").hover()  # its time stands still
 
     return {
         "protect": lambda app: app.page.locator("#jobs-list img[src]").first.wait_for(),
         "uploads": uploads,
         "preview": preview,
-        "dragging": dragging,
+        "advanced": advanced,
+        "dragging": lambda app: app.page.evaluate(DRAG),
+        "undo": undo,
+        "waiting": lambda app: app.open(f"/#/jobs/{waiting}"),
         "result": result(job),
         "result-details": result(job, details=True),
-        "result-change": result(job, "What changed"),
-        "result-24-megapixels": result(large, "100%"),
+        "result-notes": result(noted, details=True),
+        "result-change": result(job, "[name=view][data-index='1']"),
+        "result-unprotected": result(tiny),
+        "result-24-megapixels": result(large, "[name=zoom][data-index='1']"),
+        "failed": lambda app: app.open(f"/#/jobs/{torn}"),
         "watermark": reading,
         "no-job": lambda app: app.open(f"/#/jobs/{'0' * 32}"),
+        "opt-out": lambda app: app.page.goto(f"{app.base_url}/opt-out") and None,
     }
 
 
-def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> None:
-    for size, (width, height) in SIZES.items():
-        viewport = {"width": width, "height": height}
-        context = browser.new_context(
-            viewport=viewport,  # type: ignore[arg-type]
-            reduced_motion="reduce",
-            bypass_csp=True,  # for WHOLE_LIST
+def submit_waiting(client: httpx.Client) -> str:
+    """Return a job that does not end, with one that waits behind it."""
+    jobs = [
+        client.post(
+            "/v1/jobs",
+            files={"file": (name, picture_bytes(GATE_WIDTH, seed=seed))},
+            data={"stages": "gate", "include_hash_analysis": "false"},
         )
-        context.set_default_timeout(TIMEOUT_MS)
-        with tempfile.TemporaryDirectory() as folder:
-            app = PageObject(context.new_page(), base_url, Path(folder))
-            app.open("/")
-            app.page.locator("#jobs-list li").nth(4).scroll_into_view_if_needed()
-            show(app)
-            app.page.add_style_tag(content=WHOLE_LIST)
-            for theme in ("light", "dark"):
-                app.page.get_by_label("Colours").select_option(theme)
-                app.page.wait_for_function(ALL_THUMBNAILS, timeout=TIMEOUT_MS)
-                app.page.evaluate("window.scrollTo(0, 0)")
-                whole = name not in ("dragging", "result", "uploads", "preview")
-                path = out / f"{name}-{theme}-{size}.png"
-                app.page.screenshot(path=path, full_page=whole)
-        context.close()
+        for seed, name in enumerate(("harbour.png", "evening.png"))
+    ]
+    job: dict[str, str] = jobs[0].raise_for_status().json()
+    return job["job_id"]
+
+
+def refuse_key(app: PageObject) -> None:
+    app.page.locator("#key").fill("ask_wrong")
+    app.page.locator("#sign-in button").click()
+    app.page.locator("#key-error .problem").wait_for()
+
+
+def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> None:
+    for language, locale in LANGUAGES.items():
+        for size, (width, height) in SIZES.items():
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                locale=locale,
+                reduced_motion="reduce",
+                bypass_csp=True,  # for WHOLE_LIST
+            )
+            context.set_default_timeout(TIMEOUT_MS)
+            with tempfile.TemporaryDirectory() as folder:
+                app = PageObject(context.new_page(), base_url, Path(folder))
+                app.open("/")
+                show(app)
+                app.page.add_style_tag(content=WHOLE_LIST)
+                for theme in ("light", "dark"):
+                    app.page.evaluate(
+                        "(theme) => { document.documentElement.dataset.theme = theme }", theme
+                    )
+                    app.page.wait_for_function(ALL_THUMBNAILS, timeout=TIMEOUT_MS)
+                    app.page.evaluate("window.scrollTo(0, 0)")
+                    path = out / f"{name}-{language}-{theme}-{size}.png"
+                    app.page.screenshot(path=path, full_page=name not in WINDOWS)
+            context.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), tuple(sys.argv[2:]))

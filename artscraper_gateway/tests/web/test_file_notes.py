@@ -61,7 +61,7 @@ def texts(value: ast.expr, function: Function, tree: ast.Module) -> Iterator[str
 
 
 @pytest.mark.parametrize("language", sorted({path.stem for path in STRINGS.iterdir()} - {"en"}))
-def test_every_sentence_of_a_note_is_translated(language: str) -> None:
+def test_notes_are_translated(language: str) -> None:
     table = json.loads((STRINGS / f"{language}.json").read_text("utf-8"))["notes"]
     known = [re.sub(r"\\{\w+\\}", ".+", re.escape(source)) for source in table]
     written = [text for path in SOURCES for text in sentences(ast.parse(path.read_text("utf-8")))]
@@ -94,7 +94,7 @@ def animated() -> bytes:
     return frames.getvalue()
 
 
-def test_every_note_is_a_sentence(
+def test_notes_are_shown_as_sentences(
     open_page: Callable[..., PageObject], shared_gateway: GatewayProcess, finished: Job
 ) -> None:
     job_id = finished(animated())
@@ -111,7 +111,7 @@ def test_every_note_is_a_sentence(
     expect(app.page.locator(".file-notes")).to_contain_text("which the new one replaces")
 
 
-def test_notes_are_in_the_language_of_the_page(
+def test_notes_follow_page_language(
     open_page: Callable[..., PageObject], shared_gateway: GatewayProcess, finished: Job
 ) -> None:
     app = open_page(shared_gateway.base_url, f"/#/jobs/{finished(animated())}", locale="de-DE")
@@ -122,7 +122,7 @@ def test_notes_are_in_the_language_of_the_page(
     expect(notes.locator("[lang=en]")).to_have_count(0)
 
 
-def test_names_in_a_note_cannot_disguise_anything(
+def test_notes_escape_names(
     open_page: Callable[..., PageObject], shared_gateway: GatewayProcess, finished: Job
 ) -> None:
     text = PngImagePlugin.PngInfo()

@@ -212,7 +212,7 @@ def test_german_page_has_no_english_sentence(
         app.page.goto("about:blank")
 
 
-def test_a_gateway_that_shows_no_paths(
+def test_page_works_without_server_paths(
     open_page: Open, start_gateway: Callable[..., GatewayProcess]
 ) -> None:
     app = open_page(start_gateway(show_paths="no").base_url)

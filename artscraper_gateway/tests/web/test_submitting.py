@@ -101,9 +101,7 @@ def test_picture_dropped_on_a_strength_is_protected_at_once(app: PageObject) -> 
 
 
 @pytest.mark.parametrize(("share", "strength"), [(0.2, "low"), (0.5, "medium"), (0.8, "high")])
-def test_real_drag_protects_at_its_strength(
-    app: PageObject, share: float, strength: str
-) -> None:
+def test_real_drag_protects_at_its_strength(app: PageObject, share: float, strength: str) -> None:
     app.choose_stages("Grey veil")
     app.drag(app.file("real.png", picture_bytes(64, 64)), x=share, y=0.5)
     app.wait_for_result()
