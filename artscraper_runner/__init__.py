@@ -50,8 +50,8 @@ _HOME = {
     "watch_timings": "instrumentation",
     "PREVIEW_SIDES": "options",
     "write_preview": "imaging.thumbnails",
-    "PART_MAX_SIDE": "pipeline.strength_preview",
-    "PREVIEW_STAGES": "pipeline.strength_preview",
+    "PART_MAX_SIDE": "options",
+    "PREVIEW_STAGES": "options",
     "PicturePart": "pipeline.strength_preview",
     "warm_up_previews": "pipeline.strength_preview",
     "PictureRun": "pipeline.run",
@@ -99,7 +99,9 @@ if TYPE_CHECKING:
     from artscraper_runner.native_threads import (
         set_native_thread_defaults as set_native_thread_defaults,
     )
+    from artscraper_runner.options import PART_MAX_SIDE as PART_MAX_SIDE
     from artscraper_runner.options import PREVIEW_SIDES as PREVIEW_SIDES
+    from artscraper_runner.options import PREVIEW_STAGES as PREVIEW_STAGES
     from artscraper_runner.options import TINEYE_URL as TINEYE_URL
     from artscraper_runner.options import AnalysisOptions as AnalysisOptions
     from artscraper_runner.options import PictureLimits as PictureLimits
@@ -112,8 +114,6 @@ if TYPE_CHECKING:
     from artscraper_runner.pipeline.capabilities import uses_gpu as uses_gpu
     from artscraper_runner.pipeline.preloading import preload as preload
     from artscraper_runner.pipeline.run import PictureRun as PictureRun
-    from artscraper_runner.pipeline.strength_preview import PART_MAX_SIDE as PART_MAX_SIDE
-    from artscraper_runner.pipeline.strength_preview import PREVIEW_STAGES as PREVIEW_STAGES
     from artscraper_runner.pipeline.strength_preview import PicturePart as PicturePart
     from artscraper_runner.pipeline.strength_preview import warm_up_previews as warm_up_previews
     from artscraper_runner.pipeline.workspace import Workspace as Workspace

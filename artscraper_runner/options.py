@@ -10,6 +10,9 @@ from artscraper_runner.errors import InvalidOption, UnknownName
 
 TINEYE_URL = "https://api.tineye.com/rest"
 PREVIEW_SIDES = (16, 2048)  # px, the smallest and the largest
+PART_MAX_SIDE = 512  # px of a part of a picture whose strength is previewed
+# Stages that a preview of a part shows; others need a face, the whole picture or its file.
+PREVIEW_STAGES = ("photoguard", "mist", "nightshade", "invisible-watermark")
 STRENGTH_NAMES = ("low", "medium", "high")  # bounds on visibility, see `attacks.presets`
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1

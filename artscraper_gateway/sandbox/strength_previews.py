@@ -99,7 +99,8 @@ class StrengthPreviews:
             stdin.write(json.dumps({**work, "id": number}).encode() + b"\n")
             with suppress(ConnectionError):  # it has just ended, which `_read` reports
                 await stdin.drain()
-            return await future
+            answer: dict[str, Any] = await future
+            return answer
         finally:
             self._answers.pop(number, None)
 

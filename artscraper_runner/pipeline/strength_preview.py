@@ -15,14 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.presets import strength_named
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import apply_perturbation, working_size
 from artscraper_runner.attacks.transforms import to_picture
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.tiles import resized
 from artscraper_runner.imaging.visibility import VisibleChange
-from artscraper_runner.options import PictureLimits, ProtectionOptions
+from artscraper_runner.options import (
+    PART_MAX_SIDE,
+    PREVIEW_STAGES,
+    PictureLimits,
+    ProtectionOptions,
+)
 from artscraper_runner.pipeline.sight import visibility_bound, within_sight
-from artscraper_runner.run_cache import RunCache
 from artscraper_runner.stages import load_stage
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Controls, StageResult
@@ -31,9 +36,6 @@ Pixels = NDArray[np.uint8]
 Change = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 MARK = "invisible-watermark"
-# Stages that change pixels everywhere alike; others need a face, the whole picture or its file.
-PREVIEW_STAGES = ("photoguard", "mist", "nightshade", MARK)
-PART_MAX_SIDE = 512  # px
 _RUN_AT = "high"
 _WARM_SIDE = 64  # px
 _MARKED_SIDE = 512  # px; what a mark repeats in, of which a part alone may be too small
