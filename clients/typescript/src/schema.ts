@@ -430,6 +430,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/strength-previews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prepare Strength Previews
+         * @description Return what can be previewed, and get ready: the first preview is then as quick as others.
+         */
+        get: operations["prepare_strength_previews"];
+        put?: never;
+        /**
+         * Preview Strength
+         * @description Return a part of a picture as it will look at a strength; nothing is kept.
+         *
+         *     The part is changed as in the whole picture, whose size has to be named: changes of a large
+         *     picture are coarser. Faces, hidden texts and statements are no part of a preview.
+         */
+        post: operations["preview_strength"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/limits": {
         parameters: {
             query?: never;
@@ -862,6 +889,7 @@ export interface components {
          *             "description": "Mist in textural mode.",
          *             "path": "/srv/outputs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/03-mist/image.jpg",
          *             "url": "/v1/jobs/9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90/layers/mist",
+         *             "media_type": "image/jpeg",
          *             "processing_size": [
          *               1024,
          *               768
@@ -1079,6 +1107,11 @@ export interface components {
              */
             url: string;
             /**
+             * Media Type
+             * @description of the file, such as image/jpeg
+             */
+            media_type: string;
+            /**
              * Processing Size
              * @description width and height in px
              */
@@ -1155,6 +1188,8 @@ export interface components {
          * Limits
          * @description Limits of pictures, choices of jobs, and how long jobs are kept.
          * @example {
+         *       "allow_search_engines": false,
+         *       "copyright_notice": "(c) Ada Example",
          *       "job_ttl": 86400,
          *       "max_disk": 10000000000,
          *       "max_frames": 2000,
@@ -1207,6 +1242,21 @@ export interface components {
              * @description of jobs that name none
              */
             strength: string;
+            /**
+             * Copyright Notice
+             * @description of jobs with the stage c2pa that name none
+             */
+            copyright_notice: string | null;
+            /**
+             * Usage Terms
+             * @description of jobs with the stage c2pa that name none
+             */
+            usage_terms: string | null;
+            /**
+             * Allow Search Engines
+             * @description of jobs with the stage c2pa that name none
+             */
+            allow_search_engines: boolean;
             /**
              * Stages
              * @description in the order in which they run
@@ -1441,6 +1491,29 @@ export interface components {
         /** @enum {string} */
         Status: "queued" | "running" | "done" | "error";
         /**
+         * StrengthPreviewChoices
+         * @description What POST /v1/strength-previews takes.
+         * @example {
+         *       "max_side": 512,
+         *       "stages": [
+         *         "photoguard",
+         *         "mist"
+         *       ]
+         *     }
+         */
+        StrengthPreviewChoices: {
+            /**
+             * Max Side
+             * @description px of a part
+             */
+            max_side: number;
+            /**
+             * Stages
+             * @description that can be previewed
+             */
+            stages: string[];
+        };
+        /**
          * Summary
          * @description The summary of the protection: summary.json with URLs.
          */
@@ -1575,22 +1648,22 @@ export interface components {
             keep_watermark: boolean;
             /**
              * Copyright Notice
-             * @description stage c2pa writes it into XMP as dc:rights
+             * @description stage c2pa writes it into XMP as dc:rights; none = the gateway's
              * @default null
              */
             copyright_notice: string | null;
             /**
              * Usage Terms
-             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms; none = the gateway's
              * @default null
              */
             usage_terms: string | null;
             /**
              * Allow Search Engines
-             * @description stage c2pa states that search engines may index the picture
-             * @default false
+             * @description stage c2pa states that search engines may index the picture; none = the gateway's
+             * @default null
              */
-            allow_search_engines: boolean;
+            allow_search_engines: boolean | null;
             /**
              * Priority
              * @description jobs with a higher priority run sooner
@@ -1698,20 +1771,20 @@ export interface components {
             keep_watermark?: boolean;
             /**
              * Copyright Notice
-             * @description stage c2pa writes it into XMP as dc:rights
+             * @description stage c2pa writes it into XMP as dc:rights; none = the gateway's
              * @example
              */
             copyright_notice?: string;
             /**
              * Usage Terms
-             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms; none = the gateway's
              * @example
              */
             usage_terms?: string;
             /**
              * Allow Search Engines
-             * @description stage c2pa states that search engines may index the picture; false if it is not sent
-             * @example false
+             * @description stage c2pa states that search engines may index the picture; none = the gateway's
+             * @example
              */
             allow_search_engines?: boolean;
             /**
@@ -1815,22 +1888,22 @@ export interface components {
             keep_watermark: boolean;
             /**
              * Copyright Notice
-             * @description stage c2pa writes it into XMP as dc:rights
+             * @description stage c2pa writes it into XMP as dc:rights; none = the gateway's
              * @default null
              */
             copyright_notice: string | null;
             /**
              * Usage Terms
-             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms; none = the gateway's
              * @default null
              */
             usage_terms: string | null;
             /**
              * Allow Search Engines
-             * @description stage c2pa states that search engines may index the picture
-             * @default false
+             * @description stage c2pa states that search engines may index the picture; none = the gateway's
+             * @default null
              */
-            allow_search_engines: boolean;
+            allow_search_engines: boolean | null;
             /**
              * Priority
              * @description jobs with a higher priority run sooner
@@ -1944,20 +2017,20 @@ export interface components {
             keep_watermark?: boolean;
             /**
              * Copyright Notice
-             * @description stage c2pa writes it into XMP as dc:rights
+             * @description stage c2pa writes it into XMP as dc:rights; none = the gateway's
              * @example
              */
             copyright_notice?: string;
             /**
              * Usage Terms
-             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms
+             * @description stage c2pa writes it into XMP as xmpRights:UsageTerms; none = the gateway's
              * @example
              */
             usage_terms?: string;
             /**
              * Allow Search Engines
-             * @description stage c2pa states that search engines may index the picture; false if it is not sent
-             * @example false
+             * @description stage c2pa states that search engines may index the picture; none = the gateway's
+             * @example
              */
             allow_search_engines?: boolean;
             /**
@@ -1978,6 +2051,41 @@ export interface components {
              * @description picture of another person that cloaked faces should resemble
              */
             fawkes_target?: string;
+        };
+        /**
+         * PartForm
+         * @description A form with a part of a picture, the size of the whole, and what is done to it.
+         */
+        PartForm: {
+            /**
+             * File
+             * Format: binary
+             * @description the part: at most 512 px a side
+             */
+            file: string;
+            /**
+             * Width
+             * @description px of the whole picture
+             * @example
+             */
+            width: number;
+            /**
+             * Height
+             * @description px of the whole picture
+             * @example
+             */
+            height: number;
+            /**
+             * @description what may be seen of the change
+             * @example
+             */
+            strength: components["schemas"]["Strength"];
+            /**
+             * Stages
+             * @description stages, in their order; separated by commas
+             * @example
+             */
+            stages: string;
         };
         /**
          * PictureForm
@@ -2076,11 +2184,11 @@ export interface operations {
                 watermark_method?: components["schemas"]["WatermarkMethod"];
                 /** @description keep the watermark of a picture that carries one already; false if it is not sent */
                 keep_watermark?: boolean;
-                /** @description stage c2pa writes it into XMP as dc:rights */
+                /** @description stage c2pa writes it into XMP as dc:rights; none = the gateway's */
                 copyright_notice?: string;
-                /** @description stage c2pa writes it into XMP as xmpRights:UsageTerms */
+                /** @description stage c2pa writes it into XMP as xmpRights:UsageTerms; none = the gateway's */
                 usage_terms?: string;
-                /** @description stage c2pa states that search engines may index the picture; false if it is not sent */
+                /** @description stage c2pa states that search engines may index the picture; none = the gateway's */
                 allow_search_engines?: boolean;
                 /** @description jobs with a higher priority run sooner; 0 if it is not sent */
                 priority?: number;
@@ -4585,6 +4693,197 @@ export interface operations {
             503: {
                 headers: {
                     /** @description seconds, if known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    prepare_strength_previews: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrengthPreviewChoices"];
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    preview_strength: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["PartForm"];
+            };
+        };
+        responses: {
+            /** @description The part, protected. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description Unauthorized: `unauthorized` */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Forbidden: `forbidden`, `foreign-origin` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Entity Too Large: `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unsupported Media Type: `unsupported-picture`, `unsupported-request-body` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Misdirected Request: `unknown-host` */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Unprocessable Entity: `broken-picture`, `invalid-request` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too Many Requests: `rate-limited` */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Internal Server Error: `internal-error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Service Unavailable: `too-busy`, `storage-failed`, `database-away`, `disk-full` */
+            503: {
+                headers: {
+                    /** @description seconds, where they are known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
