@@ -26,6 +26,9 @@ class LayerMetrics(BaseModel):
     psnr_db: float | None = Field(None, description="null if nothing changed")
     ssim: float | None = Field(None, description="1 if equal")
     visibility: float | None = Field(None, description="1 is just noticeable side by side")
+    visibility_place: list[float] | None = Field(
+        None, description="where it is most visible: shares of width and height"
+    )
     visibility_bound: float | None = Field(None, description="most that the strength allows")
     effective: bool | None = Field(None, description="whether it does more than noise does")
     verdict: str | None = Field(None, description="the same in words")

@@ -231,6 +231,15 @@ def _mixed(matrix: Planes, planes: Planes) -> Planes:
 
 
 @dataclass(frozen=True)
+class WorstPlace:
+    """The visibility of a change in its worst place, at `x` and `y` as shares of the picture."""
+
+    visibility: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class VisibleChange:
     """Visibility for pictures in 8 bits of any size; large ones are looked at in a reduced copy.
 
@@ -267,7 +276,18 @@ class VisibleChange:
 
     def figure(self, changed: Pixels) -> float:
         """Return the visibility of the change to `changed` in its worst place."""
-        return self.model.figure(self._seen(changed))
+        return self.worst(changed).visibility
+
+    def worst(self, changed: Pixels) -> WorstPlace:
+        """Return where the change to `changed` is most visible."""
+        seen = self._seen(changed)
+        places = self.model.places(seen)
+        row, column = np.unravel_index(int(places.argmax()), places.shape)
+        y, x = (
+            min(1.0, (place + 0.5) * PLACE / side)
+            for place, side in zip((row, column), seen.shape[:2], strict=True)
+        )
+        return WorstPlace(float(places[row, column]), x, y)
 
     def within(
         self, bound: float, *, before: Pixels, changed: Pixels, overwrite: bool = False

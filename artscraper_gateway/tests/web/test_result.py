@@ -257,9 +257,9 @@ def test_strength_preview_needs_a_previewable_step(app: PageObject) -> None:
 
 
 def test_preview_finds_the_smoothest_place(app: PageObject) -> None:
-    places = app.page.evaluate(
+    left = app.page.evaluate(
         """async () => {
-          const { mostVisiblePlace, smoothestSquare } = await import("./static/smooth_place.js");
+          const { smoothestSquare } = await import("./static/smooth_place.js");
           const [width, height] = [120, 80];
           const image = (value) => {
             const data = new Uint8ClampedArray(width * height * 4);
@@ -269,12 +269,52 @@ def test_preview_finds_the_smoothest_place(app: PageObject) -> None:
             return { data, width, height };
           };
           const busyLeft = image((x, y) => (x < 70 ? ((x * 7919 + y * 104729) % 97) + 60 : 120));
-          const changed = image((x, y) => (x > 80 && y > 40 ? 200 : 20));
-          return [smoothestSquare(busyLeft, 40).left, mostVisiblePlace(busyLeft, changed, 20)];
+          return smoothestSquare(busyLeft, 40).left;
         }"""
     )
-    assert places[0] >= 68
-    assert places[1]["x"] > 0.66 and places[1]["y"] > 0.5
+    assert left >= 68
+
+
+def test_verdict_cuts_out_the_most_visible_place(
+    open_page: Callable[..., PageObject], shared_gateway: GatewayProcess, done_job: str
+) -> None:
+    app = open_page(shared_gateway.base_url)
+    url = f"{app.base_url}/v1/jobs/{done_job}/result"
+    result = app.page.request.get(url).json()
+    last = result["summary"]["layers"][-1]["metrics"]
+    assert all(0 <= share <= 1 for share in last["visibility_place"])
+    last |= {"visibility": 1.2, "visibility_place": [0.75, 0.25]}
+    app.page.route("**/result", lambda route: route.fulfill(json=result))
+    app.open(f"/#/jobs/{done_job}")
+    app.wait_for_result()
+    expect(app.page.locator(".verdict")).to_contain_text("Hardly.")
+    expect(app.page.locator(".verdict")).to_contain_text("Here it shows most:")
+    cut = """async (canvas) => {
+      const picture = new Image();
+      picture.src = document.querySelector(".stage-view img[slot=first]").src;
+      await picture.decode();
+      const expected = document.createElement("canvas");
+      expected.width = expected.height = canvas.width;
+      expected.getContext("2d").drawImage(
+        picture, 0.75 * 480 - 48, 0.25 * 320 - 48, 96, 96, 0, 0, 96, 96);
+      return expected.toDataURL() === canvas.toDataURL();
+    }"""
+    assert app.page.locator(".place canvas").first.evaluate(cut)
+    app.page.get_by_role("button", name="Look here").click()
+    expect(app.page.locator("[name=zoom][data-index='2']")).to_be_checked()
+
+
+def test_verdict_without_a_place_names_none(app: PageObject) -> None:
+    texts = app.page.evaluate(
+        """async () => {
+          const { verdictPanel } = await import("./static/verdict_panel.js");
+          const metrics = { linf: 9, psnr_db: 37, ssim: 0.96 };
+          const original = { stage: "original", processing_size: [64, 64], applied: true };
+          const layers = [original, { stage: "mist", applied: true, metrics }];
+          return verdictPanel({ job_id: "0" }, layers, () => {}).textContent;
+        }"""
+    )
+    assert "Hardly." in texts and "Here it shows most" not in texts
 
 
 def test_page_reads_a_watermark(job: PageObject) -> None:

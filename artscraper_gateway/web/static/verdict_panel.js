@@ -1,16 +1,13 @@
 /** The verdict in three short lines: can it be seen, does it do something, faces. */
-import { layerPath, maskPath } from "./api.js";
+import { layerPath } from "./api.js";
 import { NOT_SHOWN } from "./comparison.js";
 import { element } from "./dom.js";
-import { mostVisiblePlace } from "./smooth_place.js";
 import { t } from "./strings.js";
 import { effectLevel, faceResults, visibilityLevel } from "./verdict.js";
 
 const SIGNS = { good: "✓", middling: "!", bad: "✕", neutral: "–" };
 const VISIBILITY_SIGN = { nothing: "neutral", no: "good", hardly: "good", yes: "middling" };
 const EFFECT_SIGN = { none: "neutral", tiny: "neutral", noise: "bad", little: "middling", yes: "good" };
-const ANALYSED = 640; // px of the longer side in which the place is sought
-const PLACE_SIDE = 64; // px of it
 const CUTOUT = 96; // px shown of each picture
 const FACE_MARGIN = 0.35; // of a face's box, around it
 const MAX_PREVIEW = 2048;
@@ -84,15 +81,15 @@ async function drawFaces(job, layers, items) {
 /** Cut out the place where the change shows most, of the original and of the protected picture. */
 async function addPlace(seen, job, layers, lookAt) {
   const last = layers.at(-1);
-  const [original, result, mask] = await Promise.all([
-    loadImage(picturePath(job, layers, "original")),
-    loadImage(picturePath(job, layers, last.stage)),
-    last.mask_url ? loadImage(maskPath(job.job_id, last.stage)) : null,
-  ]);
-  if (!original || !result || !mask) return;
-  const place = findPlace(original, mask);
+  const [x, y] = last.metrics?.visibility_place ?? [];
+  if (x === undefined) return; // measured by an earlier release
+  const stages = ["original", last.stage];
+  const [original, result] = await Promise.all(stages.map((stage) => loadImage(picturePath(job, layers, stage))));
+  if (!original || !result) return;
+  const place = { x, y };
   const cut = (picture) => cutout(picture, place);
   seen.lastChild.append(
+    element("p", {}, t("verdict.place")),
     element(
       "div",
       { class: "place" },
@@ -101,20 +98,6 @@ async function addPlace(seen, job, layers, lookAt) {
       element("button", { type: "button", class: "quiet", onclick: () => lookAt(place) }, t("verdict.place.look")),
     ),
   );
-}
-
-function findPlace(original, mask) {
-  const scale = Math.min(1, ANALYSED / Math.max(original.naturalWidth, original.naturalHeight));
-  const width = Math.max(1, Math.round(original.naturalWidth * scale));
-  const height = Math.max(1, Math.round(original.naturalHeight * scale));
-  return mostVisiblePlace(pixels(original, width, height), pixels(mask, width, height), Math.min(PLACE_SIDE, width, height));
-}
-
-function pixels(picture, width, height) {
-  const canvas = element("canvas", { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(picture, 0, 0, width, height);
-  return context.getImageData(0, 0, width, height);
 }
 
 function cutout(picture, { x, y }) {

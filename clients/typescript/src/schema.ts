@@ -1167,6 +1167,11 @@ export interface components {
              */
             visibility?: number | null;
             /**
+             * Visibility Place
+             * @description where it is most visible: shares of width and height
+             */
+            visibility_place?: number[] | null;
+            /**
              * Visibility Bound
              * @description most that the strength allows
              */
