@@ -47,6 +47,7 @@ class StrengthPreviews:
     _reading: asyncio.Task[None] | None = field(default=None, init=False)
     _retirement: asyncio.TimerHandle | None = field(default=None, init=False)
     _last_id: int = field(default=0, init=False)
+    _open: int = field(default=0, init=False)  # previews that are being made or wait
 
     async def warm_up(self) -> None:
         """Start the process if there is none; returns before it is ready."""
@@ -65,17 +66,21 @@ class StrengthPreviews:
             TooBusy: too many others wait, or there was no time to finish.
             GatewayError: the process failed; the log has the reason.
         """
-        if len(self._answers) >= _WAITING:
+        if self._open >= _WAITING:
             raise TooBusy("Too many previews are being made; try again in a moment.")
+        self._open += 1
         work = {"part": str(part), "target": str(target), "whole": whole, "stages": stages}
         try:
             async with asyncio.timeout(self.timeout_s):
                 answer = await self._ask({**work, "strength": strength})
-        except TimeoutError as error:
+        except TimeoutError:
             self._kill()
-            raise TooBusy("The preview could not be made in time; try again later.") from error
+            answer = {"late": 1}
         finally:
+            self._open -= 1
             self._plan_retirement()
+        if "late" in answer:
+            raise TooBusy("The preview could not be made in time; try again later.")
         if "refused" in answer:
             raise BrokenPicture(answer["refused"])
         if "failed" in answer:
@@ -130,9 +135,14 @@ class StrengthPreviews:
             if future is not None and not future.done():
                 future.set_result(answer)
         code = await process.wait()
+        end = (
+            {"failed": f"its process ended with {code}"}
+            if process is self._process
+            else {"late": 1}
+        )
         for future in self._answers.values():
             if not future.done():
-                future.set_result({"failed": f"its process ended with {code}"})
+                future.set_result(end)
 
     def _plan_retirement(self) -> None:
         if self._retirement is not None:
@@ -141,7 +151,7 @@ class StrengthPreviews:
         self._retirement = loop.call_later(self.idle_s, self._retire)
 
     def _retire(self) -> None:
-        if self._answers:
+        if self._open:
             self._plan_retirement()
         else:
             self._kill()

@@ -88,7 +88,7 @@ def test_preview_refuses_bad_fields(
 def test_preview_refuses_bad_parts(client: httpx.Client, picture: Picture) -> None:
     whole = picture(64, 64)
     assert preview(client, b"no picture").status_code == 415
-    assert preview(client, b"").status_code == 422
+    assert preview(client, b"").status_code == 415
     assert preview(client, whole[: len(whole) // 2]).json()["code"] == "broken-picture"
     too_large = preview(client, picture(513, 20))
     assert (too_large.status_code, too_large.json()["code"]) == (413, "too-large")

@@ -55,6 +55,11 @@ class FolderWatch:
             and self._failed.get(path) != self._seen[path][0]
         ]
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a picture could not be protected."""
+        return bool(self._failed)
+
     def mark_failed(self, picture: Path) -> None:
         """Do not return this version of `picture` again."""
         self._failed[picture] = self._seen[picture][0]
@@ -106,7 +111,8 @@ def run(options: argparse.Namespace) -> int:
     config = workflow_config(options)
     watch = FolderWatch(source, target)
     if options.once:
-        return 0 if _protect_due(watch, config, threading.Event(), at_once=True) else 1
+        _protect_due(watch, config, threading.Event(), at_once=True)
+        return 1 if watch.has_failed else 0
     stop = threading.Event()
 
     def request_stop(_number: int, _frame: FrameType | None) -> None:
@@ -123,9 +129,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _protect_due(
     watch: FolderWatch, config: WorkflowConfig, stop: threading.Event, *, at_once: bool
-) -> bool:
-    """Protect due pictures; return whether all succeeded."""
-    succeeded = True
+) -> None:
+    """Protect due pictures."""
     for destination in watch.due(at_once=at_once):
         if stop.is_set():
             break
@@ -136,5 +141,3 @@ def _protect_due(
             done = False
         if not done:
             watch.mark_failed(destination.image)
-            succeeded = False
-    return succeeded

@@ -283,11 +283,8 @@ class VisibleChange:
         seen = self._seen(changed)
         places = self.model.places(seen)
         row, column = np.unravel_index(int(places.argmax()), places.shape)
-        y, x = (
-            min(1.0, (place + 0.5) * PLACE / side)
-            for place, side in zip((row, column), seen.shape[:2], strict=True)
-        )
-        return WorstPlace(float(places[row, column]), x, y)
+        y, x = (np.array((row, column)) + 0.5) * PLACE / seen.shape[:2]
+        return WorstPlace(float(places[row, column]), min(1.0, float(x)), min(1.0, float(y)))
 
     def within(
         self, bound: float, *, before: Pixels, changed: Pixels, overwrite: bool = False

@@ -122,7 +122,8 @@ def test_watch_skips_half_written_file(
     assert [path.name for path in target.iterdir()] == ["good.png"]
     (source / "half.png").write_bytes(art)
     assert main(command) == 0
-    assert Image.open(target / "half.png").size == (64, 40)
+    with Image.open(target / "half.png") as result:
+        assert result.size == (64, 40)
 
 
 def test_watch_survives_removed_file(
