@@ -62,6 +62,7 @@ INVALID: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "/v1/events"): {},
     ("get", "/readyz"): {"params": {"ignore": "nothing"}},
     ("post", "/v1/watermarks/read"): {"files": {"other": b""}},
+    ("post", "/v1/strength-previews"): {"files": {"other": b""}},
     ("post", "/v1/session"): {"json": {"key": 7}},
 }
 

@@ -37,7 +37,7 @@ class Limits(BaseModel):
                 "max_disk": 10_000_000_000,
                 "strength": "medium",
                 "copyright_notice": "(c) Ada Example",
-                "usage_terms": None,
+                "usage_terms": "Ask before any use",
                 "allow_search_engines": False,
                 "stages": [{"name": "mist", "default": True, "available": True}],
             }
