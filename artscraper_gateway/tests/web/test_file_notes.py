@@ -20,6 +20,15 @@ from artscraper_gateway.tests.web.page_object import PageObject, picture_bytes
 RUNNER = Path(artscraper_runner.__file__).parent
 STRINGS = Path(__file__).parents[2] / "web" / "strings"
 SOURCES = [*(RUNNER / "imaging").rglob("*.py"), RUNNER / "analysis" / "inventory.py"]
+# What they return becomes a note, or the reason in one.
+TEXT_FUNCTIONS = (
+    "_how_coded",
+    "why_xmp_is_left_out",
+    "_why_unfit",
+    "_usable",
+    "_inflated",
+    "_usable_transparency",
+)
 Function = ast.FunctionDef
 Job = Callable[[bytes], str]
 
@@ -27,6 +36,10 @@ Job = Callable[[bytes], str]
 def sentences(tree: ast.Module) -> Iterator[str]:
     """Yield the texts that a module gives to notes, as templates with {} for what is filled in."""
     for function in (node for node in ast.walk(tree) if isinstance(node, Function)):
+        if function.name in TEXT_FUNCTIONS:
+            for node in ast.walk(function):
+                if isinstance(node, ast.Return) and node.value is not None:
+                    yield from texts(node.value, function, tree)
         for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
             name = getattr(call.func, "id", "")
             if name == "Note":
@@ -39,7 +52,9 @@ def texts(value: ast.expr, function: Function, tree: ast.Module) -> Iterator[str
     """Yield what an expression can be, as far as it is written in its function or module."""
     match value:
         case ast.Constant(value=str(text)):
-            yield text
+            yield from [text] if text else []
+        case ast.Tuple(elts=[_, text]):
+            yield from texts(text, function, tree)
         case ast.JoinedStr(values=parts):
             yield "".join(p.value if isinstance(p, ast.Constant) else "{}" for p in parts)
         case ast.IfExp(body=first, orelse=second):
@@ -108,7 +123,7 @@ def test_notes_are_shown_as_sentences(
     again = finished(app.page.request.get(f"{app.base_url}/v1/jobs/{job_id}/layers/final").body())
     app.open(f"/#/jobs/{again}")
     app.open_details()
-    expect(app.page.locator(".file-notes")).to_contain_text("which the new one replaces")
+    expect(app.page.locator(".file-notes")).to_contain_text("which the new one replaces or damages")
 
 
 def test_notes_follow_page_language(

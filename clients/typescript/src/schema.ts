@@ -1209,7 +1209,8 @@ export interface components {
          *           "name": "mist"
          *         }
          *       ],
-         *       "strength": "medium"
+         *       "strength": "medium",
+         *       "usage_terms": "Ask before any use"
          *     }
          */
         Limits: {
@@ -4777,7 +4778,7 @@ export interface operations {
             /** @description Service Unavailable: `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -4888,7 +4889,7 @@ export interface operations {
             /** @description Service Unavailable: `too-busy`, `storage-failed`, `database-away`, `disk-full` */
             503: {
                 headers: {
-                    /** @description seconds, where they are known */
+                    /** @description seconds, if known */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
