@@ -278,7 +278,7 @@ def test_documented_problems_occur(world: World, tmp_path: Path) -> None:
                 assert found["code"] in known, where
                 assert found.keys() == example["value"].keys()
                 walked += 1
-    assert walked == 297
+    assert walked == 319
 
 
 def test_refused_uploads_are_removed_off_the_event_loop(world: World) -> None:
