@@ -231,15 +231,6 @@ def _mixed(matrix: Planes, planes: Planes) -> Planes:
 
 
 @dataclass(frozen=True)
-class WorstPlace:
-    """The visibility of a change in its worst place, at `x` and `y` as shares of the picture."""
-
-    visibility: float
-    x: float
-    y: float
-
-
-@dataclass(frozen=True)
 class VisibleChange:
     """Visibility for pictures in 8 bits of any size; large ones are looked at in a reduced copy.
 
@@ -276,15 +267,15 @@ class VisibleChange:
 
     def figure(self, changed: Pixels) -> float:
         """Return the visibility of the change to `changed` in its worst place."""
-        return self.worst(changed).visibility
+        return self.worst(changed)[0]
 
-    def worst(self, changed: Pixels) -> WorstPlace:
-        """Return where the change to `changed` is most visible."""
+    def worst(self, changed: Pixels) -> tuple[float, float, float]:
+        """Return the visibility in the worst place, and its x and y as shares of the picture."""
         seen = self._seen(changed)
         places = self.model.places(seen)
         row, column = np.unravel_index(int(places.argmax()), places.shape)
         y, x = (np.array((row, column)) + 0.5) * PLACE / seen.shape[:2]
-        return WorstPlace(float(places[row, column]), min(1.0, float(x)), min(1.0, float(y)))
+        return float(places[row, column]), min(1.0, float(x)), min(1.0, float(y))
 
     def within(
         self, bound: float, *, before: Pixels, changed: Pixels, overwrite: bool = False

@@ -117,10 +117,10 @@ def _measure(work: LayerWork, saved: SavedLayer) -> Json:
     given = replace(work.applied.given, made=work.applied.pixels)
     distances = _distances(given.original, saved.pixels)
     bound = work.applied.result.visibility or given.visibility
-    worst = given.visible_change().worst(saved.pixels)
+    visibility, x, y = given.visible_change().worst(saved.pixels)
     sight = {
-        "visibility": round(worst.visibility, 3),
-        "visibility_place": [round(worst.x, 4), round(worst.y, 4)],
+        "visibility": round(visibility, 3),
+        "visibility_place": [round(x, 4), round(y, 4)],
         "visibility_bound": round(bound, 3) if bound is not None and isfinite(bound) else None,
     }
     unload(given.original, given.pixels)  # a stage looks at reduced copies
