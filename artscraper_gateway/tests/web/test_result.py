@@ -231,7 +231,7 @@ def test_job_is_repeated_gentler_and_stronger(job: PageObject) -> None:
 def test_strength_preview_shows_three_and_leaves_no_jobs(app: PageObject) -> None:
     app.choose_stages("Grey veil", "Face cloak")
     before = app.page.request.get(f"{app.base_url}/v1/jobs").json()["jobs"]
-    app.add(app.file("try.png", picture_bytes(600, 620)))
+    app.add(app.file("try.jpg", picture_bytes(600, 620, "JPEG")))
     app.page.get_by_role("button", name="Show the three strengths").click()
     tiles = app.page.locator("#preview [data-strength] canvas")
     expect(tiles).to_have_count(3, timeout=120_000)
