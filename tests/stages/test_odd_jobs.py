@@ -36,6 +36,7 @@ PICTURES = {
         for width, height in ((3, 900), (8, 400), (16, 400))
     },
     "black": lambda textured: Image.new("RGB", (56, 40)),
+    "white": lambda textured: Image.new("RGB", (56, 40), (255, 255, 255)),
     "greyscale": lambda textured: Image.fromarray(textured).convert("L"),
     "flat": lambda textured: Image.new("RGB", (32, 32), (128, 128, 128)),
     "transparent": half_transparent,
@@ -56,9 +57,30 @@ def test_default_job_writes_finite_metrics_and_keeps_hidden_pixels(
     written = [tmp_path / "out" / name for name in ("summary.json", "analysis.json")]
     summary, _ = (json.loads(path.read_text("utf-8"), parse_constant=refused) for path in written)
     layers = {layer["stage"]: layer for layer in summary["layers"]}
+    for name in ("photoguard", "mist", "nightshade"):
+        metrics = layers[name]["metrics"]
+        assert metrics["visibility"] <= 1.2 * metrics["visibility_bound"]
+        assert metrics["effective"] or metrics["verdict"] == "no protection beyond noise"
+    if kind in {"greyscale", "black", "white", "flat"}:
+        final = np.asarray(Image.open(summary["layers"][-1]["path"]).convert("RGB"))
+        assert (final == final[..., :1]).all()
     assert all(layers[name]["applied"] for name in ("photoguard", "mist", "nightshade"))
     if picture.mode == "RGBA":
         for layer in layers.values():
             saved = np.asarray(Image.open(layer["path"]))
             assert np.array_equal(saved[TRANSPARENT], np.asarray(picture)[TRANSPARENT])
             assert np.array_equal(saved[..., 3], np.asarray(picture)[..., 3])
+
+
+def test_protected_picture_is_protected_again_within_the_bound(
+    textured: Any, tmp_path: Path
+) -> None:
+    large = np.tile(textured, (4, 3, 1))
+    Image.fromarray(large).save(tmp_path / "art.png")
+    first = protect_picture(tmp_path / "art.png", tmp_path / "first")
+    again = protect_picture(Path(first["layers"][-1]["path"]), tmp_path / "again")
+    final = again["layers"][-1]["metrics"]
+    assert final["visibility"] <= 1.2 * final["visibility_bound"]
+    earlier = first["layers"][-1]["metrics"]["payload"]
+    assert final["overwritten"] == earlier
+    assert any(note["subject"] == "watermark" for note in again["notes"])
