@@ -59,8 +59,8 @@ class Server(uvicorn.Server):
         servers = self.servers if self.started else []
         for listener in (each for server in servers for each in server.sockets):
             host, port = listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            self._say(f"Artscraper Gateway listens on http://{shown}:{port}")
+            url_host = f"[{host}]" if ":" in host else host
+            self._say(f"Artscraper Gateway listens on http://{url_host}:{port}")
 
     def _say(self, text: str) -> None:
         """Print to standard output, for scripts; as JSON where the log is JSON."""
@@ -140,10 +140,10 @@ def bind_address(config: GatewayConfig) -> list[socket.socket]:
     """Return sockets that are bound and do not listen; raises as `open_listeners`."""
     sockets: list[socket.socket] = []
     try:
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        for family, kind, protocol, _, address in dict.fromkeys(found):
+        for family, kind, protocol, _, address in dict.fromkeys(addresses):
             sockets.append(socket.socket(family, kind, protocol))
             sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:

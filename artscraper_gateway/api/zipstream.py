@@ -33,15 +33,15 @@ def stream_zip(folders: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
 
 
 def _member(archive: zipfile.ZipFile, sink: _Sink, path: Path, name: str) -> Iterator[bytes]:
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
         return
     source = path.open("rb")
     entry = zipfile.ZipInfo(name, _EARLIEST)
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
     is_text = path.suffix in _COMPRESSED
     entry.compress_type = zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED
-    large = found.st_size > zipfile.ZIP64_LIMIT // 2
+    large = status.st_size > zipfile.ZIP64_LIMIT // 2
     with source, archive.open(entry, "w", force_zip64=large) as target:
         while chunk := source.read(CHUNK_BYTES):
             target.write(chunk)

@@ -145,9 +145,9 @@ class KeyStore:
 
         False if no key matches or it was revoked before.
         """
-        shown = _SHOWN_ID.fullmatch(name)
+        key_id = _SHOWN_ID.fullmatch(name)
         return self._revoke(api_keys.c.name == name) or (
-            shown is not None and self._revoke(api_keys.c.id == shown[1])
+            key_id is not None and self._revoke(api_keys.c.id == key_id[1])
         )
 
     def _revoke(self, which: sa.ColumnElement[bool]) -> bool:
@@ -227,8 +227,8 @@ class Keyring:
                 return
             begun = time.monotonic()
             try:
-                found = await run_sync(self.store.all)
-                self._keys = {key.id: key for key in found}
+                keys = await run_sync(self.store.all)
+                self._keys = {key.id: key for key in keys}
             except sa.exc.SQLAlchemyError:
                 if self._keys is None:
                     raise
@@ -246,16 +246,16 @@ def _hash(secret: str) -> str:
 
 
 def _key(row: sa.Row[tuple[object, ...]]) -> ApiKey:
-    known = row._mapping
-    rate = Rate(known["rate_count"], known["rate_period_s"]) if known["rate_count"] else None
+    columns = row._mapping
+    rate = Rate(columns["rate_count"], columns["rate_period_s"]) if columns["rate_count"] else None
     return ApiKey(
-        id=known["id"],
-        name=known["name"],
-        secret_hash=known["secret_hash"],
-        scopes=frozenset(known["scopes"].split(",")),
+        id=columns["id"],
+        name=columns["name"],
+        secret_hash=columns["secret_hash"],
+        scopes=frozenset(columns["scopes"].split(",")),
         rate=rate,
-        max_queued=known["max_queued"],
-        max_priority=known["max_priority"],
-        created_at=known["created_at"],
-        revoked_at=known["revoked_at"],
+        max_queued=columns["max_queued"],
+        max_priority=columns["max_priority"],
+        created_at=columns["created_at"],
+        revoked_at=columns["revoked_at"],
     )

@@ -138,20 +138,20 @@ def _list(_options: argparse.Namespace, keys: KeyStore, _log: DeliveryLog) -> in
 
 
 def _line(key: ApiKey) -> str:
-    made = datetime.fromtimestamp(key.created_at, UTC).date().isoformat()
+    created = datetime.fromtimestamp(key.created_at, UTC).date().isoformat()
     scopes = ",".join(scope for scope in SCOPES if scope in key.scopes)
     parts = [f"ask_{key.id}_...", key.name, scopes, str(key.rate or "any rate")]
     parts.append("any queue" if key.max_queued is None else f"{key.max_queued} queued")
-    return "\t".join([*parts, f"made {made}", "revoked" if key.revoked_at else "valid"])
+    return "\t".join([*parts, f"made {created}", "revoked" if key.revoked_at else "valid"])
 
 
 def _revoke(options: argparse.Namespace, keys: KeyStore, _log: DeliveryLog) -> int:
-    shown = without_secret(options.name)
+    name = without_secret(options.name)
     if not keys.revoke(options.name):
         raise InvalidKeyOption(
-            f"there is no valid key with the name or id {shown!r}; keys list prints all"
+            f"there is no valid key with the name or id {name!r}; keys list prints all"
         )
-    print(f"revoked {shown}")
+    print(f"revoked {name}")
     return 0
 
 

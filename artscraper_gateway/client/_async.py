@@ -204,10 +204,10 @@ class AsyncGateway:
         They are numbered in order, such as 00-original.jpg. Files that are there already are not
         sent again; every download is verified by its SHA-256.
         """
-        wanted = None if stages is None else set(stages)
+        names = None if stages is None else set(stages)
         files = []
         for index, layer in enumerate((await self.result(job_id)).layers):
-            if wanted is None or layer.stage in wanted:
+            if names is None or layer.stage in names:
                 target = Path(folder) / layer_name(index, layer)
                 files.append(await self.download_layer(job_id, layer.stage, target))
         return files

@@ -167,9 +167,9 @@ class Batches:
                 new.append(replace(each, batch_id=batch_id, batch_index=index))
         if not new:
             raise next(each for each in staged if isinstance(each, GatewayError))
-        wanted = None if key is None else idempotency_claim("batch", pictures, quota, key)
+        idempotency = None if key is None else idempotency_claim("batch", pictures, quota, key)
         batch = NewBatch(batch_id, time.time(), refused)
-        added = self.submission.queue.submit_batch(batch, new, quota, idempotency=wanted)
+        added = self.submission.queue.submit_batch(batch, new, quota, idempotency=idempotency)
         if isinstance(added, str):
             return self._respond(added)
         for job in new:

@@ -62,10 +62,10 @@ def events_after(connection: sa.Connection, job_id: str, seq: int) -> list[Event
 def revisions(connection: sa.Connection, ids: Iterable[str]) -> dict[str, int]:
     """Return the number of the newest event of each job that still exists."""
     newest: dict[str, int] = {}
-    wanted = list(ids)
-    for start in range(0, len(wanted), _IDS_PER_QUERY):
+    job_ids = list(ids)
+    for start in range(0, len(job_ids), _IDS_PER_QUERY):
         query = sa.select(jobs.c.id, jobs.c.revision).where(
-            jobs.c.id.in_(wanted[start : start + _IDS_PER_QUERY]), jobs.c.status != "deleting"
+            jobs.c.id.in_(job_ids[start : start + _IDS_PER_QUERY]), jobs.c.status != "deleting"
         )
         newest.update((row.id, row.revision) for row in connection.execute(query))
     return newest

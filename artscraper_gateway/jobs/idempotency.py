@@ -57,7 +57,7 @@ def fingerprint(kind: Kind, payloads: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def claim(connection: sa.Connection, wanted: IdempotencyClaim, answer_id: str) -> str | None:
+def claim(connection: sa.Connection, requested: IdempotencyClaim, answer_id: str) -> str | None:
     """Claim the key for the job or batch `answer_id` in the caller's transaction.
 
     Of two concurrent claims the second waits for the first one's transaction.
@@ -70,22 +70,22 @@ def claim(connection: sa.Connection, wanted: IdempotencyClaim, answer_id: str) -
     """
     now = time.time()
     stale = sa.not_(_is_valid(now))
-    connection.execute(sa.delete(idempotency_keys).where(_is_key(wanted), stale))
-    row = {**vars(wanted), "answer_id": answer_id, "created_at": now}
+    connection.execute(sa.delete(idempotency_keys).where(_is_key(requested), stale))
+    row = {**vars(requested), "answer_id": answer_id, "created_at": now}
     insert = insert_if_new(connection, idempotency_keys).returning(_table.key)
     if connection.execute(insert, row).first() is not None:
         return None
-    return _earlier(connection, wanted, now)
+    return _earlier(connection, requested, now)
 
 
-def find_earlier(engine: sa.Engine, wanted: IdempotencyClaim) -> str | None:
+def find_earlier(engine: sa.Engine, requested: IdempotencyClaim) -> str | None:
     """Return the id of the job or batch that the key led to before; None if it is free.
 
     Raises:
         IdempotencyKeyReused: it was used with another payload.
     """
     with reading(engine) as connection:
-        return _earlier(connection, wanted, time.time())
+        return _earlier(connection, requested, time.time())
 
 
 def drop_expired(engine: sa.Engine, *, now: float) -> None:
@@ -95,16 +95,16 @@ def drop_expired(engine: sa.Engine, *, now: float) -> None:
         connection.execute(sa.delete(idempotency_keys).where(old))
 
 
-def _is_key(wanted: IdempotencyClaim) -> sa.ColumnElement[bool]:
-    return sa.and_(_table.owner == wanted.owner, _table.key == wanted.key)
+def _is_key(requested: IdempotencyClaim) -> sa.ColumnElement[bool]:
+    return sa.and_(_table.owner == requested.owner, _table.key == requested.key)
 
 
-def _earlier(connection: sa.Connection, wanted: IdempotencyClaim, now: float) -> str | None:
-    query = sa.select(idempotency_keys).where(_is_key(wanted), _is_valid(now))
+def _earlier(connection: sa.Connection, requested: IdempotencyClaim, now: float) -> str | None:
+    query = sa.select(idempotency_keys).where(_is_key(requested), _is_valid(now))
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    if row.fingerprint != wanted.fingerprint:
+    if row.fingerprint != requested.fingerprint:
         raise IdempotencyKeyReused(
             "This Idempotency-Key was used with another payload; send a new key."
         )

@@ -275,10 +275,10 @@ class JobStore:
 
     def existing_ids(self, job_ids: Collection[str]) -> set[str]:
         """Return the ids that exist, including jobs being deleted."""
-        wanted, existing = sorted(job_ids), set()
+        candidates, existing = sorted(job_ids), set()
         with reading(self.engine) as connection:
-            for start in range(0, len(wanted), _IDS_PER_QUERY):
-                some = wanted[start : start + _IDS_PER_QUERY]
+            for start in range(0, len(candidates), _IDS_PER_QUERY):
+                some = candidates[start : start + _IDS_PER_QUERY]
                 query = sa.select(jobs.c.id).where(jobs.c.id.in_(some))
                 existing |= set(connection.execute(query).scalars())
         return existing

@@ -126,7 +126,7 @@ class Retention:
 
     def _drop_empty_batches(self, now: float) -> None:
         """Keep today's batches: their idempotency keys are still valid."""
-        used = sa.exists().where(jobs.c.batch_id == batches.c.id)
+        has_jobs = sa.exists().where(jobs.c.batch_id == batches.c.id)
         with self.engine.begin() as connection:
             old = batches.c.submitted_at < now - KEPT_S
-            connection.execute(sa.delete(batches).where(old, sa.not_(used)))
+            connection.execute(sa.delete(batches).where(old, sa.not_(has_jobs)))

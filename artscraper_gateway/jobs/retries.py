@@ -87,7 +87,7 @@ class Retries:
 
     async def retry_matching(
         self,
-        wanted: RetryFilter,
+        selection: RetryFilter,
         quota: QueueQuota,
         *,
         owner: str | None,
@@ -99,11 +99,11 @@ class Retries:
         the same new jobs. `admit` is awaited with their number before any is accepted, and may
         raise.
         """
-        found = await run_sync(self._find, wanted, owner)
-        result = RetryResult(has_more=len(found) > wanted.limit)
+        matching = await run_sync(self._find, selection, owner)
+        result = RetryResult(has_more=len(matching) > selection.limit)
         if admit is not None:
-            await admit(min(len(found), wanted.limit))
-        for job in found[: wanted.limit]:
+            await admit(min(len(matching), selection.limit))
+        for job in matching[: selection.limit]:
             try:
                 of_owner = replace(quota, owner=job.owner)
                 view = await self.retry(job, of_owner, key=f"retry-{job.id}")
@@ -114,21 +114,21 @@ class Retries:
                 result.refused[job.id] = error
         return result
 
-    def _find(self, wanted: RetryFilter, owner: str | None) -> list[Job]:
-        conditions = [jobs.c.status == "error", jobs.c.error_code == wanted.error_code]
+    def _find(self, selection: RetryFilter, owner: str | None) -> list[Job]:
+        conditions = [jobs.c.status == "error", jobs.c.error_code == selection.error_code]
         if owner is not None:
             conditions.append(jobs.c.owner == owner)
-        if wanted.error_contains:
-            conditions.append(jobs.c.error.contains(wanted.error_contains, autoescape=True))
-        if wanted.batch_id is not None:
-            conditions.append(jobs.c.batch_id == wanted.batch_id)
-        if wanted.finished_after is not None:
-            conditions.append(jobs.c.finished_at >= wanted.finished_after.timestamp())
-        if wanted.finished_before is not None:
-            conditions.append(jobs.c.finished_at <= wanted.finished_before.timestamp())
+        if selection.error_contains:
+            conditions.append(jobs.c.error.contains(selection.error_contains, autoescape=True))
+        if selection.batch_id is not None:
+            conditions.append(jobs.c.batch_id == selection.batch_id)
+        if selection.finished_after is not None:
+            conditions.append(jobs.c.finished_at >= selection.finished_after.timestamp())
+        if selection.finished_before is not None:
+            conditions.append(jobs.c.finished_at <= selection.finished_before.timestamp())
         query = sa.select(jobs).where(*conditions).order_by(jobs.c.finished_at)
         with reading(self.submission.listing.engine) as connection:
-            rows = connection.execute(query.limit(wanted.limit + 1))
+            rows = connection.execute(query.limit(selection.limit + 1))
             return [Job.from_row(row._mapping) for row in rows]
 
 

@@ -174,8 +174,8 @@ class Submission:
         self, picture: IncomingPicture, new: NewJob, quota: QueueQuota, key: str | None
     ) -> JobView:
         """Add the job, or find the one that the idempotency key led to. Blocks."""
-        wanted = None if key is None else idempotency_claim("job", [picture], quota, key)
-        accepted = self.queue.submit(new, quota, idempotency=wanted)
+        requested = None if key is None else idempotency_claim("job", [picture], quota, key)
+        accepted = self.queue.submit(new, quota, idempotency=requested)
         if isinstance(accepted, str):
             self.discard_unless_accepted(new.id)
             return self.respond(accepted)
@@ -199,8 +199,8 @@ class Submission:
         """
         if key is None or any(picture.name is None for picture in pictures):
             return None
-        wanted = idempotency_claim(kind, pictures, quota, key)
-        return await run_sync(find_earlier, self.listing.engine, wanted)
+        requested = idempotency_claim(kind, pictures, quota, key)
+        return await run_sync(find_earlier, self.listing.engine, requested)
 
     @asynccontextmanager
     async def staging_folder(self, job_id: str) -> AsyncIterator[None]:

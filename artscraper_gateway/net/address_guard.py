@@ -99,9 +99,9 @@ async def system_lookup(host: str, port: int) -> list[str]:
     """
     loop = asyncio.get_running_loop()
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    found = await loop.run_in_executor(_lookup_threads(), ask)
+    results = await loop.run_in_executor(_lookup_threads(), ask)
     addresses: list[str] = []
-    for family, _, _, _, place in found:
+    for family, _, _, _, place in results:
         if family not in (socket.AF_INET, socket.AF_INET6):
             continue
         zone = place[3] if len(place) == 4 else 0

@@ -115,8 +115,8 @@ def set_up_logging(config: GatewayConfig) -> None:
     queue.addFilter(RepeatFilter())
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
-    threading.excepthook = lambda given: _log_uncaught(
-        given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
+    threading.excepthook = lambda details: _log_uncaught(
+        details.exc_type, details.exc_value or details.exc_type(), details.exc_traceback
     )
 
 
@@ -126,15 +126,15 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _secrets_of(config: GatewayConfig) -> list[str]:
-    found = [os.environ.get(name, "") for name in _SECRET_VARIABLES]
+    secrets = [os.environ.get(name, "") for name in _SECRET_VARIABLES]
     if config.tineye_api_key is not None:
-        found.append(config.tineye_api_key.get_secret_value())
+        secrets.append(config.tineye_api_key.get_secret_value())
     if config.database_url is not None:
         address = config.database_url.get_secret_value()
         password = re.match(r"\w+://[^:@/]*:([^@]*)@", address)
-        found += [address, password[1] if password else ""]
-        found += re.findall(r"[?&]password=([^&]*)", address)
-    return found
+        secrets += [address, password[1] if password else ""]
+        secrets += re.findall(r"[?&]password=([^&]*)", address)
+    return secrets
 
 
 def _text(fields: dict[str, Any]) -> str:
@@ -142,7 +142,7 @@ def _text(fields: dict[str, Any]) -> str:
     for name in ("job_id", "request_id", "exception"):
         if name in fields:
             line += f" {name}={fields[name]}"
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:

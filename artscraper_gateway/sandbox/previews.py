@@ -70,8 +70,8 @@ def _make_room(folder: Path) -> int:
     kept = []
     for path in folder.iterdir():
         with suppress(FileNotFoundError):  # another preview of the job is being made
-            found = path.stat()
-            kept.append((found.st_mtime, found.st_size, path))
+            status = path.stat()
+            kept.append((status.st_mtime, status.st_size, path))
     freed = 0
     for _, size, path in sorted(kept)[: max(0, len(kept) - _KEPT + 1)]:
         with suppress(FileNotFoundError):

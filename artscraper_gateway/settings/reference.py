@@ -108,8 +108,8 @@ def _value(field: FieldInfo) -> str:
     word = words[0] if words else "text"
     if typing.get_origin(field.annotation) is tuple:
         return f"list of {word}s" if word != "text" else "list"
-    found = [(kind, getattr(each, kind, None)) for each in field.metadata for kind in _LIMITS]
-    limits = {kind: value for kind, value in found if value is not None}
+    constraints = [(kind, getattr(each, kind, None)) for each in field.metadata for kind in _LIMITS]
+    limits = {kind: value for kind, value in constraints if value is not None}
     if "pattern" in limits:
         choices = str(limits["pattern"]).removeprefix("^(").removesuffix(")$")
         return choices.replace("|", ", ") if choices.replace("|", "").isalpha() else "text"

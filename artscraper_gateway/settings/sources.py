@@ -79,8 +79,8 @@ class _GroupedTomlSource(TomlConfigSettingsSource):
         return flatten(super()._read_file(file_path))
 
 
-def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str]:
-    """Return the source of each setting's value as text; `given` are arguments.
+def origins(kind: type[BaseSettings], arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return the source of each setting's value as text; `arguments` are the constructor's.
 
     Raises:
         SettingsFileUnusable: as `file_sources`.
@@ -88,20 +88,20 @@ def origins(kind: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, str
     _, *below = file_sources(kind)
     dotenv, dotenv_secrets, toml = (set(source()) for source in below)
     dotenv |= dotenv_secrets
-    found = {}
+    sources = {}
     for name, field in kind.model_fields.items():
         variables = all_variables_of(name, field)
         keys = {name, *variables, *(variable.lower() for variable in variables)}
         in_environment = [each for each in variables if os.environ.get(each)]
-        if name in given:
-            found[name] = "command line"
+        if name in arguments:
+            sources[name] = "command line"
         elif in_environment:
-            found[name] = f"environment ({in_environment[0]})"
+            sources[name] = f"environment ({in_environment[0]})"
         elif dotenv & keys:
-            found[name] = DOTENV
+            sources[name] = DOTENV
         else:
-            found[name] = str(settings_file()) if toml & keys else "default"
-    return found
+            sources[name] = str(settings_file()) if toml & keys else "default"
+    return sources
 
 
 def unknown_variables(kind: type[BaseSettings]) -> list[str]:
@@ -117,8 +117,8 @@ def unknown_variables(kind: type[BaseSettings]) -> list[str]:
     }
     known.add(FILE_VARIABLE)
     _, dotenv, _, _ = file_sources(kind)
-    given = {*os.environ, *(name.upper() for name in dotenv.env_vars)}  # it holds lower case
-    return sorted(name for name in given - known if name.startswith(ENVIRONMENT_PREFIX))
+    present = {*os.environ, *(name.upper() for name in dotenv.env_vars)}  # it holds lower case
+    return sorted(name for name in present - known if name.startswith(ENVIRONMENT_PREFIX))
 
 
 def format_value(value: object) -> str:
@@ -134,11 +134,13 @@ def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str
     """Return one line per invalid setting; secrets, and URLs that may hold one, are not shown."""
     secrets = [name for name, field in kind.model_fields.items() if is_secret(field)]
     lines = []
-    for found in error.errors(include_url=False):
-        name = ".".join(str(part) for part in found["loc"])
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
         # The value of an unknown name may be anything, such as a misspelt secret.
-        is_misspelt = found["type"] == "extra_forbidden"
+        is_misspelt = problem["type"] == "extra_forbidden"
         hidden = is_misspelt or any(secret in name.lower() for secret in secrets)
-        hidden = hidden or "://" in str(found["input"])
-        lines.append(f"{name}: {found['msg']}" + ("" if hidden else f", found {found['input']!r}"))
+        hidden = hidden or "://" in str(problem["input"])
+        lines.append(
+            f"{name}: {problem['msg']}" + ("" if hidden else f", found {problem['input']!r}")
+        )
     return lines

@@ -77,8 +77,8 @@ class DeliverySender:
     async def send_due(self) -> int:
         """Send the messages due now, each once; return their number."""
         sent = 0
-        while found := await self._begin_due():
-            sent += found
+        while begun := await self._begin_due():
+            sent += begun
             await asyncio.gather(*self._tasks)
         return sent
 

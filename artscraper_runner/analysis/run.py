@@ -44,8 +44,8 @@ def chosen_processors(options: AnalysisOptions) -> tuple[str, ...]:
     for name in selected:
         if name not in processor_names():
             raise UnknownName("processor", name, processor_names())
-    wanted = {*selected, "tineye"} if options.enable_tineye else {*selected}
-    return tuple(name for name in processor_names() if name in wanted)
+    names = {*selected, "tineye"} if options.enable_tineye else {*selected}
+    return tuple(name for name in processor_names() if name in names)
 
 
 def run_processors(

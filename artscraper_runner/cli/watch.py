@@ -85,12 +85,12 @@ class FolderWatch:
         if self._failed.get(path) == self._seen[path][0]:
             return None
         try:
-            (found,) = files_in([path], self.target)
+            (destination,) = files_in([path], self.target)
         except (PictureError, OSError) as error:
             print(f"error: {printable(f'{path}: {error}')}", file=sys.stderr, flush=True)
             self.mark_failed(path)
             return None
-        return found
+        return destination
 
     def _is_done(self, destination: Destination) -> bool:
         target = destination.target

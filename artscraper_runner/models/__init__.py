@@ -98,10 +98,10 @@ def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
 
     Published ones whose weights lie in `models_dir`, then the bundled one, which imitates taef2.
     """
-    used = set(attacked.removeprefix("ensemble:").split("+"))
+    attacked_names = set(attacked.removeprefix("ensemble:").split("+"))
     published = ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
     present = [name for name in published if _has_weights(name, models_dir)]
-    return tuple(name for name in (*present, DEFAULT_ENCODER) if name not in used)
+    return tuple(name for name in (*present, DEFAULT_ENCODER) if name not in attacked_names)
 
 
 def _has_weights(name: str, models_dir: Path | None) -> bool:

@@ -157,9 +157,9 @@ def _file_of(name: str, options: EncoderOptions) -> Path:
     stems, suffixes = (f"{name}_encoder", name), (".safetensors", ".pth")
     names = [stem + suffix for stem in stems for suffix in suffixes]
     folders = folders_of(name, options.models_dir)
-    found = first_file(folders, names)
-    if found is not None:
-        return found
+    path = first_file(folders, names)
+    if path is not None:
+        return path
     if options.allow_downloads and options.models_dir is not None:
         return download(published(name), folders[0], base_url=options.base_url)
     remedy = (

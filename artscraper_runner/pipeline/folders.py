@@ -60,5 +60,5 @@ def save_protected(layer: Path, target: Path, *, overwrite: bool) -> Path:
 
 def same_format(target: Path, suffix: str) -> bool:
     """Return whether the suffixes of `target` and `suffix` name one format."""
-    given = target.suffix.lower()
-    return _SAME_FORMAT.get(given, given) == _SAME_FORMAT.get(suffix, suffix)
+    target_suffix = target.suffix.lower()
+    return _SAME_FORMAT.get(target_suffix, target_suffix) == _SAME_FORMAT.get(suffix, suffix)

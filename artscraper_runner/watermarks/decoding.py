@@ -35,11 +35,11 @@ def decode_anywhere(spectrum: Complexes, *, at_origin: bool) -> Decoded | None:
 
     With `at_origin` the place of a picture that was not cropped is tried first.
     """
-    if at_origin and (found := _decode(spectrum)):
-        return found
+    if at_origin and (decoded := _decode(spectrum)):
+        return decoded
     for position in find_positions(spectrum, least_score=LEAST_POSITION_SCORE):
-        if found := _decode(position.spectrum):
-            return found
+        if decoded := _decode(position.spectrum):
+            return decoded
     return None
 
 

@@ -165,8 +165,8 @@ def bit_accuracy(pixels: Pixels, payload: bytes) -> float:
 
     An unmarked picture scores about 0.5. Raises what `read` raises.
     """
-    found = np.frombuffer(read(pixels, len(payload)), np.uint8)
-    wrong = np.unpackbits(found ^ np.frombuffer(payload, np.uint8))
+    decoded = np.frombuffer(read(pixels, len(payload)), np.uint8)
+    wrong = np.unpackbits(decoded ^ np.frombuffer(payload, np.uint8))
     return 1.0 - float(wrong.mean())
 
 

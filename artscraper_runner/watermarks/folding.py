@@ -214,13 +214,13 @@ def wave_values(spectrum: Complexes) -> Floats:
 
 def _spectrum_of(band: Filtered, inside: Floats | None) -> Complexes:
     weight = band.weight if inside is None else band.weight * inside
-    heard = float((weight * band.expected).sum()) + 1e-12
+    power = float((weight * band.expected).sum()) + 1e-12
     height, width = band.values.shape
     rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
     whole = np.zeros((rows * TILE_PX, columns * TILE_PX), np.float32)
     whole[:height, :width] = band.values * weight
     folded = whole.reshape(rows, TILE_PX, columns, TILE_PX).sum(axis=(0, 2))
-    return np.asarray(np.fft.fft2(folded) * np.float32(2 / heard), np.complex64)
+    return np.asarray(np.fft.fft2(folded) * np.float32(2 / power), np.complex64)
 
 
 def _local_deviation(values: Floats, window_px: int) -> Floats:

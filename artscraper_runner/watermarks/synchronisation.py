@@ -60,14 +60,14 @@ class Grid:
 
 def find_positions(spectrum: Complexes, *, least_score: float) -> list[Position]:
     """Return the best position of each orientation with at least that score, the best first."""
-    found = []
+    positions = []
     for turned in _orientations(spectrum):
         correlation = np.fft.ifft2(turned * _pilot_spectrum()).real
         best = int(correlation.argmax())
         score = float((correlation.flat[best] - correlation.mean()) / (correlation.std() + 1e-12))
         if score >= least_score:
-            found.append(Position(_shifted(turned, *divmod(best, TILE_PX)), score))
-    return sorted(found, key=lambda position: -position.score)
+            positions.append(Position(_shifted(turned, *divmod(best, TILE_PX)), score))
+    return sorted(positions, key=lambda position: -position.score)
 
 
 def find_grids(
@@ -197,11 +197,11 @@ class _Transform:
         x = np.where(inside, columns, 0) * (2 * (width - 1))
         top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
         down, right = (y - top).astype(np.float32), (x - left).astype(np.float32)
-        found = np.zeros(rows.shape, np.complex64)
+        values = np.zeros(rows.shape, np.complex64)
         for i, j in product((0, 1), repeat=2):
             weight = (down if i else 1 - down) * (right if j else 1 - right)
-            found += weight * self.values[(top + i) % height, left + j]
-        return np.where(inside, np.where(mirrored, found.conj(), found), 0)
+            values += weight * self.values[(top + i) % height, left + j]
+        return np.where(inside, np.where(mirrored, values.conj(), values), 0)
 
 
 @lru_cache(maxsize=1)

@@ -336,8 +336,8 @@ def _margin(luma: Floats, code: coding.Bits, trial: Trial, *, scale: float) -> f
 def _heard(band: Filtered, mask: Floats) -> float:
     """Return what a reader measures of a wave whose amplitude is 1 times `mask`."""
     weight = band.weight
-    heard = float((weight * mask).sum() / ((weight * band.expected).sum() + 1e-12))
-    return max(heard, 1e-6)  # 0 where nothing may be seen
+    power = float((weight * mask).sum() / ((weight * band.expected).sum() + 1e-12))
+    return max(power, 1e-6)  # 0 where nothing may be seen
 
 
 def _repeated(tile: Floats, shape: tuple[int, ...]) -> Floats:

@@ -164,8 +164,8 @@ def _with_urls(
             urls["mask_url"] = jobs.urls.job(job_id, "masks", layer["stage"])
         layers.append({**_blanked(layer, show_paths, "path", "mask_path"), **urls})
     projects = [_blanked(row, show_paths, "layer_path") for row in summary["projects"]]
-    shown = _blanked(summary, show_paths, "image", "analysis")
-    return {**shown, "layers": layers, "projects": projects}
+    public = _blanked(summary, show_paths, "image", "analysis")
+    return {**public, "layers": layers, "projects": projects}
 
 
 def _blanked(row: Mapping[str, Any], show_paths: bool, *names: str) -> dict[str, Any]:

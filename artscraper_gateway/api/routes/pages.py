@@ -58,7 +58,7 @@ def add_page(app: FastAPI) -> None:
 @router.get("/")
 def show_page(request: Request) -> Response:
     """Return the page in the language of the cookie, else of Accept-Language."""
-    known, language = _languages(), _language(request)
+    languages, language = _languages(), _language(request)
     html = (
         _templates()
         .get_template("page.html")
@@ -68,7 +68,7 @@ def show_page(request: Request) -> Response:
             theme=_theme(request),
             version=__version__,
             modules=_modules(),
-            page=known[language]["page"],
+            page=languages[language]["page"],
         )
     )
     return HTMLResponse(html, headers=_LOCALISED)
@@ -97,8 +97,10 @@ def get_note_strings(language: str) -> Response:
 
 
 def _texts(language: str, part: str) -> Response:
-    known = _languages()
-    texts = json.dumps(known.get(language, known[_FIRST_LANGUAGE])[part], ensure_ascii=False)
+    languages = _languages()
+    texts = json.dumps(
+        languages.get(language, languages[_FIRST_LANGUAGE])[part], ensure_ascii=False
+    )
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return Response(texts, media_type="application/json", headers=headers)
 
@@ -145,8 +147,8 @@ def show_opt_out(request: Request, config: Config, language: str = "") -> Respon
 def _language(request: Request) -> str:
     """Return the known language of the cookie, else of Accept-Language, else the first one."""
     accepted = request.headers.get("accept-language", "")
-    wanted = [request.cookies.get("language", ""), *_accepted(accepted)]
-    return next((each for each in wanted if each in _languages()), _FIRST_LANGUAGE)
+    candidates = [request.cookies.get("language", ""), *_accepted(accepted)]
+    return next((each for each in candidates if each in _languages()), _FIRST_LANGUAGE)
 
 
 def _names_of_languages() -> dict[str, str]:

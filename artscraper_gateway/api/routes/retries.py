@@ -35,7 +35,7 @@ async def retry_job(
 
 @router.post("/retry", responses=problems(InvalidRequest))
 async def retry_jobs(
-    request: Request, wanted: RetryFilter, jobs: SubmitJobs, submission: Submissions
+    request: Request, selection: RetryFilter, jobs: SubmitJobs, submission: Submissions
 ) -> JobsRetried:
     """Accept new jobs for failed or cancelled ones that match a filter, such as after an outage.
 
@@ -45,7 +45,7 @@ async def retry_jobs(
     """
     owner = None if jobs.caller.sees_all else jobs.caller.owner
     result = await Retries(submission).retry_matching(
-        wanted,
+        selection,
         jobs.quota,
         owner=owner,
         admit=lambda count: consume_jobs(request, count - 1),  # the request itself counted as one

@@ -91,9 +91,9 @@ async def sign_out(request: Request, response: Response) -> Session:
 
 async def _session(request: Request, key: str) -> Session:
     keyring = services_of(request).keyring
-    known = bool(key) and await keyring.find(key) is not None
+    signed_in = bool(key) and await keyring.find(key) is not None
     return Session(
         needs_key=await keyring.needs_key(),
-        signed_in=known,
-        csrf_token=csrf_token(key) if known else None,
+        signed_in=signed_in,
+        csrf_token=csrf_token(key) if signed_in else None,
     )

@@ -47,5 +47,5 @@ async def read_watermark(
         await run_sync(shutil.rmtree, folder, True)
     payload = reading["payload"]
     job = await run_sync(jobs.store.find_by_watermark, payload) if payload else None
-    known = job is not None and jobs.may_see(job.owner)
-    return WatermarkReading(**reading, job_id=job.id if job and known else None)
+    is_visible = job is not None and jobs.may_see(job.owner)
+    return WatermarkReading(**reading, job_id=job.id if job and is_visible else None)

@@ -38,8 +38,8 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     Raises:
         IncompatibleDatabase: a newer release made it, or another program did.
     """
-    known, stored = known_revisions(), checked_revision(connection)
-    if stored == known[-1]:
+    revisions, stored = known_revisions(), checked_revision(connection)
+    if stored == revisions[-1]:
         return
     from alembic import command
     from alembic.config import Config
@@ -49,7 +49,7 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     if stored is None and _is_unversioned(connection):
         command.stamp(settings, _FIRST)
     command.upgrade(settings, "head")
-    _log.info("the database's schema went from %s to %s", stored or "none", known[-1])
+    _log.info("the database's schema went from %s to %s", stored or "none", revisions[-1])
 
 
 def checked_revision(connection: sa.Connection) -> str | None:
@@ -58,11 +58,12 @@ def checked_revision(connection: sa.Connection) -> str | None:
     Raises:
         IncompatibleDatabase: a newer release made it, or another program did.
     """
-    known, stored = known_revisions(), _stored_revision(connection)
-    if stored is not None and stored not in known:
+    revisions, stored = known_revisions(), _stored_revision(connection)
+    if stored is not None and stored not in revisions:
         raise IncompatibleDatabase(
             f"the database has schema {stored}, made by a newer release; this one knows up to"
-            f" {known[-1]}. Start that release again, or choose another base_dir or database_url"
+            f" {revisions[-1]}. Start that release again, or choose another base_dir or"
+            " database_url"
         )
     if stored is None:
         _is_unversioned(connection)
@@ -72,8 +73,8 @@ def checked_revision(connection: sa.Connection) -> str | None:
 def _stored_revision(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found = connection.execute(sa.text("SELECT version_num FROM alembic_version"))
-    revision: str | None = found.scalar_one_or_none()
+    rows = connection.execute(sa.text("SELECT version_num FROM alembic_version"))
+    revision: str | None = rows.scalar_one_or_none()
     return revision
 
 

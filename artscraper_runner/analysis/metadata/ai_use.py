@@ -32,10 +32,10 @@ _C2PA_SETTINGS = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False
 
 def data_mining(xmp: bytes) -> str | None:
     """Return the value of `plus:DataMining`, as "DMI-PROHIBITED-AIMLTRAINING"; None without."""
-    found = _DATA_MINING.search(xmp[:_XMP_MAX_BYTES])
-    if found is None:
+    match = _DATA_MINING.search(xmp[:_XMP_MAX_BYTES])
+    if match is None:
         return None
-    value = next(group for group in found.groups() if group is not None)
+    value = next(group for group in match.groups() if group is not None)
     return clean_text(value.decode("utf-8", errors="replace")).strip().rpartition("/")[2] or None
 
 

@@ -84,12 +84,14 @@ class DecodedPicture:
             return self.pixels if self.image.mode.startswith("I;16") else None
         import numpy as np
 
-        shown = np.empty_like(self.pixels)
-        for top in range(0, len(shown), _BAND_ROWS):
+        composited = np.empty_like(self.pixels)
+        for top in range(0, len(composited), _BAND_ROWS):
             rows = slice(top, top + _BAND_ROWS)
             alpha = self.alpha[rows, :, None].astype(np.uint16)
-            shown[rows] = (self.pixels[rows] * alpha + (255 - alpha) * np.uint16(255) + 127) // 255
-        return shown
+            composited[rows] = (
+                self.pixels[rows] * alpha + (255 - alpha) * np.uint16(255) + 127
+            ) // 255
+        return composited
 
     @cached_property
     def thumbnails_over_white(self) -> LumaThumbnails | None:
@@ -98,8 +100,8 @@ class DecodedPicture:
 
         from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
-        shown = self.over_white
-        return None if shown is None else LumaThumbnails(Image.fromarray(shown), shown)
+        pixels = self.over_white
+        return None if pixels is None else LumaThumbnails(Image.fromarray(pixels), pixels)
 
 
 class Processor(Protocol):

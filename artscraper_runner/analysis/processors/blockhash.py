@@ -26,8 +26,10 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     }
     if picture.over_white is None:
         return hashes
-    shown = block_mean_hashes(picture.over_white, None)
+    hashes_over_white = block_mean_hashes(picture.over_white, None)
     return {
         **hashes,
-        "over_white": {f"bits{side}": hexadecimal(bits) for side, bits in shown.items()},
+        "over_white": {
+            f"bits{side}": hexadecimal(bits) for side, bits in hashes_over_white.items()
+        },
     }

@@ -48,14 +48,14 @@ def _xmp(info: dict[Any, Any]) -> bytes:
 
 def _text(format_name: str, info: dict[Any, Any]) -> Json:
     """PNG's text chunks, and the comment of a JPEG or GIF."""
-    found: Json = {}
+    fields: Json = {}
     if format_name == "PNG":
         for key, value in list(info.items())[:FIELDS_MAX]:
             if isinstance(value, str) and key != _PNG_XMP:
-                found[clean_text(str(key))] = clean_text(value)
+                fields[clean_text(str(key))] = clean_text(value)
     elif info.get("comment"):
-        found["comment"] = json_value(info["comment"])
-    return found
+        fields["comment"] = json_value(info["comment"])
+    return fields
 
 
 def _profile_name(profile: object) -> str | None:
