@@ -65,7 +65,7 @@ NO_PROTECTION = "no protection beyond noise"
 
 
 def no_extra_term(original: Array, target: Array) -> Objective | None:
-    """Return None: an attack that climbs nothing but the latent's distances."""
+    """Return None: an attack on the latent's distances alone."""
     return None
 
 
@@ -89,12 +89,10 @@ class PictureAttack:
         target: draws the target picture, float32 (h, w, 3) sRGB in [0, 1], at a size (h, w).
         others: draw the target pictures of other attacks.
         visibility: bound on the visibility after this stage; None: the strength's.
-        alpha: uint8 (H, W), None: opaque. Where it is 0 nothing shows, so no change is sought
-            there, and noise stays out too.
-        after_attack: another attack of the job came before.
-        preserves_cloaks: faces may have been cloaked before, and are kept so.
-        extra_term: makes, of the original and the target at the working size, a further term to
-            climb, or None.
+        alpha: uint8 (H, W), None: opaque. Neither changes nor noise go where it is 0.
+        after_attack: whether another attack of the job came before.
+        preserves_cloaks: whether faces may have been cloaked before and are kept so.
+        extra_term: returns a further term of the original and the target, or None.
         cache: the run's.
     """
 
@@ -125,13 +123,12 @@ class PictureAttack:
     def evaluate(self, saved: Pixels, before: Pixels, *, made: Pixels | None = None) -> Json:
         """Return the layer's effects as saved, seen at the working size; see `evaluation`.
 
-        Effects are those of the view "plain": the others are of the last layer alone.
-        The stage's own effect is that of `made`, the layer before it was encoded (None: as saved):
-        a lossy file changes more than a later stage does. `effective` is false where shaped noise
-        would do about as well as the layer on any encoder that looked at it, or as the stage; then
-        `verdict` records it. `unattacked` is the effect on a second
-        encoder that no attack looked through: of the folder of models, else the bundled one; where
-        none of these can be used, the `error` of the first, or None without any.
+        Effects are those of the view "plain": the other views are of the last layer alone. The
+        stage's own effect is measured on `made`, the layer before it was encoded (None: as saved),
+        since a lossy file changes more than a later stage does. `effective` is false, and `verdict`
+        set, if shaped noise has about the effect of the layer or of the stage on any encoder.
+        `unattacked` is the effect on a second encoder that was not attacked: one of the folder of
+        models, else the bundled one; the `error` of the first if none is usable, None without any.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
@@ -140,7 +137,7 @@ class PictureAttack:
         return self._within_memory(lambda size: self._evaluate_at(size, saved, before, handed_on))
 
     def evaluate_final(self, final: Pixels) -> Json:
-        """Return what is left of the attack in the last layer: effects in all views, and progress.
+        """Return the attack's remaining effects in the last layer, in all views, and its progress.
 
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
