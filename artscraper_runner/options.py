@@ -16,6 +16,7 @@ PREVIEW_STAGES = ("photoguard", "mist", "nightshade", "invisible-watermark")
 STRENGTH_NAMES = ("low", "medium", "high")  # bounds on visibility, see `attacks.presets`
 PRESET_NAMES = ("default", "published")
 SEED_MAX = 2**31 - 1
+CONCEPT_NAMES = ("forest", "city", "flower")  # built-in targets of nightshade
 ACCELERATOR_NAMES = ("auto", "cpu", "openvino", "cuda", "coreml", "directml")
 RIGHTS_MAX_LENGTH = 500  # characters
 WATERMARK_METHODS = ("tiled", "dwtDctSvd")

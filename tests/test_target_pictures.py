@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from artscraper_runner.errors import UnknownName
-from artscraper_runner.latent.targets import concept, concept_names, grey, periodic_pattern
+from artscraper_runner.latent.targets import concept, grey, periodic_pattern
+from artscraper_runner.options import CONCEPT_NAMES
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 300), (64, 48)])
-@pytest.mark.parametrize("name", [None, *concept_names()])
+@pytest.mark.parametrize("name", [None, *CONCEPT_NAMES])
 def test_targets_have_requested_size_and_range(name, size):
     for picture in (grey(*size), periodic_pattern(*size), concept(name or "forest", *size)):
         assert picture.shape == (*size, 3)
@@ -27,7 +28,7 @@ def test_pattern_is_periodic_with_full_contrast():
 
 
 def test_concepts_are_distinct_pictures():
-    pictures = [concept(name, 64, 64) for name in concept_names()]
+    pictures = [concept(name, 64, 64) for name in CONCEPT_NAMES]
     assert len(pictures) >= 3
     for index, picture in enumerate(pictures):
         assert picture.std() > 0.05

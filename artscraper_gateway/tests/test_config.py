@@ -13,7 +13,7 @@ from artscraper_gateway.cli.main import config_from, main, settings_parser
 from artscraper_gateway.settings.errors import SettingsFileUnusable
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import origins, wrong_settings
-from artscraper_runner.latent.targets import concept_names
+from artscraper_runner.options import CONCEPT_NAMES
 
 # A value of each setting that is not its default: as text, and as the setting holds it.
 OTHER_VALUES: dict[str, tuple[str, Any]] = {
@@ -267,7 +267,7 @@ def test_public_url_with_password_is_refused(name: str) -> None:
         assert getattr(GatewayConfig(**{name: good}), name) == good
 
 
-@pytest.mark.parametrize("name", concept_names())
+@pytest.mark.parametrize("name", CONCEPT_NAMES)
 def test_every_concept_is_a_valid_setting(name: str) -> None:
     assert GatewayConfig(nightshade_target=name).nightshade_target == name
 

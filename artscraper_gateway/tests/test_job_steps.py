@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,30 @@ def test_cancellation_is_polled_five_times_a_second(
     with steps.store.engine.connect() as connection:
         rows = connection.exec_driver_sql("select kind from events order by seq").scalars()
         assert list(rows)[-1] == "error", "progress came after the end"
+
+
+class _Run:
+    """Records which stage is applied ahead."""
+
+    def __init__(self) -> None:
+        self.ahead: list[str | None] = []
+
+    def protect(self, name: str, index: int, *, following: str | None) -> dict[str, str]:
+        self.ahead.append(following)
+        return {"stage": name}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "most", "ahead"), [(1, 3, "photoguard"), (2, 3, None), (1, 1, None)]
+)
+def test_stage_is_applied_ahead_at_a_first_attempt_that_is_not_the_last(
+    steps: JobSteps, attempts: int, most: int, ahead: str | None
+) -> None:
+    run, stages = _Run(), ("fawkes", "photoguard", "stegano-embed")
+    steps.job = replace(steps.job, request=REQUEST.model_copy(update={"stages": stages}))
+    steps.config = steps.config.model_copy(update={"max_stage_attempts": most})
+    steps._attempts = attempts
+    steps._protect(run, "fawkes", 1)  # type: ignore[arg-type]
+    steps._protect(run, "photoguard", 2)  # type: ignore[arg-type]
+    steps._protect(run, "stegano-embed", 3)  # type: ignore[arg-type]
+    assert run.ahead == [ahead, None, None]

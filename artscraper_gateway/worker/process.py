@@ -41,7 +41,6 @@ from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.worker.runner import JobRunner
 from artscraper_gateway.worker.supervisor import lock_slot, slots_folder
 from artscraper_gateway.worker.telemetry import JobObserver
-from artscraper_runner import preload
 
 _log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0
@@ -76,7 +75,6 @@ def run_worker(config: GatewayConfig, *, slot: int, supervised: bool) -> None:
     stop = _stop_event(supervised)
     if supervised:
         threading.Thread(target=_show_life_while_starting, daemon=True).start()
-    preload()
     storage = open_storage(config)
     store = JobStore(open_engine(config))
     metrics = Metrics(config, "worker")

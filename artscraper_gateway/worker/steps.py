@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS
 
@@ -27,11 +27,14 @@ from artscraper_runner import (
     AnalysisOptions,
     Cancelled,
     Controls,
-    PictureRun,
     Progress,
     SigningSettings,
     StageFailed,
+    needs_network,
 )
+
+if TYPE_CHECKING:
+    from artscraper_runner import PictureRun
 
 ORIGINAL = "original"
 _WANTED_FOR_S = 0.2  # age of the answer to "is this job still wanted"
@@ -54,11 +57,16 @@ class JobSteps:
     _reported_at: float = field(default=0.0, init=False)
     _completed: int = field(default=-1, init=False)  # steps before the one that runs
     _total: int = field(default=1, init=False)
+    _attempts: int = field(default=1, init=False)  # of the step that runs, this one included
     _taken_over: set[str] = field(default_factory=set, init=False)
 
     def run_all(self) -> None:
         """Run the requested analysis and stages, one durable step after another."""
-        request, run = self.job.request, self._picture_run()
+        with self._picture_run() as run:
+            self._run_all(run)
+
+    def _run_all(self, run: PictureRun) -> None:
+        request = self.job.request
         if not request.needs_pipeline:
             self.run_step(ORIGINAL, partial(_store_original, run))
             return
@@ -67,10 +75,21 @@ class JobSteps:
         analysis = None
         if request.include_hash_analysis:
             analysis = self.run_step("analysis", partial(run.analyse, self._analysis_options()))
-        # No stage is applied ahead: one that kills the worker has to die in its own step.
         for index, name in enumerate(request.stages, start=1):
-            layers.append(self.run_step(name, partial(run.protect, name, index)))
+            layers.append(self.run_step(name, partial(self._protect, run, name, index)))
         self.run_step("summary", partial(_write_summary, run, layers, analysis))
+
+    def _protect(self, run: PictureRun, name: str, index: int) -> Record:
+        """Run a stage; apply the following one ahead if a worker's death by it costs no job.
+
+        A stage that kills the worker while it is applied ahead costs an attempt of the stage
+        before it, which then runs alone, so that the next death is in the stage's own step. Only
+        stages that look through a network, which take most of the time, are applied ahead.
+        """
+        following = self.job.request.stages[index : index + 1]
+        may_die = self._attempts == 1 < self.config.max_stage_attempts
+        is_ahead = may_die and needs_network(following)
+        return run.protect(name, index, following=following[0] if is_ahead else None)
 
     def run_step(self, name: str, work: Callable[[], Record]) -> Record:
         """Run `work` as the durable step `name`, or return what an earlier execution recorded.
@@ -119,6 +138,7 @@ class JobSteps:
         if attempts > self.config.max_stage_attempts:
             died = f"its worker process died {attempts - 1} times in it"
             raise StageFailed(name, f"{died}, as it does when memory runs out")
+        self._attempts = attempts
 
     def _analysis_options(self) -> AnalysisOptions:
         config, request = self.config, self.job.request
@@ -131,6 +151,11 @@ class JobSteps:
         )
 
     def _picture_run(self) -> PictureRun:
+        from artscraper_runner import preload
+
+        preload()  # not earlier: a worker that waits for its first job needs no NumPy
+        from artscraper_runner import PictureRun
+
         config, storage, request = self.config, self.storage, self.job.request
         folder = storage.fetch_input(self.job.id)
         targets = {name: folder / file for name, file in request.target_files.items()}

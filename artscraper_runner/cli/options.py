@@ -8,6 +8,7 @@ from pathlib import Path
 from artscraper_runner.errors import InvalidOption, UnknownName
 from artscraper_runner.options import (
     ACCELERATOR_NAMES,
+    CONCEPT_NAMES,
     PRESET_NAMES,
     STRENGTH_NAMES,
     WATERMARK_METHODS,
@@ -194,13 +195,11 @@ def _add_attack(protect: argparse.ArgumentParser) -> None:
 
 
 def _add_targets(protect: argparse.ArgumentParser) -> None:
-    from artscraper_runner.latent.targets import concept_names
-
     protect.add_argument(
         "--nightshade-target",
         default="forest",
         metavar="NAME|FILE",
-        help=f"target of nightshade: {', '.join(concept_names())}, or a picture file"
+        help=f"target of nightshade: {', '.join(CONCEPT_NAMES)}, or a picture file"
         " (default: %(default)s)",
     )
     protect.add_argument(
@@ -250,13 +249,11 @@ def _add_signing(protect: argparse.ArgumentParser) -> None:
 
 def _concept_or_path(text: str) -> str | Path:
     """Return a concept's name or a picture's path; raises InvalidOption for anything else."""
-    from artscraper_runner.latent.targets import concept_names
-
-    if text in concept_names():
+    if text in CONCEPT_NAMES:
         return text
     if Path(text).is_file():
         return Path(text)
-    unknown = UnknownName("nightshade target", text, concept_names())
+    unknown = UnknownName("nightshade target", text, CONCEPT_NAMES)
     raise InvalidOption(f"{unknown}, or a picture; there is no such file either")
 
 

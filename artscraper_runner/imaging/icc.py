@@ -7,15 +7,18 @@ transform. Primaries and transfer functions are numbered as in ITU-T H.273.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # a server that reads headers alone needs no NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 Chromaticities = tuple[float, ...]  # x and y of white, red, green and blue
 Curve = tuple[float, ...]  # parameters g, a, b, c, d of ICC's parametric curve 3, or g alone
-Matrix = NDArray[np.float64]
+Matrix: TypeAlias = "NDArray[np.float64]"
 
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 SRGB_PRIMARIES: Chromaticities = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -49,11 +52,9 @@ CURVES: dict[int, Curve] = {
     15: SRGB_CURVE,
 }
 HDR_CURVES = {16: "PQ", 18: "HLG"}
-_BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
+_BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 _SAME_COLUMNS = 0.002  # of XYZ
-_D50 = np.array([0.9642, 1.0, 0.8249])
+_D50 = (0.9642, 1.0, 0.8249)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def with_srgb_curve(profile: Profile) -> bytes | None:
 
     None: the primaries are those of sRGB, or the profile has none.
     """
+    import numpy as np
     from PIL import ImageCms
 
     opened = ImageCms.ImageCmsProfile(BytesIO(profile.content)).profile
@@ -141,6 +143,9 @@ def _profile(columns: Matrix, adaptation: Matrix, curve: Curve, name: str) -> by
 
 def _matrices(chromaticities: Chromaticities) -> tuple[Matrix, Matrix]:
     """Return RGB -> XYZ of D50, and the adaptation from the white point to D50, both (3, 3)."""
+    import numpy as np
+
+    bradford = np.array(_BRADFORD)
     points = np.array(chromaticities, float).reshape(4, 2)
     if not np.isfinite(points).all() or (points[:, 1] <= 0).any():
         raise ValueError("expected chromaticities above 0")
@@ -149,8 +154,8 @@ def _matrices(chromaticities: Chromaticities) -> tuple[Matrix, Matrix]:
     if abs(np.linalg.det(unscaled)) < 1e-6:
         raise ValueError("expected three primaries that span a colour space")
     columns = unscaled * np.linalg.solve(unscaled, white)
-    gains = (_BRADFORD @ _D50) / (_BRADFORD @ white)
-    adaptation = np.linalg.solve(_BRADFORD, gains[:, None] * _BRADFORD)
+    gains = (bradford @ _D50) / (bradford @ white)
+    adaptation = np.linalg.solve(bradford, gains[:, None] * bradford)
     columns = adaptation @ columns
     if np.abs(columns).max() > 100:
         raise ValueError("expected primaries of a real colour space")
@@ -161,7 +166,7 @@ def _s15f16(value: float) -> bytes:
     return struct.pack(">i", round(value * 65_536))
 
 
-def _xyz(values: NDArray[np.float64]) -> bytes:
+def _xyz(values: Iterable[float]) -> bytes:
     return b"XYZ \0\0\0\0" + b"".join(_s15f16(value) for value in values)
 
 

@@ -7,7 +7,7 @@ together: the Linf distance from the original.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -60,7 +60,6 @@ T = TypeVar("T")
 _KEPT_ENCODERS = 3
 _PIECE = 768  # px; the largest side that is looked at when an attack is refined
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
-_OF_LAYERS = ("plain",)  # the view in which each layer is measured; a pass each for four pictures
 NO_PROTECTION = "no protection beyond noise"
 
 
@@ -149,9 +148,9 @@ class PictureAttack:
             at_working_size(each, size, self.cache) for each in (self.original, saved, before, made)
         )
         observer, visible = self._observer(), self._visible(size)
-        record = effect_record(observer, original, changed, views=_OF_LAYERS, visible=visible)
+        record = effect_record(observer, original, changed, views=("plain",), visible=visible)
         own = incremental_effect(observer, original, earlier, handed_on, visible=visible)
-        unattacked = self._unattacked(original, changed, _OF_LAYERS)
+        unattacked = self._unattacked(original, changed, ("plain",))
         effective = own["effective"] and _protects(record, unattacked)
         return {
             **record,
@@ -294,7 +293,7 @@ class PictureAttack:
             target=target,
             preset=preset,
             before=layer,
-            others=[_as_picture(draw(_size_of(original))) for draw in self.others],
+            others=[self._drawn(draw, draw, _size_of(original)) for draw in self.others],
             piece=_PIECE if is_fine else None,
         )
         extra = None if is_fine else self.extra_term(original, target)
@@ -329,12 +328,10 @@ class PictureAttack:
         return EVERYWHERE if self.alpha is None else visible_at(self.alpha, size)
 
     def _target_for(self, size: Size) -> Array:
-        key = (self.stage, size)
-        return self.cache.remember(
-            "target",
-            key,
-            lambda: _as_picture(self.target(size)),
-        )
+        return self._drawn(self.stage, self.target, size)
+
+    def _drawn(self, key: Hashable, draw: Callable[[Size], Array], size: Size) -> Array:
+        return self.cache.remember("target", (key, size), lambda: _as_picture(draw(size)), keep=4)
 
     def _progress(self, original: Array, changed: Array) -> float | None:
         target = self._target_for(_size_of(original))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.errors import UnknownName
+from artscraper_runner.options import CONCEPT_NAMES
 
 Pixels = NDArray[np.float32]
 
@@ -31,11 +32,6 @@ def periodic_pattern(height: int, width: int, *, cell: int = 16) -> Pixels:
     radius = np.hypot(rows % cell - cell / 2, columns % cell - cell / 2)
     rings = radius < cell / 4
     return _grey_to_rgb(np.where(rings, 1 - checks, checks))
-
-
-def concept_names() -> tuple[str, ...]:
-    """Return the names of the built-in concept pictures."""
-    return tuple(_CONCEPTS)
 
 
 def concept(name: str, height: int, width: int) -> Pixels:
@@ -96,11 +92,9 @@ def _flower(height: int, width: int) -> Pixels:
     return picture.astype(np.float32)
 
 
-_CONCEPTS: dict[str, Callable[[int, int], Pixels]] = {
-    "forest": _forest,
-    "city": _city,
-    "flower": _flower,
-}
+_CONCEPTS: dict[str, Callable[[int, int], Pixels]] = dict(
+    zip(CONCEPT_NAMES, (_forest, _city, _flower), strict=True)
+)
 
 
 STANDARD_TARGETS: dict[str, Callable[[tuple[int, int]], Pixels]] = {

@@ -8,10 +8,8 @@ runs each as a durable step of its workflow.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +33,7 @@ from artscraper_runner.pipeline.layers import (
     record_layer,
     save_layer_files,
 )
+from artscraper_runner.pipeline.stage_ahead import StageAhead
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.types import Controls, Json, SourceFile
 
@@ -71,8 +70,7 @@ class PictureRun:
     _decoded: Picture | None = field(default=None, init=False)
     _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
     _handed_on: tuple[int, NDArray[np.uint8]] | None = field(default=None, init=False)
-    _ahead: tuple[int, Future[AppliedStage]] | None = field(default=None, init=False)
-    _is_closing: bool = field(default=False, init=False)
+    _ahead: StageAhead | None = field(default=None, init=False)
 
     def __enter__(self) -> PictureRun:
         return self
@@ -82,10 +80,9 @@ class PictureRun:
 
     def close(self) -> None:
         """Stop the stage that is being applied ahead, and wait for that."""
-        self._is_closing = True
-        if self._ahead is not None:
-            wait([self._ahead[1]])
-        self._is_closing, self._ahead = False, None
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.stop()
 
     def keep_original(self) -> Json:
         """Store the received bytes untouched as layer 00 and return the layer's record."""
@@ -125,9 +122,7 @@ class PictureRun:
         """
         applied = self._applied(name, index)
         if following is not None and applied.pixels.size <= _AHEAD_MAX_VALUES:
-            before = (*applied.given.stages_before, name)
-            given = replace(applied.given, pixels=applied.pixels, stages_before=before)
-            self._ahead = (index + 1, _in_thread(lambda: self._apply(following, given)))
+            self._ahead = self._started_ahead(following, index + 1, applied)
         with _blaming(name):
             work = LayerWork(index, applied, self._picture, self.workspace, self.limits)
             saved = save_layer_files(work)
@@ -143,12 +138,25 @@ class PictureRun:
 
     def _applied(self, name: str, index: int) -> AppliedStage:
         """Return the stage applied ahead, else apply it now."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == index:
-            return ahead[1].result()
+        ahead = self._ahead
+        if ahead is not None and ahead.index == index:
+            applied = ahead.result()
+            self._ahead = None
+            return applied
+        self.close()
         applied = self._apply(name, self._stage_input(index))
         self._release_memory(applied.given.pixels)
         return applied
+
+    def _started_ahead(self, name: str, index: int, applied: AppliedStage) -> StageAhead:
+        """Start to apply stage `name` to what the stage before it, `applied`, hands on."""
+        before = (*applied.given.stages_before, applied.stage.name)
+        given = replace(applied.given, pixels=applied.pixels, stages_before=before)
+        return StageAhead(
+            index,
+            lambda controls: self._apply(name, replace(given, controls=controls)),
+            self.controls,
+        )
 
     def _release_memory(self, *handed_on: NDArray[np.uint8]) -> None:
         """Release memory after a large picture; small ones need it again."""
@@ -265,9 +273,6 @@ class PictureRun:
     def _is_mapped(self, pixels: NDArray[np.uint8]) -> bool:
         return CAN_UNLOAD and pixels.size > _AHEAD_MAX_VALUES
 
-    def _should_stop(self) -> bool:
-        return self._is_closing or self.controls.should_stop()
-
     @cached_property
     def _options_with_payload(self) -> ProtectionOptions:
         """Return the options with a payload: the stages of one run write the same number."""
@@ -283,7 +288,7 @@ class PictureRun:
             picture.pixels,
             picture.alpha,
             self._options_with_payload,
-            replace(self.controls, should_stop=self._should_stop),
+            self.controls,
             saved_as=self._saved_as,
             xmp=carried_xmp(picture),
             signing=self.signing,
@@ -293,14 +298,6 @@ class PictureRun:
             is_grey=picture.is_grey,
             source=SourceFile(self.source, picture.header.suffix),
         )
-
-
-def _in_thread(work: Callable[[], AppliedStage]) -> Future[AppliedStage]:
-    """Start `work` in a thread of its own, which ends with it."""
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(copy_context().run, work)
-    pool.shutdown(wait=False)
-    return future
 
 
 def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: StageInput) -> Json:

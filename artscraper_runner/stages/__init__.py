@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from artscraper_runner.errors import UnknownName
-from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.options import CONCEPT_NAMES, ProtectionOptions
 from artscraper_runner.stages.stage import Stage
 
 
@@ -122,10 +122,9 @@ def check_options(options: ProtectionOptions) -> None:
         UnknownName: no such encoder or built-in concept; the message lists the valid ones.
         MissingDependency: the encoder's packages are not installed; names the command.
     """
-    from artscraper_runner.latent.targets import concept_names
     from artscraper_runner.models import require_encoder
 
     require_encoder(options.encoder)
     target = options.nightshade_target
-    if isinstance(target, str) and target not in concept_names():
-        raise UnknownName("nightshade target", target, concept_names())
+    if isinstance(target, str) and target not in CONCEPT_NAMES:
+        raise UnknownName("nightshade target", target, CONCEPT_NAMES)

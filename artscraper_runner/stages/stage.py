@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from artscraper_runner.attacks.run_cache import RunCache
-from artscraper_runner.imaging.encode import LayerFormat
 from artscraper_runner.options import ProtectionOptions, SigningSettings
 from artscraper_runner.types import Controls, Json, Project, SourceFile, StageResult
 
@@ -17,11 +16,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from artscraper_runner.imaging.encode import LayerFormat
     from artscraper_runner.imaging.visibility import VisibleChange
 
 CLOAKING_STAGE = "fawkes"  # its cloaks are preserved by later stages
-_PNG = LayerFormat("PNG", ".png", lossless=True)
 _BAND_ROWS = 256
+
+
+def _png() -> LayerFormat:
+    from artscraper_runner.imaging.encode import (
+        LayerFormat,  # loads NumPy, which a server needs not
+    )
+
+    return LayerFormat("PNG", ".png", lossless=True)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class StageInput:
     alpha: NDArray[np.uint8] | None
     options: ProtectionOptions
     controls: Controls
-    saved_as: LayerFormat = _PNG
+    saved_as: LayerFormat = field(default_factory=_png)
     xmp: bytes | None = None
     signing: SigningSettings | None = None
     stages_explicit: bool = False

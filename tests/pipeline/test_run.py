@@ -14,7 +14,7 @@ from artscraper_runner.mapped_pixels import CAN_UNLOAD
 from artscraper_runner.pipeline.run import PictureRun
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.stages.stage import Stage, StageInput
-from artscraper_runner.types import Project, StageResult
+from artscraper_runner.types import Controls, Progress, Project, StageResult
 
 
 class _Slow(Stage):
@@ -69,6 +69,30 @@ def test_unused_stage_applied_ahead_is_stopped(tmp_path, monkeypatch):
         again = run.protect("one", 1)
     assert again["metrics"]["linf"] == 1
     assert "measure two" not in seen
+
+
+def test_progress_ahead_is_reported_once_its_stage_is_current(tmp_path, monkeypatch):
+    begun, gate = threading.Event(), threading.Event()
+    reported: list[str] = []
+
+    def apply(self: _Slow, given: StageInput) -> StageResult:
+        if self.name == "two":
+            given.controls.on_progress(Progress("two", 1, 2))
+            begun.set()
+            assert gate.wait(30)
+            given.controls.on_progress(Progress("two", 2, 2))
+        return StageResult(given.pixels + np.uint8(1))
+
+    run = _run_of(tmp_path, monkeypatch, {}, [])
+    run.controls = Controls(lambda progress: reported.append(f"{progress.what} {progress.done}"))
+    monkeypatch.setattr(_Slow, "apply", apply)
+    with run:
+        run.protect("one", 1, following="two")
+        assert begun.wait(30)
+        assert reported == []
+        threading.Timer(0.05, gate.set).start()
+        run.protect("two", 2)
+    assert reported == ["two 2"]
 
 
 def test_failure_ahead_is_reported_by_its_stage(tmp_path, monkeypatch):
