@@ -26,6 +26,11 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 READY_WITHIN_S = 120.0
 _REPEATS = 3
+# As the command and the workers do, in revisions that have it.
+_NATIVE_DEFAULTS = """
+import artscraper_runner
+getattr(artscraper_runner, "set_native_thread_defaults", lambda: None)()
+"""
 # Each prints one JSON object; `stages` moved between revisions, the public names did not.
 _STAGES = """
 import importlib, json, statistics, sys, time
@@ -88,7 +93,7 @@ class Revision:
     def figures(self, code: str, *arguments: str) -> dict[str, float]:
         """Run code that prints one JSON object."""
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, "-c", _NATIVE_DEFAULTS + code, *arguments],
             env=self.environment,
             cwd=self.tree,
             capture_output=True,
