@@ -13,6 +13,7 @@ import { t } from "./strings.js";
 const PREVIEWS = "v1/strength-previews";
 const SIDE = 256; // px of the crop
 const WORKED_ON = 512; // px of the short side at which large pictures are changed
+const WORKED_PART = 192; // px of a part at that size: enough around the crop, and quick
 const MAP_SIDE = 420; // px of the longer side of the picture to choose the place on
 const STEP = 0.05; // of the picture's side, by which keys move the square
 const SETTLE_MS = 500; // after the square has moved
@@ -149,7 +150,7 @@ function showPreviewProblem(message) {
 function partAround() {
   const { picture, side, left, top } = current;
   const shortest = Math.min(picture.width, picture.height);
-  const wanted = Math.round((SIDE * shortest) / WORKED_ON);
+  const wanted = Math.round((WORKED_PART * shortest) / WORKED_ON);
   const partSide = Math.min(choices.max_side, shortest, Math.max(side, wanted));
   const around = Math.round((partSide - side) / 2);
   const clamp = (value, most) => Math.min(Math.max(0, value), most);
