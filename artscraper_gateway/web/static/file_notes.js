@@ -31,7 +31,7 @@ function item({ subject, detail }, translations) {
   const clean = cleanName(detail, Infinity);
   const sentence = language === "en" ? clean : translate(clean, translations);
   const about = hasText(`subject.${subject}`) ? t(`subject.${subject}`) : subject;
-  return element("li", {}, element("b", {}, about), " ", sentence === null ? serverText(clean) : element("bdi", {}, sentence));
+  return element("li", {}, element("b", {}, `${about}:`), " ", sentence === null ? serverText(clean) : element("bdi", {}, sentence));
 }
 
 /** Return the text in the page's language, null if its sentence is not known. */
