@@ -9,8 +9,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +18,6 @@ from PIL import Image
 from artscraper_runner.attacks.constraints import REACH, Box, Constraint, Refined, VisibilityBound
 from artscraper_runner.attacks.evaluation import (
     EVERYWHERE,
-    VIEWS,
     Observer,
     beats_noise,
     effect_record,
@@ -38,18 +35,17 @@ from artscraper_runner.attacks.scaling import (
     working_size,
 )
 from artscraper_runner.attacks.transforms import resized
-from artscraper_runner.errors import OutOfMemory, RunnerError
+from artscraper_runner.errors import OutOfMemory
 from artscraper_runner.faces.detection import Face
 from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
 from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.imaging.visibility import VisibilityModel
+from artscraper_runner.latent.encoders import encoder_of, unattacked_effects
 from artscraper_runner.latent.objectives import LatentObjective
 from artscraper_runner.mapped_pixels import unload
-from artscraper_runner.models import load_encoder, standby_encoders
 from artscraper_runner.models.graph import release_memory
-from artscraper_runner.models.protocol import Encoder
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Controls, Json
 
@@ -57,7 +53,6 @@ Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
-_KEPT_ENCODERS = 3
 _PIECE = 768  # px; the largest side that is looked at when an attack is refined
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 NO_PROTECTION = "no protection beyond noise"
@@ -150,7 +145,9 @@ class PictureAttack:
         observer, visible = self._observer(), self._visible(size)
         record = effect_record(observer, original, changed, views=("plain",), visible=visible)
         own = incremental_effect(observer, original, earlier, handed_on, visible=visible)
-        unattacked = self._unattacked(original, changed, ("plain",))
+        unattacked = unattacked_effects(
+            self.options, self.cache, original, changed, views=("plain",), visible=visible
+        )
         effective = own["effective"] and _protects(record, unattacked)
         return {
             **record,
@@ -167,7 +164,9 @@ class PictureAttack:
         )
         visible = self._visible(size)
         record = effect_record(self._observer(), original, changed, visible=visible)
-        unattacked = self._unattacked(original, changed, tuple(VIEWS))
+        unattacked = unattacked_effects(
+            self.options, self.cache, original, changed, visible=visible
+        )
         return {
             **record,
             "progress_to_target": self._progress(original, changed),
@@ -314,14 +313,7 @@ class PictureAttack:
         return zlib.crc32(self.stage.encode(), self.options.seed)
 
     def _observer(self) -> Observer:
-        options = self.options
-        encoder = _encoder(
-            options.encoder,
-            options.models_dir,
-            allow_downloads=options.allow_downloads,
-            accelerator=options.accelerator,
-        )
-        return Observer(encoder, self.cache)
+        return Observer(encoder_of(self.options), self.cache)
 
     def _visible(self, size: Size) -> Array:
         """0 where the picture is wholly transparent, else 1."""
@@ -350,23 +342,6 @@ class PictureAttack:
         except MemoryError as error:
             raise OutOfMemory(self.options.encoder, width, height) from error
 
-    def _unattacked(self, original: Array, changed: Array, views: tuple[str, ...]) -> Json | None:
-        options, refused = self.options, None
-        for name in standby_encoders(options.encoder, options.models_dir):
-            try:
-                encoder = _encoder(
-                    name,
-                    options.models_dir,
-                    allow_downloads=False,
-                    accelerator=options.accelerator,
-                )
-                observer = Observer(encoder, self.cache)
-                visible = self._visible(_size_of(original))
-                return effect_record(observer, original, changed, views=views, visible=visible)
-            except RunnerError as error:  # it only evaluates: the job did not ask for it
-                refused = refused or {"encoder": name, "error": error.public}
-        return refused
-
 
 def _protects(record: Json, unattacked: Json | None) -> bool:
     """Return whether a layer beats shaped noise on every evaluated encoder."""
@@ -385,13 +360,3 @@ def _as_picture(drawn: Array) -> Array:
 
 def _size_of(picture: Array) -> Size:
     return picture.shape[2], picture.shape[3]
-
-
-@lru_cache(maxsize=_KEPT_ENCODERS)
-def _encoder(
-    name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
-) -> Encoder:
-    """Return the encoder, loaded once per process."""
-    return load_encoder(
-        name, models_dir=models_dir, allow_downloads=allow_downloads, accelerator=accelerator
-    )

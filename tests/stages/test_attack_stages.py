@@ -16,7 +16,7 @@ from artscraper_runner.attacks.scaling import scaled_picture
 from artscraper_runner.attacks.transforms import to_pixels
 from artscraper_runner.attacks.visibility_budget import stage_bound
 from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
-from artscraper_runner.latent import attack
+from artscraper_runner.latent import attack, encoders
 from artscraper_runner.latent.attack import PictureAttack
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.taesd import TaesdNetwork
@@ -413,9 +413,9 @@ def test_layer_does_not_depend_on_thread_count(textured, monkeypatch):
     layers = []
     for threads in ("1", "2", "5"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        attack._encoder.cache_clear()
+        encoders._loaded.cache_clear()
         layers.append(applied("photoguard", textured, seed=3))
-    attack._encoder.cache_clear()
+    encoders._loaded.cache_clear()
     assert all(np.array_equal(layers[0], layer) for layer in layers[1:])
 
 

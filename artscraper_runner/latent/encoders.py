@@ -1,0 +1,71 @@
+"""The encoders of a run: the one that is attacked, and one that no attack looked through."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artscraper_runner.attacks.evaluation import VIEWS, Observer, effect_record
+from artscraper_runner.attacks.run_cache import RunCache
+from artscraper_runner.errors import RunnerError
+from artscraper_runner.models import load_encoder, standby_encoders
+from artscraper_runner.models.protocol import Encoder
+from artscraper_runner.options import ProtectionOptions
+from artscraper_runner.types import Json
+
+Array = NDArray[np.float32]
+_KEPT = 3  # encoders in a process
+
+
+def encoder_of(options: ProtectionOptions) -> Encoder:
+    """Return the encoder that a run's attacks look through.
+
+    Raises:
+        RunnerError: it cannot be loaded.
+    """
+    return _loaded(
+        options.encoder,
+        options.models_dir,
+        allow_downloads=options.allow_downloads,
+        accelerator=options.accelerator,
+    )
+
+
+def unattacked_effects(
+    options: ProtectionOptions,
+    cache: RunCache,
+    original: Array,
+    changed: Array,
+    *,
+    visible: Array,
+    views: tuple[str, ...] = tuple(VIEWS),
+) -> Json | None:
+    """Return the effects of a change on the first other encoder that can be used.
+
+    Where none can, the name and the error of the first; None without any. Arguments are those of
+    `evaluation.effect_record`.
+    """
+    refused: Json | None = None
+    for name in standby_encoders(options.encoder, options.models_dir):
+        try:
+            encoder = _loaded(
+                name, options.models_dir, allow_downloads=False, accelerator=options.accelerator
+            )
+            observer = Observer(encoder, cache)
+            return effect_record(observer, original, changed, views=views, visible=visible)
+        except RunnerError as error:  # it only evaluates: the job did not ask for it
+            refused = refused or {"encoder": name, "error": error.public}
+    return refused
+
+
+@lru_cache(maxsize=_KEPT)
+def _loaded(
+    name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
+) -> Encoder:
+    """Return the encoder, loaded once per process."""
+    return load_encoder(
+        name, models_dir=models_dir, allow_downloads=allow_downloads, accelerator=accelerator
+    )
