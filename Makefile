@@ -91,8 +91,8 @@ setup-chromium:
 
 ## setup-deploy: install by apt what tests of deploy/ run (Debian starts them as services)
 setup-deploy:
-	$(call apt-install,nginx caddy promtool php buildah debootstrap,nginx-light caddy prometheus \
-	    php-cli php-curl buildah crun debootstrap)
+	$(call apt-install,nginx caddy promtool php buildah debootstrap ip curl,nginx-light caddy prometheus \
+	    php-cli php-curl buildah crun debootstrap iproute2 curl)
 
 ## setup-judges: install by apt what judges and edits pictures in tests and benchmarks
 setup-judges:
