@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,8 +35,10 @@ def added(home: Path, *arguments: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> KeyStore:
-    return KeyStore(open_engine(GatewayConfig(base_dir=tmp_path / "gateway_jobs")))
+def store(tmp_path: Path) -> Iterator[KeyStore]:
+    engine = open_engine(GatewayConfig(base_dir=tmp_path / "gateway_jobs"))
+    yield KeyStore(engine)
+    engine.dispose()
 
 
 def test_first_api_key_ends_open_access(start_app: Start, tmp_path: Path, picture: Picture) -> None:
@@ -284,7 +286,6 @@ def test_rate_limit_refills_over_time(store: KeyStore) -> None:
     assert store.consume(key, now=1014.9).retry_after_s > 0
     assert store.consume(key, now=1015.1).retry_after_s == 0
     assert store.consume(key, now=1100.0).remaining == 3
-    store.engine.dispose()
 
 
 def test_rate_limit_survives_clock_set_back(store: KeyStore) -> None:
@@ -293,7 +294,6 @@ def test_rate_limit_survives_clock_set_back(store: KeyStore) -> None:
     assert store.consume(key, now=10_000.0).remaining == 59
     back = store.consume(key, now=10_000.0 - 3600)
     assert (back.retry_after_s, back.remaining) == (0, 59)
-    store.engine.dispose()
 
 
 def test_rate_limit_holds_with_a_slow_clock(store: KeyStore) -> None:
@@ -301,7 +301,6 @@ def test_rate_limit_holds_with_a_slow_clock(store: KeyStore) -> None:
     (key,) = store.all()
     assert [store.consume(key, now=1030.0).remaining for _ in range(2)] == [1, 0]
     assert store.consume(key, now=1000.0).retry_after_s > 0
-    store.engine.dispose()
 
 
 def test_rate_limit_holds_for_concurrent_requests(store: KeyStore) -> None:
@@ -310,7 +309,6 @@ def test_rate_limit_holds_for_concurrent_requests(store: KeyStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         used = list(pool.map(lambda _: store.consume(key, now=5.0), range(30)))
     assert sum(each.retry_after_s == 0 for each in used) == 10
-    store.engine.dispose()
 
 
 def test_revoked_key_name_stays_taken(store: KeyStore) -> None:
@@ -320,7 +318,6 @@ def test_revoked_key_name_stays_taken(store: KeyStore) -> None:
         store.add("ada")
     with store.engine.connect() as connection:
         assert connection.execute(sa.text("select count(*) from api_keys")).scalar() == 1
-    store.engine.dispose()
 
 
 @pytest.mark.parametrize(
