@@ -201,6 +201,21 @@ def test_key_has_its_own_queue_limit(start_app: Start, tmp_path: Path, picture: 
         assert large.status_code == 422 and "at most 2 jobs" in large.json()["detail"]
 
 
+def test_key_bounds_the_priority_of_its_jobs(
+    start_app: Start, tmp_path: Path, picture: Picture
+) -> None:
+    gateway = start_app(worker_concurrency=0)
+    header = added(tmp_path, "low", "--max-priority", "5")
+    files = [("file", picture(64, 64))]
+    with gateway.client() as client:
+        for path in ("/v1/jobs", "/v1/batches"):
+            for priority, status in ((5, 200), (-3, 200), (6, 422)):
+                data = {"priority": str(priority)}
+                answer = client.post(path, files=files, data=data, headers=header)
+                assert answer.status_code == status, answer.text
+            assert "expected at most 5 with this API key, found 6" in answer.json()["detail"]
+
+
 def test_revoked_key_is_refused_and_keeps_access_closed(start_app: Start, tmp_path: Path) -> None:
     gateway = start_app(worker_concurrency=0)
     header = added(tmp_path, "gone")

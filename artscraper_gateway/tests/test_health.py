@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from artscraper_gateway.auth import keys as key_module
 from artscraper_gateway.auth.keys import KeyStore
 from artscraper_gateway.db.engine import _readers, open_engine
-from artscraper_gateway.errors import DatabaseAway, StorageFailed
+from artscraper_gateway.errors import DatabaseAway, StorageFailed, WorkersDown
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.health import StorageHealth
@@ -139,6 +139,17 @@ async def test_readyz_reports_an_unavailable_database(tmp_path: Path) -> None:
         connection.execute(sa.text("DROP TABLE jobs"))
     with pytest.raises(DatabaseAway):
         await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
+    engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_readyz_reports_a_worker_that_hangs(tmp_path: Path) -> None:
+    config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "out")
+    engine, health = open_engine(config), StorageHealth(config, LocalStorage(config))
+    hung = Readiness(config, engine, health, lambda: "the worker of slot 0 hung")
+    with pytest.raises(WorkersDown, match="slot 0 hung"):
+        await hung.check()
+    await hung.check(ignored=["workers-down"])
     engine.dispose()
 
 

@@ -1,9 +1,10 @@
-"""Signals before a server has its own handlers, as process 1 of a container, and SIGHUP."""
+"""Signals and service managers: process 1 of a container, SIGHUP, and what systemd is sent."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,10 @@ COMMANDS = {
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "ARTSCRAPER_GATEWAY_PORT": "0"}
 
 
-def start(folder: Path, *command: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *command: str, **variables: str) -> subprocess.Popen[bytes]:
+    environment = {**_ENVIRONMENT, **variables}
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen(command, cwd=folder, env=_ENVIRONMENT, stdout=log, stderr=log)
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def catches(process: psutil.Process, number: signal.Signals) -> bool:
@@ -69,3 +71,20 @@ def test_sighup_is_logged_and_ends_nothing(tmp_path: Path, name: str) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("name", ["module", "worker"])
+def test_systemd_is_notified_of_start_life_and_end(tmp_path: Path, name: str) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(60)
+        process = start(tmp_path, sys.executable, *COMMANDS[name], NOTIFY_SOCKET=address)
+        try:
+            states = {manager.recv(100) for _ in range(3)}
+            assert states == {b"READY=1", b"WATCHDOG=1"}, (tmp_path / "log").read_text()
+            process.terminate()
+            until(lambda: manager.recv(100) == b"STOPPING=1", what="its end is notified")
+        finally:
+            process.terminate()
+            process.wait(timeout=60)

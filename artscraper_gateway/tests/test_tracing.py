@@ -87,6 +87,8 @@ def test_trace_covers_job_and_stages(tmp_path: Path, picture: Callable[..., byte
         gateway = GatewayProcess(tmp_path, {}, environment=environment).start()
         try:
             with gateway.client() as client:
+                for probe in ("/livez", "/readyz", "/metrics"):
+                    assert client.get(probe).status_code == 200
                 heavy = client.post(
                     "/v1/jobs",
                     files={"file": picture(64, 64)},
@@ -110,6 +112,7 @@ def test_trace_covers_job_and_stages(tmp_path: Path, picture: Callable[..., byte
     assert {f"stage {name}" for name in ("original", "analysis", "summary")} <= {
         span.name for span in found.spans
     }
+    assert not [span.name for span in found.spans if span.name.startswith("GET ")], "of probes"
     assert found.services == {"studio"}
     assert found.attributes("job")["job.id"] == heavy.json()["job_id"]
     request_span = found.attributes("POST /v1/jobs")
