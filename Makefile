@@ -156,7 +156,7 @@ soak: setup-tests
 
 ## pictures: make the README's pictures anew (needs chromium)
 pictures: setup-tests
-	$(BIN)/python benchmarks/pictures.py
+	$(BIN)/python benchmarks/service/pictures.py
 
 ## screenshots: take every screen of the page in both themes (needs chromium)
 screenshots: setup-tests

@@ -1,4 +1,4 @@
-"""How threads of native libraries wait, by default and where the user has chosen."""
+"""The wait policy of native threads, by default and as chosen by the user."""
 
 from __future__ import annotations
 

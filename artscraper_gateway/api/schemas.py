@@ -299,7 +299,7 @@ class BatchDeleted(BaseModel):
 
 
 class StrengthPreviewChoices(BaseModel):
-    """What POST /v1/strength-previews takes."""
+    """The body of POST /v1/strength-previews."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"max_side": 512, "stages": ["photoguard", "mist"]}}

@@ -199,7 +199,7 @@ class _Worker:
 
 
 def main(options: str) -> None:
-    """Answer previews with these options of the runner, JSON, until standard input ends."""
+    """Serve previews with these options of the runner, JSON, until standard input ends."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     from artscraper_runner import ProtectionOptions, warm_up_previews
 

@@ -17,7 +17,7 @@ _ENCODED = re.compile(
 
 
 def holds_picture(value: object) -> bool:
-    """Whether a field's value, bytes or text, is or contains an encoded picture."""
+    """Return whether a field's value, bytes or text, is or contains an encoded picture."""
     if isinstance(value, str):
         value = value.encode("latin-1", errors="replace")
     if not isinstance(value, bytes) or len(value) < _MIN_BYTES:

@@ -83,7 +83,7 @@ def test_digests_depend_on_shape_and_content_alone() -> None:
     assert cache.digest(values) != cache.digest(values + 1)
 
 
-def test_an_array_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_array_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cache, values, calls = RunCache(), np.zeros(3, np.float32), []
     monkeypatch.setattr(run_cache, "_digest", lambda array: calls.append(array) or b"digest")
     assert [cache.digest(values) for _ in range(3)] == [b"digest"] * 3

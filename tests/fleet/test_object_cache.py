@@ -78,7 +78,7 @@ def test_cache_keeps_recently_read_uploads(
     assert (first / "image.png").read_bytes() == b"picture" and not second.exists()
 
 
-def test_missing_object_is_no_empty_folder(storage: ObjectStorage) -> None:
+def test_missing_object_differs_from_empty_folder(storage: ObjectStorage) -> None:
     with pytest.raises(FileNotFoundError):
         storage.output(IDS[0])
     keep(storage, IDS[0])
@@ -150,7 +150,7 @@ def test_errors_of_object_storage_are_outages_without_its_words(
     assert str(storage_outage(raised.value)).startswith("object storage failed (")
 
 
-def test_a_missing_object_is_no_outage(storage: ObjectStorage) -> None:
+def test_missing_object_is_not_an_outage(storage: ObjectStorage) -> None:
     with pytest.raises(FileNotFoundError) as raised, storage._translated_errors():
         raise FileNotFoundError("none")
     assert storage_outage(raised.value) is None

@@ -99,7 +99,7 @@ def test_pixel_art_keeps_the_coding_of_its_jpeg(tmp_path: Path) -> None:
     assert notes == []
 
 
-def test_a_lossy_webp_that_would_lose_too_much_is_saved_without_loss(tmp_path: Path) -> None:
+def test_lossy_webp_with_dense_detail_is_saved_losslessly(tmp_path: Path) -> None:
     source = tmp_path / "a.webp"
     Image.fromarray(stripes()).save(source, quality=80)
     _, difference, notes = layer_of(source)
@@ -124,9 +124,7 @@ def test_converted_colours_are_coded_finely_enough(
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_of_noise_at_the_finest_tables_is_saved(
-    tmp_path: Path, *, progressive: bool
-) -> None:
+def test_jpeg_of_noise_at_finest_tables_is_saved(tmp_path: Path, *, progressive: bool) -> None:
     source = tmp_path / "a.jpg"
     large = np.random.default_rng(1).integers(0, 256, (1100, 1000, 3), np.uint8)
     options: dict[str, Any] = {"quality": 100, "subsampling": 0, "optimize": True}
@@ -138,7 +136,7 @@ def test_a_jpeg_of_noise_at_the_finest_tables_is_saved(
 
 
 @pytest.mark.parametrize("shape", [(64, 40_000), (3_000, 2_000), (900, 5_000)])
-def test_a_sample_of_a_large_picture_is_small_and_even(shape: tuple[int, int]) -> None:
+def test_sample_of_large_picture_is_small_and_even(shape: tuple[int, int]) -> None:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     pixels = np.stack([rows % 16, columns % 16, rows * 255 // shape[0]], axis=2).astype(np.uint8)
     sample = sample_tiles(pixels)

@@ -105,7 +105,7 @@ def test_earlier_rings_are_noted_and_kept_on_request(tmp_path: Path, *, keep: bo
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_text_in_the_lowest_bits_that_is_lost_is_noted(tmp_path: Path, orientation: int) -> None:
+def test_lost_text_in_lowest_bits_is_noted(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     marked = lsb_text.embed(painting(300, 400), "artist 7")

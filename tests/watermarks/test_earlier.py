@@ -34,7 +34,7 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_tiled_mark_is_noticed_in_a_changed_picture(change: str) -> None:
+def test_tiled_mark_is_detected_in_a_changed_picture(change: str) -> None:
     marked = tiled_spread_spectrum.embed(painting(512, 640), PAYLOAD, strength="high")
     assert find_earlier_mark(CHANGES[change](marked)) == EarlierMark("tiled", PAYLOAD.hex())
 
@@ -42,7 +42,7 @@ def test_a_tiled_mark_is_noticed_in_a_changed_picture(change: str) -> None:
 @pytest.mark.parametrize(
     "payload", [PAYLOAD, b"artscraper", b"a", bytes(range(60, 77)), bytes(range(32))]
 )
-def test_a_mark_of_dwt_dct_svd_is_noticed(payload: bytes) -> None:
+def test_mark_of_dwt_dct_svd_is_detected(payload: bytes) -> None:
     marked = dwt_dct_svd.embed(painting(512, 640, seed=3), payload)
     assert find_earlier_mark(marked) == EarlierMark("dwtDctSvd", payload.hex())
     assert find_earlier_mark(saved(marked, "JPEG", 90)) == EarlierMark("dwtDctSvd", payload.hex())
@@ -64,7 +64,7 @@ def test_flat_and_striped_pictures_carry_no_mark(colour: tuple[int, int, int], w
     [f"photos/kodak_{number:02d}.png" for number in range(1, 13)]
     + ["paintings/mona_lisa.jpg", "paintings/kandinsky_composition_vii.jpg"],
 )
-def test_an_unmarked_picture_carries_no_mark(name: str) -> None:
+def test_unmarked_picture_has_no_mark(name: str) -> None:
     picture = shared_picture(name)
     assert find_earlier_mark(picture[:512, :512].copy()) is None
     assert dwt_dct_svd.find(picture) is None

@@ -28,7 +28,7 @@ class CuttingProxy:
                 self._open.pop().shutdown(socket.SHUT_RDWR)
 
     def begin_outage(self, answer: bytes) -> None:
-        """Answer every request of new connections so, and cut the open ones."""
+        """Send this response to requests of new connections, and cut the open ones."""
         self.outage = answer
         self.cut()
 

@@ -1,4 +1,4 @@
-"""What became of everything in the file, in sentences of the reader's language."""
+"""Notes on the parts of a file, as sentences in the reader's language."""
 
 from __future__ import annotations
 

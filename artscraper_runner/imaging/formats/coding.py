@@ -38,7 +38,7 @@ _WEBP_QUALITY, _AVIF_QUALITIES, _JPEG_QUALITY = 99, (99, 100), 95
 
 @dataclass(frozen=True)
 class Coding:
-    """How a lossy file is encoded: `quality`, 0..100, or `jpeg`.
+    """The encoding of a lossy file: `quality`, 0..100, or `jpeg`.
 
     `corrections`: how often what coding adds is subtracted before it. `divisor`: how much finer
     than the original's the tables are.

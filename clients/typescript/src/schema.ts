@@ -1498,7 +1498,7 @@ export interface components {
         Status: "queued" | "running" | "done" | "error";
         /**
          * StrengthPreviewChoices
-         * @description What POST /v1/strength-previews takes.
+         * @description The body of POST /v1/strength-previews.
          * @example {
          *       "max_side": 512,
          *       "stages": [

@@ -1,6 +1,6 @@
 """The README's pictures: the sample portrait before and after, what changed, and the page.
 
-    python benchmarks/pictures.py            # into docs/pictures; needs chromium
+    python benchmarks/service/pictures.py            # into docs/pictures; needs chromium
 
 The sample is a job of a real gateway with the default settings.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_gateway.tests.gateway_process import GatewayProcess  # noqa: E402
