@@ -166,7 +166,9 @@ def prepare(client: httpx.Client, gateway: GatewayProcess, home: Path) -> dict[s
         app.page.locator("#undo").hover()  # its time stands still
 
     return {
-        "protect": lambda app: app.page.locator("#jobs-list img[src]").first.wait_for(),
+        "protect": lambda app: (
+            app.page.locator("#jobs-list li").nth(4).scroll_into_view_if_needed()
+        ),
         "uploads": uploads,
         "preview": preview,
         "advanced": advanced,
@@ -219,6 +221,9 @@ def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> N
             with tempfile.TemporaryDirectory() as folder:
                 app = PageObject(context.new_page(), base_url, Path(folder))
                 app.open("/")
+                app.page.locator("body[data-screen=sign-in], #jobs-list li").first.wait_for(
+                    state="attached"
+                )
                 show(app)
                 app.page.add_style_tag(content=WHOLE_LIST)
                 for theme in ("light", "dark"):
