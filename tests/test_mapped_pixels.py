@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artscraper_runner.mapped_pixels import CAN_UNLOAD, map_pixels, unload
+from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, map_pixels, unload
 
 pytestmark = pytest.mark.skipif(not CAN_UNLOAD, reason="this system cannot unload mapped pages")
 

@@ -41,10 +41,10 @@ from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
 from artscraper_runner.faces.recogniser import faces_in
+from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.latent.encoders import encoder_of, unattacked_effects
 from artscraper_runner.latent.objectives import LatentObjective
-from artscraper_runner.mapped_pixels import unload
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Controls, Json

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from artscraper_runner.imaging.decode import Picture, open_picture
 from artscraper_runner.imaging.files import atomic_path
-from artscraper_runner.mapped_pixels import unload
+from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.options import PictureLimits
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.types import Json, StageResult

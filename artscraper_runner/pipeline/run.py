@@ -19,8 +19,8 @@ from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
 from artscraper_runner.imaging.files import atomic_path, write_json
+from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, unload
 from artscraper_runner.imaging.notes import Note, sort_notes
-from artscraper_runner.mapped_pixels import CAN_UNLOAD, unload
 from artscraper_runner.options import (
     AnalysisOptions,
     PictureLimits,

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from artscraper_runner.imaging.files import atomic_path
-from artscraper_runner.mapped_pixels import map_pixels
+from artscraper_runner.imaging.mapped_pixels import map_pixels
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.imaging.tiles import over_bands
-from artscraper_runner.mapped_pixels import unload
 from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
