@@ -11,10 +11,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.deploy.conftest import DEPLOY, REPOSITORY, REQUIRED
+from tests.deploy.conftest import (
+    DEPLOY,
+    REPOSITORY,
+    check_that_it_protects,
+    require_root,
+    serving,
+)
 from tests.deploy.dockerfile import BuildFolder, read_stages
 
 pytestmark = pytest.mark.system
@@ -35,11 +40,7 @@ _AS_USER = (
 @pytest.fixture(scope="module")
 def built() -> Iterator[Path]:
     """The folder of a build, whose virtual environment is at opt/artscraper below it."""
-    if os.geteuid() != 0:
-        reason = "starting the image's environment as another user needs root"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{REQUIRED} is set, and {reason}")
-        pytest.skip(f"NOT TESTED: {reason}")
+    require_root("starting the image's environment as another user")
     root = Path(tempfile.mkdtemp(prefix="artscraper-image-", dir="/var/tmp"))
     root.chmod(0o755)
     python = root / "python"  # the base image's own, which `pip install` may change
@@ -70,36 +71,10 @@ def test_environment_runs_as_another_user_on_read_only_root(built: Path) -> None
         str(data),
         *_AS_USER,
         str(built / "opt/artscraper/bin/python"),
-        "-m",
-        "artscraper_gateway",
+        *("-m", "artscraper_gateway", "serve", "--port=0", "--max-wait=300"),
     ]
-    with (built / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "serve", "--port=0", "--max-wait=300"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "listens on" in line, (built / "log").read_text()
+    with serving(command, environment, built / "log") as (process, client):
         mounts = Path(f"/proc/{process.pid}/mounts").read_text()
         assert re.search(r"^\S+ / \S+ ro,", mounts, re.MULTILINE), mounts
-        with httpx.Client(base_url=line.split()[-1], timeout=320, trust_env=False) as client:
-            assert client.get("/livez").status_code == 200
-            picture = REPOSITORY / "input" / "astronaut.jpg"
-            job = client.post(
-                "/v1/jobs",
-                files={"file": picture.read_bytes()},
-                data={"stages": "invisible-watermark", "include_hash_analysis": "no"},
-                headers={"Prefer": "wait=300"},
-            ).json()
-            assert job["status"] == "done", job
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        if process.stdout is not None:
-            process.stdout.close()
+        check_that_it_protects(client)
     assert not list((built / "opt/artscraper").rglob("artscraper_gateway/tests"))

@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.deploy.conftest import DEPLOY, REQUIRED
+from tests.deploy.conftest import DEPLOY, check_that_it_protects, require_root, serving
 from tests.deploy.dockerfile import read_stages
 from tests.deploy.image import TOOLS, USER, Builder, BuiltImage
 
@@ -22,11 +21,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def image() -> Iterator[BuiltImage]:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if os.geteuid() != 0 or missing:
-        reason = f"building the image needs root and {', '.join(missing) or 'nothing more'}"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{REQUIRED} is set, and {reason}")
-        pytest.skip(f"NOT TESTED: {reason}")
+    require_root("building the image", missing=missing)
     builder = Builder(Path(tempfile.mkdtemp(prefix="artscraper-build-", dir="/var/tmp")))
     try:
         yield builder.build()
@@ -74,41 +69,16 @@ def test_only_volume_and_tmp_are_writable(image: BuiltImage, data: Path) -> None
     assert done.stdout.split() == ["10001", "/data", "/tmp", "1"]
 
 
-def test_container_runs_a_job_and_stops_on_sigterm(
-    image: BuiltImage, data: Path, picture: Callable[..., bytes]
-) -> None:
-    log_path = data.parent / "log"
+def test_container_runs_a_job_and_stops_on_sigterm(image: BuiltImage, data: Path) -> None:
+    command = image.command(data, "serve", "--port=0", "--log-format=text", "--max-wait=300")
     environment = {**image.environment(), "ARTSCRAPER_GATEWAY_HOST": "127.0.0.1"}
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            image.command(data, "serve", "--port=0", "--log-format=text", "--max-wait=300"),
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "listens on" in line, log_path.read_text()
-        with httpx.Client(base_url=line.split()[-1], timeout=320, trust_env=False) as client:
-            assert client.get("/livez").status_code == 200
-            job = client.post(
-                "/v1/jobs",
-                files={"file": picture()},
-                data={"stages": "invisible-watermark", "include_hash_analysis": "no"},
-                headers={"Prefer": "wait=300"},
-            ).json()
-            assert job["status"] == "done", (job, log_path.read_text())
+    log = data.parent / "log"
+    with serving(command, environment, log) as (process, client):
+        check_that_it_protects(client)
         (first,) = _children(process.pid)
         os.kill(first, 15)
         assert process.wait(timeout=60) == 128 + 15, "the server ends by the signal, as it should"
-        assert "Application shutdown complete" in log_path.read_text()
-    finally:
-        process.kill()
-        process.wait(timeout=60)
-        if process.stdout is not None:
-            process.stdout.close()
+        assert "Application shutdown complete" in log.read_text()
 
 
 def _children(pid: int) -> list[int]:
