@@ -142,7 +142,7 @@ _PICTURE = {"image/*": {"schema": BINARY}}
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "its SHA-256"}}
 
 PNG: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The part, protected.", "content": {"image/png": {"schema": BINARY}}},
+    200: {"description": "The part, protected, as PNG.", "content": _PICTURE},
 }
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "Accepted, as requested by `Prefer: respond-async`.", "model": JobState},

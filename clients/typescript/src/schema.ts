@@ -4801,13 +4801,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The part, protected. */
+            /** @description The part, protected, as PNG. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "image/png": string;
+                    "image/*": string;
                 };
             };
             /** @description Unauthorized: `unauthorized` */
