@@ -51,6 +51,8 @@ def fine_size(height: int, width: int) -> tuple[int, int] | None:
 
 def at_working_size(pixels: Pixels, size: tuple[int, int], cache: RunCache) -> Array:
     """Return uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
+    if size[0] * size[1] > MAX_PIXELS:  # looked at once, and too large to be kept
+        return scaled_picture(pixels, size)
     key = (cache.token(pixels), size)
     return cache.remember("scaled", key, lambda: scaled_picture(pixels, size), keep=_KEPT_SCALED)
 

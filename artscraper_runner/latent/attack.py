@@ -27,6 +27,7 @@ from artscraper_runner.attacks.pgd import Objective, optimise, sum_of
 from artscraper_runner.attacks.presets import AttackPreset, StepRule, attack_preset, strength_named
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
+    MAX_PIXELS,
     SHORT_SIDE,
     apply_perturbation,
     at_working_size,
@@ -220,6 +221,8 @@ class PictureAttack:
         """Return the change of `before` at `size`, begun with `step`, and the steps it took."""
         preset = attack_preset(self.stage, self.options.preset)
         budget = np.float32(strength_named(self.options.strength).budget / 255)
+        if before.size > _SMALL_VALUES:  # what the pass before has left
+            release_memory()
         original, layer = (
             at_working_size(each, size, self.cache) for each in (self.original, before)
         )
@@ -323,6 +326,8 @@ class PictureAttack:
         return self._drawn(self.stage, self.target, size)
 
     def _drawn(self, key: Hashable, draw: Callable[[Size], Array], size: Size) -> Array:
+        if size[0] * size[1] > MAX_PIXELS:
+            return _as_picture(draw(size))
         return self.cache.remember("target", (key, size), lambda: _as_picture(draw(size)), keep=4)
 
     def _progress(self, original: Array, changed: Array) -> float | None:
