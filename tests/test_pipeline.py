@@ -116,6 +116,7 @@ def test_too_small_picture_is_skipped(tmp_path: Path) -> None:
         "psnr_db": None,
         "ssim": 1.0,
         "visibility": 0.0,
+        "visibility_place": [0.0078, 0.0078],  # the first cell, since no place shows anything
         "visibility_bound": STRENGTHS["medium"].visibility,
     }
     with Image.open(layer["path"]) as saved, Image.open(path) as original:
