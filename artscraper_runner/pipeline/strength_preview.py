@@ -20,6 +20,7 @@ from artscraper_runner.attacks.scaling import apply_perturbation, working_size
 from artscraper_runner.attacks.transforms import to_picture
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.tiles import resized
+from artscraper_runner.imaging.visibility import VisibleChange
 from artscraper_runner.options import (
     PART_MAX_SIDE,
     PREVIEW_STAGES,
@@ -78,9 +79,11 @@ class PicturePart:
         key = (tuple(stages), replace(options, strength=_RUN_AT))
         change = self.cache.remember("change", key, lambda: self._change(*key))
         share = np.float32(strength.visibility / highest.visibility)
-        return apply_perturbation(
+        shown = apply_perturbation(
             self.pixels, change * share, original=self.pixels, budget=strength.budget
         )
+        sight = self.cache.remember("sight of part", None, lambda: VisibleChange.of(self.pixels))
+        return sight.within(strength.visibility, before=self.pixels, changed=shown)
 
     def _change(self, stages: tuple[str, ...], options: ProtectionOptions) -> Change:
         """Return the change by `stages`, float32 (1, 3, h, w) of [0, 1], at the working size."""

@@ -33,7 +33,8 @@ CHEAP = {"include_protection": "false", "include_hash_analysis": "false"}
 WINDOWS = ("dragging", "result", "uploads", "preview", "undo")
 ALL_THUMBNAILS = """() => {
   const images = [...document.querySelectorAll("img.thumb")];
-  const empty = images.find((image) => image.checkVisibility() && !image.naturalWidth);
+  const isEmpty = (image) => !image.hasAttribute("src") || !image.complete;
+  const empty = images.find((image) => image.checkVisibility() && isEmpty(image));
   empty?.scrollIntoView({ block: "center" });
   return !empty;
 }"""
