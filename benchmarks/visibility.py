@@ -38,7 +38,7 @@ STRENGTHS = ("low", "medium", "high")
 SIDE = 512  # px of every picture but the large ones
 LARGE = (2000, 3000)  # px, width and height
 SEED = "1"
-CROP = 256  # px
+CROP = 208  # px
 _SIGN_STEPS = 4  # of the search for signs that are as visible
 
 

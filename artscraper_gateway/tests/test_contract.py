@@ -60,6 +60,7 @@ def test_upload_is_protected(client: httpx.Client, sample: Path) -> None:
         assert layer.pop("url") == f"/v1/jobs/{job['job_id']}/layers/{layer['stage']}"
         assert ("mask_path" in layer) == ("mask_url" in layer)
         layer.pop("mask_url", None)
+        assert layer.pop("media_type") == "image/jpeg"
         path = Path(layer["path"])
         assert path.parent == output / "layers" / f"{index:02d}-{layer['stage']}"
         served = client.get(f"/v1/jobs/{job['job_id']}/layers/{layer['stage']}")

@@ -291,7 +291,7 @@ def test_submit_reads_key_from_environment_and_hides_it(
     monkeypatch.setenv("ARTSCRAPER_API_KEY", key)
     assert main([*given, "--timeout", "0.2"]) == 1
     accepted = capsys.readouterr()
-    assert "had not ended" in accepted.out and key not in accepted.out + accepted.err
+    assert "did not end within" in accepted.out and key not in accepted.out + accepted.err
 
 
 def test_submit_escapes_control_characters(

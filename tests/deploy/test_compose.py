@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -113,8 +114,11 @@ def composition(tmp_path: Path) -> Iterator[Composition]:
         missing.append("PostgreSQL")
     require_root("the sample's network", missing=missing)
     assert binaries is not None
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    temporary = Path(tempfile.gettempdir())
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == temporary or temporary not in folder.parents:
+            break
+        folder.chmod(0o755)
     subprocess.run(["sh", DEPLOY / "make-secrets", tmp_path / "secrets"], check=True)
     (tmp_path / "hosts").write_text(f"127.0.0.1 localhost {' '.join(HOSTS)}\n")
     command = ["unshare", "--net", "--mount", "sh", "-euc", _ENTER, str(tmp_path)]

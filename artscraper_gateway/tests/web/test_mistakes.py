@@ -100,12 +100,16 @@ MISTAKES: dict[str, Callable[[PageObject], str]] = {
     "a folder without pictures": add_empty_folder,
     "`ftp://` as a web address": add_address("ftp://example.org/x.png", is_sent=False),
     "a web address in the local network": add_address("http://192.168.0.1/x.png"),
-    "a web address without a picture": add_address("http://does-not-exist.invalid/x.png"),
     "all steps switched off": send_without_steps,
     "the picture was deleted meanwhile": open_deleted,
     "a picture that is too small": mark_tiny,
 }
-ELSEWHERE = {"the queue is full", "a wrong key", "the gateway is down"}
+ELSEWHERE = {
+    "a web address without a picture",
+    "the queue is full",
+    "a wrong key",
+    "the gateway is down",
+}
 
 
 def check_words(app: PageObject, place: str, mistake: str) -> None:
@@ -122,6 +126,13 @@ def test_every_row_is_tried() -> None:
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistake_is_explained(app: PageObject, mistake: str) -> None:
     check_words(app, MISTAKES[mistake](app), mistake)
+
+
+def test_address_without_a_picture_is_explained(open_page: Open, start_gateway: Start) -> None:
+    gateway = start_gateway(worker_concurrency=0, allow_private_addresses=True)
+    app = open_page(gateway.base_url)
+    missing = f"{gateway.base_url}/missing.png"
+    check_words(app, add_address(missing)(app), "a web address without a picture")
 
 
 def test_full_queue_is_explained(open_page: Open, start_gateway: Start) -> None:
