@@ -14,6 +14,7 @@ ANSWERED = "FUZZ_ANSWERED"  # variable that names the file of operations that we
 KNOWN = "FUZZ_KNOWN"  # variable with JSON: path parameters that exist, by path
 PICTURE = "input/picture.png"  # below the gateway's working directory, in its local root
 _SUBMISSIONS = {("POST", "/v1/jobs"), ("POST", "/v1/protect"), ("POST", "/v1/batches")}
+_PREVIEWS = ("POST", "/v1/strength-previews")
 _calls = itertools.count()
 
 
@@ -23,12 +24,16 @@ def before_call(
 ) -> None:
     """Use an existing picture, and leave out the stages unless they are generated.
 
-    Every other call for something that no answer links to is for one that exists.
+    Every other call for something that no answer links to is for one that exists, and every other
+    preview is of a stage that has one.
     """
     known = json.loads(os.environ[KNOWN])
     if case.path in known and next(_calls) % 2:
         case.path_parameters.update(known[case.path])
-    if (case.method.upper(), case.path) not in _SUBMISSIONS or not isinstance(case.body, dict):
+    operation = (case.method.upper(), case.path)
+    if operation == _PREVIEWS and isinstance(case.body, dict) and next(_calls) % 2:
+        case.body |= {"stages": "mist", "width": 512, "height": 512, "strength": "low"}
+    if operation not in _SUBMISSIONS or not isinstance(case.body, dict):
         return
     for item in (case.body, *_items(case.body)):
         if isinstance(item.get("local_path"), str) and item["local_path"].isalnum():
