@@ -22,7 +22,6 @@ from PIL import Image, PngImagePlugin
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.imaging import iptc
 from artscraper_runner.imaging.decode import Picture
-from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.imaging.exif import (
     CAMERA_IFD,
     CarriedExif,
@@ -32,6 +31,7 @@ from artscraper_runner.imaging.exif import (
 )
 from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.imaging.formats.coding import Coding, choose_coding, corrected
+from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.imaging.formats.jpeg_buffer import save_image
 from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
 

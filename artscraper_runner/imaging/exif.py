@@ -16,8 +16,8 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from artscraper_runner.imaging.decode import Picture
-from artscraper_runner.imaging.embedded import holds_picture
 from artscraper_runner.imaging.formats.container import quiet
+from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.imaging.iptc import TIFF_TAG as IPTC_TAG
 from artscraper_runner.imaging.notes import Action, Note, Subject
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from artscraper_runner.imaging.embedded import holds_picture
+from artscraper_runner.imaging.formats.embedded import holds_picture
 
 RESOURCE = 0x0404
 TIFF_TAG = 33_723

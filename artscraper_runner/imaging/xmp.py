@@ -23,7 +23,7 @@ from functools import lru_cache
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from artscraper_runner.imaging.embedded import holds_picture
+from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.imaging.notes import Subject
 from artscraper_runner.options import RightsStatement
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from artscraper_runner.errors import CredentialsError, MissingDependency, SigningFailed
-from artscraper_runner.imaging.embedded import holds_picture
+from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.provenance.credentials import INSTALL, Credentials
 from artscraper_runner.types import Json, SourceFile
 from artscraper_runner.version import __version__

@@ -16,7 +16,7 @@ from artscraper_runner.attacks.scaling import scaled_picture
 from artscraper_runner.attacks.transforms import to_pixels
 from artscraper_runner.attacks.visibility_budget import stage_bound
 from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
-from artscraper_runner.latent import attack, encoders
+from artscraper_runner.latent import encoders
 from artscraper_runner.latent.attack import PictureAttack
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.taesd import TaesdNetwork
@@ -417,23 +417,3 @@ def test_layer_does_not_depend_on_thread_count(textured, monkeypatch):
         layers.append(applied("photoguard", textured, seed=3))
     encoders._loaded.cache_clear()
     assert all(np.array_equal(layers[0], layer) for layer in layers[1:])
-
-
-def test_large_picture_is_refined_at_a_finer_size(textured, monkeypatch):
-    large, seen = np.tile(textured, (8, 6, 1)), []
-    result = load_stage("mist").apply(given_for(large, controls=Controls(seen.append)))
-    assert result.metrics["iterations"] == 7
-    assert [(each.done, each.total) for each in seen] == [(step, 7) for step in range(1, 8)]
-    monkeypatch.setattr(attack, "fine_size", lambda height, width: None)
-    coarse = load_stage("mist").apply(given_for(large))
-    assert coarse.metrics["iterations"] == 8
-    observer = Observer(load_encoder("bundled"))
-    original, refined, unrefined = (
-        scaled_picture(each, large.shape[:2]) for each in (large, result.pixels, coarse.pixels)
-    )
-    times_noise, unrefined_times_noise = (
-        observer.displacement(original, each)
-        / observer.displacement(original, random_signs(original, like=each))
-        for each in (refined, unrefined)
-    )
-    assert times_noise > 1.2 * unrefined_times_noise
