@@ -206,7 +206,7 @@ client: setup-tests
 
 ## configuration: write docs/configuration.md from the settings
 configuration: setup
-	$(BIN)/python -m artscraper_gateway.settings.reference
+	$(BIN)/python scripts/settings_reference.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+_LATER = {"Retry-After": "5"}
+
 
 class GatewayError(Exception):
     """Base of all problems. `status` is the HTTP status, `code` a stable machine-readable name."""
@@ -17,11 +19,12 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "The gateway failed"
+    response_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.headers = dict(headers or {})
+        self.headers = {**self.response_headers, **(headers or {})}
 
 
 class InvalidRequest(GatewayError):
@@ -79,8 +82,7 @@ class TooLarge(GatewayError):
 class BodyTooLarge(TooLarge):
     """The request's body passed the limit while it was read; its rest is still on the way."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Connection": "close"})
+    response_headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
 class UnsupportedPicture(GatewayError):
@@ -137,9 +139,7 @@ class Unauthorized(GatewayError):
     status = 401
     code = "unauthorized"
     title = "An API key is needed"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+    response_headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(GatewayError):
@@ -188,9 +188,7 @@ class QueueFull(GatewayError):
     status = 429
     code = "queue-full"
     title = "Too many jobs wait"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Retry-After": "5"})
+    response_headers = _LATER
 
 
 class RateLimited(GatewayError):
@@ -215,9 +213,7 @@ class TooBusy(GatewayError):
     status = 503
     code = "too-busy"
     title = "The gateway is busy"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Retry-After": "5"})
+    response_headers = _LATER
 
 
 class StorageFailed(GatewayError):
@@ -226,9 +222,7 @@ class StorageFailed(GatewayError):
     status = 503
     code = "storage-failed"
     title = "The gateway's storage failed"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Retry-After": "5"})
+    response_headers = _LATER
 
 
 class Draining(GatewayError):
@@ -269,6 +263,7 @@ class DatabaseAway(GatewayError):
     status = 503
     code = "database-away"
     title = "The gateway's database does not respond"
+    response_headers = _LATER
 
     def __init__(self) -> None:
-        super().__init__("Try again in a moment.", headers={"Retry-After": "5"})
+        super().__init__("Try again in a moment.")

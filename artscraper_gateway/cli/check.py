@@ -14,9 +14,13 @@ from pydantic import SecretStr, ValidationError
 
 from artscraper_gateway.cli.check_settings import Finding, check_settings, existing, unreadable
 from artscraper_gateway.cli.main import config_from, settings_parser
-from artscraper_gateway.settings.errors import SettingsFileUnusable
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.sources import format_value, origins, wrong_settings
+from artscraper_gateway.settings.sources import (
+    SettingsFileUnusable,
+    format_value,
+    origins,
+    wrong_settings,
+)
 from artscraper_runner import Part, __version__, all_parts, device_name, uses_gpu
 
 _MASKED = "(set, not shown)"

@@ -20,9 +20,8 @@ from artscraper_gateway.auth.keys import (
 )
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.db.migrations import IncompatibleDatabase
-from artscraper_gateway.settings.errors import SettingsFileUnusable
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.sources import FILE_VARIABLE, wrong_settings
+from artscraper_gateway.settings.sources import FILE_VARIABLE, SettingsFileUnusable, wrong_settings
 from artscraper_gateway.webhooks.repository import DeliveryLog
 
 _LOCATION = ("base_dir", "database_url")  # the settings that name a gateway's database

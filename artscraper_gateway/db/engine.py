@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 
 from artscraper_gateway.db.migrations import IncompatibleDatabase, bring_up_to_date
+from artscraper_gateway.settings.groups import ENVIRONMENT_PREFIX
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
 
 _SCHEMA_LOCK = 7_304_119  # any number that is not locked elsewhere in this database
 # A process that is frozen inside a transaction may not keep its locks for longer.

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
-from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
 from artscraper_runner import TINEYE_URL
+
+ENVIRONMENT_PREFIX = "ARTSCRAPER_GATEWAY_"
 
 
 class ServerSettings(BaseModel):
@@ -316,3 +318,15 @@ def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"{name}: expected once, found in [{group}] and in no table")
             settings[name] = value
     return settings
+
+
+def variables_of(name: str, field: FieldInfo) -> list[str]:
+    """Return the environment variables of a setting, the first one first."""
+    alias = field.validation_alias
+    others = [str(each) for each in getattr(alias, "choices", ()) if str(each).isupper()]
+    return list(dict.fromkeys([f"{ENVIRONMENT_PREFIX}{name.upper()}", *others]))
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Return whether the setting's value is never to be shown."""
+    return "SecretStr" in str(field.annotation)

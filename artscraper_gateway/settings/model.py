@@ -17,18 +17,22 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from artscraper_gateway.settings.child_environment import environment_of
-from artscraper_gateway.settings.database_url import checked_database_url
 from artscraper_gateway.settings.groups import (
+    ENVIRONMENT_PREFIX,
     LimitsSettings,
     LoggingSettings,
     ProtectionSettings,
     ServerSettings,
     StorageSettings,
     WorkersSettings,
+    is_secret,
 )
-from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
-from artscraper_gateway.settings.sources import file_sources
+from artscraper_gateway.settings.sources import (
+    FILE_VARIABLE,
+    NO_FILES,
+    all_variables_of,
+    file_sources,
+)
 from artscraper_runner import PictureLimits
 
 
@@ -149,7 +153,21 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        return checked_database_url(value)
+        """Refuse other databases, and what is no URL; the message holds no part of the password."""
+        if value is None:
+            return None
+        expected = "expected postgresql://user:password@host/database"
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError(expected)
+        from sqlalchemy import make_url  # not at the top: `--help` answers without it
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            make_url(value.get_secret_value())
+        except (ArgumentError, ValueError):  # its text holds parts of the password
+            hint = "with @ : / in a password written as %40 %3A %2F"
+            raise ValueError(f"{expected}, {hint}") from None
+        return value
 
     @field_validator("output_parent", "tineye_url", mode="before")
     @classmethod
@@ -212,8 +230,19 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make another process build this same configuration.
+        """Return the variables that make a child process build this same configuration.
 
-        The process reads no files: they would override settings that are none.
+        The child reads no files, which would override settings that are none; of secrets neither.
         """
-        return environment_of(self)
+        values = {FILE_VARIABLE: NO_FILES}
+        for name, field in type(self).model_fields.items():
+            if is_secret(field):  # its file was read already
+                values |= dict.fromkeys(all_variables_of(name, field), "")
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                value = ",".join(str(part) for part in value)
+            elif isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value is not None:
+                values[ENVIRONMENT_PREFIX + name.upper()] = str(value)
+        return values

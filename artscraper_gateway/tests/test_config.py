@@ -10,9 +10,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from artscraper_gateway.cli.main import config_from, main, settings_parser
-from artscraper_gateway.settings.errors import SettingsFileUnusable
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.sources import origins, wrong_settings
+from artscraper_gateway.settings.sources import SettingsFileUnusable, origins, wrong_settings
 from artscraper_runner.options import CONCEPT_NAMES
 
 # A value of each setting that is not its default: as text, and as the setting holds it.

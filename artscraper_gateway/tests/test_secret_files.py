@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.cli.main import main
-from artscraper_gateway.settings.errors import SettingsFileUnusable
+from artscraper_gateway.settings.groups import is_secret
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.names import is_secret
-from artscraper_gateway.settings.sources import origins, unknown_variables
+from artscraper_gateway.settings.sources import SettingsFileUnusable, origins, unknown_variables
 
 SECRETS = {
     "database_url": "postgresql://u:p@h/d",

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from artscraper_gateway.cli.main import settings_parser
-from artscraper_gateway.settings.errors import SettingsFileUnusable
 from artscraper_gateway.settings.groups import GROUPS
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.reference import page, sample
+from artscraper_gateway.settings.sources import SettingsFileUnusable
 from artscraper_gateway.tests.gateway_process import REPOSITORY
+from scripts.settings_reference import page, sample
 
 
 @pytest.mark.system

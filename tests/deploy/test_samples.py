@@ -13,8 +13,8 @@ import yaml
 
 from artscraper_gateway.app import create_app
 from artscraper_gateway.cli.main import config_from, settings_parser
+from artscraper_gateway.settings.groups import ENVIRONMENT_PREFIX
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
 from tests.deploy.conftest import DEPLOY, REPOSITORY, checked, tool
 
 pytestmark = pytest.mark.system

@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 
 from artscraper_gateway.settings.groups import GROUPS
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.settings.secret_files import all_variables_of
-from artscraper_gateway.settings.sources import format_value
+from artscraper_gateway.settings.sources import all_variables_of, format_value
 
 _HEAD = """# Configuration
 
