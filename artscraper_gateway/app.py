@@ -10,9 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
-from starlette.types import Scope
 
-from artscraper_gateway.api.authentication import RateLimitHeaders
+from artscraper_gateway.api.authentication import RateLimitHeaders, needs_key
 from artscraper_gateway.api.context import Services
 from artscraper_gateway.api.middleware import Observation
 from artscraper_gateway.api.openapi_problems import describe
@@ -82,7 +81,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     )
     add_problem_handlers(app)
     app.add_middleware(RateLimitHeaders)
-    app.add_middleware(OriginCheck, config=config, needs_key=_needs_key, respond=problem_response)
+    app.add_middleware(OriginCheck, config=config, needs_key=needs_key, respond=problem_response)
     app.add_middleware(Observation, tracing=tracing)
     for part in (protect, retries, jobs, events, results, webhooks, batches, watermarks):
         app.include_router(part.router)
@@ -182,11 +181,6 @@ def _preview_options(config: GatewayConfig) -> dict[str, Any]:
         "models_dir": None if config.models_dir is None else str(config.models_dir),
         "accelerator": config.accelerator,
     }
-
-
-async def _needs_key(scope: Scope) -> bool:
-    services: Services = scope["app"].state.services
-    return await services.keyring.needs_key()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

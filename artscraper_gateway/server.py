@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,7 @@ import uvicorn
 
 from artscraper_gateway.connections import BodyStart, BoundedConfig, ConnectionLimits
 from artscraper_gateway.observability.logging import LineFormatter
-from artscraper_gateway.observability.systemd import notify
-from artscraper_gateway.settings.names import ENVIRONMENT_PREFIX
+from artscraper_gateway.settings.groups import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -167,3 +167,15 @@ def _refused(config: GatewayConfig, error: OSError) -> BindError:
         return BindError(f"port {config.port} of {config.host} is in use; {change}")
     where = f"{config.host} port {config.port}"
     return BindError(f"cannot listen on {where}: {error.strerror}; {change}")
+
+
+def notify(state: str) -> None:
+    """Send a state such as `READY=1` to systemd, if it is the service manager (`sd_notify`)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):  # Linux' abstract namespace
+        address = "\0" + address[1:]
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(address)
+        sender.sendall(state.encode())

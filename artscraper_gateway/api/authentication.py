@@ -52,6 +52,11 @@ class RateLimitHeaders:
         await self.app(scope, receive, send_with_fields)
 
 
+async def needs_key(scope: ASGIScope) -> bool:
+    """Return whether callers of the request's app need a key."""
+    return await services_of(Request(scope)).keyring.needs_key()
+
+
 def caller_with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     """Return the dependency that identifies the caller of routes that need `scope`."""
 

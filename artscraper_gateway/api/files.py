@@ -1,24 +1,27 @@
-"""Serve a file that does not change: validators, conditions and ranges of RFC 9110."""
+"""Serve a file that does not change: its name, and conditions and ranges of RFC 9110."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from artscraper_gateway.api.download_names import content_disposition
 from artscraper_gateway.errors import NotFound, PreconditionFailed, UnsatisfiableRange
+from artscraper_gateway.jobs.models import Job
 
 _ONE_RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 _CHUNK_BYTES = 1 << 17
+_NAMELESS = "picture"
 _CACHED_TAGS = 4096  # files; a tag and its key take about 300 bytes
 
 
@@ -152,3 +155,39 @@ def _read(file: BinaryIO, part: range) -> Iterator[bytes]:
                 raise OSError(f"{file.name} is shorter than it was")
             left -= len(chunk)
             yield chunk
+
+
+def stem_of(name: str | None) -> str:
+    """Return the first part of a download's name, from the name of the upload if it is known."""
+    return PurePosixPath(name).stem if name else _NAMELESS
+
+
+def download_stem(job: Job) -> str:
+    """Return the first part of the names of a job's downloads."""
+    return (
+        stem_of(job.request.upload_name) if job.request.upload_name else f"{_NAMELESS}-{job.id[:8]}"
+    )
+
+
+def layer_name(stem: str, *, index: int, is_final: bool, suffix: str) -> str:
+    """Return the name of a layer's download; never of its stage, which would reveal the mark.
+
+    Args:
+        stem: as `download_stem`.
+        index: position of the layer, 0 = the original.
+        is_final: whether it is the last layer.
+        suffix: of the file, such as `.jpg`.
+    """
+    if index == 0:
+        return f"{stem}-original{suffix}"
+    return f"{stem}-protected{suffix}" if is_final else f"{stem}-layer-{index}{suffix}"
+
+
+def content_disposition(kind: str, filename: str) -> str:
+    """Return a Content-Disposition value: ASCII for old clients, UTF-8 for the others."""
+    folded = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
+    plain = "".join(c if c.isalnum() or c in "._- ()[]+,=@!" else "_" for c in folded)
+    stem, dot, suffix = plain.rpartition(".")
+    plain = (stem.lstrip("_-. ") or _NAMELESS) + dot + suffix
+    value = f'{kind}; filename="{plain}"'
+    return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='')}"

@@ -21,10 +21,14 @@ from artscraper_gateway.api.form_models import (
 )
 from artscraper_gateway.api.problems import invalid_request
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
-from artscraper_gateway.intake.download import download
-from artscraper_gateway.intake.file_names import clean_file_name, name_of_url
+from artscraper_gateway.intake.download import download, name_of_url
 from artscraper_gateway.intake.local_path import copy_local
-from artscraper_gateway.intake.upload import UploadedPicture, bounded_request, uploaded_form
+from artscraper_gateway.intake.upload import (
+    UploadedPicture,
+    bounded_request,
+    clean_file_name,
+    uploaded_form,
+)
 from artscraper_gateway.jobs.request import (
     MAX_BATCH,
     BatchByReference,

@@ -62,9 +62,8 @@ def _settings(options: argparse.Namespace) -> GatewayConfig | None:
     """Return the settings; None when they are not valid, which has been printed."""
     from pydantic import ValidationError
 
-    from artscraper_gateway.settings.errors import SettingsFileUnusable
     from artscraper_gateway.settings.model import GatewayConfig
-    from artscraper_gateway.settings.sources import wrong_settings
+    from artscraper_gateway.settings.sources import SettingsFileUnusable, wrong_settings
 
     try:
         return config_from(options)
@@ -211,7 +210,7 @@ def _supervise_workers(config: GatewayConfig) -> int:
     from artscraper_gateway.db.engine import open_engine
     from artscraper_gateway.observability.metrics import Metrics
     from artscraper_gateway.observability.prometheus import MetricsCollector, start_metrics_server
-    from artscraper_gateway.observability.systemd import notify
+    from artscraper_gateway.server import notify
     from artscraper_gateway.worker.supervisor import WorkerSupervisor, show_life
 
     open_engine(config).dispose()  # an unusable database is reported once, not by each worker

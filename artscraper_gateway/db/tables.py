@@ -5,7 +5,10 @@ A change here goes with a migration in `migrations/versions/`; a test compares t
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 metadata = sa.MetaData()
 # Worker processes that are alive, or were a moment ago: `jobs/leases.py`.
@@ -153,3 +156,9 @@ closed_callbacks = sa.Table(
     sa.Column("url", sa.String, primary_key=True),
     sa.Column("closed_at", sa.Float, nullable=False),
 )
+
+
+def insert_if_new(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an insert that ignores rows that exist already, in the database's dialect."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import ssl
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, BoundedFile, bounded_file
+from artscraper_gateway.intake.upload import clean_file_name
 from artscraper_gateway.net.address_guard import UNUSABLE_NAME, AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import (
     Connector,
@@ -160,3 +162,11 @@ def _is_caused_by(exc: BaseException | None, kind: type[BaseException]) -> bool:
         # httpcore raises `from None`, which leaves the cause as the context only.
         exc = exc.__cause__ or exc.__context__
     return False
+
+
+def name_of_url(url: str) -> str | None:
+    """Return the clean file name at the end of a URL's path."""
+    try:
+        return clean_file_name(unquote(urlsplit(url).path))
+    except ValueError:
+        return None

@@ -1,13 +1,14 @@
-"""Read a multipart upload within bounds while it streams."""
+"""Read a multipart upload within bounds while it streams; make file names safe."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import threading
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -24,6 +25,11 @@ _MAX_FIELD_BYTES = 64 * 1024
 _FORM_OVERHEAD_BYTES = 1024 * 1024  # of a body, beside its pictures
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_S = 5.0
+MAX_NAME = 100  # characters
+_FORBIDDEN = set("<>:\"/\\|?*#%&'`;$")
+_RESERVED = {"con", "prn", "aux", "nul"} | {
+    f"{name}{n}" for name in ("com", "lpt") for n in "123456789"
+}
 
 
 @asynccontextmanager
@@ -175,3 +181,23 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"expected a request of at most {max_bytes / 1e6:.1f} MB ({max_bytes} bytes), found more"
     )
+
+
+def clean_file_name(name: str | None) -> str | None:
+    """Return a file name without folders, control characters and marks of writing direction.
+
+    None if nothing distinctive is left.
+    """
+    text = unicodedata.normalize("NFC", (name or "").replace("\\", "/").rpartition("/")[2])
+    kept = "".join(
+        "_" if character in _FORBIDDEN else character
+        for character in text
+        if unicodedata.category(character)[0] not in "CZ" or character == " "
+    )
+    kept = " ".join(kept.split()).strip(". ")
+    path = PurePosixPath(kept or ".")
+    suffix = path.suffix if len(path.suffix) <= 6 else ""
+    stem = kept[: len(kept) - len(suffix)].strip(". ")[: MAX_NAME - len(suffix)].strip()
+    if not stem.strip("_") or stem.lower() in _RESERVED:
+        return None
+    return stem + suffix

@@ -18,17 +18,19 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.db.retry import is_full
 from artscraper_gateway.jobs.leases import Leases
-from artscraper_gateway.jobs.leftovers import LEFTOVERS_EVERY_S, remove_leftovers
 from artscraper_gateway.jobs.queue import JobQueue
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage, StorageUnavailable
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.storage.paths import READING_PREFIX, is_older_than, partial_downloads
 
 _log = logging.getLogger(__name__)
+LEFTOVERS_EVERY_S = 30.0  # by each worker and web process, so that deleted files go in a minute
 _RELEASE_TIMEOUT_S = 15.0  # longer than any stage takes between two checks of should_stop
 _POLL_S = 0.02
 _CONCURRENT = 16
@@ -137,3 +139,27 @@ class Deletion:
         owner = Leases(self.store.engine).owner
         while owner(job_id) is not None and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+
+
+def remove_leftovers(storage: Storage, store: JobStore) -> None:
+    """Remove what this machine keeps of jobs that were deleted, or ended or run elsewhere."""
+    try:
+        for folder in storage.running_folders():
+            if not _is_needed(folder.name, store, shared=storage.shares_running_folders):
+                shutil.rmtree(folder, ignore_errors=True)
+        cached = list(storage.cached_jobs())
+        existing = store.existing_ids({folder.name for folder in cached})
+        for folder in cached:
+            if folder.name not in existing:
+                shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, sa.exc.SQLAlchemyError) as error:
+        log_outage(_log, "files of former jobs cannot be removed for now", error)
+
+
+def _is_needed(job_id: str, store: JobStore, *, shared: bool) -> bool:
+    """Return whether a worker may still write there: of any machine if they share the folder."""
+    owner = Leases(store.engine).owner(job_id)
+    if owner is not None:
+        return shared or owner.startswith(f"{machine_name()}.")
+    job = store.find(job_id)
+    return job is not None and not job.is_finished

@@ -17,8 +17,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from artscraper_gateway.db.engine import reading
-from artscraper_gateway.db.tables import idempotency_keys, jobs
-from artscraper_gateway.db.upsert import insert_if_new
+from artscraper_gateway.db.tables import idempotency_keys, insert_if_new, jobs
 from artscraper_gateway.errors import IdempotencyKeyReused, InvalidRequest
 
 KEPT_S = 24 * 3600.0

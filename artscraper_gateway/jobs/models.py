@@ -1,4 +1,4 @@
-"""Jobs as values: stored, about to be added, and how one ended."""
+"""Jobs as values: stored, about to be added, how one ended, and one change of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ STATUSES: tuple[Status, ...] = ("queued", "running", "done", "error")
 FINISHED = ("done", "error")
 DELETING = "deleting"  # files are being removed; unknown to callers
 CANCELLED, FAILED = "cancelled", "failed"  # error codes
+EventKind = Literal["stage", "progress", "done", "error"]
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,18 @@ class Outcome:
     error: str | None
     disk_bytes: int | None  # of its files; None: unchanged
     results_in: str | None = None  # the `output_parent` of its results
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change of a job; `seq` counts from 1, with gaps where progress was replaced."""
+
+    job_id: str
+    seq: int
+    kind: EventKind
+    data: dict[str, Any]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no event follows."""
+        return self.kind in FINISHED

@@ -1,18 +1,26 @@
-"""Reads and writes the rows of the jobs table."""
+"""Reads and writes the rows of jobs, and their changes in order: the tables jobs and events."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import sqlalchemy as sa
 
 from artscraper_gateway.db.engine import reading
-from artscraper_gateway.db.tables import jobs
-from artscraper_gateway.jobs.events import append_event
+from artscraper_gateway.db.tables import events, jobs
 from artscraper_gateway.jobs.leases import LeaseLost
-from artscraper_gateway.jobs.models import CANCELLED, DELETING, FAILED, Job, NewJob, Outcome
+from artscraper_gateway.jobs.models import (
+    CANCELLED,
+    DELETING,
+    FAILED,
+    Event,
+    EventKind,
+    Job,
+    NewJob,
+    Outcome,
+)
 from artscraper_gateway.webhooks.repository import add_delivery
 
 _IDS_PER_QUERY = 500
@@ -112,6 +120,14 @@ _FAIL_UNLEASED = (
 )
 # The lease stays: the worker releases it once it has stopped.
 _CANCEL = sa.update(jobs).where(_IS_OPEN).values(**_ENDED).returning(*_RETURNED)
+_DROP_PROGRESS = sa.delete(events).where(
+    events.c.job_id == sa.bindparam("of_job"), events.c.kind == "progress"
+)
+_AFTER = (
+    sa.select(events)
+    .where(events.c.job_id == sa.bindparam("of_job"), events.c.seq > sa.bindparam("after"))
+    .order_by(events.c.seq)
+)
 
 
 class JobStore:
@@ -310,3 +326,35 @@ class JobStore:
             change = {name: row[name] for name in _IN_EVENTS}
             append_event(connection, job_id, row["revision"], "error" if reason else "done", change)
         return True
+
+
+def append_event(
+    connection: sa.Connection, job_id: str, seq: int, kind: EventKind, data: dict[str, Any]
+) -> None:
+    """Record a change in the transaction that makes it.
+
+    `seq` is the job's revision, which that transaction has incremented, so concurrent changes of
+    one job are ordered. Only the newest progress is kept.
+    """
+    if kind == "progress":
+        connection.execute(_DROP_PROGRESS, {"of_job": job_id})
+    row = {"job_id": job_id, "seq": seq, "kind": kind, "data": data}
+    connection.execute(sa.insert(events), row)
+
+
+def events_after(connection: sa.Connection, job_id: str, seq: int) -> list[Event]:
+    """Return the events of the job after number `seq`."""
+    rows = connection.execute(_AFTER, {"of_job": job_id, "after": seq})
+    return [Event(**row._mapping) for row in rows]
+
+
+def revisions(connection: sa.Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the number of the newest event of each job that still exists."""
+    newest: dict[str, int] = {}
+    job_ids = list(ids)
+    for start in range(0, len(job_ids), _IDS_PER_QUERY):
+        query = sa.select(jobs.c.id, jobs.c.revision).where(
+            jobs.c.id.in_(job_ids[start : start + _IDS_PER_QUERY]), jobs.c.status != "deleting"
+        )
+        newest.update((row.id, row.revision) for row in connection.execute(query))
+    return newest

@@ -21,8 +21,8 @@ from anyio.to_thread import run_sync
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.outage_log import log_outage
 from artscraper_gateway.errors import TooBusy
-from artscraper_gateway.jobs.events import Event, events_after, revisions
-from artscraper_gateway.jobs.models import Job
+from artscraper_gateway.jobs.models import Event, Job
+from artscraper_gateway.jobs.repository import events_after, revisions
 
 _log = logging.getLogger(__name__)
 _FAST_POLL_S, _POLL_S = 0.04, 0.2

@@ -19,9 +19,8 @@ from artscraper_gateway.api.context import CallerJobs
 from artscraper_gateway.api.routes.results import _preview
 from artscraper_gateway.db.retry import is_full, is_outage
 from artscraper_gateway.errors import NotFound
-from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.deletion import Deletion, remove_leftovers
 from artscraper_gateway.jobs.leases import Heartbeats, Leases, machine_name
-from artscraper_gateway.jobs.leftovers import remove_leftovers
 from artscraper_gateway.jobs.models import Outcome
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.storage.paths import READING_PREFIX, RUNNING, JobFolders, partial_downloads

@@ -27,9 +27,8 @@ from artscraper_gateway.storage.base import SUMMARY
 from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.storage.paths import JobFolders, hint_writeback
 from artscraper_gateway.worker.failures import StorageOutage, storage_outage
-from artscraper_gateway.worker.runner import JobExecution, JobRunner
+from artscraper_gateway.worker.runner import JobExecution, JobObserver, JobRunner
 from artscraper_gateway.worker.steps import JobSteps
-from artscraper_gateway.worker.telemetry import JobObserver
 from artscraper_runner import StageFailed
 
 JOB_ID = "a" * 32

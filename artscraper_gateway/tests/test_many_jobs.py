@@ -12,11 +12,10 @@ import psutil
 import sqlalchemy as sa
 
 from artscraper_gateway.db.engine import open_engine, reading
-from artscraper_gateway.jobs.events import revisions
 from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.jobs.models import NewJob, Outcome
 from artscraper_gateway.jobs.queue import JobQueue, QueueQuota
-from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.repository import JobStore, revisions
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess

@@ -15,8 +15,9 @@ from fastapi.routing import APIRoute
 from PIL import Image
 
 from artscraper_gateway import GatewayConfig, create_app
-from artscraper_gateway.api.download_names import content_disposition, layer_name
-from artscraper_gateway.intake.file_names import MAX_NAME, clean_file_name, name_of_url
+from artscraper_gateway.api.files import content_disposition, layer_name
+from artscraper_gateway.intake.download import name_of_url
+from artscraper_gateway.intake.upload import MAX_NAME, clean_file_name
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 

@@ -17,7 +17,7 @@ from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.worker import process
-from artscraper_gateway.worker.telemetry import JobObserver
+from artscraper_gateway.worker.runner import JobObserver
 
 
 class _Exited(Exception):

@@ -20,9 +20,9 @@ from artscraper_gateway.db.tables import (
     closed_callbacks,
     deliveries,
     delivery_attempts,
+    insert_if_new,
     webhook_secrets,
 )
-from artscraper_gateway.db.upsert import insert_if_new
 
 # pending -> delivered | failed (no try is left) | closed (the receiver answered 410 Gone);
 # any of them -> pending again, on request.

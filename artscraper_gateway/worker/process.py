@@ -20,7 +20,7 @@ from dbos import DBOS
 
 from artscraper_gateway.db.engine import open_engine
 from artscraper_gateway.db.outage_log import log_outage
-from artscraper_gateway.jobs.deletion import Deletion
+from artscraper_gateway.jobs.deletion import LEFTOVERS_EVERY_S, Deletion, remove_leftovers
 from artscraper_gateway.jobs.leases import (
     Heartbeats,
     LeaseLost,
@@ -28,7 +28,6 @@ from artscraper_gateway.jobs.leases import (
     slot_origin,
     worker_name,
 )
-from artscraper_gateway.jobs.leftovers import LEFTOVERS_EVERY_S, remove_leftovers
 from artscraper_gateway.jobs.queue import JobQueue, launch, requeue_abandoned
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.retention import Retention
@@ -38,9 +37,8 @@ from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.worker.runner import JobRunner
+from artscraper_gateway.worker.runner import JobObserver, JobRunner
 from artscraper_gateway.worker.supervisor import lock_slot, slots_folder
-from artscraper_gateway.worker.telemetry import JobObserver
 
 _log = logging.getLogger(__name__)
 BEAT_EVERY_S = 1.0

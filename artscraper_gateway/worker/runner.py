@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -15,6 +16,9 @@ from artscraper_gateway.jobs.leases import LeaseLost, Leases
 from artscraper_gateway.jobs.models import Job, Outcome
 from artscraper_gateway.jobs.queue import WORKFLOW
 from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.observability.logging import log_context
+from artscraper_gateway.observability.metrics import Metrics
+from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.paths import JobFolders
@@ -25,11 +29,62 @@ from artscraper_gateway.worker.failures import (
     storage_outage,
 )
 from artscraper_gateway.worker.steps import JobSteps
-from artscraper_gateway.worker.telemetry import JobObserver
-from artscraper_runner import Cancelled
+from artscraper_runner import Cancelled, watch_timings
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 300.0
+
+
+@dataclass(frozen=True)
+class JobObserver:
+    """Log, count and trace the jobs of one worker process."""
+
+    metrics: Metrics
+    tracing: Tracing
+
+    def named(self, job: Job) -> AbstractContextManager[None]:
+        """Add the ids of the job and of its HTTP request to every log line of the block."""
+        return log_context(job_id=job.id, request_id=job.request.origin.get("request_id", ""))
+
+    @contextmanager
+    def run(self, job: Job) -> Iterator[None]:
+        """Trace the job below the span of its request, and time its parts."""
+        if job.stage is None:  # its first run
+            waited_s = max(0.0, time.time() - job.submitted_at)
+            self.metrics.queue_wait_seconds.labels(job.queue).observe(waited_s)
+        with (
+            watch_timings(self._note),
+            self.tracing.span("job", kind="consumer", parent=job.request.origin, job__id=job.id),
+        ):
+            yield
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Trace a stage, and count its time or its failure."""
+        started = time.perf_counter()
+        try:
+            with self.tracing.span(f"stage {name}", stage=name):
+                yield
+        except Cancelled:
+            raise
+        except Exception:
+            self.metrics.stage_failures.labels(name).inc()
+            raise
+        self.metrics.stage_seconds.labels(name).observe(time.perf_counter() - started)
+
+    def record_completed(self, job: Job, outcome: Outcome) -> None:
+        """Count and log the end of a job."""
+        status = "failed" if outcome.error else "done"
+        taken_s = max(0.0, time.time() - job.submitted_at)
+        self.metrics.jobs_ended.labels(status).inc()
+        self.metrics.job_seconds.labels(status).observe(taken_s)
+        _log.info("%s, %.2f s after its submission", status, taken_s)
+
+    def _note(self, part: str, name: str, taken_s: float) -> None:
+        is_processor = part == "processor"
+        metrics = self.metrics
+        histogram = metrics.processor_seconds if is_processor else metrics.encoder_load_seconds
+        histogram.labels(name).observe(taken_s)
 
 
 @dataclass
@@ -91,7 +146,8 @@ class JobExecution:
                 outcome = self._outcome()
                 if outcome is not None:
                     self._has_ended = self._finish(outcome)
-                    runner.observer.record_completed(self.job, outcome, recorded=self._has_ended)
+                    if self._has_ended:
+                        runner.observer.record_completed(self.job, outcome)
         except StorageOutage:
             raise  # the lease was released; written files stay for the next execution
         except BaseException:
@@ -149,7 +205,7 @@ class JobExecution:
             return False
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**job.retry_count, limit_s)
         _log.warning("job %s waits %.0f s for storage: %s", job.id, pause_s, reason)
-        self.runner.observer.record_storage_error()
+        self.runner.observer.metrics.storage_errors.inc()
         postpone = self.runner.store.postpone
         retry_on_outage(postpone, job.id, worker=self.runner.worker, reason=reason, pause_s=pause_s)
         return True

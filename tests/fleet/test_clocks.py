@@ -9,9 +9,8 @@ from datetime import datetime
 import pytest
 import sqlalchemy as sa
 
-from artscraper_gateway.jobs.events import events_after
 from artscraper_gateway.jobs.models import Job, NewJob, Outcome
-from artscraper_gateway.jobs.repository import JobStore
+from artscraper_gateway.jobs.repository import JobStore, events_after
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH

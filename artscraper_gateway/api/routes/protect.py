@@ -15,7 +15,7 @@ from artscraper_gateway.api.context import (
     Submissions,
     Watch,
 )
-from artscraper_gateway.api.download_names import stem_of
+from artscraper_gateway.api.files import stem_of
 from artscraper_gateway.api.forms import parse_submission
 from artscraper_gateway.api.openapi import (
     IDEMPOTENCY_KEY,

@@ -23,12 +23,12 @@ from artscraper_gateway.api.context import (
     PreviewService,
     Signer,
 )
-from artscraper_gateway.api.download_names import (
+from artscraper_gateway.api.files import (
     content_disposition,
     download_stem,
     layer_name,
+    serve_file,
 )
-from artscraper_gateway.api.files import serve_file
 from artscraper_gateway.api.openapi import ARCHIVE, LAYER
 from artscraper_gateway.api.openapi_problems import RESULTS, problems
 from artscraper_gateway.api.opt_out import opt_out_headers

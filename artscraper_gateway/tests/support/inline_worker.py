@@ -20,8 +20,7 @@ from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.worker.process import BEAT_EVERY_S
-from artscraper_gateway.worker.runner import JobRunner
-from artscraper_gateway.worker.telemetry import JobObserver
+from artscraper_gateway.worker.runner import JobObserver, JobRunner
 
 
 class InlineWorker:
