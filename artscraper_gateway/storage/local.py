@@ -12,55 +12,27 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import SUMMARY
-from artscraper_gateway.storage.paths import (
-    RUNNING,
-    JobFolders,
-    hint_writeback,
-    is_older_than,
-    job_folders_in,
-)
-from artscraper_runner import Workspace
+from artscraper_gateway.storage.base import SUMMARY, Storage
+from artscraper_gateway.storage.paths import hint_writeback
 
 
 @dataclass(frozen=True)
-class LocalStorage:
+class LocalStorage(Storage):
     """Files in folders that all processes share: of one machine, or mounted on each of a fleet."""
 
-    config: GatewayConfig
     shares_running_folders = True
 
-    def put_input(self, job_id: str) -> None:
-        """Do nothing: all processes share the folder."""
-
-    def discard_staging(self, job_id: str) -> None:
-        """Do nothing: the staged picture stays as the job's input."""
-
     def fetch_input(self, job_id: str) -> Path:
-        """Return the folder that it was staged in."""
         return self._folders(job_id).input
 
     def local_input(self, job_id: str) -> Path:
-        """Return the folder that it was staged in."""
         return self._folders(job_id).input
 
     def public_input_path(self, job_id: str, name: str) -> str:
-        """Return the absolute path."""
         return str(self._folders(job_id).input / name)
-
-    def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Return the worker's own folder, beside the place for the results."""
-        folders = self._folders(job_id)
-        output, work = folders.of_worker(worker)
-        return Workspace(output=output, work=work, shown_as=self.public_output_path(job_id))
-
-    def commit_stage(self, job_id: str, worker: str) -> None:
-        """Do nothing: all processes share the folder."""
 
     def take_over(self, job_id: str, worker: str, *, before: str) -> None:
         """Copy the files: the other worker may wake up and write into its own."""
@@ -84,42 +56,13 @@ class LocalStorage:
         return (self._folders(job_id).output / SUMMARY).exists()
 
     def output(self, job_id: str) -> Path:
-        """Return the job's folder."""
         return self._folders(job_id).output
 
     def public_output_path(self, job_id: str) -> str:
-        """Return the folder's absolute path."""
         return str(self._folders(job_id).output)
 
     def previews(self, job_id: str) -> Path:
-        """Return the folder beside the upload."""
         return self._folders(job_id).previews
-
-    def cached_jobs(self) -> Iterator[Path]:
-        """Yield nothing: there is one copy of everything."""
-        return iter(())
-
-    def running_folders(self) -> Iterator[Path]:
-        """Yield the folders that workers write into."""
-        return job_folders_in(self.config.output_folder / RUNNING)
-
-    def stale_uploads(self, *, older_than_s: float) -> Iterator[str]:
-        """Yield the ids of old upload folders."""
-        for folder in job_folders_in(self.config.base_dir):
-            if is_older_than(folder, older_than_s):
-                yield folder.name
-
-    def clear(self, job_id: str) -> None:
-        """Remove the folders of all workers that ran it."""
-        shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
-
-    def remove_upload(self, job_id: str) -> None:
-        """Remove the folder that it was staged in."""
-        self._folders(job_id).remove_intake()
-
-    def remove(self, job_id: str) -> None:
-        """Remove the job's folders."""
-        self._folders(job_id).remove()
 
     def check_writable(self) -> None:
         """Write and remove a file in base_dir and in output_parent, which is made if missing."""
@@ -130,9 +73,6 @@ class LocalStorage:
                 probe.write_bytes(b"x" * 4096)
             finally:
                 probe.unlink(missing_ok=True)
-
-    def _folders(self, job_id: str) -> JobFolders:
-        return JobFolders.of(job_id, self.config)
 
 
 def copy_files(source: Path, target: Path) -> None:

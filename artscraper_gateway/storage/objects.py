@@ -27,15 +27,7 @@ from typing import Any
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY, ObjectStorageError, Storage, StorageUnavailable
 from artscraper_gateway.storage.local import LocalStorage
-from artscraper_gateway.storage.paths import (
-    RUNNING,
-    JobFolders,
-    is_job_id,
-    is_older_than,
-    job_folders_in,
-    partial_downloads,
-)
-from artscraper_runner import Workspace
+from artscraper_gateway.storage.paths import is_job_id, job_folders_in, partial_downloads
 
 _INPUTS = ".received"  # uploads of jobs that are not done
 _PREVIEWS = ".previews"
@@ -55,10 +47,9 @@ def open_storage(config: GatewayConfig) -> Storage:
 
 
 @dataclass(frozen=True)
-class ObjectStorage:
+class ObjectStorage(Storage):
     """Objects below one URL, with local copies of the ones in use."""
 
-    config: GatewayConfig
     shares_running_folders = False
     _files: Any = field(init=False, repr=False)
     _root: str = field(init=False)
@@ -99,13 +90,7 @@ class ObjectStorage:
         return self._cached(self._of_job(job_id, "input"), self._input_cache(job_id))
 
     def public_input_path(self, job_id: str, name: str) -> str:
-        """Return the picture's URL."""
         return f"{self.config.output_parent}/.jobs/{job_id}/input/{name}"
-
-    def workspace(self, job_id: str, worker: str) -> Workspace:
-        """Return a folder of this machine."""
-        output, work = self._folders(job_id).of_worker(worker)
-        return Workspace(output=output, work=work, shown_as=self.public_output_path(job_id))
 
     def commit_stage(self, job_id: str, worker: str) -> None:
         """Upload the files written since the last stage."""
@@ -137,11 +122,9 @@ class ObjectStorage:
         return self._cached(f"{self._root}/{job_id}", self._folders(job_id).output)
 
     def public_output_path(self, job_id: str) -> str:
-        """Return the URL below which the results are."""
         return f"{self.config.output_parent}/{job_id}"
 
     def previews(self, job_id: str) -> Path:
-        """Return a folder of this machine."""
         return self.config.output_folder / _PREVIEWS / job_id
 
     def cached_jobs(self) -> Iterator[Path]:
@@ -150,15 +133,9 @@ class ObjectStorage:
         for cache in (results, results / _INPUTS, results / _PREVIEWS):
             yield from job_folders_in(cache)
 
-    def running_folders(self) -> Iterator[Path]:
-        """Yield the folders that this machine's workers write into."""
-        return job_folders_in(self.config.output_folder / RUNNING)
-
     def stale_uploads(self, *, older_than_s: float) -> Iterator[str]:
         """Yield the ids of old uploads: objects of any machine, and folders of this one."""
-        for folder in job_folders_in(self.config.base_dir):
-            if is_older_than(folder, older_than_s):
-                yield folder.name
+        yield from super().stale_uploads(older_than_s=older_than_s)
         newest: dict[str, float] = {}
         with self._translated_errors():
             objects = self._files.find(f"{self._root}/.jobs", detail=True)
@@ -173,7 +150,7 @@ class ObjectStorage:
         """Remove what workers wrote, as objects and on this machine."""
         for key in [key for key in self._uploaded if key[0] == job_id]:
             self._uploaded.pop(key, None)
-        shutil.rmtree(self._folders(job_id).running, ignore_errors=True)
+        super().clear(job_id)
         self._remove(self._of_job(job_id, "workers"))
 
     def remove_upload(self, job_id: str) -> None:
@@ -181,16 +158,15 @@ class ObjectStorage:
 
         While the objects cannot be removed the empty folder stays, for the periodic cleanup.
         """
-        folders = self._folders(job_id)
-        shutil.rmtree(folders.input, ignore_errors=True)
+        shutil.rmtree(self._folders(job_id).input, ignore_errors=True)
         self._remove(f"{self._root}/.jobs/{job_id}")
-        folders.remove_intake()
+        super().remove_upload(job_id)
 
     def remove(self, job_id: str) -> None:
         """Remove all objects of the job, then its local folders."""
         self._remove(f"{self._root}/{job_id}")
         self._remove(f"{self._root}/.jobs/{job_id}")
-        self._folders(job_id).remove()
+        super().remove(job_id)
         for copy in (self._input_cache(job_id), self.previews(job_id)):
             shutil.rmtree(copy, ignore_errors=True)
 
@@ -200,9 +176,6 @@ class ObjectStorage:
         with self._translated_errors(writing=True):
             self._files.pipe_file(probe, b"x")
             self._files.rm_file(probe)
-
-    def _folders(self, job_id: str) -> JobFolders:
-        return JobFolders.of(job_id, self.config)
 
     def _input_cache(self, job_id: str) -> Path:
         return self.config.output_folder / _INPUTS / job_id
