@@ -63,8 +63,8 @@ def _form_field(name: str, field: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def _body(**content: Any) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content["content"]}}
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
@@ -72,7 +72,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 
 SUBMIT_BODY = _body(
-    content={
+    {
         "multipart/form-data": {"schema": _ref(JobForm)},
         "application/json": {
             "schema": _ref(JobByReference),
@@ -84,7 +84,7 @@ SUBMIT_BODY = _body(
     }
 )
 BATCH_BODY = _body(
-    content={
+    {
         "multipart/form-data": {"schema": _ref(BatchForm)},
         "application/json": {
             "schema": _ref(BatchByReference),
@@ -92,44 +92,40 @@ BATCH_BODY = _body(
         },
     }
 )
-PICTURE_BODY = _body(content={"multipart/form-data": {"schema": _ref(PictureForm)}})
-PART_BODY = _body(content={"multipart/form-data": {"schema": _ref(PartForm)}})
+PICTURE_BODY = _body({"multipart/form-data": {"schema": _ref(PictureForm)}})
+PART_BODY = _body({"multipart/form-data": {"schema": _ref(PartForm)}})
 
 
 def _option_parameters() -> list[dict[str, Any]]:
     """Describe every option of a job as a query parameter."""
     template = "#/components/schemas/{model}"
     properties = JobOptions.model_json_schema(ref_template=template)["properties"]
-    parameters = []
-    for name, field in properties.items():
-        schema = _form_field(name, field)
-        description = schema.pop("description", "")
-        parameters.append(
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": description,
-                "schema": schema,
-            }
-        )
-    return parameters
+    fields = {name: _form_field(name, field) for name, field in properties.items()}
+    return [
+        _parameter(name, "query", field.pop("description", ""), field)
+        for name, field in fields.items()
+    ]
+
+
+def _parameter(name: str, where: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    parameter = {"name": name, "in": where, "required": False}
+    return {**parameter, "description": text, "schema": schema}
 
 
 OPTION_PARAMETERS = _option_parameters()
-IDEMPOTENCY_KEY: dict[str, Any] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "the same request sent again with the same key within 24 hours is accepted once",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-}
-PREFER: dict[str, Any] = {
-    "name": "Prefer",
-    "in": "header",
-    "required": False,
-    "description": "respond-async for a 202; wait=N for an answer at the end, after N s at most",
-    "schema": {"type": "string"},
+IDEMPOTENCY_KEY = _parameter(
+    "Idempotency-Key",
+    "header",
+    "the same request sent again with the same key within 24 hours is accepted once",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+)
+PREFER = {
+    **_parameter(
+        "Prefer",
+        "header",
+        "respond-async for a 202; wait=N for an answer at the end, after N s at most",
+        {"type": "string"},
+    ),
     "example": "wait=30",
 }
 

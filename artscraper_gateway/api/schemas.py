@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from artscraper_gateway.jobs.models import Job, Status
 from artscraper_gateway.webhooks.repository import DeliveryStatus
 
 JOB_ID, BATCH_ID = "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90", "0b7d52f5c1c84b7d9a2f3e6a8d9c1b20"
 JOB_PATH = f"/v1/jobs/{JOB_ID}"
+
+
+def _moment(value: object) -> object:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]  # also of seconds since 1970, UTC
 
 
 def example(value: dict[str, Any], **config: Any) -> ConfigDict:
@@ -87,28 +94,29 @@ class JobState(BaseModel):
     job_id: str
     status: Status
     name: str | None = Field(description="file name of the upload, if the gateway keeps names")
-    submitted_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    expires_at: datetime | None = Field(description="when it will be deleted; null if not planned")
+    submitted_at: Moment
+    updated_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    expires_at: Moment | None = Field(description="when it will be deleted; null if not planned")
     stage: str | None = Field(description="the stage that runs, or ran last")
-    progress: float = Field(ge=0, le=1, description="how much of the job is done")
+    progress: Annotated[float, AfterValidator(lambda share: round(share, 4))] = Field(
+        ge=0, le=1, description="how much of the job is done"
+    )
     queue_position: int | None = Field(
         ge=1, description="1 is next; null if it does not wait, and in lists"
     )
     priority: int
     batch_id: str | None = Field(description="the batch that the job belongs to")
     error: str | None = Field(description="why the job failed")
-    retry_at: datetime | None = Field(
+    retry_at: Moment | None = Field(
         description="when a job that waits for storage is tried again; null if it does not"
     )
     retry_reason: str | None = Field(description="why the job waits for storage")
     error_code: Literal["failed", "cancelled"] | None
     notes: list[Note] | None = Field(
         description="parts of the file that the result keeps, changes or drops; null before the"
-        " end and"
-        " in lists"
+        " end and in lists"
     )
     links: JobLinks
 
@@ -124,26 +132,16 @@ class JobState(BaseModel):
     ) -> JobState:
         """Return the state of `job`; finished jobs are deleted after `ttl_s`."""
         expires = ttl_s is not None and job.finished_at is not None
-        return cls(
-            job_id=job.id,
-            status=job.status,
-            name=job.request.upload_name,
-            submitted_at=moment(job.submitted_at),
-            updated_at=moment(job.updated_at),
-            started_at=moment(job.started_at) if job.started_at else None,
-            finished_at=moment(job.finished_at) if job.finished_at else None,
-            expires_at=moment((job.finished_at or 0) + (ttl_s or 0)) if expires else None,
-            stage=job.stage,
-            progress=round(job.progress, 4),
-            queue_position=queue_position,
-            priority=job.priority,
-            batch_id=job.batch_id,
-            error=job.error,
-            retry_at=moment(job.retry_at) if job.retry_at else None,
-            retry_reason=job.retry_reason,
-            error_code=cast(Any, job.error_code),
-            notes=None if notes is None else [Note.model_validate(note) for note in notes],
-            links=links,
+        return cls.model_validate(
+            {
+                **vars(job),
+                "job_id": job.id,
+                "name": job.request.upload_name,
+                "expires_at": (job.finished_at or 0) + (ttl_s or 0) if expires else None,
+                "queue_position": queue_position,
+                "notes": notes,
+                "links": links,
+            }
         )
 
 
@@ -211,7 +209,7 @@ class BatchState(BaseModel):
 
     batch_id: str
     status: Status
-    submitted_at: datetime
+    submitted_at: Moment
     counts: dict[str, int] = Field(description="number of jobs by status")
     jobs: list[JobState] = Field(description="in the order that they were sent")
     refused: list[RefusedItem]
@@ -220,8 +218,8 @@ class BatchState(BaseModel):
 class AttemptState(BaseModel):
     """One attempt to deliver a webhook."""
 
-    at: datetime
-    duration_s: float
+    at: Moment
+    duration_s: Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
     http_status: int | None = Field(description="null without a response")
     error: str | None
 
@@ -233,8 +231,8 @@ class DeliveryState(BaseModel):
     type: str
     url: str
     status: DeliveryStatus
-    created_at: datetime
-    next_attempt_at: datetime | None
+    created_at: Moment
+    next_attempt_at: Moment | None
     attempts: list[AttemptState]
 
 
@@ -337,8 +335,3 @@ MODELS_WITH_NULL: tuple[type[BaseModel], ...] = (
     DeliveryList,
     WatermarkReading,
 )
-
-
-def moment(seconds: float) -> datetime:
-    """Return the moment that is so many seconds after 1970 began, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)

@@ -15,7 +15,7 @@ from artscraper_gateway.api.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
 from artscraper_gateway.api.openapi_problems import SUBMISSION, problems
 from artscraper_gateway.api.routes.results import zip_response
 from artscraper_gateway.api.routes.router import ReadableRouter
-from artscraper_gateway.api.schemas import BatchDeleted, BatchState, RefusedItem, moment
+from artscraper_gateway.api.schemas import BatchDeleted, BatchState, RefusedItem
 from artscraper_gateway.errors import NotFound, NotReady
 from artscraper_gateway.jobs.batches import Batch, Batches
 from artscraper_gateway.jobs.idempotency import checked_key
@@ -56,7 +56,7 @@ def _state(batch: Batch, jobs: CallerJobs) -> BatchState:
     return BatchState(
         batch_id=batch.id,
         status=batch.status,
-        submitted_at=moment(batch.submitted_at),
+        submitted_at=batch.submitted_at,
         counts={status: counts[status] for status in STATUSES},
         jobs=[jobs.describe(job) for job in batch.jobs],
         refused=[RefusedItem(**row) for row in batch.refused],

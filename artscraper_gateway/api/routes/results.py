@@ -34,7 +34,6 @@ from artscraper_gateway.api.openapi_problems import RESULTS, problems
 from artscraper_gateway.api.opt_out import opt_out_headers
 from artscraper_gateway.api.result_schemas import SignedLink
 from artscraper_gateway.api.routes.router import ReadableRouter
-from artscraper_gateway.api.schemas import moment
 from artscraper_gateway.api.zipstream import stream_zip
 from artscraper_gateway.errors import (
     GatewayError,
@@ -150,7 +149,7 @@ def sign_layer_link(
     expires_at = int(time.time()) + expires_in
     signature = signer.sign(job.id, f"layers/{stage}", expires_at=expires_at)
     url = f"{jobs.urls.job(job.id, 'layers', stage)}?expires={expires_at}&signature={signature}"
-    return SignedLink(url=url, expires_at=moment(expires_at))
+    return SignedLink(url=url, expires_at=expires_at)
 
 
 @router.get(

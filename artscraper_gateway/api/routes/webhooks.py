@@ -6,7 +6,7 @@ from artscraper_gateway.api.authentication import ReadJobs, SubmitJobs
 from artscraper_gateway.api.context import Deliveries
 from artscraper_gateway.api.openapi_problems import problems
 from artscraper_gateway.api.routes.router import ReadableRouter
-from artscraper_gateway.api.schemas import AttemptState, DeliveryList, DeliveryState, moment
+from artscraper_gateway.api.schemas import AttemptState, DeliveryList, DeliveryState
 from artscraper_gateway.errors import NotFound
 from artscraper_gateway.webhooks.repository import Attempt, Delivery, DeliveryLog
 
@@ -41,15 +41,7 @@ def _state(delivery: Delivery, attempts: list[Attempt]) -> DeliveryState:
         type=delivery.kind,
         url=delivery.url,
         status=delivery.status,
-        created_at=moment(delivery.created_at),
-        next_attempt_at=None if delivery.next_at is None else moment(delivery.next_at),
-        attempts=[
-            AttemptState(
-                at=moment(each.at),
-                duration_s=round(each.duration_s, 3),
-                http_status=each.http_status,
-                error=each.error,
-            )
-            for each in attempts
-        ],
+        created_at=delivery.created_at,
+        next_attempt_at=delivery.next_at,
+        attempts=[AttemptState(**vars(each)) for each in attempts],
     )
