@@ -14,15 +14,33 @@ from typing import Any, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from . import requests
-from .bodies import File, JobOptions, Picture
-from .connection import Connection, parse
+from .bodies import Body, File, JobOptions, Picture
+from .connection import Connection, RetryPolicy, parse, problem_of
 from .downloads import PartialDownload, conditional_header, layer_name, same_format
 from .errors import ClientError, JobFailed, NotProtected, Problem
 from .events import RECONNECT_S, Deadline, JobEventStream
-from .models import Batch, Delivery, Job, Limits, Result, Status, WatermarkReading
-from .requests import Request, T
-from .retry import RetryPolicy, problem_of
+from .models import (
+    Batch,
+    Delivery,
+    DeliveryList,
+    Job,
+    JobPage,
+    Limits,
+    Result,
+    Status,
+    WatermarkReading,
+)
+from .requests import (
+    Request,
+    T,
+    batch_path,
+    batch_submission,
+    delete,
+    get,
+    job_path,
+    post,
+    submission,
+)
 
 _POLL_S = 30.0
 _PAGE_SIZE = 200
@@ -125,7 +143,7 @@ class AsyncGateway:
         The same `idempotency_key` with the same picture and options returns the same job for a
         day. The default is a new key, so that a repeated request does not make two jobs.
         """
-        return await self._send(requests.submit(picture, options, idempotency_key, wait_s))
+        return await self._send(submission(picture, options, idempotency_key, wait_s))
 
     async def submit_batch(
         self,
@@ -135,22 +153,25 @@ class AsyncGateway:
         **options: Unpack[JobOptions],
     ) -> Batch:
         """Submit 1 to 100 pictures with the same options, all uploaded or all named."""
-        return await self._send(requests.submit_batch(pictures, options, idempotency_key))
+        return await self._send(batch_submission(pictures, options, idempotency_key))
 
     async def job(self, job_id: str, *, wait_s: float = 0.0) -> Job:
         """Return the job, at its end or after up to `wait_s` seconds."""
-        return await self._send(requests.job(job_id, wait_s))
+        params = {"wait": wait_s} if wait_s > 0 else {}
+        return await self._send(get(job_path(job_id), Job, params=params, server_wait_s=wait_s))
 
     async def jobs(self, *, status: Status | None = None) -> AsyncIterator[Job]:
         """Yield the jobs that the API key may see, newest first, optionally of one status."""
-        token = None
+        params: dict[str, Any] = {"page_size": _PAGE_SIZE}
+        if status is not None:
+            params["status"] = status
         while True:
-            page = await self._send(requests.jobs(status, _PAGE_SIZE, token))
+            page = await self._send(get("/v1/jobs", JobPage, params=params))
             for job in page.jobs:
                 yield job
-            token = page.next_page_token
-            if token is None:
+            if page.next_page_token is None:
                 return
+            params = {**params, "page_token": page.next_page_token}
 
     async def follow(self, job_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Job]:
         """Yield the job now and after each change until it has ended.
@@ -194,7 +215,7 @@ class AsyncGateway:
 
     async def result(self, job_id: str) -> Result:
         """Return the results of a finished job; raises NotReady or JobFailed for others."""
-        return await self._send(requests.result(job_id))
+        return await self._send(get(job_path(job_id, "result"), Result))
 
     async def download(
         self, job_id: str, folder: str | PathLike[str], *, stages: Iterable[str] | None = None
@@ -217,35 +238,38 @@ class AsyncGateway:
     ) -> Path:
         """Download one layer as the file `target`, scaled down to `size` px if given."""
         params = {} if size is None else {"size": size}
-        return await self._save(requests.job_path(job_id, "layers", stage), Path(target), params)
+        return await self._save(job_path(job_id, "layers", stage), Path(target), params)
 
     async def archive(self, job_id: str, target: str | PathLike[str]) -> Path:
         """Download all results of the job as one ZIP file."""
-        return await self._save(requests.job_path(job_id, "archive.zip"), Path(target))
+        return await self._save(job_path(job_id, "archive.zip"), Path(target))
 
     async def cancel(self, job_id: str) -> Job:
         """End the job as error with the code `cancelled`; no effect on a job that has ended."""
-        return await self._send(requests.cancel(job_id))
+        return await self._send(post(job_path(job_id, "cancel"), Job))
 
     async def retry(self, job_id: str) -> Job:
         """Return a new job that repeats a job that has ended."""
-        return await self._send(requests.retry(job_id))
+        return await self._send(post(job_path(job_id, "retry"), Job, repeatable=False))
 
     async def delete(self, job_id: str) -> None:
         """Delete the job with all its files."""
-        await self._send(requests.delete(job_id))
+        await self._send(delete(job_path(job_id)))
 
     async def deliveries(self, job_id: str) -> list[Delivery]:
         """Return the job's webhooks with every attempt, the oldest first."""
-        return await self._send(requests.deliveries(job_id))
+        listed = await self._send(get(job_path(job_id, "deliveries"), DeliveryList))
+        return listed.deliveries
 
     async def resend(self, job_id: str, delivery_id: str) -> list[Delivery]:
         """Send a webhook again; return all webhooks of the job."""
-        return await self._send(requests.resend(job_id, delivery_id))
+        path = job_path(job_id, "deliveries", delivery_id, "resend")
+        listed = await self._send(post(path, DeliveryList, repeatable=False))
+        return listed.deliveries
 
     async def batch(self, batch_id: str) -> Batch:
         """Return the batch with its jobs."""
-        return await self._send(requests.batch(batch_id))
+        return await self._send(get(batch_path(batch_id), Batch))
 
     async def wait_for_batch(self, batch_id: str, *, timeout_s: float | None = None) -> Batch:
         """Return the batch when all its jobs have ended; raises WaitTimedOut."""
@@ -260,19 +284,20 @@ class AsyncGateway:
 
     async def batch_archive(self, batch_id: str, target: str | PathLike[str]) -> Path:
         """Download the results of all jobs of the batch as one ZIP file."""
-        return await self._save(requests.batch_path(batch_id, "archive.zip"), Path(target))
+        return await self._save(batch_path(batch_id, "archive.zip"), Path(target))
 
     async def delete_batch(self, batch_id: str) -> None:
         """Delete the batch with all its jobs."""
-        await self._send(requests.delete_batch(batch_id))
+        await self._send(delete(batch_path(batch_id)))
 
     async def limits(self) -> Limits:
         """Return the gateway's limits and stages; needs no API key."""
-        return await self._send(requests.limits())
+        return await self._send(get("/v1/limits", Limits))
 
     async def read_watermark(self, picture: File) -> WatermarkReading:
         """Return the watermark of a picture file, or of its content."""
-        return await self._send(requests.read_watermark(picture))
+        body = Body(files=(("file", picture),))
+        return await self._send(post("/v1/watermarks/read", WatermarkReading, body=body))
 
     async def _send(self, request: Request[T]) -> T:
         async def attempt(attempts: int) -> T:
@@ -304,7 +329,7 @@ class AsyncGateway:
         connection = self._connection
         async with self._http.stream(
             "GET",
-            connection.url + requests.job_path(stream.job_id, "events"),
+            connection.url + job_path(stream.job_id, "events"),
             headers={**stream.headers(), **connection.credentials()},
             timeout=deadline.stream_timeout(connection.timeout_s),
         ) as response:

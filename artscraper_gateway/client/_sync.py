@@ -13,15 +13,33 @@ from typing import Any, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from . import requests
-from .bodies import File, JobOptions, Picture
-from .connection import Connection, parse
+from .bodies import Body, File, JobOptions, Picture
+from .connection import Connection, RetryPolicy, parse, problem_of
 from .downloads import PartialDownload, conditional_header, layer_name, same_format
 from .errors import ClientError, JobFailed, NotProtected, Problem
 from .events import RECONNECT_S, Deadline, JobEventStream
-from .models import Batch, Delivery, Job, Limits, Result, Status, WatermarkReading
-from .requests import Request, T
-from .retry import RetryPolicy, problem_of
+from .models import (
+    Batch,
+    Delivery,
+    DeliveryList,
+    Job,
+    JobPage,
+    Limits,
+    Result,
+    Status,
+    WatermarkReading,
+)
+from .requests import (
+    Request,
+    T,
+    batch_path,
+    batch_submission,
+    delete,
+    get,
+    job_path,
+    post,
+    submission,
+)
 
 _POLL_S = 30.0
 _PAGE_SIZE = 200
@@ -124,7 +142,7 @@ class Gateway:
         The same `idempotency_key` with the same picture and options returns the same job for a
         day. The default is a new key, so that a repeated request does not make two jobs.
         """
-        return self._send(requests.submit(picture, options, idempotency_key, wait_s))
+        return self._send(submission(picture, options, idempotency_key, wait_s))
 
     def submit_batch(
         self,
@@ -134,22 +152,25 @@ class Gateway:
         **options: Unpack[JobOptions],
     ) -> Batch:
         """Submit 1 to 100 pictures with the same options, all uploaded or all named."""
-        return self._send(requests.submit_batch(pictures, options, idempotency_key))
+        return self._send(batch_submission(pictures, options, idempotency_key))
 
     def job(self, job_id: str, *, wait_s: float = 0.0) -> Job:
         """Return the job, at its end or after up to `wait_s` seconds."""
-        return self._send(requests.job(job_id, wait_s))
+        params = {"wait": wait_s} if wait_s > 0 else {}
+        return self._send(get(job_path(job_id), Job, params=params, server_wait_s=wait_s))
 
     def jobs(self, *, status: Status | None = None) -> Iterator[Job]:
         """Yield the jobs that the API key may see, newest first, optionally of one status."""
-        token = None
+        params: dict[str, Any] = {"page_size": _PAGE_SIZE}
+        if status is not None:
+            params["status"] = status
         while True:
-            page = self._send(requests.jobs(status, _PAGE_SIZE, token))
+            page = self._send(get("/v1/jobs", JobPage, params=params))
             for job in page.jobs:
                 yield job
-            token = page.next_page_token
-            if token is None:
+            if page.next_page_token is None:
                 return
+            params = {**params, "page_token": page.next_page_token}
 
     def follow(self, job_id: str, *, timeout_s: float | None = None) -> Iterator[Job]:
         """Yield the job now and after each change until it has ended.
@@ -193,7 +214,7 @@ class Gateway:
 
     def result(self, job_id: str) -> Result:
         """Return the results of a finished job; raises NotReady or JobFailed for others."""
-        return self._send(requests.result(job_id))
+        return self._send(get(job_path(job_id, "result"), Result))
 
     def download(
         self, job_id: str, folder: str | PathLike[str], *, stages: Iterable[str] | None = None
@@ -216,35 +237,38 @@ class Gateway:
     ) -> Path:
         """Download one layer as the file `target`, scaled down to `size` px if given."""
         params = {} if size is None else {"size": size}
-        return self._save(requests.job_path(job_id, "layers", stage), Path(target), params)
+        return self._save(job_path(job_id, "layers", stage), Path(target), params)
 
     def archive(self, job_id: str, target: str | PathLike[str]) -> Path:
         """Download all results of the job as one ZIP file."""
-        return self._save(requests.job_path(job_id, "archive.zip"), Path(target))
+        return self._save(job_path(job_id, "archive.zip"), Path(target))
 
     def cancel(self, job_id: str) -> Job:
         """End the job as error with the code `cancelled`; no effect on a job that has ended."""
-        return self._send(requests.cancel(job_id))
+        return self._send(post(job_path(job_id, "cancel"), Job))
 
     def retry(self, job_id: str) -> Job:
         """Return a new job that repeats a job that has ended."""
-        return self._send(requests.retry(job_id))
+        return self._send(post(job_path(job_id, "retry"), Job, repeatable=False))
 
     def delete(self, job_id: str) -> None:
         """Delete the job with all its files."""
-        self._send(requests.delete(job_id))
+        self._send(delete(job_path(job_id)))
 
     def deliveries(self, job_id: str) -> list[Delivery]:
         """Return the job's webhooks with every attempt, the oldest first."""
-        return self._send(requests.deliveries(job_id))
+        listed = self._send(get(job_path(job_id, "deliveries"), DeliveryList))
+        return listed.deliveries
 
     def resend(self, job_id: str, delivery_id: str) -> list[Delivery]:
         """Send a webhook again; return all webhooks of the job."""
-        return self._send(requests.resend(job_id, delivery_id))
+        path = job_path(job_id, "deliveries", delivery_id, "resend")
+        listed = self._send(post(path, DeliveryList, repeatable=False))
+        return listed.deliveries
 
     def batch(self, batch_id: str) -> Batch:
         """Return the batch with its jobs."""
-        return self._send(requests.batch(batch_id))
+        return self._send(get(batch_path(batch_id), Batch))
 
     def wait_for_batch(self, batch_id: str, *, timeout_s: float | None = None) -> Batch:
         """Return the batch when all its jobs have ended; raises WaitTimedOut."""
@@ -259,19 +283,20 @@ class Gateway:
 
     def batch_archive(self, batch_id: str, target: str | PathLike[str]) -> Path:
         """Download the results of all jobs of the batch as one ZIP file."""
-        return self._save(requests.batch_path(batch_id, "archive.zip"), Path(target))
+        return self._save(batch_path(batch_id, "archive.zip"), Path(target))
 
     def delete_batch(self, batch_id: str) -> None:
         """Delete the batch with all its jobs."""
-        self._send(requests.delete_batch(batch_id))
+        self._send(delete(batch_path(batch_id)))
 
     def limits(self) -> Limits:
         """Return the gateway's limits and stages; needs no API key."""
-        return self._send(requests.limits())
+        return self._send(get("/v1/limits", Limits))
 
     def read_watermark(self, picture: File) -> WatermarkReading:
         """Return the watermark of a picture file, or of its content."""
-        return self._send(requests.read_watermark(picture))
+        body = Body(files=(("file", picture),))
+        return self._send(post("/v1/watermarks/read", WatermarkReading, body=body))
 
     def _send(self, request: Request[T]) -> T:
         def attempt(attempts: int) -> T:
@@ -303,7 +328,7 @@ class Gateway:
         connection = self._connection
         with self._http.stream(
             "GET",
-            connection.url + requests.job_path(stream.job_id, "events"),
+            connection.url + job_path(stream.job_id, "events"),
             headers={**stream.headers(), **connection.credentials()},
             timeout=deadline.stream_timeout(connection.timeout_s),
         ) as response:

@@ -103,11 +103,6 @@ def batch_body_of(pictures: Sequence[Picture], options: JobOptions) -> Body:
     return Body(json={"items": named, **_json_options(options)})
 
 
-def picture_body_of(picture: File) -> Body:
-    """Return a body that holds a picture only."""
-    return Body(files=(("file", picture),))
-
-
 def is_url(picture: Picture) -> bool:
     """Return whether the gateway shall download the picture."""
     return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))

@@ -16,18 +16,9 @@ from urllib.parse import quote
 import httpx
 
 from . import models
-from .bodies import (
-    Body,
-    File,
-    JobOptions,
-    Picture,
-    batch_body_of,
-    body_of,
-    picture_body_of,
-)
+from .bodies import Body, JobOptions, Picture, batch_body_of, body_of
 
 T = TypeVar("T")
-Parse = Callable[[httpx.Response], T]
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Request(Generic[T]):
 
     method: str
     path: str
-    parse: Parse[T]
+    parse: Callable[[httpx.Response], T]
     params: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body: Body = field(default_factory=Body)
@@ -49,12 +40,19 @@ class Request(Generic[T]):
     server_wait_s: float = 0.0
 
 
-def _model(kind: Any) -> Parse[Any]:
-    return partial(models.parse_response, kind)
+def get(path: str, kind: type[T], **rest: Any) -> Request[T]:
+    """Return a GET request whose response is a `kind`."""
+    return Request("GET", path, partial(models.parse_response, kind), **rest)
 
 
-def _no_content(_response: httpx.Response | None) -> None:
-    return None
+def post(path: str, kind: type[T], **rest: Any) -> Request[T]:
+    """Return a POST request whose response is a `kind`."""
+    return Request("POST", path, partial(models.parse_response, kind), **rest)
+
+
+def delete(path: str) -> Request[None]:
+    """Return a DELETE request."""
+    return Request("DELETE", path, lambda _response: None, deletes=True)
 
 
 def job_path(job_id: str, *rest: str) -> str:
@@ -67,7 +65,7 @@ def batch_path(batch_id: str, *rest: str) -> str:
     return "/".join(["/v1/batches", *(quote(part, safe="") for part in (batch_id, *rest))])
 
 
-def submit(
+def submission(
     picture: Picture, options: JobOptions, key: str | None, wait_s: float
 ) -> Request[models.Job]:
     """POST /v1/jobs, repeatable through an idempotency key, which is random by default."""
@@ -75,83 +73,12 @@ def submit(
     if wait_s > 0:
         headers["Prefer"] = f"wait={wait_s:.0f}"
     body = body_of(picture, options)
-    parse = _model(models.Job)
-    return Request("POST", "/v1/jobs", parse, headers=headers, body=body, server_wait_s=wait_s)
+    return post("/v1/jobs", models.Job, headers=headers, body=body, server_wait_s=wait_s)
 
 
-def submit_batch(
+def batch_submission(
     pictures: Sequence[Picture], options: JobOptions, key: str | None
 ) -> Request[models.Batch]:
-    """POST /v1/batches; as `submit`."""
+    """POST /v1/batches; as `submission`."""
     headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-    body = batch_body_of(pictures, options)
-    return Request("POST", "/v1/batches", _model(models.Batch), headers=headers, body=body)
-
-
-def job(job_id: str, wait_s: float = 0) -> Request[models.Job]:
-    """GET /v1/jobs/{id}; with `wait_s` the response comes at the job's end, or after the wait."""
-    params = {"wait": wait_s} if wait_s > 0 else {}
-    return Request("GET", job_path(job_id), _model(models.Job), params=params, server_wait_s=wait_s)
-
-
-def jobs(status: str | None, page_size: int, token: str | None) -> Request[models.JobPage]:
-    """GET /v1/jobs, one page."""
-    params = {"status": status, "page_size": page_size, "page_token": token}
-    query = {name: value for name, value in params.items() if value is not None}
-    return Request("GET", "/v1/jobs", _model(models.JobPage), params=query)
-
-
-def result(job_id: str) -> Request[models.Result]:
-    """GET /v1/jobs/{id}/result."""
-    return Request("GET", job_path(job_id, "result"), _model(models.Result))
-
-
-def cancel(job_id: str) -> Request[models.Job]:
-    """POST /v1/jobs/{id}/cancel, idempotent."""
-    return Request("POST", job_path(job_id, "cancel"), _model(models.Job))
-
-
-def delete(job_id: str) -> Request[None]:
-    """DELETE /v1/jobs/{id}."""
-    return Request("DELETE", job_path(job_id), _no_content, deletes=True)
-
-
-def retry(job_id: str) -> Request[models.Job]:
-    """POST /v1/jobs/{id}/retry, which creates a new job each time."""
-    return Request("POST", job_path(job_id, "retry"), _model(models.Job), repeatable=False)
-
-
-def deliveries(job_id: str) -> Request[list[models.Delivery]]:
-    """GET /v1/jobs/{id}/deliveries."""
-    return Request("GET", job_path(job_id, "deliveries"), _deliveries)
-
-
-def resend(job_id: str, delivery_id: str) -> Request[list[models.Delivery]]:
-    """POST .../deliveries/{id}/resend, which sends a message each time."""
-    path = job_path(job_id, "deliveries", delivery_id, "resend")
-    return Request("POST", path, _deliveries, repeatable=False)
-
-
-def _deliveries(response: httpx.Response) -> list[models.Delivery]:
-    return models.parse_response(models.DeliveryList, response).deliveries
-
-
-def batch(batch_id: str) -> Request[models.Batch]:
-    """GET /v1/batches/{id}."""
-    return Request("GET", batch_path(batch_id), _model(models.Batch))
-
-
-def delete_batch(batch_id: str) -> Request[None]:
-    """DELETE /v1/batches/{id}."""
-    return Request("DELETE", batch_path(batch_id), _no_content, deletes=True)
-
-
-def limits() -> Request[models.Limits]:
-    """GET /v1/limits."""
-    return Request("GET", "/v1/limits", _model(models.Limits))
-
-
-def read_watermark(picture: File) -> Request[models.WatermarkReading]:
-    """POST /v1/watermarks/read, which stores nothing."""
-    body = picture_body_of(picture)
-    return Request("POST", "/v1/watermarks/read", _model(models.WatermarkReading), body=body)
+    return post("/v1/batches", models.Batch, headers=headers, body=batch_body_of(pictures, options))
