@@ -9,8 +9,7 @@ from pathlib import Path
 
 from artscraper_runner.cli.destinations import Destination, plan
 from artscraper_runner.cli.options import named_stages, protection_options, signing_settings
-from artscraper_runner.cli.progress import show_progress
-from artscraper_runner.cli.terminal import printable
+from artscraper_runner.cli.terminal import printable, show_progress
 from artscraper_runner.errors import PictureError, StageFailed
 from artscraper_runner.pipeline.folders import save_protected
 from artscraper_runner.pipeline.local import WorkflowConfig, protect_picture

@@ -7,7 +7,6 @@ directory that describes how the pixels are stored, and one such field left over
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
@@ -16,7 +15,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from artscraper_runner.imaging.decode import Picture
-from artscraper_runner.imaging.formats.container import quiet
+from artscraper_runner.imaging.formats.container import DECODER_ERRORS, quiet
 from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.imaging.iptc import TIFF_TAG as IPTC_TAG
 from artscraper_runner.imaging.notes import Action, Note, Subject
@@ -36,19 +35,6 @@ _UNITS = (1, 2, 3)  # none, inch, centimetre
 _DESCRIPTIVE = frozenset(
     {0x010D, 0x010E, 0x010F, 0x0110, *_RESOLUTION, 0x011D, 0x0131, 0x0132, _ARTIST}
     | {_RESOLUTION_UNIT, 0x013C, _COPYRIGHT, 0x4746, 0x4749, *range(0x9C9B, 0x9CA0)}
-)
-_DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    ZeroDivisionError,
-    SyntaxError,
-    RuntimeError,
-    struct.error,
 )
 
 
@@ -177,7 +163,7 @@ def exif_directory(exif: Image.Exif, tag: int) -> Fields:
     try:
         with quiet():
             return dict(exif.get_ifd(tag))
-    except _DAMAGE:
+    except DECODER_ERRORS:
         return {}
 
 
@@ -222,6 +208,6 @@ def _can_be_written(tag: int, value: object) -> bool:
     try:
         alone[tag] = value
         alone.tobytes()
-    except _DAMAGE:
+    except DECODER_ERRORS:
         return False
     return True

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import struct
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from PIL import ExifTags, Image
 
 from artscraper_runner.analysis.metadata.json_values import FIELDS_MAX, clean_text, json_value
+from artscraper_runner.imaging.formats.container import DECODER_ERRORS, quiet
 from artscraper_runner.types import Json
 
-# What damaged directories make Pillow raise.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OSError,
-    SyntaxError,
-    AttributeError,
-    OverflowError,
-    ZeroDivisionError,
-    RuntimeError,
-    struct.error,
-)
 _DIRECTORIES: dict[str, tuple[int, Mapping[int, str]]] = {
     "Exif": (ExifTags.IFD.Exif, ExifTags.TAGS),
     "GPS": (ExifTags.IFD.GPSInfo, ExifTags.GPSTAGS),
@@ -44,14 +29,13 @@ def exif_fields(exif: Image.Exif) -> Json:
 
     An unreadable field or directory is left out; the others are kept.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of damage that is left out
+    with quiet():
         utf16 = "utf-16-be" if exif.endian == ">" else "utf-16-le"
         fields = _directory(exif, exif.keys, ExifTags.TAGS, utf16)
         for label, (tag, names) in _DIRECTORIES.items():
             try:
                 entries = exif.get_ifd(tag)
-            except _DAMAGE:
+            except DECODER_ERRORS:
                 continue
             if nested := _directory(entries, entries.keys, names, utf16):
                 fields[label] = nested
@@ -62,12 +46,12 @@ def _directory(entries: Any, keys: Callable[[], Any], names: Mapping[int, str], 
     fields: Json = {}
     try:
         tags = [tag for tag in list(keys())[:FIELDS_MAX] if tag not in _POINTERS and tag != _XMP]
-    except _DAMAGE:
+    except DECODER_ERRORS:
         return fields
     for tag in tags:
         try:
             fields[names.get(tag, f"0x{tag:04x}")] = _field(tag, entries[tag], utf16)
-        except _DAMAGE:
+        except DECODER_ERRORS:
             continue
     return fields
 
