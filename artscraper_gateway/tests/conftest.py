@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
+from artscraper_gateway.tests.openapi_world import World, open_world
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 
 SAMPLES = sorted(
@@ -34,6 +35,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessGatew
 def client(gateway: InProcessGateway) -> Iterator[httpx.Client]:
     with gateway.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One app with a job in every state, and clients of every kind of key."""
+    with open_world(tmp_path_factory.mktemp("world")) as opened:
+        yield opened
 
 
 @pytest.fixture
