@@ -34,12 +34,19 @@ SYSTEM_MARKERS = ("slow", "fuzz", "gpu")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its tier, and the tests of one file one xdist worker."""
+    """Give each test its tier, and the tests of one file one xdist worker.
+
+    Files with system tests come first: they take minutes each, and so must not begin last.
+    """
+    slow_files = set()
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(_tier(item))
+        if item.get_closest_marker("system") is not None:
+            slow_files.add(item.path)
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: item.path not in slow_files)
 
 
 def _tier(item: pytest.Item) -> str:

@@ -88,6 +88,15 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def small_sample() -> bytes:
+    """The sample portrait as a JPEG of 288x288 px: large enough for every stage, and quick."""
+    buffer = io.BytesIO()
+    with Image.open(SAMPLES[0]) as image:
+        image.resize((288, 288)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
 @pytest.fixture
 def picture() -> Callable[..., bytes]:
     """Make the bytes of a noisy picture."""

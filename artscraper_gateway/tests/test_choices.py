@@ -113,7 +113,7 @@ def test_empty_target_field_is_ignored(client: httpx.Client, picture: Picture, f
 def test_nightshade_target_accepts_concepts_and_texts(
     client: httpx.Client, picture: Picture
 ) -> None:
-    content = picture(300, 280)
+    content = picture(272, 256)
     layers = protect(
         client,
         content,

@@ -27,15 +27,18 @@ WAIT = {"Prefer": "wait=170"}
 MARK_ONLY = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
 
 
-def marked(client: httpx.Client, **fields: Any) -> tuple[str, bytes, dict[str, Any]]:
-    """Return the id of a job that marks the sample, the marked picture and its layer's record."""
-    files = {"file": SAMPLES[0].read_bytes()}
-    job = client.post("/v1/jobs", files=files, data={**MARK_ONLY, **fields}, headers=WAIT).json()
+def marked(
+    client: httpx.Client, content: bytes, **fields: Any
+) -> tuple[str, bytes, dict[str, Any]]:
+    """Return the id of a job that marks a picture, the marked picture and its layer's record."""
+    job = client.post(
+        "/v1/jobs", files={"file": content}, data={**MARK_ONLY, **fields}, headers=WAIT
+    ).json()
     assert job["status"] == "done", job
     result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
     layer = result["summary"]["layers"][-1]
-    content = client.get(f"/v1/jobs/{job['job_id']}/layers/invisible-watermark").content
-    return job["job_id"], content, layer
+    answer = client.get(f"/v1/jobs/{job['job_id']}/layers/invisible-watermark")
+    return job["job_id"], answer.content, layer
 
 
 def read(client: httpx.Client, content: bytes) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def read(client: httpx.Client, content: bytes) -> dict[str, Any]:
 def test_watermark_identifies_its_job_after_recompression(
     client: httpx.Client,
 ) -> None:
-    job_id, content, layer = marked(client)
+    job_id, content, layer = marked(client, SAMPLES[0].read_bytes())
     found = read(client, content)
     assert found["job_id"] == job_id
     assert found["payload"] == layer["metrics"]["payload"]
@@ -63,8 +66,8 @@ def test_watermark_identifies_its_job_after_recompression(
     assert read(client, content)["job_id"] is None
 
 
-def test_watermark_text_is_embedded(client: httpx.Client) -> None:
-    _, content, _ = marked(client, watermark_text="by Ada")
+def test_watermark_text_is_embedded(client: httpx.Client, small_sample: bytes) -> None:
+    _, content, _ = marked(client, small_sample, watermark_text="by Ada")
     found = read(client, content)
     assert found["text"] == "by Ada" and found["job_id"] is None
 
@@ -82,22 +85,24 @@ def test_invalid_watermark_texts_are_refused(
     assert "watermark_text" in answer.json()["detail"] and reason in answer.json()["detail"]
 
 
-def test_empty_text_is_refused_in_json_and_ignored_in_forms(client: httpx.Client) -> None:
+def test_empty_text_is_refused_in_json_and_ignored_in_forms(
+    client: httpx.Client, small_sample: bytes
+) -> None:
     body = {"local_path": str(SAMPLES[0]), "watermark_text": ""}
     answer = client.post("/v1/jobs", json=body)
     assert answer.status_code == 422
     assert "watermark_text: expected 1 to 10 bytes" in answer.json()["detail"]
-    _, _, layer = marked(client, watermark_text="")
+    _, _, layer = marked(client, small_sample, watermark_text="")
     assert len(layer["metrics"]["payload"]) == 16
 
 
-def test_unmarked_picture_has_no_watermark(client: httpx.Client) -> None:
-    found = read(client, SAMPLES[0].read_bytes())
+def test_unmarked_picture_has_no_watermark(client: httpx.Client, small_sample: bytes) -> None:
+    found = read(client, small_sample)
     assert found == {"payload": None, "text": None, "confidence": 0.0, "job_id": None}
 
 
-def test_upstream_method_is_selectable(client: httpx.Client) -> None:
-    _, _, layer = marked(client, watermark_method="dwtDctSvd")
+def test_upstream_method_is_selectable(client: httpx.Client, small_sample: bytes) -> None:
+    _, _, layer = marked(client, small_sample, watermark_method="dwtDctSvd")
     assert layer["metrics"]["method"] == "dwtDctSvd"
     assert bytes.fromhex(layer["metrics"]["payload"]) == b"artscraper"
     assert layer["metrics"]["bit_accuracy"] == 1.0
@@ -118,12 +123,12 @@ def test_unreadable_pictures_are_refused_and_not_stored(
     assert not list(gateway.base_dir.glob("reading-*"))
 
 
-@pytest.mark.parametrize("stages", ["photoguard,mist", "mist,nightshade"])
 def test_watermark_survives_the_other_stages_in_any_order(
-    client: httpx.Client, stages: str
+    client: httpx.Client, small_sample: bytes
 ) -> None:
-    for order in (f"invisible-watermark,{stages}", f"{stages},invisible-watermark"):
-        files = {"file": SAMPLES[0].read_bytes()}
+    attacks = "photoguard,mist,nightshade"
+    for order in (f"invisible-watermark,{attacks}", f"{attacks},invisible-watermark"):
+        files = {"file": small_sample}
         data = {"stages": order, "include_hash_analysis": "no"}
         job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
         assert job["status"] == "done", job
@@ -132,22 +137,23 @@ def test_watermark_survives_the_other_stages_in_any_order(
         assert read(client, content)["job_id"] == job["job_id"]
 
 
-def test_downloads_of_c2pa_jobs_have_opt_out_headers(client: httpx.Client) -> None:
+def test_downloads_of_c2pa_jobs_have_opt_out_headers(
+    client: httpx.Client, small_sample: bytes
+) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
-    files = {"file": SAMPLES[0].read_bytes()}
+    files = {"file": small_sample}
     data = {"stages": "c2pa", "include_hash_analysis": "no"}
     job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
     assert job["status"] == "done", job
     answer = client.get(f"/v1/jobs/{job['job_id']}/layers/c2pa")
     assert answer.headers["tdm-reservation"] == "1"
     assert b"trainingAndDataMining" in answer.content or b"training-mining" in answer.content
-    assert (
-        "tdm-reservation" not in client.get(f"/v1/jobs/{marked(client)[0]}/layers/original").headers
-    )
+    url = f"/v1/jobs/{marked(client, small_sample)[0]}/layers/original"
+    assert "tdm-reservation" not in client.get(url).headers
 
 
 def test_certificate_signs_or_reports_the_reason(
-    start_gateway: Callable[..., GatewayProcess], tmp_path: Path
+    start_gateway: Callable[..., GatewayProcess], small_sample: bytes, tmp_path: Path
 ) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
     own = own_pair(tmp_path, b"", b"")
@@ -160,7 +166,7 @@ def test_certificate_signs_or_reports_the_reason(
             (LEAF.pem() + AUTHORITY.pem() + key_pem(), key_pem(), None),
         ]:
             own_pair(tmp_path, chain, key)
-            layer, answer = signed(client)
+            layer, answer = signed(client, small_sample)
             assert layer["applied"] == (reason is None)
             assert reason is None or reason in layer["reason"]
             assert str(tmp_path) not in str(layer["reason"])
@@ -170,10 +176,10 @@ def test_certificate_signs_or_reports_the_reason(
     assert "PRIVATE" not in gateway.log()
 
 
-def signed(client: httpx.Client) -> tuple[dict[str, Any], httpx.Response]:
+def signed(client: httpx.Client, content: bytes) -> tuple[dict[str, Any], httpx.Response]:
     """Return the record and the download of a job's signed layer."""
     data = {"stages": "c2pa", "include_hash_analysis": "no"}
-    files = {"file": SAMPLES[0].read_bytes()}
+    files = {"file": content}
     job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
     assert job["status"] == "done", job
     result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
@@ -181,9 +187,11 @@ def signed(client: httpx.Client) -> tuple[dict[str, Any], httpx.Response]:
     return layer, client.get(f"/v1/jobs/{job['job_id']}/layers/c2pa")
 
 
-def test_stages_that_change_the_file_run_last(client: httpx.Client) -> None:
+def test_stages_that_change_the_file_run_last(
+    client: httpx.Client, small_sample: bytes
+) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
-    files = {"file": SAMPLES[0].read_bytes()}
+    files = {"file": small_sample}
     data = {"stages": "c2pa,stegano-embed,fourier-ring", "include_hash_analysis": "no"}
     job = client.post("/v1/jobs", files=files, data=data, headers=WAIT).json()
     result = client.get(f"/v1/jobs/{job['job_id']}/result").json()

@@ -44,6 +44,7 @@ def test_preview_grows_with_strength() -> None:
     assert low <= 0.65 * 1.2 and medium <= 0.95 * 1.2, "the bounds of the strengths"
 
 
+@pytest.mark.system  # three attacks on three megapixels
 def test_preview_matches_whole_picture(tmp_path: Path) -> None:
     whole = painting(1536, 2048)
     Image.fromarray(whole).save(tmp_path / "whole.png")

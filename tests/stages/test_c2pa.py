@@ -31,7 +31,7 @@ SUFFIXES = ["jpg", "png", "webp", "tif", "avif"]
 
 def signed(tmp_path: Path, suffix: str, *, before: tuple[str, ...] = ()) -> list[Json]:
     source = tmp_path / f"a.{suffix}"
-    Image.fromarray(painting(300, 400)).save(source)
+    Image.fromarray(painting(270, 280)).save(source)
     config = WorkflowConfig(
         (*before, "c2pa"), ProtectionOptions(), signing=SigningSettings(tmp_path / "keys")
     )
@@ -217,7 +217,7 @@ def test_jpeg_without_room_for_the_statement_is_skipped(
 
 
 def test_c2pa_signs_the_last_layer_in_any_order(tmp_path: Path) -> None:
-    Image.fromarray(painting(300, 400)).save(tmp_path / "a.png")
+    Image.fromarray(painting(270, 280)).save(tmp_path / "a.png")
     config = WorkflowConfig(
         ("c2pa", "stegano-embed", "fourier-ring"), signing=SigningSettings(tmp_path / "keys")
     )
@@ -245,7 +245,7 @@ def signed_upload(tmp_path: Path, suffix: str, *, extra: Json | None = None) -> 
         upload.write_bytes(layer.read_bytes())
         return upload
     plain = tmp_path / f"plain.{suffix}"
-    Image.fromarray(painting(300, 400)).save(plain)
+    Image.fromarray(painting(270, 280)).save(plain)
     own = credentials.load_credentials(SigningSettings(tmp_path / "keys"))
     info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, own.chain, own.key, None)
     with (
@@ -342,7 +342,7 @@ def training_mining(path: Path) -> Json:
 
 def test_c2pa_excepts_search_engines(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
-    Image.fromarray(painting(300, 400)).save(source)
+    Image.fromarray(painting(270, 280)).save(source)
     rights = RightsStatement(allow_search_engines=True)
     config = WorkflowConfig(
         ("c2pa",), ProtectionOptions(rights=rights), signing=SigningSettings(tmp_path / "keys")

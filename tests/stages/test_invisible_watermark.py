@@ -54,7 +54,7 @@ def test_every_picture_has_its_own_number(tmp_path: Path) -> None:
 
 
 def test_requested_number_and_text_are_embedded(tmp_path: Path) -> None:
-    image = Image.fromarray(painting(400, 400))
+    image = Image.fromarray(painting(280, 280))
     layer = protected(tmp_path, image, "a.png", watermark_payload="00112233445566ff")
     assert read_watermark(opened(layer)).payload == "00112233445566ff"
     layer = protected(tmp_path, image, "a.png", watermark_text="artist 7")
@@ -63,7 +63,7 @@ def test_requested_number_and_text_are_embedded(tmp_path: Path) -> None:
 
 
 def test_upstream_method_embeds_unpadded_text(tmp_path: Path) -> None:
-    image = Image.fromarray(painting(400, 400))
+    image = Image.fromarray(painting(280, 280))
     layer = protected(
         tmp_path, image, "a.png", watermark_method="dwtDctSvd", watermark_text="artist 7"
     )
@@ -120,7 +120,7 @@ def test_half_transparent_picture_is_marked_where_visible(tmp_path: Path) -> Non
 
 
 def test_grey_picture_stays_grey(tmp_path: Path) -> None:
-    grey = np.repeat(painting(400, 500)[:, :, :1], 3, axis=2)
+    grey = np.repeat(painting(272, 320)[:, :, :1], 3, axis=2)
     layer = protected(tmp_path, Image.fromarray(grey), "a.png", strength="high")
     marked = opened(layer)
     assert layer["metrics"]["decoded"]
@@ -136,14 +136,14 @@ def test_dwt_dct_svd_skips_grey_pictures(tmp_path: Path) -> None:
 
 
 def test_marked_picture_is_overwritten_and_reported(tmp_path: Path) -> None:
-    marked = Image.fromarray(embed(painting(400, 500), bytes(range(8)), strength="medium"))
+    marked = Image.fromarray(embed(painting(272, 320), bytes(range(8)), strength="medium"))
     layer = protected(tmp_path, marked, "a.png", watermark_payload="00112233445566ff")
     assert layer["metrics"]["overwritten"] == "0001020304050607"
     assert read_watermark(opened(layer)).payload == "00112233445566ff"
 
 
 def test_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
-    marked = Image.fromarray(embed(painting(400, 500), bytes(range(8)), strength="medium"))
+    marked = Image.fromarray(embed(painting(272, 320), bytes(range(8)), strength="medium"))
     layer = protected(tmp_path, marked, "a.png", keep_watermark=True)
     assert not layer["applied"]
     assert "already carries the watermark 0001020304050607" in layer["reason"]
@@ -155,11 +155,11 @@ def test_earlier_mark_is_kept_on_request(tmp_path: Path) -> None:
 def test_earlier_mark_is_noted(tmp_path: Path, kind: str, *, keep: bool, action: str) -> None:
     source = tmp_path / "a.png"
     if kind == "dwtDctSvd":
-        marked = dwt_dct_svd.embed(painting(400, 500), bytes(range(8)))
+        marked = dwt_dct_svd.embed(painting(272, 320), bytes(range(8)))
     else:
-        marked = embed(painting(500, 600), bytes(range(8)), strength="high")
+        marked = embed(painting(340, 400), bytes(range(8)), strength="high")
     if kind == "cropped":
-        marked = marked[40:460, 50:540]
+        marked = marked[40:310, 50:360]
     Image.fromarray(marked).save(source)
     (note,) = summary_of(source, keep_watermark=keep)["notes"]
     assert (note["subject"], note["action"]) == ("watermark", action)
@@ -168,7 +168,7 @@ def test_earlier_mark_is_noted(tmp_path: Path, kind: str, *, keep: bool, action:
 
 def test_strength_bounds_the_change(tmp_path: Path) -> None:
     for strength, most in (("low", 4), ("medium", 6), ("high", 10)):
-        picture = painting(400, 500)
+        picture = painting(272, 320)
         layer = protected(tmp_path, Image.fromarray(picture), "a.png", strength=strength)
         assert layer["metrics"]["decoded"]
         assert np.abs(opened(layer).astype(int) - picture).max() <= most

@@ -20,7 +20,7 @@ def attacked(pixels, controls):
 
 
 def test_large_picture_is_refined_at_a_finer_size(textured, monkeypatch):
-    large, seen = np.tile(textured, (8, 6, 1)), []
+    large, seen = np.tile(textured, (7, 5, 1)), []
     result = attacked(large, Controls(seen.append))
     assert result.metrics["iterations"] == 7
     assert [(each.done, each.total) for each in seen] == [(step, 7) for step in range(1, 8)]

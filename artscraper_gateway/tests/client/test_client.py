@@ -40,9 +40,11 @@ def idle(start_app: Start) -> InProcessGateway:
     return start_app(worker_concurrency=0)
 
 
-def test_submit_wait_and_download_layers(client: Any, tmp_path: Path) -> None:
+def test_submit_wait_and_download_layers(
+    client: Any, small_sample: bytes, tmp_path: Path
+) -> None:
     seen = []
-    job = client.submit(SAMPLES[0], strength="low", stages=["photoguard", "invisible-watermark"])
+    job = client.submit(small_sample, strength="low", stages=["photoguard", "invisible-watermark"])
     job = client.wait(job.job_id, on_change=seen.append)
     assert job.status == "done" and job.progress == 1 and job.finished_at is not None
     assert {each.stage for each in seen} >= {"photoguard", "invisible-watermark"}
@@ -61,7 +63,7 @@ def test_submit_wait_and_download_layers(client: Any, tmp_path: Path) -> None:
         "01-photoguard.jpg",
         "02-invisible-watermark.jpg",
     ]
-    assert files[0].read_bytes() == SAMPLES[0].read_bytes()
+    assert files[0].read_bytes() == small_sample
     for path, layer in zip(files, result.layers, strict=True):
         assert path.read_bytes() == Path(layer.path or "").read_bytes()
     assert sorted(path.name for path in (tmp_path / "layers").iterdir()) == [
