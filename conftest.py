@@ -45,15 +45,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("system") is not None:
             slow_files.add(item.path)
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: item.path not in slow_files)
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the item's file, and its database if the tests of the file run on each."""
+    file = item.nodeid.partition("::")[0]
+    database = _database(item)
+    return f"{file} on {database}" if database else file
+
+
+def _database(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("database") if callspec is not None else None
 
 
 def _tier(item: pytest.Item) -> str:
     fixtures = set(getattr(item, "fixturenames", ()))
-    callspec = getattr(item, "callspec", None)
     # The fixture `database` starts PostgreSQL for one of its two parameters only.
-    on_server = callspec is not None and callspec.params.get("database") == "postgresql"
+    on_server = _database(item) == "postgresql"
     if on_server or fixtures & SYSTEM_FIXTURES or any(map(item.get_closest_marker, SYSTEM_MARKERS)):
         return "system"
     return "api" if fixtures & API_FIXTURES else "unit"

@@ -187,9 +187,7 @@ def signed(client: httpx.Client, content: bytes) -> tuple[dict[str, Any], httpx.
     return layer, client.get(f"/v1/jobs/{job['job_id']}/layers/c2pa")
 
 
-def test_stages_that_change_the_file_run_last(
-    client: httpx.Client, small_sample: bytes
-) -> None:
+def test_stages_that_change_the_file_run_last(client: httpx.Client, small_sample: bytes) -> None:
     pytest.importorskip("c2pa", reason="the extra c2pa is not installed")
     files = {"file": small_sample}
     data = {"stages": "c2pa,stegano-embed,fourier-ring", "include_hash_analysis": "no"}

@@ -40,9 +40,7 @@ def idle(start_app: Start) -> InProcessGateway:
     return start_app(worker_concurrency=0)
 
 
-def test_submit_wait_and_download_layers(
-    client: Any, small_sample: bytes, tmp_path: Path
-) -> None:
+def test_submit_wait_and_download_layers(client: Any, small_sample: bytes, tmp_path: Path) -> None:
     seen = []
     job = client.submit(small_sample, strength="low", stages=["photoguard", "invisible-watermark"])
     job = client.wait(job.job_id, on_change=seen.append)
