@@ -98,6 +98,8 @@ class AttackPreset:
     """One attack. `scales` are the sizes it is optimised for, as shares of the working size.
 
     `scale_weights` are how much each of them counts.
+    `jpeg_share` is the share of the gradient that is taken through a JPEG of the picture, 0..1
+    (`attacks.jpeg_gradient`).
     `full_rule` is the rule for other encoders than the bundled one: the bundled one only imitates
     another, so that more iterations through it gain nothing there. None: `rule` for all.
     `later_rule` is the rule, through any encoder, for what is added to a picture that another
@@ -112,6 +114,7 @@ class AttackPreset:
     weights: ObjectiveWeights
     scales: tuple[float, ...]
     scale_weights: tuple[float, ...]
+    jpeg_share: float = 0.0
     full_rule: StepRule | None = None
     later_rule: StepRule | None = None
     refining_rule: StepRule | None = None
@@ -167,6 +170,7 @@ _DEFAULT = AttackPreset(
     weights=ObjectiveWeights(along=1.0, aside=0.2, stray=0.25),
     scales=(1.0, 0.5),
     scale_weights=(1.0, 0.5),
+    jpeg_share=0.5,
 )
 
 _PRESETS: dict[str, dict[str, AttackPreset]] = {

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.jpeg_gradient import jpeg_gradient
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights
 from artscraper_runner.attacks.transforms import View, pieces, resized, scaled
 from artscraper_runner.models.protocol import Encoder, QuadraticObjective
@@ -15,13 +16,15 @@ from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 Array = NDArray[np.float32]
 Encode = Callable[[Array], Array]
 _TINY = 1e-12
+_JPEG_QUALITY = 75  # Pillow's and many sites' default
 
 
 class LatentObjective:
     """Distance from the original and nearness to a target, weighted.
 
     Called with a picture float32 (1, 3, H, W) sRGB in [0, 1] and the iteration's number from 0, it
-    returns the value to be raised and its gradient.
+    returns the value to be raised and its gradient, in part that of a JPEG of the picture
+    (`preset.jpeg_share`).
 
     Args:
         encoder: gives the gradients.
@@ -47,7 +50,7 @@ class LatentObjective:
         others: Sequence[Array] = (),
         piece: int | None = None,
     ) -> None:
-        self._encoder = encoder
+        self._encoder, self._jpeg_share = encoder, np.float32(preset.jpeg_share)
         size = (original.shape[2], original.shape[3])
         self._terms: Sequence[tuple[float, View, QuadraticObjective]] = [
             (
@@ -67,6 +70,9 @@ class LatentObjective:
             more, slope = self._encoder.value_and_gradient(seen, objective)
             value += weight * more
             gradient += np.float32(weight) * view.adjoint(slope)
+        if self._jpeg_share:
+            saved = jpeg_gradient(gradient, picture, quality=_JPEG_QUALITY)
+            gradient += self._jpeg_share * (saved - gradient)
         return value, gradient
 
 
