@@ -46,7 +46,7 @@ test-all: setup-tests
 test-slow: setup-tests
 	$(BIN)/python -m pytest -q -n0 -m slow
 
-## fuzz: try the service with thousands of hostile inputs, the same ones each time (3 minutes)
+## fuzz: try the service with thousands of hostile inputs, the same ones each time (5 minutes)
 fuzz: fuzz-addresses fuzz-intake fuzz-api
 
 FUZZ = $(BIN)/python -m pytest -q -s -n0 -m fuzz artscraper_gateway/tests/fuzz
