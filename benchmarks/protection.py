@@ -38,7 +38,7 @@ from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.attacks.transforms import scaled  # noqa: E402
 from artscraper_runner.attacks.visibility_budget import stage_bound  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
-from artscraper_runner.latent.objectives import LatentObjective  # noqa: E402
+from artscraper_runner.latent.objectives import LatentObjective, latent_at  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
 from artscraper_runner.models.graph import thread_count  # noqa: E402
 from artscraper_runner.models.protocol import Encoder, QuadraticObjective  # noqa: E402
@@ -256,7 +256,7 @@ def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPrese
         observer.encoder,
         latents=observer.latent,
         original=picture,
-        target=target,
+        target=latent_at(observer.latent, target),
         preset=preset,
     )
     begun = time.perf_counter()

@@ -23,7 +23,7 @@ from artscraper_runner.attacks.evaluation import VIEWS, Observer, effect_record
 from artscraper_runner.attacks.pgd import optimise
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights, StepRule
 from artscraper_runner.attacks.transforms import to_picture, to_pixels
-from artscraper_runner.latent.objectives import LatentObjective
+from artscraper_runner.latent.objectives import LatentObjective, latent_at
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.protocol import Encoder
 from artscraper_runner.types import Controls
@@ -74,7 +74,11 @@ def attacked(encoder: Encoder, picture: Array, trial: Trial) -> Array:
         start=start,
         constraint=Box.around(picture, start=start, bound=bound),
         objective=LatentObjective(
-            encoder, latents=encoder.latents, original=picture, target=picture, preset=preset
+            encoder,
+            latents=encoder.latents,
+            original=picture,
+            target=latent_at(encoder.latents, picture),
+            preset=preset,
         ),
         rule=rule,
         seed=trial.seed,

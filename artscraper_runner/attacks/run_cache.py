@@ -28,6 +28,7 @@ class RunCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, OrderedDict[Hashable, Any]] = {}
+        self._computing: dict[tuple[str, Hashable], threading.Event] = {}
         self._tokens: dict[int, tuple[weakref.ref[NDArray[Any]], int]] = {}  # by id
         self._purge_at = _PURGE_FROM
         self._next_token = 0
@@ -37,24 +38,37 @@ class RunCache:
     ) -> T:
         """Return the value of this kind and key, computed if it is not cached.
 
+        A thread that needs a value which another one is computing waits for it.
+
         Args:
             kind: values of one kind evict only each other.
             key: the inputs of the value.
             compute: makes the value.
             keep: how many values of the kind are kept.
         """
-        with self._lock:
-            values = self._values.setdefault(kind, OrderedDict())
-            if key in values:
-                values.move_to_end(key)
-                kept: T = values[key]
-                return kept
-        value = compute()
-        with self._lock:
-            values[key] = value
-            while len(values) > keep:
-                values.popitem(last=False)
-        return value
+        while True:
+            with self._lock:
+                values = self._values.setdefault(kind, OrderedDict())
+                if key in values:
+                    values.move_to_end(key)
+                    kept: T = values[key]
+                    return kept
+                computing = self._computing.get((kind, key))
+                if computing is None:
+                    done = self._computing[kind, key] = threading.Event()
+                    break
+            computing.wait()
+        try:
+            value = compute()
+            with self._lock:
+                values[key] = value
+                while len(values) > keep:
+                    values.popitem(last=False)
+            return value
+        finally:
+            with self._lock:
+                del self._computing[kind, key]
+            done.set()
 
     def token(self, array: NDArray[Any]) -> int:
         """Return a number that identifies this array during its lifetime; for keys."""

@@ -45,8 +45,9 @@ from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.latent.encoders import encoder_of, unattacked_effects
-from artscraper_runner.latent.objectives import LatentObjective
+from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at
 from artscraper_runner.models.graph import release_memory
+from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Controls, Json
 
@@ -54,6 +55,7 @@ Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
+_CORNER = 64  # px
 _PIECE = 768  # px; the largest side that is looked at when an attack is refined
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 NO_PROTECTION = "no protection beyond noise"
@@ -102,6 +104,20 @@ class PictureAttack:
     preserves_cloaks: bool = True
     extra_term: Callable[[Array, Array], Objective | None] = no_extra_term
     cache: RunCache = field(default_factory=RunCache)
+
+    def prepare(self) -> None:
+        """Compute what the attack needs of the original alone, at the first size.
+
+        Raises:
+            RunnerError: the encoder or the target cannot be used.
+        """
+        size, encoder = working_size(*self.original.shape[:2]), self._observer().encoder
+        original = at_working_size(self.original, size, self.cache)
+        self.cache.remember("loaded", encoder.name, lambda: _load_gradients(encoder, original))
+        preset = attack_preset(self.stage, self.options.preset)
+        self._distances(original, original, preset)
+        if preset.is_bounded_by_sight:
+            self._sight(original)
 
     def run(self, before: Pixels, controls: Controls) -> AttackResult:
         """Return `before` plus the attack's change.
@@ -286,26 +302,31 @@ class PictureAttack:
     def _objective(
         self, original: Array, layer: Array, before: Pixels, preset: AttackPreset
     ) -> Objective:
-        observer, target = self._observer(), self._target_for(_size_of(original))
-        is_fine = _size_of(original) > working_size(*self.original.shape[:2])
-        objective: Objective = LatentObjective(
+        objective, size = self._distances(original, layer, preset), _size_of(original)
+        if not self._is_fine(size):
+            extra = self.extra_term(original, self._target_for(size))
+            objective = objective if extra is None else sum_of(objective, extra)
+        if not self.preserves_cloaks:
+            return objective
+        cloaked = cloaked_faces(self.original, before, self._faces(), size, self._seed)
+        return cloaked.with_preservation_term(objective, layer) if cloaked else objective
+
+    def _distances(self, original: Array, layer: Array, preset: AttackPreset) -> Objective:
+        """Return the objective of the latent's distances, for an attack from `layer`."""
+        observer, size = self._observer(), _size_of(original)
+        return LatentObjective(
             observer.encoder,
             latents=observer.latent,
             original=original,
-            target=target,
+            target=self._latent_of(self.stage, self.target, size),
             preset=preset,
             before=layer,
-            others=[self._drawn(draw, draw, _size_of(original)) for draw in self.others],
-            piece=_PIECE if is_fine else None,
+            others=[self._latent_of(draw, draw, size) for draw in self.others],
+            piece=_PIECE if self._is_fine(size) else None,
         )
-        extra = None if is_fine else self.extra_term(original, target)
-        if extra is not None:
-            objective = sum_of(objective, extra)
-        if not self.preserves_cloaks:
-            return objective
-        size = _size_of(original)
-        cloaked = cloaked_faces(self.original, before, self._faces(), size, self._seed)
-        return cloaked.with_preservation_term(objective, layer) if cloaked else objective
+
+    def _is_fine(self, size: Size) -> bool:
+        return size > working_size(*self.original.shape[:2])
 
     def _faces(self) -> tuple[Face, ...]:
         """Return the original's faces; none without the extra `faces`."""
@@ -330,6 +351,19 @@ class PictureAttack:
             return _as_picture(draw(size))
         return self.cache.remember("target", (key, size), lambda: _as_picture(draw(size)), keep=4)
 
+    def _latent_of(self, key: Hashable, draw: Callable[[Size], Array], size: Size) -> LatentAt:
+        """Return the latents of the picture that is drawn at `size`; the run remembers them."""
+        observer = self._observer()
+
+        def at(seen: Size) -> Array:
+            def encoded() -> Array:
+                return latent_at(observer.latent, self._drawn(key, draw, size))(seen)
+
+            kept = (observer.encoder.name, key, size, seen)
+            return self.cache.remember("target latent", kept, encoded)
+
+        return at
+
     def _progress(self, original: Array, changed: Array) -> float | None:
         target = self._target_for(_size_of(original))
         progress = self._observer().progress(original, changed, target)
@@ -352,6 +386,13 @@ def _protects(record: Json, unattacked: Json | None) -> bool:
     """Return whether a layer beats shaped noise on every evaluated encoder."""
     records = [record, unattacked] if unattacked and "effect" in unattacked else [record]
     return all(beats_noise(each["times_shaped_noise"]["plain"]) for each in records)
+
+
+def _load_gradients(encoder: Encoder, picture: Array) -> None:
+    """Let an encoder load what it computes gradients by, with a corner of a picture."""
+    corner = np.ascontiguousarray(picture[:, :, :_CORNER, :_CORNER])
+    latent = encoder.latents(corner)
+    encoder.value_and_gradient(corner, QuadraticObjective(latent, 0.0, np.zeros_like(latent)))
 
 
 def _without_colour(perturbation: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from artscraper_runner.types import Json
 
 Array = NDArray[np.float32]
 _KEPT = 3  # encoders in a process
+_loading = threading.Lock()
 
 
 def encoder_of(options: ProtectionOptions) -> Encoder:
@@ -61,11 +63,18 @@ def unattacked_effects(
     return refused
 
 
-@lru_cache(maxsize=_KEPT)
 def _loaded(
     name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
 ) -> Encoder:
     """Return the encoder, loaded once per process."""
+    with _loading:
+        return _kept(name, models_dir, allow_downloads=allow_downloads, accelerator=accelerator)
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(
+    name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
+) -> Encoder:
     return load_encoder(
         name, models_dir=models_dir, allow_downloads=allow_downloads, accelerator=accelerator
     )

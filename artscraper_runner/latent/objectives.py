@@ -15,6 +15,7 @@ from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 
 Array = NDArray[np.float32]
 Encode = Callable[[Array], Array]
+LatentAt = Callable[[tuple[int, int]], Array]  # of a fixed picture, scaled to a size (h, w)
 _TINY = 1e-12
 _JPEG_QUALITY = 75  # Pillow's and many sites' default
 
@@ -30,9 +31,9 @@ class LatentObjective:
         encoder: gives the gradients.
         latents: returns the latent (1, D) of a fixed picture; may remember it.
         original: the picture that distances are counted from.
-        target: the picture to move towards, like `original`.
+        target: returns the latent of the picture to move towards; see `latent_at`.
         before: the layer that the attack starts from, for `stray`; None: the original.
-        others: pictures that other attacks move towards, for `aside`.
+        others: of the pictures that other attacks move towards, for `aside`.
         preset: weights of the terms, and the sizes.
         piece: largest side of what is looked at, in px: a larger picture is seen in pieces at full
             size, since models train on crops too, and a graph needs less memory then. None: whole.
@@ -44,10 +45,10 @@ class LatentObjective:
         *,
         latents: Encode,
         original: Array,
-        target: Array,
+        target: LatentAt,
         preset: AttackPreset,
         before: Array | None = None,
-        others: Sequence[Array] = (),
+        others: Sequence[LatentAt] = (),
         piece: int | None = None,
     ) -> None:
         self._encoder, self._jpeg_share = encoder, np.float32(preset.jpeg_share)
@@ -89,11 +90,11 @@ def quadratic_objective(
     latents: Encode,
     weights: ObjectiveWeights,
     original: Array,
-    target: Array,
+    target: LatentAt,
     view: View,
     *,
     before: Array | None = None,
-    others: Sequence[Array] = (),
+    others: Sequence[LatentAt] = (),
 ) -> QuadraticObjective:
     """Return the weighted terms of one view in one: each is a quadratic, so is their sum."""
     seen = view.forward(original)
@@ -102,14 +103,14 @@ def quadratic_objective(
     pull = np.zeros_like(latent)
     if weights.towards or weights.along:
         size = (seen.shape[2], seen.shape[3])
-        way = latents(_at_size(target, size)) - latent
+        way = target(size) - latent
         # -|m - way|^2 / |way|^2 = -|m|^2 / |way|^2 + 2 way . m / |way|^2 - |way|^2 / |way|^2
         spread -= weights.towards / _square(way)
         offset = -weights.towards * (_square(way) - _TINY) / _square(way)
         pull = np.float32(2 * weights.towards / _square(way)) * way
         own = way
         for other in others if weights.aside else ():
-            theirs = latents(_at_size(other, size)) - latent
+            theirs = other(size) - latent
             overlap = float((own * theirs).sum(dtype=np.float64)) / _square(theirs)
             own = own - np.float32(weights.aside * overlap) * theirs
         pull = pull + np.float32(weights.along / _square(way)) * own
@@ -123,10 +124,15 @@ def quadratic_objective(
     return QuadraticObjective(latent, spread, pull, offset)
 
 
-def _at_size(picture: Array, size: tuple[int, int]) -> Array:
-    if picture.shape[2:] == size:
-        return picture
-    return resized(picture, size, Image.Resampling.BILINEAR)
+def latent_at(latents: Encode, picture: Array) -> LatentAt:
+    """Return the function that gives the latent (1, D) of a picture (1, 3, H, W) at a size."""
+
+    def at(size: tuple[int, int]) -> Array:
+        if picture.shape[2:] == size:
+            return latents(picture)
+        return latents(resized(picture, size, Image.Resampling.BILINEAR))
+
+    return at
 
 
 def _square(latent: Array) -> float:

@@ -33,6 +33,7 @@ from artscraper_runner.pipeline.layers import (
     record_layer,
     save_layer_files,
 )
+from artscraper_runner.pipeline.preparation import Preparation
 from artscraper_runner.pipeline.stage_ahead import StageAhead
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.types import Controls, Json, SourceFile
@@ -52,9 +53,10 @@ _AHEAD_MAX_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memor
 class PictureRun:
     """The steps for the picture at `source`. Every step may be repeated after a crash.
 
-    While a layer is saved and measured the next stage is applied already, in a second thread;
-    `close` ends that thread. `stages_explicit`: the caller named the stages, so a stage whose
-    optional package is missing fails.
+    While a layer is saved and measured the next stage is applied already, in a second thread, and
+    beside the first one what later ones need of the original is computed; `close` ends both.
+    `stages_explicit`: the caller named the stages, so a stage whose optional package is missing
+    fails.
     """
 
     source: Path
@@ -71,6 +73,7 @@ class PictureRun:
     _last_saved: tuple[Path, NDArray[np.uint8]] | None = field(default=None, init=False)
     _handed_on: tuple[int, NDArray[np.uint8]] | None = field(default=None, init=False)
     _ahead: StageAhead | None = field(default=None, init=False)
+    _preparation: Preparation | None = field(default=None, init=False)
 
     def __enter__(self) -> PictureRun:
         return self
@@ -79,10 +82,12 @@ class PictureRun:
         self.close()
 
     def close(self) -> None:
-        """Stop the stage that is being applied ahead, and wait for that."""
+        """Stop what is computed ahead, and wait for that."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.stop()
+        if self._preparation is not None:
+            self._preparation.stop()
 
     def keep_original(self) -> Json:
         """Store the received bytes untouched as layer 00 and return the layer's record."""
@@ -113,14 +118,15 @@ class PictureRun:
         """Run stage `name` as layer `index` (from 1) and return the layer's record.
 
         `following` is the next stage, which is applied while this one's layer is saved and
-        measured, unless the picture is very large; the next call takes its result.
+        measured, unless the picture is very large; the next call takes its result. Beside the first
+        stage that has one, what later ones need of the original is computed. None: nothing is.
 
         Raises:
             StageFailed: the stage failed; names it.
             PictureError: the picture cannot be opened.
             Cancelled: the caller cancelled.
         """
-        applied = self._applied(name, index)
+        applied = self._applied(name, index, prepare=following is not None)
         if following is not None and applied.pixels.size <= _AHEAD_MAX_VALUES:
             self._ahead = self._started_ahead(following, index + 1, applied)
         with _blaming(name):
@@ -136,17 +142,28 @@ class PictureRun:
         self._release_memory(applied.pixels)
         return record
 
-    def _applied(self, name: str, index: int) -> AppliedStage:
-        """Return the stage applied ahead, else apply it now."""
+    def _applied(self, name: str, index: int, *, prepare: bool) -> AppliedStage:
+        """Return the stage applied ahead, else apply it now, and `prepare` later ones beside it."""
         ahead = self._ahead
         if ahead is not None and ahead.index == index:
             applied = ahead.result()
             self._ahead = None
             return applied
         self.close()
-        applied = self._apply(name, self._stage_input(index))
+        given = self._stage_input(index)
+        if prepare and self._preparation is None and name in self.stages:
+            self._preparation = self._started_preparation(name, given)
+        applied = self._apply(name, given)
         self._release_memory(applied.given.pixels)
         return applied
+
+    def _started_preparation(self, name: str, given: StageInput) -> Preparation:
+        """Start to prepare the stages after `name`."""
+        from artscraper_runner.stages import load_stage
+
+        later = self.stages[self.stages.index(name) + 1 :]
+        original = replace(given, pixels=given.original)
+        return Preparation([load_stage(each) for each in later], original)
 
     def _started_ahead(self, name: str, index: int, applied: AppliedStage) -> StageAhead:
         """Start to apply stage `name` to what the stage before it, `applied`, hands on."""
@@ -176,6 +193,8 @@ class PictureRun:
         from artscraper_runner.stages import load_stage
 
         stage = load_stage(name)
+        if self._preparation is not None:
+            self._preparation.wait_for(name)
         bound = visibility_bound(stage, self.options, self.stages or (name,))
         given = replace(given, visibility=bound)
         given.controls.checkpoint()

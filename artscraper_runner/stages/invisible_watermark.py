@@ -13,7 +13,7 @@ from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
-from artscraper_runner.watermarks.earlier import find_earlier_mark
+from artscraper_runner.watermarks.earlier import EarlierMark, find_earlier_mark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,12 +41,16 @@ class InvisibleWatermark(Stage):
     measures_final = True
     is_bounded_by_sight = True
 
+    def prepare(self, inputs: StageInput) -> None:
+        """Search the original for an earlier mark."""
+        _earlier_mark(inputs)
+
     def apply(self, inputs: StageInput) -> StageResult:
         """Embed the payload of the options; pass a picture through that cannot carry it."""
         payload = _payload(inputs)
         if inputs.alpha is not None and not inputs.alpha.any():
             return StageResult(pixels=None, reason="the picture is fully transparent")
-        earlier = find_earlier_mark(inputs.original)
+        earlier = _earlier_mark(inputs)
         if earlier is not None and inputs.options.keep_watermark:
             reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
             metrics = {"kept": earlier.payload, "earlier_method": earlier.method}
@@ -100,6 +104,12 @@ class InvisibleWatermark(Stage):
     def measure_final(self, final: Pixels, inputs: StageInput) -> Json:
         """Return how the last layer reads, as `measure`."""
         return self.measure(final, inputs)
+
+
+def _earlier_mark(inputs: StageInput) -> EarlierMark | None:
+    original, cache = inputs.original, inputs.cache
+    key = cache.token(original)
+    return cache.remember("earlier mark", key, lambda: find_earlier_mark(original))
 
 
 def _payload(inputs: StageInput) -> bytes:

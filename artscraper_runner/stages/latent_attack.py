@@ -35,6 +35,10 @@ class LatentAttack(Stage):
             RunnerError: the caller's own target cannot be used.
         """
 
+    def prepare(self, inputs: StageInput) -> None:
+        """Load the encoder, and encode the original and the targets."""
+        self._attack(inputs).prepare()
+
     def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer before plus this attack's change, within the budget.
 

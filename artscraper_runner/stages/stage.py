@@ -110,6 +110,13 @@ class Stage(ABC):
     measures_final: ClassVar[bool] = False  # whether `measure_final` has anything to say
     is_bounded_by_sight: ClassVar[bool] = False  # what shows too much of it is scaled back
 
+    def prepare(self, inputs: StageInput) -> None:  # noqa: B027 - most stages need none
+        """Compute what the stage needs of the original alone, into the run's cache.
+
+        Called in another thread, while a stage before this one is applied. `inputs.pixels` is the
+        original.
+        """
+
     @abstractmethod
     def apply(self, inputs: StageInput) -> StageResult:
         """Return the changed picture, or `pixels=None` and the reason why it cannot apply.

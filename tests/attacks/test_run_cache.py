@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -20,6 +22,25 @@ def test_value_is_computed_once_per_key() -> None:
 
     assert [cache.remember("kind", key, compute) for key in ("a", "a", "b", "a")] == [1, 1, 2, 1]
     assert cache.remember("other", "a", compute) == 3
+
+
+def test_threads_wait_for_a_value_that_is_being_computed() -> None:
+    cache, begun, go_on, calls = RunCache(), threading.Event(), threading.Event(), []
+
+    def compute() -> int:
+        calls.append(1)
+        begun.set()
+        assert go_on.wait(30)
+        return 7
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(cache.remember, "kind", "a", compute)
+        assert begun.wait(30)
+        second = threads.submit(cache.remember, "kind", "a", compute)
+        assert cache.remember("kind", "b", lambda: 8) == 8
+        go_on.set()
+        assert (first.result(30), second.result(30)) == (7, 7)
+    assert len(calls) == 1
 
 
 def test_recently_used_values_are_kept() -> None:

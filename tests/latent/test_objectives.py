@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights, attack_preset
-from artscraper_runner.latent.objectives import LatentObjective
+from artscraper_runner.latent.objectives import LatentObjective, latent_at
 from artscraper_runner.models.protocol import QuadraticObjective
 
 PLAIN: AttackPreset = replace(
@@ -61,7 +61,7 @@ def climbed(
         encoder,
         latents=encoder.latents,
         original=flat(original),
-        target=flat(target),
+        target=latent_at(encoder.latents, flat(target)),
         preset=replace(preset, weights=ObjectiveWeights(**(weights or {"away": 1.0}))),
     )
     return objective(flat(value) if isinstance(value, float) else value, 0)

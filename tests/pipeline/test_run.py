@@ -26,6 +26,10 @@ class _Slow(Stage):
     def __init__(self, name: str, gates: dict[str, threading.Event], seen: list[str]) -> None:
         self.name, self._gates, self._seen = name, gates, seen
 
+    def prepare(self, given: StageInput) -> None:
+        assert given.pixels is given.original
+        self._seen.append(f"prepare {self.name}")
+
     def apply(self, given: StageInput) -> StageResult:
         self._seen.append(f"apply {self.name} after {','.join(given.stages_before)}")
         if self.name in self._gates:
@@ -121,3 +125,58 @@ def test_large_picture_is_mapped_between_the_stages(tmp_path, monkeypatch):
     assert [row["metrics"]["linf"] for row in rows] == [1, 2]
     assert all(isinstance(each, np.memmap) for each in (given.original, given.pixels))
     assert int(given.pixels[0, 0, 0]) - int(given.original[0, 0, 0]) == 2
+
+
+def test_later_stages_are_prepared_beside_the_first(tmp_path, monkeypatch):
+    seen: list[str] = []
+    with _run_of(tmp_path, monkeypatch, {}, seen) as run:
+        run.stages = ("a", "b", "c")
+        run.protect("a", 1, following="b")
+        run.protect("b", 2, following="c")
+        run.protect("c", 3)
+    assert [line for line in seen if line.startswith("prepare")] == ["prepare b", "prepare c"]
+    assert seen.index("prepare b") < seen.index("apply b after a")
+    assert seen.index("prepare c") < seen.index("apply c after a,b")
+
+
+def test_nothing_is_prepared_where_nothing_follows(tmp_path, monkeypatch):
+    seen: list[str] = []
+    with _run_of(tmp_path, monkeypatch, {}, seen) as run:
+        run.stages = ("a", "b")
+        run.protect("a", 1)
+        run.protect("b", 2)
+    assert not [line for line in seen if line.startswith("prepare")]
+
+
+def test_failed_preparation_is_left_to_the_stage(tmp_path, monkeypatch):
+    def failing(self: _Slow, given: StageInput) -> None:
+        raise RuntimeError(self.name)
+
+    monkeypatch.setattr(_Slow, "prepare", failing)
+    seen: list[str] = []
+    with _run_of(tmp_path, monkeypatch, {}, seen) as run:
+        run.stages = ("a", "b")
+        run.protect("a", 1, following="b")
+        assert run.protect("b", 2)["applied"]
+
+
+def test_closing_prepares_no_further_stage(tmp_path, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    prepared: list[str] = []
+
+    def slow(self: _Slow, given: StageInput) -> None:
+        prepared.append(self.name)
+        begun.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(_Slow, "prepare", slow)
+    run = _run_of(tmp_path, monkeypatch, {"a": begun}, [])
+    run.stages = ("a", "b", "c")
+    run._applied("a", 1, prepare=True)
+    closing = threading.Thread(target=run.close)
+    closing.start()
+    assert run._preparation is not None
+    assert run._preparation._is_stopping.wait(30)
+    go_on.set()
+    closing.join(30)
+    assert prepared == ["b"]

@@ -413,7 +413,7 @@ def test_layer_does_not_depend_on_thread_count(textured, monkeypatch):
     layers = []
     for threads in ("1", "2", "5"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        encoders._loaded.cache_clear()
+        encoders._kept.cache_clear()
         layers.append(applied("photoguard", textured, seed=3))
-    encoders._loaded.cache_clear()
+    encoders._kept.cache_clear()
     assert all(np.array_equal(layers[0], layer) for layer in layers[1:])
