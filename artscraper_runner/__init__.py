@@ -37,6 +37,7 @@ _NAMES = {
     "pipeline.capabilities": "Part all_parts device_name uses_gpu",
     "pipeline.preloading": "preload",
     "cli.terminal": "printable",
+    "collection": "pause_collection resume_collection",
     "native_threads": "NATIVE_THREAD_DEFAULTS set_native_thread_defaults",
     "cli.main": "main",
 }
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from artscraper_runner.analysis.run import analyse_picture as analyse_picture
     from artscraper_runner.cli.main import main as main
     from artscraper_runner.cli.terminal import printable as printable
+    from artscraper_runner.collection import pause_collection as pause_collection
+    from artscraper_runner.collection import resume_collection as resume_collection
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption

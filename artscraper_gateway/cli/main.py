@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -14,7 +15,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artscraper_gateway.cli.termination import end_on_sigterm, ignore_sighup
-from artscraper_runner import __version__, set_native_thread_defaults
+from artscraper_runner import (
+    __version__,
+    pause_collection,
+    resume_collection,
+    set_native_thread_defaults,
+)
 
 if TYPE_CHECKING:
     from artscraper_gateway.settings.model import GatewayConfig
@@ -36,6 +42,7 @@ class _Command(Protocol):
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
     """Run the command line; return 0, 1 on failure, 2 on wrong usage or unusable settings."""
+    pause_collection()
     end_on_sigterm()
     set_native_thread_defaults()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -45,12 +52,15 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
     except BrokenPipeError:  # such as `check | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        gc.enable()
     return status
 
 
 def _dispatch(words: list[str], prog: str) -> int:
     if words and words[0] in _MODULES:
         run: _Command = import_module(_MODULES[words[0]]).main
+        resume_collection()
         return run(words[1:], prog=f"{prog} {words[0]}")
     command = words.pop(0) if words and words[0] in _COMMANDS else "serve"
     options = settings_parser(command, prog).parse_args(words)
@@ -83,6 +93,7 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
     from artscraper_gateway.storage.base import StorageUnavailable
     from artscraper_gateway.storage.objects import open_storage
 
+    _leave_out_command_line_of_httpx()
     set_up_logging(config)
     ignore_sighup()
     os.umask(0o077)  # pictures and keys are for this user alone
@@ -94,6 +105,11 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
     except (BindError, IncompatibleDatabase, MetricsPortUnusable, StorageUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _leave_out_command_line_of_httpx() -> None:
+    """Let httpx find none, which it allows for: rich and pygments take 6 MiB of each process."""
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # as the import system has it
 
 
 def settings_parser(command: str, prog: str = PROGRAM) -> argparse.ArgumentParser:
@@ -170,6 +186,7 @@ def _serve(config: GatewayConfig) -> int:
         sockets = [held.enter_context(each) for each in open_listeners(config)]
         _check_keys(config)
         server = Server(create_app(config), config)
+        resume_collection()
         server.run(sockets)
     return 0 if server.started else 1
 
@@ -197,6 +214,7 @@ def _work(config: GatewayConfig, options: argparse.Namespace) -> int:
     from artscraper_gateway.jobs.leases import HostNameTaken
     from artscraper_gateway.worker.process import SlotTaken, run_worker
 
+    resume_collection()
     try:
         run_worker(config, slot=options.slot, supervised="supervised" in options)
     except (SlotTaken, HostNameTaken) as error:
@@ -213,6 +231,7 @@ def _supervise_workers(config: GatewayConfig) -> int:
     from artscraper_gateway.server import notify
     from artscraper_gateway.worker.supervisor import WorkerSupervisor, show_life
 
+    resume_collection()
     open_engine(config).dispose()  # an unusable database is reported once, not by each worker
     supervisor = WorkerSupervisor(config, exclusive=True)
     stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artscraper_runner.cli.options import add_protect_options, add_watch_options
+from artscraper_runner.collection import pause_collection, resume_collection
 from artscraper_runner.errors import InvalidOption, PictureError, RunnerError
 from artscraper_runner.options import AnalysisOptions, PictureLimits
 from artscraper_runner.version import __version__
@@ -22,6 +24,14 @@ def main(
     arguments: Sequence[str] | None = None, *, prog: str = "python -m artscraper_runner"
 ) -> int:
     """Run the command line; return 0, 1 on failure, 2 on wrong usage."""
+    pause_collection()
+    try:
+        return _run(arguments, prog)
+    finally:
+        gc.enable()
+
+
+def _run(arguments: Sequence[str] | None, prog: str) -> int:
     options = _parser(prog).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold undecodable bytes
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -84,12 +94,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 def _protect(options: argparse.Namespace) -> int:
     from artscraper_runner.cli import protect
 
+    resume_collection()
     return protect.run(options)
 
 
 def _watch(options: argparse.Namespace) -> int:
     from artscraper_runner.cli import watch
 
+    resume_collection()
     return watch.run(options)
 
 
@@ -97,6 +109,7 @@ def _analyse(options: argparse.Namespace) -> int:
     from artscraper_runner import analyse_picture
     from artscraper_runner.imaging.files import write_json
 
+    resume_collection()
     choice = AnalysisOptions(
         enable_tineye=options.tineye, tineye_api_key=os.environ.get("TINEYE_API_KEY")
     )
@@ -111,6 +124,7 @@ def _analyse(options: argparse.Namespace) -> int:
 def _read_watermark(options: argparse.Namespace) -> int:
     from artscraper_runner import open_picture, read_watermark
 
+    resume_collection()
     status = 0
     for image in options.images:
         try:
