@@ -105,7 +105,8 @@ class AttackPreset:
     `later_rule` is the rule, through any encoder, for what is added to a picture that another
     attack of the job has already moved. None: as for the first.
     `refining_rule` is the rule at the finer of the two sizes that a large picture is attacked at,
-    after half of the steps at the coarser one. None: all steps at one size.
+    in pieces and at that size alone, after half of the steps at the coarser one. None: all steps at
+    one size.
     `is_bounded_by_sight` keeps the change within the visibility of the strength as well as within
     the budget.
     """
@@ -166,7 +167,9 @@ _DEFAULT = AttackPreset(
         _DEFAULT_RULE, iterations=14, first_step=0.8, last_step=0.3, softness=4.0, plateau_span=0
     ),
     later_rule=replace(_DEFAULT_RULE, iterations=6, first_step=0.5),
-    refining_rule=replace(_DEFAULT_RULE, iterations=3, start_noise=0.0, plateau_span=0),
+    refining_rule=replace(
+        _DEFAULT_RULE, iterations=1, first_step=1.5, start_noise=0.0, plateau_span=0
+    ),
     weights=ObjectiveWeights(along=1.0, aside=0.2, stray=0.25),
     scales=(1.0, 0.5),
     scale_weights=(1.0, 0.5),
