@@ -11,7 +11,12 @@ import sys
 # sleep: a thread that waits spinning for one whose core is busy makes a step ten times as slow.
 NATIVE_THREAD_DEFAULTS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 _ARENA_SETTING = "MALLOC_ARENA_MAX"
-_M_ARENA_MAX, _ARENAS = -8, 2  # of glibc's mallopt; each thread's own would keep what it freed
+# Parameters of glibc's mallopt. Each thread's own arena would keep what it freed. Blocks from this
+# size on go back to the system once they are freed; by default glibc keeps those of up to 32 MiB,
+# which are the arrays of large pictures. Smaller ones are needed again at once.
+_M_ARENA_MAX, _ARENAS = -8, 2
+_M_MMAP_THRESHOLD, _RETURNED_BYTES = -3, 8 << 20
+_M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 64 << 20  # at the end of the heap
 
 
 def set_native_thread_defaults() -> None:
@@ -22,3 +27,5 @@ def set_native_thread_defaults() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
         if mallopt is not None:
             mallopt(_M_ARENA_MAX, _ARENAS)
+            mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
+            mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -27,9 +27,8 @@ class VisibleAscent:
 
     def __init__(self, model: VisibilityModel, original: Planes) -> None:
         self._derivative = opponent_derivative(original)
-        limits = model.fine_limits()
-        self._metric = limits * _COLOUR[:, None, None]
-        self._density = self._metric * _COLOUR[:, None, None]
+        self._metric = model.fine_limits()
+        self._metric *= _COLOUR[:, None, None]
 
     def step(self, gradient: Planes, softness: float) -> Planes:
         """Return a change like `gradient`, (3, H, W), with a visibility of about 1 in each place.
@@ -38,8 +37,11 @@ class VisibleAscent:
         proportion to it, so that what shows is spent where it moves the objective.
         """
         slope = self._derivative.inverse_adjoint(gradient)
-        slope -= gaussian_blur(slope, _DETAIL_PX)
-        shown = np.einsum("chw,chw,chw->hw", slope, slope, self._density)
+        for colour in range(len(slope)):  # small temporaries
+            slope[colour] -= gaussian_blur(slope[colour], _DETAIL_PX)
+        density = self._metric * _COLOUR[:, None, None]
+        shown = np.einsum("chw,chw,chw->hw", slope, slope, density)
+        del density
         size = np.sqrt(gaussian_blur(shown, _PLACE_PX))
         size = np.maximum(size, np.float32(softness) * size.mean() + _TINY)
         slope *= self._metric

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.attacks.ascent import VisibleAscent
+from artscraper_runner.attacks.scaling import MAX_PIXELS
 from artscraper_runner.imaging.visibility import VisibilityModel
 
 Array = NDArray[np.float32]
@@ -125,14 +126,23 @@ class VisibilityBound:
             left *= model.in_places(share[0, 0])
         self._bound = np.minimum(self._visible_before + left, visibility).astype(np.float32)
         self._step_visibility = np.float32(visibility)
-        self._ascent = VisibleAscent(model, self._original)
+        self._ascent: VisibleAscent | None = None
         self.step: Array = constraint.step / np.float32(REACH)
 
     def ascent(self, gradient: Array, softness: float) -> Array:
         """Return the step that raises the objective most for its visibility."""
-        step = self._ascent.step(gradient[0], softness)[None]
+        step = self._visible_ascent().step(gradient[0], softness)[None]
         step *= self._step_visibility * self._share
         return step
+
+    def _visible_ascent(self) -> VisibleAscent:
+        """Return what steps are taken with, kept for the next one unless it is large."""
+        if self._ascent is not None:
+            return self._ascent
+        ascent = VisibleAscent(self._model, self._original)
+        if self._original[0].size <= MAX_PIXELS:
+            self._ascent = ascent
+        return ascent
 
     def project(self, perturbation: Array) -> Array:
         """Project by the inner constraint, then scale back what shows too much."""

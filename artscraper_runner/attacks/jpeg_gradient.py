@@ -21,6 +21,7 @@ from artscraper_runner.attacks.transforms import RGB_TO_YCC, YCC_TO_RGB, mix, sc
 
 Array = NDArray[np.float32]
 _BLOCK = 8  # px
+_BAND_ROWS = 64  # px, a multiple of the one below
 _MULTIPLE = 16  # px; blocks of chroma at half the resolution
 _SLOPE = 12  # 3 for the cube, and 4 for a mean of 1 over evenly spread coefficients
 
@@ -33,12 +34,21 @@ def jpeg_gradient(gradient: Array, picture: Array, *, quality: int) -> Array:
         picture: float32 (1, 3, H, W) sRGB in [0, 1]; the grid of blocks begins at its corner.
         quality: of Pillow's JPEG, 1 to 95, with chroma at half the resolution.
     """
+    tables, result = _tables(quality), np.empty_like(gradient)
+    for top in range(0, picture.shape[2], _BAND_ROWS):
+        rows = slice(top, top + _BAND_ROWS)
+        result[:, :, rows] = _of_band(gradient[:, :, rows], picture[:, :, rows], tables)
+    return result
+
+
+def _of_band(gradient: Array, picture: Array, tables: tuple[Array, Array]) -> Array:
+    """Return `jpeg_gradient` of some rows, whose temporaries fit into the processor's cache."""
     height, width = picture.shape[2:]
     pads = ((0, 0), (0, 0), (0, -height % _MULTIPLE), (0, -width % _MULTIPLE))
     coded = mix(np.pad(picture, pads, mode="edge"), 255 * RGB_TO_YCC)
     coded[:, 0] -= 128
     slopes = mix(np.pad(gradient, pads), YCC_TO_RGB.T)
-    luma, chroma = _tables(quality)
+    luma, chroma = tables
     half = scaled((coded.shape[2], coded.shape[3]), 0.5)
     coarse = half.forward(coded[:, 1:])
     coarse_slopes = 4 * half.forward(slopes[:, 1:])  # the adjoint of repeating each value

@@ -73,7 +73,8 @@ def optimise(
         picture: float32 (1, 3, H, W) sRGB in [0, 1].
         start: the perturbation so far, shaped like `picture`; zeros at first.
         constraint: the set to project onto, and the length of a whole step.
-        objective: (picture, iteration from 0) -> value and gradient, like the picture.
+        objective: (picture, iteration from 0) -> value and gradient, like the picture; the gradient
+            may be written to.
         rule: steps, momentum and when to end.
         seed: of the uniform start.
         controls: receive the progress, and may cancel, once an iteration.
@@ -85,6 +86,7 @@ def optimise(
         Cancelled: the caller cancelled.
     """
     change = constraint.project(_noisy(start, constraint.step, rule.start_noise, seed))
+    del start  # as large as the picture, as all below
     momentum = np.zeros_like(picture)
     scores: list[float] = []
     for iteration in range(rule.iterations):
@@ -93,7 +95,9 @@ def optimise(
         scores.append(score)
         gradient, size = _finite(gradient)
         momentum *= np.float32(rule.momentum)
-        momentum += gradient * np.float32(1 / (size + _TINY))
+        gradient *= np.float32(1 / (size + _TINY))
+        momentum += gradient
+        del gradient
         step = constraint.ascent(momentum, rule.softness)
         step *= np.float32(_step_size(rule, iteration))
         step += change

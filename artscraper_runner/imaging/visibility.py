@@ -213,12 +213,13 @@ class OpponentDerivative:
 
 def opponent_derivative(picture: Planes) -> OpponentDerivative:
     """Return the derivative of opponent colours at a picture, float32 (3, H, W) in [0, 1]."""
-    curve = np.maximum((picture + np.float32(0.055)) / np.float32(1.055), 0)
-    light = np.where(picture <= 0.04045, 1 / 12.92, 2.4 / 1.055 * curve**1.4).astype(np.float32)
-    linear = np.where(picture <= 0.04045, picture / 12.92, curve**2.4).astype(np.float32)
-    cones = _mixed(_TO_CONES, linear)
-    cones += _BIAS
-    return OpponentDerivative(light, np.reciprocal(3 * np.cbrt(cones) ** 2, dtype=np.float32))
+    light, linear = np.empty_like(picture), np.empty_like(picture)
+    for plane, slope, value in zip(picture, light, linear, strict=True):  # few large temporaries
+        curve = np.maximum((plane + np.float32(0.055)) / np.float32(1.055), 0)
+        slope[:] = np.where(plane <= 0.04045, 1 / 12.92, 2.4 / 1.055 * curve**1.4)
+        value[:] = np.where(plane <= 0.04045, plane / 12.92, curve**2.4)
+    cones = np.square(np.cbrt(_mixed(_TO_CONES, linear) + _BIAS))
+    return OpponentDerivative(light, np.reciprocal(3 * cones))
 
 
 def _mixed(matrix: Planes, planes: Planes) -> Planes:

@@ -44,10 +44,9 @@ from artscraper_runner.faces.preservation import cloaked_faces
 from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.imaging.visibility import VisibilityModel
-from artscraper_runner.latent.encoders import encoder_of, unattacked_effects
-from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at
+from artscraper_runner.latent.encoders import encoder_of, load_gradients, unattacked_effects
+from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at, releasing
 from artscraper_runner.models.graph import release_memory
-from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Controls, Json
 
@@ -55,7 +54,6 @@ Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
-_CORNER = 64  # px
 _PIECE = 768  # px; the largest side that is looked at when an attack is refined
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 NO_PROTECTION = "no protection beyond noise"
@@ -113,7 +111,7 @@ class PictureAttack:
         """
         size, encoder = working_size(*self.original.shape[:2]), self._observer().encoder
         original = at_working_size(self.original, size, self.cache)
-        self.cache.remember("loaded", encoder.name, lambda: _load_gradients(encoder, original))
+        self.cache.remember("loaded", encoder.name, lambda: load_gradients(encoder, original))
         preset = attack_preset(self.stage, self.options.preset)
         self._distances(original, original, preset)
         if preset.is_bounded_by_sight:
@@ -246,6 +244,7 @@ class PictureAttack:
         constraint = self._constraint(original, start, preset)
         objective = self._objective(original, layer, before, preset)
         if before.size > _SMALL_VALUES:
+            objective = releasing(objective) if self._is_fine(size) else objective
             release_memory()
             unload(self.original, before)
         outcome = optimise(
@@ -386,13 +385,6 @@ def _protects(record: Json, unattacked: Json | None) -> bool:
     """Return whether a layer beats shaped noise on every evaluated encoder."""
     records = [record, unattacked] if unattacked and "effect" in unattacked else [record]
     return all(beats_noise(each["times_shaped_noise"]["plain"]) for each in records)
-
-
-def _load_gradients(encoder: Encoder, picture: Array) -> None:
-    """Let an encoder load what it computes gradients by, with a corner of a picture."""
-    corner = np.ascontiguousarray(picture[:, :, :_CORNER, :_CORNER])
-    latent = encoder.latents(corner)
-    encoder.value_and_gradient(corner, QuadraticObjective(latent, 0.0, np.zeros_like(latent)))
 
 
 def _without_colour(perturbation: Array) -> Array:

@@ -13,11 +13,12 @@ from artscraper_runner.attacks.evaluation import VIEWS, Observer, effect_record
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.models import load_encoder, standby_encoders
-from artscraper_runner.models.protocol import Encoder
+from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Json
 
 Array = NDArray[np.float32]
+_CORNER = 64  # px
 _KEPT = 3  # encoders in a process
 _loading = threading.Lock()
 
@@ -34,6 +35,13 @@ def encoder_of(options: ProtectionOptions) -> Encoder:
         allow_downloads=options.allow_downloads,
         accelerator=options.accelerator,
     )
+
+
+def load_gradients(encoder: Encoder, picture: Array) -> None:
+    """Let an encoder load what it computes gradients by, with a corner of a picture."""
+    corner = np.ascontiguousarray(picture[:, :, :_CORNER, :_CORNER])
+    latent = encoder.latents(corner)
+    encoder.value_and_gradient(corner, QuadraticObjective(latent, 0.0, np.zeros_like(latent)))
 
 
 def unattacked_effects(

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.jpeg_gradient import jpeg_gradient
+from artscraper_runner.attacks.pgd import Objective
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights
 from artscraper_runner.attacks.transforms import View, pieces, resized, scaled
+from artscraper_runner.models.graph import release_memory
 from artscraper_runner.models.protocol import Encoder, QuadraticObjective
 
 Array = NDArray[np.float32]
@@ -35,8 +37,9 @@ class LatentObjective:
         before: the layer that the attack starts from, for `stray`; None: the original.
         others: of the pictures that other attacks move towards, for `aside`.
         preset: weights of the terms, and the sizes.
-        piece: largest side of what is looked at, in px: a larger picture is seen in pieces at full
-            size, since models train on crops too, and a graph needs less memory then. None: whole.
+        piece: largest side of what is looked at, in px: the picture is seen in pieces at full size
+            alone, since models train on crops too, and a graph needs less memory then. None: whole,
+            at the sizes of the preset.
     """
 
     def __init__(
@@ -70,20 +73,25 @@ class LatentObjective:
             seen = np.ascontiguousarray(view.forward(picture))
             more, slope = self._encoder.value_and_gradient(seen, objective)
             value += weight * more
-            gradient += np.float32(weight) * view.adjoint(slope)
+            slope *= np.float32(weight)
+            gradient += view.adjoint(slope)
         if self._jpeg_share:
             saved = jpeg_gradient(gradient, picture, quality=_JPEG_QUALITY)
-            gradient += self._jpeg_share * (saved - gradient)
+            saved -= gradient
+            saved *= self._jpeg_share
+            gradient += saved
         return value, gradient
 
 
 def _views(
     preset: AttackPreset, size: tuple[int, int], piece: int | None
 ) -> Iterator[tuple[float, View]]:
+    if piece is not None:
+        parts = pieces(size, piece)
+        yield from ((1 / len(parts), part) for part in parts)
+        return
     for scale, weight in zip(preset.scales, preset.scale_weights, strict=True):
-        parts = pieces(size, piece) if piece and scale == 1.0 else [scaled(size, scale)]
-        for part in parts:
-            yield weight / len(parts), part
+        yield weight, scaled(size, scale)
 
 
 def quadratic_objective(
@@ -133,6 +141,17 @@ def latent_at(latents: Encode, picture: Array) -> LatentAt:
         return latents(resized(picture, size, Image.Resampling.BILINEAR))
 
     return at
+
+
+def releasing(objective: Objective) -> Objective:
+    """Return the objective, which gives the memory of its graphs back after each evaluation."""
+
+    def released(picture: Array, iteration: int) -> tuple[float, Array]:
+        value_and_gradient = objective(picture, iteration)
+        release_memory()
+        return value_and_gradient
+
+    return released
 
 
 def _square(latent: Array) -> float:

@@ -10,7 +10,6 @@ import ctypes
 import logging
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -198,7 +197,7 @@ class _OpenVinoGraph:
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._path = path
-        self._own = threading.local()  # a request computes for one thread at a time
+        self._idle: list[Any] = []  # requests: each computes for one thread at a time
         try:
             self._model = Core().compile_model(path, "CPU", settings)
         except Exception as error:
@@ -206,14 +205,18 @@ class _OpenVinoGraph:
         _openvino_graphs.add(self)
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._model.create_infer_request()
         try:
-            answers = self._own.request.infer(dict(inputs), share_inputs=True)
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
+        try:
+            answers = request.infer(dict(inputs), share_inputs=True)
+            return [np.array(answers[name], np.float32) for name in outputs]
         except Exception as error:
             raise GraphFailed(self._path.name, str(error)) from error
-        return [np.array(answers[name], np.float32) for name in outputs]
+        finally:
+            self._idle.append(request)
 
     def release(self) -> None:
-        self._own = threading.local()
+        self._idle.clear()
         self._model.release_memory()

@@ -135,6 +135,7 @@ class PictureRun:
             if self._is_mapped(applied.pixels):
                 applied = applied.with_pixels(self.workspace.load_pixels(index, mapped=True))
                 work = replace(work, applied=applied)
+            self._release_memory()
             self._handed_on = (index, applied.pixels)
             if index == len(self.stages):
                 self._last_saved = (saved.path, saved.pixels)

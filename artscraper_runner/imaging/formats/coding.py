@@ -167,6 +167,8 @@ def corrected(image: Image.Image, name: str, options: dict[str, Any], rounds: in
     """Return the picture to code instead of `image` so that the coded one resembles it more."""
     import numpy as np
 
+    if not rounds:
+        return image
     wanted = np.asarray(image).astype(np.int16)
     current = wanted
     for _ in range(rounds):
