@@ -7,6 +7,7 @@ which is too slow to search with and quick on a crop.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,6 +41,7 @@ _MAX_CONFIRMED = 48  # candidates, the most certain first
 _SAME_FACE = 0.3  # intersection over union of two boxes
 _CONFIRMED_SIDE, _CONTEXT = 100, 2.2  # px of the candidate's box; sides of the crop, in boxes
 _CENTRED = 0.25  # of the crop's side: how far from its middle the confirmed face may be
+_DLIB_LOCK = threading.RLock()  # dlib's detectors crash when two threads run one at once
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ def find_faces(pixels: Pixels) -> tuple[Face, ...]:
     Raises:
         MissingDependency: dlib or its weights are not installed.
     """
+    with _DLIB_LOCK:
+        return _found_faces(pixels)
+
+
+def _found_faces(pixels: Pixels) -> tuple[Face, ...]:
     candidates = [row for row in _candidates(pixels) if min(row[0][2:]) >= MIN_FACE_SIDE]
     boxes: list[tuple[Box, float]] = []
     doubtful = 0
@@ -125,7 +132,8 @@ def landmark_alignment(pixels: Pixels, box: Box) -> Alignment:
     """
     left, top, width, height = box
     rectangle = _dlib().rectangle(left, top, left + width - 1, top + height - 1)
-    shape = _landmarks()(np.ascontiguousarray(pixels), rectangle)
+    with _DLIB_LOCK:
+        shape = _landmarks()(np.ascontiguousarray(pixels), rectangle)
     points = np.array([(point.x, point.y) for point in shape.parts()], np.float64)
     return Alignment.of_landmarks(points)
 

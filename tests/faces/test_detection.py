@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,3 +104,18 @@ def test_search_is_bounded(size):
 @pytest.mark.parametrize("size", [(1, 1), (20, 4000), (79, 300)])
 def test_extreme_sizes_have_no_face(size):
     assert find_faces(np.full((*size, 3), 120, np.uint8)) == ()
+
+
+def test_detectors_run_in_one_thread_at_a_time(monkeypatch):
+    inside = threading.Lock()
+
+    def run(*_):
+        assert inside.acquire(blocking=False), "two threads in dlib's detector"
+        time.sleep(0.05)
+        inside.release()
+        return [], [], []
+
+    monkeypatch.setattr(detection, "_detector", lambda: SimpleNamespace(run=run))
+    pictures = [np.zeros((100, 100, 3), np.uint8)] * 4
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(find_faces, pictures)) == [()] * 4
