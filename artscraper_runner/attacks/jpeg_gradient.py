@@ -4,8 +4,8 @@ JPEG rounds the coefficients of blocks of 8x8 px to multiples of a table's steps
 level or two is rounded away, except where a coefficient lies near the middle between two
 multiples: there a small change moves it by a whole step. The rounding is replaced by that of Shin
 and Song 2017 ("JPEG-resistant adversarial images"), round(c) + (c - round(c))^3, whose slope is
-largest there. Differs: the slope is scaled so that its mean is 1, and the objective's value is
-that of the picture as it is.
+largest there. Differs: the slope is scaled so that its mean is 1, the objective's value is that of
+the picture as it is, and means of blocks are left out: changed, they show as a grid in flat places.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def _through_rounding(slopes: Array, plane: Array, steps: Array) -> Array:
     rest -= np.rint(rest)
     coefficients = _blocks(slopes) @ transform.T
     coefficients *= np.float32(_SLOPE) * np.square(rest)
+    coefficients[:, 0] = 0
     return _joined(np.asarray(coefficients @ transform, np.float32), plane.shape)
 
 

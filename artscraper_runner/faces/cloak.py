@@ -16,12 +16,18 @@ from artscraper_runner.attacks.scaling import apply_perturbation
 from artscraper_runner.errors import InvalidOption, PictureError, UnusableTarget
 from artscraper_runner.faces.detection import Face, find_faces
 from artscraper_runner.faces.fawkes_published import published_change
-from artscraper_runner.faces.geometry import Alignment, FaceRegion, chip_view, shrunk_picture
+from artscraper_runner.faces.geometry import (
+    Alignment,
+    FaceRegion,
+    aligned_face,
+    chip_view,
+    shrunk_picture,
+)
 from artscraper_runner.faces.minimum_norm import Bounds, minimum_norm_attack
 from artscraper_runner.faces.network import SAME_PERSON, distances, face_network
 from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
-from artscraper_runner.faces.recogniser import embedding
+from artscraper_runner.faces.recognisers import Recogniser
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.options import PictureLimits, ProtectionOptions
@@ -35,13 +41,13 @@ STAGE = "fawkes"
 
 @dataclass(frozen=True)
 class Identity:
-    """Another person, whom cloaks are to resemble: embeddings (N, 128) of N faces."""
+    """Another person, whom cloaks are to resemble: embeddings (N, D) of N faces."""
 
     embeddings: Array
 
     @classmethod
-    def in_picture(cls, path: Path) -> Identity:
-        """Return the people in the picture at `path`.
+    def in_picture(cls, path: Path, recogniser: Recogniser | None = None) -> Identity:
+        """Return the people in the picture at `path`, as `recogniser` (None: dlib's) sees them.
 
         Raises:
             UnusableTarget: it cannot be opened.
@@ -55,10 +61,11 @@ class Identity:
         faces = find_faces(pixels)
         if not faces:
             raise InvalidOption("fawkes_target: expected a picture of a face, found none in it")
-        return cls(np.concatenate([embedding(pixels, face.alignment) for face in faces]))
+        chips = np.concatenate([aligned_face(pixels, face.alignment) for face in faces])
+        return cls((recogniser or face_network()).embeddings(chips))
 
     def least_like(self, reference: Array) -> Array:
-        """Return the embedding (1, 128) farthest from `reference`.
+        """Return the embedding (1, D) farthest from `reference`.
 
         Raises:
             InvalidOption: all of them show the same person as `reference`.
@@ -94,6 +101,7 @@ class Cloaking:
 
     Nothing is written where `alpha`, uint8 (H, W), is 0. `identity` None: untargeted. `visibility`
     bounds what may be seen of every face's change (`imaging.visibility`); None: not bounded.
+    `recogniser` is the one to escape from; None: dlib's. `--preset published` takes dlib's alone.
     """
 
     original: Pixels
@@ -101,6 +109,7 @@ class Cloaking:
     options: ProtectionOptions
     identity: Identity | None = None
     visibility: float | None = None
+    recogniser: Recogniser | None = None
 
     def run(
         self, before: Pixels, faces: tuple[Face, ...], controls: Controls
@@ -157,6 +166,7 @@ class Cloaking:
             self._target(reference),
             neighbours,
             np.random.default_rng(self._seed(index)),
+            self.recogniser,
         )
         return minimum_norm_attack(
             layer,
@@ -207,6 +217,11 @@ class Cloaking:
         return float(np.median(bounds[region.soft_edge() > 0.5] / flat))
 
     @property
+    def _network(self) -> Recogniser:
+        is_published = self.options.preset == PUBLISHED
+        return face_network() if is_published or self.recogniser is None else self.recogniser
+
+    @property
     def _budget(self) -> int:
         return strength_named(self.options.strength).budget
 
@@ -214,7 +229,7 @@ class Cloaking:
         return zlib.crc32(f"{STAGE} {index}".encode(), self.options.seed)
 
     def _reference(self, region: FaceRegion) -> Array:
-        return face_network().embeddings(region.face_view().forward(region.seen(self.original)))
+        return self._network.embeddings(region.face_view().forward(region.seen(self.original)))
 
     def _target(self, reference: Array) -> Array | None:
         return None if self.identity is None else self.identity.least_like(reference)
@@ -244,5 +259,5 @@ class Cloaking:
             if meets:
                 square = face.alignment.in_copy(scale, scale, left=left, top=top)
                 chip = chip_view(square, region.size).forward(region.seen(self.original))
-                neighbours.append((square, face_network().embeddings(chip)))
+                neighbours.append((square, self._network.embeddings(chip)))
         return tuple(neighbours)

@@ -101,6 +101,12 @@ def face_network() -> FaceNetwork:
         return FaceNetwork(model_file(RECOGNITION))
 
 
+def load(argument: str) -> FaceNetwork:
+    """Load the recogniser for the registry; see `face_network`. `argument` is not used."""
+    del argument
+    return face_network()
+
+
 def model_file(name: str) -> Path:
     """Return the path of one of dlib's files of weights.
 
