@@ -58,7 +58,7 @@ fuzz-api: setup-tests
 ## fuzz-intake: take in 10,000 damaged pictures of every accepted format and 10,000 with hostile
 ## metadata, in bounded processes, and 1,000 of these over HTTP
 fuzz-intake: setup-tests
-	$(BIN)/python -m pytest -q -rA --dist load -m fuzz artscraper_gateway/tests/fuzz/test_intake.py
+	$(BIN)/python -m pytest -q -rA --dist worksteal -m fuzz artscraper_gateway/tests/fuzz/test_intake.py
 
 ## fuzz-addresses: try 1,000 disguises of addresses that are not public
 fuzz-addresses: setup-tests

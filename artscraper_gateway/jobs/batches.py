@@ -57,7 +57,7 @@ class Batch:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all its jobs have ended."""
+        """Return whether all its jobs have ended."""
         return all(job.status in FINISHED for job in self.jobs)
 
 

@@ -65,7 +65,7 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the job has ended."""
+        """Return whether the job has ended."""
         return self.status in FINISHED
 
 
@@ -106,5 +106,5 @@ class Event:
 
     @property
     def is_last(self) -> bool:
-        """Whether no event follows."""
+        """Return whether no event follows."""
         return self.kind in FINISHED

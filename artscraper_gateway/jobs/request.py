@@ -201,7 +201,7 @@ class JobRequest(PictureOptions):
 
     @property
     def needs_pipeline(self) -> bool:
-        """Whether the job analyses or protects its picture rather than only storing it."""
+        """Return whether the job analyses or protects its picture rather than only storing it."""
         return self.include_protection or self.include_hash_analysis
 
     def protection_options(

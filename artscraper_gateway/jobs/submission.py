@@ -76,7 +76,7 @@ class IncomingPicture:
 
     @property
     def is_downloaded(self) -> bool:
-        """Whether the picture comes over the network, so that no thread may wait for it."""
+        """Return whether the picture comes over the network, so that no thread may wait for it."""
         return inspect.iscoroutinefunction(self.receive)
 
 

@@ -25,7 +25,7 @@ START_TIMEOUT_S = 60.0
 
 @dataclass
 class GatewayProcess:
-    """Starts `python -m artscraper_gateway` on a free port, over the folders below `home`."""
+    """A process of `python -m artscraper_gateway` on a free port, with its folders below `home`."""
 
     home: Path
     options: dict[str, Any] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class GatewayProcess:
             worker.wait(timeout=10)
 
     def kill(self, *, workers: bool = True) -> None:
-        """kill -9 of the web process, and of its workers if asked."""
+        """kill -9 of the web process, and of its workers with `workers`."""
         assert self._process is not None
         found = self.workers()
         self._process.kill()
@@ -137,9 +137,9 @@ class GatewayProcess:
 
 
 def freeze(process: psutil.Process, database: Path | None = None) -> None:
-    """SIGSTOP, in a moment in which it does not hold the SQLite file's lock: else all stood still.
+    """SIGSTOP while the process does not hold the lock of the SQLite file, which would stop all.
 
-    None = the database is a server, which lets others go on.
+    Without `database` the database is a server, which ends the lock itself.
     """
     while True:
         process.suspend()

@@ -91,7 +91,7 @@ class World:
 
 @contextmanager
 def open_world(home: Path) -> Iterator[World]:
-    """Serve a world in a thread, and stops it behind the block."""
+    """Serve a world in a thread until the block ends."""
     config = GatewayConfig(
         base_dir=home / "jobs",
         output_parent=home / "outputs",

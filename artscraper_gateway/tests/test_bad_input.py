@@ -27,7 +27,7 @@ Picture = Callable[..., bytes]
 
 
 def upload(client: httpx.Client, content: bytes, name: str = "a.png") -> httpx.Response:
-    """Submit a picture for one attack and the watermark, and waits for the job's end."""
+    """Submit a picture for one attack and the watermark, and wait for the job's end."""
     data = {"stages": "photoguard,invisible-watermark"}
     return client.post("/v1/jobs", files={"file": (name, content)}, data=data, headers=WAIT)
 

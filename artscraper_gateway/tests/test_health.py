@@ -86,7 +86,7 @@ def test_sigterm_fails_readiness_while_requests_are_answered(start_gateway: Star
     gateway = start_gateway(worker_concurrency=0, drain_notice=600)
     assert ready(gateway).status_code == 200
     os.kill(gateway.pid, signal.SIGTERM)
-    answer = until(lambda: not_ready(gateway), what="draining is told")
+    answer = until(lambda: not_ready(gateway), what="draining is reported")
     assert reason(answer) == "draining"
     with gateway.client() as client:
         assert client.get("/v1/jobs").status_code == 200

@@ -38,7 +38,7 @@ DOCUMENTED_S = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
 REQUEST = JobRequest()
 
 
-class Desk:
+class WebhookHarness:
     """A delivery log with its own clock, and the sender that works on it."""
 
     def __init__(self, home: Path, *, private: bool = True) -> None:
@@ -50,7 +50,7 @@ class Desk:
         self.chance = 0.0
 
     def end_a_job(self, url: str, job_id: str = "a" * 32) -> None:
-        """End a job whose message is due at once by this desk's clock."""
+        """End a job whose message is due at once by this harness's clock."""
         new = NewJob(job_id, "image.png", REQUEST, "passthrough", callback_url=url)
         with self.engine.begin() as connection:
             self.store.add(connection, new)
@@ -77,10 +77,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
-    yield desk
-    desk.engine.dispose()
+def harness(tmp_path: Path) -> Iterator[WebhookHarness]:
+    harness = WebhookHarness(tmp_path)
+    yield harness
+    harness.engine.dispose()
 
 
 def deliveries(client: httpx.Client, job_id: str) -> list[dict[str, Any]]:
@@ -142,77 +142,77 @@ def test_api_keys_have_distinct_webhook_secrets(
         assert Webhook(secret).verify(received.body, received.headers)["type"] == "job.done"
 
 
-def test_retry_schedule_is_as_documented(desk: Desk) -> None:
+def test_retry_schedule_is_as_documented(harness: WebhookHarness) -> None:
     assert list(RETRY_AFTER_S) == DOCUMENTED_S
     with webhook_receiver((503, {})) as receiver:
-        desk.end_a_job(receiver.url)
-        assert desk.send() == 1
+        harness.end_a_job(receiver.url)
+        assert harness.send() == 1
         for pause_s in DOCUMENTED_S:
-            desk.now += pause_s - 0.5
-            assert desk.send() == 0, f"too early for the try after {pause_s} s"
-            desk.now += 0.5
-            assert desk.send() == 1
-        delivery, attempts = desk.found()
+            harness.now += pause_s - 0.5
+            assert harness.send() == 0, f"too early for the try after {pause_s} s"
+            harness.now += 0.5
+            assert harness.send() == 1
+        delivery, attempts = harness.found()
         assert (delivery.status, delivery.next_at) == ("failed", None)
         assert [each.http_status for each in attempts] == [503] * 10
-        desk.now += 10 * 86_400
-        assert desk.send() == 0
+        harness.now += 10 * 86_400
+        assert harness.send() == 0
     ids = {received.headers["webhook-id"] for received in receiver.received}
     assert ids == {delivery.id}, "one message, one id"
     assert len({received.body for received in receiver.received}) == 1
     assert len({received.headers["webhook-timestamp"] for received in receiver.received}) == 10
 
 
-def test_retries_are_spread_by_jitter(desk: Desk) -> None:
+def test_retries_are_spread_by_jitter(harness: WebhookHarness) -> None:
     with webhook_receiver((500, {})) as receiver:
-        desk.end_a_job(receiver.url)
-        desk.chance = 1.0
-        desk.send()
-        assert desk.found()[0].next_at == pytest.approx(desk.now + 5.5)
+        harness.end_a_job(receiver.url)
+        harness.chance = 1.0
+        harness.send()
+        assert harness.found()[0].next_at == pytest.approx(harness.now + 5.5)
 
 
 @pytest.mark.parametrize(
     ("header", "wait_s"),
     [("120", 120), ("2", 5), ("99999999", 86_400), ("soon", 5), ("-5", 5), ("date", 900)],
 )
-def test_retry_after_is_honoured(desk: Desk, header: str, wait_s: int) -> None:
+def test_retry_after_is_honoured(harness: WebhookHarness, header: str, wait_s: int) -> None:
     if header == "date":
-        header = format_datetime(datetime.fromtimestamp(desk.now + 900, UTC), usegmt=True)
+        header = format_datetime(datetime.fromtimestamp(harness.now + 900, UTC), usegmt=True)
     with webhook_receiver((429, {"Retry-After": header})) as receiver:
-        desk.end_a_job(receiver.url)
-        desk.send()
-    assert desk.found()[0].next_at == pytest.approx(desk.now + wait_s)
+        harness.end_a_job(receiver.url)
+        harness.send()
+    assert harness.found()[0].next_at == pytest.approx(harness.now + wait_s)
 
 
-def test_410_closes_the_receiver(desk: Desk) -> None:
+def test_410_closes_the_receiver(harness: WebhookHarness) -> None:
     with webhook_receiver((500, {}), (410, {}), (204, {})) as receiver:
-        desk.end_a_job(receiver.url, "a" * 32)
-        desk.send()
-        desk.end_a_job(receiver.url, "b" * 32)
-        desk.send()
-        desk.end_a_job(receiver.url, "c" * 32)
-        desk.now += 30 * 86_400
-        assert desk.send() == 0
-        assert {desk.found(letter * 32)[0].status for letter in "abc"} == {"closed"}
-        again = desk.found("b" * 32)[0]
-        assert desk.log.send_again("b" * 32, again.id)
-        desk.now = time.time() + 1
-        assert desk.send() == 1 and desk.found("b" * 32)[0].status == "delivered"
-        desk.end_a_job(receiver.url, "d" * 32)
-        assert desk.send() == 1, "one that arrives opens the receiver again"
+        harness.end_a_job(receiver.url, "a" * 32)
+        harness.send()
+        harness.end_a_job(receiver.url, "b" * 32)
+        harness.send()
+        harness.end_a_job(receiver.url, "c" * 32)
+        harness.now += 30 * 86_400
+        assert harness.send() == 0
+        assert {harness.found(letter * 32)[0].status for letter in "abc"} == {"closed"}
+        again = harness.found("b" * 32)[0]
+        assert harness.log.send_again("b" * 32, again.id)
+        harness.now = time.time() + 1
+        assert harness.send() == 1 and harness.found("b" * 32)[0].status == "delivered"
+        harness.end_a_job(receiver.url, "d" * 32)
+        assert harness.send() == 1, "one that arrives opens the receiver again"
 
 
-def test_redirect_and_closed_connection_fail_delivery(desk: Desk) -> None:
+def test_redirect_and_closed_connection_fail_delivery(harness: WebhookHarness) -> None:
     with webhook_receiver() as other:
         with webhook_receiver((302, {"Location": other.url}), (0, {})) as receiver:
-            desk.end_a_job(receiver.url)
-            desk.send()
-            desk.now += 6
-            desk.send()
-        desk.now += 400
-        desk.send()
+            harness.end_a_job(receiver.url)
+            harness.send()
+            harness.now += 6
+            harness.send()
+        harness.now += 400
+        harness.send()
         assert other.received == []
-    _, attempts = desk.found()
+    _, attempts = harness.found()
     assert [each.http_status for each in attempts] == [302, None, None]
     assert attempts[1].error == "the answer was not valid HTTP"
     assert attempts[2].error == "the receiver could not be reached"
@@ -221,14 +221,14 @@ def test_redirect_and_closed_connection_fail_delivery(desk: Desk) -> None:
 def test_webhooks_use_the_address_guard(
     tmp_path: Path, client: httpx.Client, picture: Picture
 ) -> None:
-    desk = Desk(tmp_path, private=False)
+    harness = WebhookHarness(tmp_path, private=False)
     with webhook_receiver() as receiver:
-        desk.end_a_job(receiver.url)
-        desk.send()
+        harness.end_a_job(receiver.url)
+        harness.send()
         assert receiver.received == []
-    delivery, (attempt,) = desk.found()
+    delivery, (attempt,) = harness.found()
     assert delivery.status == "pending" and "not public" in (attempt.error or "")
-    desk.engine.dispose()
+    harness.engine.dispose()
     for url in ("http://127.0.0.1/x", "ftp://example.org/", "http://a:b@example.org/", "x"):
         fields = {**LIGHT, "callback_url": url}
         answer = client.post("/v1/jobs", files={"file": picture(64, 64)}, data=fields)
@@ -242,40 +242,40 @@ def test_unknown_and_private_receivers_have_the_same_error(tmp_path: Path) -> No
     async def private(*_: object) -> list[str]:
         return ["10.0.0.1"]
 
-    desk = Desk(tmp_path, private=False)
+    harness = WebhookHarness(tmp_path, private=False)
     for job_id, lookup in (("a" * 32, unknown), ("b" * 32, private)):
-        desk.end_a_job("http://name.example/hook", job_id)
-        sender = replace(desk.sender(), lookup=lookup)
+        harness.end_a_job("http://name.example/hook", job_id)
+        sender = replace(harness.sender(), lookup=lookup)
         asyncio.run(sender.send_due())
-        _, (attempt,) = desk.found(job_id)
+        _, (attempt,) = harness.found(job_id)
         assert attempt.error == UNUSABLE_NAME
-    desk.engine.dispose()
+    harness.engine.dispose()
 
 
-def test_delivery_is_claimed_by_one_sender(desk: Desk) -> None:
+def test_delivery_is_claimed_by_one_sender(harness: WebhookHarness) -> None:
     with webhook_receiver() as receiver:
         for number in range(20):
-            desk.end_a_job(receiver.url, f"{number:032d}")
+            harness.end_a_job(receiver.url, f"{number:032d}")
         with ThreadPoolExecutor(4) as pool:
-            sent = list(pool.map(lambda _: desk.send(), range(4)))
+            sent = list(pool.map(lambda _: harness.send(), range(4)))
         assert sum(sent) == 20 and len(receiver.received) == 20
         assert len({each.headers["webhook-id"] for each in receiver.received}) == 20
 
 
-def test_delivery_of_a_dead_sender_is_reclaimed(desk: Desk) -> None:
+def test_delivery_of_a_dead_sender_is_reclaimed(harness: WebhookHarness) -> None:
     with webhook_receiver() as receiver:
-        desk.end_a_job(receiver.url)
-        (held,) = desk.log.claim_due(
-            now=desk.now, until=desk.now + 60, at_most=9, of_each=9, held={}
+        harness.end_a_job(receiver.url)
+        (held,) = harness.log.claim_due(
+            now=harness.now, until=harness.now + 60, at_most=9, of_each=9, held={}
         )
-        desk.now += 59
-        assert desk.send() == 0
-        desk.now += 2
-        assert desk.send() == 1
-        late = Attempt(desk.now - 30, 1.0, 500, None)
+        harness.now += 59
+        assert harness.send() == 0
+        harness.now += 2
+        assert harness.send() == 1
+        late = Attempt(harness.now - 30, 1.0, 500, None)
         for _ in range(2):  # what was recorded already is not recorded twice
-            desk.log.record(held, late, status="pending", next_at=desk.now)
-        delivery, attempts = desk.found()
+            harness.log.record(held, late, status="pending", next_at=harness.now)
+        delivery, attempts = harness.found()
         assert delivery.status == "delivered", "the one that was taken for dead has no say"
         assert [each.http_status for each in attempts] == [500, 204]
 

@@ -26,7 +26,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Answers with the next of `answers`, the last one again and again: (status, headers).
+    """Send the next of `answers`, (status, headers), and repeat the last one.
 
     Status 0 closes the connection without an answer; -1 holds it until the end.
     """

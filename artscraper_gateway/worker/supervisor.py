@@ -100,7 +100,7 @@ class WorkerSupervisor:
 
     @property
     def has_ended(self) -> bool:
-        """Whether all workers have ended after `request_stop`."""
+        """Return whether all workers have ended after `request_stop`."""
         return not any(slot.thread.is_alive() for slot in self._slots)
 
     def problem(self) -> str | None:

@@ -58,7 +58,7 @@ def _instructions(text: str) -> Iterator[Instruction]:
 
 @dataclass
 class BuildFolder:
-    """Runs a stage as it stands; absolute paths of the image lie below `root`."""
+    """Run the instructions of a stage; absolute paths of the image lie below `root`."""
 
     root: Path
     context: Path

@@ -60,7 +60,7 @@ class BuiltImage:
 
 @dataclass(frozen=True)
 class Builder:
-    """Runs buildah with images and containers of its own below `folder`."""
+    """buildah with images and containers of its own below `folder`."""
 
     folder: Path
 

@@ -120,7 +120,7 @@ def mount_disk(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave no byte free, and returns the file that took them."""
+    """Fill the disk to the last byte; return the file that does."""
     filler = disk / "filler"
     with filler.open("ab", buffering=0) as file, suppress(OSError):
         while file.write(b"x" * 4096):

@@ -19,7 +19,7 @@ from artscraper_runner.models.download import DownloadFailed, PublishedFile, dow
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder and logs nothing."""
+    """An HTTP handler that serves a folder and logs nothing."""
 
     def log_message(self, *args: object) -> None:
         """Stay silent."""

@@ -32,7 +32,7 @@ _LOCAL_NAMES = (
 class Way:
     """A URL and the world around it.
 
-    `answers` are what the resolver says to one question after another, the last one for ever.
+    `answers` are the resolver's answers in order; the last one is repeated.
     The server at the public address redirects to `redirects_to`, if anywhere.
     """
 
@@ -50,7 +50,7 @@ class Way:
 
 
 class Internet(httpx.AsyncBaseTransport):
-    """Answers at whatever address a connection is opened to, and remembers it."""
+    """A transport that answers at every address and records the connections."""
 
     def __init__(self, way: Way) -> None:
         self._way = way

@@ -1,4 +1,4 @@
-"""Makes generated submissions such that most of them become jobs that end at once."""
+"""Change generated submissions so that most of them become jobs that end at once."""
 
 from __future__ import annotations
 

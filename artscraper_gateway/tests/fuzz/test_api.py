@@ -32,9 +32,9 @@ def fuzzed(tmp_path: Path, picture: Callable[..., bytes]) -> Iterator[GatewayPro
 
 
 def known_paths(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
-    """Submit a job and returns path parameters of what it left."""
+    """Submit a job; return path parameters of its results."""
     fields = {"local_path": PICTURE, "stages": ["invisible-watermark"]}
-    callback = {"callback_url": "http://nobody.example/"}
+    callback = {"callback_url": "http://receiver.example/"}
     with gateway.client() as client:
         job = client.post("/v1/jobs", json={**fields, **callback}).json()
         url = f"/v1/jobs/{job['job_id']}"

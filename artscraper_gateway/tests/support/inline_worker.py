@@ -24,7 +24,7 @@ from artscraper_gateway.worker.runner import JobObserver, JobRunner
 
 
 class InlineWorker:
-    """Runs the jobs of one gateway.
+    """A worker that runs the jobs of one gateway.
 
     DBOS is one per process: while a second worker runs, the first one pauses.
     """
