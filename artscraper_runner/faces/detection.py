@@ -39,6 +39,7 @@ _SCALES = (1.0, 0.5)  # of the search: some large faces are found in the smaller
 _CANDIDATE, _CERTAIN = -0.4, 0.8  # the detector's certainty; between them a second one decides
 _MAX_CONFIRMED = 48  # candidates, the most certain first
 _SAME_FACE = 0.3  # intersection over union of two boxes
+_SAME_CANDIDATE = 0.5  # the same, with one that was not confirmed: it would not be either
 _CONFIRMED_SIDE, _CONTEXT = 100, 2.2  # px of the candidate's box; sides of the crop, in boxes
 _CENTRED = 0.25  # of the crop's side: how far from its middle the confirmed face may be
 _DLIB_LOCK = threading.RLock()  # dlib's detectors crash when two threads run one at once
@@ -74,13 +75,17 @@ def find_faces(pixels: Pixels) -> tuple[Face, ...]:
 def _found_faces(pixels: Pixels) -> tuple[Face, ...]:
     candidates = [row for row in _candidates(pixels) if min(row[0][2:]) >= MIN_FACE_SIDE]
     boxes: list[tuple[Box, float]] = []
+    rejected: list[Box] = []
     doubtful = 0
     for box, certainty in sorted(candidates, key=lambda row: (-row[1], row[0])):
         if any(_overlap(box, other) > _SAME_FACE for other, _ in boxes):
             continue
         if certainty < _CERTAIN:
+            if any(_overlap(box, other) > _SAME_CANDIDATE for other in rejected):
+                continue
             doubtful += 1
             if doubtful > _MAX_CONFIRMED or not _is_confirmed(pixels, box):
+                rejected.append(box)
                 continue
         boxes.append((box, certainty))
     boxes.sort(key=lambda row: (-row[0][2] * row[0][3], row[0]))

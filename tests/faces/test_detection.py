@@ -75,6 +75,16 @@ def test_confirmations_are_bounded(portrait, monkeypatch):
     assert len(confirmations) == 2
 
 
+def test_candidate_like_a_rejected_one_is_not_confirmed_again(portrait, monkeypatch):
+    rejected, alike, other = (100, 100, 60, 60), (104, 102, 58, 58), (300, 100, 60, 60)
+    candidates = [(box, 0.1 - index / 10) for index, box in enumerate((rejected, alike, other))]
+    confirmed = []
+    monkeypatch.setattr(detection, "_candidates", lambda pixels: iter(candidates))
+    monkeypatch.setattr(detection, "_is_confirmed", lambda pixels, box: bool(confirmed.append(box)))
+    assert find_faces(portrait) == ()
+    assert confirmed == [rejected, other]
+
+
 def test_faces_are_listed_largest_first(portrait):
     small = np.array(Image.fromarray(portrait).resize((160, 160)))
     both = np.zeros((260, 420, 3), np.uint8)
