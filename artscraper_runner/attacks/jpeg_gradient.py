@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.transforms import RGB_TO_YCC, YCC_TO_RGB, mix, scaled
+from artscraper_runner.imaging.tiles import over_bands
 
 Array = NDArray[np.float32]
 _BLOCK = 8  # px
@@ -35,9 +36,11 @@ def jpeg_gradient(gradient: Array, picture: Array, *, quality: int) -> Array:
         quality: of Pillow's JPEG, 1 to 95, with chroma at half the resolution.
     """
     tables, result = _tables(quality), np.empty_like(gradient)
-    for top in range(0, picture.shape[2], _BAND_ROWS):
-        rows = slice(top, top + _BAND_ROWS)
+
+    def of_band(rows: slice) -> None:
         result[:, :, rows] = _of_band(gradient[:, :, rows], picture[:, :, rows], tables)
+
+    over_bands(of_band, picture.shape[2], rows=_BAND_ROWS)
     return result
 
 
