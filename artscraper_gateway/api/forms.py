@@ -16,7 +16,6 @@ from artscraper_gateway.api.form_models import (
     TARGETS,
     BatchForm,
     JobForm,
-    PartForm,
     form_values,
 )
 from artscraper_gateway.api.problems import invalid_request
@@ -111,13 +110,15 @@ async def parse_batch(
 
 
 @asynccontextmanager
-async def parse_part(request: Request, spool: Path, *, max_bytes: int) -> AsyncIterator[PartForm]:
-    """Yield the form with a part of a picture; raises as `parse_submission`."""
+async def parse_form(
+    model: type[_Model], request: Request, spool: Path, *, max_bytes: int
+) -> AsyncIterator[_Model]:
+    """Yield a form with one picture, which makes no job; raises as `parse_submission`."""
     if _media_type(request) != _FORM:
         raise UnsupportedRequestBody(f"expected {_FORM}")
     async with uploaded_form(request, spool=spool, max_bytes=max_bytes, max_files=1) as form:
         values = form_values(form)
-        yield _validated(PartForm.model_validate, {**values, "file": _only_picture(values)})
+        yield _validated(model.model_validate, {**values, "file": _only_picture(values)})
 
 
 def _is_form(request: Request) -> bool:

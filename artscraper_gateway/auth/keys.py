@@ -246,16 +246,7 @@ def _hash(secret: str) -> str:
 
 
 def _key(row: sa.Row[tuple[object, ...]]) -> ApiKey:
-    columns = row._mapping
-    rate = Rate(columns["rate_count"], columns["rate_period_s"]) if columns["rate_count"] else None
-    return ApiKey(
-        id=columns["id"],
-        name=columns["name"],
-        secret_hash=columns["secret_hash"],
-        scopes=frozenset(columns["scopes"].split(",")),
-        rate=rate,
-        max_queued=columns["max_queued"],
-        max_priority=columns["max_priority"],
-        created_at=columns["created_at"],
-        revoked_at=columns["revoked_at"],
-    )
+    columns = {name: row._mapping[name] for name in ApiKey.__dataclass_fields__ if name != "rate"}
+    columns["scopes"] = frozenset(columns["scopes"].split(","))
+    count, period_s = row._mapping["rate_count"], row._mapping["rate_period_s"]
+    return ApiKey(**columns, rate=Rate(count, period_s) if count else None)

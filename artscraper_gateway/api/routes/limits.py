@@ -66,20 +66,8 @@ def get_limits(request: Request) -> Limits:
     """Return the limits and choices; needs no API key."""
     config = services_of(request).config
     defaults = config.stages or default_stages()
-    return Limits(
-        max_upload_bytes=config.max_upload_bytes,
-        max_pixels=config.max_pixels,
-        max_side=config.max_side,
-        max_frames=config.max_frames,
-        max_queued=config.max_queued,
-        job_ttl=config.job_ttl,
-        max_disk=config.max_disk,
-        strength=config.strength,
-        copyright_notice=config.copyright_notice,
-        usage_terms=config.usage_terms,
-        allow_search_engines=config.allow_search_engines,
-        stages=[
-            StageChoice(name=name, default=name in defaults, available=not stage_obstacle(name))
-            for name in stage_names()
-        ],
-    )
+    stages = [
+        StageChoice(name=name, default=name in defaults, available=not stage_obstacle(name))
+        for name in stage_names()
+    ]
+    return Limits.model_validate({**dict(config), "stages": stages})

@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from artscraper_gateway.api.authentication import SubmitJobs
 from artscraper_gateway.api.context import StrengthPreviewService, Submissions
 from artscraper_gateway.api.form_models import PartForm
-from artscraper_gateway.api.forms import parse_part
+from artscraper_gateway.api.forms import parse_form
 from artscraper_gateway.api.openapi import PART_BODY, PNG
 from artscraper_gateway.api.openapi_problems import PICTURE, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
@@ -57,7 +57,7 @@ async def preview_strength(
     folder = Path(tempfile.mkdtemp(dir=jobs.config.base_dir, prefix=READING_PREFIX))
     part, target = folder / "part", folder / "preview.png"
     try:
-        async with parse_part(request, folder, max_bytes=limit) as form:
+        async with parse_form(PartForm, request, folder, max_bytes=limit) as form:
             stages = _chosen(form, jobs.config)
             upload = UploadedPicture(form.file, max_bytes=limit)
             await run_sync(upload.save, part)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 from fastapi import Request
-from starlette.datastructures import UploadFile
 
 from artscraper_gateway.api.authentication import ReadJobs
 from artscraper_gateway.api.context import Reader, Submissions
+from artscraper_gateway.api.form_models import PictureForm
+from artscraper_gateway.api.forms import parse_form
 from artscraper_gateway.api.openapi import PICTURE_BODY
 from artscraper_gateway.api.openapi_problems import PICTURE, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import WatermarkReading
-from artscraper_gateway.errors import InvalidRequest, StorageFailed, TooBusy, UnsupportedRequestBody
-from artscraper_gateway.intake.upload import UploadedPicture, uploaded_form
+from artscraper_gateway.errors import StorageFailed, TooBusy
+from artscraper_gateway.intake.upload import UploadedPicture
 from artscraper_gateway.storage.paths import READING_PREFIX
 
 router = ReadableRouter(prefix="/v1/watermarks", tags=["watermarks"])
@@ -30,17 +31,11 @@ async def read_watermark(
     request: Request, jobs: ReadJobs, submission: Submissions, reader: Reader
 ) -> WatermarkReading:
     """Read the watermark of an uploaded picture, which is not kept."""
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "multipart/form-data":
-        raise UnsupportedRequestBody("expected multipart/form-data")
     limit = jobs.config.max_upload_bytes
     folder = Path(tempfile.mkdtemp(dir=jobs.config.base_dir, prefix=READING_PREFIX))
     try:
-        async with uploaded_form(request, spool=folder, max_bytes=limit, max_files=1) as form:
-            upload = form.get("file")
-            if not isinstance(upload, UploadFile):
-                raise InvalidRequest("file: expected a picture in this form field, found none")
-            await run_sync(UploadedPicture(upload, max_bytes=limit).save, folder / "picture")
+        async with parse_form(PictureForm, request, folder, max_bytes=limit) as form:
+            await run_sync(UploadedPicture(form.file, max_bytes=limit).save, folder / "picture")
         await run_sync(submission.check_header, folder / "picture")
         reading = await reader.read(folder / "picture")
     finally:
