@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePath
@@ -41,6 +42,7 @@ _MAX_JSON_BYTES = 64 * 1024
 _MAX_BATCH_JSON_BYTES = 1024 * 1024
 _PICTURES = 1 + len(TARGETS)  # of a job's form
 _FORM = "multipart/form-data"
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -119,6 +121,18 @@ async def parse_form(
     async with uploaded_form(request, spool=spool, max_bytes=max_bytes, max_files=1) as form:
         values = form_values(form)
         yield _validated(model.model_validate, {**values, "file": _only_picture(values)})
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the header `Idempotency-Key`, or None.
+
+    Raises:
+        InvalidRequest: not 1 to 255 visible ASCII characters.
+    """
+    header = request.headers.get("idempotency-key")
+    if header is not None and _IDEMPOTENCY_KEY.fullmatch(header.strip()) is None:
+        raise InvalidRequest("Idempotency-Key: expected 1 to 255 visible ASCII characters")
+    return None if header is None else header.strip()
 
 
 def _is_form(request: Request) -> bool:

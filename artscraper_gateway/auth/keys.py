@@ -90,7 +90,7 @@ class RateLimitState:
 
 
 class KeyStore:
-    """Reads and writes keys. Every method is one transaction."""
+    """Read and write keys. Every method is one transaction."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -104,7 +104,7 @@ class KeyStore:
         max_queued: int | None = None,
         max_priority: int | None = None,
     ) -> str:
-        """Add a key and returns it; it cannot be had again.
+        """Add a key and return it; it cannot be had again.
 
         Raises:
             InvalidKeyOption: the name is taken or none; no scope, or an unknown one.

@@ -1,4 +1,4 @@
-"""Reads and writes the rows of jobs, and their changes in order: the tables jobs and events."""
+"""Read and write the rows of jobs, and their changes in order: the tables jobs and events."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def direct_transport(ssl_context: ssl.SSLContext | None = None) -> httpx.AsyncHT
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):
-    """Check the URL and every address of its host, then connects to one of those addresses.
+    """Check the URL and every address of its host, then connect to one of those addresses.
 
     The addresses are tried in the resolver's order, at most 4, until one takes the connection.
     Redirects are not followed here; each one is a new request and checked like the first.

@@ -81,7 +81,7 @@ def _make_room(folder: Path) -> int:
 
 
 def main(layer: str, path: str, size: str, limits: str) -> None:
-    """Make a preview, or prints why the layer is refused."""
+    """Make a preview, or print why the layer is refused."""
     bound_this_process()
     from artscraper_runner import PictureError, write_preview  # load NumPy
 

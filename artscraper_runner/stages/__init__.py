@@ -103,7 +103,7 @@ def stage_obstacle(name: str) -> str:
 
 
 def load_stage(name: str) -> Stage:
-    """Import and returns the stage called `name`.
+    """Import and return the stage called `name`.
 
     Raises:
         UnknownName: no such stage.

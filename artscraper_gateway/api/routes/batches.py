@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs, consume_jobs
 from artscraper_gateway.api.context import BatchService, CallerJobs, Deletions
-from artscraper_gateway.api.forms import parse_batch
+from artscraper_gateway.api.forms import idempotency_key, parse_batch
 from artscraper_gateway.api.openapi import ARCHIVE, BATCH_BODY, IDEMPOTENCY_KEY
 from artscraper_gateway.api.openapi_problems import SUBMISSION, problems
 from artscraper_gateway.api.routes.results import zip_response
@@ -18,7 +18,6 @@ from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import BatchDeleted, BatchState, RefusedItem
 from artscraper_gateway.errors import NotFound, NotReady
 from artscraper_gateway.jobs.batches import Batch, Batches
-from artscraper_gateway.jobs.idempotency import checked_key
 from artscraper_gateway.jobs.models import STATUSES
 from artscraper_gateway.storage.paths import is_job_id
 
@@ -37,7 +36,7 @@ async def submit_batch(
 
     Refused pictures are listed, and do not stop the others.
     """
-    key = checked_key(request.headers.get("idempotency-key"))
+    key = idempotency_key(request)
     async with parse_batch(request, jobs.config) as pictures:
         await consume_jobs(request, len(pictures) - 1)
         batch = await batches.accept(pictures, jobs.quota, key=key)

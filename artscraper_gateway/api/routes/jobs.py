@@ -25,14 +25,13 @@ from artscraper_gateway.api.context import (
     Watch,
     read_json,
 )
-from artscraper_gateway.api.forms import parse_submission
+from artscraper_gateway.api.forms import idempotency_key, parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
 from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
 from artscraper_gateway.api.result_schemas import JobResult
 from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobState
 from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, TooBusy
-from artscraper_gateway.jobs.idempotency import checked_key
 from artscraper_gateway.jobs.models import Job, Status
 from artscraper_gateway.jobs.watcher import JobWatch
 
@@ -83,7 +82,7 @@ async def submit_job(
     to N seconds and answers with the job's state then. An `Idempotency-Key` that came with the
     same payload in the last 24 hours returns the same job again.
     """
-    key = checked_key(request.headers.get("idempotency-key"))
+    key = idempotency_key(request)
     async with parse_submission(request, jobs.config) as picture:
         accepted = await submission.accept(picture, jobs.quota, key=key)
     state = await run_sync(jobs.view, accepted)

@@ -16,7 +16,7 @@ from artscraper_gateway.api.context import (
     Watch,
 )
 from artscraper_gateway.api.files import stem_of
-from artscraper_gateway.api.forms import parse_submission
+from artscraper_gateway.api.forms import idempotency_key, parse_submission
 from artscraper_gateway.api.openapi import (
     IDEMPOTENCY_KEY,
     OPTION_PARAMETERS,
@@ -30,7 +30,6 @@ from artscraper_gateway.api.routes.results import layer_response
 from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import JobState
 from artscraper_gateway.errors import JobFailed, TooBusy
-from artscraper_gateway.jobs.idempotency import checked_key
 
 router = ReadableRouter(prefix="/v1", tags=["jobs"])
 
@@ -57,7 +56,7 @@ async def protect_picture(
     `Prefer: respond-async` asks for at once. If the client hangs up during the wait the job is
     cancelled, unless `Prefer: wait=N` or an `Idempotency-Key` shows that it may retry.
     """
-    key = checked_key(request.headers.get("idempotency-key"))
+    key = idempotency_key(request)
     async with parse_submission(request, jobs.config, with_query=True) as picture:
         accepted = await submission.accept(picture, jobs.quota, key=key)
     state = await run_sync(jobs.view, accepted)

@@ -123,7 +123,7 @@ def default_processors() -> tuple[str, ...]:
 
 
 def load_processor(name: str) -> Processor:
-    """Import and returns the processor called `name`.
+    """Import and return the processor called `name`.
 
     Raises:
         UnknownName: no such processor.
