@@ -90,7 +90,7 @@ class RateLimitState:
 
 
 class KeyStore:
-    """Read and write keys. Every method is one transaction."""
+    """Reads and writes keys. Every method is one transaction."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine

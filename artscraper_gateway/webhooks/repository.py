@@ -106,7 +106,7 @@ def _moment(seconds: float) -> str:
 
 
 class DeliveryLog:
-    """Read and write deliveries, each change in one transaction."""
+    """Reads and writes deliveries, each change in one transaction."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
