@@ -16,6 +16,7 @@
       MissingDependency     an optional package is not installed
       ServiceFailed         a service on the network refused or cannot be reached; names it
       MissingModel          a file of weights is in none of the folders where it may be
+      NoNumbers             an encoder returned NaN or infinity
       OutOfMemory           the device has too little memory, also for smaller work
       SigningFailed         a picture file could not be signed
       StageFailed           a stage failed; names the stage
