@@ -111,9 +111,10 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
+# Python compiles what it imports when it first does: a fraction of what is installed.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(INSTALLING)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[c2pa,faces]'
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[c2pa,faces]'
 	touch $@
 
 # What builds the project is pinned, too, and so is not fetched for it once more.
