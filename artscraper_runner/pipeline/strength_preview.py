@@ -31,6 +31,7 @@ from artscraper_runner.pipeline.sight import visibility_bound, within_sight
 from artscraper_runner.stages import load_stage
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Controls, StageResult
+from artscraper_runner.watermarks.luma_change import add_luma
 
 Pixels = NDArray[np.uint8]
 Change = NDArray[np.float32]
@@ -77,26 +78,36 @@ class PicturePart:
         """
         strength, highest = (strength_named(name) for name in (options.strength, _RUN_AT))
         key = (tuple(stages), replace(options, strength=_RUN_AT))
-        change = self.cache.remember("change", key, lambda: self._change(*key))
+        change, mark = self.cache.remember("change", key, lambda: self._change(*key))
         share = np.float32(strength.visibility / highest.visibility)
         shown = apply_perturbation(
             self.pixels, change * share, original=self.pixels, budget=strength.budget
         )
+        shown = add_luma(shown, mark * share)
         sight = self.cache.remember("sight of part", None, lambda: VisibleChange.of(self.pixels))
         return sight.within(strength.visibility, before=self.pixels, changed=shown)
 
-    def _change(self, stages: tuple[str, ...], options: ProtectionOptions) -> Change:
-        """Return the change by `stages`, float32 (1, 3, h, w) of [0, 1], at the working size."""
+    def _change(
+        self, stages: tuple[str, ...], options: ProtectionOptions
+    ) -> tuple[Change, NDArray[np.float32]]:
+        """Return the change by `stages`, float32 (1, 3, h, w) of [0, 1], at the working size.
+
+        That by the mark is apart, (h, w) in levels of luma, since it is enlarged in its own way.
+        """
         small = self._small()
+        mark = np.zeros(small.shape[:2], np.float32)
         given = StageInput(small, small, None, options.with_payload(), Controls(), cache=self.cache)
         for name in stages:
             stage = load_stage(name)
             given = replace(given, visibility=visibility_bound(stage, options, stages))
             result = within_sight(stage, given, self._applied(stage, given))
             if result.pixels is not None:
-                given = replace(given, pixels=given.admissible(result.pixels))
+                pixels = given.admissible(result.pixels)
+                if name == MARK:
+                    mark = (pixels.astype(np.float32) - given.pixels).mean(2)
+                given = replace(given, pixels=pixels)
             given = replace(given, stages_before=(*given.stages_before, name))
-        return to_picture(given.pixels) - to_picture(small)
+        return to_picture(given.pixels) - to_picture(small) - mark / np.float32(255), mark
 
     def _small(self) -> Pixels:
         """Return the part at the size at which the whole picture is worked on."""

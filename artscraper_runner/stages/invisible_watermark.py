@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 _STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips of JPEG blocks, and what a bicubic filter reaches
-_BOUND_FACTORS = (1.0, 1.3, 1.7)  # of the visibility bound, for a mark in texture
 
 
 class InvisibleWatermark(Stage):
@@ -126,15 +125,19 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     """Return the marked picture, and the bound on what shows that it keeps.
 
     The mark keeps the bound of the strength if it is read then from a JPEG at 75 and at half the
-    size. In a textured picture it may pass that bound, up to the last of `_BOUND_FACTORS`, instead
-    of being lost: a viewer sees less of noise in texture than the visibility model says. In a flat
-    one it may not. dwtDctSvd has no bound but the one that its readers expect.
+    size; in a large picture a part of that bound is tried first. In a textured picture it may pass
+    the bound by the strength's `overshoot` instead of being lost: a viewer sees less of noise in
+    texture than the visibility model says. In a flat one it may not. dwtDctSvd has no bound but the
+    one that its readers expect.
     """
     if inputs.visibility is None or inputs.options.watermark_method == "dwtDctSvd":
         marked = _embed(inputs, payload, None)
         return (marked if _holds(inputs.admissible(marked), inputs, payload) else None), math.inf
     is_flat = tiled_spread_spectrum.is_flat(inputs.original)
-    factors = _BOUND_FACTORS[:1] if is_flat else _BOUND_FACTORS
+    strength = inputs.options.strength
+    factors = tiled_spread_spectrum.strength_at(strength, *inputs.pixels.shape[:2]).overshoot
+    if is_flat:
+        factors = tuple(factor for factor in factors if factor <= 1)
     kept: tuple[Pixels | None, float] = None, inputs.visibility
     for factor in factors:
         bound = factor * inputs.visibility

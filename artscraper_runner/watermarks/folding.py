@@ -106,13 +106,18 @@ def highest_kept(height: int, width: int) -> float:
 
 def reference_luma(pixels: Pixels) -> Floats:
     """Return the luma (BT.601, 0..255) of uint8 (H, W, 3) at its reference size."""
+    return resized_luma(luma_image(pixels), reference_size(*pixels.shape[:2]))
+
+
+def luma_image(pixels: Pixels) -> Image.Image:
+    """Return the luma (BT.601) of uint8 (H, W, 3), mode L."""
     luma = np.empty(pixels.shape[:2], np.uint8)
 
     def convert(rows: slice) -> None:  # Pillow's copy of the whole picture takes 4 bytes a pixel
         luma[rows] = np.asarray(Image.fromarray(pixels[rows]).convert("L"))
 
     over_bands(convert, len(pixels))
-    return resized_luma(Image.fromarray(luma), reference_size(*pixels.shape[:2]))
+    return Image.fromarray(luma)
 
 
 def resized_luma(luma: Image.Image, size: tuple[int, int]) -> Floats:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+# In pictures of twice the reference size and more:
+FINE_IN_LARGE = 0.95  # share of the upper band
+QUIETEST_IN_LARGE = 0.3  # factor on the amplitude
+LEAST_BOUND_IN_LARGE = 0.85  # of the visibility bound, which is tried first
+MILDEST_JPEG = 50  # quality of trials, since a large picture is tried in a smaller copy
+LEAST_MARGIN_SHRUNK = 0.85  # at the reference size as JPEG 75
 
 
 @dataclass(frozen=True)
@@ -23,23 +30,52 @@ class Strength:
     """The visibility of the mark, and the changes it has to survive.
 
     `flat` is its standard deviation in flat places, `most` its largest change of a pixel, both in
-    levels. `fine` is the upper band's share of its power: that band is lost when a picture is
-    shrunk to a quarter. `loudest` bounds the factor on its amplitude in texture.
+    levels. `fine` is the upper band's share of its power: the picture itself has less there, so
+    the same mark is read from less, but that band is lost when a picture of the reference size is
+    shrunk to a quarter. `quietest` and `loudest` bound the factor on its amplitude in texture;
+    below 1 it counts in flat places, too. `overshoot` are the factors on the visibility bound that
+    are tried in turn where the mark is not read.
     """
 
     flat: float
     most: int
     fine: float
     loudest: float
+    overshoot: tuple[float, ...]
     trials: tuple[Trial, ...]
+    quietest: float = 0.6
+
+    def at_scale(self, scale: float) -> Strength:
+        """Return the strength for a picture of `scale` times the reference size.
+
+        A large picture keeps the upper band when it is shrunk to a quarter, and more of every wave
+        as a JPEG, so it needs less. At its full size the waves are wide, and show more.
+        """
+        share = min(max(scale - 1, 0.0), 1.0)
+        if not share:
+            return self
+        trials = tuple(
+            replace(trial, jpeg=max(trial.jpeg, round(MILDEST_JPEG * share)))
+            if trial.jpeg is not None
+            else trial
+            for trial in self.trials
+        )
+        return replace(
+            self,
+            fine=self.fine + share * (FINE_IN_LARGE - self.fine),
+            quietest=self.quietest + share * (QUIETEST_IN_LARGE - self.quietest),
+            overshoot=(LEAST_BOUND_IN_LARGE, *self.overshoot),
+            trials=(*trials, Trial(LEAST_MARGIN_SHRUNK, scale=1 / scale, jpeg=75)),
+        )
 
 
 STRENGTHS = {
     "low": Strength(
         flat=0.2,
         most=4,
-        fine=0.45,
+        fine=0.85,
         loudest=1.7,
+        overshoot=(1.0, 1.15, 1.3),
         trials=(Trial(1.1, jpeg=75), Trial(1.1, scale=0.5)),
     ),
     "medium": Strength(
@@ -47,6 +83,7 @@ STRENGTHS = {
         most=6,
         fine=0.25,
         loudest=1.9,
+        overshoot=(1.0, 1.15, 1.3, 1.7),
         trials=(Trial(1.2, jpeg=75), Trial(1.05, jpeg=30), Trial(1.05, scale=0.25)),
     ),
     "high": Strength(
@@ -54,6 +91,7 @@ STRENGTHS = {
         most=10,
         fine=0.25,
         loudest=3.0,
+        overshoot=(1.0, 1.3, 1.7),
         trials=(Trial(1.4, jpeg=30), Trial(1.3, scale=0.25)),
     ),
 }

@@ -32,7 +32,6 @@ import numpy as np
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
-from artscraper_runner.imaging.tiles import over_bands
 from artscraper_runner.imaging.visibility import VisibleChange
 from artscraper_runner.options import text_of_payload
 from artscraper_runner.types import Json
@@ -40,6 +39,7 @@ from artscraper_runner.watermarks import Pixels, carriers, check_layout, coding,
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
 from artscraper_runner.watermarks.folding import Complexes, Filtered, Floats
+from artscraper_runner.watermarks.luma_change import add_luma, enlarged, in_levels
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
 from artscraper_runner.watermarks.strengths import STRENGTHS, Strength, Trial
 from artscraper_runner.watermarks.wave_amplitudes import LOWER, UPPER, wave_amplitudes
@@ -53,8 +53,7 @@ MOST_GRIDS = 3
 
 LOUDEST_IN_FLAT = 0.75  # factor on the amplitude in the little texture of flat drawings
 FLAT_BELOW = 0.15  # levels of activity
-QUIETEST = 0.6  # factor on the amplitude in texture
-MOST_TRIED = 1_500_000  # px; larger pictures are tried at the reference size
+MOST_TRIED = 1_500_000  # px; larger pictures are tried in a copy of that size
 ROUNDS = 3  # of trials, at most
 NEAR = 0.05  # relative difference from the least margin at which the search ends
 TEXTURE = 0.6  # levels of amplitude at an activity of one level, at factor 1
@@ -97,14 +96,14 @@ def embed(
     code = coding.encode(coding.pack(payload))
     original = pixels if original is None else original
     host = _Host.of(pixels, original)
-    chosen = STRENGTHS[strength]
+    chosen = strength_at(strength, *pixels.shape[:2])
     if visibility is not None:
         sight = sight or VisibleChange.of(original)
         noise = PROBE * host.mark(code, chosen, loudness=None)
         room = np.float32(PEAKS * PROBE) * sight.room_for(noise, before=pixels, bound=visibility)
-        host = replace(host, room=_enlarged(room, noise.shape))
+        host = replace(host, room=enlarged(room, noise.shape))
     change = host.mark(code, chosen, loudness=_loudness(host, code, chosen))
-    return _added(pixels, change)
+    return add_luma(pixels, change)
 
 
 @dataclass(frozen=True)
@@ -174,6 +173,11 @@ def is_flat(pixels: Pixels) -> bool:
     return _is_flat(local_activity(folding.reference_luma(pixels)))
 
 
+def strength_at(name: str, height: int, width: int) -> Strength:
+    """Return the strength called `name` for a picture of that size."""
+    return STRENGTHS[name].at_scale(height / folding.reference_size(height, width)[0])
+
+
 def least_side(height: int, width: int) -> int:
     """Return the px that the short side of such a picture must have to be marked."""
     return max(MIN_SIDE, -(-max(height, width) // LONGEST_RATIO))
@@ -225,9 +229,9 @@ class _Host:
 
     `activities` is the texture of the original in both bands (`masking`). `bands` and `waves` (n,),
     the picture's own value of each wave, are of the reference size. `luma` float32 is what the mark
-    is tried on: the picture's own, of the reference size where the picture is larger than
-    MOST_TRIED pixels; `scale` is the picture's size over that of `luma`. `room` is the deviation of
-    the mark in levels, at the reference size, that may be seen in each place; None: any.
+    is tried on: the picture's own, in a copy where that has more than MOST_TRIED pixels; `scale` is
+    the picture's size over that of `luma`. `room` is the deviation of the mark in levels, at the
+    reference size, that may be seen in each place; None: any.
     """
 
     luma: Floats
@@ -242,19 +246,23 @@ class _Host:
         """Return whether more than half of uint8 (H, W, 3) has no texture to hide a mark."""
         return _is_flat(self.activities)
 
+    def loudest(self, strength: Strength) -> float:
+        """Return the bound on the factor on the amplitude in texture."""
+        return LOUDEST_IN_FLAT if self.is_flat else strength.loudest
+
     @classmethod
     def of(cls, pixels: Pixels, original: Pixels) -> _Host:
-        reference = folding.reference_luma(pixels)
+        height, width = pixels.shape[:2]
+        image = folding.luma_image(pixels)
+        reference = folding.resized_luma(image, folding.reference_size(height, width))
         bands = folding.split(reference)
         waves = folding.wave_values(folding.wave_spectrum(bands))
         activities = (bands[0].activity, bands[1].activity)
         if original is not pixels:
             activities = local_activity(folding.reference_luma(original))
-        height, width = pixels.shape[:2]
-        luma = reference
-        if height * width <= MOST_TRIED:
-            luma = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
-        return cls(luma, activities, bands, waves, height / luma.shape[0])
+        shrunk = min(1.0, (MOST_TRIED / (height * width)) ** 0.5)
+        luma = folding.resized_luma(image, (round(height * shrunk), round(width * shrunk)))
+        return cls(luma, activities, bands, waves, 1 / shrunk)
 
     def mark(self, code: coding.Bits, strength: Strength, *, loudness: float | None) -> Floats:
         """Return the change of luma, float32 (h, w) in levels, that carries the code bits.
@@ -279,8 +287,9 @@ class _Host:
         if loudness is None:
             return [np.ones_like(each) for each in self.activities]
         texture, most = TEXTURE * loudness, strength.most / PEAK
+        flat = strength.flat * min(loudness / min(self.loudest(strength), 1), 1)
         masks = [
-            amplitudes(activity, flat=strength.flat, texture=texture, most=most)
+            amplitudes(activity, flat=flat, texture=texture, most=most)
             for activity in self.activities
         ]
         if self.room is None:
@@ -301,11 +310,11 @@ def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
     Flat drawings lose the mark of their flat parts whatever the rest carries, and more of it in the
     little texture there is would only be seen.
     """
-    loudest = LOUDEST_IN_FLAT if host.is_flat else strength.loudest
+    loudest = host.loudest(strength)
     loudness = min(1.0, loudest)
     for _ in range(ROUNDS):
         change = host.mark(code, strength, loudness=loudness)
-        marked = host.luma + np.rint(_enlarged(change, host.luma.shape))
+        marked = host.luma + in_levels(enlarged(change, host.luma.shape), change)
         margins = [_margin(marked, code, trial, scale=host.scale) for trial in strength.trials]
         short = max(
             trial.least_margin / max(margin, 0.1)
@@ -313,7 +322,7 @@ def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
         )
         if abs(short - 1) < NEAR:
             break
-        loudness = float(np.clip(loudness * short, QUIETEST, loudest))
+        loudness = float(np.clip(loudness * short, strength.quietest, loudest))
     return loudness
 
 
@@ -343,36 +352,6 @@ def _heard(band: Filtered, mask: Floats) -> float:
 def _repeated(tile: Floats, shape: tuple[int, ...]) -> Floats:
     height, width = shape
     return np.tile(tile, (-(-height // TILE_PX), -(-width // TILE_PX)))[:height, :width]
-
-
-def _added(pixels: Pixels, change: Floats) -> Pixels:
-    """Return pixels plus a change of luma at the reference size, rounded, within 0..255.
-
-    All three channels change alike, so grey stays grey and no hue shifts.
-    """
-    height, width = pixels.shape[:2]
-    image, scale = Image.fromarray(change), change.shape[0] / height
-    least, most = change.min(), change.max()
-    marked = np.empty((height, width, 3), np.uint8)
-
-    def add(rows: slice) -> None:
-        box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
-        size = (width, rows.stop - rows.start)
-        enlarged = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=box))
-        levels = np.rint(enlarged.clip(least, most)).astype(np.int16)[:, :, None] + pixels[rows]
-        marked[rows] = np.clip(levels, 0, 255, out=levels)
-
-    over_bands(add, height)
-    return marked
-
-
-def _enlarged(change: Floats, shape: tuple[int, ...]) -> Floats:
-    """Return a change of luma at (height, width), with no value beyond those it has."""
-    if change.shape == shape:
-        return change
-    height, width = shape
-    resized = Image.fromarray(change).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized).clip(change.min(), change.max())
 
 
 def _check(pixels: Pixels) -> None:

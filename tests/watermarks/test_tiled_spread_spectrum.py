@@ -250,6 +250,24 @@ def test_mark_keeps_the_visibility_bound(bound: float) -> None:
     assert sight.figure(embed(pixels, NUMBER, strength="high")) > sight.figure(marked)
 
 
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_mark_of_a_large_picture_is_read_from_smaller_copies(strength: str) -> None:
+    large = resized(painting(512, 640), 3)
+    marked = embed(large, NUMBER, strength=strength, visibility=0.6)
+    small = resized(marked, 1 / 3)
+    for copy in (marked, saved(marked, "JPEG", 75), resized(marked, 2 / 3), small):
+        found = read(copy, search=False)
+        assert found is not None and found.payload == NUMBER
+
+
+def test_large_picture_gets_a_finer_and_quieter_mark() -> None:
+    strength, large = STRENGTHS["medium"], STRENGTHS["medium"].at_scale(4)
+    assert STRENGTHS["medium"].at_scale(1) == strength
+    assert large.fine > 2 * strength.fine and large.quietest < strength.quietest
+    assert large.overshoot[0] < 1, "less than the bound is tried first"
+    assert large.trials[-1].scale == 1 / 4, "it is read from a copy of the reference size, too"
+
+
 def test_mark_has_no_room_beyond_the_bound() -> None:
     pixels = painting(384, 448)
     grain = np.random.default_rng(1).choice([-9, 9], pixels.shape)
