@@ -200,18 +200,22 @@ def print_effects(title: str, jobs: Sequence[ProtectedPicture], effects: LatentE
         jpeg = effects.of_jpeg(job.original)
         rows.append([*seen, effect, *signs, min(signs), *shaped, jpeg])
         row(job.name, *rows[-1])
-    groups = {
-        "photographs and paintings, mean": [job.name not in DRAWINGS for job in jobs],
-        "drawings, mean": [job.name in DRAWINGS for job in jobs],
-    }
-    for group, members in groups.items():
-        chosen = [each for each, member in zip(rows, members, strict=True) if member]
-        if chosen:
-            row(group, *(statistics.fmean(column) for column in zip(*chosen, strict=True)))
+    for group, members in grouped(jobs).items():
+        chosen = [rows[index] for index in members]
+        row(f"{group}, mean", *(statistics.fmean(column) for column in zip(*chosen, strict=True)))
+
+
+def grouped(jobs: Sequence[ProtectedPicture]) -> dict[str, list[int]]:
+    """Return the indices of photographs and paintings, and of drawings, where there are any."""
+    groups: dict[str, list[int]] = {}
+    for index, job in enumerate(jobs):
+        group = "drawings" if job.name in DRAWINGS else "photographs and paintings"
+        groups.setdefault(group, []).append(index)
+    return groups
 
 
 def print_directions(title: str, jobs: Sequence[ProtectedPicture], effects: LatentEffects) -> None:
-    """Print the cosine of what each stage adds with the directions of the three targets."""
+    """Print the mean cosine of what each stage adds with the directions of the three targets."""
     print(f"\n### Cosine of each stage's own change with the targets' directions, {title}\n")
     print("| stage | grey | pattern | forest |\n|---|---|---|---|")
     cosines: dict[str, list[list[float]]] = {name: [] for name in ATTACKS}
@@ -220,8 +224,10 @@ def print_directions(title: str, jobs: Sequence[ProtectedPicture], effects: Late
         for name in ATTACKS:
             cosines[name].append(effects.cosines(job.original, before, job.layers[name]))
             before = job.layers[name]
-    for name, values in cosines.items():
-        row(name, *np.nanmean(values, axis=0).tolist())
+    for group, members in grouped(jobs).items():
+        for name, values in cosines.items():
+            chosen = [values[index] for index in members]
+            row(f"{name}, {group}", *np.nanmean(chosen, axis=0).tolist())
 
 
 def main() -> None:

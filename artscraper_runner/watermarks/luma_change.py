@@ -28,9 +28,9 @@ def add_luma(pixels: Pixels, change: Floats) -> Pixels:
         box = (0, rows.start * scale, image.width, min(image.height, rows.stop * scale))
         size = (width, rows.stop - rows.start)
         part = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=box))
-        levels = in_levels(part.clip(least, most), change, top=rows.start)
-        levels = levels.astype(np.int16)[:, :, None] + pixels[rows]
-        marked[rows] = np.clip(levels, 0, 255, out=levels)
+        levels = in_levels(part.clip(least, most), change, top=rows.start).astype(np.int16)
+        changed = levels[:, :, None] + pixels[rows]
+        marked[rows] = np.clip(changed, 0, 255, out=changed)
 
     over_bands(add, height)
     return marked
@@ -44,9 +44,11 @@ def in_levels(part: Floats, change: Floats, *, top: int = 0) -> Floats:
     """
     rows, columns = part.shape
     if columns == change.shape[1]:
-        return np.rint(part)
+        rounded: Floats = np.rint(part)
+        return rounded
     pattern = _pattern()[np.arange(top, top + rows) % _PATTERN_PX]
-    return np.floor(part + pattern[:, np.arange(columns) % _PATTERN_PX])
+    dithered: Floats = np.floor(part + pattern[:, np.arange(columns) % _PATTERN_PX])
+    return dithered
 
 
 def enlarged(change: Floats, shape: tuple[int, ...]) -> Floats:
