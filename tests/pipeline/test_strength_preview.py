@@ -56,7 +56,7 @@ def test_preview_matches_whole_picture(tmp_path: Path) -> None:
     original, changed = (np.ascontiguousarray(each[place]) for each in (whole, protected))
     preview = PicturePart(original, whole.shape[:2]).preview(PREVIEW_STAGES, MEDIUM)
     expected, found = (each.astype(np.int16) - original for each in (changed, preview))
-    # A large picture's mark is quieter, so that more of it is the noise of one level that dithers it.
+    # A large picture gets a quieter mark, more of which is the noise that dithers it.
     assert spread(found) == pytest.approx(spread(expected), abs=0.2)
     assert spread(found) > 0.7, "the change was enlarged three times"
     sight = VisibleChange.of(original)
