@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -58,7 +59,7 @@ def main(out: Path, wanted: tuple[str, ...]) -> None:
         try:
             with running(Path(home) / "open", with_stages_for_tests=True) as gateway:
                 with gateway.client() as client:
-                    shots = prepare(client, gateway, Path(home))
+                    shots = screens(fill(client, Path(home)))
                 for name, show in shots.items():
                     if name in wanted or not wanted:
                         take(browser, gateway.base_url, out, name, show)
@@ -111,8 +112,21 @@ def animation() -> bytes:
     return buffer.getvalue()
 
 
-def prepare(client: httpx.Client, gateway: GatewayProcess, home: Path) -> dict[str, Shot]:
-    """Fill the gateway and return how each screen is reached."""
+@dataclass(frozen=True)
+class Filled:
+    """The jobs of a gateway by what their screens show, and a file with a watermark."""
+
+    protected: str
+    large: str
+    noted: str
+    tiny: str
+    torn: str
+    waiting: str
+    marked: Path
+
+
+def fill(client: httpx.Client, home: Path) -> Filled:
+    """Send the pictures whose jobs the screens show."""
     marked = {"stages": "invisible-watermark", "include_hash_analysis": "false"}
     job = submit(client, ASTRONAUT.read_bytes(), "astronaut.jpg")
     large = submit(client, large_picture(), "mural.jpg", **marked)
@@ -124,7 +138,11 @@ def prepare(client: httpx.Client, gateway: GatewayProcess, home: Path) -> dict[s
     found.write_bytes(client.get(f"/v1/jobs/{job}/layers/final").content)
     for index in range(JOBS):
         submit(client, picture_bytes(96, 72, seed=index), f"sketch {index}.png", **CHEAP)
-    waiting = submit_waiting(client)
+    return Filled(job, large, noted, tiny, torn, submit_waiting(client), found)
+
+
+def screens(filled: Filled) -> dict[str, Shot]:
+    """Return how each screen is reached."""
 
     def uploads(app: PageObject) -> None:
         named = {"name": LONG, "mimeType": "image/png", "buffer": picture_bytes()}
@@ -157,7 +175,7 @@ def prepare(client: httpx.Client, gateway: GatewayProcess, home: Path) -> dict[s
 
     def reading(app: PageObject) -> None:
         app.open("/#/watermark")
-        app.page.locator("#watermark-file").set_input_files(found)
+        app.page.locator("#watermark-file").set_input_files(filled.marked)
         app.page.locator("#watermark-answer h2").wait_for()
 
     def undo(app: PageObject) -> None:
@@ -175,14 +193,14 @@ def prepare(client: httpx.Client, gateway: GatewayProcess, home: Path) -> dict[s
         "advanced": advanced,
         "dragging": lambda app: app.page.evaluate(DRAG),
         "undo": undo,
-        "waiting": lambda app: app.open(f"/#/jobs/{waiting}"),
-        "result": result(job),
-        "result-details": result(job, details=True),
-        "result-notes": result(noted, details=True),
-        "result-change": result(job, "[name=view][data-index='1']"),
-        "result-unprotected": result(tiny),
-        "result-24-megapixels": result(large, "[name=zoom][data-index='1']"),
-        "failed": lambda app: app.open(f"/#/jobs/{torn}"),
+        "waiting": lambda app: app.open(f"/#/jobs/{filled.waiting}"),
+        "result": result(filled.protected),
+        "result-details": result(filled.protected, details=True),
+        "result-notes": result(filled.noted, details=True),
+        "result-change": result(filled.protected, "[name=view][data-index='1']"),
+        "result-unprotected": result(filled.tiny),
+        "result-24-megapixels": result(filled.large, "[name=zoom][data-index='1']"),
+        "failed": lambda app: app.open(f"/#/jobs/{filled.torn}"),
         "watermark": reading,
         "no-job": lambda app: app.open(f"/#/jobs/{'0' * 32}"),
         "opt-out": lambda app: app.page.goto(f"{app.base_url}/opt-out") and None,
