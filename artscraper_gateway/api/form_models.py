@@ -12,6 +12,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
+    model_validator,
 )
 from starlette.datastructures import FormData, UploadFile
 
@@ -88,7 +89,13 @@ class PartForm(BaseModel):
     width: int = Field(ge=1, le=65_535, description="px of the whole picture")
     height: int = Field(ge=1, le=65_535, description="px of the whole picture")
     strength: Strength = Field(description="what may be seen of the change")
-    stages: NameList = Field(min_length=1, max_length=32, description="stages, in their order")
+    stages: NameList = Field(max_length=32, description="stages, in their order")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_stages(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Accept a form without stages: the route names those that are valid."""
+        return {"stages": (), **values}
 
 
 TARGETS = ("nightshade_target", "fawkes_target")

@@ -25,7 +25,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _CORS_METHODS = "GET, HEAD, POST, DELETE"
 _CORS_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match,"
-    " Last-Event-ID, Prefer, Range, X-API-Key, X-Request-Id"
+    " If-Unmodified-Since, Last-Event-ID, Prefer, Range, traceparent, X-API-Key, X-Request-Id"
 )
 _EXPOSED_HEADERS = (
     "Content-Disposition, Content-Location, Content-Range, Content-Usage, ETag, Link, Location,"
@@ -58,12 +58,13 @@ class OriginCheck:
         try:
             if scope["path"] not in PROBES:
                 await self._check_host(scope, headers)
-            if scope["method"] not in _SAFE_METHODS and not allowed_origin:
+            is_preflight = _is_preflight(scope, headers)
+            if not allowed_origin and (is_preflight or scope["method"] not in _SAFE_METHODS):
                 _check_origin(headers, origin)
         except GatewayError as error:
             await self._respond(scope, error)(scope, receive, send)
             return
-        if allowed_origin and _is_preflight(scope, headers):
+        if allowed_origin and is_preflight:
             await Response(status_code=204, headers=_preflight_headers())(scope, receive, send)
             return
         await self.app(scope, receive, send)

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from artscraper_gateway.api.form_models import JobForm
+from artscraper_gateway.api.form_models import JobForm, PartForm
 from artscraper_gateway.api.middleware import REQUEST_ID, is_probe
 from artscraper_gateway.api.schemas import ProblemDetails
 from artscraper_gateway.db.retry import is_full, is_outage
@@ -39,8 +39,13 @@ _log = logging.getLogger(__name__)
 _LOGGED = 300  # characters of a problem's detail
 _CLIENT_CLOSED_REQUEST = 499  # what nginx has for it; RFC 9110 has nothing
 _FORM_FIELDS = tuple(JobForm.model_fields)
-_JSON_FIELDS = {
-    model.__name__: tuple(model.model_fields) for model in (JobByReference, BatchByReference)
+_FIELDS = {
+    model.__name__: tuple(model.model_fields)
+    for model in (JobByReference, BatchByReference, PartForm)
+}
+_MESSAGES = {  # instead of pydantic's, by type of error
+    "missing": "expected a value, found none",
+    "tuple_type": "expected names, as a list or separated by commas",
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -60,7 +65,7 @@ def invalid_request(error: ValidationError, *, at: tuple[str | int, ...] = ()) -
     """Return pydantic's findings, one sentence per field; `at` is the place of the whole value."""
     rows = error.errors(include_url=False, include_context=False)
     located = [{**row, "loc": (*at, *row["loc"])} for row in rows]
-    return InvalidRequest(_sentences(located, _JSON_FIELDS.get(error.title, _FORM_FIELDS)))
+    return InvalidRequest(_sentences(located, _FIELDS.get(error.title, _FORM_FIELDS)))
 
 
 def problem_response(scope: Scope, error: GatewayError) -> Response:
@@ -87,10 +92,11 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         return _answer(request, InvalidRequest(str(error.detail)))
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
-    headers = dict(error.headers or {})
+    headers, detail = dict(error.headers or {}), str(error.detail)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
-    problem = _details(error.status_code, code, title, str(error.detail))
+        detail = f"expected {headers['Allow']}, found {request.method[:20]}"
+    problem = _details(error.status_code, code, title, detail)
     return _problem(request, problem, headers)
 
 
@@ -186,7 +192,8 @@ def _sentences(errors: Sequence[object], fields: Sequence[str] = _FORM_FIELDS) -
         row = error if isinstance(error, dict) else {}
         location = row.get("loc")
         where = ".".join(str(step) for step in location) if isinstance(location, tuple) else ""
-        message = str(row.get("msg", "not valid")).removeprefix("Value error, ")
+        message = _MESSAGES.get(row.get("type", ""), str(row.get("msg", "not valid")))
+        message = message.removeprefix("Value error, ").replace("Tuple should", "List should")
         if row.get("type") == "extra_forbidden":
             message = _unknown_field(where.rpartition(".")[2], fields)
             where = where.rpartition(".")[0]

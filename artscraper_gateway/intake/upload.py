@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ _FORM_OVERHEAD_BYTES = 1024 * 1024  # of a body, beside its pictures
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_S = 5.0
 MAX_NAME = 100  # characters
+_FORM_ESCAPE = re.compile("%(?:0A|0D|22)", re.IGNORECASE)  # of browsers: newlines and quotes
 _FORBIDDEN = set("<>:\"/\\|?*#%&'`;$")
 _RESERVED = {"con", "prn", "aux", "nul"} | {
     f"{name}{n}" for name in ("com", "lpt") for n in "123456789"
@@ -189,6 +191,7 @@ def clean_file_name(name: str | None) -> str | None:
     None if nothing distinctive is left.
     """
     text = unicodedata.normalize("NFC", (name or "").replace("\\", "/").rpartition("/")[2])
+    text = _FORM_ESCAPE.sub("_", text)
     kept = "".join(
         "_" if character in _FORBIDDEN else character
         for character in text

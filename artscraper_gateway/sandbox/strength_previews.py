@@ -120,7 +120,7 @@ class StrengthPreviews:
                     *(sys.executable, "-m", __name__, json.dumps(self.options)),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
-                    env={**module_environment(), "OMP_NUM_THREADS": "1"},
+                    env=module_environment(),
                 )
                 self._reading = asyncio.create_task(self._read(process))
             if process.stdin is None:

@@ -291,6 +291,7 @@ def test_method_not_allowed_lists_methods(client: httpx.Client) -> None:
     ):
         answer = client.put(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+        assert answer.json()["detail"] == f"expected {methods}, found PUT"
 
 
 def test_invalid_requests_are_problems(

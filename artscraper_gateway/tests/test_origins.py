@@ -114,7 +114,8 @@ def test_allowed_origins_may_call_and_read(start_app: Start, picture: Picture) -
         )
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == "https://app.example.org"
-        assert "Idempotency-Key" in preflight.headers["access-control-allow-headers"]
+        for name in ("Idempotency-Key", "If-Unmodified-Since", "traceparent"):
+            assert name in preflight.headers["access-control-allow-headers"]
         answer = client.post(
             "/v1/protect", headers=mine, files={"file": picture(64, 64)}, data=UNTOUCHED
         )
@@ -130,8 +131,10 @@ def test_allowed_origins_may_call_and_read(start_app: Start, picture: Picture) -
                 "/v1/protect",
                 headers={"Origin": origin, "Access-Control-Request-Method": "POST"},
             )
-            assert other.status_code == 405
+            assert other.status_code == 403
+            assert "cors_origins" in other.json()["detail"]
             assert "access-control-allow-origin" not in other.headers
+        assert client.options("/v1/protect").status_code == 405
         check_opt_out(client, answer.headers["x-job-id"])
     anyone = start_app(home=gateway.home / "b", cors_origins="*", worker_concurrency=0)
     with anyone.client() as client:

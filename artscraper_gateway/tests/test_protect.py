@@ -210,6 +210,7 @@ def test_form_without_closing_boundary_is_refused(client: httpx.Client, picture:
         ("a?b#c%d.png", "a_b_c_d.png"),
         ("evil\u202egnp.exe", "evilgnp.exe"),
         ("two\r\nlines.png", "twolines.png"),
+        ("two%0D%0Alines %22x%22.png", "two__lines _x_.png"),
         ("\u200bzero\u200bwidth.png", "zerowidth.png"),
         ("Über Größe.png", "Über Größe.png"),
         ("e\u0301.png", "\u00e9.png"),

@@ -64,14 +64,17 @@ def test_preview_shows_part_and_keeps_nothing(
     [
         ({"stages": "photoguard,fawkes"}, 422, "'fawkes' has no preview; valid: photoguard, mist"),
         ({"stages": "c2pa"}, 422, "'c2pa' has no preview"),
-        ({"stages": None}, 422, "stages"),
+        ({"stages": None}, 422, "stages: expected at least one, found none; valid: photoguard"),
+        ({"stages": ""}, 422, "stages: expected at least one, found none; valid: photoguard"),
+        ({"stages": " , "}, 422, "stages: expected"),
+        ({"stages": "mist," * 40}, 422, "stages: List should have at most 32 items"),
         ({"strength": "extreme"}, 422, "strength"),
         ({"strength": ["low", "high"]}, 422, "strength: expected one value, found 2"),
-        ({"width": None}, 422, "width"),
+        ({"width": None}, 422, "width: expected a value, found none"),
         ({"width": "-3"}, 422, "width"),
         ({"height": "1e9"}, 422, "height"),
         ({"width": "63"}, 422, "those of the whole picture"),
-        ({"priority": "7"}, 422, "priority"),
+        ({"priority": "7"}, 422, "unknown field 'priority'; valid: file, width, height"),
     ],
 )
 def test_preview_refuses_bad_fields(

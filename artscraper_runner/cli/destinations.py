@@ -39,7 +39,8 @@ def plan(
     complete results. An `out` with a picture's suffix is treated as `output`.
 
     Raises:
-        InvalidOption: no picture, a result that exists, or a file name of another format.
+        InvalidOption: no picture, a result that exists, a file name of another format, or a file
+            for several pictures.
     """
     if out is not None and output is None and _is_picture_name(out) and not out.is_dir():
         output, out = out, None
@@ -47,6 +48,10 @@ def plan(
     pictures = _expand(images)
     if output is None:
         planned = _result_folders(pictures, out, several=several)
+    elif several and _is_picture_name(output) and not output.is_dir():
+        raise InvalidOption(
+            f"--output: expected a folder for several pictures, found {output.name}"
+        )
     elif several or output.is_dir() or not output.suffix:
         planned = files_in(pictures, output)
     else:

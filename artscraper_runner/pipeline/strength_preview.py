@@ -96,7 +96,11 @@ class PicturePart:
         """
         small = self._small()
         mark = np.zeros(small.shape[:2], np.float32)
-        given = StageInput(small, small, None, options.with_payload(), Controls(), cache=self.cache)
+        given = StageInput(
+            *(small, small, None, options.with_payload(), Controls()),
+            cache=self.cache,
+            is_preview=True,
+        )
         for name in stages:
             stage = load_stage(name)
             given = replace(given, visibility=visibility_bound(stage, options, stages))

@@ -49,8 +49,9 @@ class InvisibleWatermark(Stage):
         payload = _payload(inputs)
         if inputs.alpha is not None and not inputs.alpha.any():
             return StageResult(pixels=None, reason="the picture is fully transparent")
-        earlier = _earlier_mark(inputs)
-        if earlier is not None and inputs.options.keep_watermark:
+        keeps = inputs.options.keep_watermark
+        earlier = _earlier_mark(inputs) if keeps or not inputs.is_preview else None
+        if earlier is not None and keeps:
             reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
             metrics = {"kept": earlier.payload, "earlier_method": earlier.method}
             return StageResult(pixels=None, reason=reason, metrics=metrics)

@@ -45,7 +45,8 @@ class StageInput:
     `visibility` bounds the visibility of the layer against the original; None: unbounded.
     `made`: for `measure`, the layer as it is handed on, before it is encoded; None: as saved.
     `cache` belongs to the run. `is_grey`: R = G = B in the original, and so in every layer.
-    `source` is the file as received, None where there is none.
+    `source` is the file as received, None where there is none. `is_preview`: only the pixels count,
+    so a stage may leave out what it merely records.
     """
 
     pixels: NDArray[np.uint8]
@@ -63,6 +64,7 @@ class StageInput:
     cache: RunCache = field(default_factory=RunCache)
     is_grey: bool = False
     source: SourceFile | None = None
+    is_preview: bool = False
 
     def admissible(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return `pixels` as the pipeline keeps them of any stage.

@@ -12,6 +12,7 @@ two of a 60 Hz screen is felt as a jerk.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import statistics
@@ -52,6 +53,7 @@ SCROLL = """async () => {
 
 def main() -> None:
     """Print the tables."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     chromium = shutil.which("chromium") or sys.exit("chromium is not installed")
     expect.set_options(timeout=JOB_TIMEOUT_MS)
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:

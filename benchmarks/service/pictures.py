@@ -7,6 +7,7 @@ The sample is a job of a real gateway with the default settings.
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
 import sys
@@ -37,6 +38,7 @@ TIMEOUT_MS = 60_000
 
 def main() -> None:
     """Write portrait.webp and page.webp."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         gateway = GatewayProcess(Path(home)).start()

@@ -8,6 +8,7 @@ than one core where it may. What that leaves for a second worker is printed too.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import io
 import os
@@ -28,6 +29,7 @@ FIELDS = {"stages": "invisible-watermark"}
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(f"{JOBS} jobs with a watermark and analysis, noise of {SIDE_PX} px")
     print("| worker processes | cores | jobs/s | times one on one | cores used |")
     print("| --- | --- | --- | --- | --- |")

@@ -57,6 +57,17 @@ def test_out_with_image_extension_is_a_file(art: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.png").is_file()
 
 
+@pytest.mark.parametrize("option", ["--output", "--out"])
+def test_file_for_several_pictures_is_refused(
+    art: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    out = tmp_path / "out.png"
+    for inputs in ([str(art), str(art)], [str(art.parent)]):
+        assert main(["protect", *inputs, option, str(out), *QUICK]) == 2
+        assert "expected a folder for several pictures, found out.png" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_equal_names_do_not_collide_in_a_folder(art: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / "art.png"
     other.parent.mkdir()

@@ -79,12 +79,14 @@ def _chosen(form: PartForm, config: GatewayConfig) -> tuple[str, ...]:
     """Return the form's stages in their order.
 
     Raises:
-        InvalidRequest: one of them has no preview.
+        InvalidRequest: one of them has no preview, or there are none.
     """
     known = _stages(config)
+    valid = ", ".join(known) or "none with the gateway's preset"
+    if not form.stages:
+        raise InvalidRequest(f"stages: expected at least one, found none; valid: {valid}")
     for name in form.stages:
         if name not in known:
-            valid = ", ".join(known) or "none with the gateway's preset"
             raise InvalidRequest(f"stages: {name[:80]!r} has no preview; valid: {valid}")
     return tuple(dict.fromkeys(form.stages))
 

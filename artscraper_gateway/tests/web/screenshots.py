@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from artscraper_gateway.auth.keys import KeyStore
 from artscraper_gateway.db.engine import open_engine
@@ -26,19 +27,24 @@ from artscraper_gateway.tests.web.test_accessibility import LONG
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 LANGUAGES = {"en": "en-GB", "de": "de-DE"}
 ASTRONAUT = REPOSITORY / "input" / "astronaut.jpg"
-JOBS = 12
+JOBS = 6
 GATE_WIDTH = 300  # px of pictures that the stage for tests holds up
-TIMEOUT_MS = 180_000
+TIMEOUT_MS = 90_000
+STAGES = ("fawkes", "photoguard", "mist", "nightshade", "invisible-watermark")
 CHEAP = {"include_protection": "false", "include_hash_analysis": "false"}
 # Of the window only: what is fixed to it stands where a user sees it.
 WINDOWS = ("dragging", "result", "uploads", "preview", "undo")
 ALL_THUMBNAILS = """() => {
   const images = [...document.querySelectorAll("img.thumb")];
-  const isEmpty = (image) => !image.hasAttribute("src") || !image.complete;
+  const isEmpty = (image) => !image.naturalWidth;
   const empty = images.find((image) => image.checkVisibility() && isEmpty(image));
   empty?.scrollIntoView({ block: "center" });
   return !empty;
 }"""
+# A large picture is painted only once it is decoded, which takes a while.
+DECODED = """() => Promise.all(
+  [...document.images].filter((it) => it.checkVisibility()).map((it) => it.decode().catch(() => {}))
+)"""
 WHOLE_LIST = ".job { content-visibility: visible }"  # else rows out of sight are not drawn
 DRAG = """() => {
   const transfer = new DataTransfer();
@@ -54,6 +60,7 @@ def main(out: Path, wanted: tuple[str, ...]) -> None:
     """Write <screen>-<language>-<theme>-<size>.png into `out`; `wanted` screens, none: all."""
     expect.set_options(timeout=TIMEOUT_MS)
     out.mkdir(parents=True, exist_ok=True)
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         try:
@@ -62,15 +69,17 @@ def main(out: Path, wanted: tuple[str, ...]) -> None:
                     shots = screens(fill(client, Path(home)))
                 for name, show in shots.items():
                     if name in wanted or not wanted:
-                        take(browser, gateway.base_url, out, name, show)
+                        failed += take(browser, gateway.base_url, out, name, show)
             if "sign-in" in wanted or not wanted:
                 with running(Path(home) / "locked", worker_concurrency=0) as locked:
                     engine = open_engine(GatewayConfig(base_dir=locked.base_dir))
                     KeyStore(engine).add("painter")
                     engine.dispose()
-                    take(browser, locked.base_url, out, "sign-in", refuse_key)
+                    failed += take(browser, locked.base_url, out, "sign-in", refuse_key)
         finally:
             browser.close()
+    if failed:
+        raise SystemExit(f"{len(failed)} screens were not reached: {', '.join(failed)}")
 
 
 @contextmanager
@@ -92,6 +101,7 @@ def submit(client: httpx.Client, picture: bytes, name: str, **fields: str) -> st
         headers={"Prefer": "wait=170"},
     )
     job: dict[str, str] = answer.raise_for_status().json()
+    print(f"{answer.elapsed.total_seconds():.1f} s: {name}", flush=True)
     return job["job_id"]
 
 
@@ -128,7 +138,7 @@ class Filled:
 def fill(client: httpx.Client, home: Path) -> Filled:
     """Send the pictures whose jobs the screens show."""
     marked = {"stages": "invisible-watermark", "include_hash_analysis": "false"}
-    job = submit(client, ASTRONAUT.read_bytes(), "astronaut.jpg")
+    job = submit(client, ASTRONAUT.read_bytes(), "astronaut.jpg", stages=",".join(STAGES))
     large = submit(client, large_picture(), "mural.jpg", **marked)
     noted = submit(client, animation(), "moving.gif", **marked)
     tiny = submit(client, picture_bytes(1, 1), "dot.png", **marked)
@@ -150,11 +160,13 @@ def screens(filled: Filled) -> dict[str, Shot]:
         app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
         app.add(app.file("words.txt", b"no picture"), app.file("empty.png", b""))
         app.page.locator("#preview-map").wait_for()
+        app.page.evaluate("window.scrollTo(0, 0)")
 
     def preview(app: PageObject) -> None:
         app.add(ASTRONAUT)
         app.page.locator("#preview-show").click()
         expect(app.page.locator("#preview [data-strength] canvas")).to_have_count(3)
+        app.page.locator("#preview").evaluate("(it) => it.scrollIntoView()")
 
     def advanced(app: PageObject) -> None:
         app.page.locator("#advanced").evaluate("(it) => { it.open = true }")
@@ -180,8 +192,8 @@ def screens(filled: Filled) -> dict[str, Shot]:
 
     def undo(app: PageObject) -> None:
         app.page.route("**/v1/jobs/*", lambda route: route.abort())
-        row = app.page.locator("#jobs-list li").filter(has_text="sketch 1.png")
-        row.locator("button").last.click()
+        row = app.page.locator("#jobs-list li").filter(has_text="sketch").first
+        row.locator("button").last.click()  # done when the page closes: each time another
         app.page.locator("#undo").hover()  # its time stands still
 
     return {
@@ -227,7 +239,9 @@ def refuse_key(app: PageObject) -> None:
     app.page.locator("#key-error .problem").wait_for()
 
 
-def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> None:
+def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> list[str]:
+    """Take a screen in each language, theme and size; return those that were not reached."""
+    failed = []
     for language, locale in LANGUAGES.items():
         for size, (width, height) in SIZES.items():
             context = browser.new_context(
@@ -237,23 +251,37 @@ def take(browser: Browser, base_url: str, out: Path, name: str, show: Shot) -> N
                 bypass_csp=True,  # for WHOLE_LIST
             )
             context.set_default_timeout(TIMEOUT_MS)
-            with tempfile.TemporaryDirectory() as folder:
-                app = PageObject(context.new_page(), base_url, Path(folder))
-                app.open("/")
-                app.page.locator("body[data-screen=sign-in], #jobs-list li").first.wait_for(
-                    state="attached"
-                )
-                show(app)
-                app.page.add_style_tag(content=WHOLE_LIST)
-                for theme in ("light", "dark"):
-                    app.page.evaluate(
-                        "(theme) => { document.documentElement.dataset.theme = theme }", theme
-                    )
-                    app.page.wait_for_function(ALL_THUMBNAILS, timeout=TIMEOUT_MS)
-                    app.page.evaluate("window.scrollTo(0, 0)")
-                    path = out / f"{name}-{language}-{theme}-{size}.png"
-                    app.page.screenshot(path=path, full_page=name not in WINDOWS)
-            context.close()
+            try:
+                take_themes(context.new_page(), base_url, out, (name, language, size), show)
+            except (PlaywrightError, AssertionError) as error:
+                failed.append(f"{name}-{language}-{size}")
+                print(failed[-1], error, file=sys.stderr, flush=True)
+            finally:
+                context.close()
+    return failed
+
+
+def take_themes(
+    page: Page, base_url: str, out: Path, names: tuple[str, str, str], show: Shot
+) -> None:
+    """Reach a screen once and take it in both themes."""
+    name, language, size = names
+    with tempfile.TemporaryDirectory() as folder:
+        app = PageObject(page, base_url, Path(folder))
+        app.open("/")
+        ready = "body[data-screen=sign-in], #jobs-list li"
+        page.locator(ready).first.wait_for(state="attached")
+        show(app)
+        place = page.evaluate("scrollY") if name in WINDOWS else 0
+        page.add_style_tag(content=WHOLE_LIST)
+        for theme in ("light", "dark"):
+            page.evaluate("(theme) => { document.documentElement.dataset.theme = theme }", theme)
+            page.wait_for_function(ALL_THUMBNAILS, timeout=TIMEOUT_MS)
+            page.evaluate(DECODED)
+            page.evaluate("(place) => window.scrollTo(0, place)", place)
+            path = out / f"{name}-{language}-{theme}-{size}.png"
+            page.screenshot(path=path, full_page=name not in WINDOWS)
+            print(path.name, flush=True)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,11 @@ def deleted(app: PageObject, _job_id: str) -> None:
     expect(app.page.locator("#undo")).to_be_visible()
 
 
+def opt_out(app: PageObject, _job_id: str) -> None:
+    app.page.goto(f"{app.base_url}/opt-out")
+    app.page.get_by_role("heading", name="robots.txt").wait_for()
+
+
 SCREENS = [
     protect,
     protect_with_uploads,
@@ -108,6 +113,7 @@ SCREENS = [
     no_job,
     watermark,
     deleted,
+    opt_out,
 ]
 
 

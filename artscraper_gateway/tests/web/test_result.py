@@ -68,6 +68,7 @@ def test_result_shows_pixels_layers_and_the_change(job: PageObject) -> None:
     page.get_by_role("radio", name="What changed").check()
     change = page.get_by_role("img", name=re.compile("Grey veil changed"))
     expect(change).not_to_have_js_property("naturalWidth", 0)
+    expect(page.locator(".viewer-hint")).to_contain_text("What the step “Grey veil” changed")
     expect(page.get_by_role("radio", name="400%")).to_be_disabled()
     page.get_by_role("radio", name="Comparison").check()
     expect(page.get_by_role("radio", name="400%")).to_be_enabled()

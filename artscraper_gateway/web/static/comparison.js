@@ -160,7 +160,7 @@ export class Comparison {
   }
 
   hintText(inPixels) {
-    if (this.view === "change") return t("viewer.change.hint");
+    if (this.view === "change") return t("viewer.change.hint", { layer: stageName(this.stage) });
     const keys = this.slider ? `${t("viewer.keys")} ` : "";
     if (!inPixels) return keys + t("viewer.preview.hint");
     const copied = this.layers[0].media_type === NOT_SHOWN ? ` ${t("viewer.no_pixels")}` : "";

@@ -5,7 +5,7 @@ import * as actions from "./job_actions.js";
 import { nameOf } from "./names.js";
 import { problemMessage } from "./problems.js";
 import { formatPercent, t } from "./strings.js";
-import { fileThumbnail, layerThumbnail } from "./thumbnails.js";
+import { emptyThumbnail, fileThumbnail, layerThumbnail } from "./thumbnails.js";
 import { deleteWithUndo } from "./undo.js";
 
 /** `events`: `onRetried(job)`, `onRemoved()`, `onSelected()`. */
@@ -13,7 +13,7 @@ export class JobRow {
   constructor(job, events, file = null) {
     this.job = job;
     this.events = events;
-    this.thumb = file ? fileThumbnail(file) : layerThumbnail(job.job_id, "original");
+    this.thumb = firstThumbnail(job, file);
     this.isFileThumb = Boolean(file); // what the browser could read: nothing of a TIFF
     this.box = element("input", { type: "checkbox", onchange: events.onSelected });
     this.name = element("a", { class: "name", href: `#/jobs/${job.job_id}` }, element("bdi", {}));
@@ -111,4 +111,10 @@ export class JobRow {
       this.state.append(this.problem);
     }
   }
+}
+
+/** Return the picture of a row: none of a damaged file that this browser did not send. */
+function firstThumbnail(job, file) {
+  if (file) return fileThumbnail(file);
+  return actions.isDamaged(job) ? emptyThumbnail() : layerThumbnail(job.job_id, "original");
 }

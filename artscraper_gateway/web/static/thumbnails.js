@@ -41,10 +41,14 @@ export function layerThumbnail(jobId, stage, size = PIXELS) {
     loading -= 1;
     loadNext();
   };
-  image.addEventListener("load", finished);
+  image.addEventListener("load", () => {
+    image.classList.remove("failed");
+    finished();
+  });
   image.addEventListener("error", () => {
     finished();
-    image.removeAttribute("src"); // rather an empty square than a broken picture
+    image.classList.add("failed"); // else browsers draw a broken picture
+    image.removeAttribute("src");
     tries += 1;
     if (tries === TRIES) return;
     urls.set(image, `${url}&try=${tries}`);

@@ -62,6 +62,7 @@ function update() {
   byId("send").hidden = pictures.length === 0;
   byId("send").textContent = pictures.length > 1 ? t("uploads.send.many", { count: pictures.length }) : t("uploads.send");
   byId("bar-thumb").replaceChildren(...(pictures.length ? [pictures[0].thumbnail()] : []));
+  byId("bar").classList.toggle("several", pictures.length > 1);
   byId("bar-name").textContent =
     pictures.length > 1 ? t("uploads.count", { count: pictures.length }) : (pictures[0]?.name ?? t("uploads.none"));
   const readable = pictures.find((upload) => upload.file);
