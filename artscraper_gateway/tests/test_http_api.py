@@ -1,4 +1,4 @@
-"""Every command of docs/http-api.md against a live gateway, in order."""
+"""Every command of docs/http-api.md against a live gateway, in order, and the Python client's."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 pytestmark = pytest.mark.system
 
 TEXT = (REPOSITORY / "docs" / "http-api.md").read_text()
+CLIENTS = (REPOSITORY / "docs" / "clients.md").read_text()
 DOCUMENTED_BASE = "http://127.0.0.1:8765"
 # What an answer says, for each curl line in order; None matches anything.
 EXPECTED = [
@@ -49,10 +50,10 @@ EXPECTED = [
     '"job_id":"',
     None,  # -o change.png
     '"max_pixels"',
-    '"max_side":512',
-    None,  # -o part.png
     '"next_page_token"',
     "event: snapshot",
+    '"max_side":512',
+    None,  # -o part.png
     '"deliveries":[]',
     "not-found",
     '"status":"done"',
@@ -65,8 +66,8 @@ EXPECTED = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_documented_httpx_example_runs(documented: tuple[GatewayProcess, Path]) 
 
 def test_documented_python_client_runs(documented: tuple[GatewayProcess, Path]) -> None:
     gateway, folder = documented
-    source = blocks("python")[-2].replace(DOCUMENTED_BASE, gateway.base_url)
+    source = blocks("python", CLIENTS)[-1].replace(DOCUMENTED_BASE, gateway.base_url)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", source]
     done = subprocess.run(

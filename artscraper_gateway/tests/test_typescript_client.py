@@ -22,7 +22,7 @@ from artscraper_gateway.tests.support.in_process import InProcessGateway
 pytestmark = pytest.mark.system
 
 SOURCE = REPOSITORY / "clients" / "typescript"
-DOCUMENT = REPOSITORY / "docs" / "http-api.md"
+DOCUMENT = REPOSITORY / "docs" / "clients.md"
 USE = """
 import { readFileSync } from "node:fs";
 import {
