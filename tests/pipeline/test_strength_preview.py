@@ -18,6 +18,7 @@ from artscraper_runner import (
 )
 from artscraper_runner.imaging.visibility import VisibleChange
 from artscraper_runner.pipeline.strength_preview import Pixels
+from artscraper_runner.stages import invisible_watermark
 
 from ..watermarks.pictures import painting
 
@@ -68,6 +69,15 @@ def test_preview_repeats_with_seed() -> None:
     pixels = painting(128, 128)
     first, second = (PicturePart(pixels, (300, 300)).preview(ATTACKS, LOW) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_preview_does_not_search_for_earlier_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ProtectionOptions(watermark_text="mark")
+    part = PicturePart(painting(256, 256), (256, 256))
+    marked = part.preview(("invisible-watermark",), options)
+    monkeypatch.setattr(invisible_watermark, "find_earlier_mark", None)
+    again = PicturePart(part.pixels, part.whole).preview(("invisible-watermark",), options)
+    assert not np.array_equal(marked, part.pixels) and np.array_equal(marked, again)
 
 
 def test_preview_of_small_picture_is_whole() -> None:
