@@ -9,7 +9,7 @@ INSTALLED_CHECKS := $(VENV)/.installed-checks
 ifdef LOCKED
 INSTALLED := $(VENV)/.installed-locked
 endif
-INSTALLING = @echo "Installing into $(VENV) over the network: about 550 MB on disk, a minute or more the first time."
+INSTALLING = @echo "Installing into $(VENV) over the network: about 550 MB, a minute the first time."
 
 # Threads of torch and NumPy that wait sleep: spinning on a busy machine, they slow it down.
 run test test-all test-slow soak: export OMP_WAIT_POLICY ?= PASSIVE

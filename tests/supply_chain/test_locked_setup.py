@@ -40,7 +40,7 @@ def test_setup_announces_long_steps(tmp_path: Path) -> None:
     for arguments in ([], ["LOCKED=1"]):
         output = would_do(tmp_path, *arguments)
         first = next(place for place, line in enumerate(output) if "pip install" in line)
-        assert f"Installing into {tmp_path} over the network: about 650 MB" in output[first - 1]
+        assert f"Installing into {tmp_path} over the network: about 550 MB" in output[first - 1]
 
 
 def test_pinned_packages_stay_pinned(tmp_path: Path) -> None:
