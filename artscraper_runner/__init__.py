@@ -29,6 +29,7 @@ _NAMES = {
     "models": "encoder_names",
     "instrumentation": "watch_timings",
     "imaging.thumbnails": "write_preview",
+    "pipeline.folders": "PICTURE_SUFFIXES same_format",
     "pipeline.strength_preview": "PicturePart warm_up_previews",
     "pipeline.run": "PictureRun",
     "pipeline.workspace": "Workspace",
@@ -84,6 +85,8 @@ if TYPE_CHECKING:
     from artscraper_runner.pipeline.capabilities import all_parts as all_parts
     from artscraper_runner.pipeline.capabilities import device_name as device_name
     from artscraper_runner.pipeline.capabilities import uses_gpu as uses_gpu
+    from artscraper_runner.pipeline.folders import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+    from artscraper_runner.pipeline.folders import same_format as same_format
     from artscraper_runner.pipeline.preloading import preload as preload
     from artscraper_runner.pipeline.run import PictureRun as PictureRun
     from artscraper_runner.pipeline.strength_preview import PicturePart as PicturePart

@@ -7,12 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from artscraper_runner import printable
-
-_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"}
-)  # in folders; a file that is named itself is sent whatever its suffix
-_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
+from artscraper_runner import PICTURE_SUFFIXES, printable, same_format
 
 
 class UnusableArguments(ValueError):
@@ -46,16 +41,14 @@ def find_pictures(images: Sequence[str], out: Path, *, keep_all: bool) -> dict[P
     if not keep_all:
         _check_names_by_format(targets)
     if not targets:
-        raise UnusableArguments(f"expected pictures ({', '.join(sorted(_SUFFIXES))}), found none")
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise UnusableArguments(f"expected pictures ({known}), found none")
     return targets
 
 
 def named_by_format(target: Path, suffix: str) -> Path:
     """Return `target` with the suffix of the result's format; a fitting suffix is kept."""
-    current = target.suffix.lower()
-    if _SAME_FORMAT.get(current, current) == suffix:
-        return target
-    return target.with_name(target.name + suffix)
+    return target if same_format(target, suffix) else target.with_name(target.name + suffix)
 
 
 def _check_names_by_format(targets: dict[Path, str]) -> None:
@@ -92,7 +85,7 @@ def _below(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
             if not name.startswith(".") and (here / name).resolve() != results
         )
         for name in sorted(names):
-            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."):
                 yield str(here / name), (here / name).relative_to(folder)
 
 
@@ -103,6 +96,6 @@ def hidden_pictures(images: Sequence[str]) -> list[Path]:
         for image in images
         if Path(image).is_dir()
         for path in sorted(Path(image).rglob("*"))
-        if path.suffix.lower() in _SUFFIXES
+        if path.suffix.lower() in PICTURE_SUFFIXES
         and any(part.startswith(".") for part in path.relative_to(image).parts)
     ]

@@ -12,8 +12,6 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -142,18 +140,6 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         except OSError as exc:
             raise UnknownHost("the host name is not known", request=request) from exc
         return found[:MAX_ATTEMPTS]
-
-    async def __aenter__(self) -> Self:
-        await self._connections.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self._connections.__aexit__(exc_type, exc_value, traceback)
 
     async def aclose(self) -> None:
         """Close all connections."""
