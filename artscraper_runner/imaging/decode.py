@@ -47,7 +47,8 @@ Image.MAX_IMAGE_PIXELS = None
 
 _SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}  # else the format's name in lower case
 _EXIF_ORIENTATION = 0x0112
-_XMP_KEYS = ("xmp", "XML:com.adobe.xmp")
+PNG_XMP = "XML:com.adobe.xmp"
+_XMP_KEYS = ("xmp", PNG_XMP)
 _WEBP_GREY_TOLERANCE = 1  # its decoder rounds the channels of grey apart
 # Pixels as stored -> upright, by EXIF orientation.
 _TO_UPRIGHT = {
@@ -111,6 +112,14 @@ class Picture:
     container: Container
     coding: jpeg.JpegCoding | None = None
     is_converted: bool = False
+
+    @property
+    def xmp(self) -> bytes | None:
+        """The XMP packet as the file has it; None without one."""
+        xmp = self.info.get("xmp") or self.info.get(PNG_XMP)
+        if isinstance(xmp, str):
+            xmp = xmp.encode("utf-8", errors="replace")
+        return xmp if isinstance(xmp, bytes) and xmp else None
 
     def as_stored(self, upright: Image.Image) -> Image.Image:
         """Return an upright picture as the original's pixels are stored."""

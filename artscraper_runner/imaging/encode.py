@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.imaging import iptc
-from artscraper_runner.imaging.decode import Picture
+from artscraper_runner.imaging.decode import PNG_XMP, Picture
 from artscraper_runner.imaging.exif import (
     CAMERA_IFD,
     CarriedExif,
@@ -43,7 +43,6 @@ EditXmp = Callable[[bytes | None], bytes | None]
 
 # Level 6 makes flat art a tenth smaller than level 3 and takes twice as long: 0.3 s a megapixel.
 _WELL_COMPRESSED_MAX_VALUES = 3 * 2_000_000
-PNG_XMP = "XML:com.adobe.xmp"
 PNG_PROFILE_PREFIX = "Raw profile type "
 # One segment of a JPEG, less its header.
 _JPEG_EXIF_MAX_BYTES = 65_527
@@ -232,8 +231,7 @@ def is_png_text(key: object, value: object) -> bool:
 
 def stripped_xmp(picture: Picture) -> StrippedXmp | None:
     """Return the picture's XMP packet as layers may carry it; None without a readable one."""
-    packet = _xmp_packet(picture)
-    return strip_xmp(packet) if packet else None
+    return strip_xmp(picture.xmp) if picture.xmp else None
 
 
 def carried_xmp(picture: Picture) -> bytes | None:
@@ -244,7 +242,7 @@ def carried_xmp(picture: Picture) -> bytes | None:
 
 def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
     """Return why layers do not keep the picture's XMP packet, or None."""
-    packet = _xmp_packet(picture)
+    packet = picture.xmp
     if packet is None:
         return None
     if len(packet) > MAX_BYTES:
@@ -262,13 +260,6 @@ def why_xmp_is_left_out(picture: Picture, how: LayerFormat) -> str | None:
             f" a {how.name} holds {most}"
         )
     return None
-
-
-def _xmp_packet(picture: Picture) -> bytes | None:
-    xmp = picture.info.get("xmp") or picture.info.get(PNG_XMP)
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    return xmp if isinstance(xmp, bytes) and xmp else None
 
 
 def _edited_xmp(picture: Picture, how: LayerFormat, edit_xmp: EditXmp) -> bytes | None:

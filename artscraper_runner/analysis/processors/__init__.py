@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from artscraper_runner.errors import UnknownName
+from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
     from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
-    from artscraper_runner.imaging.decode import Picture, PictureHeader
 
 # Name -> module with `process`.
 _PROCESSORS = {
@@ -38,33 +37,16 @@ _BAND_ROWS = 256
 _ONLY_WHEN_ENABLED = frozenset({"tineye"})  # sends the picture to a third party
 
 
-@dataclass(frozen=True)
-class DecodedPicture:
-    """The input of processors: one decode shared by all, upright; fields as of `images.Picture`.
-
-    `path` is the file as it was received.
-    """
+@dataclass(frozen=True, kw_only=True)
+class DecodedPicture(Picture):
+    """The input of processors: one decode shared by all, from the file at `path`, as received."""
 
     path: Path
-    header: PictureHeader
-    image: Image.Image
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
-    exif: Image.Exif
-    orientation: int
 
     @classmethod
     def of(cls, path: Path, picture: Picture) -> DecodedPicture:
         """Return the input of processors for a picture opened from `path`."""
-        return cls(
-            path,
-            picture.header,
-            picture.image,
-            picture.pixels,
-            picture.alpha,
-            picture.exif,
-            picture.orientation,
-        )
+        return cls(**vars(picture), path=path)
 
     @cached_property
     def thumbnails(self) -> LumaThumbnails:

@@ -11,17 +11,17 @@ from artscraper_runner.analysis.metadata.ai_use import c2pa_statement, data_mini
 from artscraper_runner.analysis.metadata.exif_fields import exif_fields
 from artscraper_runner.analysis.metadata.json_values import FIELDS_MAX, clean_text, json_value
 from artscraper_runner.analysis.processors import DecodedPicture
+from artscraper_runner.imaging.decode import PNG_XMP
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
 
 PROJECT = Project("Pillow", "opens, decodes and saves the pictures; reads their metadata")
-_PNG_XMP = "XML:com.adobe.xmp"
 
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Return the file's own statements, JSON-safe whatever they hold; sizes in px and bytes."""
     header, info = picture.header, picture.image.info
-    xmp = _xmp(info)
+    xmp = picture.xmp or b""
     return {
         "format": header.format,
         "width": header.width,
@@ -39,19 +39,12 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     }
 
 
-def _xmp(info: dict[Any, Any]) -> bytes:
-    xmp = info.get("xmp") or info.get(_PNG_XMP) or b""
-    if isinstance(xmp, str):
-        return xmp.encode("utf-8", errors="replace")
-    return xmp if isinstance(xmp, bytes) else b""
-
-
 def _text(format_name: str, info: dict[Any, Any]) -> Json:
     """PNG's text chunks, and the comment of a JPEG or GIF."""
     fields: Json = {}
     if format_name == "PNG":
         for key, value in list(info.items())[:FIELDS_MAX]:
-            if isinstance(value, str) and key != _PNG_XMP:
+            if isinstance(value, str) and key != PNG_XMP:
                 fields[clean_text(str(key))] = clean_text(value)
     elif info.get("comment"):
         fields["comment"] = json_value(info["comment"])
