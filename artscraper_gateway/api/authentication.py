@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as ASGIScope
 
 from artscraper_gateway.api.context import Caller, CallerJobs, services_of
+from artscraper_gateway.api.origins import SAFE_METHODS
 from artscraper_gateway.auth.keys import ApiKey, Keyring, RateLimitState, Scope
 from artscraper_gateway.errors import (
     Forbidden,
@@ -32,7 +33,6 @@ from artscraper_gateway.errors import (
 _FIELDS = "artscraper_gateway.rate_limit"  # in the scope
 _KEY = "artscraper_gateway.api_key"
 _COOKIE = "artscraper_key"
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class RateLimitHeaders:
@@ -193,7 +193,7 @@ def key_of_cookie(request: Request) -> str:
         Forbidden: a request that changes something comes without the page's token.
     """
     key = request.cookies.get(_COOKIE, "")
-    if key and request.method not in _SAFE_METHODS:
+    if key and request.method not in SAFE_METHODS:
         token = request.headers.get("x-csrf-token", "")
         if not hmac.compare_digest(token.encode(), csrf_token(key).encode()):
             raise Forbidden("The cookie's key needs the page's X-CSRF-Token; reload the page.")

@@ -20,7 +20,7 @@ from artscraper_gateway.settings.model import GatewayConfig
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 PROBES = ("/livez", "/readyz")  # answered under any host name; they reveal nothing about jobs
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _CORS_METHODS = "GET, HEAD, POST, DELETE"
 _CORS_HEADERS = (
@@ -59,7 +59,7 @@ class OriginCheck:
             if scope["path"] not in PROBES:
                 await self._check_host(scope, headers)
             is_preflight = _is_preflight(scope, headers)
-            if not allowed_origin and (is_preflight or scope["method"] not in _SAFE_METHODS):
+            if not allowed_origin and (is_preflight or scope["method"] not in SAFE_METHODS):
                 _check_origin(headers, origin)
         except GatewayError as error:
             await self._respond(scope, error)(scope, receive, send)

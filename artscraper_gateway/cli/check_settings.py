@@ -26,7 +26,6 @@ from artscraper_gateway.settings.sources import DOTENV, settings_file, unknown_v
 from artscraper_gateway.storage.base import StorageUnavailable
 from artscraper_gateway.storage.objects import open_storage
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LOW_BYTES, _LOW_SHARE = 2 * 1024**3, 0.05  # of free disk
 _CONNECT_S = 5
 
@@ -123,7 +122,7 @@ def _check_database(config: GatewayConfig) -> tuple[bool, list[str]]:
 
 
 def _exposure(config: GatewayConfig, *, has_keys: bool) -> Iterator[str]:
-    if config.host not in LOOPBACK and not has_keys:
+    if not config.is_loopback and not has_keys:
         yield (
             f"host {config.host} is reachable from other machines and there are no API keys: every"
             f" caller may submit, read and delete jobs; {command_to_add_key(config)}"

@@ -32,7 +32,6 @@ _MODULES = {
     "keys": "artscraper_gateway.cli.keys",
     "submit": "artscraper_gateway.cli.submit",
 }
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PROGRAM = "python -m artscraper_gateway"
 
 
@@ -198,7 +197,7 @@ def _check_keys(config: GatewayConfig) -> None:
     from artscraper_gateway.db.engine import open_engine
 
     engine = open_engine(config)
-    if config.host not in _LOOPBACK and not KeyStore(engine).all():
+    if not config.is_loopback and not KeyStore(engine).all():
         logging.getLogger(__name__).warning(
             "LISTENING ON %s WITHOUT API KEYS: every host that reaches this address can submit,"
             " read and delete jobs; add a key: %s",
