@@ -10,10 +10,11 @@ import mmap
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from artscraper_runner.errors import BrokenPicture
-from artscraper_runner.imaging.formats.structure import MAX_PARTS, walk_gif, walk_jpeg
+from artscraper_runner.imaging.formats.structure import MAX_PARTS, png_chunks, walk_gif, walk_jpeg
 
 Data = mmap.mmap | bytes
 
@@ -71,15 +72,10 @@ def _kind(data: Data, end: int) -> str:
 
 
 def _png_end(data: Data) -> int | None:
-    """PNG (ISO/IEC 15948): chunks of length, type, data and CRC up to and with IEND."""
-    at = 8
-    for _ in range(MAX_PARTS):
-        if at + 8 > len(data):
-            return None
-        kind = data[at + 4 : at + 8]
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    """PNG: the end of IEND."""
+    for kind, at, size in islice(png_chunks(data), MAX_PARTS):
         if kind == b"IEND":
-            return at
+            return at + 12 + size
     return None
 
 

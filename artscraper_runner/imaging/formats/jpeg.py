@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import islice
 from mmap import mmap
 from typing import Literal
 
+from artscraper_runner.imaging.formats.structure import jpeg_segments
+
 EOI = b"\xff\xd9"
-_SOI_AND_TEM = (0xD8, 0x01)
-_SOS, _SOF2, _END = 0xDA, 0xC2, 0xD9
+_SOS, _SOF2 = 0xDA, 0xC2
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _APPLICATION = range(0xE0, 0xF0)
 # Segments that layers keep, or that have their own notes.
@@ -24,8 +25,6 @@ _COEFFICIENTS = 64
 _MP_ENTRIES = 0xB002
 _FILLER_BYTES = 4096
 _SEGMENTS_MAX = 5_000
-# In coded data 0xFF is followed by zero, a restart marker or more 0xFF.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ def read_jpeg(data: bytes | mmap) -> JpegFile:
     components: tuple[int, ...] = ()
     progressive = False
     others: set[int] = set()
-    for marker, content in _segments(data):
+    for marker, at, size in islice(jpeg_segments(data), _SEGMENTS_MAX):
+        content = data[at + 2 : at + size]
         if marker in _FRAMES and len(content) > 6:
             progressive = marker == _SOF2
             components = tuple(content[6 : 6 + 3 * content[5] : 3])
@@ -143,20 +143,6 @@ def _scans_are_complete(file: JpegFile) -> bool:
     }
     wanted = [(name, place) for name in file.components for place in range(_COEFFICIENTS)]
     return all(precision.get(each) == 0 for each in wanted)
-
-
-def _segments(data: bytes | mmap) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and content of each segment up to the end marker, skipping coded data."""
-    at = 2
-    for _ in range(_SEGMENTS_MAX):
-        match = _MARKER.search(data, at)
-        if match is None or (marker := data[match.end() - 1]) == _END:
-            return
-        at = match.end()
-        if marker not in _SOI_AND_TEM:
-            size = int.from_bytes(data[at : at + 2], "big")
-            yield marker, data[at + 2 : at + size]
-            at += size
 
 
 def _count_mpf(block: bytes) -> int:

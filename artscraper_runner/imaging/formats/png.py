@@ -14,9 +14,11 @@ from mmap import mmap
 from PIL import ImageFile
 
 from artscraper_runner.errors import BrokenPicture
+from artscraper_runner.imaging.formats.structure import png_chunks
 from artscraper_runner.imaging.notes import Action, Note, Subject
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_BYTES = 33  # with the signature
 # They say how the samples are meant; a PNG layer carries them as they were.
 COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 # Hints on display, and chunks that are kept or noted elsewhere.
@@ -94,14 +96,14 @@ def read_png(data: bytes | mmap) -> PngFile:
     Raises:
         BrokenPicture: the header is missing, or a palette picture has no palette.
     """
-    if len(data) < 33 or data[12:16] != b"IHDR":
+    if len(data) < _HEADER_BYTES or data[12:16] != b"IHDR":
         raise BrokenPicture("expected the PNG header IHDR as the first chunk, found none")
     colour_type, bit_depth = data[25], data[24]
-    kept: list[bytes | slice] = [slice(0, 33)]
+    kept: list[bytes | slice] = [slice(0, _HEADER_BYTES)]
     chunks: dict[bytes, bytes] = {}
     notes: list[Note] = []
     before_pixels, text_bytes, compressed = True, 0, 0
-    for kind, content, whole, crc_matches in _chunks(data, 33):
+    for kind, content, whole, crc_matches in _chunks(data):
         before_pixels = before_pixels and kind != b"IDAT"
         if not kind[:1].islower():
             if kind == b"IDAT" and colour_type == _PALETTE_TYPE and b"PLTE" not in chunks:
@@ -141,18 +143,14 @@ def read_low_bytes(image: ImageFile.ImageFile) -> None:
     image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
 
 
-def _chunks(data: bytes | mmap, at: int) -> Iterator[tuple[bytes, bytes, slice, bool]]:
+def _chunks(data: bytes | mmap) -> Iterator[tuple[bytes, bytes, slice, bool]]:
     """Yield type, content, place and whether the checksum matches (of ancillary chunks)."""
-    while at + 8 <= len(data):
-        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+    for kind, at, size in png_chunks(data, _HEADER_BYTES):
         ancillary = kind[:1].islower()
         content = data[at + 8 : at + 8 + size] if ancillary or kind == b"PLTE" else b""
         crc = int.from_bytes(data[at + 8 + size : at + 12 + size], "big")
         matches = not ancillary or zlib.crc32(content, zlib.crc32(kind)) == crc
         yield kind, content, slice(at, at + 12 + size), matches
-        at += 12 + size
-        if kind == b"IEND":
-            return
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -22,6 +22,8 @@ from artscraper_runner.errors import BrokenPicture
 MAX_PARTS = 300_000
 _PNG_PARTS_BEFORE_PIXELS = 10_000
 _JPEG_SCANS = 64  # progressive files have about ten; each takes 50 ms at 48 megapixels
+_JPEG_END = 0xD9
+_JPEG_WITHOUT_LENGTH = (_JPEG_END, 0xD8, 0x01)  # and SOI and TEM
 # In coded data zero, a restart marker or another 0xFF follows 0xFF.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -78,41 +80,60 @@ def _frames_by_seeking(image: Image.Image) -> Iterator[Size]:
     image.seek(0)
 
 
+def png_chunks(data: mmap.mmap | bytes, at: int = 8) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, offset and bytes of content of each chunk of a PNG (ISO/IEC 15948) up to IEND."""
+    while at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        yield kind, at, size
+        at += 12 + size
+        if kind == b"IEND":
+            return
+
+
 def _check_png_chunks(data: mmap.mmap) -> None:
-    """Check the chunks of a PNG (ISO/IEC 15948), of which few come before the pixels."""
-    at, parts, limit = 8, 0, _PNG_PARTS_BEFORE_PIXELS
-    while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IEND":
+    """Check the number of chunks, of which few come before the pixels."""
+    limit = _PNG_PARTS_BEFORE_PIXELS
+    for parts, (kind, _, _) in enumerate(png_chunks(data), start=1):
         if kind == b"IDAT":
             limit = MAX_PARTS
-        parts += 1
-        if parts > limit:
+        if parts > limit and kind != b"IEND":
             raise BrokenPicture(f"expected at most {limit} PNG chunks, found more")
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def jpeg_segments(data: mmap.mmap | bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, the offset behind it and bytes of each segment of a JPEG (ITU-T T.81).
+
+    The end marker is the last; it and others without a length have 0 bytes. Between segments
+    decoders skip to the next marker, as they do behind coded data.
+    """
+    at = 2
+    while (match := _JPEG_MARKER.search(data, at)) is not None:
+        at, marker = match.end(), data[match.end() - 1]
+        size = 0 if marker in _JPEG_WITHOUT_LENGTH else int.from_bytes(data[at : at + 2], "big")
+        yield marker, at, size
+        if marker == _JPEG_END:
+            return
+        at += size
 
 
 def walk_jpeg(data: mmap.mmap | bytes) -> int | None:
-    """Return the offset behind the end marker of a JPEG (ITU-T T.81), None without one.
+    """Return the offset behind the end marker of a JPEG, None without one.
 
     The number of scans is bounded, too: a decoder visits all pixels for each, however short it is.
 
     Raises:
         BrokenPicture: more than `MAX_PARTS` segments or `_JPEG_SCANS` scans.
     """
-    at, scans = 2, 0
-    for _ in range(MAX_PARTS):
-        # Decoders skip to the next marker between segments as they do behind coded data.
-        match = _JPEG_MARKER.search(data, at)
-        if match is None:
-            return None
-        at, marker = match.end(), data[match.end() - 1]
-        if marker == 0xD9:
+    scans = 0
+    for parts, (marker, at, _) in enumerate(jpeg_segments(data), start=1):
+        if marker == _JPEG_END:
             return at
         scans += marker == 0xDA
         if scans > _JPEG_SCANS:
             raise BrokenPicture(f"expected at most {_JPEG_SCANS} JPEG scans, found more")
-        if marker not in (0x01, 0xD8):  # TEM and SOI have no length
-            at += int.from_bytes(data[at : at + 2], "big")
-    raise BrokenPicture(f"expected at most {MAX_PARTS} JPEG segments, found more")
+        if parts == MAX_PARTS:
+            raise BrokenPicture(f"expected at most {MAX_PARTS} JPEG segments, found more")
+    return None
 
 
 def _check_tiff_entries(
