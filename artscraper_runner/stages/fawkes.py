@@ -59,10 +59,6 @@ class Fawkes(Stage):
         """Return the distances of each face of the layer as saved; see `face_records`."""
         return _records(saved, inputs)
 
-    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return the remaining distances of the cloaks in the last layer, by face."""
-        return _records(final, inputs)
-
     def _cloaked(self, inputs: StageInput) -> StageResult:
         from artscraper_runner.attacks.presets import strength_named
         from artscraper_runner.faces.cloak import Cloaking, Identity

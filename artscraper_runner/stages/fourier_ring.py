@@ -53,10 +53,6 @@ class FourierRing(Stage):
             "score": round(detection.score, 2),
         }
 
-    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return whether the last layer is marked, as `measure`."""
-        return self.measure(final, inputs)
-
     @staticmethod
     def _is_detected(pixels: NDArray[np.uint8]) -> bool:
         return fourier_ring.detect(pixels).is_marked

@@ -101,10 +101,6 @@ class InvisibleWatermark(Stage):
             "confidence": round(decoded.confidence, 4) if decoded else 0.0,
         }
 
-    def measure_final(self, final: Pixels, inputs: StageInput) -> Json:
-        """Return how the last layer reads, as `measure`."""
-        return self.measure(final, inputs)
-
 
 def _earlier_mark(inputs: StageInput) -> EarlierMark | None:
     original, cache = inputs.original, inputs.cache

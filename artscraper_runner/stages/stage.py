@@ -109,7 +109,7 @@ class Stage(ABC):
     name: ClassVar[str]
     description: ClassVar[str]  # one sentence, for summary.json
     project: ClassVar[Project]  # the published work it implements or uses
-    measures_final: ClassVar[bool] = False  # whether `measure_final` has anything to say
+    measures_final: ClassVar[bool] = False  # whether `measure_final` is called
     is_bounded_by_sight: ClassVar[bool] = False  # what shows too much of it is scaled back
 
     def prepare(self, inputs: StageInput) -> None:  # noqa: B027 - most stages need none
@@ -154,5 +154,6 @@ class Stage(ABC):
         """Return this stage's remaining effect in the last layer, for its `metrics["final"]`.
 
         `final` is the last layer as saved and opened again; `inputs.pixels` is the original.
+        Unless overridden, it is measured as the stage's own layer is.
         """
-        return {}
+        return self.measure(final, inputs)

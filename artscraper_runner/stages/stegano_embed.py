@@ -47,10 +47,6 @@ class SteganoEmbed(Stage):
         """Return `decoded`: whether the saved file, opened upright, holds the text."""
         return {"decoded": lsb_text.holds(saved, _text(inputs))}
 
-    def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return whether the last layer holds the text, as `measure`."""
-        return self.measure(final, inputs)
-
 
 def _text(inputs: StageInput) -> str:
     options = inputs.options
