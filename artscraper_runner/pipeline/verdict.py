@@ -7,8 +7,8 @@ from typing import Any
 
 from artscraper_runner.types import Json
 
-# Visibility of the final layer (1 is about Butteraugli's 1), and how visible that is.
-_NOT_VISIBLE, _HARDLY_VISIBLE = 0.8, 1.3
+# Visibility of the final layer, about Butteraugli's value: not visible up to 1, visible from 2.
+_NOT_VISIBLE, _HARDLY_VISIBLE = 1.0, 2.0
 
 
 def describe(summary: Json) -> str:

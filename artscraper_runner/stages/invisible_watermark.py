@@ -53,8 +53,7 @@ class InvisibleWatermark(Stage):
         earlier = _earlier_mark(inputs) if keeps or not inputs.is_preview else None
         if earlier is not None and keeps:
             reason = f"the picture already carries the watermark {earlier.payload}, which is kept"
-            metrics = {"kept": earlier.payload, "earlier_method": earlier.method}
-            return StageResult(pixels=None, reason=reason, metrics=metrics)
+            return StageResult(pixels=None, reason=reason, metrics=_kept(earlier))
         method = inputs.options.watermark_method
         if method == "dwtDctSvd" and inputs.is_grey:
             reason = "the picture is grey, and dwtDctSvd marks its colour; use the method tiled"
@@ -68,7 +67,9 @@ class InvisibleWatermark(Stage):
                 "the mark cannot be read back: too little of the picture can be changed without"
                 f" being seen at strength {inputs.options.strength}"
             )
-            return StageResult(pixels=None, reason=reason)
+            if earlier is not None:
+                reason += f"; the earlier watermark {earlier.payload} stays"
+            return StageResult(pixels=None, reason=reason, metrics=_kept(earlier))
         marking: Json = {
             "method": method,
             "payload": payload.hex(),
@@ -100,6 +101,13 @@ class InvisibleWatermark(Stage):
             "decoded": decoded is not None and decoded.payload == payload,
             "confidence": round(decoded.confidence, 4) if decoded else 0.0,
         }
+
+
+def _kept(earlier: EarlierMark | None) -> Json:
+    """Return the metrics of a stage that leaves an earlier mark as it is."""
+    if earlier is None:
+        return {}
+    return {"kept": earlier.payload, "earlier_method": earlier.method}
 
 
 def _earlier_mark(inputs: StageInput) -> EarlierMark | None:

@@ -161,9 +161,23 @@ def test_earlier_mark_is_noted(tmp_path: Path, kind: str, *, keep: bool, action:
     if kind == "cropped":
         marked = marked[40:310, 50:360]
     Image.fromarray(marked).save(source)
-    (note,) = summary_of(source, keep_watermark=keep)["notes"]
+    options = {"keep_watermark": keep, "watermark_payload": "fe82ee719123c589"}
+    (note,) = summary_of(source, **options)["notes"]
     assert (note["subject"], note["action"]) == ("watermark", action)
     assert "0001020304050607" in note["detail"]
+
+
+def test_mark_that_fails_over_a_stronger_one_leaves_it(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    marked = embed(painting(340, 400), bytes(range(8)), strength="high")
+    Image.fromarray(marked).save(source)
+    summary = summary_of(source, watermark_payload="5f82c2d9cfeb0fa3")
+    (note,) = summary["notes"]
+    layer = summary["layers"][1]
+    assert not layer["applied"]
+    assert layer["reason"].endswith("; the earlier watermark 0001020304050607 stays")
+    assert (note["subject"], note["action"]) == ("watermark", "kept")
+    assert read_watermark(opened(layer)).payload == "0001020304050607"
 
 
 def test_strength_bounds_the_change(tmp_path: Path) -> None:

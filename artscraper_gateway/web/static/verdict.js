@@ -3,7 +3,7 @@
 // Rules of thumb where a layer has no visibility of its own; docs/protection.md has measurements.
 const INVISIBLE = { psnr: 42, ssim: 0.98 };
 const HARDLY_VISIBLE = { psnr: 36, ssim: 0.95 };
-const VISIBILITY_BOUNDS = { no: 0.8, hardly: 1.3 }; // as the command line words it; 1 is just noticeable
+const VISIBILITY_BOUNDS = { no: 1, hardly: 2 }; // as the command line words it; about Butteraugli's value
 const MIN_SIDE = 32; // px below which ratios of latents of a few values mean nothing
 const WEAK_RATIO = 1.3; // times noise below which a change has no effect of its own
 
