@@ -90,10 +90,10 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
 
 @pytest.fixture(scope="session")
 def small_sample() -> bytes:
-    """The sample portrait as a JPEG of 288x288 px: large enough for every stage, and quick."""
+    """The sample portrait as a JPEG of 384x384 px: large enough for every stage, and quick."""
     buffer = io.BytesIO()
     with Image.open(SAMPLES[0]) as image:
-        image.resize((288, 288)).save(buffer, "JPEG", quality=90)
+        image.resize((384, 384)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 

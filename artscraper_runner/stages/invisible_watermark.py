@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
 from artscraper_runner.imaging.mapped_pixels import unload
@@ -132,8 +132,8 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     The mark keeps the bound of the strength if it is read then from a JPEG at 75 and at half the
     size; in a large picture a part of that bound is tried first. In a textured picture it may pass
     the bound by the strength's `overshoot` instead of being lost: a viewer sees less of noise in
-    texture than the visibility model says. In a flat one it may not. dwtDctSvd has no bound but the
-    one that its readers expect.
+    texture than the visibility model says. In a flat one it may not. Where the layer's own coding
+    would lose it, there is no mark. dwtDctSvd has no bound but the one that its readers expect.
     """
     if inputs.visibility is None or inputs.options.watermark_method == "dwtDctSvd":
         marked = _embed(inputs, payload, None)
@@ -158,12 +158,21 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
         if factor == factors[-1]:
             break
         if all(_holds(copy, inputs, payload) for copy in (_as_jpeg(within), _halved(within))):
-            break
-    return kept
+            return kept
+    how = inputs.saved_as
+    if kept[0] is None or how.lossless:
+        return kept
+    options = how.coding.options(how.name, is_grey=inputs.is_grey, has_alpha=False)
+    is_kept = _holds(_coded(kept[0], how.name, options), inputs, payload)
+    return kept if is_kept else (None, inputs.visibility)
 
 
 def _as_jpeg(pixels: Pixels) -> Pixels:
-    """Return the pixels as a JPEG at 75 shows them, coded in strips of whole blocks."""
+    return _coded(pixels, "JPEG", {"quality": 75})
+
+
+def _coded(pixels: Pixels, name: str, options: dict[str, Any]) -> Pixels:
+    """Return the pixels as a file of format `name` shows them, in strips of whole blocks."""
     import numpy as np
     from PIL import Image
 
@@ -171,8 +180,8 @@ def _as_jpeg(pixels: Pixels) -> Pixels:
 
     def code(rows: slice) -> None:
         file = io.BytesIO()
-        Image.fromarray(pixels[rows]).save(file, "JPEG", quality=75)
-        result[rows] = np.asarray(Image.open(file))
+        Image.fromarray(pixels[rows]).save(file, name, **options)
+        result[rows] = np.asarray(Image.open(file).convert("RGB"))
 
     over_bands(code, len(pixels), rows=_STRIP_ROWS)
     return result

@@ -180,6 +180,17 @@ def test_mark_that_fails_over_a_stronger_one_leaves_it(tmp_path: Path) -> None:
     assert read_watermark(opened(layer)).payload == "0001020304050607"
 
 
+@pytest.mark.parametrize("size", [272, 512])
+def test_mark_is_written_only_where_the_file_keeps_it(tmp_path: Path, size: int) -> None:
+    source = tmp_path / "a.jpg"
+    Image.fromarray(painting(size, size)).save(source, quality=75)
+    summary = summary_of(source, strength="low", watermark_payload="05" * 8)
+    layer = summary["layers"][1]
+    assert layer["applied"] == (size == 512)
+    assert layer["applied"] or layer["reason"].startswith("the mark cannot be read back")
+    assert layer["metrics"].get("decoded", False) == layer["applied"]
+
+
 def test_strength_bounds_the_change(tmp_path: Path) -> None:
     for strength, most in (("low", 4), ("medium", 6), ("high", 10)):
         picture = painting(272, 320)
