@@ -78,7 +78,7 @@ def test_unknown_names_list_valid_ones():
 def test_large_picture_is_attacked_at_a_coarser_size_with_half_of_the_steps_first():
     preset = attack_preset("mist", "default")
     coarse, fine = preset.rules_for("bundled", is_large=True)
-    assert (coarse.iterations, fine.iterations) == (4, 3)
+    assert (coarse.iterations, fine.iterations) == (4, 1)
     assert preset.rules_for("bundled") == (preset.rule,)
     published = attack_preset("mist", "published")
     assert published.rules_for("bundled", is_large=True) == (published.rule,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.worker import supervisor
-from artscraper_gateway.worker.supervisor import _Slot, show_life
+from artscraper_gateway.worker.supervisor import WorkerSupervisor, _Slot, show_life
 
 pytestmark = pytest.mark.system
 # Writes its process id, then shows life once and hangs: only in its first life.
@@ -75,3 +76,14 @@ def test_supervisor_updates_its_heartbeat_file(tmp_path: Path) -> None:
     (tmp_path / "gateway_jobs" / "workers").rename(tmp_path / "away")
     (tmp_path / "gateway_jobs" / "workers").write_text("no folder")
     show_life(config)  # no error: the workers go on
+
+
+def test_second_signal_may_interrupt_the_first(tmp_path: Path) -> None:
+    workers = WorkerSupervisor(GatewayConfig(base_dir=tmp_path))
+    with ExitStack() as held:
+        for slot in workers._slots:
+            held.enter_context(slot.stopping._cond)  # as `request_stop` does in the first signal
+        kill = threading.Thread(target=workers.kill, daemon=True)
+        kill.start()
+        kill.join(10)
+        assert not kill.is_alive()

@@ -92,8 +92,10 @@ class WorkerSupervisor:
                 slot.thread.join()
 
     def kill(self) -> None:
-        """End the workers at once; their jobs continue at the next start."""
-        self.request_stop()
+        """End the workers at once, before the process ends; their jobs continue at the next start.
+
+        A signal handler may interrupt `request_stop` to call this, so it takes no lock.
+        """
         for slot in self._slots:
             if slot.process is not None:
                 slot.process.kill()

@@ -43,6 +43,7 @@ def known_paths(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
     here = {"job_id": job["job_id"]}
     return {
         "/v1/jobs/{job_id}/layers/{stage}": {**here, "stage": "original"},
+        "/v1/jobs/{job_id}/layers/{stage}/link": {**here, "stage": "original"},
         "/v1/jobs/{job_id}/masks/{stage}": {**here, "stage": "invisible-watermark"},
         "/v1/jobs/{job_id}/deliveries/{delivery_id}/resend": {
             **here,
