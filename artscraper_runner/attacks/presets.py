@@ -43,8 +43,8 @@ class Strength:
 
 
 STRENGTHS = {
-    "low": Strength(visibility=0.6, budget=4, flat=0.75, texture=1.5),
-    "medium": Strength(visibility=0.93, budget=8, flat=1.5, texture=3.0),
+    "low": Strength(visibility=0.58, budget=4, flat=0.75, texture=1.5),
+    "medium": Strength(visibility=0.9, budget=8, flat=1.5, texture=3.0),
     "high": Strength(visibility=1.65, budget=16, flat=3.0, texture=6.0),
 }
 

@@ -42,7 +42,7 @@ def test_preview_grows_with_strength() -> None:
         sight.figure(part.preview(ATTACKS, options)) for options in (LOW, MEDIUM, HIGH)
     )
     assert 0 < low < medium < high
-    assert low <= 0.6 * 1.2 and medium <= 0.93 * 1.2, "the bounds of the strengths"
+    assert low <= 0.58 * 1.2 and medium <= 0.9 * 1.2, "the bounds of the strengths"
 
 
 @pytest.mark.system  # three attacks on three megapixels
