@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artscraper_runner.faces.detection import Face, find_faces  # noqa: E402
-from artscraper_runner.faces.recogniser import embedding  # noqa: E402
+from artscraper_runner.faces.geometry import aligned_face  # noqa: E402
+from artscraper_runner.faces.network import face_network  # noqa: E402
 from benchmarks.faces import applied, opened, through_jpeg  # noqa: E402
 
 Pixels = NDArray[np.uint8]
@@ -80,7 +81,7 @@ def _aligned(image: Image.Image, points: NDArray[np.float64]) -> Image.Image:
 
 def by_dlib(pixels: Pixels, face: Face) -> NDArray[np.float32]:
     """Return dlib's embedding as a unit vector, so that both compare by the cosine."""
-    values = embedding(pixels, face.alignment)[0]
+    values = face_network().embeddings(aligned_face(pixels, face.alignment))[0]
     return np.asarray(values / np.linalg.norm(values), np.float32)
 
 

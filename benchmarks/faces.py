@@ -26,14 +26,17 @@ sys.path.insert(0, str(ROOT))
 from artscraper_runner.attacks.evaluation import random_signs  # noqa: E402
 from artscraper_runner.attacks.run_cache import RunCache  # noqa: E402
 from artscraper_runner.attacks.transforms import to_picture, to_pixels  # noqa: E402
-from artscraper_runner.faces.detection import Face, find_faces  # noqa: E402
+from artscraper_runner.faces.detection import (  # noqa: E402
+    Face,
+    faces_in,
+    find_faces,
+)
 from artscraper_runner.faces.network import (  # noqa: E402
     LANDMARKS,
     RECOGNITION,
     face_network,
     model_file,
 )
-from artscraper_runner.faces.recogniser import faces_in  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.models.graph import thread_count  # noqa: E402
 from artscraper_runner.options import ProtectionOptions  # noqa: E402

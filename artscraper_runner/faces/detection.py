@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import MissingDependency
 from artscraper_runner.faces.geometry import Alignment
 from artscraper_runner.faces.network import (
@@ -191,3 +192,12 @@ def _landmarks() -> Any:
 @lru_cache(maxsize=1)
 def _confirmer() -> Any:
     return _dlib().cnn_face_detection_model_v1(str(model_file(DETECTOR)))
+
+
+def faces_in(pixels: NDArray[np.uint8], cache: RunCache) -> tuple[Face, ...]:
+    """Return `find_faces(pixels)`, which every stage of a job needs; do not write to `pixels`.
+
+    Raises:
+        MissingDependency: dlib or its weights are not installed.
+    """
+    return cache.remember("faces", cache.token(pixels), lambda: find_faces(pixels))

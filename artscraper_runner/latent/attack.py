@@ -37,11 +37,10 @@ from artscraper_runner.attacks.scaling import (
 )
 from artscraper_runner.attacks.transforms import resized
 from artscraper_runner.errors import OutOfMemory
-from artscraper_runner.faces.detection import Face
+from artscraper_runner.faces.detection import Face, faces_in
 from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
-from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.latent.encoders import encoder_of, load_gradients, unattacked_effects

@@ -62,7 +62,7 @@ class Fawkes(Stage):
     def _cloaked(self, inputs: StageInput) -> StageResult:
         from artscraper_runner.attacks.presets import strength_named
         from artscraper_runner.faces.cloak import Cloaking, Identity
-        from artscraper_runner.faces.recogniser import faces_in
+        from artscraper_runner.faces.detection import faces_in
 
         faces = faces_in(inputs.original, inputs.cache)
         if not faces:
@@ -89,7 +89,7 @@ class Fawkes(Stage):
 
 
 def _records(pixels: NDArray[np.uint8], inputs: StageInput) -> Json:
+    from artscraper_runner.faces.detection import faces_in
     from artscraper_runner.faces.evaluation import face_records
-    from artscraper_runner.faces.recogniser import faces_in
 
     return {"faces": face_records(inputs.original, pixels, faces_in(inputs.original, inputs.cache))}

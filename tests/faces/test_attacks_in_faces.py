@@ -7,9 +7,9 @@ import pytest
 
 from artscraper_runner.attacks.constraints import Box
 from artscraper_runner.attacks.run_cache import RunCache
+from artscraper_runner.faces.detection import faces_in
 from artscraper_runner.faces.geometry import Alignment
 from artscraper_runner.faces.low_frequency import blurred, to_luma_chroma
-from artscraper_runner.faces.recogniser import faces_in
 from artscraper_runner.latent import attack
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages import load_stage

@@ -10,9 +10,9 @@ from PIL import Image
 from torch.nn import functional
 
 from artscraper_runner.attacks.run_cache import RunCache
+from artscraper_runner.faces.detection import faces_in
 from artscraper_runner.faces.geometry import Alignment, FaceRegion, aligned_face, chip_view
 from artscraper_runner.faces.network import CHIP_SIDE, LANDMARKS, model_file
-from artscraper_runner.faces.recogniser import faces_in
 
 ALIGNMENTS = [
     Alignment((40.0, 33.0), 50.0, 0.3),

@@ -16,12 +16,13 @@ from artscraper_runner.errors import Cancelled, InvalidOption, MissingDependency
 from artscraper_runner.faces import network
 from artscraper_runner.faces.detection import find_faces, landmark_alignment
 from artscraper_runner.faces.evaluation import face_records
+from artscraper_runner.faces.geometry import aligned_face
+from artscraper_runner.faces.network import face_network
 from artscraper_runner.faces.presets import (
     DEFAULT_CLOAK,
     DEGRADED_TARGET_DISTANCE,
     PLAIN_TARGET_DISTANCE,
 )
-from artscraper_runner.faces.recogniser import embedding
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.stages import load_stage
@@ -185,9 +186,11 @@ def test_cloak_approaches_a_target(portrait, images, tmp_path):  # noqa: F811
     path = images / "photos" / "kodak_04.png"
     changed = cloaked(portrait, fawkes_target=path)
     (face,), (other,) = find_faces(portrait), find_faces(other_pixels := opened(path))
-    aim = embedding(other_pixels, other.alignment)
-    before = embedding(portrait, face.alignment)
-    after = embedding(changed, landmark_alignment(changed, face.box))
+    recogniser = face_network()
+    aim = recogniser.embeddings(aligned_face(other_pixels, other.alignment))
+    before = recogniser.embeddings(aligned_face(portrait, face.alignment))
+    alignment = landmark_alignment(changed, face.box)
+    after = recogniser.embeddings(aligned_face(changed, alignment))
     assert np.linalg.norm(after - aim) < 0.6 * np.linalg.norm(before - aim)
 
 

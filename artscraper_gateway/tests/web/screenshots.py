@@ -151,26 +151,36 @@ def fill(client: httpx.Client, home: Path) -> Filled:
     return Filled(job, large, noted, tiny, torn, submit_waiting(client), found)
 
 
+def uploads(app: PageObject) -> None:
+    named = {"name": LONG, "mimeType": "image/png", "buffer": picture_bytes()}
+    app.add(ASTRONAUT)
+    app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
+    app.add(app.file("words.txt", b"no picture"), app.file("empty.png", b""))
+    app.page.locator("#preview-map").wait_for()
+    app.page.evaluate("window.scrollTo(0, 0)")
+
+
+def preview(app: PageObject) -> None:
+    app.add(ASTRONAUT)
+    app.page.locator("#preview-show").click()
+    expect(app.page.locator("#preview [data-strength] canvas")).to_have_count(3)
+    app.page.locator("#preview").evaluate("(it) => it.scrollIntoView()")
+
+
+def advanced(app: PageObject) -> None:
+    app.page.locator("#advanced").evaluate("(it) => { it.open = true }")
+    app.page.locator("#stages input[value=c2pa]").check()
+
+
+def undo(app: PageObject) -> None:
+    app.page.route("**/v1/jobs/*", lambda route: route.abort())
+    row = app.page.locator("#jobs-list li").filter(has_text="sketch").first
+    row.locator("button").last.click()  # done when the page closes: each time another
+    app.page.locator("#undo").hover()  # its time stands still
+
+
 def screens(filled: Filled) -> dict[str, Shot]:
     """Return how each screen is reached."""
-
-    def uploads(app: PageObject) -> None:
-        named = {"name": LONG, "mimeType": "image/png", "buffer": picture_bytes()}
-        app.add(ASTRONAUT)
-        app.page.locator("#files").set_input_files([named])  # type: ignore[list-item]
-        app.add(app.file("words.txt", b"no picture"), app.file("empty.png", b""))
-        app.page.locator("#preview-map").wait_for()
-        app.page.evaluate("window.scrollTo(0, 0)")
-
-    def preview(app: PageObject) -> None:
-        app.add(ASTRONAUT)
-        app.page.locator("#preview-show").click()
-        expect(app.page.locator("#preview [data-strength] canvas")).to_have_count(3)
-        app.page.locator("#preview").evaluate("(it) => it.scrollIntoView()")
-
-    def advanced(app: PageObject) -> None:
-        app.page.locator("#advanced").evaluate("(it) => { it.open = true }")
-        app.page.locator("#stages input[value=c2pa]").check()
 
     def result(job_id: str, choice: str | None = None, details: bool = False) -> Shot:
         def show(app: PageObject) -> None:
@@ -189,12 +199,6 @@ def screens(filled: Filled) -> dict[str, Shot]:
         app.open("/#/watermark")
         app.page.locator("#watermark-file").set_input_files(filled.marked)
         app.page.locator("#watermark-answer h2").wait_for()
-
-    def undo(app: PageObject) -> None:
-        app.page.route("**/v1/jobs/*", lambda route: route.abort())
-        row = app.page.locator("#jobs-list li").filter(has_text="sketch").first
-        row.locator("button").last.click()  # done when the page closes: each time another
-        app.page.locator("#undo").hover()  # its time stands still
 
     return {
         "protect": lambda app: (
