@@ -177,7 +177,7 @@ def test_eight_concurrent_clients_are_served(
 
 def test_png_layer_is_lossless_png(client: httpx.Client, picture: Callable[..., bytes]) -> None:
     content = picture()
-    job = submit(client, content)
+    job = submit(client, content, stages="photoguard,invisible-watermark")
     result = client.get(f"/v1/jobs/{job['job_id']}/result").json()
     last = result["summary"]["layers"][-1]
     served = client.get(f"/v1/jobs/{job['job_id']}/layers/{last['stage']}")

@@ -6,9 +6,9 @@ import re
 import threading
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 
 from artscraper_gateway import GatewayConfig, create_app
@@ -24,6 +24,12 @@ from artscraper_gateway.tests.openapi_world import (
 
 METHODS = ("get", "post", "delete")
 OPEN_PATHS = ("/v1/limits", "/v1/session", "/livez", "/readyz")  # ask for no key
+
+
+def validate(instance: Any, schema: dict[str, Any]) -> None:
+    import jsonschema  # takes a second, which every worker would spend that collects this file
+
+    jsonschema.validate(instance, schema)
 
 
 def test_refused_uploads_are_removed_off_the_event_loop(world: World) -> None:
@@ -86,7 +92,7 @@ def test_successful_responses_match_openapi(world: World, tmp_path: Path) -> Non
         assert re.match(stated.replace("*", ".*"), answer.headers["content-type"]), where
         if stated == "application/json":
             full = {**content["schema"], "components": schema["components"]}
-            jsonschema.validate(answer.json(), full)
+            validate(answer.json(), full)
     assert world.call("delete", "/v1/session", key="").status_code == 200
 
 
@@ -159,7 +165,7 @@ def test_openapi_examples_are_valid(
             found = found or [model["example"]]
             for example in found:
                 full = {**content["schema"], "components": schema["components"]}
-                jsonschema.validate(example, full)
+                validate(example, full)
                 if each is not bodies[0]:  # the example of an answer leaves nothing out
                     assert example.keys() == model["properties"].keys(), name
                 tried += 1

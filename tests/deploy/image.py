@@ -91,7 +91,13 @@ class Builder:
         """Make what stands for the official image: its Debian release with its Python and pip."""
         root = self.folder / "base"
         variant = ("--variant=minbase", f"--include={_PACKAGES}")
-        _run("debootstrap", *variant, suite, str(root))
+        for attempts_left in (2, 1, 0):  # one of a hundred downloads may fail; what came is kept
+            try:
+                _run("debootstrap", *variant, suite, str(root))
+                break
+            except AssertionError:
+                if not attempts_left:
+                    raise
         (root / "usr/bin/python").symlink_to("python3")
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             marker.unlink()  # the official image has none either

@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-diffusers = pytest.importorskip("diffusers", reason="needs the optional extra `vae`: diffusers")
-
-from artscraper_runner.errors import MissingModel  # noqa: E402
-from artscraper_runner.models import load_encoder  # noqa: E402
-from artscraper_runner.models.download import DownloadFailed  # noqa: E402
-from artscraper_runner.models.weights import UnusableModel  # noqa: E402
+from artscraper_runner.errors import MissingModel
+from artscraper_runner.models import load_encoder
+from artscraper_runner.models.download import DownloadFailed
+from artscraper_runner.models.weights import UnusableModel
 
 
-@pytest.fixture(scope="module")
-def autoencoder() -> Any:
+@pytest.fixture(autouse=True)
+def diffusers() -> Any:
+    """The package, imported where it is used: that takes a second of each collecting worker."""
+    return pytest.importorskip("diffusers", reason="needs the optional extra `vae`: diffusers")
+
+
+@pytest.fixture
+def autoencoder(diffusers: Any) -> Any:
     torch.manual_seed(0)
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 16, 16),

@@ -1,4 +1,4 @@
-"""The oracle is the package Stegano where it is installed; being GPL, nothing depends on it."""
+"""The oracle is the package Stegano: under the GPL, so a tool of the tests alone."""
 
 import numpy as np
 import pytest
