@@ -53,7 +53,7 @@ from artscraper_gateway.sandbox.processes import PictureProcesses
 from artscraper_gateway.sandbox.strength_previews import StrengthPreviews
 from artscraper_gateway.sandbox.watermarks import WatermarkReader
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.health import StorageHealth
+from artscraper_gateway.storage.base import StorageHealth
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.webhooks.repository import DeliveryLog
 from artscraper_gateway.webhooks.sender import DeliverySender

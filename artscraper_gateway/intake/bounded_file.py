@@ -30,10 +30,7 @@ class BoundedFile:
     def check_size(self, size: int) -> None:
         """Raise TooLarge if `size`, in bytes and in all, is more than the limit."""
         if size > self._max_bytes:
-            raise TooLarge(
-                f"expected a picture of at most {self._max_bytes / 1e6:.3g} MB"
-                f" ({self._max_bytes} bytes), found more; send a smaller one"
-            )
+            raise oversized(self._max_bytes)
 
     def append(self, chunk: bytes) -> None:
         """Append `chunk`; for callers that may block.
@@ -87,6 +84,14 @@ def bounded_file(destination: Path, *, max_bytes: int) -> Iterator[BoundedFile]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def oversized(max_bytes: int) -> TooLarge:
+    """Return the problem of a picture that has more bytes."""
+    return TooLarge(
+        f"expected a picture of at most {max_bytes / 1e6:.3g} MB ({max_bytes} bytes), found more;"
+        " send a smaller one"
+    )
 
 
 @contextmanager

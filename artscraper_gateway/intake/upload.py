@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import shutil
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from artscraper_gateway.errors import BodyTooLarge, InvalidRequest, StorageFailed
-from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, bounded_file
+from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, oversized
 
 _MAX_FIELDS = 32
 _MAX_FIELD_BYTES = 64 * 1024
@@ -154,20 +155,25 @@ class UploadedPicture:
     def __init__(self, upload: UploadFile, *, max_bytes: int) -> None:
         self.file_name = upload.filename
         self._file = upload.file
+        self._size = upload.size or 0
         self._max_bytes = max_bytes
         self._lock = threading.Lock()  # the file has one position
 
     def save(self, destination: Path) -> None:
-        """Copy the picture to `destination`.
+        """Copy the picture to `destination`, in a folder that is removed after an error.
 
         Raises:
             TooLarge: it has more than `max_bytes`.
             StorageFailed: it could not be written.
         """
-        with self._lock, bounded_file(destination, max_bytes=self._max_bytes) as file:
-            self._file.seek(0)
-            while chunk := self._file.read(CHUNK_BYTES):
-                file.append(chunk)
+        if self._size > self._max_bytes:
+            raise oversized(self._max_bytes)
+        try:
+            with self._lock, destination.open("wb") as file:
+                self._file.seek(0)
+                shutil.copyfileobj(self._file, file, CHUNK_BYTES)
+        except OSError as error:
+            raise StorageFailed("The picture could not be stored; try again later.") from error
 
     def digest(self) -> str:
         """Return the SHA-256 of its bytes in hex digits."""

@@ -34,8 +34,7 @@ from artscraper_gateway.observability.logging import current_request_id, log_con
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import Storage
-from artscraper_gateway.storage.health import StorageHealth
+from artscraper_gateway.storage.base import Storage, StorageHealth
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import (

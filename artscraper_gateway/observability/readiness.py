@@ -21,7 +21,7 @@ from artscraper_gateway.errors import (
     WorkersDown,
 )
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.health import StorageHealth
+from artscraper_gateway.storage.base import StorageHealth
 
 _FRESH_S = 1.0  # needs no key, and must not keep the database busy
 _DATABASE_S = 3.0

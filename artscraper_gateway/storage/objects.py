@@ -26,7 +26,6 @@ from typing import Any
 
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY, ObjectStorageError, Storage, StorageUnavailable
-from artscraper_gateway.storage.local import LocalStorage
 from artscraper_gateway.storage.paths import is_job_id, job_folders_in, partial_downloads
 
 _INPUTS = ".received"  # uploads of jobs that are not done
@@ -42,7 +41,7 @@ def open_storage(config: GatewayConfig) -> Storage:
         StorageUnavailable: it is a URL that cannot be used.
     """
     if isinstance(config.output_parent, Path):
-        return LocalStorage(config)
+        return Storage(config)
     return ObjectStorage(config)
 
 

@@ -18,8 +18,7 @@ from artscraper_gateway.errors import DatabaseAway
 from artscraper_gateway.jobs.listing import JobListing
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.health import StorageHealth
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import Storage, StorageHealth
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_reading_connections_cannot_write(engine: sa.Engine) -> None:
 async def test_readiness_reports_a_read_only_database(
     config: GatewayConfig, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    health = StorageHealth(config, LocalStorage(config))
+    health = StorageHealth(config, Storage(config))
     await Readiness(config, engine, health).check()
 
     def connect_readonly(database: str) -> sqlite3.Connection:

@@ -21,8 +21,7 @@ from artscraper_gateway.db.engine import _readers, open_engine
 from artscraper_gateway.errors import DatabaseAway, StorageFailed, WorkersDown
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.health import StorageHealth
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import Storage, StorageHealth
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.support.in_process import InProcessGateway
@@ -134,18 +133,18 @@ def test_requests_are_answered_while_the_workers_drain(
 async def test_readyz_reports_an_unavailable_database(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "out")
     engine = open_engine(config)
-    await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
+    await Readiness(config, engine, StorageHealth(config, Storage(config))).check()
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE jobs"))
     with pytest.raises(DatabaseAway):
-        await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
+        await Readiness(config, engine, StorageHealth(config, Storage(config))).check()
     engine.dispose()
 
 
 @pytest.mark.anyio
 async def test_readyz_reports_a_worker_that_hangs(tmp_path: Path) -> None:
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "out")
-    engine, health = open_engine(config), StorageHealth(config, LocalStorage(config))
+    engine, health = open_engine(config), StorageHealth(config, Storage(config))
     hung = Readiness(config, engine, health, lambda: "the worker of slot 0 hung")
     with pytest.raises(WorkersDown, match="slot 0 hung"):
         await hung.check()
@@ -160,10 +159,10 @@ async def test_readyz_reports_an_unreachable_folder_but_not_a_missing_one(
     (tmp_path / "file").touch()
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "not-yet")
     engine = open_engine(config)
-    await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
+    await Readiness(config, engine, StorageHealth(config, Storage(config))).check()
     config = GatewayConfig(base_dir=tmp_path / "jobs", output_parent=tmp_path / "file" / "below")
     with pytest.raises(StorageFailed, match="Not a directory"):
-        await Readiness(config, engine, StorageHealth(config, LocalStorage(config))).check()
+        await Readiness(config, engine, StorageHealth(config, Storage(config))).check()
     engine.dispose()
 
 
@@ -176,7 +175,7 @@ def test_readyz_needs_no_key_and_queries_the_database_once_a_second(tmp_path: Pa
     )
 
     async def ask_often() -> None:
-        readiness = Readiness(config, engine, StorageHealth(config, LocalStorage(config)))
+        readiness = Readiness(config, engine, StorageHealth(config, Storage(config)))
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
                 tasks.start_soon(readiness.check)

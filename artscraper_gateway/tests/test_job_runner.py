@@ -23,8 +23,7 @@ from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import SUMMARY
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import SUMMARY, Storage
 from artscraper_gateway.storage.paths import JobFolders, hint_writeback
 from artscraper_gateway.worker.failures import StorageOutage, storage_outage
 from artscraper_gateway.worker.runner import JobExecution, JobObserver, JobRunner
@@ -42,7 +41,7 @@ def runner(tmp_path: Path) -> Iterator[JobRunner]:
     observer = JobObserver(Metrics(config, "worker"), Tracing())
     heart = Heartbeats(store.engine, "host.slot-0", missed_beats_limit=3)
     heart.register()
-    yield JobRunner(config, store, LocalStorage(config), heart.id, observer)
+    yield JobRunner(config, store, Storage(config), heart.id, observer)
     store.engine.dispose()
 
 

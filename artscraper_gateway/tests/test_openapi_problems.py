@@ -27,7 +27,7 @@ from artscraper_gateway.errors import (
 )
 from artscraper_gateway.jobs import submission
 from artscraper_gateway.jobs.submission import Submission
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.tests.openapi_world import (
     LIGHT,
     UNKNOWN_ID,
@@ -215,7 +215,7 @@ def _refuse_picture(
             answer = world.call("post", path, files=files, data=LIGHT, headers=headers)
         return answer
     if code == "storage-failed" and (method == "get" or path.endswith("/link")):
-        patch.setattr(LocalStorage, "output", _no_space)
+        patch.setattr(Storage, "output", _no_space)
         ids["job"] = world.masked
         return world.call(method, filled(path, **ids))
     if code == "storage-failed":

@@ -21,7 +21,7 @@ from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_gateway.jobs.retention import SCHEDULE, Retention
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from artscraper_gateway.tests.test_contract import LIGHT, submit
@@ -41,7 +41,7 @@ class House:
         self.store = JobStore(self.engine)
         self.queue = JobQueue(self.store)
         self.ahead_s = 0.0
-        deletion = Deletion(self.config, self.store, self.queue, LocalStorage(self.config))
+        deletion = Deletion(self.config, self.store, self.queue, Storage(self.config))
         self.retention = Retention(
             self.config, deletion, self.queue, self.engine, lambda: time.time() + self.ahead_s
         )

@@ -19,8 +19,7 @@ from artscraper_gateway.jobs.retries import Retries, RetryFilter, RetryResult
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
-from artscraper_gateway.storage.health import StorageHealth
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import Storage, StorageHealth
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_gateway.tests.test_retention import House
 
@@ -46,7 +45,7 @@ def home(tmp_path: Path) -> Iterator[House]:
 def retry(
     home: House, owner: str | None = "", quota: QueueQuota | None = None, **wanted: object
 ) -> RetryResult:
-    storage = LocalStorage(home.config)
+    storage = Storage(home.config)
     submission = Submission(
         home.config,
         home.queue,

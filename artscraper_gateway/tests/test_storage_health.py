@@ -12,9 +12,8 @@ import pytest
 
 from artscraper_gateway.errors import DiskFull, StorageFailed
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage import health as health_module
-from artscraper_gateway.storage.health import StorageHealth
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage import base as storage_module
+from artscraper_gateway.storage.base import Storage, StorageHealth
 from artscraper_gateway.storage.objects import open_storage
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 
@@ -42,17 +41,17 @@ def config(tmp_path: Path) -> GatewayConfig:
 def test_storage_problem_states_the_reason(
     config: GatewayConfig, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
-    health = StorageHealth(config, LocalStorage(config))
+    health = StorageHealth(config, Storage(config))
     assert health.problem() is None
-    monkeypatch.setattr(LocalStorage, "check_writable", failing(number))
+    monkeypatch.setattr(Storage, "check_writable", failing(number))
     assert health.problem() is None, "a fresh answer is used again"
-    monkeypatch.setattr(health_module, "_FRESH_S", 0.0)
+    monkeypatch.setattr(storage_module, "_FRESH_S", 0.0)
     with pytest.raises(kind, match=os.strerror(number)):
         health.check()
 
 
 def test_local_check_creates_output_folder_and_leaves_no_file(config: GatewayConfig) -> None:
-    LocalStorage(config).check_writable()
+    Storage(config).check_writable()
     assert config.output_folder.stat().st_mode & 0o777 == 0o700
     assert list(config.output_folder.iterdir()) == []
 
@@ -68,16 +67,16 @@ def test_submissions_are_refused_during_storage_outage(
     start_app: Start, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_app(worker_concurrency=0)
-    monkeypatch.setattr(health_module, "_FRESH_S", 0.0)
+    monkeypatch.setattr(storage_module, "_FRESH_S", 0.0)
     files = {"file": picture(64, 64)}
     with gateway.client() as client:
         with monkeypatch.context() as outage:
-            outage.setattr(LocalStorage, "check_writable", failing(errno.EACCES))
+            outage.setattr(Storage, "check_writable", failing(errno.EACCES))
             refused = client.post("/v1/jobs", files=files)
             assert (refused.status_code, refused.json()["code"]) == (503, "storage-failed")
-            health_module.time.sleep(1.1)
+            storage_module.time.sleep(1.1)
             ready = client.get("/readyz")
             assert (ready.status_code, ready.json()["code"]) == (503, "storage-failed")
             assert client.get("/v1/jobs").json()["jobs"] == []
-        health_module.time.sleep(1.1)
+        storage_module.time.sleep(1.1)
         assert client.post("/v1/jobs", files=files).status_code == 200

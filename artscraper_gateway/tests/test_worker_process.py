@@ -15,7 +15,7 @@ from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.local import LocalStorage
+from artscraper_gateway.storage.base import Storage
 from artscraper_gateway.worker import process
 from artscraper_gateway.worker.runner import JobObserver
 
@@ -38,7 +38,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[process.
     heart.register()
     observer = JobObserver(Metrics(config, "worker"), Tracing())
     stop = threading.Event()
-    yield process._Worker(config, store, LocalStorage(config), heart, observer, stop, False)
+    yield process._Worker(config, store, Storage(config), heart, observer, stop, False)
     store.engine.dispose()
 
 

@@ -31,11 +31,11 @@ def die_once(boundary: str) -> None:
 def lay() -> None:
     """Wrap what a worker does at the boundaries."""
     from artscraper_gateway.jobs.repository import JobStore
-    from artscraper_gateway.storage.local import LocalStorage
+    from artscraper_gateway.storage.base import Storage
     from artscraper_gateway.worker.steps import JobSteps as steps
 
     execute, run_step = steps._execute, steps.run_step
-    publish, finish = LocalStorage.publish, JobStore.finish
+    publish, finish = Storage.publish, JobStore.finish
 
     def executed(self: Any, stage: str, work: Callable[[], Any]) -> Any:
         def begun() -> Any:
@@ -61,5 +61,5 @@ def lay() -> None:
         return ended
 
     steps._execute, steps.run_step = executed, recorded  # type: ignore[method-assign]
-    LocalStorage.publish = published  # type: ignore[method-assign]
+    Storage.publish = published  # type: ignore[method-assign]
     JobStore.finish = finished  # type: ignore[method-assign]
