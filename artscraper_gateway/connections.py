@@ -15,7 +15,6 @@ import logging
 import resource
 import time
 from collections import Counter
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -36,50 +35,28 @@ _FIRST_BYTES = 16 * 1024  # or the whole body, if it is shorter
 _LONGEST_DIGITS = 12  # of a plausible Content-Length; the application refuses others at once
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """Bounds of a server's connections; times in seconds."""
+class ConnectionRegistry:
+    """The open connections of one server, oldest first, and a sweep that ends the slow ones.
 
-    max_connections: int
-    max_connections_per_address: int
-    max_pipelined_bytes: int
-    header_timeout_s: float
-    body_idle_timeout_s: float
-    body_timeout_s: float
-    response_stall_timeout_s: float
+    Numbers of connections that are no settings follow from the limit on open files.
+    """
 
-    @classmethod
-    def of(cls, config: GatewayConfig) -> ConnectionLimits:
-        """Return the bounds of the settings; open numbers follow from the descriptor limit."""
+    def __init__(self, settings: GatewayConfig) -> None:
+        self.settings = settings
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         possible = max(16, min(_MOST_CONNECTIONS, descriptors - _RESERVED_DESCRIPTORS))
-        most = config.max_connections or possible
-        return cls(
-            max_connections=most,
-            max_connections_per_address=config.max_connections_per_address or -(-most * 3 // 4),
-            max_pipelined_bytes=config.max_pipelined_bytes,
-            header_timeout_s=config.header_timeout,
-            body_idle_timeout_s=config.body_idle_timeout,
-            body_timeout_s=config.body_timeout,
-            response_stall_timeout_s=config.response_stall_timeout,
-        )
-
-
-class ConnectionRegistry:
-    """The open connections of one server, oldest first, and a sweep that ends the slow ones."""
-
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.limits = limits
+        most = self.max_connections = settings.max_connections or possible
+        self.max_per_address = settings.max_connections_per_address or -(-most * 3 // 4)
         self._connections: dict[BoundedProtocol, str] = {}
         self._per_address: Counter[str] = Counter()
         self._sweeping: asyncio.TimerHandle | None = None
 
     def admit(self, connection: BoundedProtocol, address: str) -> bool:
         """Add a connection, if need be in the place of one that waits for its client."""
-        if self._per_address[address] >= self.limits.max_connections_per_address:
+        if self._per_address[address] >= self.max_per_address:
             if not self._evict(address):
                 return False
-        elif len(self._connections) >= self.limits.max_connections and not self._evict(None):
+        elif len(self._connections) >= self.max_connections and not self._evict(None):
             return False
         self._connections[connection] = address
         self._per_address[address] += 1
@@ -120,9 +97,9 @@ class ConnectionRegistry:
 class BoundedConfig(uvicorn.Config):
     """uvicorn's configuration with the registry that its connections share."""
 
-    def __init__(self, app: Any, *, limits: ConnectionLimits, **options: Any) -> None:
+    def __init__(self, app: Any, *, settings: GatewayConfig, **options: Any) -> None:
         super().__init__(app, http=BoundedProtocol, ws="none", **options)
-        self.registry = ConnectionRegistry(limits)
+        self.registry = ConnectionRegistry(settings)
 
 
 class BoundedProtocol(H11Protocol):
@@ -161,7 +138,7 @@ class BoundedProtocol(H11Protocol):
             self._head_since = now
         super().data_received(data)
         waiting = len(self.conn.trailing_data[0]) if self._is_answering else 0
-        if waiting > self._registry.limits.max_pipelined_bytes:
+        if waiting > self._registry.settings.max_pipelined_bytes:
             self.transport.abort()
 
     def handle_events(self) -> None:
@@ -203,18 +180,18 @@ class BoundedProtocol(H11Protocol):
 
     def check_times(self, now: float) -> None:
         """Abort the connection if its client took longer than a limit allows."""
-        limits = self._registry.limits
+        settings = self._registry.settings
         if self.flow.read_paused:  # the server does not read now: no fault of the client
             self.silent_since = now
         if self.transport.is_closing() and self._write_blocked_since is None:
             self._write_blocked_since = now  # the rest of the response must be read, too
         overdue = {
-            "header_timeout": _is_over(self._head_since, limits.header_timeout_s, now),
-            "body_timeout": _is_over(self._body_since, limits.body_timeout_s, now),
+            "header_timeout": _is_over(self._head_since, settings.header_timeout, now),
+            "body_timeout": _is_over(self._body_since, settings.body_timeout, now),
             "body_idle_timeout": self._body_since is not None
-            and _is_over(self.silent_since, limits.body_idle_timeout_s, now),
+            and _is_over(self.silent_since, settings.body_idle_timeout, now),
             "response_stall_timeout": _is_over(
-                self._write_blocked_since, limits.response_stall_timeout_s, now
+                self._write_blocked_since, settings.response_stall_timeout, now
             ),
         }
         for setting, is_over in overdue.items():

@@ -14,12 +14,22 @@ _LATER = {"Retry-After": "5"}
 
 
 class GatewayError(Exception):
-    """Base of all problems. `status` is the HTTP status, `code` a stable machine-readable name."""
+    """Base of all problems. `status` is the HTTP status, `code` a stable machine-readable name.
+
+    A subclass names its own as `class NotFound(GatewayError, status=404, code="not-found", ...)`.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "The gateway failed"
     response_headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, *, status: int = 0, code: str = "", title: str = "") -> None:
+        """Set the values that the class names; the others are those of its base."""
+        super().__init_subclass__()
+        cls.status = status or cls.status
+        cls.code = code or cls.code
+        cls.title = title or cls.title
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -27,56 +37,40 @@ class GatewayError(Exception):
         self.headers = {**self.response_headers, **(headers or {})}
 
 
-class InvalidRequest(GatewayError):
+class InvalidRequest(
+    GatewayError, status=422, code="invalid-request", title="The request is not valid"
+):
     """A field is missing, unknown or not valid, or a batch has more jobs than may ever wait."""
 
-    status = 422
-    code = "invalid-request"
-    title = "The request is not valid"
 
-
-class RejectedInput(GatewayError):
+class RejectedInput(
+    GatewayError, status=422, code="rejected-input", title="The input was rejected"
+):
     """The picture named by the request is refused: forbidden address, failed download, bad path."""
 
-    status = 422
-    code = "rejected-input"
-    title = "The input was rejected"
 
-
-class ForbiddenAddress(RejectedInput):
+class ForbiddenAddress(RejectedInput, code="forbidden-address", title="The address is not allowed"):
     """A URL leads to an address that is not public."""
 
-    code = "forbidden-address"
-    title = "The address is not allowed"
 
-
-class DownloadFailed(RejectedInput):
+class DownloadFailed(
+    RejectedInput, code="download-failed", title="The picture could not be downloaded"
+):
     """The far end did not deliver a picture: name unknown, refused, error status, time-out."""
 
-    code = "download-failed"
-    title = "The picture could not be downloaded"
 
-
-class UnusableLocalPath(RejectedInput):
+class UnusableLocalPath(
+    RejectedInput, code="unusable-local-path", title="The local path cannot be used"
+):
     """The same answer for a path that is missing and for one that is outside the roots."""
 
-    code = "unusable-local-path"
-    title = "The local path cannot be used"
 
-
-class BrokenPicture(RejectedInput):
+class BrokenPicture(RejectedInput, code="broken-picture", title="The picture is damaged"):
     """An accepted format by its first bytes, but damaged beyond reading."""
 
-    code = "broken-picture"
-    title = "The picture is damaged"
 
-
-class TooLarge(GatewayError):
+class TooLarge(GatewayError, status=413, code="too-large", title="The picture is too large"):
     """More bytes, pixels or frames than the limits allow."""
-
-    status = 413
-    code = "too-large"
-    title = "The picture is too large"
 
 
 class BodyTooLarge(TooLarge):
@@ -85,184 +79,132 @@ class BodyTooLarge(TooLarge):
     response_headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
-class UnsupportedPicture(GatewayError):
+class UnsupportedPicture(
+    GatewayError, status=415, code="unsupported-picture", title="Not an accepted picture format"
+):
     """The content is not one of the accepted picture formats."""
 
-    status = 415
-    code = "unsupported-picture"
-    title = "Not an accepted picture format"
 
-
-class UnsupportedRequestBody(GatewayError):
+class UnsupportedRequestBody(
+    GatewayError,
+    status=415,
+    code="unsupported-request-body",
+    title="The request's body cannot be read",
+):
     """The request's body is neither a form nor JSON."""
 
-    status = 415
-    code = "unsupported-request-body"
-    title = "The request's body cannot be read"
 
-
-class NotFound(GatewayError):
+class NotFound(GatewayError, status=404, code="not-found", title="Not found"):
     """No such job, or the job has no such layer."""
 
-    status = 404
-    code = "not-found"
-    title = "Not found"
 
-
-class NotReady(GatewayError):
+class NotReady(GatewayError, status=409, code="not-ready", title="The job has not finished"):
     """The job has not finished yet; try again after `Retry-After` seconds."""
 
-    status = 409
-    code = "not-ready"
-    title = "The job has not finished"
 
-
-class JobFailed(GatewayError):
+class JobFailed(GatewayError, status=409, code="job-failed", title="The job failed"):
     """The job ended in error and has no result."""
 
-    status = 409
-    code = "job-failed"
-    title = "The job failed"
 
-
-class IdempotencyKeyReused(GatewayError):
+class IdempotencyKeyReused(
+    GatewayError,
+    status=422,
+    code="idempotency-key-reused",
+    title="The idempotency key was used for something else",
+):
     """The same Idempotency-Key was used with another payload."""
 
-    status = 422
-    code = "idempotency-key-reused"
-    title = "The idempotency key was used for something else"
 
-
-class Unauthorized(GatewayError):
+class Unauthorized(GatewayError, status=401, code="unauthorized", title="An API key is needed"):
     """An API key is needed, and none came, or none that is valid."""
 
-    status = 401
-    code = "unauthorized"
-    title = "An API key is needed"
     response_headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
-class Forbidden(GatewayError):
+class Forbidden(GatewayError, status=403, code="forbidden", title="The API key may not do this"):
     """The API key is valid and may not do this."""
 
-    status = 403
-    code = "forbidden"
-    title = "The API key may not do this"
 
-
-class LinkNotValid(GatewayError):
+class LinkNotValid(GatewayError, status=403, code="link-not-valid", title="The link is not valid"):
     """A signed link was altered, or has expired."""
 
-    status = 403
-    code = "link-not-valid"
-    title = "The link is not valid"
 
-
-class PreconditionFailed(GatewayError):
+class PreconditionFailed(
+    GatewayError, status=412, code="precondition-failed", title="The file is another version"
+):
     """The condition of If-Match or If-Unmodified-Since is false."""
 
-    status = 412
-    code = "precondition-failed"
-    title = "The file is another version"
 
-
-class UnknownHost(GatewayError):
+class UnknownHost(
+    GatewayError, status=421, code="unknown-host", title="The gateway does not serve this host name"
+):
     """The Host header names none of the gateway's own names."""
 
-    status = 421
-    code = "unknown-host"
-    title = "The gateway does not serve this host name"
 
-
-class ForeignOrigin(GatewayError):
+class ForeignOrigin(
+    GatewayError,
+    status=403,
+    code="foreign-origin",
+    title="Requests from other sites are not allowed",
+):
     """A web page of another origin sent a request that changes something."""
 
-    status = 403
-    code = "foreign-origin"
-    title = "Requests from other sites are not allowed"
 
-
-class QueueFull(GatewayError):
+class QueueFull(GatewayError, status=429, code="queue-full", title="Too many jobs wait"):
     """The queue has no room for the request's jobs."""
 
-    status = 429
-    code = "queue-full"
-    title = "Too many jobs wait"
     response_headers = _LATER
 
 
-class RateLimited(GatewayError):
+class RateLimited(GatewayError, status=429, code="rate-limited", title="Too many requests"):
     """The API key was used more often than it may be."""
 
-    status = 429
-    code = "rate-limited"
-    title = "Too many requests"
 
-
-class UnsatisfiableRange(GatewayError):
+class UnsatisfiableRange(
+    GatewayError, status=416, code="unsatisfiable-range", title="The range cannot be served"
+):
     """The Range header requests bytes beyond the end of the file."""
 
-    status = 416
-    code = "unsatisfiable-range"
-    title = "The range cannot be served"
 
-
-class TooBusy(GatewayError):
+class TooBusy(GatewayError, status=503, code="too-busy", title="The gateway is busy"):
     """Too much of the same is going on at once."""
 
-    status = 503
-    code = "too-busy"
-    title = "The gateway is busy"
     response_headers = _LATER
 
 
-class StorageFailed(GatewayError):
+class StorageFailed(
+    GatewayError, status=503, code="storage-failed", title="The gateway's storage failed"
+):
     """The disk, object storage or the database could not be read or written."""
 
-    status = 503
-    code = "storage-failed"
-    title = "The gateway's storage failed"
     response_headers = _LATER
 
 
-class Draining(GatewayError):
+class Draining(GatewayError, status=503, code="draining", title="The gateway is shutting down"):
     """The process is shutting down; it finishes its jobs."""
 
-    status = 503
-    code = "draining"
-    title = "The gateway is shutting down"
 
-
-class NoRoomInQueue(GatewayError):
+class NoRoomInQueue(GatewayError, status=503, code="queue-full", title="Too many jobs wait"):
     """The queue is full, for /readyz; submissions get QueueFull."""
 
-    status = 503
-    code = "queue-full"
-    title = "Too many jobs wait"
 
-
-class DiskFull(GatewayError):
+class DiskFull(
+    GatewayError, status=503, code="disk-full", title="The gateway's disk is nearly full"
+):
     """Less of the disk is free than `min_free_disk`, or there is no room for the request at all."""
 
-    status = 503
-    code = "disk-full"
-    title = "The gateway's disk is nearly full"
 
-
-class WorkersDown(GatewayError):
+class WorkersDown(
+    GatewayError, status=503, code="workers-down", title="The gateway's workers do not work"
+):
     """A worker of this machine hangs or keeps dying; jobs are accepted and wait."""
 
-    status = 503
-    code = "workers-down"
-    title = "The gateway's workers do not work"
 
-
-class DatabaseAway(GatewayError):
+class DatabaseAway(
+    GatewayError, status=503, code="database-away", title="The gateway's database does not respond"
+):
     """The database server does not respond; accepted jobs are safe in it."""
 
-    status = 503
-    code = "database-away"
-    title = "The gateway's database does not respond"
     response_headers = _LATER
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from artscraper_gateway.connections import BodyStart, BoundedConfig, ConnectionLimits
+from artscraper_gateway.connections import BodyStart, BoundedConfig
 from artscraper_gateway.observability.logging import LineFormatter
 from artscraper_gateway.settings.groups import ENVIRONMENT_PREFIX
 
@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
         super().__init__(
             BoundedConfig(
                 BodyStart(app),
-                limits=ConnectionLimits.of(config),
+                settings=config,
                 h11_max_incomplete_event_size=config.max_header_bytes,
                 timeout_keep_alive=config.keep_alive_timeout,
                 host=config.host,

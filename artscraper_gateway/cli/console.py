@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from artscraper_gateway.cli.termination import end_on_sigterm
+from artscraper_gateway.cli.main import end_on_sigterm
 from artscraper_runner import __version__, set_native_thread_defaults
 
 _LOCAL = {

@@ -10,11 +10,10 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from artscraper_gateway.cli.termination import end_on_sigterm, ignore_sighup
 from artscraper_runner import (
     __version__,
     pause_collection,
@@ -25,6 +24,7 @@ from artscraper_runner import (
 if TYPE_CHECKING:
     from artscraper_gateway.settings.model import GatewayConfig
 
+_log = logging.getLogger(__name__)
 _COMMANDS = ("serve", "worker")
 # These parse their own options.
 _MODULES = {
@@ -198,7 +198,7 @@ def _check_keys(config: GatewayConfig) -> None:
 
     engine = open_engine(config)
     if not config.is_loopback and not KeyStore(engine).all():
-        logging.getLogger(__name__).warning(
+        _log.warning(
             "LISTENING ON %s WITHOUT API KEYS: every host that reaches this address can submit,"
             " read and delete jobs; add a key: %s",
             config.host,
@@ -253,3 +253,27 @@ def _supervise_workers(config: GatewayConfig) -> int:
     notify("STOPPING=1")
     supervisor.stop()
     return 0
+
+
+def end_on_sigterm() -> None:
+    """End the process at once on SIGTERM, as process 1 of a container too.
+
+    The kernel ignores the default action there. Servers replace the handler when they can drain.
+    """
+    with suppress(ValueError):  # not the main thread: the program around it handles signals
+        signal.signal(signal.SIGTERM, _end)
+
+
+def ignore_sighup() -> None:
+    """Log SIGHUP and go on, instead of ending."""
+    signal.signal(signal.SIGHUP, _log_reload)
+
+
+def _end(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _log_reload(_number: int, _frame: object) -> None:
+    _log.info("SIGHUP is ignored: API keys need no reload, other settings need a restart")

@@ -1,19 +1,19 @@
-"""Retry database calls during an outage: the database is unavailable, busy or out of disk."""
+"""Outages of the database, which is unavailable, busy or out of disk: retry calls, log seldom."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from artscraper_gateway.db.outage_log import log_outage
-
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
+_LOG_EVERY_S = 30.0
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,3 +56,43 @@ def retry_on_outage(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
                 raise
             log_outage(_log, "the database is unavailable; retrying", error)
         time.sleep(_PAUSE_S)
+
+
+class RepeatLimit:
+    """Allows each message once in a period."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._logged_at: dict[str, float] = {}
+
+    def allows(self, message: str) -> bool:
+        """Return whether the message was not logged in the last half minute, and record it."""
+        with self._lock:
+            now = time.monotonic()
+            is_due = now - self._logged_at.get(message, float("-inf")) >= _LOG_EVERY_S
+            if is_due:
+                self._logged_at[message] = now
+            return is_due
+
+
+class RepeatFilter(logging.Filter):
+    """Drops messages of the queue's library that differ only after the first colon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = RepeatLimit()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is logged."""
+        if record.levelno != logging.WARNING:
+            return True
+        return self._limit.allows(record.getMessage().partition(":")[0])
+
+
+_outages = RepeatLimit()
+
+
+def log_outage(log: logging.Logger, message: str, error: BaseException) -> None:
+    """Log `message`, which names what cannot be done, and the reason, with a limited rate."""
+    if _outages.allows(f"{log.name} {message}"):
+        log.warning("%s: %s", message, error.__cause__ or error)

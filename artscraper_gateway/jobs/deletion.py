@@ -18,16 +18,19 @@ import sqlalchemy as sa
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
-from artscraper_gateway.db.outage_log import log_outage
-from artscraper_gateway.db.retry import is_full
+from artscraper_gateway.db.retry import is_full, log_outage
 from artscraper_gateway.jobs.leases import Leases
 from artscraper_gateway.jobs.queue import JobQueue
 from artscraper_gateway.jobs.repository import JobStore
-from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage, StorageUnavailable
 from artscraper_gateway.storage.objects import open_storage
-from artscraper_gateway.storage.paths import READING_PREFIX, is_older_than, partial_downloads
+from artscraper_gateway.storage.paths import (
+    READING_PREFIX,
+    is_older_than,
+    machine_name,
+    partial_downloads,
+)
 
 _log = logging.getLogger(__name__)
 LEFTOVERS_EVERY_S = 30.0  # by each worker and web process, so that deleted files go in a minute

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import jobs, workers
-from artscraper_gateway.settings.machine import machine_name
+from artscraper_gateway.storage.paths import machine_name
 
 _log = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

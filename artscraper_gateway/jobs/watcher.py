@@ -19,7 +19,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from artscraper_gateway.db.engine import reading
-from artscraper_gateway.db.outage_log import log_outage
+from artscraper_gateway.db.retry import log_outage
 from artscraper_gateway.errors import TooBusy
 from artscraper_gateway.jobs.models import Event, Job
 from artscraper_gateway.jobs.repository import events_after, revisions

@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from artscraper_gateway.db.outage_log import RepeatFilter
+from artscraper_gateway.db.retry import RepeatFilter
 
 if TYPE_CHECKING:
     from artscraper_gateway.settings.model import GatewayConfig

@@ -17,8 +17,8 @@ from prometheus_client import Counter, Histogram, values
 from prometheus_client.core import Metric
 
 from artscraper_gateway.observability.metric_files import MetricFiles
-from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.paths import machine_name
 
 Role = Literal["web", "worker", "supervisor"]
 _LONG_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)

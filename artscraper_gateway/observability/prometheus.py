@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from artscraper_gateway.db.outage_log import log_outage
+from artscraper_gateway.db.retry import log_outage
 from artscraper_gateway.db.tables import deliveries, jobs, workers
 from artscraper_gateway.observability.metrics import Metrics
-from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.paths import machine_name
 from artscraper_runner import __version__
 
 _log = logging.getLogger(__name__)

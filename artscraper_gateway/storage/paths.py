@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from artscraper_gateway.settings.model import GatewayConfig
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
 RUNNING = ".running"
 READING_PREFIX = "reading-"  # prefix of folders with pictures for watermark reading
 _REMOVE_TRIES = 50
@@ -80,6 +82,11 @@ class JobFolders:
     def remove_intake(self) -> None:
         """Remove the upload and the previews; raises as `remove`."""
         _remove_tree(self.intake)
+
+
+def machine_name() -> str:
+    """Return the host name, which must be unique in a fleet, as a name of folders."""
+    return _NOT_IN_NAMES.sub("-", socket.gethostname())
 
 
 def partial_downloads(config: GatewayConfig) -> Path:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from artscraper_gateway.connections import BoundedConfig, ConnectionLimits
+from artscraper_gateway.connections import BoundedConfig, ConnectionRegistry
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import GatewayProcess, until
 from benchmarks.service.connection_attacks import ATTACKS, MAX_GROWTH_MB, measure
@@ -145,8 +145,8 @@ def test_idle_connections_make_room_for_new_ones() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
             await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
 
-        limits = ConnectionLimits(4, 4, 1024, 30, 30, 30, 30)
-        config = BoundedConfig(app, limits=limits, log_config=None)
+        settings = GatewayConfig(max_connections=4, max_connections_per_address=4)
+        config = BoundedConfig(app, settings=settings, log_config=None)
         config.load()
         from uvicorn.server import ServerState
 
@@ -217,12 +217,12 @@ def test_client_that_does_not_read_is_closed(
 
 def test_limits_follow_from_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    limits = ConnectionLimits.of(GatewayConfig())
-    assert (limits.max_connections, limits.max_connections_per_address) == (768, 576)
+    registry = ConnectionRegistry(GatewayConfig())
+    assert (registry.max_connections, registry.max_per_address) == (768, 576)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 4096))
-    assert ConnectionLimits.of(GatewayConfig()).max_connections == 16
-    chosen = ConnectionLimits.of(GatewayConfig(max_connections=5, max_connections_per_address=2))
-    assert (chosen.max_connections, chosen.max_connections_per_address) == (5, 2)
+    assert ConnectionRegistry(GatewayConfig()).max_connections == 16
+    chosen = ConnectionRegistry(GatewayConfig(max_connections=5, max_connections_per_address=2))
+    assert (chosen.max_connections, chosen.max_per_address) == (5, 2)
 
 
 def test_steady_upload_is_not_closed(bounded: GatewayProcess) -> None:

@@ -29,8 +29,8 @@ from artscraper_gateway.observability.prometheus import (
     resident_bytes,
     start_metrics_server,
 )
-from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.paths import machine_name
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess, until
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver

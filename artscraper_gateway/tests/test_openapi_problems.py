@@ -220,7 +220,7 @@ def _refuse_picture(
         return world.call(method, filled(path, **ids))
     if code == "storage-failed":
         is_in_memory = "watermarks" in path or "strength" in path
-        patch.setattr(Path, "replace" if is_in_memory else "mkdir", _no_space)
+        patch.setattr(Path, "open" if is_in_memory else "mkdir", _no_space)
         ids["job"] = world.failed
         return world.call("post", filled(path, **ids), **body(world, "post", path))
     assert code == "too-busy", code

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from standardwebhooks import Webhook
 
-from artscraper_gateway.db.outage_log import log_outage
+from artscraper_gateway.db.retry import log_outage
 from artscraper_gateway.errors import ForbiddenAddress
 from artscraper_gateway.net.address_guard import UNUSABLE_NAME, AddressRules, Lookup, system_lookup
 from artscraper_gateway.net.pinned_transport import PinnedTransport, UnknownHost

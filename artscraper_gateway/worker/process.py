@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from artscraper_gateway.db.engine import open_engine
-from artscraper_gateway.db.outage_log import log_outage
+from artscraper_gateway.db.retry import log_outage
 from artscraper_gateway.jobs.deletion import LEFTOVERS_EVERY_S, Deletion, remove_leftovers
 from artscraper_gateway.jobs.leases import (
     Heartbeats,

@@ -24,8 +24,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artscraper_gateway.settings.machine import machine_name
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.paths import machine_name
 from artscraper_runner import NATIVE_THREAD_DEFAULTS
 
 _log = logging.getLogger(__name__)
