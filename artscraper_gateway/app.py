@@ -25,7 +25,6 @@ from artscraper_gateway.api.routes import (
     limits,
     protect,
     results,
-    retries,
     sessions,
     strength_previews,
     watermarks,
@@ -83,7 +82,7 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(OriginCheck, config=config, needs_key=needs_key, respond=problem_response)
     app.add_middleware(Observation, tracing=tracing)
-    for part in (protect, retries, jobs, events, results, webhooks, batches, watermarks):
+    for part in (protect, jobs, events, results, webhooks, batches, watermarks):
         app.include_router(part.router)
     for part in (strength_previews, limits, sessions, health):
         app.include_router(part.router)

@@ -80,10 +80,10 @@ class PictureForm(BaseModel):
     file: Picture = Field(description="the picture")
 
 
-class PartForm(BaseModel):
+class PartForm(PictureForm):
     """A form with a part of a picture, the size of the whole, and what is done to it."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     file: Picture = Field(description="the part: at most 512 px a side")
     width: int = Field(ge=1, le=65_535, description="px of the whole picture")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
+from anyio.to_thread import run_sync
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
@@ -17,6 +20,7 @@ from artscraper_gateway.api.form_models import (
     TARGETS,
     BatchForm,
     JobForm,
+    PictureForm,
     form_values,
 )
 from artscraper_gateway.api.problems import invalid_request
@@ -37,6 +41,7 @@ from artscraper_gateway.jobs.request import (
 )
 from artscraper_gateway.jobs.submission import IncomingPicture
 from artscraper_gateway.settings.model import GatewayConfig
+from artscraper_gateway.storage.paths import READING_PREFIX
 
 _MAX_JSON_BYTES = 64 * 1024
 _MAX_BATCH_JSON_BYTES = 1024 * 1024
@@ -44,6 +49,7 @@ _PICTURES = 1 + len(TARGETS)  # of a job's form
 _FORM = "multipart/form-data"
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _Model = TypeVar("_Model", bound=BaseModel)
+_Form = TypeVar("_Form", bound=PictureForm)
 
 
 @asynccontextmanager
@@ -113,14 +119,25 @@ async def parse_batch(
 
 @asynccontextmanager
 async def parse_form(
-    model: type[_Model], request: Request, spool: Path, *, max_bytes: int
-) -> AsyncIterator[_Model]:
-    """Yield a form with one picture, which makes no job; raises as `parse_submission`."""
+    model: type[_Form], request: Request, config: GatewayConfig, *, max_bytes: int
+) -> AsyncIterator[tuple[_Form, Path]]:
+    """Yield a form with one picture, which makes no job, and the picture's file, removed later.
+
+    Raises:
+        GatewayError: as `parse_submission`.
+    """
     if _media_type(request) != _FORM:
         raise UnsupportedRequestBody(f"expected {_FORM}")
-    async with uploaded_form(request, spool=spool, max_bytes=max_bytes, max_files=1) as form:
-        values = form_values(form)
-        yield _validated(model.model_validate, {**values, "file": _only_picture(values)})
+    folder = Path(tempfile.mkdtemp(dir=config.base_dir, prefix=READING_PREFIX))
+    try:
+        async with uploaded_form(request, spool=folder, max_bytes=max_bytes, max_files=1) as form:
+            values = form_values(form)
+            sent = _validated(model.model_validate, {**values, "file": _only_picture(values)})
+            picture = UploadedPicture(sent.file, max_bytes=max_bytes)
+            await run_sync(picture.save, folder / "picture")
+        yield sent, folder / "picture"
+    finally:
+        await run_sync(shutil.rmtree, folder, True)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from artscraper_gateway import errors
 from artscraper_gateway.api.openapi import body_schemas
 from artscraper_gateway.api.origins import PROBES
 from artscraper_gateway.api.result_schemas import JobResult
@@ -18,59 +19,42 @@ from artscraper_gateway.api.schemas import (
     QUEUED_JOB_EXAMPLE,
     ProblemDetails,
 )
-from artscraper_gateway.errors import (
-    BrokenPicture,
-    DatabaseAway,
-    DiskFull,
-    DownloadFailed,
-    Forbidden,
-    ForbiddenAddress,
-    ForeignOrigin,
-    GatewayError,
-    IdempotencyKeyReused,
-    InvalidRequest,
-    JobFailed,
-    NotFound,
-    NotReady,
-    QueueFull,
-    RateLimited,
-    StorageFailed,
-    TooLarge,
-    Unauthorized,
-    UnknownHost,
-    UnsupportedPicture,
-    UnsupportedRequestBody,
-    UnusableLocalPath,
-)
+from artscraper_gateway.errors import GatewayError
 
 Responses = dict[int | str, dict[str, Any]]
 # Problems of any route that reads the database, and of routes that need an API key.
-OPEN = (GatewayError, DatabaseAway, DiskFull)
-KEYED = (*OPEN, Unauthorized, Forbidden, RateLimited)
+OPEN = (GatewayError, errors.DatabaseAway, errors.DiskFull)
+KEYED = (*OPEN, errors.Unauthorized, errors.Forbidden, errors.RateLimited)
 # Reasons to refuse a picture, and a job or a batch.
-PICTURE = (TooLarge, UnsupportedPicture, UnsupportedRequestBody, BrokenPicture, InvalidRequest)
+PICTURE = (
+    errors.TooLarge,
+    errors.UnsupportedPicture,
+    errors.UnsupportedRequestBody,
+    errors.BrokenPicture,
+    errors.InvalidRequest,
+)
 SUBMISSION = (
     *PICTURE,
-    ForbiddenAddress,
-    DownloadFailed,
-    UnusableLocalPath,
-    IdempotencyKeyReused,
-    QueueFull,
-    StorageFailed,
+    errors.ForbiddenAddress,
+    errors.DownloadFailed,
+    errors.UnusableLocalPath,
+    errors.IdempotencyKeyReused,
+    errors.QueueFull,
+    errors.StorageFailed,
 )
 # Problems of routes that serve results.
-RESULTS = (NotFound, NotReady, JobFailed, StorageFailed)
+RESULTS = (errors.NotFound, errors.NotReady, errors.JobFailed, errors.StorageFailed)
 # Of running a job again: settings may have changed since it was accepted.
 REPETITION = (
-    NotFound,
-    NotReady,
-    InvalidRequest,
-    ForbiddenAddress,
-    TooLarge,
-    UnsupportedPicture,
-    BrokenPicture,
-    QueueFull,
-    StorageFailed,
+    errors.NotFound,
+    errors.NotReady,
+    errors.InvalidRequest,
+    errors.ForbiddenAddress,
+    errors.TooLarge,
+    errors.UnsupportedPicture,
+    errors.BrokenPicture,
+    errors.QueueFull,
+    errors.StorageFailed,
 )
 _DETAILS = {
     "internal-error": "Something went wrong on the server; its log has the reason.",
@@ -174,9 +158,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for method, operation in operations.items():
             _complete(operation, signs_in=path == "/v1/session")
             if path not in PROBES:
-                _add_problem(operation, UnknownHost)
+                _add_problem(operation, errors.UnknownHost)
             if method in ("post", "delete"):
-                _add_problem(operation, ForeignOrigin)
+                _add_problem(operation, errors.ForeignOrigin)
             if method == "post" and path in _BEGINNINGS:
                 answers = operation["responses"].values()
                 for content in _json_contents(answers):

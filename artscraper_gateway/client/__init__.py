@@ -8,9 +8,9 @@ Every refusal is an exception of the module `errors`. Needs httpx and httpx-sse 
 
 from ._async import AsyncGateway
 from ._sync import Gateway
-from .bodies import JobOptions, Picture, ServerPath
 from .connection import RetryPolicy
 from .models import Batch, Delivery, Job, Layer, Limits, Result, WatermarkReading
+from .requests import JobOptions, Picture, ServerPath
 from .webhooks import WebhookMessage, verify_webhook
 
 __all__ = [

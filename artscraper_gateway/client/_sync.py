@@ -13,7 +13,6 @@ from typing import Any, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from .bodies import Body, File, JobOptions, Picture
 from .connection import Connection, RetryPolicy, parse, problem_of
 from .downloads import PartialDownload, conditional_header, layer_name, same_format
 from .errors import ClientError, JobFailed, NotProtected, Problem
@@ -30,6 +29,10 @@ from .models import (
     WatermarkReading,
 )
 from .requests import (
+    Body,
+    File,
+    JobOptions,
+    Picture,
     Request,
     T,
     batch_path,

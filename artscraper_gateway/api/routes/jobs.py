@@ -13,7 +13,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs
+from artscraper_gateway.api.authentication import DeleteJobs, ReadJobs, SubmitJobs, consume_jobs
 from artscraper_gateway.api.context import (
     MEDIA_TYPES,
     CallerJobs,
@@ -27,12 +27,20 @@ from artscraper_gateway.api.context import (
 )
 from artscraper_gateway.api.forms import idempotency_key, parse_submission
 from artscraper_gateway.api.openapi import ACCEPTED, IDEMPOTENCY_KEY, PREFER, SUBMIT_BODY
-from artscraper_gateway.api.openapi_problems import RESULTS, SUBMISSION, problems
+from artscraper_gateway.api.openapi_problems import REPETITION, RESULTS, SUBMISSION, problems
 from artscraper_gateway.api.result_schemas import JobResult
 from artscraper_gateway.api.routes.router import ReadableRouter
-from artscraper_gateway.api.schemas import JobDeleted, JobPage, JobState
-from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, TooBusy
+from artscraper_gateway.api.schemas import (
+    JobDeleted,
+    JobPage,
+    JobsRetried,
+    JobState,
+    RefusedRetry,
+    RetriedJob,
+)
+from artscraper_gateway.errors import GatewayError, InvalidRequest, NotFound, NotReady, TooBusy
 from artscraper_gateway.jobs.models import Job, Status
+from artscraper_gateway.jobs.retries import Retries, RetryFilter
 from artscraper_gateway.jobs.watcher import JobWatch
 
 _log = logging.getLogger(__name__)
@@ -185,6 +193,52 @@ def cancel(job: Job, queue: Queue, counters: Counters) -> None:
     """Cancel a job that has not ended. A running job is stopped by its worker."""
     if queue.cancel_job(job.id):
         counters.jobs_ended.labels("cancelled").inc()
+
+
+@router.post("/{job_id}/retry", responses=problems(*REPETITION))
+async def retry_job(
+    job_id: str, response: Response, jobs: SubmitJobs, submission: Submissions
+) -> JobState:
+    """Accept a new job with the options and the picture of one that has ended.
+
+    The old job is unchanged. The new one may be refused if settings have changed since.
+    """
+    job = await run_sync(jobs.find, job_id)
+    if not job.is_finished:
+        raise NotReady("The job has not ended; cancel it first, or wait.")
+    accepted = await Retries(submission).retry(job, jobs.quota)
+    state = await run_sync(jobs.view, accepted)
+    response.headers["Location"] = state.links.self_url
+    return state
+
+
+@router.post("/retry", responses=problems(InvalidRequest))
+async def retry_jobs(
+    request: Request, selection: RetryFilter, jobs: SubmitJobs, submission: Submissions
+) -> JobsRetried:
+    """Accept new jobs for failed or cancelled ones that match a filter, such as after an outage.
+
+    A key with the scope `admin` repeats the jobs of all keys, others their own. The same call
+    within a day leads to the same new jobs. `has_more` says that it should be sent again later.
+    Each job counts against the key's rate.
+    """
+    owner = None if jobs.caller.sees_all else jobs.caller.owner
+    result = await Retries(submission).retry_matching(
+        selection,
+        jobs.quota,
+        owner=owner,
+        admit=lambda count: consume_jobs(request, count - 1),  # the request itself counted as one
+    )
+    return JobsRetried(
+        retried=[
+            RetriedJob(job_id=old, new_job_id=view.job.id) for old, view in result.accepted.items()
+        ],
+        refused=[
+            RefusedRetry(job_id=old, code=error.code, detail=error.detail)
+            for old, error in result.refused.items()
+        ],
+        has_more=result.has_more,
+    )
 
 
 @router.delete("/{job_id}", responses=problems(NotFound))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -18,10 +16,8 @@ from artscraper_gateway.api.openapi_problems import PICTURE, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import StrengthPreviewChoices
 from artscraper_gateway.errors import InvalidRequest, StorageFailed, TooBusy, TooLarge
-from artscraper_gateway.intake.upload import UploadedPicture
 from artscraper_gateway.jobs.submission import Submission
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.paths import READING_PREFIX
 from artscraper_runner import PART_MAX_SIDE, PREVIEW_STAGES
 
 router = ReadableRouter(prefix="/v1/strength-previews", tags=["previews"])
@@ -54,19 +50,13 @@ async def preview_strength(
     picture are coarser. Faces, hidden texts and statements are no part of a preview.
     """
     limit = min(_PART_MAX_BYTES, jobs.config.max_upload_bytes)
-    folder = Path(tempfile.mkdtemp(dir=jobs.config.base_dir, prefix=READING_PREFIX))
-    part, target = folder / "part", folder / "preview.png"
-    try:
-        async with parse_form(PartForm, request, folder, max_bytes=limit) as form:
-            stages = _chosen(form, jobs.config)
-            upload = UploadedPicture(form.file, max_bytes=limit)
-            await run_sync(upload.save, part)
+    async with parse_form(PartForm, request, jobs.config, max_bytes=limit) as (form, part):
+        stages = _chosen(form, jobs.config)
         await run_sync(_check_part, part, submission, form)
+        target = part.with_name("preview.png")
         whole = (form.height, form.width)
         await previews.make(part, target, whole=whole, stages=stages, strength=form.strength)
         content = await run_sync(target.read_bytes)
-    finally:
-        await run_sync(shutil.rmtree, folder, True)
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 

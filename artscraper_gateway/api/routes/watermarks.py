@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 from anyio.to_thread import run_sync
 from fastapi import Request
 
@@ -18,8 +14,6 @@ from artscraper_gateway.api.openapi_problems import PICTURE, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
 from artscraper_gateway.api.schemas import WatermarkReading
 from artscraper_gateway.errors import StorageFailed, TooBusy
-from artscraper_gateway.intake.upload import UploadedPicture
-from artscraper_gateway.storage.paths import READING_PREFIX
 
 router = ReadableRouter(prefix="/v1/watermarks", tags=["watermarks"])
 
@@ -32,14 +26,9 @@ async def read_watermark(
 ) -> WatermarkReading:
     """Read the watermark of an uploaded picture, which is not kept."""
     limit = jobs.config.max_upload_bytes
-    folder = Path(tempfile.mkdtemp(dir=jobs.config.base_dir, prefix=READING_PREFIX))
-    try:
-        async with parse_form(PictureForm, request, folder, max_bytes=limit) as form:
-            await run_sync(UploadedPicture(form.file, max_bytes=limit).save, folder / "picture")
-        await run_sync(submission.check_header, folder / "picture")
-        reading = await reader.read(folder / "picture")
-    finally:
-        await run_sync(shutil.rmtree, folder, True)
+    async with parse_form(PictureForm, request, jobs.config, max_bytes=limit) as (_, picture):
+        await run_sync(submission.check_header, picture)
+        reading = await reader.read(picture)
     payload = reading["payload"]
     job = await run_sync(jobs.store.find_by_watermark, payload) if payload else None
     is_visible = job is not None and jobs.may_see(job.owner)
