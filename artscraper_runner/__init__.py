@@ -27,6 +27,7 @@ _NAMES = {
     "analysis.processors": "processor_names",
     "stages": "stage_names check_options chosen_stages default_stages needs_network stage_obstacle",
     "models": "encoder_names",
+    "faces.recognisers": "recogniser_files",
     "instrumentation": "watch_timings",
     "imaging.thumbnails": "write_preview",
     "pipeline.folders": "PICTURE_SUFFIXES same_format",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from artscraper_runner.errors import UnknownName as UnknownName
     from artscraper_runner.errors import UnsupportedPicture as UnsupportedPicture
     from artscraper_runner.errors import UnsupportedVariant as UnsupportedVariant
+    from artscraper_runner.faces.recognisers import recogniser_files as recogniser_files
     from artscraper_runner.imaging.decode import PictureHeader as PictureHeader
     from artscraper_runner.imaging.decode import inspect_picture as inspect_picture
     from artscraper_runner.imaging.decode import open_picture as open_picture

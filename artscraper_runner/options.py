@@ -77,7 +77,8 @@ class ProtectionOptions:
     (`artscraper_runner.models`), `preset` one of PRESET_NAMES, `seed` 0..SEED_MAX.
     `nightshade_target` is the name of a built-in concept, or the Path of a picture file.
     `fawkes_target` is the Path of a picture of another person that cloaked faces are to resemble;
-    None for no particular person.
+    None for no particular person. `recogniser` is what cloaks are to escape from
+    (`faces.recognisers`), `ensemble:a+b` for several.
     `models_dir` holds encoders' weights (None: only the bundled one); `allow_downloads` lets
     missing ones be fetched into it. `mist_model` is the folder of a diffusion model for mist's
     fused mode, None: the textural mode. `accelerator` is what computes the attacks
@@ -102,6 +103,7 @@ class ProtectionOptions:
     rights: RightsStatement = RightsStatement()
     strength: str = "medium"
     encoder: str = "bundled"
+    recogniser: str = "dlib"
     preset: str = "default"
     seed: int = 0
     nightshade_target: str | Path = "forest"

@@ -25,6 +25,7 @@ from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.settings.sources import DOTENV, settings_file, unknown_variables
 from artscraper_gateway.storage.base import StorageUnavailable
 from artscraper_gateway.storage.objects import open_storage
+from artscraper_runner import recogniser_files
 
 _LOW_BYTES, _LOW_SHARE = 2 * 1024**3, 0.05  # of free disk
 _CONNECT_S = 5
@@ -179,6 +180,9 @@ def _files(config: GatewayConfig) -> Iterator[str]:
     if (config.c2pa_certificate is None) != (config.c2pa_key is None):
         yield "c2pa_certificate and c2pa_key: set both or neither"
     yield from unreadable(config, "c2pa_certificate", "c2pa_key", "models_dir", "mist_model")
+    for path in recogniser_files(config.recogniser):
+        if not os.access(path, os.R_OK):
+            yield f"recogniser: {path} cannot be read"
     for file in (Path(DOTENV), settings_file(), config.c2pa_key):
         if file is not None and file.is_file() and file.stat().st_mode & stat.S_IROTH:
             yield f"{file} is readable by every user of this machine; run chmod o-r"

@@ -219,6 +219,7 @@ class JobRequest(PictureOptions):
             ),
             strength=self.strength,
             encoder=self.encoder,
+            recogniser=config.recogniser,
             preset=self.preset,
             seed=self.seed,
             nightshade_target=files.get("nightshade_target", self.nightshade_target),

@@ -239,6 +239,11 @@ class ProtectionSettings(BaseModel):
         None,
         description="folder of a diffusion model for mist's fused mode; if none, textural mode",
     )
+    recogniser: str = Field(
+        "dlib",
+        description="face recogniser that fawkes cloaks against: dlib, torch:<file.pt2>, or"
+        " several, such as ensemble:dlib+torch:/models/other.pt2",
+    )
     c2pa_certificate: Path | None = Field(
         None, description="PEM chain that stage c2pa signs with; if none, a private CA in base_dir"
     )

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, field_validator
+from pydantic import SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -134,9 +134,9 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
             raise ValueError(str(error).removeprefix("usage_terms: ")) from error
         return value
 
-    @field_validator("encoder")
+    @field_validator("encoder", "recogniser")
     @classmethod
-    def _known_encoder(cls, value: str) -> str:
+    def _known_name(cls, value: str, info: ValidationInfo) -> str:
         from artscraper_runner import (
             InvalidOption,
             MissingDependency,
@@ -144,8 +144,9 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
             check_options,
         )
 
+        named: dict[str, Any] = {str(info.field_name): value}
         try:
-            check_options(ProtectionOptions(encoder=value))
+            check_options(ProtectionOptions(**named))
         except (InvalidOption, MissingDependency) as error:
             raise ValueError(str(error)) from error
         return value

@@ -199,6 +199,10 @@ def test_check_reports_missing_certificate(capsys: Capture, tmp_path: Path) -> N
         ({"gpu_queue": True}, "wait for a worker elsewhere whose queues contain gpu"),
         ({"c2pa_key": "/none.pem"}, "set both or neither"),
         ({"models_dir": "/none"}, "models_dir: /none cannot be read"),
+        (
+            {"recogniser": "ensemble:dlib+torch:/none.pt2"},
+            "recogniser: /none.pt2 cannot be read",
+        ),
     ],
 )
 def test_check_warns_of_risky_settings(settings: dict[str, Any], expected_text: str) -> None:

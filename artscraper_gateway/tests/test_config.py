@@ -69,6 +69,7 @@ OTHER_VALUES: dict[str, tuple[str, Any]] = {
     "nightshade_target": ("city", "city"),
     "models_dir": ("/models", Path("/models")),
     "accelerator": ("cpu", "cpu"),
+    "recogniser": ("ensemble:dlib+torch:/a.pt2", "ensemble:dlib+torch:/a.pt2"),
     "mist_model": ("/models/sd", Path("/models/sd")),
     "allow_downloads": ("yes", True),
     "c2pa_certificate": ("/cert.pem", Path("/cert.pem")),

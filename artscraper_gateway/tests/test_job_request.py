@@ -52,6 +52,16 @@ def test_options_override_settings() -> None:
 RIGHTS = {"copyright_notice": "(c) Ada", "usage_terms": "ask first", "allow_search_engines": True}
 
 
+def test_recogniser_is_a_setting_and_no_option_of_jobs() -> None:
+    name = "ensemble:dlib+torch:/models/other.pt2"
+    request = resolve_request(JobOptions(), GatewayConfig(recogniser=name))
+    assert request.protection_options(GatewayConfig(recogniser=name)).recogniser == name
+    with pytest.raises(ValidationError):
+        JobOptions(recogniser="torch:/etc/passwd")  # type: ignore[call-arg]
+    with pytest.raises(ValidationError, match="valid: dlib"):
+        GatewayConfig(recogniser="arcface")
+
+
 def test_rights_default_to_settings() -> None:
     config = GatewayConfig(**RIGHTS)
     request = resolve_request(JobOptions(stages=["c2pa"]), config)

@@ -120,6 +120,7 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
         rights=_rights(options),
         strength=options.strength,
         encoder=options.encoder,
+        recogniser=options.recogniser,
         preset=options.preset,
         seed=options.seed,
         nightshade_target=_concept_or_path(options.nightshade_target),
@@ -214,6 +215,13 @@ def _add_models(protect: argparse.ArgumentParser) -> None:
     protect.add_argument("--models-dir", type=Path, metavar="DIR", help="weights of encoders")
     protect.add_argument(
         "--allow-downloads", action="store_true", help="fetch missing weights into --models-dir"
+    )
+    protect.add_argument(
+        "--recogniser",
+        default=ProtectionOptions.recogniser,
+        metavar="NAME",
+        help="face recogniser that fawkes cloaks against: dlib, torch:<file.pt2>, or several, such"
+        " as ensemble:dlib+torch:other.pt2 (default: %(default)s)",
     )
     protect.add_argument(
         "--mist-model",

@@ -27,7 +27,7 @@ from artscraper_runner.faces.minimum_norm import Bounds, minimum_norm_attack
 from artscraper_runner.faces.network import SAME_PERSON, distances, face_network
 from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
-from artscraper_runner.faces.recognisers import Recogniser
+from artscraper_runner.faces.recognisers import DEFAULT_RECOGNISER, Recogniser, load_recogniser
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.options import PictureLimits, ProtectionOptions
@@ -93,6 +93,17 @@ def share_within_sight(original: Array, layer: Array, visibility: float) -> Shar
         return model.share_within(layer, changed, visibility, visible_before=before)[None, None]
 
     return share
+
+
+def attacked_recogniser(options: ProtectionOptions) -> Recogniser | None:
+    """Return the recogniser that the options name; None: dlib's, also for `--preset published`.
+
+    Raises:
+        UnknownName, MissingDependency, MissingModel, UnusableModel: see `load_recogniser`.
+    """
+    if options.recogniser == DEFAULT_RECOGNISER or options.preset == PUBLISHED:
+        return None
+    return load_recogniser(options.recogniser)
 
 
 @dataclass(frozen=True)

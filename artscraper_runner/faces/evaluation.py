@@ -15,6 +15,7 @@ from artscraper_runner.faces.detection import Face, landmark_alignment
 from artscraper_runner.faces.fawkes_published import dssim
 from artscraper_runner.faces.geometry import Alignment, aligned_face
 from artscraper_runner.faces.network import CHIP_SIDE, SAME_PERSON, distances, face_network
+from artscraper_runner.faces.recognisers import Recogniser
 from artscraper_runner.types import Json
 
 Pixels = NDArray[np.uint8]
@@ -43,7 +44,13 @@ _VIEWS: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> list[Json]:
+def face_records(
+    original: Pixels,
+    changed: Pixels,
+    faces: tuple[Face, ...],
+    *,
+    recogniser: Recogniser | None = None,
+) -> list[Json]:
     """Return one record a face, pictures being uint8 (H, W, 3).
 
     `box` left, top, width, height in px. A face whose square is over 600 px wide is measured in a
@@ -51,15 +58,16 @@ def face_records(original: Pixels, changed: Pixels, faces: tuple[Face, ...]) -> 
     which is more than noise at full size would leave. `distance` by view: of the embedding from
     that of the unchanged original, landmarks being found anew in the changed picture;
     `noise_distance` that of random signs of the same mean square error; `is_another_person`
-    whether it reaches dlib's threshold. `dssim` is that of the aligned face.
+    whether it reaches dlib's threshold. `dssim` is that of the aligned face. With another
+    `recogniser`, `attacked_distance` is what it sees, by view.
 
     Raises:
         MissingDependency, UnusableModel: the recogniser cannot be had.
     """
-    return [_record(original, changed, face) for face in faces]
+    return [_record(original, changed, face, recogniser) for face in faces]
 
 
-def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
+def _record(original: Pixels, changed: Pixels, face: Face, recogniser: Recogniser | None) -> Json:
     rows, columns = _surroundings(face, original.shape[:2])
     shrunk = _shrinking(face.alignment.side)
     before, after = (_shrunk(pixels[rows, columns], shrunk) for pixels in (original, changed))
@@ -70,9 +78,9 @@ def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
     noise = _noise(before, after)
     views = [view(pixels) for pixels in (after, noise) for view in _VIEWS.values()]
     chips = [aligned_face(before, alignment), *(_found_face(view, before, box) for view in views)]
-    embeddings = face_network().embeddings(np.concatenate(chips))
-    moved = [round(float(each), 4) for each in distances(embeddings[1:], embeddings[:1])]
+    moved = _distances(face_network(), chips)
     distance = dict(zip(_VIEWS, moved[: len(_VIEWS)], strict=True))
+    seen = [] if recogniser is None else _distances(recogniser, chips[: len(_VIEWS) + 1])
     return {
         "box": list(face.box),
         "shrunk": shrunk,
@@ -81,7 +89,14 @@ def _record(original: Pixels, changed: Pixels, face: Face) -> Json:
         "threshold": SAME_PERSON,
         "is_another_person": {name: value >= SAME_PERSON for name, value in distance.items()},
         "dssim": _dssim(before, after, alignment),
+        **({"attacked_distance": dict(zip(_VIEWS, seen, strict=True))} if seen else {}),
     }
+
+
+def _distances(recogniser: Recogniser, chips: list[Array]) -> list[float]:
+    """Return the distance of each aligned face but the first from that."""
+    embeddings = recogniser.embeddings(np.concatenate(chips))
+    return [round(float(each), 4) for each in distances(embeddings[1:], embeddings[:1])]
 
 
 def _shrinking(side: float) -> int:

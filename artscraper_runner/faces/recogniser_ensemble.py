@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.errors import UnknownName
 from artscraper_runner.faces.network import CHIP_SIDE, distances
 from artscraper_runner.faces.recognisers import Recogniser, load_recogniser
 
@@ -52,12 +51,6 @@ def load(argument: str) -> RecogniserEnsemble:
     """Load the ensemble of the recognisers that are named in ``a+b``.
 
     Raises:
-        UnknownName: `argument` is not two or more different recognisers, none of them an ensemble.
         RunnerError: whatever loading a member raises.
     """
-    names = argument.split("+")
-    is_nested = any(name.startswith("ensemble:") for name in names)
-    if len(names) < 2 or len(set(names)) < len(names) or is_nested:
-        valid = ["two or more different recognisers joined by +"]
-        raise UnknownName("ensemble", argument, valid)
-    return RecogniserEnsemble([load_recogniser(name) for name in names])
+    return RecogniserEnsemble([load_recogniser(name) for name in argument.split("+")])

@@ -7,20 +7,24 @@ this module loads no runtime; loading a recogniser does.
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from artscraper_runner.errors import UnknownName
 
-Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
 DEFAULT_RECOGNISER = "dlib"
+_ENSEMBLE = "ensemble:"
 
 _MODULES = {  # name, or kind of a name that takes an argument after ":", to its module here
     DEFAULT_RECOGNISER: "network",
     "torch:": "torch_recogniser",
-    "ensemble:": "recogniser_ensemble",
+    _ENSEMBLE: "recogniser_ensemble",
 }
 _VALID = (DEFAULT_RECOGNISER, "torch:<file.pt2>", "ensemble:<name>+<name>")
 
@@ -42,17 +46,52 @@ class Recogniser(Protocol):
         """
 
 
+def check_recogniser(name: str) -> None:
+    """Check the name of a recogniser without loading it or looking for its files.
+
+    Raises:
+        UnknownName: no recogniser is called that; an ensemble of fewer than two different ones, or
+            of other ensembles.
+    """
+    kind, colon, argument = name.partition(":")
+    if kind + colon not in _MODULES or (colon and not argument):
+        raise UnknownName("recogniser", name, _VALID)
+    if kind + colon != _ENSEMBLE:
+        return
+    members = argument.split("+")
+    if len(members) < 2 or len(set(members)) < len(members) or _ENSEMBLE in argument:
+        raise UnknownName("ensemble", argument, ["two or more different recognisers joined by +"])
+    for member in members:
+        check_recogniser(member)
+
+
+def recogniser_files(name: str) -> tuple[Path, ...]:
+    """Return the files that a recogniser is read from, other than dlib's."""
+    kind, colon, argument = name.partition(":")
+    if kind + colon == _ENSEMBLE:
+        return tuple(path for member in argument.split("+") for path in recogniser_files(member))
+    return (Path(argument),) if colon else ()
+
+
+def public_name(name: str) -> str:
+    """Return the name of a recogniser without the folders of its files."""
+    kind, colon, argument = name.partition(":")
+    if kind + colon == _ENSEMBLE:
+        return _ENSEMBLE + "+".join(map(public_name, argument.split("+")))
+    return kind + colon + Path(argument).name
+
+
+@lru_cache(maxsize=2)
 def load_recogniser(name: str = DEFAULT_RECOGNISER) -> Recogniser:
-    """Load a recogniser: ``dlib``, ``torch:<file.pt2>`` or ``ensemble:<name>+<name>``.
+    """Load a recogniser, once in a process: ``dlib``, ``torch:<file.pt2>``, ``ensemble:<a>+<b>``.
 
     Raises:
         UnknownName: no recogniser is called that.
         MissingDependency: its package or its weights are not installed.
         MissingModel, UnusableModel: its file is not there, or cannot be used.
     """
+    check_recogniser(name)
     kind, colon, argument = name.partition(":")
-    if kind + colon not in _MODULES or (colon and not argument):
-        raise UnknownName("recogniser", name, _VALID)
     module = importlib.import_module(f"{__package__}.{_MODULES[kind + colon]}")
     recogniser: Recogniser = module.load(argument)
     return recogniser

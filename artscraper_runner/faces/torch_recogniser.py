@@ -73,5 +73,5 @@ def load(argument: str) -> TorchRecogniser:
     path = Path(argument)
     if not path.is_file():
         remedy = "name a file that torch.export.save has written"
-        raise MissingModel(path.name, searched=(path.parent,), setting=None, remedy=remedy)
+        raise MissingModel(path.name, searched=(path.parent,), setting="recogniser", remedy=remedy)
     return TorchRecogniser(path)

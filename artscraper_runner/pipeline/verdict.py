@@ -43,9 +43,11 @@ def _effect(layers: list[Json]) -> Iterator[str]:
 def _faces(layers: list[Json]) -> Iterator[str]:
     for layer in layers:
         faces = _final(layer).get("faces") or layer.get("metrics", {}).get("faces") or []
+        only = "" if any("attacked_distance" in face for face in faces) else " alone"
         if faces:
             cloaked = sum(face["is_another_person"]["plain"] for face in faces)
-            yield f"{cloaked} of {len(faces)} faces cloaked against dlib's recogniser of 2017 alone"
+            found = f"{cloaked} of {len(faces)} faces"
+            yield f"{found} cloaked against dlib's recogniser of 2017{only}"
             if cloaked < len(faces):
                 yield f"{len(faces) - cloaked} not protected: still the same person to it"
 

@@ -116,15 +116,17 @@ def load_stage(name: str) -> Stage:
 
 
 def check_options(options: ProtectionOptions) -> None:
-    """Check names of stages, encoders and targets without loading any of them.
+    """Check names of stages, encoders, recognisers and targets without loading any of them.
 
     Raises:
-        UnknownName: no such encoder or built-in concept; the message lists the valid ones.
+        UnknownName: no such encoder, recogniser or concept; the message lists the valid ones.
         MissingDependency: the encoder's packages are not installed; names the command.
     """
+    from artscraper_runner.faces.recognisers import check_recogniser
     from artscraper_runner.models import require_encoder
 
     require_encoder(options.encoder)
+    check_recogniser(options.recogniser)
     target = options.nightshade_target
     if isinstance(target, str) and target not in CONCEPT_NAMES:
         raise UnknownName("nightshade target", target, CONCEPT_NAMES)

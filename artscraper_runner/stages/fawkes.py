@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_FACE = "no face found"
+DLIB = "dlib_face_recognition_resnet_model_v1"
 
 
 class Fawkes(Stage):
-    """Cloaking of Shan et al. 2020 (arXiv 2002.08327), re-implemented, against dlib's recogniser.
+    """Cloaking of Shan et al. 2020 (arXiv 2002.08327), re-implemented, against dlib's recogniser
+    or the one that the option `recogniser` names.
 
     Untargeted as in the release 1.0, or, with `fawkes_target`, towards another person, as in the
     paper. Differs: under the preset `default` the smallest change that is enough, on the
@@ -61,17 +63,23 @@ class Fawkes(Stage):
 
     def _cloaked(self, inputs: StageInput) -> StageResult:
         from artscraper_runner.attacks.presets import strength_named
-        from artscraper_runner.faces.cloak import Cloaking, Identity
+        from artscraper_runner.faces.cloak import Cloaking, Identity, attacked_recogniser
         from artscraper_runner.faces.detection import faces_in
+        from artscraper_runner.faces.recognisers import public_name
 
         faces = faces_in(inputs.original, inputs.cache)
         if not faces:
             return StageResult(None, reason=NO_FACE)
         options = inputs.options
-        target = options.fawkes_target
-        identity = None if target is None else Identity.in_picture(target)
+        target, recogniser = options.fawkes_target, attacked_recogniser(options)
+        identity = None if target is None else Identity.in_picture(target, recogniser)
         cloaking = Cloaking(
-            inputs.original, inputs.alpha, options, identity, visibility=inputs.visibility
+            inputs.original,
+            inputs.alpha,
+            options,
+            identity,
+            visibility=inputs.visibility,
+            recogniser=recogniser,
         )
         pixels, iterations = cloaking.run(inputs.pixels, faces, inputs.controls)
         return StageResult(
@@ -81,7 +89,7 @@ class Fawkes(Stage):
                 "strength": options.strength,
                 "budget": strength_named(options.strength).budget,
                 "seed": options.seed,
-                "recogniser": "dlib_face_recognition_resnet_model_v1",
+                "recogniser": DLIB if recogniser is None else public_name(options.recogniser),
                 "targeted": identity is not None,
                 "iterations": iterations,
             },
@@ -89,7 +97,10 @@ class Fawkes(Stage):
 
 
 def _records(pixels: NDArray[np.uint8], inputs: StageInput) -> Json:
+    from artscraper_runner.faces.cloak import attacked_recogniser
     from artscraper_runner.faces.detection import faces_in
     from artscraper_runner.faces.evaluation import face_records
 
-    return {"faces": face_records(inputs.original, pixels, faces_in(inputs.original, inputs.cache))}
+    faces = faces_in(inputs.original, inputs.cache)
+    recogniser = attacked_recogniser(inputs.options)
+    return {"faces": face_records(inputs.original, pixels, faces, recogniser=recogniser)}

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
+from artscraper_runner import protect
 from artscraper_runner.attacks.presets import strength_named
+from artscraper_runner.cli.main import main
 from artscraper_runner.errors import MissingModel, UnknownName
 from artscraper_runner.faces.cloak import Cloaking
-from artscraper_runner.faces.detection import find_faces
+from artscraper_runner.faces.detection import find_faces, landmark_alignment
 from artscraper_runner.faces.geometry import aligned_face
 from artscraper_runner.faces.network import CHIP_SIDE, distances
-from artscraper_runner.faces.recognisers import Recogniser, load_recogniser
+from artscraper_runner.faces.recognisers import Recogniser, load_recogniser, recogniser_files
 from artscraper_runner.models.weights import UnusableModel
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Controls
@@ -101,10 +104,42 @@ def noisy(original: np.ndarray, changed: np.ndarray) -> np.ndarray:
     return np.clip(original + change, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["arcface", "torch:", "ensemble:dlib", "ensemble:dlib+dlib"])
-def test_unknown_recognisers_are_refused(name):
+UNKNOWN = ["arcface", "torch:", "dlib:x", "ensemble:dlib", "ensemble:dlib+dlib", "ensemble:dlib+a"]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_unknown_recognisers_are_refused(name, tmp_path, capsys):
     with pytest.raises(UnknownName):
         load_recogniser(name)
+    Image.new("RGB", (64, 64)).save(tmp_path / "art.png")
+    arguments = [str(tmp_path / "art.png"), "-o", str(tmp_path / "out.png")]
+    assert main(["protect", *arguments, "--recogniser", name]) == 2
+    assert "valid: " in capsys.readouterr().err
+
+
+def test_option_chooses_the_recogniser_and_is_recorded_without_folders(portrait, tmp_path):
+    pytest.importorskip("dlib")
+    name = f"ensemble:dlib+{exported(tmp_path / 'one.pt2')}"
+    Image.fromarray(portrait).save(tmp_path / "art.png")
+    made = protect(tmp_path / "art.png", stages=("fawkes",), recogniser=name)
+    assert "faces cloaked against dlib's recogniser of 2017;" in f"{made.verdict};"
+    metrics = made.summary["layers"][-1]["metrics"]
+    assert metrics["recogniser"] == "ensemble:dlib+torch:one.pt2"
+    (face,) = metrics["faces"]
+    assert face["attacked_distance"].keys() == face["distance"].keys()
+    (found,) = find_faces(portrait)
+    layer = np.asarray(Image.open(made.path).convert("RGB"))
+    square = landmark_alignment(layer, found.box)
+    chips = aligned_face(portrait, found.alignment), aligned_face(layer, square)
+    first, second = load_recogniser(name).embeddings(np.concatenate(chips))
+    expected = float(np.linalg.norm(first - second))
+    assert face["attacked_distance"]["plain"] == pytest.approx(expected, abs=0.02)
+
+
+def test_files_of_a_name_are_those_it_is_read_from():
+    assert recogniser_files("dlib") == ()
+    files = recogniser_files("ensemble:dlib+torch:/a/b.pt2+torch:c.pt2")
+    assert files == (Path("/a/b.pt2"), Path("c.pt2"))
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):
