@@ -264,7 +264,7 @@ def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPrese
     outcome = optimise(
         picture,
         start=start,
-        constraint=Box.around(picture, start=start, bound=bound),
+        constraint=Box(picture, start, bound),
         objective=objective,
         rule=replace(preset.rule, plateau_span=0),
         seed=0,

@@ -73,7 +73,9 @@ def test_amplitude_of_signs_is_just_visible() -> None:
     original = to_planes(pixels)
     model = VisibilityModel(original)
     signs = np.random.default_rng(1).choice([-1, 1], original.shape)
-    changed = (original + model.amplitude(original) * signs).clip(0, 1).astype(np.float32)
+    changed = (
+        (original + model.enlarged(model.amplitude(original)) * signs).clip(0, 1).astype(np.float32)
+    )
     places = model.places(changed)
     assert np.median(places) == pytest.approx(1, rel=0.25)
 

@@ -72,7 +72,7 @@ def attacked(encoder: Encoder, picture: Array, trial: Trial) -> Array:
     outcome = optimise(
         picture,
         start=start,
-        constraint=Box.around(picture, start=start, bound=bound),
+        constraint=Box(picture, start, bound),
         objective=LatentObjective(
             encoder,
             latents=encoder.latents,

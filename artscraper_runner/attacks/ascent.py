@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.imaging.filters import gaussian_blur
-from artscraper_runner.imaging.visibility import VisibilityModel, opponent_derivative
+from artscraper_runner.imaging.opponent import opponent_derivative
+from artscraper_runner.imaging.visibility import VisibilityModel
 
 Planes = NDArray[np.float32]
 _DETAIL_PX = 1.0  # deviation of the blur that leaves out detail

@@ -37,25 +37,18 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class Box:
-    """A bound of each value between `low` <= 0 and `high` >= 0, shaped like the picture."""
+    """A bound of each value that also keeps the picture within [0, 1].
 
-    low: Array
-    high: Array
+    Args:
+        picture: float32 (1, 3, H, W) in [0, 1].
+        start: the perturbation so far. Where it exceeds the bound already it may stay or go back,
+            but not as far the other way.
+        step: the bound; broadcasts to the picture, >= 0.
+    """
+
+    picture: Array
+    start: Array
     step: Array
-
-    @classmethod
-    def around(cls, picture: Array, *, start: Array, bound: Array) -> Box:
-        """Return the box of a bound that also keeps the picture within [0, 1].
-
-        Args:
-            picture: float32 (1, 3, H, W) in [0, 1].
-            start: the perturbation so far. Where it exceeds the bound already it may stay or go
-                back, but not as far the other way.
-            bound: broadcasts to the picture, >= 0.
-        """
-        low = np.maximum(np.minimum(-bound, start), -picture)
-        high = np.minimum(np.maximum(bound, start), 1 - picture)
-        return cls(low, high, bound)
 
     def ascent(self, gradient: Array, softness: float) -> Array:
         """Return `step` by the gradient's sign; in proportion below `softness` times its mean."""
@@ -67,7 +60,17 @@ class Box:
 
     def project(self, perturbation: Array) -> Array:
         """Clip to the box."""
-        return np.clip(perturbation, self.low, self.high, out=perturbation)
+        limits = np.broadcast_to(self.step, perturbation.shape)
+        for channel in range(perturbation.shape[1]):  # kept for none: it would take two pictures
+            bound, start, picture, change = (
+                each[:, channel] for each in (limits, self.start, self.picture, perturbation)
+            )
+            low = np.minimum(-bound, start)
+            np.maximum(low, -picture, out=low)
+            high = np.maximum(bound, start)
+            np.minimum(high, 1 - picture, out=high)
+            np.clip(change, low, high, out=change)
+        return perturbation
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,7 @@ class VisibilityBound:
         self._model = model
         self._original = original[0]
         self._start = start
-        self._before = np.clip(original + start, 0, 1)[0]
-        self._visible_before = model.places(self._before)
+        self._visible_before = model.places(np.clip(original + start, 0, 1)[0])
         self._share = np.ones((1, 1, 1, 1), np.float32) if share is None else share
         left = np.maximum(visibility - self._visible_before, 0)
         if share is not None:
@@ -127,7 +129,11 @@ class VisibilityBound:
         self._bound = np.minimum(self._visible_before + left, visibility).astype(np.float32)
         self._step_visibility = np.float32(visibility)
         self._ascent: VisibleAscent | None = None
-        self.step: Array = constraint.step / np.float32(REACH)
+
+    @property
+    def step(self) -> Array:
+        """The length of a whole step at each value, 1 / REACH of that of single pixels."""
+        return self._constraint.step / np.float32(REACH)
 
     def ascent(self, gradient: Array, softness: float) -> Array:
         """Return the step that raises the objective most for its visibility."""
@@ -148,7 +154,6 @@ class VisibilityBound:
         """Project by the inner constraint, then scale back what shows too much."""
         inner = self._constraint.project(perturbation)
         share = self._model.share_within(
-            self._before,
             np.clip(self._original + inner[0], 0, 1),
             self._bound,
             visible_before=self._visible_before,

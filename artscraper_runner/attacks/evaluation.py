@@ -85,14 +85,14 @@ class Observer:
         return _norm(self.latent(changed) - before) / size if size else 0.0
 
     def progress(self, original: Array, changed: Array, target: Array) -> float | None:
-        """Return the share of the way to the target's latent that was made along that way.
+        """Return the share of the way to the latent `target` that was made along that way.
 
         The projection of the displacement on the line from the original's latent to the target's:
         0 = none, 1 = level with the target, below 0 = the other way. None where that way is at
         most 1 % of the original's latent: the original is the target already, or almost.
         """
         before = self.latent(original)
-        way = self.latent(target) - before
+        way = target - before
         length = _norm(way)
         if length <= _SHORTEST_WAY * _norm(before):
             return None
@@ -166,6 +166,12 @@ def incremental_effect(
 def beats_noise(ratio: float | None) -> bool:
     """Return whether an effect is at least EFFECTIVE_RATIO times the noise's; None is not."""
     return ratio is not None and ratio >= EFFECTIVE_RATIO
+
+
+def protects(record: Json, unattacked: Json | None) -> bool:
+    """Return whether a layer beats shaped noise on every evaluated encoder."""
+    records = [record, unattacked] if unattacked and "effect" in unattacked else [record]
+    return all(beats_noise(each["times_shaped_noise"]["plain"]) for each in records)
 
 
 def ratio_to_noise(effect: float, noise: float) -> float | None:

@@ -32,7 +32,8 @@ def sum_of(*terms: Objective) -> Objective:
         score, gradient = terms[0](picture, iteration)
         for term in terms[1:]:
             more, slope = term(picture, iteration)
-            score, gradient = score + more, gradient + slope
+            score += more
+            gradient += slope
         return score, gradient
 
     return total
@@ -87,16 +88,18 @@ def optimise(
     """
     change = constraint.project(_noisy(start, constraint.step, rule.start_noise, seed))
     del start  # as large as the picture, as all below
-    momentum = np.zeros_like(picture)
+    momentum: Array | None = None
     scores: list[float] = []
     for iteration in range(rule.iterations):
         controls.checkpoint()
         score, gradient = objective(picture + change, iteration)
         scores.append(score)
         gradient, size = _finite(gradient)
-        momentum *= np.float32(rule.momentum)
         gradient *= np.float32(1 / (size + _TINY))
-        momentum += gradient
+        if momentum is not None:
+            momentum *= np.float32(rule.momentum)
+            gradient += momentum
+        momentum = gradient
         del gradient
         step = constraint.ascent(momentum, rule.softness)
         step *= np.float32(_step_size(rule, iteration))

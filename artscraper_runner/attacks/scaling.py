@@ -25,7 +25,7 @@ _LEAST_REFINEMENT = 1.25  # times the working size
 MAX_PIXELS = 2 * SHORT_SIDE**2
 _MULTIPLE = 16  # px; sides of a scaled picture, so that its half fits the encoders' stride too
 _ENLARGED_ROWS = 128  # at once
-_KEPT_SCALED = 5  # pictures at the working size: original, before, made, saved, final
+_KEPT_SCALED = 4  # pictures at the working size: original, before, made, saved
 
 
 def working_size(height: int, width: int, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
@@ -51,8 +51,11 @@ def fine_size(height: int, width: int) -> tuple[int, int] | None:
 
 def at_working_size(pixels: Pixels, size: tuple[int, int], cache: RunCache) -> Array:
     """Return uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
-    if size[0] * size[1] > MAX_PIXELS:  # looked at once, and too large to be kept
-        return scaled_picture(pixels, size)
+    if size[0] * size[1] > MAX_PIXELS:  # too large to be kept as float32
+        key = (cache.token(pixels), size)
+        return to_picture(
+            cache.remember("scaled pixels", key, lambda: resized(pixels, size), keep=2)
+        )
     key = (cache.token(pixels), size)
     return cache.remember("scaled", key, lambda: scaled_picture(pixels, size), keep=_KEPT_SCALED)
 
@@ -104,7 +107,7 @@ def apply_perturbation(pixels: Pixels, change: Array, *, original: Pixels, budge
         )
         _add_bounded(result[rows], pixels[rows], (rise, fall), (original[rows], budget))
 
-    over_bands(add, height, rows=_ENLARGED_ROWS)
+    over_bands(add, height, rows=_ENLARGED_ROWS, reads=[pixels, original])
     return result
 
 

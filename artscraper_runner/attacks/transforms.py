@@ -34,6 +34,14 @@ class View:
 
     forward: Callable[[Array], Array]
     adjoint: Callable[[Array], Array]
+    place: tuple[slice, slice] | None = None  # rows and columns of a part, shown as it is
+
+    def add_adjoint(self, gradient: Array, total: Array) -> None:
+        """Add the adjoint of a gradient to `total`, shaped like the picture."""
+        if self.place is None:
+            total += self.adjoint(gradient)
+        else:
+            total[(..., *self.place)] += gradient
 
     def then(self, later: View) -> View:
         """Return this change followed by a later one."""
@@ -104,6 +112,11 @@ def mix(planes: Array, matrix: NDArray[np.float64]) -> Array:
     return mixed
 
 
+def without_colour(perturbation: Array) -> Array:
+    """Return the mean over the channels in each, since a grey picture stays grey."""
+    return np.broadcast_to(perturbation.mean(1, keepdims=True), perturbation.shape).copy()
+
+
 def to_pixels(picture: Array) -> NDArray[np.uint8]:
     """Return float32 (1, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
     levels = np.rint(picture[0].clip(0, 1) * np.float32(255)).astype(np.uint8)
@@ -138,7 +151,7 @@ def _piece(size: tuple[int, int], down: slice, across: slice) -> View:
         whole[:, :, down, across] = gradient
         return whole
 
-    return View(lambda picture: picture[:, :, down, across], spread)
+    return View(lambda picture: picture[:, :, down, across], spread, (down, across))
 
 
 def _mean_of_four(picture: Array) -> Array:

@@ -30,6 +30,7 @@ from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.recognisers import DEFAULT_RECOGNISER, Recogniser, load_recogniser
 from artscraper_runner.imaging.decode import open_picture
 from artscraper_runner.imaging.visibility import VisibilityModel
+from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import PictureLimits, ProtectionOptions
 from artscraper_runner.types import Controls
 
@@ -37,6 +38,7 @@ Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 ShareWithin = Callable[[Array], Array]
 STAGE = "fawkes"
+_SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def share_within_sight(original: Array, layer: Array, visibility: float) -> Shar
 
     def share(change: Array) -> Array:
         changed = np.clip(layer + change[0], 0, 1)
-        return model.share_within(layer, changed, visibility, visible_before=before)[None, None]
+        return model.share_within(changed, visibility, visible_before=before)[None, None]
 
     return share
 
@@ -152,6 +154,8 @@ class Cloaking:
             change, taken = self._default(
                 before, region, index, neighbours=neighbours, controls=controls, what=what
             )
+        if before.size > _SMALL_VALUES:
+            release_memory()
         pixels = before.copy()
         region.cut(pixels)[:] = apply_perturbation(
             region.cut(before), change, original=region.cut(self.original), budget=self._budget

@@ -25,7 +25,8 @@ _SHARE = 0.5  # of each pixel's bound, inside a face
 _ACROSS, _DOWN = 0.44, 0.54  # half axes of a face's oval, shares of the recogniser's square's side
 _FADED = 1.4  # times as far from its centre it has no effect any more
 _BLUR = 2.0  # px of the working size
-_LUMA, _CHROMA = 0.3, 0.1  # of the bound of each pixel, for the blurred change
+# Of the bound of each pixel, for the blurred luma and chroma.
+_SHARES = np.array((0.3, 0.1, 0.1), np.float32).reshape(1, 3, 1, 1)
 _ROUNDS = 2
 _OVERSHOOT = 1.5  # of the excess, since blurring the correction weakens it
 
@@ -98,17 +99,23 @@ class _Oval:
 
 @dataclass(frozen=True)
 class _BoundedFace:
-    """`low` and `high` (1, 3, h, w) bound luma and chroma under the blur in a face's part."""
+    """The bound of luma and chroma under the blur in a face's part.
+
+    `bound` (1, 1, h, w) is that of each pixel, `before` (1, 3, h, w) what the change so far has,
+    which may stay.
+    """
 
     oval: _Oval
-    low: Array
-    high: Array
+    bound: Array
+    before: Array
 
     def project(self, change: Array) -> Array:
+        limit = self.bound * _SHARES
+        low, high = np.minimum(-limit, self.before), np.maximum(limit, self.before)
         planes = to_luma_chroma(change)
         for _ in range(_ROUNDS):
             blurry = blurred(planes, _BLUR)
-            excess = blurry - np.clip(blurry, self.low, self.high)
+            excess = blurry - np.clip(blurry, low, high)
             planes = planes - np.float32(_OVERSHOOT) * self.oval.weight * blurred(excess, _BLUR / 2)
         return to_rgb(planes)
 
@@ -155,10 +162,7 @@ def face_bounds(squares: Sequence[Alignment], start: Array, bound: Array) -> Fac
 
 def _bounded_face(oval: _Oval, start: Array, bound: Array) -> _BoundedFace:
     place = (..., oval.rows, oval.columns)
-    shares = np.array((_LUMA, _CHROMA, _CHROMA), np.float32).reshape(1, 3, 1, 1)
-    limit = bound[place] * shares
-    before = blurred(to_luma_chroma(start[place]), _BLUR)
-    return _BoundedFace(oval, np.minimum(-limit, before), np.maximum(limit, before))
+    return _BoundedFace(oval, bound[place], blurred(to_luma_chroma(start[place]), _BLUR))
 
 
 def _oval(square: Alignment, size: tuple[int, int]) -> _Oval | None:

@@ -6,19 +6,21 @@ gained on faces. Its objective therefore gets a term for each cloaked face.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.attacks.pgd import Objective, sum_of
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.transforms import View
-from artscraper_runner.faces.detection import Face
+from artscraper_runner.faces.detection import MAX_FACES, Face
 from artscraper_runner.faces.geometry import Alignment, FaceRegion, chip_view
-from artscraper_runner.faces.network import distances, face_network
+from artscraper_runner.faces.network import EMBEDDING_LENGTH, distances, face_network
 from artscraper_runner.faces.objective import jittered
+from artscraper_runner.models.graph import release_memory
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
@@ -48,16 +50,29 @@ class CloakedFaces:
     size: tuple[int, int]
     rng: np.random.Generator
 
-    def with_preservation_term(self, objective: Objective, before: Array) -> Objective:
+    def with_preservation_term(
+        self,
+        objective: Objective,
+        before: Callable[[], Array],
+        *,
+        unloads_network: bool = False,
+    ) -> Objective:
         """Return `objective` plus WEIGHT times each face's share of what it is to preserve.
 
-        `before` is the layer that the attack starts from, at the working size.
+        Args:
+            objective: of the attack.
+            before: returns the layer that the attack starts from, at the working size.
+            unloads_network: before each evaluation of `objective`, which needs its 70 MB.
         """
 
         def shares(picture: Array, iteration: int) -> tuple[float, Array]:
-            return self._shares(picture - before)
+            value_and_gradient = self._shares(picture - before())
+            if unloads_network:
+                face_network.cache_clear()
+                release_memory()
+            return value_and_gradient
 
-        return sum_of(objective, shares)
+        return sum_of(shares, objective)
 
     def _shares(self, step: Array) -> tuple[float, Array]:
         """Return a face as the layer shows it; sampling is linear, so the step is sampled apart."""
@@ -86,7 +101,9 @@ class CloakedFaces:
             views, slopes, shares, self._preserved, strict=True
         ):
             if share < 1:
-                gradient += np.float32(WEIGHT / preserved) * view.adjoint(slope[None])
+                change = view.adjoint(slope[None])
+                change *= np.float32(WEIGHT / preserved)
+                gradient += change
         return WEIGHT * float(shares.clip(max=1).sum()), gradient
 
     @cached_property
@@ -99,33 +116,61 @@ class CloakedFaces:
 
 
 def cloaked_faces(
-    original: Pixels, before: Pixels, faces: Sequence[Face], size: tuple[int, int], seed: int
+    original: Pixels,
+    before: Pixels,
+    faces: Sequence[Face],
+    size: tuple[int, int],
+    *,
+    seed: int,
+    cache: RunCache,
 ) -> CloakedFaces | None:
     """Return the `faces` that the layer `before` has cloaked, or None.
 
-    Pictures are uint8 (H, W, 3); `size` is the attack's working size (height, width).
+    Pictures are uint8 (H, W, 3); `size` is the attack's working size (height, width). `cache` is
+    the run's: both sizes of an attack look at the same faces, all attacks at the same original.
     """
     if not faces or original is before:
         return None
-    candidates = [_cloaked(original, before, size, face.alignment) for face in faces]
-    cloaked = tuple(face for face in candidates if face is not None)
+
+    def measured() -> list[_CloakedFace | None]:
+        return [_cloaked(original, before, face.alignment, cache) for face in faces]
+
+    key = (cache.token(original), cache.token(before))
+    height, width = original.shape[:2]
+    cloaked = tuple(
+        replace(face, working=face.working.in_copy(size[1] / width, size[0] / height))
+        for face in cache.remember("cloaked faces", key, measured, keep=1)
+        if face is not None
+    )
     return CloakedFaces(cloaked, size, np.random.default_rng(seed)) if cloaked else None
 
 
 def _cloaked(
-    original: Pixels, before: Pixels, size: tuple[int, int], alignment: Alignment
+    original: Pixels, before: Pixels, alignment: Alignment, cache: RunCache
 ) -> _CloakedFace | None:
-    height, width = original.shape[:2]
-    region = FaceRegion.around(alignment, (height, width))
+    region = FaceRegion.around(alignment, original.shape[:2])
     if region is None:
         return None
     soften, view = region.softened(), chip_view(region.alignment, region.size)
-    changed, unchanged = (soften.forward(region.seen(pixels)) for pixels in (before, original))
-    reference = face_network().embeddings(view.forward(unchanged))
-    embedding = face_network().embeddings(view.forward(changed))
-    gained = float(distances(embedding, reference)[0])
+
+    def seen(pixels: Pixels) -> Array:
+        return soften.forward(region.seen(pixels))
+
+    reference = cache.remember(
+        "face reference",
+        (cache.token(original), alignment),
+        lambda: _embedding(view.forward(seen(original))),
+        keep=MAX_FACES,
+    )
+    changed = seen(before)
+    gained = float(distances(_embedding(view.forward(changed)), reference)[0])
     if gained < CLOAKED_FROM:
         return None
-    working = alignment.in_copy(size[1] / width, size[0] / height)
     preserved = min(gained, PRESERVED_DISTANCE)
-    return _CloakedFace(changed, region.alignment, working, reference, preserved)
+    return _CloakedFace(changed, region.alignment, alignment, reference, preserved)
+
+
+def _embedding(chip: Array) -> Array:
+    """Return the embedding by the graph of gradients, which is needed anyway; one takes 22 MB."""
+    nowhere = np.zeros((1, EMBEDDING_LENGTH), np.float32)
+    return face_network().distance_gradients(chip, nowhere)[0]

@@ -25,7 +25,7 @@ def linf(before: Pixels, after: Pixels) -> int:
     def largest(rows: slice) -> int:
         return int(_absolute_change(before[rows], after[rows]).max())
 
-    return max(over_bands(largest, len(before)))
+    return max(over_bands(largest, len(before), reads=[before, after]))
 
 
 def psnr(before: Pixels, after: Pixels) -> float | None:
@@ -36,7 +36,7 @@ def psnr(before: Pixels, after: Pixels) -> float | None:
         change = _absolute_change(before[rows], after[rows])
         return int(np.sum(np.square(change, dtype=np.uint16), dtype=np.uint64))
 
-    total = sum(over_bands(squares, len(before)))
+    total = sum(over_bands(squares, len(before), reads=[before, after]))
     if not total:
         return None
     return float(10 * math.log10(255.0**2 * before.size / total))
@@ -57,7 +57,7 @@ def ssim(before: Pixels, after: Pixels) -> float | None:
         rows = slice(rows.start, rows.stop + overlap)
         return float(_ssim_map(before[rows] @ _LUMA, after[rows] @ _LUMA).sum(dtype=np.float64))
 
-    total = sum(over_bands(similarity, height - overlap))
+    total = sum(over_bands(similarity, height - overlap, reads=[before, after]))
     return total / float((height - overlap) * (width - overlap))
 
 
@@ -77,7 +77,7 @@ def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> P
         largest = np.maximum(np.maximum(red, green), blue).astype(np.uint16)
         change[rows] = np.minimum(largest * gain, 255)
 
-    over_bands(write, height)
+    over_bands(write, height, reads=[before, after])
     scale = min(1.0, max_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BOX))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,27 +11,57 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.imaging.mapped_pixels import unload
+
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 BAND_ROWS = 32
 _MAX_THREADS = 4  # memory bandwidth limits more
 _MIN_ROWS_PER_THREAD = 512  # fewer take less time than starting a thread
+_UNLOADED_ROWS = 512  # of a mapped picture; reading them again costs less than their memory
 _REDUCED_ROWS = 32  # of a reduced picture, at once
 _REDUCING_GAP = 2.0  # least ratio of the resampled picture's size to the result's
 
 
-def over_bands(work: Callable[[slice], T], height: int, *, rows: int = BAND_ROWS) -> list[T]:
+def over_bands(
+    work: Callable[[slice], T],
+    height: int,
+    *,
+    rows: int = BAND_ROWS,
+    reads: Sequence[Pixels] = (),
+) -> list[T]:
     """Return the results of `work` for each band of `rows` rows out of `height`, from the top.
 
     Bands are processed concurrently, so each may write to its own rows only. The results are in
     the order of the bands, so that sums over them are the same on every machine.
+
+    Args:
+        work: called with the rows of a band.
+        height: of the picture, in px.
+        rows: of a band.
+        reads: pictures that `work` reads; the memory of mapped ones is given back on the way.
     """
     bands = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
     threads = min(_MAX_THREADS, os.cpu_count() or 1, height // _MIN_ROWS_PER_THREAD)
+    unload_each = max(1, _UNLOADED_ROWS // rows)
+    rest, results = iter(range(len(bands))), dict[int, T]()
+
+    def work_on_rest() -> None:  # one job a thread: a job a band costs more than many bands do
+        for index in rest:  # shared: `next` of a range's iterator is atomic
+            results[index] = work(bands[index])
+            if index % unload_each == 0:
+                unload(*reads)
+
     if threads < 2:
-        return [work(band) for band in bands]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, bands))
+        work_on_rest()
+    else:
+        with ThreadPoolExecutor(threads - 1) as pool:
+            others = [pool.submit(work_on_rest) for _ in range(threads - 1)]
+            work_on_rest()
+            for other in others:
+                other.result()
+    unload(*reads)
+    return [results[index] for index in range(len(bands))]
 
 
 def reduced_copy(pixels: Pixels, across: int, down: int) -> Pixels:
@@ -46,7 +76,8 @@ def reduced_copy(pixels: Pixels, across: int, down: int) -> Pixels:
     def reduce(rows: slice) -> Pixels:
         return np.asarray(Image.fromarray(pixels[rows]).reduce((across, down)))
 
-    return np.concatenate(over_bands(reduce, len(pixels), rows=_REDUCED_ROWS * down))
+    reduced = over_bands(reduce, len(pixels), rows=_REDUCED_ROWS * down, reads=[pixels])
+    return np.concatenate(reduced)
 
 
 def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -57,6 +88,12 @@ def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     height, width = pixels.shape[:2]
     across = max(1, int(width / size[1] / _REDUCING_GAP))
     down = max(1, int(height / size[0] / _REDUCING_GAP))
-    image = Image.fromarray(reduced_copy(pixels, across, down))
-    box = (0, 0, width / across, height / down)
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box=box))
+    reduced = reduced_copy(pixels, across, down)
+    box = (0.0, 0.0, width / across, height / down)
+    result = np.empty((*size, 3), np.uint8)
+    for channel in range(3):  # Pillow's copy of a colour picture takes four bytes a pixel
+        plane = Image.fromarray(np.ascontiguousarray(reduced[..., channel]))
+        unload(reduced)
+        small = plane.resize(size[::-1], Image.Resampling.BICUBIC, box=box)
+        result[..., channel] = np.asarray(small)
+    return result

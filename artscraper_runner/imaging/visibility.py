@@ -16,7 +16,9 @@ visible. Pictures are float32 (3, H, W) sRGB in [0, 1].
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,12 @@ from artscraper_runner.imaging.filters import (
     window_mean,
     window_minimum,
 )
+from artscraper_runner.imaging.opponent import (
+    LUMA_OF_BLACK,
+    opponent_colours,
+    opponent_rows,
+    size_of,
+)
 from artscraper_runner.imaging.tiles import over_bands, reduced_copy
 
 Pixels = NDArray[np.uint8]
@@ -43,15 +51,8 @@ MAX_PIXELS = 6_300_000  # larger pictures are looked at in a reduced copy
 _REDUCED_PIXELS = 3_000_000  # of that copy, at most
 _BANDS = 5
 _NEAR = 5  # places; a change that is spread shows by what surrounds it, not by its peaks
+_KEPT_PIXELS = 1 << 20  # of opponent colours that a model keeps
 _UNIT = 2**_BANDS  # px; sides are padded to a multiple of it
-_TO_CONES = np.array(  # linear sRGB to long, medium and short cones, as in JPEG XL
-    [(0.30, 0.622, 0.078), (0.23, 0.692, 0.078), (0.243423, 0.204767, 0.551810)], np.float32
-)
-_BIAS = np.float32(0.0037930733)
-# Cube roots of cones to red-green with a gain, luma and blue-yellow less luma.
-_TO_OPPONENT = np.array([(7, -7, 0), (0.5, 0.5, 0), (-0.5, -0.5, 1)], np.float32)
-_FROM_CONES, _FROM_OPPONENT = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_OPPONENT)
-_LUMA_OF_BLACK = np.cbrt(_BIAS)
 # Rows are bands, the finest first; columns red-green, luma and blue-yellow.
 _THRESHOLD = np.array(
     [
@@ -77,22 +78,11 @@ _MOST_MASKING = np.array((2.0, 2.8, 2.0))  # times the threshold; the eye trusts
 _PLAIN = 0.544  # of the threshold, where there is no grain at all, as in flat art
 _GRAIN = 0.0015  # of luma in the finest band: about one level of noise
 _DARKER = 0.240  # how fast thresholds fall with luma
-_SRGB_STEPS = 255 * 16
-_BAND_PIXELS = 24_000  # for the cache, and for products that BLAS does not spread over threads
 _POWERS = (1, 2, 3)  # of the share, in rounds: a small share of a small change is rounded away
 _SHARE_BITS = 7
 _WHOLE_SHARE = 1 << _SHARE_BITS  # times a change of 8 bits it still fits into 16
 _TOLERANCE = np.float32(1.001)
 _LEAST_RISE = 0.01  # of the squared visibility
-
-
-def _linear_light(steps: int) -> Planes:
-    values = np.arange(steps + 1) / steps
-    curve = ((values + 0.055) / 1.055) ** 2.4
-    return np.where(values <= 0.04045, values / 12.92, curve).astype(np.float32)
-
-
-_LINEAR, _LINEAR_8_BIT = _linear_light(_SRGB_STEPS), _linear_light(255)
 
 
 class VisibilityModel:
@@ -102,20 +92,21 @@ class VisibilityModel:
     """
 
     def __init__(self, original: Planes | Pixels) -> None:
-        self._seen = opponent_colours(original)
-        self._size = _size_of(original)
-        self._places = tuple(side // PLACE for side in self._seen.shape[1:])
-        luma = means_of_four_by_four(self._seen[1] - _LUMA_OF_BLACK)
-        self._weights = 1 / _limits(self._energies(self._seen), luma)
+        seen = opponent_colours(original, multiple=_UNIT)
+        self._size = rows, columns = size_of(original)
+        self._colours: Callable[[slice], Planes] = lambda band: seen[:, band, :columns]
+        if rows * columns > _KEPT_PIXELS:  # they take 12 bytes a pixel: converted anew then
+            self._colours = partial(opponent_rows, original)
+        self._places = tuple(side // PLACE for side in seen.shape[1:])
+        luma = means_of_four_by_four(seen[1] - LUMA_OF_BLACK)
+        self._weights = _limits(self._energies(seen), luma)
+        np.reciprocal(self._weights, out=self._weights)
 
     def places(self, changed: Planes | Pixels) -> Places:
         """Return the visibility of the change to `changed` in every place, from 0."""
-        change = opponent_colours(changed)
-        change -= self._seen
-        rows, columns = self._size
-        change[:, rows:] = 0  # beyond the picture: a change of one pixel ends at its border
-        change[:, :, columns:] = 0
+        change = opponent_colours(changed, multiple=_UNIT, less=self._colours)
         near = window_mean(self._energies(change), _NEAR)
+        del change
         near *= self._weights
         total: Places = near.sum((0, 1))
         return np.sqrt(total, out=total)
@@ -124,8 +115,8 @@ class VisibilityModel:
         """Return the visibility of the change to `changed` in its worst place."""
         return float(self.places(changed).max())
 
-    def amplitude(self, original: Planes) -> Planes:
-        """Return float32 (H, W): the amplitude of random signs with a visibility of 1, of [0, 1].
+    def amplitude(self, original: Planes) -> Places:
+        """Return the amplitude of random signs with a visibility of 1 in each place, of [0, 1].
 
         `original` is the model's picture.
         """
@@ -134,21 +125,20 @@ class VisibilityModel:
         signs = probe * (2 * rng.integers(0, 2, original.shape, np.int8) - 1)
         seen = gaussian_blur(self.places(np.clip(original + signs, 0, 1)), 1.5)
         np.maximum(seen, np.float32(0.05), out=seen)
-        return self.enlarged(np.divide(probe, seen, out=seen))
+        return np.divide(probe, seen, out=seen)
 
     def share_within(
-        self, before: Planes, changed: Planes, bound: float | Places, *, visible_before: Places
+        self, changed: Planes, bound: float | Places, *, visible_before: Places
     ) -> Planes:
         """Return float32 (H, W) in 0..1: the share of a further change that keeps the bound.
 
-        Visibility is convex in that share, so the chord from `before` to `changed` bounds it.
+        Visibility is convex in that share, so the chord to `changed` bounds it.
 
         Args:
-            before: the picture that was changed further.
-            changed: that picture after the further change.
-            bound: on the visibility of every place, or of each. Where `before` has passed it
-                nothing more is allowed.
-            visible_before: `places(before)`.
+            changed: the picture after the further change.
+            bound: on the visibility of every place, or of each. Where the picture before has passed
+                it nothing more is allowed.
+            visible_before: `places` of the picture before.
         """
         seen = self.places(changed)
         return self.enlarged(_share_within(bound, before=visible_before, after=seen))
@@ -186,52 +176,6 @@ class VisibilityModel:
 
 
 @dataclass(frozen=True)
-class OpponentDerivative:
-    """The derivative of opponent colours by sRGB in each pixel, as its factors.
-
-    `light` and `cones`, (3, H, W), are the slopes of linear light by sRGB and of cones' answers by
-    linear light's mixtures.
-    """
-
-    light: Planes
-    cones: Planes
-
-    def inverse(self, opponent: Planes) -> Planes:
-        """Return the change of sRGB that makes a small change of opponent colours, (3, H, W)."""
-        mixed = _mixed(_FROM_OPPONENT, opponent)
-        mixed /= self.cones
-        changed = _mixed(_FROM_CONES, mixed)
-        changed /= self.light
-        return changed
-
-    def inverse_adjoint(self, gradient: Planes) -> Planes:
-        """Return the gradient by opponent colours of what has this gradient by sRGB, (3, H, W)."""
-        mixed = _mixed(_FROM_CONES.T, gradient / self.light)
-        mixed /= self.cones
-        return _mixed(_FROM_OPPONENT.T, mixed)
-
-
-def opponent_derivative(picture: Planes) -> OpponentDerivative:
-    """Return the derivative of opponent colours at a picture, float32 (3, H, W) in [0, 1]."""
-    light, linear = np.empty_like(picture), np.empty_like(picture)
-    for plane, slope, value in zip(picture, light, linear, strict=True):  # few large temporaries
-        curve = np.maximum((plane + np.float32(0.055)) / np.float32(1.055), 0)
-        slope[:] = np.where(plane <= 0.04045, 1 / 12.92, 2.4 / 1.055 * curve**1.4)
-        value[:] = np.where(plane <= 0.04045, plane / 12.92, curve**2.4)
-    cones = np.square(np.cbrt(_mixed(_TO_CONES, linear) + _BIAS))
-    return OpponentDerivative(light, np.reciprocal(3 * cones))
-
-
-def _mixed(matrix: Planes, planes: Planes) -> Planes:
-    """Return planes (3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
-    given, mixed = planes.reshape(3, -1), np.empty((3, planes[0].size), np.float32)
-    for start in range(0, mixed.shape[1], _BAND_PIXELS):
-        band = slice(start, start + _BAND_PIXELS)
-        np.matmul(matrix, given[:, band], out=mixed[:, band])
-    return mixed.reshape(planes.shape)
-
-
-@dataclass(frozen=True)
 class VisibleChange:
     """Visibility for pictures in 8 bits of any size; large ones are looked at in a reduced copy.
 
@@ -257,11 +201,13 @@ class VisibleChange:
             before: the layer that it would be added to.
             bound: on the visibility of every place.
         """
-        start = to_planes(reduced_copy(before, self.factor, self.factor))
-        size = (start.shape[2], start.shape[1])
-        added = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)) / 255
+        start = self._seen(before)
+        size = (start.shape[1], start.shape[0])
         visible_before = np.square(self.model.places(start))
-        seen = self.model.places(np.clip(start + added, 0, 1).astype(np.float32))
+        added = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)) / 255
+        changed = to_planes(start)
+        changed += added
+        seen = self.model.places(np.clip(changed, 0, 1, out=changed))
         spare = np.maximum(bound**2 - visible_before, 0)
         room = np.sqrt(spare / np.maximum(np.square(seen) - visible_before, _LEAST_RISE))
         return self.model.enlarged(room.astype(np.float32))
@@ -336,7 +282,7 @@ def _blended(
         change >>= _SHARE_BITS
         np.add(change, before[rows], out=result[rows], casting="unsafe")
 
-    over_bands(blend, len(before))
+    over_bands(blend, len(before), reads=[before, changed])
     return result
 
 
@@ -347,40 +293,6 @@ def _share_within(bound: float | Places, *, before: Places, after: Places) -> Pl
     if share.min() >= 1:
         return share
     return gaussian_blur(window_minimum(share, 3), 0.7)
-
-
-def _size_of(picture: Planes | Pixels) -> tuple[int, int]:
-    """Height and width."""
-    rows, columns = picture.shape[:2] if picture.dtype == np.uint8 else picture.shape[1:]
-    return rows, columns
-
-
-def opponent_colours(picture: Planes | Pixels) -> Planes:
-    """XYB with a gain and without its offset, continued to multiples of _UNIT; (3, H, W)."""
-    rows, columns = _size_of(picture)
-    planes = np.empty((3, rows + -rows % _UNIT, columns + -columns % _UNIT), np.float32)
-
-    def convert(band: slice) -> None:
-        light = _light(picture, band).reshape(3, -1)
-        cones = _TO_CONES @ light
-        cones += _BIAS
-        np.cbrt(cones, out=cones)
-        np.matmul(_TO_OPPONENT, cones, out=light)
-        planes[:, band, :columns] = light.reshape(3, -1, columns)
-
-    over_bands(convert, rows, rows=max(1, _BAND_PIXELS // columns))
-    planes[:, :rows, columns:] = planes[:, :rows, columns - 1 : columns]
-    planes[:, rows:] = planes[:, rows - 1 : rows]
-    return planes
-
-
-def _light(picture: Planes | Pixels, rows: slice) -> Planes:
-    """Linear light of some rows of a picture, (3, h, W)."""
-    if picture.dtype == np.uint8:
-        return _LINEAR_8_BIT.take(np.ascontiguousarray(picture[rows].transpose(2, 0, 1)))
-    levels = picture[:, rows] * np.float32(_SRGB_STEPS)
-    levels += np.float32(0.5)
-    return _LINEAR.take(levels.astype(np.int32))
 
 
 def _limits(activity: Energies, luma: Places) -> Energies:

@@ -19,15 +19,14 @@ from artscraper_runner.attacks.constraints import REACH, Box, Constraint, Refine
 from artscraper_runner.attacks.evaluation import (
     EVERYWHERE,
     Observer,
-    beats_noise,
     effect_record,
     incremental_effect,
+    protects,
 )
 from artscraper_runner.attacks.pgd import Objective, optimise, sum_of
 from artscraper_runner.attacks.presets import AttackPreset, StepRule, attack_preset, strength_named
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
-    MAX_PIXELS,
     SHORT_SIDE,
     apply_perturbation,
     at_working_size,
@@ -35,16 +34,16 @@ from artscraper_runner.attacks.scaling import (
     visible_at,
     working_size,
 )
-from artscraper_runner.attacks.transforms import resized
+from artscraper_runner.attacks.transforms import resized, to_pixels, without_colour
 from artscraper_runner.errors import OutOfMemory
 from artscraper_runner.faces.detection import Face, faces_in
 from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
 from artscraper_runner.imaging.mapped_pixels import unload
-from artscraper_runner.imaging.visibility import VisibilityModel
+from artscraper_runner.imaging.visibility import Places, VisibilityModel
 from artscraper_runner.latent.encoders import encoder_of, load_gradients, unattacked_effects
-from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at, releasing
+from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Controls, Json
@@ -53,6 +52,7 @@ Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
 Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
+_KEPT_TARGETS = 4  # pictures at the working size
 _PIECE = 768  # px; the largest side that is looked at when an attack is refined
 _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 NO_PROTECTION = "no protection beyond noise"
@@ -162,7 +162,7 @@ class PictureAttack:
         unattacked = unattacked_effects(
             self.options, self.cache, original, changed, views=("plain",), visible=visible
         )
-        effective = own["effective"] and _protects(record, unattacked)
+        effective = own["effective"] and protects(record, unattacked)
         return {
             **record,
             **own,
@@ -185,7 +185,7 @@ class PictureAttack:
             **record,
             "progress_to_target": self._progress(original, changed),
             "unattacked": unattacked,
-            "verdict": None if _protects(record, unattacked) else NO_PROTECTION,
+            "verdict": None if protects(record, unattacked) else NO_PROTECTION,
         }
 
     def _run_at(self, size: Size, before: Pixels, controls: Controls) -> AttackResult:
@@ -236,16 +236,18 @@ class PictureAttack:
         budget = np.float32(strength_named(self.options.strength).budget / 255)
         if before.size > _SMALL_VALUES:  # what the pass before has left
             release_memory()
-        original, layer = (
-            at_working_size(each, size, self.cache) for each in (self.original, before)
-        )
-        start = (layer - original).clip(-budget, budget)
+        original = at_working_size(self.original, size, self.cache)
+
+        def done() -> Array:  # made anew: of a large picture, 12 bytes a pixel
+            return at_working_size(before, size, self.cache) - original
+
+        start = done().clip(-budget, budget)
+        unload(self.original, before)
         constraint = self._constraint(original, start, preset)
-        objective = self._objective(original, layer, before, preset)
+        objective = self._objective(original, before, preset)
         if before.size > _SMALL_VALUES:
-            objective = releasing(objective) if self._is_fine(size) else objective
             release_memory()
-            unload(self.original, before)
+            unload(self.original, before)  # faces are looked at as they are
         outcome = optimise(
             original,
             start=start + resized(step, size, Image.Resampling.BICUBIC),
@@ -258,26 +260,28 @@ class PictureAttack:
             taken=taken,
             planned=planned,
         )
-        return outcome.perturbation - (layer - original), outcome.iterations
+        change = outcome.perturbation
+        change -= done()
+        return change, outcome.iterations
 
     def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
         """Return the budget and the visibility bound: less in faces, unlimited where hidden."""
         size, strength = _size_of(original), strength_named(self.options.strength)
         bound = np.full_like(original[:, :1], strength.budget / 255)
         if not preset.is_bounded_by_sight:
-            return Box.around(original, start=start, bound=bound * self._visible(size))
+            return Box(original, start, bound * self._visible(size))
         model, amplitude = self._sight(original)
         visibility = self.visibility or strength.visibility
-        signs = visibility * amplitude[None, None]
+        signs = visibility * model.enlarged(amplitude)[None, None]
         bound = np.minimum(bound, np.float32(REACH) * signs)
         height, width = self.original.shape[:2]
         scales = (size[1] / width, size[0] / height)
         squares = tuple(face.alignment.in_copy(*scales) for face in self._faces())
         in_faces = face_bounds(squares, start, bound)
-        box = Box.around(original, start=start, bound=in_faces.bound * self._visible(size))
+        box = Box(original, start, in_faces.bound * self._visible(size))
         inner: Constraint = Refined(box, in_faces.project) if in_faces.faces else box
         if (original == original[:, :1]).all():
-            inner = Refined(inner, _without_colour)
+            inner = Refined(inner, without_colour)
         return VisibilityBound(
             inner,
             model,
@@ -287,27 +291,35 @@ class PictureAttack:
             share=in_faces.share if in_faces.faces else None,
         )
 
-    def _sight(self, original: Array) -> tuple[VisibilityModel, Array]:
+    def _sight(self, original: Array) -> tuple[VisibilityModel, Places]:
         """Return the original's visibility bound, and the amplitude of signs of visibility 1."""
 
-        def modelled() -> tuple[VisibilityModel, Array]:
-            model = VisibilityModel(original[0])
+        def modelled() -> tuple[VisibilityModel, Places]:
+            model = VisibilityModel(to_pixels(original))  # smaller; its 8 bits are exact
             return model, model.amplitude(original[0])
 
         key = (self.cache.token(self.original), _size_of(original))
-        return self.cache.remember("sight", key, modelled, keep=1)
+        return self.cache.remember("sight", key, modelled, keep=2)
 
-    def _objective(
-        self, original: Array, layer: Array, before: Pixels, preset: AttackPreset
-    ) -> Objective:
-        objective, size = self._distances(original, layer, preset), _size_of(original)
+    def _objective(self, original: Array, before: Pixels, preset: AttackPreset) -> Objective:
+        size = _size_of(original)
+
+        def layer() -> Array:
+            return at_working_size(before, size, self.cache)
+
+        objective: Objective = self._distances(original, layer(), preset)
         if not self._is_fine(size):
-            extra = self.extra_term(original, self._target_for(size))
+            extra = self.extra_term(original, self._drawn(self.stage, self.target, size))
             objective = objective if extra is None else sum_of(objective, extra)
         if not self.preserves_cloaks:
             return objective
-        cloaked = cloaked_faces(self.original, before, self._faces(), size, self._seed)
-        return cloaked.with_preservation_term(objective, layer) if cloaked else objective
+        cloaked = cloaked_faces(
+            self.original, before, self._faces(), size, seed=self._seed, cache=self.cache
+        )
+        if cloaked is None:
+            return objective
+        unloads = before.size > _SMALL_VALUES and self._is_fine(size)
+        return cloaked.with_preservation_term(objective, layer, unloads_network=unloads)
 
     def _distances(self, original: Array, layer: Array, preset: AttackPreset) -> Objective:
         """Return the objective of the latent's distances, for an attack from `layer`."""
@@ -341,13 +353,12 @@ class PictureAttack:
         """0 where the picture is wholly transparent, else 1."""
         return EVERYWHERE if self.alpha is None else visible_at(self.alpha, size)
 
-    def _target_for(self, size: Size) -> Array:
-        return self._drawn(self.stage, self.target, size)
-
     def _drawn(self, key: Hashable, draw: Callable[[Size], Array], size: Size) -> Array:
-        if size[0] * size[1] > MAX_PIXELS:
-            return _as_picture(draw(size))
-        return self.cache.remember("target", (key, size), lambda: _as_picture(draw(size)), keep=4)
+        is_large = self.original.size > _SMALL_VALUES
+        kept = 1 if is_large else _KEPT_TARGETS  # of a large picture's run, their latents alone are
+        return self.cache.remember(
+            "target", (key, size), lambda: _as_picture(draw(size)), keep=kept
+        )
 
     def _latent_of(self, key: Hashable, draw: Callable[[Size], Array], size: Size) -> LatentAt:
         """Return the latents of the picture that is drawn at `size`; the run remembers them."""
@@ -363,7 +374,8 @@ class PictureAttack:
         return at
 
     def _progress(self, original: Array, changed: Array) -> float | None:
-        target = self._target_for(_size_of(original))
+        size = _size_of(original)
+        target = self._latent_of(self.stage, self.target, size)(size)
         progress = self._observer().progress(original, changed, target)
         return None if progress is None else round(progress, 4)
 
@@ -378,17 +390,6 @@ class PictureAttack:
             return work(working_size(height, width, short_side=short_side))
         except MemoryError as error:
             raise OutOfMemory(self.options.encoder, width, height) from error
-
-
-def _protects(record: Json, unattacked: Json | None) -> bool:
-    """Return whether a layer beats shaped noise on every evaluated encoder."""
-    records = [record, unattacked] if unattacked and "effect" in unattacked else [record]
-    return all(beats_noise(each["times_shaped_noise"]["plain"]) for each in records)
-
-
-def _without_colour(perturbation: Array) -> Array:
-    """Return the mean over the channels in each, since a grey picture stays grey."""
-    return np.broadcast_to(perturbation.mean(1, keepdims=True), perturbation.shape).copy()
 
 
 def _as_picture(drawn: Array) -> Array:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artscraper_runner.attacks.jpeg_gradient import jpeg_gradient
-from artscraper_runner.attacks.pgd import Objective
 from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights
 from artscraper_runner.attacks.transforms import View, pieces, resized, scaled
 from artscraper_runner.models.graph import release_memory
@@ -38,8 +37,8 @@ class LatentObjective:
         others: of the pictures that other attacks move towards, for `aside`.
         preset: weights of the terms, and the sizes.
         piece: largest side of what is looked at, in px: the picture is seen in pieces at full size
-            alone, since models train on crops too, and a graph needs less memory then. None: whole,
-            at the sizes of the preset.
+            alone, since models train on crops too, and a graph needs less memory then, which it
+            gives back after each evaluation. None: whole, at the sizes of the preset.
     """
 
     def __init__(
@@ -55,6 +54,7 @@ class LatentObjective:
         piece: int | None = None,
     ) -> None:
         self._encoder, self._jpeg_share = encoder, np.float32(preset.jpeg_share)
+        self._releases_memory = piece is not None
         size = (original.shape[2], original.shape[3])
         self._terms: Sequence[tuple[float, View, QuadraticObjective]] = [
             (
@@ -74,7 +74,9 @@ class LatentObjective:
             more, slope = self._encoder.value_and_gradient(seen, objective)
             value += weight * more
             slope *= np.float32(weight)
-            gradient += view.adjoint(slope)
+            view.add_adjoint(slope, gradient)
+        if self._releases_memory:
+            release_memory()
         if self._jpeg_share:
             saved = jpeg_gradient(gradient, picture, quality=_JPEG_QUALITY)
             saved -= gradient
@@ -141,17 +143,6 @@ def latent_at(latents: Encode, picture: Array) -> LatentAt:
         return latents(resized(picture, size, Image.Resampling.BILINEAR))
 
     return at
-
-
-def releasing(objective: Objective) -> Objective:
-    """Return the objective, which gives the memory of its graphs back after each evaluation."""
-
-    def released(picture: Array, iteration: int) -> tuple[float, Array]:
-        value_and_gradient = objective(picture, iteration)
-        release_memory()
-        return value_and_gradient
-
-    return released
 
 
 def _square(latent: Array) -> float:

@@ -116,7 +116,7 @@ def luma_image(pixels: Pixels) -> Image.Image:
     def convert(rows: slice) -> None:  # Pillow's copy of the whole picture takes 4 bytes a pixel
         luma[rows] = np.asarray(Image.fromarray(pixels[rows]).convert("L"))
 
-    over_bands(convert, len(pixels))
+    over_bands(convert, len(pixels), reads=[pixels])
     return Image.fromarray(luma)
 
 

@@ -32,7 +32,7 @@ def add_luma(pixels: Pixels, change: Floats) -> Pixels:
         changed = levels[:, :, None] + pixels[rows]
         marked[rows] = np.clip(changed, 0, 255, out=changed)
 
-    over_bands(add, height)
+    over_bands(add, height, reads=[pixels])
     return marked
 
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 from artscraper_runner.attacks.ascent import VisibleAscent
-from artscraper_runner.imaging.visibility import (
-    VisibilityModel,
-    opponent_colours,
-    opponent_derivative,
-)
+from artscraper_runner.imaging.opponent import opponent_colours, opponent_derivative
+from artscraper_runner.imaging.visibility import VisibilityModel
 
 SIDE = 64
 

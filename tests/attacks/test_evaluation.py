@@ -90,13 +90,15 @@ def test_record_has_the_effect_of_jpeg_for_scale():
 
 def test_progress_is_relative_to_the_target_distance():
     seen = observer()
-    assert seen.progress(flat(0.2), flat(0.4), flat(0.6)) == pytest.approx(0.5, abs=1e-5)
-    assert seen.progress(flat(0.2), flat(0.1), flat(0.6)) == pytest.approx(-0.25, abs=1e-5)
+    target = seen.latent(flat(0.6))
+    assert seen.progress(flat(0.2), flat(0.4), target) == pytest.approx(0.5, abs=1e-5)
+    assert seen.progress(flat(0.2), flat(0.1), target) == pytest.approx(-0.25, abs=1e-5)
 
 
 @pytest.mark.parametrize("target", [0.2, 0.201])
 def test_progress_is_zero_if_the_target_is_the_picture(target):
-    assert observer().progress(flat(0.2), flat(0.3), flat(target)) is None
+    seen = observer()
+    assert seen.progress(flat(0.2), flat(0.3), seen.latent(flat(target))) is None
 
 
 def test_black_picture_has_no_relative_displacement():

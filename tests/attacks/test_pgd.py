@@ -29,7 +29,7 @@ def linear(weights=1.0):
 
 def run(objective=None, *, picture=PICTURE, rule=RULE, seed=0, start=None, refine=None, **more):
     start = np.zeros_like(picture) if start is None else start
-    box = Box.around(picture, start=start, bound=BOUND)
+    box = Box(picture, start, BOUND)
     more.setdefault("controls", Controls())
     return optimise(
         picture,

@@ -16,7 +16,7 @@ def _picture() -> np.ndarray:
 
 
 def _bound(picture: np.ndarray, start: np.ndarray, visibility: float) -> VisibilityBound:
-    box = Box.around(picture, start=start, bound=np.float32(16 / 255))
+    box = Box(picture, start, np.float32(16 / 255))
     model = VisibilityModel(picture[0])
     return VisibilityBound(box, model, original=picture, start=start, visibility=visibility)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.faces import objective as module
 from artscraper_runner.faces import preservation
 from artscraper_runner.faces.detection import find_faces
@@ -98,7 +99,7 @@ def cloaked_for(size, *, preserved: float) -> CloakedFaces:
     change = np.random.default_rng(4).integers(-40, 41, original.shape)
     before = (original + change).astype(np.uint8)
     squares = [face(Alignment((100.0, 120.0), 90.0, 0.1)), face(Alignment((60.0, 60.0), 60.0, 0))]
-    cloaked = cloaked_faces(original, before, squares, size, seed=1)
+    cloaked = cloaked_faces(original, before, squares, size, seed=1, cache=RunCache())
     assert cloaked is not None and len(cloaked.faces) == 2
     faces = tuple(
         preservation._CloakedFace(f.before, f.alignment, f.working, f.reference, preserved)
@@ -113,7 +114,7 @@ def test_preservation_gradient_agrees_with_finite_differences(monkeypatch):
     cloaked = cloaked_for(size, preserved=50.0)  # far more than there is: no share is reached
     step = np.float32(0.02) * (picture(*size, seed=6) - np.float32(0.5))
     zero = np.zeros_like(step)
-    term = cloaked.with_preservation_term(lambda picture, _: (0.0, zero), zero)
+    term = cloaked.with_preservation_term(lambda picture, _: (0.0, zero.copy()), lambda: zero)
     _, gradient = term(zero, 0)
     up, down = (term(sign * step, 0)[0] for sign in (1, -1))
     assert np.abs(gradient).max() > 0
@@ -124,7 +125,7 @@ def test_preservation_term_vanishes_for_sufficient_cloak():
     size = (120, 110)
     cloaked = cloaked_for(size, preserved=1e-3)
     zero = np.zeros((1, 3, *size), np.float32)
-    term = cloaked.with_preservation_term(lambda picture, _: (2.0, zero + 1), zero)
+    term = cloaked.with_preservation_term(lambda picture, _: (2.0, zero + 1), lambda: zero)
     value, gradient = term(zero, 0)
     assert value == pytest.approx(2.0 + 2 * preservation.WEIGHT)
     assert np.array_equal(gradient, zero + 1)
@@ -132,8 +133,14 @@ def test_preservation_term_vanishes_for_sufficient_cloak():
 
 def test_preservation_needs_cloaks(portrait):
     faces = find_faces(portrait)
-    assert cloaked_faces(portrait, portrait, faces, portrait.shape[:2], seed=0) is None
-    assert cloaked_faces(portrait, portrait + 1, (), portrait.shape[:2], seed=0) is None
+    assert (
+        cloaked_faces(portrait, portrait, faces, portrait.shape[:2], seed=0, cache=RunCache())
+        is None
+    )
+    assert (
+        cloaked_faces(portrait, portrait + 1, (), portrait.shape[:2], seed=0, cache=RunCache())
+        is None
+    )
 
 
 def ssim_by_torch(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
