@@ -67,6 +67,20 @@ class LatentEffects:
         return self._encoder.latents(seen)[0]
 
 
+class FeatureEffects(LatentEffects):
+    """Effects on the last feature map of a network of another family, which nothing attacked."""
+
+    def __init__(self) -> None:
+        from benchmarks.imagenet_network import ImagenetNetwork
+
+        self._network = ImagenetNetwork()
+        self.name = "EfficientNet Lite0"
+
+    def latent(self, picture: Planes) -> Planes:
+        """Return the flat feature map of float32 (3, H, W) in [0, 1]."""
+        return self._network.feature_maps(255 * np.ascontiguousarray(picture[None])).ravel()
+
+
 def as_seen(pixels: Pixels) -> Pixels:
     """Return uint8 (h, w, 3): `pixels` scaled to the working size."""
     return np.rint(255 * planes(pixels)).astype(np.uint8).transpose(1, 2, 0)

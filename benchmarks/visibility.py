@@ -29,7 +29,7 @@ from artscraper_runner.imaging.filters import PLACE  # noqa: E402
 from artscraper_runner.imaging.visibility import VisibilityModel  # noqa: E402
 from benchmarks.drawings import DRAWINGS  # noqa: E402
 from benchmarks.judges import JUDGES, Judge, ssimulacra2  # noqa: E402
-from benchmarks.latent_effects import LatentEffects  # noqa: E402
+from benchmarks.latent_effects import FeatureEffects, LatentEffects  # noqa: E402
 from benchmarks.protection import held_out  # noqa: E402
 
 Pixels = NDArray[np.uint8]
@@ -240,6 +240,9 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="three pictures at 2000x3000 instead")
     parser.add_argument("--baseline", type=Path, help="checkout of another revision to print too")
     parser.add_argument("--attacks-only", action="store_true", help="no cloak and no watermark")
+    parser.add_argument(
+        "--unseen", action="store_true", help="effects on a network of another family, too"
+    )
     parser.add_argument("--visibility-only", action="store_true", help="skip the effects")
     parser.add_argument(
         "--crops", type=Path, help="folder for crops of the last layers, and no table"
@@ -267,6 +270,8 @@ def main() -> None:
             if not options.attacks_only:
                 jobs = list(protected(tree, pictures, strength, ATTACKS))
             print_effects(title, jobs, effects)
+            if options.unseen:
+                print_effects(title, jobs, FeatureEffects())
             print_directions(title, jobs, effects)
 
 
