@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from artscraper_runner.imaging.filters import (
+    continued,
     correlate,
     gaussian_blur,
     gaussian_taps,
@@ -51,3 +52,12 @@ def test_correlation_extends_edges_by_mode() -> None:
     assert correlate(row, (0.5, 0.25), axis=-1).tolist() == [[0.75, 0.25, 0.5, 1.5]]
     outside_zero = correlate(row, (0.5, 0.25), axis=-1, mode="constant")
     assert outside_zero.tolist() == [[0.5, 0.25, 0.5, 1.0]]
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+@pytest.mark.parametrize("reach", [0, 1, 5])
+def test_continued_border_equals_padding_by_edges(axis: int, reach: int) -> None:
+    values = np.random.default_rng(3).random((2, 7, 3), np.float32)
+    pads = [(0, 0)] * 3
+    pads[axis] = (reach, reach)
+    assert np.array_equal(continued(values, reach, axis), np.pad(values, pads, mode="edge"))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from artscraper_runner.attacks.transforms import RGB_TO_YCC, YCC_TO_RGB, mix
 from artscraper_runner.faces.geometry import Alignment
+from artscraper_runner.imaging.filters import continued
 
 Array = NDArray[np.float32]
 _REACH = 3.0  # deviations at which the kernel is cut off
@@ -56,9 +57,7 @@ def _filtered(planes: Array, taps: Array, *, axis: int) -> Array:
     Sums of shifted planes: several times as fast as scipy.ndimage, and in the same order always.
     """
     reach, side = len(taps) - 1, planes.shape[axis]
-    pads = [(0, 0)] * 4
-    pads[axis] = (reach, reach)
-    padded = np.pad(planes, pads, mode="edge")
+    padded = continued(planes, reach, axis - 4)
 
     def shifted(start: int) -> Array:
         places = [slice(None)] * 4

@@ -143,10 +143,27 @@ def _over_windows(values: Array, size: int, axis: int, join: np.ufunc) -> Array:
 
 
 def _padded(values: Array, reach: int, axis: int, mode: str) -> Array:
+    if mode == "edge":
+        return continued(values, reach, axis)
     pads = [(0, 0)] * values.ndim
     pads[axis] = (reach, reach)
     # mypy cannot tell which of NumPy's modes a name is.
     return np.pad(values, pads, mode=mode)  # type: ignore[call-overload,no-any-return]
+
+
+def continued(values: Array, reach: int, axis: int) -> Array:
+    """Return values with `reach` more of the border on both sides of an axis, -1 or -2.
+
+    What `np.pad` does by the mode "edge", which takes three times as long on small planes.
+    """
+    side, shape = values.shape[axis], list(values.shape)
+    shape[axis] += 2 * reach
+    padded = np.empty(shape, values.dtype)
+    _part(padded, axis, reach, side)[...] = values
+    if reach:
+        _part(padded, axis, 0, reach)[...] = _part(values, axis, 0, 1)
+        _part(padded, axis, reach + side, reach)[...] = _part(values, axis, side - 1, 1)
+    return padded
 
 
 def _part(values: Array, axis: int, start: int, count: int) -> Array:
