@@ -40,12 +40,14 @@ from artscraper_runner.faces.network import (  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.models.graph import thread_count  # noqa: E402
 from artscraper_runner.options import ProtectionOptions  # noqa: E402
+from artscraper_runner.pipeline.sight import visibility_bound, within_sight  # noqa: E402
 from artscraper_runner.stages import load_stage  # noqa: E402
 from artscraper_runner.stages.stage import StageInput  # noqa: E402
 from artscraper_runner.types import Controls  # noqa: E402
 
 FACES = ("paintings/mona_lisa.jpg", "paintings/delaunay_portrait.jpg", "photos/kodak_04.png")
 LATER = ("photoguard", "mist", "nightshade")
+JOB = ("fawkes", *LATER, "invisible-watermark")  # whose stages share what may be seen
 BARS = {"cloaked": (0.85, 0.75, 0.75), "final": (0.7, None, None)}
 _NO_BARS = (None, None, None)
 SECONDS_A_FACE, SECONDS_TO_DETECT = 3.0, 2.0
@@ -107,17 +109,19 @@ def opened(path: Path) -> Pixels:
 
 
 def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pixels:
-    """Return the layer after `stage`, saved as PNG and opened again."""
+    """Return the layer after `stage` within its bound, saved as PNG and opened again."""
+    chosen, loaded = ProtectionOptions(**options), load_stage(stage)
     given = StageInput(
         before,
         original,
         None,
-        ProtectionOptions(**options),
+        chosen,
         Controls(),
-        stages_before=("fawkes", *LATER[: LATER.index(stage)]) if stage in LATER else (),
+        stages_before=JOB[: JOB.index(stage)],
+        visibility=visibility_bound(loaded, chosen, JOB),
         cache=_cache,
     )
-    pixels = load_stage(stage).apply(given).pixels
+    pixels = within_sight(loaded, given, loaded.apply(given)).pixels
     assert pixels is not None, stage
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)

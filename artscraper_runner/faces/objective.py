@@ -19,7 +19,7 @@ from artscraper_runner.faces.presets import DEGRADED_TARGET_DISTANCE, PLAIN_TARG
 from artscraper_runner.faces.recognisers import Recogniser
 
 Array = NDArray[np.float32]
-_JITTER = 0.01  # deviation of the square's place, size (shares) and angle (radians)
+_JITTER = 0.002  # deviation of the square's place, size (shares) and angle (radians)
 _JPEG_QUALITY = 75
 
 
