@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artscraper_gateway.db.retry import is_outage
@@ -36,7 +37,7 @@ class Observation:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in _of(scope)}
+        headers = Headers(scope=scope)
         request_id = headers.get("x-request-id", "")
         if not _WELL_FORMED.fullmatch(request_id):
             request_id = uuid.uuid4().hex
@@ -119,11 +120,6 @@ def is_probe(scope: Scope) -> bool:
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-
-
-def _of(scope: Scope) -> list[tuple[bytes, bytes]]:
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return headers
 
 
 def _route(scope: Scope) -> str:

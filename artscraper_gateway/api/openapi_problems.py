@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -162,9 +162,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             if method in ("post", "delete"):
                 _add_problem(operation, errors.ForeignOrigin)
             if method == "post" and path in _BEGINNINGS:
-                answers = operation["responses"].values()
-                for content in _json_contents(answers):
-                    content["example"] = QUEUED_JOB_EXAMPLE
+                for answer in operation["responses"].values():
+                    if "application/json" in answer.get("content", {}):
+                        answer["content"]["application/json"]["example"] = QUEUED_JOB_EXAMPLE
     return schema
 
 
@@ -184,9 +184,3 @@ def _add_problem(operation: dict[str, Any], kind: type[GatewayError]) -> None:
         media_type = "application/problem+json"
         present["content"][media_type]["examples"].update(added["content"][media_type]["examples"])
         present["description"] += f", `{kind.code}`"
-
-
-def _json_contents(answers: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for answer in answers:
-        if "application/json" in answer.get("content", {}):
-            yield answer["content"]["application/json"]

@@ -22,17 +22,18 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 PROBES = ("/livez", "/readyz")  # answered under any host name; they reveal nothing about jobs
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-_CORS_METHODS = "GET, HEAD, POST, DELETE"
-_CORS_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match,"
-    " If-Unmodified-Since, Last-Event-ID, Prefer, Range, traceparent, X-API-Key, X-Request-Id"
-)
+_PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match,"
+    " If-Modified-Since, If-None-Match, If-Unmodified-Since, Last-Event-ID, Prefer, Range,"
+    " traceparent, X-API-Key, X-Request-Id",
+    "Access-Control-Max-Age": "600",  # s
+}
 _EXPOSED_HEADERS = (
     "Content-Disposition, Content-Location, Content-Range, Content-Usage, ETag, Link, Location,"
     " Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, tdm-policy, tdm-reservation,"
     " X-Job-Id, X-Request-Id, X-Robots-Tag"
 )
-_PREFLIGHT_AGE_S = 600
 Respond = Callable[[Scope, GatewayError], Response]
 NeedsKey = Callable[[Scope], Awaitable[bool]]
 
@@ -58,14 +59,16 @@ class OriginCheck:
         try:
             if scope["path"] not in PROBES:
                 await self._check_host(scope, headers)
-            is_preflight = _is_preflight(scope, headers)
+            is_preflight = (
+                scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+            )
             if not allowed_origin and (is_preflight or scope["method"] not in SAFE_METHODS):
                 _check_origin(headers, origin)
         except GatewayError as error:
             await self._respond(scope, error)(scope, receive, send)
             return
         if allowed_origin and is_preflight:
-            await Response(status_code=204, headers=_preflight_headers())(scope, receive, send)
+            await Response(status_code=204, headers=_PREFLIGHT_HEADERS)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -145,18 +148,6 @@ def _is_same_origin(origin: str, host: str) -> bool:
         match[1].strip("[]").lower(),
         match[2] or default,
     )
-
-
-def _is_preflight(scope: Scope, headers: Headers) -> bool:
-    return scope["method"] == "OPTIONS" and "access-control-request-method" in headers
-
-
-def _preflight_headers() -> dict[str, str]:
-    return {
-        "Access-Control-Allow-Methods": _CORS_METHODS,
-        "Access-Control-Allow-Headers": _CORS_HEADERS,
-        "Access-Control-Max-Age": str(_PREFLIGHT_AGE_S),
-    }
 
 
 def _with_cors(send: Send, allowed_origin: str, *, varies: bool) -> Send:

@@ -46,7 +46,10 @@ def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway 
     options = settings_parser("check", prog.removesuffix(" check")).parse_args(arguments)
     as_json = vars(options).get("json", False)
     report = _report(options)
-    print(_json(report) if as_json else _text(report))
+    if as_json:
+        print(json.dumps({"would_start": report.would_start, **asdict(report)}, indent=2))
+    else:
+        print(_text(report))
     return 0 if report.would_start else 1
 
 
@@ -107,10 +110,6 @@ def _machine(config: GatewayConfig, device: str) -> dict[str, str]:
         "device": device,
         **disks,
     }
-
-
-def _json(report: Report) -> str:
-    return json.dumps({"would_start": report.would_start, **asdict(report)}, indent=2)
 
 
 def _text(report: Report) -> str:

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Span
 
 _log = logging.getLogger(__name__)
 SERVICE = "artscraper-gateway"
@@ -62,10 +62,11 @@ class Tracing:
             yield None
             return
         from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        with self._tracer(self.provider).start_as_current_span(
+        with self.provider.get_tracer("artscraper_gateway").start_as_current_span(
             name,
-            context=_context(parent) if parent else None,
+            context=TraceContextTextMapPropagator().extract(parent) if parent else None,
             kind=trace.SpanKind[kind.upper()],
             attributes={key.replace("__", "."): value for key, value in attributes.items()},
             record_exception=False,  # its message may hold private data
@@ -86,15 +87,6 @@ class Tracing:
         carrier: Carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
         return carrier
-
-    def _tracer(self, provider: TracerProvider) -> Tracer:
-        return provider.get_tracer("artscraper_gateway")
-
-
-def _context(parent: Mapping[str, str]) -> Any:
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    return TraceContextTextMapPropagator().extract(parent)
 
 
 def _is_wanted() -> bool:

@@ -100,7 +100,9 @@ class SecretFileSource(PydanticBaseSettingsSource):
         for name, field in self.settings_cls.model_fields.items():
             if not is_secret(field):
                 continue
-            set_variables = [each for each in all_variables_of(name, field) if self._is_set(each)]
+            set_variables = [
+                each for each in all_variables_of(name, field) if self._variables.get(each)
+            ]
             files = [each for each in set_variables if each.endswith(_FILE_SUFFIX)]
             if files and len(set_variables) > 1:
                 raise SettingsFileUnusable(
@@ -113,9 +115,6 @@ class SecretFileSource(PydanticBaseSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return no value: `__call__` reads all fields."""
         return None, field_name, False
-
-    def _is_set(self, variable: str) -> bool:
-        return bool(self._variables.get(variable))
 
 
 def all_variables_of(name: str, field: FieldInfo) -> list[str]:

@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from artscraper_gateway.sandbox.processes import module_environment
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.paths import machine_name
 from artscraper_runner import NATIVE_THREAD_DEFAULTS
@@ -165,8 +166,6 @@ class _Slot:
         return [sys.executable, "-m", "artscraper_gateway", *worker]
 
     def _start_worker(self, lock: int) -> subprocess.Popen[bytes]:
-        package_root = str(Path(__file__).resolve().parents[2])
-        search_path = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
         return subprocess.Popen(
             self._command(),
             stdin=subprocess.PIPE,  # never written to: its end signals the end of the supervisor
@@ -174,9 +173,8 @@ class _Slot:
             pass_fds=(lock,),
             env={
                 **NATIVE_THREAD_DEFAULTS,
-                **os.environ,
+                **module_environment(),
                 **self.config.environment(),
-                "PYTHONPATH": search_path,
             },
             # Ctrl-C in a terminal reaches the gateway alone, which drains. No session of its own:
             # Linux gives each an equal share of the processors, however nice its processes are.
