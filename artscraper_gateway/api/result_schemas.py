@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +12,6 @@ from artscraper_gateway.api.schemas import (
     JOB_PATH,
     NOTE_EXAMPLE,
     JobLinks,
-    Moment,
     Note,
     example,
 )
@@ -156,4 +156,4 @@ class SignedLink(BaseModel):
     )
 
     url: str = Field(description="relative to the host; takes `size` as well")
-    expires_at: Moment
+    expires_at: datetime

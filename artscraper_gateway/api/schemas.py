@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from artscraper_gateway.jobs.models import Job, Status
 from artscraper_gateway.webhooks.repository import DeliveryStatus
@@ -14,14 +14,8 @@ JOB_ID, BATCH_ID = "9f0cba1d7c6f4a0f8a3c2a5d1e4b7c90", "0b7d52f5c1c84b7d9a2f3e6a
 JOB_PATH = f"/v1/jobs/{JOB_ID}"
 
 
-def _moment(value: object) -> object:
-    return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else value
-
-
-Moment = Annotated[datetime, BeforeValidator(_moment)]  # also of seconds since 1970, UTC
-
-
 def example(value: dict[str, Any], **config: Any) -> ConfigDict:
+    """Return a model's configuration with an example for the OpenAPI description."""
     return cast(ConfigDict, {"json_schema_extra": {"example": value}, **config})
 
 
@@ -94,11 +88,11 @@ class JobState(BaseModel):
     job_id: str
     status: Status
     name: str | None = Field(description="file name of the upload, if the gateway keeps names")
-    submitted_at: Moment
-    updated_at: Moment
-    started_at: Moment | None
-    finished_at: Moment | None
-    expires_at: Moment | None = Field(description="when it will be deleted; null if not planned")
+    submitted_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None = Field(description="when it will be deleted; null if not planned")
     stage: str | None = Field(description="the stage that runs, or ran last")
     progress: Annotated[float, AfterValidator(lambda share: round(share, 4))] = Field(
         ge=0, le=1, description="how much of the job is done"
@@ -109,7 +103,7 @@ class JobState(BaseModel):
     priority: int
     batch_id: str | None = Field(description="the batch that the job belongs to")
     error: str | None = Field(description="why the job failed")
-    retry_at: Moment | None = Field(
+    retry_at: datetime | None = Field(
         description="when a job that waits for storage is tried again; null if it does not"
     )
     retry_reason: str | None = Field(description="why the job waits for storage")
@@ -209,7 +203,7 @@ class BatchState(BaseModel):
 
     batch_id: str
     status: Status
-    submitted_at: Moment
+    submitted_at: datetime
     counts: dict[str, int] = Field(description="number of jobs by status")
     jobs: list[JobState] = Field(description="in the order that they were sent")
     refused: list[RefusedItem]
@@ -218,7 +212,7 @@ class BatchState(BaseModel):
 class AttemptState(BaseModel):
     """One attempt to deliver a webhook."""
 
-    at: Moment
+    at: datetime
     duration_s: Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
     http_status: int | None = Field(description="null without a response")
     error: str | None
@@ -231,8 +225,8 @@ class DeliveryState(BaseModel):
     type: str
     url: str
     status: DeliveryStatus
-    created_at: Moment
-    next_attempt_at: Moment | None
+    created_at: datetime
+    next_attempt_at: datetime | None
     attempts: list[AttemptState]
 
 
@@ -299,9 +293,7 @@ class BatchDeleted(BaseModel):
 class StrengthPreviewChoices(BaseModel):
     """The body of POST /v1/strength-previews."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"max_side": 512, "stages": ["photoguard", "mist"]}}
-    )
+    model_config = example({"max_side": 512, "stages": ["photoguard", "mist"]})
 
     max_side: int = Field(description="px of a part")
     stages: list[str] = Field(description="that can be previewed")

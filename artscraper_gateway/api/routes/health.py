@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from artscraper_gateway.api.authentication import caller_with
 from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import OPEN, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
+from artscraper_gateway.api.schemas import example
 from artscraper_gateway.errors import (
     DiskFull,
     Draining,
@@ -49,7 +50,7 @@ METRICS: dict[int | str, dict[str, Any]] = {
 class Alive(BaseModel):
     """The process is alive."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"status": "alive"}})
+    model_config = example({"status": "alive"})
 
     status: Literal["alive"] = "alive"
 
@@ -57,7 +58,7 @@ class Alive(BaseModel):
 class Ready(BaseModel):
     """The process accepts requests."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"status": "ready"}})
+    model_config = example({"status": "ready"})
 
     status: Literal["ready"] = "ready"
 

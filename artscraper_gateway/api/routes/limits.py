@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import problems
 from artscraper_gateway.api.routes.router import ReadableRouter
+from artscraper_gateway.api.schemas import example
 from artscraper_gateway.errors import GatewayError
 from artscraper_runner import default_stages, stage_names, stage_obstacle
 
@@ -25,22 +26,20 @@ class StageChoice(BaseModel):
 class Limits(BaseModel):
     """Limits of pictures, choices of jobs, and how long jobs are kept."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "max_upload_bytes": 52_428_800,
-                "max_pixels": 50_000_000,
-                "max_side": 16_384,
-                "max_frames": 2_000,
-                "max_queued": 10_000,
-                "job_ttl": 86_400.0,
-                "max_disk": 10_000_000_000,
-                "strength": "medium",
-                "copyright_notice": "(c) Ada Example",
-                "usage_terms": "Ask before any use",
-                "allow_search_engines": False,
-                "stages": [{"name": "mist", "default": True, "available": True}],
-            }
+    model_config = example(
+        {
+            "max_upload_bytes": 52_428_800,
+            "max_pixels": 50_000_000,
+            "max_side": 16_384,
+            "max_frames": 2_000,
+            "max_queued": 10_000,
+            "job_ttl": 86_400.0,
+            "max_disk": 10_000_000_000,
+            "strength": "medium",
+            "copyright_notice": "(c) Ada Example",
+            "usage_terms": "Ask before any use",
+            "allow_search_engines": False,
+            "stages": [{"name": "mist", "default": True, "available": True}],
         }
     )
 

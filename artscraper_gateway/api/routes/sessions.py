@@ -13,6 +13,7 @@ from artscraper_gateway.api.authentication import csrf_token, key_of_cookie, set
 from artscraper_gateway.api.context import services_of
 from artscraper_gateway.api.openapi_problems import OPEN, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
+from artscraper_gateway.api.schemas import example
 from artscraper_gateway.errors import Forbidden, InvalidRequest, TooLarge, Unauthorized
 from artscraper_gateway.intake.upload import bounded_request
 
@@ -48,11 +49,7 @@ class SignIn(BaseModel):
 class Session(BaseModel):
     """Return whether this browser may make calls."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"needs_key": True, "signed_in": True, "csrf_token": "3f1a9c"}
-        }
-    )
+    model_config = example({"needs_key": True, "signed_in": True, "csrf_token": "3f1a9c"})
 
     needs_key: bool = Field(description="whether the gateway requires API keys")
     signed_in: bool
