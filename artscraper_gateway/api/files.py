@@ -172,11 +172,7 @@ def download_stem(job: Job) -> str:
 def layer_name(stem: str, *, index: int, is_final: bool, suffix: str) -> str:
     """Return the name of a layer's download; never of its stage, which would reveal the mark.
 
-    Args:
-        stem: as `download_stem`.
-        index: position of the layer, 0 = the original.
-        is_final: whether it is the last layer.
-        suffix: of the file, such as `.jpg`.
+    `stem` is as of `download_stem`, and the layer of `index` 0 is the original.
     """
     if index == 0:
         return f"{stem}-original{suffix}"

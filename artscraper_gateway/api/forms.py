@@ -61,10 +61,7 @@ async def parse_submission(
     The form is read by hand and then validated: a route of FastAPI's takes a form or JSON, not
     either, and reads a form whole, whatever its size, before the route can bound it.
 
-    Args:
-        request: with a form or JSON.
-        config: the gateway's settings.
-        with_query: whether query parameters are options as well.
+    With `with_query`, query parameters are options as well.
 
     Raises:
         GatewayError: the body is neither form nor JSON, too large, or not valid; an option is

@@ -13,11 +13,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class BoundedFile:
-    """Counts the bytes written to `path`. Created by `bounded_file`.
-
-    Attributes:
-        written: bytes so far, from 0 to `max_bytes`.
-    """
+    """Counts the bytes `written` to `path`. Created by `bounded_file`."""
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.written = 0
@@ -61,9 +57,7 @@ def bounded_file(destination: Path, *, max_bytes: int) -> Iterator[BoundedFile]:
     Until then the bytes are in `<destination>.part` beside it. After any error, cancellation
     included, that is gone and `destination` is as it was.
 
-    Args:
-        destination: in a folder that exists and that only the gateway writes to.
-        max_bytes: at least 1; exactly so many are still taken.
+    Only the gateway may write to the folder of `destination`, which exists.
 
     Raises:
         ValueError: `max_bytes` is less than 1.

@@ -61,7 +61,7 @@ async def download(
         timeout_s: more than 0; seconds for everything: look-ups, redirects and the body.
         rules: which hosts and addresses are allowed.
         lookup: resolves names.
-        connector: makes the transport that opens connections to checked addresses.
+        connector: opens connections to checked addresses.
 
     Raises:
         ValueError: `max_bytes` or `timeout_s` is out of range.

@@ -29,11 +29,7 @@ def open_local(path: str, *, roots: Sequence[Path], cwd: Path) -> BinaryIO:
     is opened from the root downwards, following no link, so that no link can be added after the
     check. `~` and variables are not expanded. Runs blocking calls.
 
-    Args:
-        path: absolute, or relative to `cwd`.
-        roots: folders; may themselves be links, and be relative to `cwd`. Those that are missing
-            are passed over.
-        cwd: the working directory that relative paths start from.
+    `path` and `roots` may be relative to `cwd`. Roots may be links; missing ones are passed over.
 
     Raises:
         UnusableLocalPath: always with the same detail, be it missing, outside, unreadable or not a
@@ -51,16 +47,12 @@ async def copy_local(
 ) -> int:
     """Copy the file that `path` names to `destination` and return its size in bytes, from 0.
 
-    After a failure no file is left. For `path`, `roots` and `cwd` see `open_local`.
-
-    Args:
-        destination: in a folder that exists; a file there is replaced.
-        max_bytes: at least 1, inclusive, counted while copying.
+    After a failure no file is left, and an earlier one at `destination` is as it was.
 
     Raises:
-        ValueError: `max_bytes` is out of range.
+        ValueError: `max_bytes` is less than 1.
         UnusableLocalPath: see `open_local`; or the file cannot be read to its end.
-        TooLarge: more than `max_bytes`.
+        TooLarge: more than `max_bytes`, counted while copying.
         StorageFailed: the disk would not take it.
     """
     with (

@@ -167,10 +167,7 @@ class JobStore:
     def begin_stage(
         self, job_id: str, stage: str, *, worker: str, progress: float = 0.0
     ) -> int | None:
-        """Mark the job running in `stage`, leased to `worker`.
-
-        Args:
-            progress: how much of the whole job is behind it, 0..1.
+        """Mark the job running in `stage`, leased to `worker`; `progress` of the job is 0..1.
 
         Returns:
             How often this stage has begun, from 1; None if the job is gone, cancelled or being

@@ -119,13 +119,7 @@ def get_tdm_reservation(config: Config) -> Response:
 
 @router.get("/opt-out")
 def show_opt_out(request: Request, config: Config, language: str = "") -> Response:
-    """Return lines to paste into web servers and pages that show the pictures.
-
-    Args:
-        request: its cookies and headers choose theme and language.
-        config: the gateway's settings.
-        language: language that the reader chose on this page.
-    """
+    """Return lines to paste into web servers and pages, in the `language` that was chosen there."""
     chosen = language if language in _languages() else _language(request)
     html = (
         _templates()
