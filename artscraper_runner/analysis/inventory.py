@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from artscraper_runner.analysis.metadata.ai_use import c2pa_statement
@@ -78,42 +78,35 @@ def growth_note(original_bytes: int, layer_bytes: int, how: LayerFormat) -> Note
     else:
         reason = "the change is detail that has to be encoded"
     detail = f"The last layer's file is {times:.1f} times as large as the original: {reason}."
-    return Note(Subject.FILE_SIZE, Action.CHANGED, detail)
+    return Note.changed(Subject.FILE_SIZE, detail)
 
 
-def _of_frames(picture: Picture) -> list[Note]:
-    notes = []
-    if picture.header.frames > 1:
-        detail = f"The first of {picture.header.frames} frames is used; the others are left out."
-        notes.append(Note(Subject.ANIMATION, Action.DROPPED, detail))
+def _of_frames(picture: Picture) -> Iterator[Note]:
+    header = picture.header
+    if header.frames > 1:
+        detail = f"The first of {header.frames} frames is used; the others are left out."
+        yield Note.dropped(Subject.ANIMATION, detail)
     avif = picture.container.avif
     if avif is not None and avif.clean_aperture is not None:
-        width, height = picture.header.width, picture.header.height
-        detail = f"Only the clean aperture of {width} x {height} px is used."
-        notes.append(Note(Subject.CROP, Action.CHANGED, detail))
-    return notes
+        detail = f"Only the clean aperture of {header.width} x {header.height} px is used."
+        yield Note.changed(Subject.CROP, detail)
 
 
-def _of_encoding(picture: Picture, how: LayerFormat) -> list[Note]:
-    notes = []
+def _of_encoding(picture: Picture, how: LayerFormat) -> Iterator[Note]:
     header = picture.header
     if how.name != header.format:
         detail = f"{header.format} becomes {how.name}, which can hold the change."
-        notes.append(Note(Subject.ENCODING, Action.CHANGED, detail))
+        yield Note.changed(Subject.ENCODING, detail)
     elif (coded := _how_coded(picture, how)) is not None:
-        notes.append(Note(Subject.ENCODING, Action.CHANGED, coded))
+        yield Note.changed(Subject.ENCODING, coded)
     if header.mode in ("P", "PA"):
-        detail = "Palette colours become RGB."
-        notes.append(Note(Subject.COLOUR_MODEL, Action.CHANGED, detail))
+        yield Note.changed(Subject.COLOUR_MODEL, "Palette colours become RGB.")
     if picture.coding is not None and picture.coding.progressive:
-        notes.append(Note(Subject.PROGRESSIVE, Action.KEPT, "Layers are progressive, too."))
-    png = picture.container.png
-    tiff = picture.container.tiff
+        yield Note.kept(Subject.PROGRESSIVE, "Layers are progressive, too.")
+    png, tiff = picture.container.png, picture.container.tiff
     bits = max(0 if png is None else png.bit_depth, 0 if tiff is None else tiff.bits)
     if bits > 8:
-        detail = f"{bits} bits a channel become 8."
-        notes.append(Note(Subject.BIT_DEPTH, Action.CHANGED, detail))
-    return notes
+        yield Note.changed(Subject.BIT_DEPTH, f"{bits} bits a channel become 8.")
 
 
 def _how_coded(picture: Picture, how: LayerFormat) -> str | None:
@@ -137,93 +130,84 @@ def _how_coded(picture: Picture, how: LayerFormat) -> str | None:
     )
 
 
-def _of_xmp(picture: Picture, how: LayerFormat) -> list[Note]:
+def _of_xmp(picture: Picture, how: LayerFormat) -> Iterator[Note]:
     if (why := why_xmp_is_left_out(picture, how)) is not None:
-        return [Note(Subject.XMP, Action.DROPPED, why)]
+        yield Note.dropped(Subject.XMP, why)
+        return
     stripped = stripped_xmp(picture)
     if stripped is None:
-        return []
-    notes = [
-        Note(subject, Action.DROPPED, _XMP_DETAILS.get(subject, "Removed from XMP."))
-        for subject in stripped.dropped
-    ]
+        return
+    for subject in stripped.dropped:
+        yield Note.dropped(subject, _XMP_DETAILS.get(subject, "Removed from XMP."))
     if how.name == "BMP":
-        return [*notes, Note(Subject.XMP, Action.DROPPED, "BMP holds no XMP.")]
-    return [*notes, Note(Subject.XMP, Action.KEPT, "The XMP packet.")]
+        yield Note.dropped(Subject.XMP, "BMP holds no XMP.")
+    else:
+        yield Note.kept(Subject.XMP, "The XMP packet.")
 
 
-def _of_iptc(picture: Picture, how: LayerFormat) -> list[Note]:
+def _of_iptc(picture: Picture, how: LayerFormat) -> Iterator[Note]:
     block = iptc.read_iptc(picture.info, picture.exif)
-    notes = []
     if block is not None:
         if carried_iptc(picture) is None or how.name not in ("JPEG", "TIFF", "PNG"):
-            notes.append(Note(Subject.IPTC, Action.DROPPED, "IPTC fields cannot be carried over."))
+            yield Note.dropped(Subject.IPTC, "IPTC fields cannot be carried over.")
         else:
-            detail = "Captions, creators, copyright and keywords."
-            notes.append(Note(Subject.IPTC, Action.KEPT, detail))
+            yield Note.kept(Subject.IPTC, "Captions, creators, copyright and keywords.")
         if iptc.has_preview(block):
             detail = "A preview or unreadable rest in IPTC is removed."
-            notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
+            yield Note.dropped(Subject.THUMBNAIL, detail)
     photoshop = picture.info.get("photoshop")
     if isinstance(photoshop, dict) and any(key in photoshop for key in _PHOTOSHOP_THUMBNAILS):
         detail = "The thumbnail in Photoshop's resources is removed."
-        notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
-    return notes
+        yield Note.dropped(Subject.THUMBNAIL, detail)
 
 
-def _of_text(picture: Picture, how: LayerFormat) -> list[Note]:
-    notes = []
+def _of_text(picture: Picture, how: LayerFormat) -> Iterator[Note]:
     if picture.info.get("comment") and picture.header.format in ("JPEG", "GIF"):
         kept = carried_comment(picture) is not None and how.name in ("JPEG", "PNG")
         action = Action.KEPT if kept else Action.DROPPED
-        notes.append(Note(Subject.COMMENT, action, "The comment in the file."))
+        yield Note(Subject.COMMENT, action, "The comment in the file.")
     if picture.header.format == "PNG":
         carried = carried_text(picture)
         names = [key for key, value in picture.info.items() if is_png_text(key, value)]
         if carried:
             detail = f"Text: {', '.join(sorted(carried)[:20])}."
-            notes.append(Note(Subject.TEXT, Action.KEPT, detail[:500]))
+            yield Note.kept(Subject.TEXT, detail[:500])
         if len(carried) < len(names):
-            detail = "Text that holds a picture is removed."
-            notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
-    return notes
+            yield Note.dropped(Subject.THUMBNAIL, "Text that holds a picture is removed.")
 
 
-def _of_jpeg(picture: Picture) -> list[Note]:
+def _of_jpeg(picture: Picture) -> Iterator[Note]:
     jpeg = picture.container.jpeg
     if jpeg is None:
-        return []
-    notes = []
+        return
     if jpeg.further_pictures > 0:
         detail = f"Further pictures of the MPF index are left out: {jpeg.further_pictures}."
-        notes.append(Note(Subject.EMBEDDED_PICTURES, Action.DROPPED, detail))
+        yield Note.dropped(Subject.EMBEDDED_PICTURES, detail)
     if jpeg.has_extended_xmp:
-        notes.append(Note(Subject.XMP, Action.DROPPED, _XMP_DETAILS[Subject.XMP]))
+        yield Note.dropped(Subject.XMP, _XMP_DETAILS[Subject.XMP])
     if jpeg.has_small_picture:
-        detail = "The thumbnail in the JFIF header is removed."
-        notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, detail))
-    return notes
+        yield Note.dropped(Subject.THUMBNAIL, "The thumbnail in the JFIF header is removed.")
 
 
-def _of_c2pa(source: Path, layers: Sequence[Json]) -> list[Note]:
+def _of_c2pa(source: Path, layers: Sequence[Json]) -> Iterator[Note]:
     if not c2pa_statement(source)["manifest"]:
-        return []
+        return
     signed = [layer["metrics"] for layer in layers if layer.get("metrics", {}).get("signed")]
     if any(metrics["ingredient"] for metrics in signed):
         detail = "The C2PA manifest of the original is an ingredient of the new one."
-        return [Note(Subject.C2PA, Action.KEPT, detail)]
-    if signed:
+        yield Note.kept(Subject.C2PA, detail)
+    elif signed:
         detail = "The C2PA manifest is left out: it contains a picture or a place, or is damaged."
+        yield Note.dropped(Subject.C2PA, detail)
     else:
         detail = (
             "The C2PA manifest is left out: it describes the unchanged file. The stage c2pa signs"
             " anew and keeps it as an ingredient."
         )
-    return [Note(Subject.C2PA, Action.DROPPED, detail)]
+        yield Note.dropped(Subject.C2PA, detail)
 
 
-def _of_watermark(picture: Picture, layers: Sequence[Json]) -> list[Note]:
-    notes = []
+def _of_watermark(picture: Picture, layers: Sequence[Json]) -> Iterator[Note]:
     for metrics in (layer.get("metrics", {}) for layer in layers):
         method = metrics.get("earlier_method")
         if earlier := metrics.get("overwritten"):
@@ -231,23 +215,22 @@ def _of_watermark(picture: Picture, layers: Sequence[Json]) -> list[Note]:
                 f"The picture carried the watermark {earlier} (method {method}), which the new one"
                 " replaces or damages."
             )
-            notes.append(Note(Subject.WATERMARK, Action.CHANGED, detail))
+            yield Note.changed(Subject.WATERMARK, detail)
         if earlier := metrics.get("kept"):
             detail = (
                 f"The picture carries the watermark {earlier} (method {method}) already; it gets"
                 " no other."
             )
-            notes.append(Note(Subject.WATERMARK, Action.KEPT, detail))
+            yield Note.kept(Subject.WATERMARK, detail)
         if metrics.get("earlier_rings"):
             detail = "The picture seems to carry the rings of the stage fourier-ring already."
-            notes.append(Note(Subject.WATERMARK, Action.KEPT, detail))
+            yield Note.kept(Subject.WATERMARK, detail)
     if read_lsb_message(as_stored(picture.pixels, picture.orientation)) is not None:
         detail = "The text in the lowest bits of the picture is lost: every change overwrites it."
-        notes.append(Note(Subject.WATERMARK, Action.DROPPED, detail))
-    return notes
+        yield Note.dropped(Subject.WATERMARK, detail)
 
 
-def _of_other_programs(picture: Picture) -> list[Note]:
+def _of_other_programs(picture: Picture) -> Iterator[Note]:
     container = picture.container
     names: list[str] = []
     if container.png is not None:
@@ -256,23 +239,20 @@ def _of_other_programs(picture: Picture) -> list[Note]:
         names += container.jpeg.other_segments
     if container.tiff is not None:
         names += [str(tag) for tag in _PRIVATE_TIFF_TAGS if tag in picture.exif]
-    if not names:
-        return []
-    detail = f"Data of other programs is left out: {', '.join(names[:20])}."
-    return [Note(Subject.OTHER_DATA, Action.DROPPED, detail[:500])]
+    if names:
+        detail = f"Data of other programs is left out: {', '.join(names[:20])}."
+        yield Note.dropped(Subject.OTHER_DATA, detail[:500])
 
 
-def _of_the_rest(picture: Picture, source: Path) -> list[Note]:
-    notes = []
+def _of_the_rest(picture: Picture, source: Path) -> Iterator[Note]:
     behind = find_trailing_bytes(source, picture.header.format)
     if behind is not None and behind.size:
         detail = f"{behind.size} bytes behind the picture ({behind.kind}) are left out."
-        notes.append(Note(Subject.TRAILING_DATA, Action.DROPPED, detail))
+        yield Note.dropped(Subject.TRAILING_DATA, detail)
     avif = picture.container.avif
     if (avif is not None and avif.has_gain_map) or _has_gain_map(source):
         detail = "The gain map is left out: layers show the standard range."
-        notes.append(Note(Subject.GAIN_MAP, Action.DROPPED, detail))
-    return notes
+        yield Note.dropped(Subject.GAIN_MAP, detail)
 
 
 def _has_gain_map(source: Path) -> bool:

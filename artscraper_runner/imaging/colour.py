@@ -32,6 +32,8 @@ _BAND_ROWS = 16
 _FAR_FROM_PERCEPTUAL = 32  # of 255; a gamma of 1.8 is 14 away from sRGB, linear light 61
 _SRGB_GAMMA = 45_455  # what PNG writers mean by sRGB
 _PNG_UNIT = 100_000
+# Profiles that can describe pictures of a mode: grey values are RGB values, too.
+_SPACES = {"L": ("GRAY", "RGB "), "CMYK": ("CMYK",), "LAB": ("Lab ",)}
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def render(
     image, alpha, is_exact = _without_alpha(image, min_is_white=min_is_white)
     notes = list(declared.notes)
     if not is_exact:
-        notes.append(Note(Subject.BIT_DEPTH, Action.CHANGED, "16 bits a channel become 8."))
+        notes.append(Note.changed(Subject.BIT_DEPTH, "16 bits a channel become 8."))
     profile = icc.open_profile(declared.profile)
     if profile is not None and (reason := _why_unfit(profile, image.mode)):
         notes.append(_ignored(reason))
@@ -175,7 +177,7 @@ def _convert(
     import numpy as np
 
     if image.mode in ("CMYK", "LAB"):
-        note = Note(Subject.COLOUR_MODEL, Action.CHANGED, f"{image.mode} is converted to sRGB.")
+        note = Note.changed(Subject.COLOUR_MODEL, f"{image.mode} is converted to sRGB.")
         return _array(_through(image, profile)), None, note
     if image.mode == "L":
         levels = _grey_levels(profile)
@@ -186,13 +188,13 @@ def _convert(
         if levels is None:
             return pixels, profile.content if profile else None, _kept(profile)
         detail = "Grey is converted to the sRGB curve through its profile."
-        return pixels, None, Note(Subject.COLOUR_PROFILE, Action.CHANGED, detail)
+        return pixels, None, Note.changed(Subject.COLOUR_PROFILE, detail)
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     if profile is None or not (profile.is_of_device and _is_linear(profile)):
         return _array(rgb), profile.content if profile else None, _kept(profile)
     target = icc.with_srgb_curve(profile)
     detail = f"Linear light is converted to {'sRGB' if target is None else 'the curve of sRGB'}."
-    note = Note(Subject.COLOUR_PROFILE, Action.CHANGED, detail)
+    note = Note.changed(Subject.COLOUR_PROFILE, detail)
     return _array(_through(rgb, profile, target)), target, note
 
 
@@ -216,7 +218,8 @@ def _without_alpha(
     if straight is not None:
         image = image.convert(straight)
     if image.mode in ("LA", "RGBA"):
-        return _colours_of(image), _array(image.getchannel("A"))[..., 0], True
+        colours = image.getchannel("L") if image.mode == "LA" else image  # alpha: see `_array`
+        return colours, _array(image.getchannel("A"))[..., 0], True
     if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
         rgba = image.convert("RGBA")
         colours = image.convert("L") if image.mode in ("1", "L") else rgba.convert("RGB")
@@ -226,24 +229,13 @@ def _without_alpha(
     return image.convert("L" if image.mode == "1" else "RGB"), None, True
 
 
-def _colours_of(image: Image.Image) -> Image.Image:
-    if image.mode == "LA":
-        return image.getchannel("L")
-    return image  # _array takes the first three bands
-
-
-def _spaces_of(mode: str) -> tuple[str, ...]:
-    """Return the profiles that can describe a picture: grey values are RGB values, too."""
-    return {"L": ("GRAY", "RGB "), "CMYK": ("CMYK",), "LAB": ("Lab ",)}.get(mode, ("RGB ",))
-
-
 def _why_unfit(profile: icc.Profile, mode: str) -> str:
     """Return why the profile cannot describe a picture of this mode; empty if it can.
 
     One of a wrong class stays with RGB numbers: viewers differ on it, and see the layer as they
     see the original.
     """
-    if profile.space not in _spaces_of(mode):
+    if profile.space not in _SPACES.get(mode, ("RGB ",)):
         return f"it describes {profile.space.strip()}, the picture is {mode}"
     if not profile.is_of_device and mode not in ("RGB", "RGBA"):
         return "its class is not one of pictures"
@@ -350,9 +342,9 @@ def _array(image: Image.Image) -> Plane:
 def _kept(profile: icc.Profile | None) -> Note | None:
     if profile is None:
         return None
-    return Note(Subject.COLOUR_PROFILE, Action.KEPT, "The colours keep their description.")
+    return Note.kept(Subject.COLOUR_PROFILE, "The colours keep their description.")
 
 
 def _ignored(reason: str) -> Note:
     """Return the note on a profile that is not used."""
-    return Note(Subject.COLOUR_PROFILE, Action.DROPPED, f"The colour profile is ignored: {reason}.")
+    return Note.dropped(Subject.COLOUR_PROFILE, f"The colour profile is ignored: {reason}.")

@@ -18,7 +18,7 @@ from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.imaging.formats.container import DECODER_ERRORS, quiet
 from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.imaging.iptc import TIFF_TAG as IPTC_TAG
-from artscraper_runner.imaging.notes import Action, Note, Subject
+from artscraper_runner.imaging.notes import Note, Subject
 
 Fields = dict[int, Any]
 
@@ -78,8 +78,8 @@ def carry_exif(
     for left_out, (some, of_camera) in enumerate(_shorter_and_shorter(main, fields)):
         block = _write(some, of_camera)
         if max_bytes is None or len(block) <= max_bytes:
-            return CarriedExif(block or None, _notes(picture, fields, left_out))
-    return CarriedExif(None, _notes(picture, fields, len(_LEFT_OUT) - 1))
+            return CarriedExif(block or None, tuple(_notes(picture, fields, left_out)))
+    return CarriedExif(None, tuple(_notes(picture, fields, len(_LEFT_OUT) - 1)))
 
 
 _LEFT_OUT = (
@@ -92,38 +92,35 @@ _LEFT_OUT = (
 )
 
 
-def _notes(picture: Picture, fields: _Fields, left_out: int) -> tuple[Note, ...]:
-    notes = []
-    has_maker_note = _MAKER_NOTE in fields.camera
+def _notes(picture: Picture, fields: _Fields, left_out: int) -> Iterator[Note]:
     author = {_ARTIST, _COPYRIGHT} & set(fields.main)
     if left_out:
         detail = f"Too long for this format: {_LEFT_OUT[left_out]} is left out."
         if left_out == 1:
-            notes.append(Note(Subject.MAKER_NOTE, Action.DROPPED, detail))
+            yield Note.dropped(Subject.MAKER_NOTE, detail)
         else:
-            notes.append(Note(Subject.EXIF, Action.CHANGED, detail))
+            yield Note.changed(Subject.EXIF, detail)
     if fields.unwritable:
         detail = f"Fields of a wrong type are left out: {fields.unwritable}."
-        notes.append(Note(Subject.EXIF, Action.CHANGED, detail))
+        yield Note.changed(Subject.EXIF, detail)
     if fields.pictures:
-        detail = "A field with a copy of the picture in it is removed."
         subject = Subject.MAKER_NOTE if fields.note_with_picture else Subject.THUMBNAIL
-        notes.append(Note(subject, Action.DROPPED, detail))
+        yield Note.dropped(subject, "A field with a copy of the picture in it is removed.")
     if (fields.main.keys() - {_ORIENTATION}) or fields.camera:
         detail = "Author and copyright." if author else "Fields of the camera and the author."
         if author and fields.camera:
             detail = "Camera, author and copyright."
-        notes.append(Note(Subject.EXIF, Action.KEPT, detail))
+        yield Note.kept(Subject.EXIF, detail)
     if fields.colour and picture.colour.profile is None:
         detail = "The colours stay Adobe RGB, as EXIF says (DCF); browsers take them for sRGB."
-        notes.append(Note(Subject.COLOUR_PROFILE, Action.KEPT, detail))
-    if has_maker_note and not left_out:
-        notes.append(Note(Subject.MAKER_NOTE, Action.KEPT, "The maker's note of the camera."))
+        yield Note.kept(Subject.COLOUR_PROFILE, detail)
+    if _MAKER_NOTE in fields.camera and not left_out:
+        yield Note.kept(Subject.MAKER_NOTE, "The maker's note of the camera.")
     if exif_directory(picture.exif, _GPS_IFD):
-        notes.append(Note(Subject.GPS, Action.DROPPED, "The GPS position in EXIF is removed."))
-    if _has_thumbnail(picture):
-        notes.append(Note(Subject.THUMBNAIL, Action.DROPPED, "The thumbnail in EXIF is removed."))
-    return tuple(notes)
+        yield Note.dropped(Subject.GPS, "The GPS position in EXIF is removed.")
+    # A TIFF's second directory is its second picture.
+    if picture.header.format != "TIFF" and exif_directory(picture.exif, ExifTags.IFD.IFD1):
+        yield Note.dropped(Subject.THUMBNAIL, "The thumbnail in EXIF is removed.")
 
 
 def _choose_fields(picture: Picture) -> _Fields:
@@ -165,10 +162,6 @@ def exif_directory(exif: Image.Exif, tag: int) -> Fields:
             return dict(exif.get_ifd(tag))
     except DECODER_ERRORS:
         return {}
-
-
-def _has_thumbnail(picture: Picture) -> bool:
-    return bool(exif_directory(picture.exif, ExifTags.IFD.IFD1)) and picture.header.format != "TIFF"
 
 
 def _is_sensible(tag: int, value: object) -> bool:

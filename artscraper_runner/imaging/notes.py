@@ -60,6 +60,18 @@ class Note:
     action: Action
     detail: str
 
+    @classmethod
+    def kept(cls, subject: Subject, detail: str) -> Note:
+        return cls(subject, Action.KEPT, detail)
+
+    @classmethod
+    def changed(cls, subject: Subject, detail: str) -> Note:
+        return cls(subject, Action.CHANGED, detail)
+
+    @classmethod
+    def dropped(cls, subject: Subject, detail: str) -> Note:
+        return cls(subject, Action.DROPPED, detail)
+
     def to_json(self) -> Json:
         """Return the note for summary.json."""
         return {"subject": str(self.subject), "action": str(self.action), "detail": self.detail}
