@@ -12,8 +12,8 @@ from artscraper_runner.cli.options import named_stages, protection_options, sign
 from artscraper_runner.cli.terminal import printable, show_progress
 from artscraper_runner.errors import PictureError, StageFailed
 from artscraper_runner.pipeline.folders import save_protected
-from artscraper_runner.pipeline.local import WorkflowConfig, protect_picture
 from artscraper_runner.pipeline.verdict import describe
+from artscraper_runner.protection_pipeline import WorkflowConfig, protect_picture
 from artscraper_runner.types import Json
 
 

@@ -15,7 +15,7 @@ from artscraper_runner.cli.protect import protect_one, workflow_config
 from artscraper_runner.cli.terminal import printable
 from artscraper_runner.errors import InvalidOption, PictureError
 from artscraper_runner.pipeline.folders import folder_pictures
-from artscraper_runner.pipeline.local import WorkflowConfig
+from artscraper_runner.protection_pipeline import WorkflowConfig
 
 _SETTLED_LOOKS = 2  # a file with unchanged size and time in so many polls is complete
 

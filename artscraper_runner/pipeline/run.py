@@ -27,14 +27,13 @@ from artscraper_runner.options import (
     ProtectionOptions,
     SigningSettings,
 )
+from artscraper_runner.pipeline.ahead import Preparation, StageAhead
 from artscraper_runner.pipeline.layers import (
     AppliedStage,
     LayerWork,
     record_layer,
     save_layer_files,
 )
-from artscraper_runner.pipeline.preparation import Preparation
-from artscraper_runner.pipeline.stage_ahead import StageAhead
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.types import Controls, Json, SourceFile
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
-from artscraper_runner.analysis.hashes.cosine_transform import cosine_transform
+from artscraper_runner.analysis.hashes.imagehash_family import cosine_transform
 
 
 def _by_scipy(square: np.ndarray) -> np.ndarray:

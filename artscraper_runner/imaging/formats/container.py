@@ -16,14 +16,17 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.errors import BrokenPicture, UnsupportedPicture, UnsupportedVariant
-from artscraper_runner.imaging.formats import avif, bmp, jpeg, png, tiff
+from artscraper_runner.imaging.formats import avif, jpeg, png, tiff
 from artscraper_runner.imaging.formats.structure import check_structure, walk_jpeg
-from artscraper_runner.imaging.notes import Action, Note, Subject
+from artscraper_runner.imaging.notes import Note, Subject
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
+_BMP_SIGNATURE = b"BM"
+_BMP_HEADER_AT, _BMP_V5_BYTES = 14, 124
+_BMP_PROFILE_MAX_BYTES = 4 << 20
 _AVIF_BRANDS = (b"ftypavif", b"ftypavis")
-_SIGNATURES = (_JPEG_SIGNATURE, png.SIGNATURE, b"RIFF", *tiff.SIGNATURES, b"GIF8", bmp.SIGNATURE)
+_SIGNATURES = (_JPEG_SIGNATURE, png.SIGNATURE, b"RIFF", *tiff.SIGNATURES, b"GIF8", _BMP_SIGNATURE)
 # What damaged files make Pillow raise, by trying 10,000 mutated ones.
 DECODER_ERRORS = (
     OSError,
@@ -99,9 +102,24 @@ def _read_container(
         container = Container(avif=avif.read_avif(data))
     elif start.startswith(tiff.SIGNATURES) and (storage := tiff.read_tiff(data)) is not None:
         container, repaired = Container(tiff=storage), tiff.as_black_is_zero(data, storage)
-    elif start.startswith(bmp.SIGNATURE):
-        container = Container(bmp_profile=bmp.read_profile(data))
+    elif start.startswith(_BMP_SIGNATURE):
+        container = Container(bmp_profile=_bmp_profile(data))
     return container, repaired
+
+
+def _bmp_profile(data: mmap.mmap) -> bytes | None:
+    """Return the ICC profile of a BMP with Microsoft's BITMAPV5HEADER, None without one.
+
+    What version 4 calls calibrated no viewer applies.
+    """
+    header = data[_BMP_HEADER_AT : _BMP_HEADER_AT + _BMP_V5_BYTES]
+    if len(header) < _BMP_V5_BYTES or int.from_bytes(header[:4], "little") < _BMP_V5_BYTES:
+        return None
+    space, offset, size = struct.unpack_from("<4s52xII", header, 56)
+    if space != b"DEBM":  # PROFILE_EMBEDDED
+        return None
+    start = _BMP_HEADER_AT + offset
+    return data[start : start + min(size, _BMP_PROFILE_MAX_BYTES)] or None
 
 
 def _with_end(container: Container, data: mmap.mmap) -> tuple[Container, bytes | None]:
@@ -114,7 +132,7 @@ def _with_end(container: Container, data: mmap.mmap) -> tuple[Container, bytes |
     if not complete:
         return container, None  # Pillow reports that it is cut off
     detail = "The end marker of the JPEG is missing; every pixel is there."
-    note = Note(Subject.STRUCTURE, Action.CHANGED, detail)
+    note = Note.changed(Subject.STRUCTURE, detail)
     return replace(container, notes=(*container.notes, note)), content + jpeg.EOI
 
 
@@ -142,7 +160,7 @@ def _identify_without_exif(
     except DECODER_ERRORS as error:
         raise BrokenPicture("the file begins like a picture but its header is damaged") from error
     detail = "EXIF is ignored: it holds values of a wrong type."
-    note = Note(Subject.EXIF, Action.DROPPED, detail)
+    note = Note.dropped(Subject.EXIF, detail)
     return image, replace(container, notes=(*container.notes, note))
 
 

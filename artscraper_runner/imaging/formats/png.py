@@ -15,7 +15,7 @@ from PIL import ImageFile
 
 from artscraper_runner.errors import BrokenPicture
 from artscraper_runner.imaging.formats.structure import png_chunks
-from artscraper_runner.imaging.notes import Action, Note, Subject
+from artscraper_runner.imaging.notes import Note, Subject
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 33  # with the signature
@@ -124,7 +124,7 @@ def read_png(data: bytes | mmap) -> PngFile:
         if usable is None or reason:
             subject = _SUBJECTS.get(kind, Subject.STRUCTURE)
             shown = kind.decode("ascii", errors="replace")
-            notes.append(Note(subject, Action.DROPPED, f"The chunk {shown} is ignored: {reason}."))
+            notes.append(Note.dropped(subject, f"The chunk {shown} is ignored: {reason}."))
         if usable is not None:
             kept.append(whole if usable is content else _chunk(kind, usable))
             if before_pixels:
