@@ -1,28 +1,6 @@
 """Errors of the runner: one tree under `RunnerError`.
 
-    RunnerError
-      PictureError          the picture itself is the reason
-        UnsupportedPicture  not an accepted format
-        BrokenPicture       an accepted format, damaged
-        UnsupportedVariant  an accepted format, in a variant that cannot be kept faithfully
-        PictureTooLarge     more pixels, frames or side than the limits allow
-        PictureTooSmall     fewer pixels than a method needs
-        UnusableTarget      the target picture of a stage cannot be opened
-        UnsupportedPixels   an array without the expected shape or dtype
-      InvalidOption         an option has a value that cannot work
-        UnknownName         no stage, processor or encoder of that name
-        PayloadSizeError    a watermark payload is empty or too long for the picture
-        CredentialsError    a signing certificate or key that cannot be used
-      MissingDependency     an optional package is not installed
-      ServiceFailed         a service on the network refused or cannot be reached; names it
-      MissingModel          a file of weights is in none of the folders where it may be
-      NoNumbers             an encoder returned NaN or infinity
-      OutOfMemory           the device has too little memory, also for smaller work
-      SigningFailed         a picture file could not be signed
-      StageFailed           a stage failed; names the stage
-      Cancelled             the caller cancelled the run
-
-Messages state the expected, found and valid values, which are also attributes.
+Messages state the expected, found and valid values.
 """
 
 from __future__ import annotations
@@ -32,12 +10,15 @@ from pathlib import Path
 
 
 class RunnerError(Exception):
-    """Base of the runner's errors; callers at the edge may catch just this one."""
+    """Base of the runner's errors; callers at the edge may catch just this one.
 
-    @property
-    def public(self) -> str:
-        """The message for the sender of the picture: without paths of this machine."""
-        return str(self)
+    `public` is the message for the sender of the picture, where it must differ: without paths of
+    this machine.
+    """
+
+    def __init__(self, message: str = "", *, public: str | None = None) -> None:
+        super().__init__(message)
+        self.public = message if public is None else public
 
     @property
     def full(self) -> str:
@@ -69,9 +50,6 @@ class PictureTooLarge(PictureError):
         if measure.startswith("pixels"):  # people know megapixels from their cameras
             text += f" ({limit / 1e6:.3g} MP, found {found / 1e6:.3g} MP)"
         super().__init__(text)
-        self.measure = measure
-        self.found = found
-        self.limit = limit
 
 
 class PictureTooSmall(PictureError):
@@ -82,9 +60,7 @@ class PictureTooSmall(PictureError):
             f"expected a picture of at least {min_pixels} pixels;"
             f" found {width} x {height} = {height * width}"
         )
-        self.height = height
-        self.width = width
-        self.min_pixels = min_pixels
+        self.height, self.width = height, width
 
 
 class UnusableTarget(PictureError):
@@ -92,17 +68,10 @@ class UnusableTarget(PictureError):
 
     def __init__(self, option: str, error: PictureError) -> None:
         super().__init__(f"{option}: {error.public}")
-        self.option = option
 
 
 class UnsupportedPixels(PictureError):
     """An array has another shape or dtype than a picture."""
-
-    def __init__(self, *, shape: tuple[int, ...], dtype: str, expected: str) -> None:
-        super().__init__(f"expected {expected}; found shape {shape} of {dtype}")
-        self.shape = shape
-        self.dtype = dtype
-        self.expected = expected
 
 
 class InvalidOption(RunnerError):
@@ -126,8 +95,6 @@ class PayloadSizeError(InvalidOption):
         super().__init__(
             f"expected a payload of 1 to {max_bytes} bytes for this picture; found {payload_bytes}"
         )
-        self.payload_bytes = payload_bytes
-        self.max_bytes = max_bytes
 
 
 class CredentialsError(InvalidOption):
@@ -152,7 +119,6 @@ class ServiceFailed(RunnerError):
 
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(f"{service}: {reason}")
-        self.service = service
         self.reason = reason
 
 
@@ -167,15 +133,12 @@ class MissingModel(RunnerError):
         self, expected: str, *, searched: Sequence[Path], setting: str | None, remedy: str
     ) -> None:
         where = ", ".join(str(folder) for folder in searched) or "no folder, since none is set"
-        super().__init__(f"expected {expected}, searched {where}: {remedy}")
-        self.expected, self.searched = expected, tuple(searched)
-        self.setting, self.remedy = setting, remedy
-
-    @property
-    def public(self) -> str:
-        """The message with the setting instead of its folders."""
-        where = f"in the folder of the setting {self.setting}" if self.setting else "as installed"
-        return f"expected {self.expected} {where}: {self.remedy}"
+        shown = f"in the folder of the setting {setting}" if setting else "as installed"
+        super().__init__(
+            f"expected {expected}, searched {where}: {remedy}",
+            public=f"expected {expected} {shown}: {remedy}",
+        )
+        self.searched, self.setting = tuple(searched), setting
 
 
 class NoNumbers(RunnerError):
@@ -186,7 +149,6 @@ class NoNumbers(RunnerError):
             f"the encoder {encoder} returned NaN or infinity; its weights are damaged, or"
             " overflow the precision of this device"
         )
-        self.encoder = encoder
 
 
 class OutOfMemory(RunnerError):
@@ -198,7 +160,6 @@ class OutOfMemory(RunnerError):
             f" {width}x{height} px, nor at a smaller working size; use a smaller encoder or a"
             " device with more memory"
         )
-        self.encoder, self.width, self.height = encoder, width, height
 
 
 class StageFailed(RunnerError):

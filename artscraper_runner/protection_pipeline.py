@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from artscraper_runner.errors import InvalidOption, PictureError, StageFailed
-from artscraper_runner.imaging.decode import inspect_picture
 from artscraper_runner.options import (
     AnalysisOptions,
     PictureLimits,
@@ -22,7 +21,7 @@ from artscraper_runner.options import (
 from artscraper_runner.pipeline.folders import folder_pictures, result_folders, save_protected
 from artscraper_runner.pipeline.run import PictureRun
 from artscraper_runner.pipeline.verdict import describe
-from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.pipeline.workspace import empty_workspace
 from artscraper_runner.stages import check_options, chosen_stages
 from artscraper_runner.types import Controls, Json, Progress
 
@@ -141,7 +140,7 @@ def protect_picture(
     controls = controls or Controls()
     stages = chosen_stages(config.stages)
     check_options(config.protection)
-    workspace = _workspace(image, output, config.limits)
+    workspace = empty_workspace(image, output, config.limits)
     total = 1 + include_hash_analysis + len(stages)
     nested = _NestedProgress(controls, total)
     run = PictureRun(
@@ -215,17 +214,6 @@ def run_full_workflow(
             row |= {"output_dir": str(summary_path.parent), "summary": str(summary_path)}
             result["processed"].append({**row, "data": summary})
     return result
-
-
-def _workspace(image: Path, output: Path, limits: PictureLimits) -> Workspace:
-    """Return an empty workspace; results of an earlier run go only if the picture can be read."""
-    inspect_picture(image, limits)
-    if image.resolve().is_relative_to(output.resolve() / "layers"):
-        raise InvalidOption(f"expected a picture outside the results, found {image} among them")
-    workspace = Workspace(output=output, work=output / ".work")
-    workspace.clear()
-    workspace.create()
-    return workspace
 
 
 class _NestedProgress:

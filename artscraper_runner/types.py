@@ -66,20 +66,6 @@ class StageResult:
 
 
 @dataclass(frozen=True)
-class ProcessorResult:
-    """The result of one processor: `data` if it succeeded, `error` if not."""
-
-    name: str
-    ok: bool
-    data: Json | None
-    error: str | None
-
-    def to_json(self) -> Json:
-        """Return the row for analysis.json."""
-        return {"name": self.name, "ok": self.ok, "data": self.data, "error": self.error}
-
-
-@dataclass(frozen=True)
 class Project:
     """A published work behind a stage or a processor, for summary.json's `projects`."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, map_pixels, unload
+from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, unload
 
 pytestmark = pytest.mark.skipif(not CAN_UNLOAD, reason="this system cannot unload mapped pages")
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not CAN_UNLOAD, reason="this system cannot unloa
 def test_mapped_pixels_are_read_again_after_they_were_unloaded(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
     np.save(tmp_path / "pixels.npy", pixels)
-    mapped = map_pixels(tmp_path / "pixels.npy")
+    mapped = np.load(tmp_path / "pixels.npy", "r")
     for _ in range(2):
         assert np.array_equal(mapped, pixels)
         unload(mapped, pixels)
@@ -26,7 +26,7 @@ def test_mapped_pixels_are_read_again_after_they_were_unloaded(tmp_path: Path) -
 def test_mapped_pixels_outlive_their_file(tmp_path: Path) -> None:
     path = tmp_path / "pixels.npy"
     np.save(path, np.full((4, 4, 3), 7, np.uint8))
-    mapped = map_pixels(path)
+    mapped = np.load(path, "r")
     path.unlink()
     unload(mapped)
     assert (mapped == 7).all()

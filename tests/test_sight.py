@@ -34,7 +34,7 @@ def test_result_is_scaled_back_to_the_bound() -> None:
     given = _given(pixels, 1.0)
     result = within_sight(load_stage("mist"), given, StageResult(_noisy(pixels)))
     assert result.pixels is not None
-    assert 0 < VisibleChange.of(pixels).figure(result.pixels) < 1.2
+    assert 0 < VisibleChange.of(pixels).worst(result.pixels)[0] < 1.2
 
 
 def test_result_that_its_stage_has_scaled_back_is_kept() -> None:

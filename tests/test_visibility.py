@@ -7,7 +7,7 @@ from artscraper_runner.imaging.visibility import VisibilityModel, VisibleChange,
 
 
 def visibility(original: np.ndarray, changed: np.ndarray) -> float:
-    return VisibleChange.of(original).figure(changed)
+    return VisibleChange.of(original).worst(changed)[0]
 
 
 def within_visibility(

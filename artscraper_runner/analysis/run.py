@@ -15,7 +15,7 @@ from artscraper_runner.errors import RunnerError, UnknownName
 from artscraper_runner.imaging.decode import Picture, open_picture
 from artscraper_runner.instrumentation import timed
 from artscraper_runner.options import AnalysisOptions, PictureLimits
-from artscraper_runner.types import Controls, Json, ProcessorResult
+from artscraper_runner.types import Controls, Json
 
 _log = logging.getLogger(__name__)
 
@@ -57,26 +57,27 @@ def run_processors(
         UnknownName: a processor that is not in the registry.
         Cancelled: the caller cancelled the run between two processors.
     """
-    names = chosen_processors(options)
     decoded = DecodedPicture.of(path, picture)
     results = []
-    for name in names:
+    for name in chosen_processors(options):
         controls.checkpoint()
         with timed("processor", name):
-            results.append(_run_one(name, decoded, options).to_json())
+            data, error = _run_one(name, decoded, options)
+        results.append({"name": name, "ok": error is None, "data": data, "error": error})
     return {"image_path": str(path), "processors": results}
 
 
-def _run_one(name: str, decoded: DecodedPicture, options: AnalysisOptions) -> ProcessorResult:
+def _run_one(
+    name: str, decoded: DecodedPicture, options: AnalysisOptions
+) -> tuple[Json | None, str | None]:
+    """Return the processor's data, or why it has none."""
     if name == "tineye" and not options.enable_tineye:
         # TinEye is a third party: naming the processor alone is not consent to sending the picture.
-        return ProcessorResult(name, ok=False, data=None, error="not sent: enable_tineye is off")
+        return None, "not sent: enable_tineye is off"
     try:
-        data = load_processor(name).process(decoded, options)
-        return ProcessorResult(name, ok=True, data=data, error=None)
+        return load_processor(name).process(decoded, options), None
     except RunnerError as error:
-        return ProcessorResult(name, ok=False, data=None, error=str(error))
+        return None, str(error)
     except Exception as error:  # a failing processor must not fail the job
         _log.exception("processor %s failed", name)
-        reason = f"internal error ({type(error).__name__}); the log has more"
-        return ProcessorResult(name, ok=False, data=None, error=reason)
+        return None, f"internal error ({type(error).__name__}); the log has more"

@@ -15,6 +15,7 @@ from artscraper_runner.pipeline.folders import (
     folder_pictures,
     result_folders,
     same_format,
+    unused_name,
 )
 
 
@@ -68,13 +69,8 @@ def files_in(pictures: Sequence[Path], folder: Path) -> list[Destination]:
     planned = []
     for picture in pictures:
         suffix = expected_suffix(picture)
-        name = picture.name if same_format(picture, suffix) else picture.name + suffix
-        first, number = Path(name), 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{first.stem}-{number}{first.suffix}"
-        taken.add(name.casefold())
-        planned.append(Destination(picture, folder / name))
+        name = Path(picture.name if same_format(picture, suffix) else picture.name + suffix)
+        planned.append(Destination(picture, folder / unused_name(name.stem, name.suffix, taken)))
     return planned
 
 

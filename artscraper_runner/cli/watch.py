@@ -20,12 +20,7 @@ from artscraper_runner.protection_pipeline import WorkflowConfig
 _SETTLED_LOOKS = 2  # a file with unchanged size and time in so many polls is complete
 
 
-@dataclass(frozen=True)
-class _Version:
-    """The identity of a file's content, by its size and times."""
-
-    size: int
-    modified_ns: int
+_Version = tuple[int, int]  # size and time of a file, which change with its content
 
 
 @dataclass
@@ -74,11 +69,11 @@ class FolderWatch:
             status = path.stat()
         except FileNotFoundError:  # removed since the listing
             status = None
-        version = _Version(status.st_size, status.st_mtime_ns) if status else _Version(0, 0)
+        version = (status.st_size, status.st_mtime_ns) if status else (0, 0)
         before, looks = self._seen.get(path, (None, 0))
         looks = looks + 1 if before == version else 1
         self._seen[path] = (version, looks)
-        return looks >= _SETTLED_LOOKS and version.size > 0
+        return looks >= _SETTLED_LOOKS and version[0] > 0
 
     def _destination(self, path: Path) -> Destination | None:
         """Return the destination; None if the picture cannot be read, which is reported."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import ExifTags, Image, ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.errors import BrokenPicture, PictureTooLarge
 from artscraper_runner.imaging.colour import (
@@ -169,7 +168,7 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
                     and (key := container.png.transparent_sample) is not None
                 ):
                     opened.info["transparency"] = key
-                coding = _coding(opened)
+                coding = jpeg.read_coding(opened)
                 if container.png is not None and container.png.wide_transparent_colour is not None:
                     image = _with_alpha_of_key(opened, path, container.png.wide_transparent_colour)
                 if (box := _visible_box(opened, container)) is not None:
@@ -189,18 +188,14 @@ def open_picture(path: Path, limits: PictureLimits) -> Picture:
             grey_tolerance=_WEBP_GREY_TOLERANCE if header.format == "WEBP" else 0,
         )
         return Picture(
-            header,
-            image,
-            image.info,
-            rendered.pixels,
-            rendered.alpha,
-            exif,
-            orientation,
-            rendered.colour,
-            rendered.is_grey,
-            container,
-            coding,
-            rendered.is_converted,
+            header=header,
+            image=image,
+            info=image.info,
+            exif=exif,
+            orientation=orientation,
+            container=container,
+            coding=coding,
+            **vars(rendered),
         )
 
 
@@ -271,14 +266,6 @@ def _declared(image: Image.Image, container: Container) -> Colour:
     if container.avif is not None and container.avif.cicp is not None:
         return replace(declared_by_cicp(*container.avif.cicp), notes=declared.notes)
     return declared
-
-
-def _coding(image: ImageFile.ImageFile) -> jpeg.JpegCoding | None:
-    if not isinstance(image, JpegImageFile) or not image.quantization or not image.layer:
-        return None
-    return jpeg.coding(
-        image.quantization, image.layer, progressive=bool(image.info.get("progressive"))
-    )
 
 
 def _check_frames(image: Image.Image, path: Path, limits: PictureLimits) -> int:

@@ -15,8 +15,10 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from artscraper_runner.errors import RunnerError
@@ -30,14 +32,10 @@ from artscraper_runner.imaging.exif import (
     is_resolution,
 )
 from artscraper_runner.imaging.files import atomic_path
-from artscraper_runner.imaging.formats.coding import Coding, choose_coding, corrected
+from artscraper_runner.imaging.formats.coding import Coding, as_coded, choose_coding, corrected
 from artscraper_runner.imaging.formats.embedded import holds_picture
 from artscraper_runner.imaging.formats.jpeg_buffer import save_image
 from artscraper_runner.imaging.xmp import MAX_BYTES, StrippedXmp, strip_xmp
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 EditXmp = Callable[[bytes | None], bytes | None]
 
@@ -54,8 +52,8 @@ _JPEG_COMMENT_MAX_BYTES = 65_533
 class LayerFormat:
     """The encoding of a layer: Pillow's format name, the suffix, and whether pixels are exact.
 
-    `coding` is that of a lossy layer. `is_lossless_instead`: the original is lossy, but no lossy
-    coding comes near enough to it.
+    `coding` and `profile` are those of a lossy layer. `is_lossless_instead`: the original is lossy,
+    but no lossy coding comes near enough to it.
     """
 
     name: str
@@ -63,6 +61,7 @@ class LayerFormat:
     lossless: bool
     coding: Coding = field(default_factory=Coding)
     is_lossless_instead: bool = False
+    profile: bytes | None = None
 
     @property
     def max_xmp_bytes(self) -> int | None:
@@ -84,7 +83,8 @@ def layer_format(picture: Picture, source: Path) -> LayerFormat:
     coding = choose_coding(picture, name, file_bytes=source.stat().st_size)
     if coding is None:
         return LayerFormat(name, suffix, lossless=True, is_lossless_instead=True)
-    return LayerFormat(name, suffix, lossless=False, coding=coding)
+    profile = picture.colour.profile
+    return LayerFormat(name, suffix, lossless=False, coding=coding, profile=profile)
 
 
 def save_layer(
@@ -118,14 +118,22 @@ def save_layer(
             raise RunnerError(f"the layer cannot be saved as {how.name}: {error}") from error
 
 
+def as_saved(pixels: NDArray[np.uint8], how: LayerFormat, *, is_grey: bool) -> NDArray[np.uint8]:
+    """Return the luma that `open_picture` reads from a lossy layer; see `as_coded`."""
+    options = how.coding.options(how.name, is_grey=is_grey, has_alpha=False)
+    return as_coded(
+        pixels,
+        how.name,
+        {**options, "icc_profile": how.profile},
+        corrections=how.coding.corrections,
+        in_one_channel=_in_one_channel(how.name, how.profile, is_grey=is_grey),
+    )
+
+
 def _as_image(pixels: NDArray[np.uint8], picture: Picture, how: LayerFormat) -> Image.Image:
-    """Return the picture to encode: in one channel where it is grey and the format has one.
+    """Return the picture to encode: in one channel where it is grey and the format has one."""
 
-    A profile of RGB stays with RGB numbers.
-    """
-    import numpy as np
-
-    is_grey = picture.is_grey and picture.colour.profile is None and how.name != "WEBP"
+    is_grey = _in_one_channel(how.name, picture.colour.profile, is_grey=picture.is_grey)
     alpha = picture.alpha
     if alpha is not None:
         if is_grey and how.name in ("PNG", "TIFF") and _is_grey(pixels):
@@ -134,8 +142,12 @@ def _as_image(pixels: NDArray[np.uint8], picture: Picture, how: LayerFormat) -> 
     return Image.fromarray(pixels[..., 0] if is_grey and _is_grey(pixels) else pixels)
 
 
+def _in_one_channel(name: str, profile: bytes | None, *, is_grey: bool) -> bool:
+    """Return whether a layer can be saved in one channel; an RGB profile stays with RGB numbers."""
+    return is_grey and profile is None and name != "WEBP"
+
+
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    import numpy as np
 
     return bool(
         np.array_equal(pixels[..., 0], pixels[..., 1])

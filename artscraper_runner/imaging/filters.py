@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 PLACE = 4  # px; see `in_places`
-_REACH = 4.0  # deviations at which a Gaussian is cut off
 
 
-def gaussian_blur(values: Array, deviation: float, *, reach: float = _REACH) -> Array:
-    """Return the values under a Gaussian of `deviation` px, cut off at `reach` deviations."""
-    taps = gaussian_taps(deviation, reach)
+def gaussian_blur(values: Array, deviation: float) -> Array:
+    """Return the values under a Gaussian of `deviation` px, cut off at four deviations."""
+    taps = gaussian_taps(deviation)
     return correlate(correlate(values, taps, axis=-1), taps, axis=-2)
 
 
 @lru_cache(maxsize=16)
-def gaussian_taps(deviation: float, reach: float = _REACH) -> tuple[float, ...]:
-    """Return the half of a Gaussian kernel with the sum 1, from its middle on."""
+def gaussian_taps(deviation: float, reach: float = 4.0) -> tuple[float, ...]:
+    """Return the half of a Gaussian kernel with the sum 1, from its middle on.
+
+    It is cut off at `reach` deviations.
+    """
     steps = range(max(1, math.ceil(reach * deviation)) + 1)
     taps = [math.exp(-(step**2) / (2 * deviation**2)) for step in steps]
     total = taps[0] + 2 * sum(taps[1:])

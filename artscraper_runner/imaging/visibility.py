@@ -111,10 +111,6 @@ class VisibilityModel:
         total: Places = near.sum((0, 1))
         return np.sqrt(total, out=total)
 
-    def figure(self, changed: Planes | Pixels) -> float:
-        """Return the visibility of the change to `changed` in its worst place."""
-        return float(self.places(changed).max())
-
     def amplitude(self, original: Planes) -> Places:
         """Return the amplitude of random signs with a visibility of 1 in each place, of [0, 1].
 
@@ -211,10 +207,6 @@ class VisibleChange:
         spare = np.maximum(bound**2 - visible_before, 0)
         room = np.sqrt(spare / np.maximum(np.square(seen) - visible_before, _LEAST_RISE))
         return self.model.enlarged(room.astype(np.float32))
-
-    def figure(self, changed: Pixels) -> float:
-        """Return the visibility of the change to `changed` in its worst place."""
-        return self.worst(changed)[0]
 
     def worst(self, changed: Pixels) -> tuple[float, float, float]:
         """Return the visibility in the worst place, and its x and y as shares of the picture."""

@@ -39,7 +39,6 @@ _MODULES = {  # name, or kind of a name that takes an argument after ":", to its
     "ensemble:": "ensemble",
 }
 _PATTERNS = {"vae:": "vae:<path or hub id>", "ensemble:": "ensemble:<name>+<name>"}
-_SUFFIXES = (".safetensors", ".pth")
 _NEEDS = {  # packages beyond the default install, by module; each is also an extra's first package
     "taesd": ("torch", "safetensors"),
     "vae": ("torch", "diffusers"),
@@ -98,17 +97,13 @@ def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
 
     Published ones whose weights lie in `models_dir`, then the bundled one, which imitates taef2.
     """
+    from artscraper_runner.models.weights import published_file
+
     attacked_names = set(attacked.removeprefix("ensemble:").split("+"))
     published = ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
-    present = [name for name in published if _has_weights(name, models_dir)]
+    has_torch = find_spec("torch") is not None
+    present = [name for name in published if has_torch and published_file(name, models_dir)]
     return tuple(name for name in (*present, DEFAULT_ENCODER) if name not in attacked_names)
-
-
-def _has_weights(name: str, models_dir: Path | None) -> bool:
-    if models_dir is None or find_spec("torch") is None:
-        return False
-    stems = [f"{folder}{name}{end}" for folder in (f"{name}/", "") for end in ("_encoder", "")]
-    return any((models_dir / f"{stem}{s}").is_file() for stem in stems for s in _SUFFIXES)
 
 
 def load_encoder(

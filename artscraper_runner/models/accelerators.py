@@ -16,7 +16,6 @@ timing at each start would make the result depend on what else the machine does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -25,7 +24,6 @@ from artscraper_runner.errors import UnknownName
 from artscraper_runner.options import ACCELERATOR_NAMES
 
 AUTO, CPU, OPENVINO = "auto", "cpu", "openvino"
-_AUTO_ORDER = ("cuda", "directml", OPENVINO)
 _log = logging.getLogger(__name__)
 
 
@@ -33,28 +31,21 @@ _log = logging.getLogger(__name__)
 class Accelerator:
     """A way to compute graphs; `provider` is ONNX Runtime's name, empty if it has none."""
 
-    name: str
     provider: str
     requirement: str
 
 
 ACCELERATORS = {
-    row.name: row
-    for row in (
-        Accelerator(CPU, "CPUExecutionProvider", ""),
-        Accelerator(OPENVINO, "", "pip install 'artscraper-gateway[openvino]'"),
-        Accelerator(
-            "cuda",
-            "CUDAExecutionProvider",
-            "an NVIDIA GPU, its driver and pip install 'artscraper-gateway[cuda]'",
-        ),
-        Accelerator("coreml", "CoreMLExecutionProvider", "macOS"),
-        Accelerator(
-            "directml",
-            "DmlExecutionProvider",
-            "Windows, pip install 'artscraper-gateway[directml]'",
-        ),
-    )
+    CPU: Accelerator("CPUExecutionProvider", ""),
+    OPENVINO: Accelerator("", "pip install 'artscraper-gateway[openvino]'"),
+    "cuda": Accelerator(
+        "CUDAExecutionProvider",
+        "an NVIDIA GPU, its driver and pip install 'artscraper-gateway[cuda]'",
+    ),
+    "coreml": Accelerator("CoreMLExecutionProvider", "macOS"),
+    "directml": Accelerator(
+        "DmlExecutionProvider", "Windows, pip install 'artscraper-gateway[directml]'"
+    ),
 }
 
 
@@ -80,7 +71,10 @@ def select_accelerator(name: str) -> str:
     if name not in ACCELERATOR_NAMES:
         raise UnknownName("accelerator", name, ACCELERATOR_NAMES)
     if name == AUTO:
-        return next((each for each in _AUTO_ORDER if _AUTO_CONDITIONS[each]()), CPU)
+        for gpu in ("cuda", "directml"):
+            if not unavailable_reason(gpu):
+                return gpu
+        return OPENVINO if has_native_bfloat16() else CPU
     reason = unavailable_reason(name)
     if not reason:
         return name
@@ -103,10 +97,3 @@ def has_native_bfloat16() -> bool:
     from openvino import Core
 
     return "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-_AUTO_CONDITIONS: dict[str, Callable[[], bool]] = {
-    "cuda": lambda: not unavailable_reason("cuda"),
-    "directml": lambda: not unavailable_reason("directml"),
-    OPENVINO: has_native_bfloat16,
-}

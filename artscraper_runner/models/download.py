@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,29 +24,19 @@ class DownloadFailed(RunnerError):
     """
 
     def __init__(self, what: str | Path, reason: str, *, detail: str = "") -> None:
-        super().__init__(f"did not download {what}: {reason}{f': {detail}' if detail else ''}")
-        self.what, self.reason, self.detail = what, reason, detail
-
-    @property
-    def public(self) -> str:
-        """Return the message with the file's name only, without its folder or the detail."""
-        what = self.what.name if isinstance(self.what, Path) else self.what
-        return f"did not download {what}: {self.reason}"
+        shown = what.name if isinstance(what, Path) else what
+        more = f": {detail}" if detail else ""
+        super().__init__(
+            f"did not download {what}: {reason}{more}", public=f"did not download {shown}: {reason}"
+        )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PublishedFile:
-    """One file in a public repository."""
+    """A file in a public repository, pinned to a commit and to its digest."""
 
-    repository: str  # owner/name
-    path: str
-    revision: str | None  # commit, 40 hex digits; None: not pinned, so never downloaded
-    sha256: str | None  # of the file, 64 hex digits; None: not pinned, so never downloaded
-
-    @property
-    def location(self) -> str:
-        """The file's path below the server's base URL."""
-        return f"{self.repository}/{self.revision}/{self.path}"
+    location: str  # below the server's base URL: owner/name/commit/path
+    sha256: str  # 64 hex digits
 
 
 def how_to_download(options: EncoderOptions) -> str:
@@ -69,19 +58,14 @@ def download(file: PublishedFile, folder: Path, *, base_url: str | None = None) 
         base_url: a server that mirrors ``PUBLISHED_AT``; None for that one itself.
 
     Raises:
-        DownloadFailed: not pinned, not reachable, too large or of another digest.
+        DownloadFailed: not reachable, too large or of another digest.
     """
-    if file.revision is None or file.sha256 is None:
-        raise DownloadFailed(
-            f"{file.repository}/{file.path}",
-            "its revision and SHA-256 digest are not pinned, and unchecked weights are not used",
-        )
     url = f"{(base_url or PUBLISHED_AT).rstrip('/')}/{file.location}"
     content = _fetched(url)
     digest = hashlib.sha256(content).hexdigest()
     if digest != file.sha256:
         raise DownloadFailed(url, f"expected SHA-256 {file.sha256}, got {digest}")
-    return _written(content, folder / Path(file.path).name)
+    return _written(content, folder / Path(file.location).name)
 
 
 def _fetched(url: str) -> bytes:
@@ -99,14 +83,15 @@ def _fetched(url: str) -> bytes:
 
 
 def _written(content: bytes, path: Path) -> Path:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as exc:
-        with suppress(OSError):
-            partial.unlink()
         reason = f"could not be written: {exc.strerror or type(exc).__name__}"
         raise DownloadFailed(path, reason, detail=str(exc)) from exc
     return path

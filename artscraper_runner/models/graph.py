@@ -40,13 +40,8 @@ class GraphFailed(RunnerError):
     """A graph could not be loaded or computed; `detail` is the runtime's message."""
 
     def __init__(self, name: str, detail: str) -> None:
-        super().__init__(f"{name} could not be computed: {detail}")
-        self.name = name
-
-    @property
-    def public(self) -> str:
-        """Leave out the runtime's message, which may hold paths."""
-        return f"{self.name} could not be computed"
+        text = f"{name} could not be computed"
+        super().__init__(f"{text}: {detail}", public=text)  # the message may hold paths
 
 
 class Graph(Protocol):

@@ -25,14 +25,19 @@ from artscraper_runner.errors import MissingModel
 from artscraper_runner.models.download import PublishedFile, download, how_to_download
 from artscraper_runner.models.protocol import EncoderOptions
 from artscraper_runner.models.torch_encoder import TorchEncoder, read_state
-from artscraper_runner.models.weights import UnusableModel, first_file, folders_of
+from artscraper_runner.models.weights import (
+    UnusableModel,
+    folders_of,
+    published_file,
+    published_names,
+)
 
 STRIDE = 8  # pixels per latent cell
 WIDTH = 64  # channels of every inner layer
 POOL_WIDTH = 256  # channels of the normalised branch
 STAGE_ENDS = (9, 13)  # layers after which the features are at 1/4 and 1/8 of the size
 REPOSITORY, REVISION = "madebyollin/taesd", "5cccb12dc72074a4be35680c3b108548a7c69978"
-SHA256: dict[str, str | None] = {  # of <name>_encoder.pth there; None: unknown, so refused
+SHA256 = {  # of <name>_encoder.pth there
     # taef2's was computed from the file; the others are what independent projects pin.
     "taesd": "15bc6128f0ac51c673d3427216082ebfa62402ffc89763af74edfe259b32d49d",
     "taesdxl": "a5648de089aba6b641e505c0f132b2dc7ff70ab6070c31be5e624e807e711c5e",
@@ -116,12 +121,7 @@ def network_from(state: Mapping[str, torch.Tensor]) -> TaesdNetwork:
 
 def published(name: str) -> PublishedFile:
     """Return where the weights of a family member are published."""
-    return PublishedFile(
-        repository=REPOSITORY,
-        path=f"{name}_encoder.pth",
-        revision=REVISION,
-        sha256=SHA256[name],
-    )
+    return PublishedFile(f"{REPOSITORY}/{REVISION}/{name}_encoder.pth", SHA256[name])
 
 
 def load(name: str, options: EncoderOptions) -> TorchEncoder:
@@ -141,25 +141,16 @@ def load(name: str, options: EncoderOptions) -> TorchEncoder:
     expected, found = LATENT_CHANNELS[name], network.latent_channels
     if found != expected:
         raise UnusableModel(
-            path,
-            f"expected the {expected} latent channels of {name}; found {found}",
+            path, f"expected the {expected} latent channels of {name}; found {found}"
         )
-    return TorchEncoder(
-        network,
-        name=name,
-        latent_channels=network.latent_channels,
-        stride=STRIDE,
-        options=options,
-    )
+    return TorchEncoder(network, name=name, latent_channels=found, stride=STRIDE, options=options)
 
 
 def _file_of(name: str, options: EncoderOptions) -> Path:
-    stems, suffixes = (f"{name}_encoder", name), (".safetensors", ".pth")
-    names = [stem + suffix for stem in stems for suffix in suffixes]
-    folders = folders_of(name, options.models_dir)
-    path = first_file(folders, names)
+    path = published_file(name, options.models_dir)
     if path is not None:
         return path
+    names, folders = published_names(name), folders_of(name, options.models_dir)
     if options.allow_downloads and options.models_dir is not None:
         return download(published(name), folders[0], base_url=options.base_url)
     remedy = (

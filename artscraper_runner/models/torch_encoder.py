@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +16,7 @@ from artscraper_runner.models.protocol import (
     QuadraticObjective,
     check_pictures,
 )
-from artscraper_runner.models.weights import UnusableModel
+from artscraper_runner.models.weights import UnusableModel, check_finite
 
 N = TypeVar("N", bound=nn.Module)
 # Latent cells. torch 2.13's bfloat16 convolution on CPUs reads memory that nothing wrote where a
@@ -137,18 +136,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         raise UnusableModel(path, "expected tensors", detail=str(exc)) from exc
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise UnusableModel(path, f"expected a dict of tensors, found {type(state).__name__}")
-    check_finite_tensors(path, state.values())
+    check_finite(path, (tensor.float().numpy() for tensor in state.values()))
     return state
-
-
-def check_finite_tensors(path: Path, weights: Iterable[torch.Tensor]) -> None:
-    """Check that the weights read from `path` are finite.
-
-    Raises:
-        UnusableModel: some are infinite or no numbers.
-    """
-    if not all(tensor.float().isfinite().all() for tensor in weights):
-        raise UnusableModel(path, "expected finite weights, found others")
 
 
 def _memory_error(error: torch.OutOfMemoryError) -> MemoryError:

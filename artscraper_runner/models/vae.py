@@ -19,8 +19,8 @@ from torch import nn
 from artscraper_runner.errors import MissingModel
 from artscraper_runner.models.download import DownloadFailed, how_to_download
 from artscraper_runner.models.protocol import EncoderOptions
-from artscraper_runner.models.torch_encoder import TorchEncoder, check_finite_tensors
-from artscraper_runner.models.weights import UnusableModel, folders_of
+from artscraper_runner.models.torch_encoder import TorchEncoder
+from artscraper_runner.models.weights import UnusableModel, check_finite, folders_of
 
 CONFIG = "config.json"
 READER: Any = AutoencoderKL  # its constructors carry no types
@@ -105,7 +105,7 @@ def _read(folder: Path) -> Any:
         autoencoder = READER.from_pretrained(folder, local_files_only=True, **READING)
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
         raise UnusableModel(folder, "expected an AutoencoderKL", detail=str(exc)) from exc
-    check_finite_tensors(folder, autoencoder.parameters())
+    check_finite(folder, (p.detach().float().numpy() for p in autoencoder.parameters()))
     return autoencoder
 
 

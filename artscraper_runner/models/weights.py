@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.errors import RunnerError
+
+_SUFFIXES = (".safetensors", ".pth")
 
 
 class UnusableModel(RunnerError):
@@ -18,13 +20,11 @@ class UnusableModel(RunnerError):
     """
 
     def __init__(self, path: Path, reason: str, *, detail: str = "") -> None:
-        super().__init__(f"{path} is not usable: {reason}{f': {detail}' if detail else ''}")
-        self.path, self.reason, self.detail = path, reason, detail
-
-    @property
-    def public(self) -> str:
-        """Name the file without its folder, and leave the detail out."""
-        return f"{self.path.name} is not usable: {self.reason}"
+        more = f": {detail}" if detail else ""
+        super().__init__(
+            f"{path} is not usable: {reason}{more}", public=f"{path.name} is not usable: {reason}"
+        )
+        self.path = path
 
 
 def folders_of(name: str, models_dir: Path | None) -> tuple[Path, ...]:
@@ -32,10 +32,15 @@ def folders_of(name: str, models_dir: Path | None) -> tuple[Path, ...]:
     return () if models_dir is None else (models_dir / name, models_dir)
 
 
-def first_file(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """Return the first of the named files in the first folder that has any; None without one."""
-    candidates = (folder / name for folder in folders for name in names)
-    return next((path for path in candidates if path.is_file()), None)
+def published_file(name: str, models_dir: Path | None) -> Path | None:
+    """Return the file of a published encoder's weights in `models_dir`; None without one."""
+    folders, names = folders_of(name, models_dir), published_names(name)
+    return next((f / each for f in folders for each in names if (f / each).is_file()), None)
+
+
+def published_names(name: str) -> list[str]:
+    """Return the names that a published encoder's weights may have, in order."""
+    return [f"{name}{end}{suffix}" for end in ("_encoder", "") for suffix in _SUFFIXES]
 
 
 def check_finite(path: Path, weights: Iterable[NDArray[np.floating]]) -> None:

@@ -34,13 +34,21 @@ def result_folders(images: list[Path], root: Path) -> Iterator[tuple[Path, Path]
     """Yield each picture with its result folder; a.jpg and a.png get different ones."""
     taken: set[str] = set()
     for image in images:
-        first = output = output_folder(image, root)
-        number = 1
-        while output.name.casefold() in taken:
-            number += 1
-            output = first.with_name(f"{first.name}-{number}")
-        taken.add(output.name.casefold())
-        yield image, output
+        folder = output_folder(image, root)
+        yield image, folder.with_name(unused_name(folder.name, "", taken))
+
+
+def unused_name(stem: str, suffix: str, taken: set[str]) -> str:
+    """Return stem and suffix, with a number between them if the name is in `taken`, and add it.
+
+    Names differ in more than case, as some file systems need.
+    """
+    name, number = stem + suffix, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}{suffix}"
+    taken.add(name.casefold())
+    return name
 
 
 def save_protected(layer: Path, target: Path, *, overwrite: bool) -> Path:

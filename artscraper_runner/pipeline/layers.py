@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from artscraper_runner.imaging import metrics
 from artscraper_runner.imaging.decode import Picture, open_picture
+from artscraper_runner.imaging.encode import save_layer
 from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.options import PictureLimits
 from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, StageResult
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from artscraper_runner.stages.stage import Stage, StageInput
 
 MASK_GAIN = 16  # a change of 16 of 255 is white
 MASK_MAX_SIDE = 1024  # px
@@ -129,7 +129,6 @@ def _measure(work: LayerWork, saved: SavedLayer) -> Json:
 
 
 def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
-    from artscraper_runner.imaging import metrics
 
     return {
         "linf": metrics.linf(original, saved),
@@ -139,7 +138,6 @@ def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
 
 
 def _save_picture(work: LayerWork, path: Path) -> Json:
-    from artscraper_runner.imaging.encode import save_layer
 
     how = work.applied.given.saved_as
     if not work.applied.is_applied:
@@ -157,12 +155,9 @@ def _save_picture(work: LayerWork, path: Path) -> Json:
 
 
 def _save_mask(work: LayerWork) -> Path:
-    from PIL import Image
-
-    from artscraper_runner.imaging.metrics import change_mask
 
     path = work.workspace.mask_path(work.index, work.applied.stage.name)
-    mask = change_mask(
+    mask = metrics.change_mask(
         work.applied.given.pixels, work.applied.pixels, gain=MASK_GAIN, max_side=MASK_MAX_SIDE
     )
     with atomic_path(path) as temporary:

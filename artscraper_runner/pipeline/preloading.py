@@ -12,14 +12,7 @@ from artscraper_runner.stages import load_stage, stage_names
 
 _lock = threading.Lock()
 
-_USED_BESIDE_STAGES = (
-    "analysis.inventory",
-    "imaging.metrics",
-    "imaging.thumbnails",
-    "pipeline.credits",
-    "imaging.encode",
-    "pipeline.run",
-)
+_USED_BESIDE_STAGES = ("imaging.thumbnails", "pipeline.run")
 
 
 def preload() -> None:

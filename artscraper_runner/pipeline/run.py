@@ -13,14 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from artscraper_runner.analysis.inventory import growth_note, take_inventory
+from artscraper_runner.analysis.run import run_processors
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
+from artscraper_runner.imaging.encode import LayerFormat, carried_xmp, layer_format
 from artscraper_runner.imaging.files import atomic_path, write_json
 from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, unload
 from artscraper_runner.imaging.notes import Note, sort_notes
+from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import (
     AnalysisOptions,
     PictureLimits,
@@ -28,21 +34,18 @@ from artscraper_runner.options import (
     SigningSettings,
 )
 from artscraper_runner.pipeline.ahead import Preparation, StageAhead
+from artscraper_runner.pipeline.credits import project_rows
 from artscraper_runner.pipeline.layers import (
     AppliedStage,
     LayerWork,
     record_layer,
     save_layer_files,
 )
+from artscraper_runner.pipeline.sight import visibility_bound, within_sight
 from artscraper_runner.pipeline.workspace import Workspace
+from artscraper_runner.stages import load_stage
+from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Controls, Json, SourceFile
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from artscraper_runner.imaging.encode import LayerFormat
-    from artscraper_runner.stages.stage import Stage, StageInput
 
 ORIGINAL = "original"
 _AHEAD_MAX_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory
@@ -105,8 +108,6 @@ class PictureRun:
 
     def analyse(self, options: AnalysisOptions) -> Json:
         """Write analysis.json and return its content."""
-        from artscraper_runner.analysis.run import run_processors
-
         picture = open_picture(self.source, self.limits)
         analysis = run_processors(self.source, picture, options, self.controls)
         self._decoded = self._for_stages(picture)
@@ -159,8 +160,6 @@ class PictureRun:
 
     def _started_preparation(self, name: str, given: StageInput) -> Preparation:
         """Start to prepare the stages after `name`."""
-        from artscraper_runner.stages import load_stage
-
         later = self.stages[self.stages.index(name) + 1 :]
         original = replace(given, pixels=given.original)
         return Preparation([load_stage(each) for each in later], original)
@@ -180,18 +179,14 @@ class PictureRun:
 
         The recogniser's weights take 80 MB and are loaded again in about a tenth of a second.
         """
-        from artscraper_runner.faces.network import face_network
-        from artscraper_runner.models.graph import release_memory
-
         if self._picture.pixels.size > _AHEAD_MAX_VALUES:
+            from artscraper_runner.faces.network import face_network
+
             face_network.cache_clear()
             release_memory()  # what graphs keep for later
             unload(self._picture.pixels, *handed_on)
 
     def _apply(self, name: str, given: StageInput) -> AppliedStage:
-        from artscraper_runner.pipeline.sight import visibility_bound, within_sight
-        from artscraper_runner.stages import load_stage
-
         stage = load_stage(name)
         if self._preparation is not None:
             self._preparation.wait_for(name)
@@ -209,8 +204,6 @@ class PictureRun:
         Raises:
             StageFailed: a stage's remaining effect could not be measured.
         """
-        from artscraper_runner.pipeline.credits import project_rows
-
         layers = self._with_final_measures(layers)
         summary: Json = {
             "image": self.shown_source or str(self.source.absolute()),
@@ -226,8 +219,6 @@ class PictureRun:
 
     def _notes(self, layers: list[Json]) -> list[Note]:
         """Return notes on the parts of the original that layers keep, change and drop."""
-        from artscraper_runner.analysis.inventory import growth_note, take_inventory
-
         if len(layers) < 2:
             return []
         how = self._saved_as
@@ -238,8 +229,6 @@ class PictureRun:
 
     def _with_final_measures(self, layers: list[Json]) -> list[Json]:
         """Add the remaining effect in the last layer of stages that measure it."""
-        from artscraper_runner.stages import load_stage
-
         applied = {
             layer["stage"]: load_stage(layer["stage"]) for layer in layers[1:] if layer["applied"]
         }
@@ -282,8 +271,6 @@ class PictureRun:
 
     @cached_property
     def _saved_as(self) -> LayerFormat:
-        from artscraper_runner.imaging.encode import layer_format
-
         return layer_format(self._picture, self.source)
 
     def _for_stages(self, picture: Picture) -> Picture:
@@ -303,9 +290,6 @@ class PictureRun:
         return self.options.with_payload()
 
     def _stage_input(self, index: int) -> StageInput:
-        from artscraper_runner.imaging.encode import carried_xmp
-        from artscraper_runner.stages.stage import StageInput
-
         picture = self._picture
         return StageInput(
             self._pixels_before(index),

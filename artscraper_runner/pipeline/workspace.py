@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from artscraper_runner.errors import InvalidOption
+from artscraper_runner.imaging.decode import inspect_picture
 from artscraper_runner.imaging.files import atomic_path
-from artscraper_runner.imaging.mapped_pixels import map_pixels
+from artscraper_runner.options import PictureLimits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,12 +94,14 @@ class Workspace:
             np.save(file, pixels, allow_pickle=False)
 
     def load_pixels(self, index: int, *, mapped: bool = False) -> NDArray[np.uint8]:
-        """Return uint8 (H, W, 3) as stage `index` left it; `mapped`: see `mapped_pixels`."""
+        """Return uint8 (H, W, 3) as stage `index` left it.
+
+        `mapped`: not writable, read on first use; see `mapped_pixels`.
+        """
         import numpy as np
 
-        if mapped:
-            return map_pixels(self._pixels_path(index))
-        pixels: NDArray[np.uint8] = np.load(self._pixels_path(index), allow_pickle=False)
+        path = self._pixels_path(index)
+        pixels: NDArray[np.uint8] = np.load(path, "r" if mapped else None, allow_pickle=False)
         return pixels
 
     def remove_halves(self) -> None:
@@ -112,3 +116,19 @@ class Workspace:
 
     def _pixels_path(self, index: int) -> Path:
         return self.work / f"{index:02d}.npy"
+
+
+def empty_workspace(image: Path, output: Path, limits: PictureLimits) -> Workspace:
+    """Return a workspace below `output`, whose earlier results go only if `image` can be read.
+
+    Raises:
+        InvalidOption: the picture is among those results.
+        PictureError: the picture cannot be read.
+    """
+    inspect_picture(image, limits)
+    if image.resolve().is_relative_to(output.resolve() / "layers"):
+        raise InvalidOption(f"expected a picture outside the results, found {image} among them")
+    workspace = Workspace(output=output, work=output / ".work")
+    workspace.clear()
+    workspace.create()
+    return workspace

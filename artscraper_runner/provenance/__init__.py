@@ -1,5 +1,5 @@
 """Sign a picture file with the statement that it may not be used for training.
 
-`manifest` signs, `credentials` loads and checks the certificates and the key, `private_ca` creates
-them. A signature states a reservation; it prevents nothing.
+`manifest` signs, `credentials` loads the certificates and the key, `certificates` validates them,
+`private_ca` creates them. A signature states a reservation; it prevents nothing.
 """

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from artscraper_runner.errors import CredentialsError
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
 
 CHAIN_FILE, KEY_FILE, CA_FILE, CA_KEY_FILE = "chain.pem", "key.pem", "ca.pem", "ca-key.pem"
 VALID_FOR = timedelta(days=3650)
@@ -58,9 +59,6 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write_all(folder: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _certificate("Artscraper private CA", ca_key, issuer=None, issuer_key=ca_key)
     leaf = _certificate("Artscraper picture signing", key, issuer=ca, issuer_key=ca_key)
@@ -74,12 +72,6 @@ def _write_all(folder: Path) -> None:
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.unlink(missing_ok=True)  # of a process that was killed; its mode is not ours
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -94,10 +86,6 @@ def _certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
     """Return a CA's certificate for no issuer, else a leaf (RFC 5280, C2PA 2.1 section 14.5.1)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import NameOID
-
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Artscraper Gateway"),
@@ -114,34 +102,21 @@ def _certificate(
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + VALID_FOR)
     )
-    extensions = _extensions(key, issuer_key, authority=issuer is None)
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical=critical)
+    is_authority = issuer is None
+    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    builder = (
+        builder.add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        .add_extension(_key_usage(authority=is_authority), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(issuer_id, critical=False)
+    )
+    if not is_authority:
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        builder = builder.add_extension(usage, critical=True)
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _extensions(
-    key: ec.EllipticCurvePrivateKey, issuer_key: ec.EllipticCurvePrivateKey, *, authority: bool
-) -> list[tuple[x509.ExtensionType, bool]]:
-    """Return the certificate's extensions, each with whether it is critical."""
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=authority, path_length=None), True),
-        (_key_usage(authority=authority), True),
-        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
-        (issuer_id, False),
-    ]
-    if not authority:
-        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), True))
-    return extensions
-
-
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    from cryptography import x509
-
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,

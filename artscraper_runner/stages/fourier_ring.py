@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from artscraper_runner.errors import PictureTooSmall
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.watermarks import fourier_ring
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class FourierRing(Stage):
@@ -24,7 +21,7 @@ class FourierRing(Stage):
 
     def apply(self, inputs: StageInput) -> StageResult:
         """Mark the picture; pass one through that is too small or cannot carry the rings."""
-        is_marked = self._is_detected(inputs.original)
+        is_marked = fourier_ring.detect(inputs.original).is_marked
         if is_marked and inputs.options.keep_watermark:
             reason = "the picture seems to carry the rings already, which are kept"
             return StageResult(pixels=None, reason=reason, metrics={"earlier_rings": True})
@@ -36,7 +33,7 @@ class FourierRing(Stage):
                 f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
             )
             return StageResult(pixels=None, reason=reason)
-        if not self._is_detected(inputs.admissible(marked)):
+        if not fourier_ring.detect(inputs.admissible(marked)).is_marked:
             reason = (
                 "the rings cannot be detected: the picture is of one colour, or too little of"
                 " it can be seen"
@@ -52,7 +49,3 @@ class FourierRing(Stage):
             "p_value": round(detection.p_value, 6),
             "score": round(detection.score, 2),
         }
-
-    @staticmethod
-    def _is_detected(pixels: NDArray[np.uint8]) -> bool:
-        return fourier_ring.detect(pixels).is_marked

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
+from artscraper_runner.imaging.encode import as_saved
+from artscraper_runner.imaging.formats.coding import as_coded
 from artscraper_runner.imaging.mapped_pixels import unload
 from artscraper_runner.imaging.tiles import over_bands
 from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
-from artscraper_runner.watermarks.earlier import EarlierMark, find_earlier_mark
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Pixels = NDArray[np.uint8]
 
-    Pixels = NDArray[np.uint8]
+_STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips, and what a bicubic filter reaches
 
-_STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips of JPEG blocks, and what a bicubic filter reaches
+
+@dataclass(frozen=True)
+class EarlierMark:
+    """A mark by the method `tiled` or `dwtDctSvd` in the original; `payload` in hex."""
+
+    method: str
+    payload: str
 
 
 class InvisibleWatermark(Stage):
@@ -103,6 +111,22 @@ class InvisibleWatermark(Stage):
         }
 
 
+def find_earlier_mark(pixels: Pixels) -> EarlierMark | None:
+    """Return the mark that uint8 (H, W, 3) carries, None without one.
+
+    A tiled mark is also found in a picture that was cropped, turned or pasted since. One of
+    dwtDctSvd has no checksum and is found only where its blocks still lie where they were.
+
+    Raises:
+        UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
+    """
+    reading = tiled_spread_spectrum.read_watermark(pixels)
+    if reading.payload is not None:
+        return EarlierMark("tiled", reading.payload)
+    payload = dwt_dct_svd.find(pixels)
+    return None if payload is None else EarlierMark("dwtDctSvd", payload.hex())
+
+
 def _kept(earlier: EarlierMark | None) -> Json:
     """Return the metrics of a stage that leaves an earlier mark as it is."""
     if earlier is None:
@@ -162,38 +186,16 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     how = inputs.saved_as
     if kept[0] is None or how.lossless:
         return kept
-    options = how.coding.options(how.name, is_grey=inputs.is_grey, has_alpha=False)
-    is_kept = _holds(_coded(kept[0], how.name, options), inputs, payload)
-    return kept if is_kept else (None, inputs.visibility)
+    saved = as_saved(kept[0], how, is_grey=inputs.is_grey)
+    return kept if _holds(saved, inputs, payload) else (None, inputs.visibility)
 
 
 def _as_jpeg(pixels: Pixels) -> Pixels:
-    return _coded(pixels, "JPEG", {"quality": 75})
-
-
-def _coded(pixels: Pixels, name: str, options: dict[str, Any]) -> Pixels:
-    """Return the luma of a file of format `name`, as grey pixels, coded in strips of whole blocks.
-
-    The mark is read from luma; all three channels would take another 48 MB of 24 megapixels.
-    """
-    import numpy as np
-    from PIL import Image
-
-    luma = np.empty(pixels.shape[:2], np.uint8)
-
-    def code(rows: slice) -> None:
-        file = io.BytesIO()
-        Image.fromarray(pixels[rows]).save(file, name, **options)
-        luma[rows] = np.asarray(Image.open(file).convert("RGB").convert("L"))
-
-    over_bands(code, len(pixels), rows=_STRIP_ROWS, reads=[pixels])
-    return np.broadcast_to(luma[..., None], pixels.shape)
+    return as_coded(pixels, "JPEG", {"quality": 75})
 
 
 def _halved(pixels: Pixels) -> Pixels:
     """Return the pixels at half of the size by bicubic resampling, in strips."""
-    import numpy as np
-    from PIL import Image
 
     height, width = (side // 2 for side in pixels.shape[:2])
     result = np.empty((height, width, 3), np.uint8)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from artscraper_runner.attacks.pgd import Objective
 from artscraper_runner.errors import MissingDependency
+from artscraper_runner.latent.diffusion_loss import FusedTerm, load_denoising_loss
 from artscraper_runner.latent.targets import periodic_pattern
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.latent_attack import LatentAttack
 from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Project, StageResult
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from artscraper_runner.attacks.pgd import Objective
-
 
 INSTALL = "pip install 'artscraper-gateway[fused]'"
 _FUSED_PACKAGES = ("torch", "diffusers", "transformers")
@@ -73,7 +70,6 @@ class Mist(LatentAttack):
         if options.mist_model is None:
             return None
         require_fused_mode()
-        from artscraper_runner.latent.diffusion_loss import FusedTerm, load_denoising_loss
 
         loss = load_denoising_loss(options.mist_model, options.accelerator)
         return FusedTerm(loss, original, target, seed=options.seed)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from artscraper_runner.errors import PictureError, UnusableTarget
 from artscraper_runner.imaging.decode import open_picture
@@ -11,10 +14,6 @@ from artscraper_runner.latent.targets import concept
 from artscraper_runner.options import PictureLimits, ProtectionOptions
 from artscraper_runner.stages.latent_attack import LatentAttack
 from artscraper_runner.types import Project
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class Nightshade(LatentAttack):
@@ -49,8 +48,6 @@ class Nightshade(LatentAttack):
 
 
 def _stretched(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    import numpy as np
-    from PIL import Image
 
     picture = Image.fromarray(open_picture(path, PictureLimits()).pixels)
     pixels = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from artscraper_runner.latent.targets import grey
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.latent_attack import LatentAttack
 from artscraper_runner.types import Project
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class Photoguard(LatentAttack):

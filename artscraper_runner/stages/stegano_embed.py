@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from artscraper_runner.errors import PayloadSizeError
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult
 from artscraper_runner.watermarks import lsb_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class SteganoEmbed(Stage):

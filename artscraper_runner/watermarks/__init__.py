@@ -21,5 +21,5 @@ def check_layout(pixels: Pixels) -> None:
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise UnsupportedPixels(
-            shape=pixels.shape, dtype=str(pixels.dtype), expected="uint8 pixels of shape (H, W, 3)"
+            f"expected uint8 pixels of shape (H, W, 3); found {pixels.shape} of {pixels.dtype}"
         )

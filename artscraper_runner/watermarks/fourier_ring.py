@@ -70,7 +70,8 @@ def embed(pixels: Pixels) -> Pixels:
     luma = reference_luma(pixels)
     spectrum = np.fft.rfft2(luma)
     ring = _rings(*luma.shape)
-    signs = np.concatenate([_ring_signs(_key()), [0]]).astype(np.float32)
+    pairs = np.stack([_key(), -_key()], axis=1)
+    signs = np.append(pairs, np.float32(0))  # of no ring
     change = np.fft.irfft2(spectrum * signs[ring], luma.shape)
     change *= np.float32(RMS / max(float(np.sqrt(np.square(change).mean())), 0.1))
     if change.shape != (height, width):
@@ -123,10 +124,6 @@ def _rings(height: int, width: int) -> npt.NDArray[np.intp]:
 
 def _edges() -> npt.NDArray[np.float64]:
     return np.linspace(LOWEST, HIGHEST, 2 * PAIRS + 1)
-
-
-def _ring_signs(pairs: Floats) -> Floats:
-    return np.stack([pairs, -pairs], axis=1).reshape(-1)
 
 
 @cache

@@ -123,13 +123,13 @@ class Reading:
         return {"payload": self.payload, "text": self.text, "confidence": self.confidence}
 
 
-def read_watermark(pixels: Pixels, *, search: bool = True) -> Reading:
+def read_watermark(pixels: Pixels) -> Reading:
     """Return the tiled watermark of uint8 (H, W, 3), as `read` finds it.
 
     Raises:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
     """
-    decoded = read(pixels, search=search)
+    decoded = read(pixels)
     if decoded is None:
         return Reading(payload=None, text=None, confidence=0.0)
     text = text_of_payload(decoded.payload)
@@ -241,14 +241,9 @@ class _Host:
     scale: float
     room: Floats | None = None
 
-    @property
-    def is_flat(self) -> bool:
-        """Return whether more than half of uint8 (H, W, 3) has no texture to hide a mark."""
-        return _is_flat(self.activities)
-
     def loudest(self, strength: Strength) -> float:
         """Return the bound on the factor on the amplitude in texture."""
-        return LOUDEST_IN_FLAT if self.is_flat else strength.loudest
+        return LOUDEST_IN_FLAT if _is_flat(self.activities) else strength.loudest
 
     @classmethod
     def of(cls, pixels: Pixels, original: Pixels) -> _Host:

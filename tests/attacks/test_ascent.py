@@ -37,7 +37,7 @@ def test_step_raises_more_per_visibility_than_signs(model: VisibilityModel) -> N
 
     def gain_per_visibility(change: np.ndarray) -> float:
         small = change * np.float32(0.01 / np.abs(change).max())
-        return float((slope * small).sum()) / model.figure(picture() + small)
+        return float((slope * small).sum()) / float(model.places(picture() + small).max())
 
     assert gain_per_visibility(step) > 1.3 * gain_per_visibility(signs)
 

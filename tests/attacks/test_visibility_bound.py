@@ -27,7 +27,7 @@ def test_projection_keeps_the_bound(visibility: float) -> None:
     bound = _bound(picture, np.zeros_like(picture), visibility)
     change = np.random.default_rng(1).normal(0, 0.05, picture.shape).astype(np.float32)
     kept = bound.project(bound.project(change))
-    figure = VisibilityModel(picture[0]).figure((picture + kept)[0].clip(0, 1))
+    figure = VisibilityModel(picture[0]).places((picture + kept)[0].clip(0, 1)).max()
     assert figure <= 1.2 * visibility  # the layer is checked once more, as saved
     assert np.abs(kept).max() > 0
 

@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.analysis.inventory import take_inventory
 from artscraper_runner.imaging.decode import Picture, open_picture
-from artscraper_runner.imaging.encode import layer_format, save_layer
+from artscraper_runner.imaging.encode import as_saved, layer_format, save_layer
 from artscraper_runner.imaging.formats.coding import MEAN_LIMIT, sample_tiles
 from artscraper_runner.imaging.formats.jpeg_buffer import save_image
 from artscraper_runner.options import PictureLimits
@@ -143,3 +143,24 @@ def test_sample_of_large_picture_is_small_and_even(shape: tuple[int, int]) -> No
     assert sample.shape[0] * sample.shape[1] <= 1 << 20
     assert np.array_equal(sample[:16, :16, 0], pixels[:16, :16, 0])
     assert abs(float(sample[..., 2].mean()) - float(pixels[..., 2].mean())) < 5
+
+
+@pytest.mark.parametrize("profile", [None, ADOBE_RGB], ids=["sRGB", "Adobe RGB"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_layer_is_known_before_it_is_saved(
+    tmp_path: Path, kind: str, mode: str, profile: bytes | None
+) -> None:
+    suffix, options = FORMATS[kind]
+    source = tmp_path / f"a{suffix}"
+    drawn = photograph().rgb if kind == "WebP" else Image.fromarray(pixel_art())
+    image = drawn.convert(mode).convert("RGB" if profile else mode)
+    image.save(source, icc_profile=profile, **options)
+    picture = open_picture(source, LIMITS)
+    how = layer_format(picture, source)
+    assert not how.lossless
+    layer = source.with_name(f"layer{how.suffix}")
+    save_layer(picture.pixels, picture, layer, how)
+    saved = np.asarray(Image.fromarray(open_picture(layer, LIMITS).pixels).convert("L"))
+    known = as_saved(picture.pixels, how, is_grey=picture.is_grey)
+    assert np.array_equal(known, np.dstack([saved] * 3))

@@ -28,8 +28,7 @@ def _forgetful():
 def offer(monkeypatch: pytest.MonkeyPatch, *providers: str, bfloat16: bool = False) -> None:
     """Make a machine on which ONNX Runtime has these providers beside the processor."""
     monkeypatch.setattr(accelerators, "_providers", lambda: (*providers, "CPUExecutionProvider"))
-    conditions = {**accelerators._AUTO_CONDITIONS, "openvino": lambda: bfloat16}
-    monkeypatch.setattr(accelerators, "_AUTO_CONDITIONS", conditions)
+    monkeypatch.setattr(accelerators, "has_native_bfloat16", lambda: bfloat16)
 
 
 def test_options_list_every_accelerator() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,12 +29,8 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @pytest.fixture
 def published(tmp_path: Path) -> PublishedFile:
     content = b"weights"
-    file = PublishedFile(
-        repository="owner/name",
-        path="folder/file.pth",
-        revision="0" * 40,
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+    location = f"owner/name/{'0' * 40}/folder/file.pth"
+    file = PublishedFile(location, hashlib.sha256(content).hexdigest())
     path = tmp_path / "served" / file.location
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -59,13 +56,6 @@ def test_pinned_file_is_downloaded(published: PublishedFile, base_url: str, tmp_
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_unpinned_file_is_refused(published: PublishedFile, base_url: str, tmp_path: Path) -> None:
-    for unpinned in (replace(published, revision=None), replace(published, sha256=None)):
-        with pytest.raises(DownloadFailed, match="not pinned"):
-            download(unpinned, tmp_path / "models", base_url=base_url)
-    assert not (tmp_path / "models").exists()
-
-
 def test_wrong_digest_is_refused_and_leaves_no_file(
     published: PublishedFile, base_url: str, tmp_path: Path
 ) -> None:
@@ -81,7 +71,7 @@ def test_missing_or_too_large_file_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(DownloadFailed, match="404"):
-        download(replace(published, path="other"), tmp_path / "models", base_url=base_url)
+        download(replace(published, location="other"), tmp_path / "models", base_url=base_url)
     monkeypatch.setattr(module, "MAX_BYTES", 3)
     with pytest.raises(DownloadFailed, match="at most 3 bytes"):
         download(published, tmp_path / "models", base_url=base_url)
@@ -108,19 +98,11 @@ def test_encoder_downloads_its_weights_once(
     load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
 
 
-def test_encoder_without_digest_is_not_downloaded(
-    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(taesd.SHA256, "taesd3", None)
-    with pytest.raises(DownloadFailed, match="not pinned"):
-        load_encoder("taesd3", models_dir=tmp_path, allow_downloads=True, base_url=base_url)
-
-
 def test_every_published_file_is_pinned() -> None:
     for name in taesd.SHA256:
         file = taesd.published(name)
-        assert len(file.revision or "") == 40
-        assert len(file.sha256 or "") == 64
+        assert re.fullmatch(r"[\w-]+/[\w-]+/[0-9a-f]{40}/\w+\.pth", file.location)
+        assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
 
 
 def test_pinned_digest_matches_the_local_file(shared_models: Path) -> None:

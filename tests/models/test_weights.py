@@ -8,22 +8,24 @@ import pytest
 import torch
 
 from artscraper_runner.models.torch_encoder import read_state
-from artscraper_runner.models.weights import UnusableModel, first_file, folders_of
+from artscraper_runner.models.weights import UnusableModel, folders_of, published_file
 
 
 def test_encoder_folder_has_precedence(tmp_path: Path) -> None:
     folders = folders_of("name", tmp_path)
     assert folders == (tmp_path / "name", tmp_path)
-    (tmp_path / "a").touch()
-    assert first_file(folders, ["b", "a"]) == tmp_path / "a"
+    (tmp_path / "name.pth").touch()
+    assert published_file("name", tmp_path) == tmp_path / "name.pth"
+    (tmp_path / "name_encoder.pth").touch()
+    assert published_file("name", tmp_path) == tmp_path / "name_encoder.pth"
     folders[0].mkdir()
-    (folders[0] / "a").touch()
-    assert first_file(folders, ["b", "a"]) == folders[0] / "a"
+    (folders[0] / "name.pth").touch()
+    assert published_file("name", tmp_path) == folders[0] / "name.pth"
 
 
 def test_no_folder_is_searched_by_default() -> None:
     assert folders_of("name", None) == ()
-    assert first_file((), ["a"]) is None
+    assert published_file("name", None) is None
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}])

@@ -39,7 +39,7 @@ def test_preview_grows_with_strength() -> None:
     part = PicturePart(painting(256, 256), (400, 600))
     sight = VisibleChange.of(part.pixels)
     low, medium, high = (
-        sight.figure(part.preview(ATTACKS, options)) for options in (LOW, MEDIUM, HIGH)
+        sight.worst(part.preview(ATTACKS, options))[0] for options in (LOW, MEDIUM, HIGH)
     )
     assert 0 < low < medium < high
     assert low <= 0.58 * 1.2 and medium <= 0.9 * 1.2, "the bounds of the strengths"
@@ -61,7 +61,7 @@ def test_preview_matches_whole_picture(tmp_path: Path) -> None:
     assert spread(found) == pytest.approx(spread(expected), abs=0.2)
     assert spread(found) > 0.7, "the change was enlarged three times"
     sight = VisibleChange.of(original)
-    assert sight.figure(preview) == pytest.approx(sight.figure(changed), rel=0.3)
+    assert sight.worst(preview)[0] == pytest.approx(sight.worst(changed)[0], rel=0.3)
     assert found.std() == pytest.approx(expected.std(), rel=0.25)
 
 

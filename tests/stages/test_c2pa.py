@@ -13,7 +13,7 @@ from artscraper_runner.errors import InvalidOption, SigningFailed
 from artscraper_runner.imaging.xmp import PROHIBITED
 from artscraper_runner.options import SigningSettings
 from artscraper_runner.protection_pipeline import WorkflowConfig
-from artscraper_runner.provenance import credentials, manifest
+from artscraper_runner.provenance import certificates, credentials, manifest
 from artscraper_runner.provenance.private_ca import CA_FILE
 from artscraper_runner.stages import c2pa as stage
 from artscraper_runner.types import Json
@@ -168,7 +168,7 @@ def test_unusable_certificate_skips_with_a_reason(
 def test_certificate_refused_by_the_library_skips_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "check_chain", lambda chain: None)
+    monkeypatch.setattr(certificates, "check_chain", lambda chain: None)
     layer = signed_by(tmp_path, LEAF.but(has_key_usage=False).pem(), key_pem())
     assert not layer["applied"]
     assert "C2PA rejects this certificate" in layer["reason"]

@@ -10,9 +10,11 @@ from PIL import Image
 from artscraper_runner import ProtectionOptions, protect_picture, read_watermark
 from artscraper_runner.attacks.presets import STRENGTHS
 from artscraper_runner.protection_pipeline import WorkflowConfig
+from artscraper_runner.stages import invisible_watermark
 from artscraper_runner.types import Json
 from artscraper_runner.watermarks import dwt_dct_svd
 from artscraper_runner.watermarks.tiled_spread_spectrum import embed
+from benchmarks.files.format_files import ADOBE_RGB
 
 from ..watermarks.pictures import painting
 
@@ -189,6 +191,26 @@ def test_mark_is_written_only_where_the_file_keeps_it(tmp_path: Path, size: int)
     assert layer["applied"] == (size == 512)
     assert layer["applied"] or layer["reason"].startswith("the mark cannot be read back")
     assert layer["metrics"].get("decoded", False) == layer["applied"]
+
+
+def test_last_check_reads_the_layer_as_it_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[np.ndarray] = []
+
+    def holds(marked: np.ndarray, *_: object) -> bool:
+        checked.append(marked)
+        return len(checked) % 3 != 2  # the copy as JPEG 75 loses the mark each time
+
+    monkeypatch.setattr(invisible_watermark, "_holds", holds)
+    source = tmp_path / "a.jpg"
+    squares = np.random.default_rng(4).integers(0, 256, (100, 100, 3), np.uint8)
+    blocks = squares.repeat(3, axis=0).repeat(3, axis=1)  # a JPEG of these needs corrections
+    Image.fromarray(blocks).save(source, quality=75, icc_profile=ADOBE_RGB)
+    layer = summary_of(source)["layers"][1]
+    assert layer["applied"]
+    luma = np.asarray(Image.open(layer["path"]).convert("RGB").convert("L"))
+    assert np.array_equal(checked[-1][..., 0], luma)
 
 
 def test_strength_bounds_the_change(tmp_path: Path) -> None:

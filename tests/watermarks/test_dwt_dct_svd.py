@@ -1,5 +1,6 @@
 """The oracle is the package invisible-watermark 0.2.0 itself, in both directions."""
 
+import re
 import sys
 import tracemalloc
 from collections.abc import Iterator
@@ -238,10 +239,8 @@ def test_extra_memory_is_constant() -> None:
 )
 def test_invalid_arrays_are_refused(pixels: Pixels) -> None:
     for call in (lambda: embed(pixels, PAYLOAD), lambda: read(pixels, 8)):
-        with pytest.raises(UnsupportedPixels) as caught:
+        with pytest.raises(UnsupportedPixels, match=re.escape(f"{pixels.shape} of {pixels.dtype}")):
             call()
-        assert caught.value.shape == pixels.shape
-        assert caught.value.dtype == str(pixels.dtype)
 
 
 def test_minimum_size_matches_upstream(upstream: Upstream) -> None:
@@ -249,8 +248,7 @@ def test_minimum_size_matches_upstream(upstream: Upstream) -> None:
     for call in (lambda: embed(small, PAYLOAD), lambda: read(small, 8)):
         with pytest.raises(PictureTooSmall) as caught:
             call()
-        facts = caught.value
-        assert (facts.height, facts.width, facts.min_pixels) == (255, 256, 256 * 256)
+        assert (caught.value.height, caught.value.width) == (255, 256)
     with pytest.raises(RuntimeError, match="too small"):
         upstream.mark(small, PAYLOAD)
     assert read(embed(painting(255, 258), PAYLOAD), 8) == PAYLOAD
@@ -265,6 +263,5 @@ def test_empty_or_too_long_payload_is_refused(payload: bytes) -> None:
         lambda: bit_accuracy(picture, payload),
     )
     for call in calls:
-        with pytest.raises(PayloadSizeError) as caught:
+        with pytest.raises(PayloadSizeError, match=f"1 to 128 bytes .* found {len(payload)}"):
             call()
-        assert (caught.value.payload_bytes, caught.value.max_bytes) == (len(payload), 128)

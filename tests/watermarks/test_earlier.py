@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artscraper_runner.stages.invisible_watermark import EarlierMark, find_earlier_mark
 from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
-from artscraper_runner.watermarks.earlier import EarlierMark, find_earlier_mark
 
 from .pictures import Pixels, cropped, painting, rotated, saved, shared_picture
 

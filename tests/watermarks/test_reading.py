@@ -20,7 +20,7 @@ def test_text_is_read_as_text_and_hex() -> None:
 
 
 def test_clean_picture_reads_as_none() -> None:
-    assert read_watermark(painting(300, 400), search=False) == Reading(None, None, 0.0)
+    assert read_watermark(painting(300, 400)) == Reading(None, None, 0.0)
     assert Reading(None, None, 0.0).to_json() == {
         "payload": None,
         "text": None,

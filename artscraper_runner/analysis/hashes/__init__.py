@@ -6,11 +6,8 @@ A hash is an array of bits; `hexadecimal` writes it down.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 
 def hexadecimal(bits: NDArray[np.bool_]) -> str:
@@ -20,6 +17,5 @@ def hexadecimal(bits: NDArray[np.bool_]) -> str:
     >>> hexadecimal(np.array([[True, False, False, False], [False, False, False, True]]))
     '81'
     """
-    import numpy as np
 
     return np.packbits(bits, axis=None).tobytes().hex()

@@ -14,16 +14,13 @@ times more, and is still linear in its pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Bits = NDArray[np.bool_]
-    Pixels = NDArray[np.uint8]
-    Values = NDArray[np.float64]
+Bits = NDArray[np.bool_]
+Pixels = NDArray[np.uint8]
+Values = NDArray[np.float64]
 
 SIDES = (8, 16)  # blocks along each axis
 _BANDS = 4

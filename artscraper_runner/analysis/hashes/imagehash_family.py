@@ -9,17 +9,14 @@ B. Hoyt, "Duplicate image detection with perceptual hashing in Python" (2017).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
-    from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
-
-    Bits = NDArray[np.bool_]
-    Floats = NDArray[np.float64]
+Bits = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 _HASH_SIDE = 8
 _DCT_SIDE = 32  # px; four times the hash's side
@@ -28,7 +25,7 @@ _PI = np.longdouble("3.14159265358979323846264338327950288")
 
 def average_hash(thumbnails: LumaThumbnails) -> Bits:
     """Return which of 8x8 pixels are brighter than their mean."""
-    grey = thumbnails.eight_by_eight
+    grey = thumbnails.square(_HASH_SIDE)
     bits: Bits = grey > grey.mean()
     return bits
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Grey = NDArray[np.uint8]
+Grey = NDArray[np.uint8]
 
 _LANCZOS = Image.Resampling.LANCZOS
 _SHARED_UP_TO = 1.5  # height over width; Pillow 13 turns the passes round from about 1.9
@@ -39,11 +36,6 @@ class LumaThumbnails:
     def luma(self) -> Image.Image:
         """The picture in mode L, alpha ignored: ITU-R BT.601 weights in 16-bit fixed point."""
         return _grey(self.image, self.pixels)
-
-    @cached_property
-    def eight_by_eight(self) -> Grey:
-        """8 rows, 8 columns: average hash."""
-        return self.square(8)
 
     @cached_property
     def eight_by_nine(self) -> Grey:

@@ -12,17 +12,13 @@ Source: D. Petrov, "Wavelet image hash in Python" (2016); the Haar filters of Py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
-    from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
-
-    Bits = NDArray[np.bool_]
-    Values = NDArray[np.float64]
+Bits = NDArray[np.bool_]
+Values = NDArray[np.float64]
 
 _HASH_SIDE = 8
 _C = 0.70710678118654752440  # both taps of the Haar filters, up to sign

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from artscraper_runner.analysis.hashes import hexadecimal
+from artscraper_runner.analysis.hashes.block_mean_hash import block_mean_hashes
 from artscraper_runner.analysis.processors import DecodedPicture
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
@@ -16,8 +18,6 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
 
     `over_white` has the same of what is seen on white, where the picture has transparency.
     """
-    from artscraper_runner.analysis.hashes import hexadecimal
-    from artscraper_runner.analysis.hashes.block_mean_hash import block_mean_hashes
 
     alpha = picture.alpha if picture.image.mode in _MODES_WITH_ALPHA else None
     hashes = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from artscraper_runner.analysis.hashes import hexadecimal
+from artscraper_runner.analysis.hashes.imagehash_family import (
+    average_hash,
+    difference_hash,
+    perceptual_hash,
+)
+from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
+from artscraper_runner.analysis.hashes.wavelet_hash import wavelet_hash
 from artscraper_runner.analysis.processors import DecodedPicture
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
-
-if TYPE_CHECKING:
-    from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
 PROJECT = Project("imagehash", "average, perceptual, difference and wavelet hashes, 64 bits each")
 _THREADS = 2  # Pillow resizes outside the interpreter's lock
@@ -29,14 +32,6 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
 
 def _hashes(thumbnails: LumaThumbnails) -> Json:
     from concurrent.futures import ThreadPoolExecutor
-
-    from artscraper_runner.analysis.hashes import hexadecimal
-    from artscraper_runner.analysis.hashes.imagehash_family import (
-        average_hash,
-        difference_hash,
-        perceptual_hash,
-    )
-    from artscraper_runner.analysis.hashes.wavelet_hash import wavelet_hash
 
     _ = thumbnails.luma  # made here, so that no thread waits for another
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from artscraper_runner.analysis.hashes import hexadecimal
+from artscraper_runner.analysis.hashes.imagehash_family import row_and_column_hash
+from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 from artscraper_runner.analysis.processors import DecodedPicture
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
-
-if TYPE_CHECKING:
-    from artscraper_runner.analysis.hashes.luma_thumbnails import LumaThumbnails
 
 PROJECT = Project("dhash", "row and column difference hash, 64 bits each")
 
@@ -26,8 +24,6 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
 
 
 def _hashes(thumbnails: LumaThumbnails) -> Json:
-    from artscraper_runner.analysis.hashes import hexadecimal
-    from artscraper_runner.analysis.hashes.imagehash_family import row_and_column_hash
 
     row, column = (hexadecimal(bits) for bits in row_and_column_hash(thumbnails))
     return {"row_hash": row, "col_hash": column, "hex": row + column}

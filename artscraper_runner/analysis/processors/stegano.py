@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from artscraper_runner.analysis.processors import DecodedPicture
+from artscraper_runner.analysis.steganalysis.lsb_message import (
+    LsbMessage,
+    as_stored,
+    read_lsb_message,
+)
+from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing_bytes
+from artscraper_runner.analysis.steganalysis.weighted_stego import MIN_SIDE, embedding_rates
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
-
-if TYPE_CHECKING:
-    from artscraper_runner.analysis.steganalysis.lsb_message import LsbMessage
 
 PROJECT = Project(
     "Stegano (analysis)", "reads the LSB format of Stegano; the reader is this project's own"
@@ -21,8 +23,6 @@ _FEW_COLOURS = ("P", "1")
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Return the findings; the keys are explained in docs/analysis.md."""
-    from artscraper_runner.analysis.steganalysis.lsb_message import as_stored, read_lsb_message
-    from artscraper_runner.analysis.steganalysis.trailing_bytes import find_trailing_bytes
 
     message = read_lsb_message(as_stored(picture.pixels, picture.orientation))
     trailing = find_trailing_bytes(picture.path, picture.header.format)
@@ -46,7 +46,6 @@ def _message_row(message: LsbMessage | None) -> Json:
 
 
 def _rate_rows(picture: DecodedPicture) -> Json:
-    from artscraper_runner.analysis.steganalysis.weighted_stego import MIN_SIDE, embedding_rates
 
     few_colours = picture.header.mode in _FEW_COLOURS
     rates = None if few_colours else embedding_rates(picture.pixels)

@@ -56,7 +56,10 @@ def find_trailing_bytes(path: Path, format_name: str) -> TrailingBytes | None:
     if walk is None or path.stat().st_size < 16:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        end = walk(data)
+        try:
+            end = walk(data)
+        except BrokenPicture:
+            end = None
         if end is None or end > len(data):
             return None
         return TrailingBytes(len(data) - end, _kind(data, end))
@@ -79,13 +82,6 @@ def _png_end(data: Data) -> int | None:
     return None
 
 
-def _jpeg_end(data: Data) -> int | None:
-    try:
-        return walk_jpeg(data)
-    except BrokenPicture:
-        return None
-
-
 def _riff_end(data: Data) -> int | None:
     """RIFF (WebP): the size is in the header; odd sizes are padded."""
     size = int.from_bytes(data[4:8], "little")
@@ -94,10 +90,7 @@ def _riff_end(data: Data) -> int | None:
 
 def _gif_end(data: Data) -> int | None:
     """GIF89a: extensions and frames up to the trailer, a semicolon."""
-    try:
-        _, at = walk_gif(data)
-    except BrokenPicture:
-        return None
+    _, at = walk_gif(data)
     return at + 1 if data[at : at + 1] == b";" else None
 
 
@@ -126,7 +119,7 @@ def _avif_end(data: Data) -> int | None:
 
 _WALKS: dict[str, Callable[[Data], int | None]] = {
     "PNG": _png_end,
-    "JPEG": _jpeg_end,
+    "JPEG": walk_jpeg,
     "WEBP": _riff_end,
     "GIF": _gif_end,
     "BMP": _bmp_end,

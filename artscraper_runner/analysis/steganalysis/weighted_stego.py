@@ -15,18 +15,14 @@ palettes and heavy tone curves shift it; messages of a few hundred characters va
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    Samples = NDArray[np.int16]
-    Values = NDArray[np.float32]
+Samples = NDArray[np.int16]
+Values = NDArray[np.float32]
 
 MIN_SIDE = 64  # px; below, too few cells say anything about the spread
 _GRID = 8  # cells along each axis

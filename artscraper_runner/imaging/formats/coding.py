@@ -14,20 +14,22 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from artscraper_runner.imaging.colour import Colour, render
 from artscraper_runner.imaging.formats.jpeg import JpegCoding, divided
 from artscraper_runner.imaging.formats.jpeg_buffer import save_image
+from artscraper_runner.imaging.tiles import over_bands
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from artscraper_runner.imaging.decode import Picture
 
 MEAN_LIMIT = 1.0  # of 255, over all pixels and channels
 _AIM, _AIM_OF_SAMPLE = 0.97, 0.9  # viewers round a little differently, and samples vary
 _TILE, _TILES = 256, 4  # px a side, and tiles in each direction
+_STRIP_ROWS = 512  # px
 _CORRECTIONS = (0, 1, 2, 4, 8)
 _DIVISORS = (1, 1.5, 2, 3, 4, 6, 8, 16)
 _CONVERTED_DIVISORS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -139,7 +141,6 @@ class _Trials:
         return codings[-1]
 
     def of(self, coding: Coding) -> _Trial:
-        import numpy as np
 
         options = coding.options(self._name, is_grey=self._is_grey, has_alpha=False)
         image = corrected(self._image, self._name, options, coding.corrections)
@@ -150,7 +151,6 @@ class _Trials:
 
     def _show(self, image: Image.Image) -> NDArray[np.int16]:
         """Return the pixels in sRGB."""
-        import numpy as np
         from PIL import ImageCms
 
         if self._profile is not None:
@@ -165,7 +165,6 @@ class _Trials:
 
 def corrected(image: Image.Image, name: str, options: dict[str, Any], rounds: int) -> Image.Image:
     """Return the picture to code instead of `image` so that the coded one resembles it more."""
-    import numpy as np
 
     if not rounds:
         return image
@@ -180,7 +179,6 @@ def corrected(image: Image.Image, name: str, options: dict[str, Any], rounds: in
 
 def sample_tiles(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture (H, W, 3), or evenly spaced tiles of a large one as one picture."""
-    import numpy as np
 
     height, width = pixels.shape[:2]
     if height * width <= (_TILE * _TILES) ** 2:
@@ -209,3 +207,35 @@ def _coded(image: Image.Image, name: str, options: dict[str, Any]) -> tuple[Imag
     buffer.seek(0)
     with Image.open(buffer, formats=[name]) as coded:
         return coded.convert(image.mode), size
+
+
+def as_coded(
+    pixels: NDArray[np.uint8],
+    name: str,
+    options: dict[str, Any],
+    *,
+    corrections: int = 0,
+    in_one_channel: bool = False,
+) -> NDArray[np.uint8]:
+    """Return the luma that `open_picture` reads from a file of the format, as grey (H, W, 3).
+
+    Coded in strips of whole blocks, which takes little memory; beside the border between two of
+    them a level may differ. All three channels would take another 48 MB of 24 megapixels.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        name: Pillow's name of the format.
+        options: Pillow's, with the profile.
+        corrections: as in `Coding`.
+        in_one_channel: the file is grey, as the pixels are.
+    """
+    luma = np.empty(pixels.shape[:2], np.uint8)
+
+    def code(rows: slice) -> None:
+        strip = Image.fromarray(pixels[rows, :, 0] if in_one_channel else pixels[rows])
+        coded, _ = _coded(corrected(strip, name, options, corrections), name, options)
+        shown = render(coded, Colour(options.get("icc_profile"))).pixels
+        luma[rows] = np.asarray(Image.fromarray(shown).convert("L"))
+
+    over_bands(code, len(pixels), rows=_STRIP_ROWS, reads=[pixels])
+    return np.broadcast_to(luma[..., None], pixels.shape)

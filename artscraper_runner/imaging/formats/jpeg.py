@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
 from mmap import mmap
 from typing import Literal
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from artscraper_runner.imaging.formats.structure import jpeg_segments
 
@@ -89,19 +91,18 @@ def read_jpeg(data: bytes | mmap) -> JpegFile:
     )
 
 
-def coding(
-    quantisation: Mapping[int, Sequence[int]],
-    layer: Sequence[tuple[int, ...]],
-    *,
-    progressive: bool,
-) -> JpegCoding:
-    """Return the coding from what Pillow reports: tables, and (id, h, v, table) per component."""
-    first = layer[0]
-    chroma = layer[1] if len(layer) > 1 else first
-    numbers = (first[3], chroma[3])
-    tables = tuple(tuple(quantisation[number]) for number in numbers if number in quantisation)
+def read_coding(image: Image.Image) -> JpegCoding | None:
+    """Return the coding of a decoded JPEG; None of other formats, or without tables."""
+    if not isinstance(image, JpegImageFile) or not image.quantization or not image.layer:
+        return None
+    tables_by_number = image.quantization
+    first = image.layer[0]  # id, h, v, number of the table
+    chroma = image.layer[1] if len(image.layer) > 1 else first
+    numbers = [number for number in (first[3], chroma[3]) if number in tables_by_number]
+    tables = tuple(tuple(tables_by_number[number]) for number in numbers)
     across, down = first[1] // max(1, chroma[1]), first[2] // max(1, chroma[2])
     subsampling = {1: 0, 2: 1}.get(across * down, 2)
+    progressive = bool(image.info.get("progressive"))
     return JpegCoding(tables or ((1,) * _COEFFICIENTS,), subsampling, progressive)
 
 
@@ -119,8 +120,6 @@ def is_complete(data: bytes) -> bool:
     Every scan must be there; and what is put behind the last one must not change the picture,
     which it does where coded data is missing.
     """
-    from PIL.JpegImagePlugin import JpegImageFile
-
     if not _scans_are_complete(read_jpeg(data)):
         return False
     filler = bytes(value for value in zlib.compress(bytes(range(256)) * 64, 0) if value != 0xFF)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Literal
@@ -74,12 +73,6 @@ def read_tiff(data: bytes | mmap) -> TiffFile | None:
             place = int.from_bytes(data[place : place + offset_bytes], order)
         values[tag] = int.from_bytes(data[place : place + size], order)
         places[tag] = place
-    return _from_values(order, values, places.get(_PHOTOMETRIC))
-
-
-def _from_values(
-    order: Literal["little", "big"], values: Mapping[int, int], photometric_at: int | None
-) -> TiffFile:
     return TiffFile(
         order,
         values.get(_BITS, 1),
@@ -88,7 +81,7 @@ def _from_values(
         values.get(_PLANAR, 1) == _SEPARATE,
         values.get(_COMPRESSION, 1),
         values.get(_FORMAT, 1),
-        photometric_at,
+        places.get(_PHOTOMETRIC),
     )
 
 
