@@ -39,8 +39,8 @@ _NAMES = {
     "pipeline.capabilities": "Part all_parts device_name uses_gpu",
     "pipeline.preloading": "preload",
     "cli.terminal": "printable",
-    "collection": "pause_collection resume_collection",
-    "native_threads": "NATIVE_THREAD_DEFAULTS set_native_thread_defaults",
+    "process": "NATIVE_THREAD_DEFAULTS set_native_thread_defaults "
+    "pause_collection resume_collection",
     "cli.main": "main",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from artscraper_runner.analysis.run import analyse_picture as analyse_picture
     from artscraper_runner.cli.main import main as main
     from artscraper_runner.cli.terminal import printable as printable
-    from artscraper_runner.collection import pause_collection as pause_collection
-    from artscraper_runner.collection import resume_collection as resume_collection
     from artscraper_runner.errors import BrokenPicture as BrokenPicture
     from artscraper_runner.errors import Cancelled as Cancelled
     from artscraper_runner.errors import InvalidOption as InvalidOption
@@ -70,10 +68,6 @@ if TYPE_CHECKING:
     from artscraper_runner.imaging.thumbnails import write_preview as write_preview
     from artscraper_runner.instrumentation import watch_timings as watch_timings
     from artscraper_runner.models import encoder_names as encoder_names
-    from artscraper_runner.native_threads import NATIVE_THREAD_DEFAULTS as NATIVE_THREAD_DEFAULTS
-    from artscraper_runner.native_threads import (
-        set_native_thread_defaults as set_native_thread_defaults,
-    )
     from artscraper_runner.options import PART_MAX_SIDE as PART_MAX_SIDE
     from artscraper_runner.options import PREVIEW_SIDES as PREVIEW_SIDES
     from artscraper_runner.options import PREVIEW_STAGES as PREVIEW_STAGES
@@ -94,6 +88,10 @@ if TYPE_CHECKING:
     from artscraper_runner.pipeline.strength_preview import PicturePart as PicturePart
     from artscraper_runner.pipeline.strength_preview import warm_up_previews as warm_up_previews
     from artscraper_runner.pipeline.workspace import Workspace as Workspace
+    from artscraper_runner.process import NATIVE_THREAD_DEFAULTS as NATIVE_THREAD_DEFAULTS
+    from artscraper_runner.process import pause_collection as pause_collection
+    from artscraper_runner.process import resume_collection as resume_collection
+    from artscraper_runner.process import set_native_thread_defaults as set_native_thread_defaults
     from artscraper_runner.protection_pipeline import ProtectedPicture as ProtectedPicture
     from artscraper_runner.protection_pipeline import protect as protect
     from artscraper_runner.protection_pipeline import protect_picture as protect_picture

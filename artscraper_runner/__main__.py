@@ -1,6 +1,6 @@
 """`python -m artscraper_runner`."""
 
-from artscraper_runner.native_threads import set_native_thread_defaults
+from artscraper_runner.process import set_native_thread_defaults
 
 set_native_thread_defaults()
 

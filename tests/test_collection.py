@@ -9,7 +9,7 @@ import pytest
 
 from artscraper_runner.cli import protect
 from artscraper_runner.cli.main import main
-from artscraper_runner.collection import pause_collection, resume_collection
+from artscraper_runner.process import pause_collection, resume_collection
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def run(code: str, *arguments: str) -> str:
 @pytest.mark.system
 def test_native_threads_are_set_before_numpy_is_imported() -> None:
     """OpenBLAS reads its number of threads when it is loaded."""
-    code = "import sys, artscraper_runner.native_threads; print('numpy' in sys.modules)"
+    code = "import sys, artscraper_runner.process; print('numpy' in sys.modules)"
     assert run(code).strip() == "False"
 
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artscraper_runner.cli.options import add_protect_options, add_watch_options
-from artscraper_runner.collection import pause_collection, resume_collection
 from artscraper_runner.errors import InvalidOption, PictureError, RunnerError
 from artscraper_runner.options import AnalysisOptions, PictureLimits
+from artscraper_runner.process import pause_collection, resume_collection
 from artscraper_runner.version import __version__
 
 COMMANDS = ("protect", "watch", "analyse", "read-watermark")

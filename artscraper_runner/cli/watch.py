@@ -42,13 +42,8 @@ class FolderWatch:
         `at_once` treats every file as complete.
         """
         complete = [path for path in self._pictures() if self._is_complete(path) or at_once]
-        return [
-            each
-            for path in complete
-            if (each := self._destination(path)) is not None
-            and not self._is_done(each)
-            and self._failed.get(path) != self._seen[path][0]
-        ]
+        destinations = [self._destination(path) for path in complete]
+        return [each for each in destinations if each is not None and not self._is_done(each)]
 
     @property
     def has_failed(self) -> bool:

@@ -21,7 +21,7 @@ class FourierRing(Stage):
 
     def apply(self, inputs: StageInput) -> StageResult:
         """Mark the picture; pass one through that is too small or cannot carry the rings."""
-        is_marked = fourier_ring.detect(inputs.original).is_marked
+        is_marked = self._is_detected(inputs.original)
         if is_marked and inputs.options.keep_watermark:
             reason = "the picture seems to carry the rings already, which are kept"
             return StageResult(pixels=None, reason=reason, metrics={"earlier_rings": True})
@@ -33,7 +33,7 @@ class FourierRing(Stage):
                 f"needs at least {least} px a side, the picture has {error.width}x{error.height}"
             )
             return StageResult(pixels=None, reason=reason)
-        if not fourier_ring.detect(inputs.admissible(marked)).is_marked:
+        if not self._is_detected(inputs.admissible(marked)):
             reason = (
                 "the rings cannot be detected: the picture is of one colour, or too little of"
                 " it can be seen"
@@ -49,3 +49,7 @@ class FourierRing(Stage):
             "p_value": round(detection.p_value, 6),
             "score": round(detection.score, 2),
         }
+
+    @staticmethod
+    def _is_detected(pixels: NDArray[np.uint8]) -> bool:
+        return fourier_ring.detect(pixels).is_marked

@@ -1,8 +1,15 @@
-"""Threads and memory of native libraries; called by entry points before NumPy is imported."""
+"""Settings of a process, made by entry points: threads and memory of native libraries, collection.
+
+Threads are set before NumPy is imported. No garbage is collected while modules are imported and at
+exit: modules make none, but the collector would walk through all of their objects again and again,
+a fifth of the start of a gateway.
+"""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 import sys
 
@@ -29,3 +36,16 @@ def set_native_thread_defaults() -> None:
             mallopt(_M_ARENA_MAX, _ARENAS)
             mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
             mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def pause_collection() -> None:
+    """Collect nothing until `resume_collection`, and nothing when the interpreter ends."""
+    gc.disable()
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
+
+
+def resume_collection() -> None:
+    """Collect again, but never what exists by now."""
+    gc.freeze()
+    gc.enable()
