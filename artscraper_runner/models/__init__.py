@@ -17,15 +17,6 @@ from artscraper_runner.instrumentation import timed
 if TYPE_CHECKING:
     from artscraper_runner.models.protocol import Encoder, EncoderOptions
 
-__all__ = [
-    "DEFAULT_ENCODER",
-    "check_encoder_name",
-    "encoder_names",
-    "load_encoder",
-    "require_encoder",
-    "standby_encoders",
-]
-
 DEFAULT_ENCODER = "bundled"
 
 _MODULES = {  # name, or kind of a name that takes an argument after ":", to its module here

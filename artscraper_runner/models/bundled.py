@@ -89,10 +89,5 @@ class GraphEncoder:
 
 
 def load(name: str, options: EncoderOptions) -> GraphEncoder:
-    """Load the encoder that ships in the package.
-
-    Raises:
-        MissingModel: the package was installed without its weights.
-        UnusableModel: a file is damaged.
-    """
+    """Load the encoder that ships in the package; raises as `load_encoder`."""
     return GraphEncoder(FOLDER, name=name, accelerator=options.accelerator)

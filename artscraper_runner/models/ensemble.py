@@ -96,12 +96,6 @@ def reference_pictures() -> Array:
 
 
 def load(argument: str, options: EncoderOptions) -> Ensemble:
-    """Load the ensemble of the encoders that are named in ``a+b``.
-
-    Which names may be joined is checked by `check_encoder_name`.
-
-    Raises:
-        RunnerError: whatever loading a member raises.
-    """
+    """Load the ensemble of the encoders in ``a+b``, which `check_encoder_name` has checked."""
     members = [load_with(name, options) for name in argument.split(SEPARATOR)]
     return Ensemble(members, name=f"ensemble:{argument}")

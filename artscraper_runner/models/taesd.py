@@ -127,10 +127,7 @@ def published(name: str) -> PublishedFile:
 def load(name: str, options: EncoderOptions) -> TorchEncoder:
     """Return a member of the family from its file, fetched first when that is allowed.
 
-    Raises:
-        MissingModel: there is no file and none may be downloaded.
-        UnusableModel: the file is damaged or belongs to another network.
-        DownloadFailed: the download was refused, broke off or has another digest.
+    Raises as `load_encoder`.
     """
     path = _file_of(name, options)
     state = _encoder_part(read_state(path))

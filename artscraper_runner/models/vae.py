@@ -45,13 +45,7 @@ class LatentMean(nn.Module):
 
 
 def load(source: str, options: EncoderOptions) -> TorchEncoder:
-    """Return the encoder of an AutoencoderKL.
-
-    Raises:
-        MissingModel: there is no such folder and no download is allowed.
-        UnusableModel: the folder holds something else.
-        DownloadFailed: the download was refused or broke off.
-    """
+    """Return the encoder of an AutoencoderKL; raises as `load_encoder`."""
     folder = _folder_of(source, options)
     autoencoder = _read(folder) if folder is not None else _fetch(source, options)
     return TorchEncoder(
@@ -64,11 +58,7 @@ def load(source: str, options: EncoderOptions) -> TorchEncoder:
 
 
 def _folder_of(source: str, options: EncoderOptions) -> Path | None:
-    """Return the folder that holds the model; None when it is to be downloaded.
-
-    Raises:
-        MissingModel: the model is missing and may not be downloaded.
-    """
+    """Return the folder that holds the model; None when it is to be downloaded."""
     identifier = source.partition("@")[0]
     searched = (Path(identifier), *folders_of(identifier, options.models_dir)[:1])
     for folder in searched:

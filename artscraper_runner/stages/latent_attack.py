@@ -40,30 +40,16 @@ class LatentAttack(Stage):
         self._attack(inputs).prepare()
 
     def apply(self, inputs: StageInput) -> StageResult:
-        """Return the layer before plus this attack's change, within the budget.
-
-        Raises:
-            Cancelled: the caller cancelled the run.
-            OutOfMemory: the device has too little, also for a smaller working size.
-            RunnerError: the encoder or the target cannot be used.
-        """
+        """Return the layer before plus this attack's change, within the budget."""
         result = self._attack(inputs).run(inputs.pixels, inputs.controls)
         return StageResult(result.pixels, metrics=result.record, processing_size=result.size[::-1])
 
     def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return the layer's effects as saved; see `PictureAttack.evaluate`.
-
-        Raises:
-            OutOfMemory: the device has too little, also for a smaller size.
-        """
+        """Return the layer's effects as saved; see `PictureAttack.evaluate`."""
         return self._attack(inputs).evaluate(saved, inputs.pixels, made=inputs.made)
 
     def measure_final(self, final: NDArray[np.uint8], inputs: StageInput) -> Json:
-        """Return this stage's remaining effects and progress in the last layer.
-
-        Raises:
-            OutOfMemory: the device has too little, also for a smaller size.
-        """
+        """Return this stage's remaining effects and progress in the last layer."""
         return self._attack(inputs).evaluate_final(final)
 
     def extra_term(

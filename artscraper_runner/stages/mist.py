@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from artscraper_runner.attacks.pgd import Objective
 from artscraper_runner.errors import MissingDependency
-from artscraper_runner.latent.diffusion_loss import FusedTerm, load_denoising_loss
 from artscraper_runner.latent.targets import periodic_pattern
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.latent_attack import LatentAttack
@@ -70,6 +69,7 @@ class Mist(LatentAttack):
         if options.mist_model is None:
             return None
         require_fused_mode()
+        from artscraper_runner.latent.diffusion_loss import FusedTerm, load_denoising_loss
 
         loss = load_denoising_loss(options.mist_model, options.accelerator)
         return FusedTerm(loss, original, target, seed=options.seed)
