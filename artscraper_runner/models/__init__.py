@@ -92,8 +92,9 @@ def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
 
     attacked_names = set(attacked.removeprefix("ensemble:").split("+"))
     published = ("taef2", "taef1", "taesd3", "taesdxl", "taesd")
-    has_torch = find_spec("torch") is not None
-    present = [name for name in published if has_torch and published_file(name, models_dir)]
+    present = [name for name in published if published_file(name, models_dir)]
+    if present and find_spec("torch") is None:
+        present = []
     return tuple(name for name in (*present, DEFAULT_ENCODER) if name not in attacked_names)
 
 
