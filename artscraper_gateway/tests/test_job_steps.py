@@ -93,7 +93,7 @@ def test_cancellation_is_polled_five_times_a_second(
         optimise(
             PICTURE,
             start=start,
-            constraint=Box.around(PICTURE, start=start, bound=bound),
+            constraint=Box(PICTURE, start, bound),
             objective=score,
             rule=RULE,
             seed=0,

@@ -47,7 +47,7 @@ class _Slow(Stage):
 def _run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gates: dict, seen: list) -> PictureRun:
     Image.new("RGB", (24, 16), (90, 100, 110)).save(tmp_path / "art.png")
     monkeypatch.setattr(
-        "artscraper_runner.stages.load_stage", lambda name: _Slow(name, gates, seen)
+        "artscraper_runner.pipeline.run.load_stage", lambda name: _Slow(name, gates, seen)
     )
     run = PictureRun(tmp_path / "art.png", Workspace(tmp_path / "out", tmp_path / "work"))
     run.workspace.create()

@@ -83,7 +83,7 @@ class Endless(Stage):
         optimise(
             picture,
             start=start,
-            constraint=Box.around(picture, start=start, bound=bound),
+            constraint=Box(picture, start, bound),
             objective=score,
             rule=StepRule(
                 iterations=10**9, first_step=0.1, last_step=0.1, momentum=0.0, start_noise=0.0

@@ -44,6 +44,8 @@ def sentences(tree: ast.Module) -> Iterator[str]:
             name = getattr(call.func, "id", "")
             if name == "Note":
                 yield from texts(call.args[2], function, tree)
+            elif ast.unparse(call.func) in ("Note.kept", "Note.changed", "Note.dropped"):
+                yield from texts(call.args[1], function, tree)
             elif name == "_ignored":
                 yield from texts(call.args[0], function, tree)
 
