@@ -33,7 +33,7 @@ API_FIXTURES = {"fuzzed", "gateway", "start_app", "world"}
 SYSTEM_MARKERS = ("slow", "fuzz", "gpu")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups (3.8 fails to in pytest 9.2)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test its tier, and the tests of one file one xdist worker.
 
