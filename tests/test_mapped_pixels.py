@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, unload
+from artscraper_runner.imaging.tiles import CAN_UNLOAD, unload
 
 pytestmark = pytest.mark.skipif(not CAN_UNLOAD, reason="this system cannot unload mapped pages")
 

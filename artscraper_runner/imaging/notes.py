@@ -62,14 +62,17 @@ class Note:
 
     @classmethod
     def kept(cls, subject: Subject, detail: str) -> Note:
+        """Return a note on a part that layers keep."""
         return cls(subject, Action.KEPT, detail)
 
     @classmethod
     def changed(cls, subject: Subject, detail: str) -> Note:
+        """Return a note on a part that layers hold in another form."""
         return cls(subject, Action.CHANGED, detail)
 
     @classmethod
     def dropped(cls, subject: Subject, detail: str) -> Note:
+        """Return a note on a part that layers leave out."""
         return cls(subject, Action.DROPPED, detail)
 
     def to_json(self) -> Json:

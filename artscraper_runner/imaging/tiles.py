@@ -1,7 +1,11 @@
-"""Process a large picture in bands of rows that fit the processor's cache, on several threads."""
+"""Process a large picture in bands of rows that fit the processor's cache, on several threads.
+
+Its pixels may lie in a file (`Workspace.load_pixels`) and take memory only while they are read.
+"""
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artscraper_runner.imaging.mapped_pixels import unload
-
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 BAND_ROWS = 32
+CAN_UNLOAD = hasattr(mmap, "MADV_DONTNEED")  # not on Windows
 _MAX_THREADS = 4  # memory bandwidth limits more
 _MIN_ROWS_PER_THREAD = 512  # fewer take less time than starting a thread
 _UNLOADED_ROWS = 512  # of a mapped picture; reading them again costs less than their memory
@@ -97,3 +100,11 @@ def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         small = plane.resize(size[::-1], Image.Resampling.BICUBIC, box=box)
         result[..., channel] = np.asarray(small)
     return result
+
+
+def unload(*arrays: Pixels) -> None:
+    """Give back the memory of mapped arrays until they are read again; others keep theirs."""
+    for array in arrays:
+        mapping = getattr(array, "_mmap", None)
+        if mapping is not None:
+            mapping.madvise(mmap.MADV_DONTNEED)

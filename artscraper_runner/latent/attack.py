@@ -40,7 +40,7 @@ from artscraper_runner.faces.detection import Face, faces_in
 from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
-from artscraper_runner.imaging.mapped_pixels import unload
+from artscraper_runner.imaging.tiles import unload
 from artscraper_runner.imaging.visibility import Places, VisibilityModel
 from artscraper_runner.latent.encoders import encoder_of, load_gradients, unattacked_effects
 from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at

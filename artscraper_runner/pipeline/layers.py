@@ -20,7 +20,7 @@ from artscraper_runner.imaging import metrics
 from artscraper_runner.imaging.decode import Picture, open_picture
 from artscraper_runner.imaging.encode import save_layer
 from artscraper_runner.imaging.files import atomic_path
-from artscraper_runner.imaging.mapped_pixels import unload
+from artscraper_runner.imaging.tiles import unload
 from artscraper_runner.options import PictureLimits
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.stages.stage import Stage, StageInput

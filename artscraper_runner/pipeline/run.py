@@ -24,8 +24,8 @@ from artscraper_runner.errors import Cancelled, RunnerError, StageFailed
 from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_picture, open_picture
 from artscraper_runner.imaging.encode import LayerFormat, carried_xmp, layer_format
 from artscraper_runner.imaging.files import atomic_path, write_json
-from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD, unload
 from artscraper_runner.imaging.notes import Note, sort_notes
+from artscraper_runner.imaging.tiles import CAN_UNLOAD, unload
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import (
     AnalysisOptions,

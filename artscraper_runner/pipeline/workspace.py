@@ -96,7 +96,7 @@ class Workspace:
     def load_pixels(self, index: int, *, mapped: bool = False) -> NDArray[np.uint8]:
         """Return uint8 (H, W, 3) as stage `index` left it.
 
-        `mapped`: not writable, read on first use; see `mapped_pixels`.
+        `mapped`: not writable, read on first use; see `imaging.tiles`.
         """
         import numpy as np
 

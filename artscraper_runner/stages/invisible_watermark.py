@@ -12,8 +12,7 @@ from PIL import Image
 from artscraper_runner.errors import PictureTooSmall, StageFailed
 from artscraper_runner.imaging.encode import as_saved
 from artscraper_runner.imaging.formats.coding import as_coded
-from artscraper_runner.imaging.mapped_pixels import unload
-from artscraper_runner.imaging.tiles import over_bands
+from artscraper_runner.imaging.tiles import over_bands, unload
 from artscraper_runner.options import TEXT_BYTES
 from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Json, Project, StageResult

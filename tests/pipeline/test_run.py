@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall, StageFailed
-from artscraper_runner.imaging.mapped_pixels import CAN_UNLOAD
+from artscraper_runner.imaging.tiles import CAN_UNLOAD
 from artscraper_runner.pipeline.run import PictureRun
 from artscraper_runner.pipeline.workspace import Workspace
 from artscraper_runner.stages.stage import Stage, StageInput
