@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 # One thread each: pytest-xdist runs one process per core. Read when torch and ONNX are loaded.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -31,13 +32,35 @@ SYSTEM_FIXTURES = {
 }
 API_FIXTURES = {"fuzzed", "gateway", "start_app", "world"}
 SYSTEM_MARKERS = ("slow", "fuzz", "gpu")
+DATABASES = ("sqlite", "postgresql")
+FILES_IN_PARTS = ("/test_storage_outages.py", "/test_connections.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups (3.8 fails to in pytest 9.2)
+class LoadFileAndDatabase(LoadScopeScheduling):
+    """Gives the tests of one file to one worker: they share what its fixtures start.
+
+    A file whose tests run on two databases is two such parts. Tests that take long and share
+    nothing are a part each.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if file.endswith(FILES_IN_PARTS):
+            return nodeid
+        database = next((name for name in DATABASES if name in test), "")
+        return f"{file}::{database}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Return the scheduler of `--dist loadfile`; the others are pytest-xdist's own."""
+    is_by_file = config.getvalue("dist") == "loadfile"
+    return LoadFileAndDatabase(config, log) if is_by_file else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its tier, and the tests of one file one xdist worker.
+    """Give each test its tier; put the files with system tests first.
 
-    Files with system tests come first: they take minutes each, and so must not begin last.
+    They take minutes each, and so must not begin last.
     """
     slow_files = set()
     for item in items:
@@ -45,16 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(_tier(item))
         if item.get_closest_marker("system") is not None:
             slow_files.add(item.path)
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: item.path not in slow_files)
-
-
-def _group(item: pytest.Item) -> str:
-    """Return the item's file, and its database if the tests of the file run on each."""
-    file = item.nodeid.partition("::")[0]
-    database = _database(item)
-    return f"{file} on {database}" if database else file
 
 
 def _database(item: pytest.Item) -> str | None:

@@ -159,11 +159,17 @@ def _is_unlocked(database: Path) -> bool:
         return True
 
 
-def until(condition: Callable[[], Any], *, what: str, timeout_s: float = 180.0) -> Any:
-    """Return the first truthy answer of `condition`, which another process will make true."""
+def until(
+    condition: Callable[[], Any], *, what: str | Callable[[], str], timeout_s: float = 180.0
+) -> Any:
+    """Return the first truthy answer of `condition`, which another process will make true.
+
+    `what` says what is waited for; one that quotes logs is a function, called at the failure.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
         time.sleep(0.01)
-    raise AssertionError(f"not within {timeout_s} s: {what}")
+    said = what if isinstance(what, str) else what()
+    raise AssertionError(f"not within {timeout_s} s: {said}")

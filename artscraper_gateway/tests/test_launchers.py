@@ -153,7 +153,10 @@ def test_custom_launcher_serves_the_app(
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: _answers(url), what=f"{server[0]} answers: {(tmp_path / 'log').read_text()}")
+        until(
+            lambda: _answers(url),
+            what=lambda: f"{server[0]} answers: {(tmp_path / 'log').read_text()}",
+        )
         answer = httpx.post(
             f"{url}/v1/jobs",
             files={"file": picture(64, 64)},

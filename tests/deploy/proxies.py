@@ -44,7 +44,7 @@ def _running(command: list[str], port: int, home: Path, **environment: str) -> I
     try:
         until(
             lambda: answers(port) or process.poll() is not None,
-            what=f"the proxy listens: {(home / 'proxy.log').read_text()}",
+            what=lambda: f"the proxy listens: {(home / 'proxy.log').read_text()}",
         )
         assert process.poll() is None, (home / "proxy.log").read_text()
         yield

@@ -169,7 +169,7 @@ def test_sample_protects_a_picture(composition: Composition) -> None:
         if each.name == "HEALTHCHECK"
     ]
     check = [sys.executable, *json.loads(alive)[1:]]
-    until(lambda: made.succeeds(*check), what=f"the gateway is healthy: {made.log()}")
+    until(lambda: made.succeeds(*check), what=lambda: f"the gateway is healthy: {made.log()}")
     for name in ("worker-1", "worker-2"):
         made.start_gateway(name)
     for name in ("worker-1", "worker-2"):

@@ -99,7 +99,9 @@ class Fleet:
     def __post_init__(self) -> None:
         paths = os.pathsep.join([str(REPOSITORY), str(STAGES_FOR_TESTS)])
         self.environment = {**self.environment, "PYTHONPATH": paths}
-        self.options = {"output_parent": self.home / "outputs", "max_wait": 180, **self.options}
+        # A busy machine starves workers for longer than the default; only some tests are about it.
+        patient = {"max_wait": 180, "worker_timeout": 60}
+        self.options = {"output_parent": self.home / "outputs", **patient, **self.options}
         web = {**self.options, "worker_concurrency": 0}
         self.web = GatewayProcess(self.home, web, True, environment=self.environment).start()
 
@@ -109,7 +111,9 @@ class Fleet:
 
     def ready_worker(self, slot: int, *, base_dir: Path | None = None) -> Worker:
         worker = self.start_worker(slot, base_dir=base_dir)
-        until(worker.is_ready, what=f"worker {slot} is ready: {worker.log_path.read_text()}")
+        until(
+            worker.is_ready, what=lambda: f"worker {slot} is ready: {worker.log_path.read_text()}"
+        )
         return worker
 
     def replace_dead(self) -> None:
@@ -156,14 +160,14 @@ class Fleet:
             job = self.job(job_id)
             return job if job["status"] in ("done", "error") else None
 
-        ended: Job = until(state, what=f"{job_id} ends: {self.logs()}", timeout_s=timeout_s)
+        ended: Job = until(state, what=lambda: f"{job_id} ends: {self.logs()}", timeout_s=timeout_s)
         return ended
 
     def entered(self, times: int = 1, *, timeout_s: float = 180) -> None:
         mark = self.home / "gate-entered"
         until(
             lambda: mark.exists() and len(mark.read_text()) >= times,
-            what=f"the gate is entered {times} times: {self.logs()}",
+            what=lambda: f"the gate is entered {times} times: {self.logs()}",
             timeout_s=timeout_s,
         )
 

@@ -56,7 +56,9 @@ class PostgresServer:
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *options]
         self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_user())
         log.close()
-        until(self._is_ready, what=f"PostgreSQL answers: {(self.folder / 'log').read_text()}")
+        until(
+            self._is_ready, what=lambda: f"PostgreSQL answers: {(self.folder / 'log').read_text()}"
+        )
 
     def stop(self) -> None:
         """Stop as an administrator would in a hurry: connections are cut."""

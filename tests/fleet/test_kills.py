@@ -63,7 +63,7 @@ def test_kill_at_every_boundary(
                 fleet.start_worker(slot)
         return died.exists() and len(died.read_text().split()) == len(BOUNDARIES)
 
-    until(all_died, what=f"every boundary is died at: {fleet.logs()}")
+    until(all_died, what=lambda: f"every boundary is died at: {fleet.logs()}")
     assert died.read_text().split() == list(BOUNDARIES)
     assert_whole(fleet, job_id, stages=["original", "invisible-watermark"])
 

@@ -135,7 +135,7 @@ def waiting_for_disk(fleet: Fleet, job_id: str) -> dict[str, Any]:
         job = fleet.job(job_id)
         return job if job["retry_at"] or job["status"] in ("done", "error") else None
 
-    job: dict[str, Any] = until(state, what=f"{job_id} waits: {fleet.logs()}")
+    job: dict[str, Any] = until(state, what=lambda: f"{job_id} waits: {fleet.logs()}")
     assert job["status"] == "queued", job
     assert job["retry_reason"] == "No space left on device"
     return job

@@ -23,10 +23,7 @@ OUTAGES = {
 }
 
 
-@pytest.mark.parametrize(
-    "outage",
-    [pytest.param(name, marks=pytest.mark.xdist_group(f"outage {name}")) for name in OUTAGES],
-)
+@pytest.mark.parametrize("outage", OUTAGES)
 def test_jobs_wait_until_object_storage_is_back(
     start_fleet: Callable[..., Fleet], s3: S3Server, picture: Callable[..., bytes], outage: str
 ) -> None:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.fleet.fleet import Fleet, Worker, files_of
@@ -30,7 +31,8 @@ def test_dead_worker_is_replaced_by_others(
     start_fleet: Start, database: dict[str, Any], picture: Picture
 ) -> None:
     """At the default settings, and from the last finished stage on."""
-    fleet = start_fleet(database)
+    default = GatewayConfig.model_fields["worker_timeout"].default
+    fleet = start_fleet({**database, "worker_timeout": default})
     first = fleet.ready_worker(0)
     job_id = fleet.submit(picture(GATE_WIDTH))
     fleet.entered()
@@ -109,7 +111,10 @@ def test_worker_command_supervises_several_slots(
 ) -> None:
     fleet = start_fleet({"database_url": postgres.new_database()})
     two, one = fleet.supervisor("two", concurrency=2), fleet.supervisor("one", concurrency=1)
-    until(lambda: two.ready() + one.ready() == 3, what=f"three workers: {two.log()} {one.log()}")
+    until(
+        lambda: two.ready() + one.ready() == 3,
+        what=lambda: f"three workers: {two.log()} {one.log()}",
+    )
     assert fleet.ended(fleet.submit(picture()))["status"] == "done"
     for supervisor in (two, one):
         supervisor.process.terminate()
