@@ -237,9 +237,10 @@ def _local_deviation(values: Floats, window_px: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def _gains(band: Band, height: int, width: int) -> Floats:
-    rows = np.fft.fftfreq(height, 1 / TILE_PX).astype(np.float32)
+    rows = np.fft.rfftfreq(height, 1 / TILE_PX).astype(np.float32)
     columns = np.fft.rfftfreq(width, 1 / TILE_PX).astype(np.float32)
-    return band.gain(np.hypot(rows[:, None], columns[None, :]))
+    upper = band.gain(np.hypot(rows[:, None], columns[None, :]))
+    return np.concatenate([upper, upper[1 : (height + 1) // 2][::-1]])  # negative frequencies
 
 
 @lru_cache(maxsize=1)

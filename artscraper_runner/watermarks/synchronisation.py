@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,7 @@ TILTED_SCALES = (0.96, 1.25)  # rotated pictures keep their canvas, grow or lose
 LARGEST_TILT = 4.0  # degrees
 _STEP = 0.005  # relative size, or radians: a pixel at the far corner of a picture
 _SUBPIXEL = np.arange(-0.75, 0.76, 0.25)
-_BATCH = 64
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,15 @@ class Grid:
 
 def find_positions(spectrum: Complexes, *, least_score: float) -> list[Position]:
     """Return the best position of each orientation with at least that score, the best first."""
+    waves = layout()
+    index, phase = waves.index[waves.is_pilot], waves.phase[waves.is_pilot].conj()
+    orientations = list(_orientations(spectrum))
+    pilots = np.stack([turned.ravel()[index] for turned in orientations]) * phase
+    same, other = _correlations(pilots)
     positions = []
-    for turned in _orientations(spectrum):
-        correlation = np.fft.ifft2(turned * _pilot_spectrum()).real
+    for turned, correlation in zip(
+        orientations, np.concatenate([same + other, same - other], axis=2), strict=True
+    ):
         best = int(correlation.argmax())
         score = float((correlation.flat[best] - correlation.mean()) / (correlation.std() + 1e-12))
         if score >= least_score:
@@ -120,16 +125,22 @@ class _Transform:
 
     @classmethod
     def of(cls, evened: Floats) -> _Transform:
-        size = [fast_length(2 * side) for side in evened.shape]
-        padded = np.zeros(size, np.float32)
-        padded[: evened.shape[0], : evened.shape[1]] = evened
-        centred = np.roll(padded, [-(side // 2) for side in evened.shape], axis=(0, 1))
-        values = np.fft.rfft2(centred)
-        radius = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None, :])
+        above, before = (side // 2 for side in evened.shape)
+        height, width = (fast_length(2 * side) for side in evened.shape)
+        wide = np.zeros((len(evened), width), np.float32)
+        wide[:, : evened.shape[1] - before] = evened[:, before:]
+        wide[:, width - before :] = evened[:, :before]
+        rows = np.fft.rfft(wide)
+        centred = np.zeros((height, rows.shape[1]), np.complex64)
+        centred[: len(rows) - above] = rows[above:]
+        centred[height - above :] = rows[:above]
+        values = np.asarray(np.fft.fft(centred, axis=0), np.complex64)
+        radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
         ring = (radius * TILE_PX).astype(np.intp)
         power = np.bincount(ring.ravel(), np.square(np.abs(values)).ravel())
         mean = power / np.maximum(np.bincount(ring.ravel()), 1)
-        return cls(values / np.sqrt(mean + 1e-9).astype(np.float32)[ring])
+        values *= (1 / np.sqrt(mean + 1e-9)).astype(np.float32)[ring]
+        return cls(values)
 
     def likeliest(self, matrices: Matrices, most: int) -> list[Grid]:
         """Return the `most` best grids near any of the matrices (n, 2, 2), the best first."""
@@ -143,21 +154,19 @@ class _Transform:
 
     def _search(self, matrices: Matrices) -> tuple[Floats, npt.NDArray[np.intp]]:
         """Return the score (n,) and best shift (n, 2) in px of a tile, for matrices (n, 2, 2)."""
-        waves = layout()
-        rows = waves.rows[waves.is_pilot].astype(np.intp)
-        columns = waves.columns[waves.is_pilot].astype(np.intp)
-        twice = np.where(columns == 0, np.float32(2), np.float32(1))  # irfft counts it once
         scores, shifts = [], []
         for first in range(0, len(matrices), _BATCH):
             pilots = self._pilots(matrices[first : first + _BATCH])
-            spectra = np.zeros((len(pilots), TILE_PX, columns.max() + 1), np.complex64)
-            spectra[:, rows, columns] = pilots * twice
-            sums = np.fft.irfft(np.fft.ifft(spectra, axis=1), TILE_PX, axis=2)
+            sums, swings = _correlations(pilots)
+            sums += np.abs(swings)  # the better of both halves
             correlation = sums.reshape(len(pilots), -1)
             best = correlation.argmax(axis=1)
+            each = np.arange(len(best))
             noise = np.sqrt(2 * np.square(np.abs(pilots)).sum(axis=1)) / TILE_PX**2
-            scores.append(correlation[np.arange(len(best)), best] / (noise + 1e-12))
-            shifts.append(np.stack(np.divmod(best, TILE_PX), axis=1))
+            scores.append(correlation[each, best] / (noise + 1e-12))
+            row, column = np.divmod(best, TILE_PX // 2)
+            is_right = swings.reshape(correlation.shape)[each, best] < 0
+            shifts.append(np.stack([row, column + is_right * (TILE_PX // 2)], axis=1))
         return np.concatenate(scores), np.concatenate(shifts)
 
     def _pilots(self, matrices: Matrices) -> Complexes:
@@ -195,13 +204,17 @@ class _Transform:
         inside = (np.abs(rows) < 0.48) & (columns < 0.48)
         y = np.where(inside, rows, 0) * height
         x = np.where(inside, columns, 0) * (2 * (width - 1))
-        top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
-        down, right = (y - top).astype(np.float32), (x - left).astype(np.float32)
-        values = np.zeros(rows.shape, np.complex64)
-        for i, j in product((0, 1), repeat=2):
-            weight = (down if i else 1 - down) * (right if j else 1 - right)
-            values += weight * self.values[(top + i) % height, left + j]
-        return np.where(inside, np.where(mirrored, values.conj(), values), 0)
+        top, left = np.floor(y), np.floor(x)
+        lower, right = y - top, x - left
+        row, column = top.astype(np.int32) % height, left.astype(np.int32)
+        samples, values = self.values.ravel(), np.zeros(rows.shape, np.complex64)
+        for near, weight in ((row, 1 - lower), ((row + 1) % height, lower)):
+            index = near * width + column
+            values += weight * (1 - right) * samples[index]
+            values += weight * right * samples[index + 1]
+        np.conjugate(values, out=values, where=mirrored)
+        values[~inside] = 0
+        return values
 
 
 @lru_cache(maxsize=1)
@@ -235,12 +248,33 @@ def _matrices(
     return np.stack([rows, columns], axis=1)
 
 
-@lru_cache(maxsize=1)
-def _pilot_spectrum() -> Complexes:
+def _correlations(pilots: Complexes) -> tuple[Floats, Floats]:
+    """Return what pilots (n, pilots) add up to at every shift, in two parts.
+
+    Both are float32 (n, TILE_PX, TILE_PX / 2), of the even and of the odd columns of frequencies:
+    their sum is the correlation in the left half of a tile, their difference that in the right one.
+    """
     waves = layout()
-    pilots = np.zeros(TILE_PX * TILE_PX, np.complex64)
-    pilots[waves.index[waves.is_pilot]] = waves.phase[waves.is_pilot].conj()
-    return pilots.reshape(TILE_PX, TILE_PX)
+    rows = waves.rows[waves.is_pilot].astype(np.intp)
+    columns = waves.columns[waves.is_pilot].astype(np.intp)
+    even, odd = _column_waves(0), _column_waves(1)
+    places = columns // 2 + columns % 2 * (len(even) // 2)  # the even columns come first
+    spectra = np.zeros((len(pilots), TILE_PX, (len(even) + len(odd)) // 2), np.complex64)
+    spectra[:, rows, places] = pilots
+    parts = np.fft.ifft(spectra, axis=1).view(np.float32)
+    return parts[..., : len(even)] @ even, parts[..., len(even) :] @ odd
+
+
+@lru_cache(maxsize=2)
+def _column_waves(first: int) -> Floats:
+    """Return what the pilots' columns `first`, `first` + 2, ... add to the left half of a tile.
+
+    float32 (2 * columns, TILE_PX / 2): factors of the real and the imaginary part of each column.
+    """
+    columns = np.arange(first, layout().columns[layout().is_pilot].max() + 1, 2)
+    angles = 2 * np.pi / TILE_PX * columns[:, None] * np.arange(TILE_PX // 2)
+    factors = np.stack([np.cos(angles), -np.sin(angles)], axis=1) * (2 / TILE_PX)
+    return factors.reshape(-1, TILE_PX // 2).astype(np.float32)
 
 
 def _orientations(spectrum: Complexes) -> Iterator[Complexes]:

@@ -33,6 +33,27 @@ def test_noise_has_no_shift() -> None:
     assert not find_positions(spectrum_of(noise), least_score=6)
 
 
+def test_scores_are_of_the_correlation_with_the_pilots() -> None:
+    random, waves = np.random.default_rng(1), layout()
+    noise = random.normal(0, 1, (2, TILE_PX, TILE_PX)).astype(np.float32)
+    spectrum = (noise[0] + 1j * noise[1]).astype(np.complex64)
+    pilots = np.zeros(TILE_PX * TILE_PX, np.complex64)
+    pilots[waves.index[waves.is_pilot]] = waves.phase[waves.is_pilot].conj()
+    correlation = np.fft.ifft2(spectrum * pilots.reshape(TILE_PX, TILE_PX)).real
+    score = (correlation.max() - correlation.mean()) / correlation.std()
+    scores = [position.score for position in find_positions(spectrum, least_score=0)]
+    assert len(scores) == 8
+    assert min(abs(other - score) for other in scores) < 1e-4
+
+
+@pytest.mark.parametrize("shift", [0, 20, 84, 127])
+def test_grid_is_found_at_shifts_in_both_halves_of_a_tile(shift: int) -> None:
+    evened = folding.evened(folding.split(np.roll(tiles(512, 512), (7, shift), axis=(0, 1))))
+    grid = next(find_grids(evened, least_score=7, strong_score=7, most=3))
+    assert np.allclose(grid.matrix, np.eye(2), atol=0.004)
+    assert grid.score > 15
+
+
 @pytest.mark.parametrize("scale", [0.85, 1.11, 1.6])
 def test_tile_size_is_estimated_and_undone(scale: float) -> None:
     stretch = np.array([[1 / scale, 0], [0, 1 / scale]])
