@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
 
 Pixels = NDArray[np.uint8]
 
-_STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips, and what a bicubic filter reaches
+_STRIP_ROWS, _MARGIN_ROWS = 512, 4  # px of the result; strips, and what a bicubic filter reaches
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,9 @@ def _payload(inputs: StageInput) -> bytes:
 def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     """Return the marked picture, and the bound on what shows that it keeps.
 
-    The mark keeps the bound of the strength if it is read then from a JPEG at 75 and at half the
-    size; in a large picture a part of that bound is tried first. In a textured picture it may pass
-    the bound by the strength's `overshoot` instead of being lost: a viewer sees less of noise in
+    The mark keeps the bound of the strength if it is read then from the strength's `copies`, and
+    in a large picture a part of that bound is tried first. In a textured picture it may pass the
+    bound by the strength's `overshoot` instead of being lost: a viewer sees less of noise in
     texture than the visibility model says. In a flat one it may not. Where the layer's own coding
     would lose it, there is no mark. dwtDctSvd has no bound but the one that its readers expect.
     """
@@ -162,10 +164,9 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
         marked = _embed(inputs, payload, None)
         return (marked if _holds(inputs.admissible(marked), inputs, payload) else None), math.inf
     is_flat = tiled_spread_spectrum.is_flat(inputs.original)
-    strength = inputs.options.strength
-    factors = tiled_spread_spectrum.strength_at(strength, *inputs.pixels.shape[:2]).overshoot
-    if is_flat:
-        factors = tuple(factor for factor in factors if factor <= 1)
+    name = inputs.options.strength
+    strength = tiled_spread_spectrum.strength_at(name, *inputs.pixels.shape[:2])
+    factors = tuple(factor for factor in strength.overshoot if factor <= 1 or not is_flat)
     kept: tuple[Pixels | None, float] = None, inputs.visibility
     for factor in factors:
         bound = factor * inputs.visibility
@@ -180,7 +181,7 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
         kept = within, bound
         if factor == factors[-1]:
             break
-        if all(_holds(copy(within), inputs, payload) for copy in (_as_jpeg, _halved)):
+        if all(_is_read(COPIES[copy](within), payload) for copy in strength.copies):
             return kept
     how = inputs.saved_as
     if kept[0] is None or how.lossless:
@@ -189,27 +190,47 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     return kept if _holds(saved, inputs, payload) else (None, inputs.visibility)
 
 
+def _is_read(copy: Pixels, payload: bytes) -> bool:
+    """Return whether the tiled mark is read from a copy, by the slow search if need be."""
+    decoded = tiled_spread_spectrum.read(copy)
+    return decoded is not None and decoded.payload == payload
+
+
 def _as_jpeg(pixels: Pixels) -> Pixels:
     return as_coded(pixels, "JPEG", {"quality": 75})
 
 
-def _halved(pixels: Pixels) -> Pixels:
-    """Return the pixels at half of the size by bicubic resampling, in strips."""
-
-    height, width = (side // 2 for side in pixels.shape[:2])
+def _shrunk(pixels: Pixels, *, divisor: int) -> Pixels:
+    """Return the pixels at a part of the size by bicubic resampling, in strips."""
+    height, width = (side // divisor for side in pixels.shape[:2])
     result = np.empty((height, width, 3), np.uint8)
     scale = len(pixels) / height
 
-    def halve(rows: slice) -> None:
+    def shrink(rows: slice) -> None:
         low, high = rows.start * scale, rows.stop * scale
-        top = max(0, int(low) - _MARGIN_ROWS)
-        strip = Image.fromarray(pixels[top : int(high) + _MARGIN_ROWS])
+        margin = _MARGIN_ROWS * divisor
+        top = max(0, int(low) - margin)
+        strip = Image.fromarray(pixels[top : int(high) + margin])
         box = (0, low - top, pixels.shape[1], min(high - top, strip.height))
         size = (width, rows.stop - rows.start)
         result[rows] = np.asarray(strip.resize(size, Image.Resampling.BICUBIC, box=box))
 
-    over_bands(halve, height, rows=_STRIP_ROWS, reads=[pixels])
+    over_bands(shrink, height, rows=_STRIP_ROWS, reads=[pixels])
     return result
+
+
+def _cropped(pixels: Pixels) -> Pixels:
+    """Return a view without the upper and the right tenth."""
+    height, width = pixels.shape[:2]
+    return pixels[height // 10 :, : width - width // 10]
+
+
+COPIES: dict[str, Callable[[Pixels], Pixels]] = {
+    "jpeg-75": _as_jpeg,
+    "half": partial(_shrunk, divisor=2),
+    "quarter": partial(_shrunk, divisor=4),
+    "cropped": _cropped,
+}
 
 
 def _embed(inputs: StageInput, payload: bytes, visibility: float | None) -> Pixels:

@@ -4,6 +4,14 @@ A frame is 8 bytes for a number or 10 for a text (`artscraper_runner.options`), 
 CRC-24 of OpenPGP (RFC 4880, section 6.1). The longer frame spreads the same energy over more bits,
 so a number survives a little more than a text. A reader tries both.
 
+Any of 4,096 codewords carries the same frame: a message is a salt of 12 bits and the frame, mixed
+with bits that the salt chooses. A writer takes the one to which the picture already leans most
+(`likeliest_codeword`), for which it needs a fifth less energy: informed coding, after Costa,
+"Writing on dirty paper" (IEEE Trans. Inf. Theory 29(3), 1983), and Miller, Doerr & Cox, "Applying
+informed coding and embedding to design a robust high-capacity watermark" (IEEE Trans. Image
+Processing 13(6), 2004). Differs: theirs changes the trellis, this only what goes into it. Releases
+before 0.3 wrote frames without a salt; a reader tries these, too.
+
 The code is the zero-terminated convolutional code of constraint length 11 and rate 1/3 with the
 generators of Larsen, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and
 1/4" (IEEE Trans. Inf. Theory 19(3), 1973): free distance 22. `decode` is the algorithm of Viterbi
@@ -15,6 +23,7 @@ others right, `decode` still returns the 11 bits.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 import numpy as np
@@ -28,6 +37,7 @@ Softs = npt.NDArray[np.float32]
 
 PAYLOAD_BYTES = (NUMBER_BYTES, TEXT_BYTES)
 CHECKSUM_BITS = 24
+SALT_BITS = 12
 GENERATORS = (0o2353, 0o2671, 0o3175)
 MEMORY = 10  # bits; the constraint length less the newest bit
 _STATES = 1 << MEMORY
@@ -73,6 +83,32 @@ def unpack(bits: Bits) -> tuple[bytes, bool]:
     frame = np.packbits(bits).tobytes()
     payload, check = frame[:-_CHECKSUM_BYTES], frame[-_CHECKSUM_BYTES:]
     return payload, checksum(payload) == int.from_bytes(check, "big")
+
+
+def salted(frame: Bits, salt: int) -> Bits:
+    """Return the message of a frame under a salt, 0 to 2 ** SALT_BITS - 1."""
+    return np.concatenate([_salts()[salt], frame ^ _mixing(frame.size)[salt]])
+
+
+def unsalted(message: Bits) -> Bits:
+    """Return the frame of a salted message."""
+    salt = int("".join(map(str, message[:SALT_BITS])), 2)
+    frame: Bits = message[SALT_BITS:] ^ _mixing(message.size - SALT_BITS)[salt]
+    return frame
+
+
+def likeliest_codeword(frame: Bits, softs: Softs) -> Bits:
+    """Return the code bits of the frame under the salt that agrees best with `softs`.
+
+    Args:
+        frame: as `pack` makes it.
+        softs: as for `decode`, of the picture before it is marked.
+    """
+    plain = encode(np.concatenate([np.zeros(SALT_BITS, np.uint8), frame]))
+    choices = _codewords(frame.size)
+    agreement = (1 - 2 * choices.astype(np.float32)) @ (softs * (1 - 2 * plain.astype(np.float32)))
+    likeliest: Bits = choices[int(agreement.argmax())] ^ plain
+    return likeliest
 
 
 def code_length(message_bits: int) -> int:
@@ -139,3 +175,27 @@ def _trellis() -> tuple[npt.NDArray[np.float32], Bits, Bits]:
         parity = np.bitwise_count(registers & generator) & 1
         reached_by |= (parity << place).astype(np.uint8)
     return signs, reached_by[0::2], reached_by[1::2]
+
+
+@cache
+def _salts() -> Bits:
+    """Return the bits of every salt, uint8 (2 ** SALT_BITS, SALT_BITS)."""
+    numbers = np.arange(1 << SALT_BITS)[:, None]
+    return (numbers >> np.arange(SALT_BITS - 1, -1, -1) & 1).astype(np.uint8)
+
+
+@cache
+def _mixing(bits: int) -> Bits:
+    """Return what every salt mixes into a frame of `bits` bits, uint8 (2 ** SALT_BITS, bits)."""
+    size = (1 << SALT_BITS) * bits
+    stream = hashlib.shake_256(f"tiled watermark, {bits}".encode()).digest(size // 8)
+    return np.unpackbits(np.frombuffer(stream, np.uint8)).reshape(-1, bits)
+
+
+@cache
+def _codewords(bits: int) -> Bits:
+    """Return the code bits of every salt with a frame of `bits` zeros; the code is linear."""
+    messages = np.concatenate([_salts(), _mixing(bits)], axis=1)
+    rows = np.stack([encode(row) for row in np.eye(messages.shape[1], dtype=np.uint8)])
+    sums = messages.astype(np.float32) @ rows.astype(np.float32)
+    return (sums.astype(np.uint16) & 1).astype(np.uint8)

@@ -35,17 +35,18 @@ def decode_anywhere(spectrum: Complexes, *, at_origin: bool) -> Decoded | None:
 
     With `at_origin` the place of a picture that was not cropped is tried first.
     """
-    if at_origin and (decoded := _decode(spectrum)):
+    if at_origin and (decoded := _decode(wave_values(spectrum))):
         return decoded
     for position in find_positions(spectrum, least_score=LEAST_POSITION_SCORE):
-        if decoded := _decode(position.spectrum):
+        if decoded := _decode(wave_values(position.spectrum)):
             return decoded
     return None
 
 
 def likeliest_frame(spectrum: Complexes, payload_bytes: int) -> coding.Bits:
     """Return the bits of the likeliest frame at the origin, its checksum right or not."""
-    return _likeliest(wave_values(spectrum), payload_bytes)
+    size = coding.frame_bits(payload_bytes) + coding.SALT_BITS
+    return coding.unsalted(_likeliest(wave_values(spectrum), size))
 
 
 def margin(spectrum: Complexes, code: coding.Bits) -> float:
@@ -53,27 +54,32 @@ def margin(spectrum: Complexes, code: coding.Bits) -> float:
 
     From about 1 on the decoder finds the payload.
     """
-    softs = _softs(wave_values(spectrum), code.size) * (1 - 2 * code.astype(np.float32))
+    softs = softs_of(_weighted(wave_values(spectrum)), code.size) * (
+        1 - 2 * code.astype(np.float32)
+    )
     return float(softs.mean() / (softs.std() + 1e-9))
 
 
-def _decode(spectrum: Complexes) -> Decoded | None:
-    values = wave_values(spectrum)
-    for size in coding.PAYLOAD_BYTES:
-        bits = _likeliest(values, size)
-        payload, is_right = coding.unpack(bits)
-        if is_right and (confidence := _agreement(values, bits)) >= LEAST_CONFIDENCE:
-            return Decoded(payload, confidence)
+def _decode(values: Floats) -> Decoded | None:
+    for is_salted in (True, False):  # False: marks of releases before 0.3
+        for payload_bytes in coding.PAYLOAD_BYTES:
+            size = coding.frame_bits(payload_bytes) + is_salted * coding.SALT_BITS
+            message = _likeliest(values, size)
+            payload, is_right = coding.unpack(coding.unsalted(message) if is_salted else message)
+            if is_right and (confidence := _agreement(values, message)) >= LEAST_CONFIDENCE:
+                return Decoded(payload, confidence)
     return None
 
 
-def _likeliest(values: Floats, payload_bytes: int) -> coding.Bits:
-    size = coding.frame_bits(payload_bytes)
-    return coding.decode(_softs(values, coding.code_length(size)), size)
+def _likeliest(values: Floats, message_bits: int) -> coding.Bits:
+    return coding.decode(
+        softs_of(_weighted(values), coding.code_length(message_bits)), message_bits
+    )
 
 
-def _softs(values: Floats, length: int) -> coding.Softs:
-    data = _weighted(values)[~carriers.layout().is_pilot]
+def softs_of(values: Floats, length: int) -> coding.Softs:
+    """Return the sums of weighted waves, (n,) in the layout's order, that carry each code bit."""
+    data = values[~carriers.layout().is_pilot]
     softs = np.bincount(carriers.bit_of_wave(length), data, minlength=length)
     return softs.astype(np.float32)
 
@@ -90,7 +96,7 @@ def _weighted(values: Floats) -> Floats:
     return weighted
 
 
-def _agreement(values: Floats, bits: coding.Bits) -> float:
-    """Return the share of wave power for the frame less the share against it, 0..1."""
-    signs = carriers.signs_of(coding.encode(bits))
+def _agreement(values: Floats, message: coding.Bits) -> float:
+    """Return the share of wave power for the message less the share against it, 0..1."""
+    signs = carriers.signs_of(coding.encode(message))
     return max(float(values @ signs / (np.abs(values).sum() + 1e-12)), 0.0)

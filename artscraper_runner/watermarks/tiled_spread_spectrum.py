@@ -29,6 +29,7 @@ import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from artscraper_runner.errors import PictureTooSmall
@@ -42,7 +43,13 @@ from artscraper_runner.watermarks.folding import Complexes, Filtered, Floats
 from artscraper_runner.watermarks.luma_change import add_luma, enlarged, in_levels
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
 from artscraper_runner.watermarks.strengths import STRENGTHS, Strength, Trial
-from artscraper_runner.watermarks.wave_amplitudes import LOWER, UPPER, wave_amplitudes
+from artscraper_runner.watermarks.wave_amplitudes import (
+    LOWER,
+    UPPER,
+    BandShape,
+    planned_amplitudes,
+    wave_amplitudes,
+)
 
 MIN_SIDE = 256  # px, either side
 LONGEST_RATIO = 16  # long side over short side; beyond it the reference picture gets too narrow
@@ -93,10 +100,10 @@ def embed(
         InvalidOption: a payload of another length.
     """
     _check(pixels)
-    code = coding.encode(coding.pack(payload))
     original = pixels if original is None else original
     host = _Host.of(pixels, original)
     chosen = strength_at(strength, *pixels.shape[:2])
+    code = host.likeliest_code(coding.pack(payload), chosen)
     if visibility is not None:
         sight = sight or VisibleChange.of(original)
         noise = PROBE * host.mark(code, chosen, loudness=None)
@@ -228,7 +235,8 @@ class _Host:
     """A picture to be marked.
 
     `activities` is the texture of the original in both bands (`masking`). `bands` and `waves` (n,),
-    the picture's own value of each wave, are of the reference size. `luma` float32 is what the mark
+    the picture's own value of each wave, and `whitened`, as a reader sees it, are of the reference
+    size. `luma` float32 is what the mark
     is tried on: the picture's own, in a copy where that has more than MOST_TRIED pixels; `scale` is
     the picture's size over that of `luma`. `room` is the deviation of the mark in levels, at the
     reference size, that may be seen in each place; None: any.
@@ -238,6 +246,7 @@ class _Host:
     activities: tuple[Floats, Floats]
     bands: list[Filtered]
     waves: Floats
+    whitened: Floats
     scale: float
     room: Floats | None = None
 
@@ -251,13 +260,24 @@ class _Host:
         image = folding.luma_image(pixels)
         reference = folding.resized_luma(image, folding.reference_size(height, width))
         bands = folding.split(reference)
-        waves = folding.wave_values(folding.wave_spectrum(bands))
+        spectrum = folding.wave_spectrum(bands)
+        waves = folding.wave_values(spectrum)
+        whitened = folding.wave_values(folding.whitened(spectrum, folding.HIGHEST_AT_REFERENCE))
         activities = (bands[0].activity, bands[1].activity)
         if original is not pixels:
             activities = local_activity(folding.reference_luma(original))
         shrunk = min(1.0, (MOST_TRIED / (height * width)) ** 0.5)
         luma = folding.resized_luma(image, (round(height * shrunk), round(width * shrunk)))
-        return cls(luma, activities, bands, waves, 1 / shrunk)
+        return cls(luma, activities, bands, waves, whitened, 1 / shrunk)
+
+    def likeliest_code(self, frame: coding.Bits, strength: Strength) -> coding.Bits:
+        """Return the code bits that carry the frame and that the picture already leans to most."""
+        weights = np.zeros_like(self.whitened)
+        for shape, power, chosen in _kinds(strength):
+            weights[chosen] = planned_amplitudes(shape, power, chosen=chosen)
+        length = coding.code_length(coding.SALT_BITS + frame.size)
+        softs = decoding.softs_of(weights * self.whitened, length)
+        return coding.likeliest_codeword(frame, softs)
 
     def mark(self, code: coding.Bits, strength: Strength, *, loudness: float | None) -> Floats:
         """Return the change of luma, float32 (h, w) in levels, that carries the code bits.
@@ -265,12 +285,10 @@ class _Host:
         `loudness` None: of a deviation of one level everywhere.
         """
         signs = carriers.signs_of(code)
-        lower = carriers.layout().radius <= folding.SPLIT
         masks = self._masks(strength, loudness)
         change = np.zeros_like(self.bands[0].values)
-        powers = (1 - strength.fine, strength.fine)
-        kinds = zip(folding.BANDS, (LOWER, UPPER), powers, (lower, ~lower), strict=True)
-        for band, mask, (kind, shape, power, chosen) in zip(self.bands, masks, kinds, strict=True):
+        parts = zip(self.bands, masks, folding.BANDS, _kinds(strength), strict=True)
+        for band, mask, kind, (shape, power, chosen) in parts:
             loud = np.zeros_like(signs)
             host = self.waves[chosen] * signs[chosen] / _heard(band, mask)
             loud[chosen] = wave_amplitudes(kind, shape, power, host=host, chosen=chosen)
@@ -293,6 +311,12 @@ class _Host:
         deviation = np.sqrt(sum(p * mask**2 for p, mask in zip(powers, masks, strict=True)))
         share = np.minimum(self.room / np.maximum(deviation, 1e-6), 1)
         return [mask * share for mask in masks]
+
+
+def _kinds(strength: Strength) -> list[tuple[BandShape, float, npt.NDArray[np.bool_]]]:
+    """Return the shape of each band, the lower one first, its power, and which waves it has."""
+    lower = carriers.layout().radius <= folding.SPLIT
+    return [(LOWER, 1 - strength.fine, lower), (UPPER, strength.fine, ~lower)]
 
 
 def _is_flat(activities: tuple[Floats, Floats]) -> bool:

@@ -37,24 +37,31 @@ def wave_amplitudes(
 
     `host` (n,) is the picture's own share of each wave towards its sign.
     """
+    planned = planned_amplitudes(shape, power, chosen=chosen)
+    return _leaning(planned, host / kind.gain(carriers.layout().radius[chosen]), shape.cancelled)
+
+
+def planned_amplitudes(shape: BandShape, power: float, *, chosen: npt.NDArray[np.bool_]) -> Floats:
+    """Return the amplitudes (n,) of the chosen waves in a picture that has nothing in any."""
     waves = carriers.layout()
-    radius = waves.radius[chosen]
-    share = (radius / folding.SPLIT) ** shape.slope
+    share = (waves.radius[chosen] / folding.SPLIT) ** shape.slope
     share *= np.where(waves.is_pilot[chosen], np.float32(PILOT_GAIN), np.float32(1))
     energy = 2 * power  # a wave of amplitude a has the power a ** 2 / 2
-    return _leaning(share, host / kind.gain(radius), energy, shape.cancelled)
+    planned: Floats = share * np.sqrt(energy / np.square(share).sum())
+    return planned
 
 
-def _leaning(share: Floats, host: Floats, energy: float, cancelled: float) -> Floats:
-    """Return amplitudes of that energy: `share`, less where the picture helps, more where not.
+def _leaning(planned: Floats, host: Floats, cancelled: float) -> Floats:
+    """Return amplitudes of the energy `planned`: less where the picture helps, more where not.
 
     How loud the picture is beside the mark depends on the mark's scale, and that on the result;
     three rounds settle it.
     """
-    chosen = share
+    energy = np.square(planned).sum()
+    chosen = planned
     for _ in range(3):
         scale = np.sqrt(energy / np.square(chosen).sum())
-        leaning = share - cancelled * host / scale
-        chosen = np.clip(leaning, LEAST_SHARE * share, LARGEST_SHARE * share)
+        leaning = planned - cancelled * host / scale
+        chosen = np.clip(leaning, LEAST_SHARE * planned, LARGEST_SHARE * planned)
     scaled: Floats = chosen * np.sqrt(energy / np.square(chosen).sum())
     return scaled

@@ -13,7 +13,7 @@ from artscraper_runner.protection_pipeline import WorkflowConfig
 from artscraper_runner.stages import invisible_watermark
 from artscraper_runner.types import Json
 from artscraper_runner.watermarks import dwt_dct_svd
-from artscraper_runner.watermarks.tiled_spread_spectrum import embed
+from artscraper_runner.watermarks.tiled_spread_spectrum import embed, strength_at
 from benchmarks.files.format_files import ADOBE_RGB
 
 from ..watermarks.pictures import painting
@@ -172,7 +172,7 @@ def test_earlier_mark_is_noted(tmp_path: Path, kind: str, *, keep: bool, action:
 def test_mark_that_fails_over_a_stronger_one_leaves_it(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     marked = embed(painting(340, 400), bytes(range(8)), strength="high")
-    Image.fromarray(marked).save(source)
+    Image.fromarray(embed(marked, bytes(range(8)), strength="high")).save(source)
     summary = summary_of(source, watermark_payload="5f82c2d9cfeb0fa3")
     (note,) = summary["notes"]
     layer = summary["layers"][1]
@@ -180,6 +180,27 @@ def test_mark_that_fails_over_a_stronger_one_leaves_it(tmp_path: Path) -> None:
     assert layer["reason"].endswith("; the earlier watermark 0001020304050607 stays")
     assert (note["subject"], note["action"]) == ("watermark", "kept")
     assert read_watermark(opened(layer)).payload == "0001020304050607"
+
+
+@pytest.mark.parametrize("strength", ["low", "medium"])
+def test_mark_may_show_more_until_it_is_read_from_each_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strength: str
+) -> None:
+    """A crop is among the copies from medium on."""
+    wanted = strength_at(strength, 340, 400).copies
+    seen: list[tuple[int, ...]] = []
+    lost = {"half": (170, 200), "cropped": (306, 360)}[wanted[-1]]
+
+    def is_read(copy: np.ndarray, _: bytes) -> bool:
+        seen.append(copy.shape[:2])
+        return copy.shape[:2] != lost or seen.count(lost) > 1
+
+    monkeypatch.setattr(invisible_watermark, "_is_read", is_read)
+    source = tmp_path / "a.png"
+    Image.fromarray(painting(340, 400)).save(source)
+    assert summary_of(source, strength=strength)["layers"][1]["applied"]
+    assert len(seen) == 2 * len(wanted) and seen[0] == (340, 400)
+    assert seen[len(wanted) - 1] == seen[-1] == lost
 
 
 @pytest.mark.parametrize("size", [272, 512])
@@ -200,9 +221,10 @@ def test_last_check_reads_the_layer_as_it_is_saved(
 
     def holds(marked: np.ndarray, *_: object) -> bool:
         checked.append(marked)
-        return len(checked) % 3 != 2  # the copy as JPEG 75 loses the mark each time
+        return True
 
     monkeypatch.setattr(invisible_watermark, "_holds", holds)
+    monkeypatch.setattr(invisible_watermark, "_is_read", lambda *_: False)  # from no copy
     source = tmp_path / "a.jpg"
     squares = np.random.default_rng(4).integers(0, 256, (100, 100, 3), np.uint8)
     blocks = squares.repeat(3, axis=0).repeat(3, axis=1)  # a JPEG of these needs corrections
