@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
 
 Pixels = NDArray[np.uint8]
 
-_STRIP_ROWS, _MARGIN_ROWS = 512, 4  # px of the result; strips, and what a bicubic filter reaches
+_STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips, and what a bicubic filter reaches
 
 
 @dataclass(frozen=True)
@@ -154,11 +153,11 @@ def _payload(inputs: StageInput) -> bytes:
 def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     """Return the marked picture, and the bound on what shows that it keeps.
 
-    The mark keeps the bound of the strength if it is read then from the strength's `copies`, and
-    in a large picture a part of that bound is tried first. In a textured picture it may pass the
-    bound by the strength's `overshoot` instead of being lost: a viewer sees less of noise in
-    texture than the visibility model says. In a flat one it may not. Where the layer's own coding
-    would lose it, there is no mark. dwtDctSvd has no bound but the one that its readers expect.
+    The mark keeps the bound of the strength, or a part of it, if it is read then from the
+    strength's `copies`. In a textured picture it may pass the bound by the strength's `overshoot`
+    instead of being lost: a viewer sees less of noise in texture than the visibility model says.
+    In a flat one it may not. Where the layer's own coding would lose it, there is no mark.
+    dwtDctSvd has no bound but the one that its readers expect.
     """
     if inputs.visibility is None or inputs.options.watermark_method == "dwtDctSvd":
         marked = _embed(inputs, payload, None)
@@ -168,6 +167,7 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     strength = tiled_spread_spectrum.strength_at(name, *inputs.pixels.shape[:2])
     factors = tuple(factor for factor in strength.overshoot if factor <= 1 or not is_flat)
     kept: tuple[Pixels | None, float] = None, inputs.visibility
+    most = 0
     for factor in factors:
         bound = factor * inputs.visibility
         marked = _embed(inputs, payload, bound)
@@ -178,16 +178,24 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
         unload(inputs.pixels, inputs.original)
         if not _holds(within, inputs, payload):
             continue
-        kept = within, bound
-        if factor == factors[-1]:
+        survived = _groups_survived(within, payload, strength.copies)
+        if survived > most or not most:
+            kept, most = (within, bound), survived
+        if survived == len(strength.copies):
             break
-        if all(_is_read(COPIES[copy](within), payload) for copy in strength.copies):
-            return kept
     how = inputs.saved_as
     if kept[0] is None or how.lossless:
         return kept
     saved = as_saved(kept[0], how, is_grey=inputs.is_grey)
     return kept if _holds(saved, inputs, payload) else (None, inputs.visibility)
+
+
+def _groups_survived(marked: Pixels, payload: bytes, groups: tuple[tuple[str, ...], ...]) -> int:
+    """Return how many groups of copies are read, before the first that is not."""
+    for survived, group in enumerate(groups):
+        if not all(_is_read(COPIES[name](marked), payload) for name in group):
+            return survived
+    return len(groups)
 
 
 def _is_read(copy: Pixels, payload: bytes) -> bool:
@@ -200,22 +208,22 @@ def _as_jpeg(pixels: Pixels) -> Pixels:
     return as_coded(pixels, "JPEG", {"quality": 75})
 
 
-def _shrunk(pixels: Pixels, *, divisor: int) -> Pixels:
-    """Return the pixels at a part of the size by bicubic resampling, in strips."""
-    height, width = (side // divisor for side in pixels.shape[:2])
+def _halved(pixels: Pixels) -> Pixels:
+    """Return the pixels at half of the size by bicubic resampling, in strips."""
+
+    height, width = (side // 2 for side in pixels.shape[:2])
     result = np.empty((height, width, 3), np.uint8)
     scale = len(pixels) / height
 
-    def shrink(rows: slice) -> None:
+    def halve(rows: slice) -> None:
         low, high = rows.start * scale, rows.stop * scale
-        margin = _MARGIN_ROWS * divisor
-        top = max(0, int(low) - margin)
-        strip = Image.fromarray(pixels[top : int(high) + margin])
+        top = max(0, int(low) - _MARGIN_ROWS)
+        strip = Image.fromarray(pixels[top : int(high) + _MARGIN_ROWS])
         box = (0, low - top, pixels.shape[1], min(high - top, strip.height))
         size = (width, rows.stop - rows.start)
         result[rows] = np.asarray(strip.resize(size, Image.Resampling.BICUBIC, box=box))
 
-    over_bands(shrink, height, rows=_STRIP_ROWS, reads=[pixels])
+    over_bands(halve, height, rows=_STRIP_ROWS, reads=[pixels])
     return result
 
 
@@ -227,8 +235,7 @@ def _cropped(pixels: Pixels) -> Pixels:
 
 COPIES: dict[str, Callable[[Pixels], Pixels]] = {
     "jpeg-75": _as_jpeg,
-    "half": partial(_shrunk, divisor=2),
-    "quarter": partial(_shrunk, divisor=4),
+    "half": _halved,
     "cropped": _cropped,
 }
 

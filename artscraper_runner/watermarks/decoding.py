@@ -54,9 +54,8 @@ def margin(spectrum: Complexes, code: coding.Bits) -> float:
 
     From about 1 on the decoder finds the payload.
     """
-    softs = softs_of(_weighted(wave_values(spectrum)), code.size) * (
-        1 - 2 * code.astype(np.float32)
-    )
+    softs = softs_of(_weighted(wave_values(spectrum)), code.size)
+    softs *= 1 - 2 * code.astype(np.float32)
     return float(softs.mean() / (softs.std() + 1e-9))
 
 
@@ -72,9 +71,8 @@ def _decode(values: Floats) -> Decoded | None:
 
 
 def _likeliest(values: Floats, message_bits: int) -> coding.Bits:
-    return coding.decode(
-        softs_of(_weighted(values), coding.code_length(message_bits)), message_bits
-    )
+    softs = softs_of(_weighted(values), coding.code_length(message_bits))
+    return coding.decode(softs, message_bits)
 
 
 def softs_of(values: Floats, length: int) -> coding.Softs:

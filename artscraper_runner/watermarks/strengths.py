@@ -34,7 +34,8 @@ class Strength:
     the same mark is read from less, but that band is lost when a picture of the reference size is
     shrunk to a quarter. `quietest` and `loudest` bound the factor on its amplitude in texture;
     below 1 it counts in flat places, too. `overshoot` are the factors on the visibility bound that
-    are tried in turn until the mark is read from each of `copies`.
+    are tried in turn until the mark is read from each of `copies`: those of the first group must
+    be read, those of a later one are worth a larger factor only if they are.
     """
 
     flat: float
@@ -43,7 +44,7 @@ class Strength:
     loudest: float
     overshoot: tuple[float, ...]
     trials: tuple[Trial, ...]
-    copies: tuple[str, ...]  # names in `stages.invisible_watermark.COPIES`
+    copies: tuple[tuple[str, ...], ...]  # names in `stages.invisible_watermark.COPIES`
     quietest: float = 0.6
 
     def at_scale(self, scale: float) -> Strength:
@@ -78,16 +79,16 @@ STRENGTHS = {
         loudest=1.7,
         overshoot=(1.0, 1.15, 1.3),
         trials=(Trial(1.1, jpeg=75), Trial(1.1, scale=0.5)),
-        copies=("jpeg-75", "half"),
+        copies=(("jpeg-75", "half"),),
     ),
     "medium": Strength(
         flat=0.27,
         most=6,
         fine=0.25,
         loudest=1.9,
-        overshoot=(1.0, 1.15, 1.3, 1.7),
+        overshoot=(0.93, 1.0, 1.15, 1.3),
         trials=(Trial(1.2, jpeg=75), Trial(1.05, jpeg=30), Trial(1.05, scale=0.25)),
-        copies=("jpeg-75", "half", "quarter", "cropped"),
+        copies=(("jpeg-75", "half"), ("cropped",)),
     ),
     "high": Strength(
         flat=0.45,
@@ -96,6 +97,6 @@ STRENGTHS = {
         loudest=3.0,
         overshoot=(1.0, 1.3, 1.7),
         trials=(Trial(1.4, jpeg=30), Trial(1.3, scale=0.25)),
-        copies=("jpeg-75", "half", "quarter", "cropped"),
+        copies=(("jpeg-75", "half"), ("cropped",)),
     ),
 }

@@ -273,7 +273,7 @@ class _Host:
     def likeliest_code(self, frame: coding.Bits, strength: Strength) -> coding.Bits:
         """Return the code bits that carry the frame and that the picture already leans to most."""
         weights = np.zeros_like(self.whitened)
-        for shape, power, chosen in _kinds(strength):
+        for shape, power, chosen in _band_shapes(strength):
             weights[chosen] = planned_amplitudes(shape, power, chosen=chosen)
         length = coding.code_length(coding.SALT_BITS + frame.size)
         softs = decoding.softs_of(weights * self.whitened, length)
@@ -287,7 +287,7 @@ class _Host:
         signs = carriers.signs_of(code)
         masks = self._masks(strength, loudness)
         change = np.zeros_like(self.bands[0].values)
-        parts = zip(self.bands, masks, folding.BANDS, _kinds(strength), strict=True)
+        parts = zip(self.bands, masks, folding.BANDS, _band_shapes(strength), strict=True)
         for band, mask, kind, (shape, power, chosen) in parts:
             loud = np.zeros_like(signs)
             host = self.waves[chosen] * signs[chosen] / _heard(band, mask)
@@ -313,7 +313,7 @@ class _Host:
         return [mask * share for mask in masks]
 
 
-def _kinds(strength: Strength) -> list[tuple[BandShape, float, npt.NDArray[np.bool_]]]:
+def _band_shapes(strength: Strength) -> list[tuple[BandShape, float, npt.NDArray[np.bool_]]]:
     """Return the shape of each band, the lower one first, its power, and which waves it has."""
     lower = carriers.layout().radius <= folding.SPLIT
     return [(LOWER, 1 - strength.fine, lower), (UPPER, strength.fine, ~lower)]

@@ -13,7 +13,7 @@ from artscraper_runner.protection_pipeline import WorkflowConfig
 from artscraper_runner.stages import invisible_watermark
 from artscraper_runner.types import Json
 from artscraper_runner.watermarks import dwt_dct_svd
-from artscraper_runner.watermarks.tiled_spread_spectrum import embed, strength_at
+from artscraper_runner.watermarks.tiled_spread_spectrum import embed
 from benchmarks.files.format_files import ADOBE_RGB
 
 from ..watermarks.pictures import painting
@@ -182,25 +182,43 @@ def test_mark_that_fails_over_a_stronger_one_leaves_it(tmp_path: Path) -> None:
     assert read_watermark(opened(layer)).payload == "0001020304050607"
 
 
-@pytest.mark.parametrize("strength", ["low", "medium"])
-def test_mark_may_show_more_until_it_is_read_from_each_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strength: str
+HALF, CROPPED = (170, 200), (306, 360)
+
+
+@pytest.mark.parametrize(
+    ("strength", "unread", "bound"),
+    [
+        ("low", {}, 1.0),
+        ("low", {HALF: 1}, 1.15),
+        ("medium", {}, 0.93),
+        ("medium", {HALF: 1}, 1.0),
+        ("medium", {HALF: 1, CROPPED: 2}, 1.3),
+        ("medium", {HALF: 1, CROPPED: 9}, 1.0),
+        ("medium", {HALF: 9}, 1.3),
+    ],
+)
+def test_mark_shows_no_more_than_its_copies_are_worth(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    strength: str,
+    unread: dict[tuple[int, int], int],
+    bound: float,
 ) -> None:
-    """A crop is among the copies from medium on."""
-    wanted = strength_at(strength, 340, 400).copies
+    """`unread`: how often a copy of that size is not read, from the smallest bound on."""
     seen: list[tuple[int, ...]] = []
-    lost = {"half": (170, 200), "cropped": (306, 360)}[wanted[-1]]
 
     def is_read(copy: np.ndarray, _: bytes) -> bool:
         seen.append(copy.shape[:2])
-        return copy.shape[:2] != lost or seen.count(lost) > 1
+        return seen.count(copy.shape[:2]) > unread.get(copy.shape[:2], 0)
 
     monkeypatch.setattr(invisible_watermark, "_is_read", is_read)
     source = tmp_path / "a.png"
     Image.fromarray(painting(340, 400)).save(source)
-    assert summary_of(source, strength=strength)["layers"][1]["applied"]
-    assert len(seen) == 2 * len(wanted) and seen[0] == (340, 400)
-    assert seen[len(wanted) - 1] == seen[-1] == lost
+    layer = summary_of(source, strength=strength)["layers"][1]
+    assert layer["applied"]
+    of_strength = STRENGTHS[strength].visibility
+    assert layer["metrics"]["visibility_bound"] == pytest.approx(bound * of_strength, abs=0.01)
+    assert (CROPPED in seen) == (strength == "medium" and unread.get(HALF) != 9)
 
 
 @pytest.mark.parametrize("size", [272, 512])
