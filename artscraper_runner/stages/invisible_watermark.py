@@ -176,18 +176,20 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
         )
         within = inputs.admissible(within)
         unload(inputs.pixels, inputs.original)
-        if not _holds(within, inputs, payload):
+        if not _holds(_as_layer(within, inputs), inputs, payload):
             continue
         survived = _groups_survived(within, payload, strength.copies)
         if survived > most or not most:
             kept, most = (within, bound), survived
         if survived == len(strength.copies):
             break
+    return kept
+
+
+def _as_layer(marked: Pixels, inputs: StageInput) -> Pixels:
+    """Return the pixels of the layer's file."""
     how = inputs.saved_as
-    if kept[0] is None or how.lossless:
-        return kept
-    saved = as_saved(kept[0], how, is_grey=inputs.is_grey)
-    return kept if _holds(saved, inputs, payload) else (None, inputs.visibility)
+    return marked if how.lossless else as_saved(marked, how, is_grey=inputs.is_grey)
 
 
 def _groups_survived(marked: Pixels, payload: bytes, groups: tuple[tuple[str, ...], ...]) -> int:

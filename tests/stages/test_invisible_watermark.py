@@ -232,7 +232,7 @@ def test_mark_is_written_only_where_the_file_keeps_it(tmp_path: Path, size: int)
     assert layer["metrics"].get("decoded", False) == layer["applied"]
 
 
-def test_last_check_reads_the_layer_as_it_is_saved(
+def test_each_check_reads_the_layer_as_it_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[np.ndarray] = []
