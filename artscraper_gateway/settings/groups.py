@@ -241,8 +241,8 @@ class ProtectionSettings(BaseModel):
     )
     recogniser: str = Field(
         "dlib",
-        description="face recogniser that fawkes cloaks against: dlib, torch:<file.pt2>, or"
-        " several, such as ensemble:dlib+torch:/models/other.pt2",
+        description="face recogniser that fawkes cloaks against: dlib, torch:<file.pt2>,"
+        " onnx:<file.onnx>, or several, such as ensemble:dlib+torch:/models/other.pt2",
     )
     c2pa_certificate: Path | None = Field(
         None, description="PEM chain that stage c2pa signs with; if none, a private CA in base_dir"

@@ -220,8 +220,9 @@ def _add_models(protect: argparse.ArgumentParser) -> None:
         "--recogniser",
         default=ProtectionOptions.recogniser,
         metavar="NAME",
-        help="face recogniser that fawkes cloaks against: dlib, torch:<file.pt2>, or several, such"
-        " as ensemble:dlib+torch:other.pt2 (default: %(default)s)",
+        help="face recogniser that fawkes cloaks against: dlib, torch:<file.pt2>,"
+        " onnx:<file.onnx>, or several, such as ensemble:dlib+torch:other.pt2"
+        " (default: %(default)s)",
     )
     protect.add_argument(
         "--mist-model",

@@ -24,9 +24,10 @@ _ENSEMBLE = "ensemble:"
 _MODULES = {  # name, or kind of a name that takes an argument after ":", to its module here
     DEFAULT_RECOGNISER: "network",
     "torch:": "torch_recogniser",
+    "onnx:": "onnx_recogniser",
     _ENSEMBLE: "recogniser_ensemble",
 }
-_VALID = (DEFAULT_RECOGNISER, "torch:<file.pt2>", "ensemble:<name>+<name>")
+_VALID = (DEFAULT_RECOGNISER, "torch:<file.pt2>", "onnx:<file.onnx>", "ensemble:<name>+<name>")
 
 
 class Recogniser(Protocol):
@@ -83,7 +84,7 @@ def public_name(name: str) -> str:
 
 @lru_cache(maxsize=2)
 def load_recogniser(name: str = DEFAULT_RECOGNISER) -> Recogniser:
-    """Load a recogniser, once in a process: ``dlib``, ``torch:<file.pt2>``, ``ensemble:<a>+<b>``.
+    """Load the recogniser of a name as in `_VALID`, once in a process.
 
     Raises:
         UnknownName: no recogniser is called that.

@@ -8,8 +8,10 @@ that you trust.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 from artscraper_runner.errors import MissingDependency, MissingModel
 from artscraper_runner.faces.network import CHIP_SIDE
 from artscraper_runner.models.weights import UnusableModel
+
+if TYPE_CHECKING:
+    import torch
 
 Array = NDArray[np.float32]
 _INSTALL = "pip install 'artscraper-gateway[torch]'"
@@ -51,13 +56,20 @@ class TorchRecogniser:
 
     def distance_gradients(self, faces: Array, references: Array) -> tuple[Array, Array]:
         """Return embeddings (N, D), and the gradients of their distances from `references`."""
-        import torch
+        return torch_distance_gradients(self._network, faces, references)
 
-        pictures = torch.from_numpy(faces).requires_grad_(True)
-        embeddings = self._network(pictures)
-        squares = (embeddings - torch.from_numpy(references)).square().sum(1)
-        (gradients,) = torch.autograd.grad((squares + _TINY).sqrt().sum(), pictures)
-        return np.asarray(embeddings.detach().numpy(), np.float32), np.asarray(gradients.numpy())
+
+def torch_distance_gradients(
+    network: Callable[[torch.Tensor], torch.Tensor], faces: Array, references: Array
+) -> tuple[Array, Array]:
+    """Return a torch network's embeddings of faces, and the gradients of their distances."""
+    import torch
+
+    pictures = torch.from_numpy(faces).requires_grad_(True)
+    embeddings = network(pictures)
+    squares = (embeddings - torch.from_numpy(references)).square().sum(1)
+    (gradients,) = torch.autograd.grad((squares + _TINY).sqrt().sum(), pictures)
+    return np.asarray(embeddings.detach().numpy(), np.float32), np.asarray(gradients.numpy())
 
 
 def load(argument: str) -> TorchRecogniser:

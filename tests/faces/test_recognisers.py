@@ -138,6 +138,7 @@ def test_option_chooses_the_recogniser_and_is_recorded_without_folders(portrait,
 
 def test_files_of_a_name_are_those_it_is_read_from():
     assert recogniser_files("dlib") == ()
+    assert recogniser_files("ensemble:dlib+onnx:/d.onnx") == (Path("/d.onnx"),)
     files = recogniser_files("ensemble:dlib+torch:/a/b.pt2+torch:c.pt2")
     assert files == (Path("/a/b.pt2"), Path("c.pt2"))
 
