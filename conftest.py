@@ -7,6 +7,7 @@ system  real processes, browsers, databases and proxies
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+gc.disable()  # imports and collection make many objects that stay; see pytest_collection_finish
 
 TIERS = ("unit", "api", "system")
 SYSTEM_FIXTURES = {
@@ -69,6 +71,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("system") is not None:
             slow_files.add(item.path)
     items.sort(key=lambda item: item.path not in slow_files)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector run from here on, but not over modules and test items."""
+    gc.freeze()
+    gc.enable()
 
 
 def _database(item: pytest.Item) -> str | None:

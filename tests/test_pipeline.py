@@ -34,7 +34,7 @@ def painting(tmp_path: Path) -> Path:
     rng = np.random.default_rng(5)
     path = tmp_path / "a painting.png"
     smooth = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
-    smooth.resize((330, 264), Image.Resampling.BICUBIC).save(path)
+    smooth.resize((266, 258), Image.Resampling.BICUBIC).save(path)
     return path
 
 
@@ -54,7 +54,7 @@ def test_summary_lists_every_stage_and_credit(painting: Path, tmp_path: Path) ->
     assert original["stage"] == "original" and "mask_path" not in original
     assert Path(original["path"]).read_bytes() == painting.read_bytes()
     assert mark["applied"] and mark["reason"] is None
-    assert mark["processing_size"] == [330, 264]
+    assert mark["processing_size"] == [266, 258]
     assert mark["metrics"]["bit_accuracy"] == 1.0
     assert mark["metrics"]["psnr_db"] > 40
     rows = {row["name"]: row for row in summary["projects"]}
@@ -125,7 +125,7 @@ def test_too_small_picture_is_skipped(tmp_path: Path) -> None:
 
 def test_fully_transparent_pixels_are_unchanged(painting: Path, tmp_path: Path) -> None:
     with Image.open(painting) as image:
-        rgba = np.dstack([np.asarray(image), np.full((264, 330), 255, np.uint8)])
+        rgba = np.dstack([np.asarray(image), np.full((258, 266), 255, np.uint8)])
     rgba[:, :200, 3] = 0
     path = tmp_path / "half.png"
     Image.fromarray(rgba).save(path)
@@ -204,7 +204,7 @@ def test_command_line_analyses(painting: Path, tmp_path: Path) -> None:
     rows: dict[str, Any] = {row["name"]: row for row in analysis["processors"]}
     assert rows["imagehash"]["data"].keys() == {"ahash", "phash", "dhash", "whash-haar"}
     assert rows["dhash"]["data"].keys() == {"row_hash", "col_hash", "hex"}
-    assert rows["metadata"]["data"]["width"] == 330
+    assert rows["metadata"]["data"]["width"] == 266
 
 
 @pytest.mark.system
@@ -227,7 +227,7 @@ def test_every_registered_stage_keeps_size_and_input(painting: Path, tmp_path: P
         layer = protect_picture(painting, tmp_path / name, config=config)["layers"][1]
         assert layer["stage"] == name and layer["description"]
         with Image.open(layer["path"]) as saved:
-            assert saved.size == (330, 264)
+            assert saved.size == (266, 258)
         assert layer["applied"] or layer["reason"]
 
 

@@ -250,7 +250,8 @@ def check_both_edits(content: bytes) -> None:
 @pytest.mark.parametrize("part", HOSTILE)
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_hostile_packets_take_linear_time(part: str, *, is_closed: bool) -> None:
-    room = MAX_BYTES - len(_RDF_OPEN) - 20
+    # Unclosed packets are read in the same way up to their end: a quarter of the size suffices.
+    room = (MAX_BYTES if is_closed else MAX_BYTES // 4) - len(_RDF_OPEN) - 20
     body = HOSTILE[part] * (room // len(HOSTILE[part]))
     check_both_edits((_RDF_OPEN + body + ("</r:RDF>" if is_closed else "")).encode())
 

@@ -17,6 +17,8 @@ from PIL import Image
 from artscraper_gateway import GatewayConfig, create_app
 from artscraper_gateway.auth.keys import KeyStore, Rate
 from artscraper_gateway.tests.gateway_process import until
+from artscraper_gateway.tests.support.database_template import copy_migrated_database
+from artscraper_gateway.tests.support.inline_worker import InlineWorker
 
 Picture = Callable[..., bytes]
 LIGHT = {"include_protection": "false", "include_hash_analysis": "false"}
@@ -98,7 +100,10 @@ def open_world(home: Path) -> Iterator[World]:
         gpu_queue=True,  # jobs with attack stages wait, since no worker takes them
         max_upload_bytes=400_000,
     )
-    app = create_app(config)
+    copy_migrated_database(config.database_path)
+    worker = InlineWorker(config)
+    worker.start()
+    app = create_app(config.model_copy(update={"worker_concurrency": 0}))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     serving = threading.Thread(target=server.run)
     serving.start()
@@ -109,6 +114,7 @@ def open_world(home: Path) -> Iterator[World]:
         yield World(app, client, _picture)
     server.should_exit = True
     serving.join()
+    worker.stop()
 
 
 def _picture(width: int, height: int) -> bytes:

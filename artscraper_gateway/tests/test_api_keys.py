@@ -118,14 +118,14 @@ def test_jobs_belong_to_their_key(start_app: Start, tmp_path: Path, picture: Pic
 
 
 def test_watermark_lookup_is_limited_to_own_jobs(
-    start_app: Start, tmp_path: Path, picture: Picture
+    start_app: Start, tmp_path: Path, small_sample: bytes
 ) -> None:
     gateway = start_app()
     ada, bob = added(tmp_path, "ada"), added(tmp_path, "bob")
     fields = {"stages": "invisible-watermark", "include_hash_analysis": "no"}
     with gateway.client() as client:
         wait = {**ada, "Prefer": "wait=170"}
-        files = {"file": picture(512, 512)}
+        files = {"file": small_sample}
         job = client.post("/v1/jobs", files=files, data=fields, headers=wait).json()
         layer = f"/v1/jobs/{job['job_id']}/layers/invisible-watermark"
         marked = client.get(layer, headers=ada).content

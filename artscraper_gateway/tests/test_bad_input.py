@@ -186,6 +186,7 @@ def test_file_of_tiny_chunks_is_refused_at_once(
     assert _memory_mb(process_gateway) - before < 300
 
 
+@pytest.mark.usefixtures("one_iteration")
 @pytest.mark.parametrize(
     ("kind", "mode", "size", "save"),
     [
@@ -227,6 +228,7 @@ def test_unusual_pictures_are_processed(
         assert layer["applied"] or layer["reason"]
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_sixteen_bit_animated_and_rotated_pictures_are_processed(client: httpx.Client) -> None:
     deep = Image.fromarray(np.arange(73_984, dtype=np.uint32).astype(np.uint16).reshape(272, 272))
     frames = [Image.new("RGB", (256, 256), (n * 40, 90, 10)) for n in range(4)]

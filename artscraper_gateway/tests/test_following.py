@@ -252,7 +252,7 @@ def test_many_subscribers_get_events_and_release_resources(
 
 
 def test_status_progress_comes_from_the_engine(client: httpx.Client, picture: Picture) -> None:
-    files = {"file": picture(500, 400)}
+    files = {"file": picture(360, 300)}
     job_id = client.post("/v1/jobs", files=files, data={"stages": "mist"}).json()["job_id"]
     seen = []
 

@@ -93,7 +93,7 @@ def test_every_note_of_the_job_is_printed_in_full(
 ) -> None:
     source = tmp_path / "a.gif"
     with Image.open(SAMPLES[0]) as image:
-        small = image.convert("RGB").resize((256, 256))
+        small = image.convert("RGB").resize((96, 96))
     small.save(source, save_all=True, append_images=[small.rotate(180)], comment=b"by Ada")
     given = ["--url", gateway.base_url, "--stages", "photoguard", "--no-analysis"]
     assert main([str(source), *given, "--out", str(tmp_path / "out")]) == 0

@@ -19,7 +19,7 @@ import codecs
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -173,7 +173,8 @@ class _Edits:
     """Changes of a packet: spans of its bytes, each with its replacement."""
 
     def __init__(self, content: bytes, classify: Classify, *, drop_pictures: bool = False) -> None:
-        self._content, self._classify, self._drop_pictures = content, classify, drop_pictures
+        self._content, self._drop_pictures = content, drop_pictures
+        self._classify = cache(classify)  # hostile packets repeat a name 100,000 times
         self.dropped: set[Subject] = set()
         self._open: list[tuple[int, list[str]]] = []  # start and text of each element
         self._changes: list[tuple[int, int, bytes]] = []

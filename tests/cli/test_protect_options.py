@@ -99,14 +99,14 @@ def test_same_seed_draws_another_watermark_number_only(
     Image.fromarray(np.tile(textured, (3, 2, 1))[:264, :264]).save(large)
     stages = ["--stages", "photoguard,invisible-watermark", "--seed", "7"]
     numbered = [protect(large, *stages, out=f"numbered-{number}") for number in range(2)]
-    with_text = [protect(large, *stages, "--watermark-text", "me", out=str(n)) for n in range(2)]
-    for first, again in (numbered, with_text):
-        assert Path(first[0]["path"]).read_bytes() == Path(again[0]["path"]).read_bytes()
-    files = [
-        [Path(layers[1]["path"]).read_bytes() for layers in two] for two in (numbered, with_text)
-    ]
-    assert files[0][0] != files[0][1]
-    assert files[1][0] == files[1][1]
+    attacked, marked = (
+        [Path(layers[n]["path"]).read_bytes() for layers in numbered] for n in (0, 1)
+    )
+    assert attacked[0] == attacked[1]
+    assert marked[0] != marked[1]
+    text = ["--stages", "invisible-watermark", "--seed", "7", "--watermark-text", "me"]
+    with_text = [protect(large, *text, out=f"text-{number}")[0]["path"] for number in range(2)]
+    assert Path(with_text[0]).read_bytes() == Path(with_text[1]).read_bytes()
     with pytest.raises(SystemExit, match="0"):
         main(["protect", "--help"])
     assert "number is drawn anew" in " ".join(capsys.readouterr().out.split())

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import s3fs
 
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import StorageUnavailable
@@ -20,6 +19,9 @@ from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE
 from tests.fleet.fleet import Fleet
 from tests.fleet.servers import PostgresServer, S3Server, free_port
 
+if TYPE_CHECKING:
+    import s3fs  # takes a second: imported by the tests that run
+
 Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 BUCKET = "pictures"
@@ -28,6 +30,8 @@ BUCKET = "pictures"
 @pytest.fixture
 def bucket(s3: S3Server) -> Iterator[s3fs.S3FileSystem]:
     """The empty bucket, seen from outside."""
+    import s3fs
+
     files = s3fs.S3FileSystem(
         endpoint_url=s3.environment["AWS_ENDPOINT_URL"],
         key="test",

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import s3fs
 
 from artscraper_gateway.tests.gateway_process import until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
@@ -27,6 +26,8 @@ OUTAGES = {
 def test_jobs_wait_until_object_storage_is_back(
     start_fleet: Callable[..., Fleet], s3: S3Server, picture: Callable[..., bytes], outage: str
 ) -> None:
+    import s3fs  # takes a second
+
     url = s3.environment["AWS_ENDPOINT_URL"]
     bucket = f"outage-{outage}"
     s3fs.S3FileSystem(endpoint_url=url, key="test", secret="test").mkdir(bucket)

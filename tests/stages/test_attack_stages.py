@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -50,6 +51,18 @@ def applied(name, pixels, **options):
     return load_stage(name).apply(given_for(pixels, **options)).pixels
 
 
+@cache
+def _default_layer(name, content, shape):
+    layer = applied(name, np.frombuffer(content, np.uint8).reshape(shape).copy())
+    layer.setflags(write=False)
+    return layer
+
+
+def default_layer(name, pixels):
+    """Return what `applied` makes with default options, attacked once for all tests."""
+    return _default_layer(name, pixels.tobytes(), pixels.shape)
+
+
 def reopened(pixels, how="PNG", **options):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, how, **options)
@@ -83,7 +96,7 @@ def test_same_seed_gives_the_same_bytes(name, textured):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_effect_beats_random_signs_of_the_same_error(name, kodak):
-    layer = applied(name, kodak)
+    layer = default_layer(name, kodak)
     seen = Observer(load_encoder("bundled"))
     original, changed = (scaled_picture(pixels, kodak.shape[:2]) for pixels in (kodak, layer))
     noise = seen.displacement(original, random_signs(original, like=changed))
@@ -108,7 +121,7 @@ def test_stages_share_one_budget_and_keep_earlier_effects(kodak):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_measurements_compare_the_change_with_noise(name, kodak):
     stage, given = load_stage(name), given_for(kodak)
-    layer = stage.apply(given).pixels
+    layer = default_layer(name, kodak)
     measured = stage.measure(layer, given)
     assert measured["encoder"] == "bundled"
     assert set(measured["effect"]) == {"plain"}
@@ -132,7 +145,7 @@ def test_change_matched_by_noise_is_not_effective(name, kodak):
 
 @pytest.mark.parametrize("name", ATTACKS[1:])
 def test_stage_is_not_credited_for_the_previous_layer(name, kodak):
-    before = applied("photoguard", kodak)
+    before = default_layer("photoguard", kodak)
     measured = load_stage(name).measure(before, given_for(kodak, before=before))
     assert measured["times_noise"]["plain"] > 1.5
     assert measured["own_effect"] == 0
@@ -141,7 +154,7 @@ def test_stage_is_not_credited_for_the_previous_layer(name, kodak):
 
 
 def test_stage_adding_noise_is_not_effective(kodak):
-    before = applied("photoguard", kodak)
+    before = default_layer("photoguard", kodak)
     signs = np.random.default_rng(4).choice([-2, 2], before.shape)
     layer = np.clip(before + signs, 0, 255).astype(np.uint8)
     measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
@@ -151,7 +164,7 @@ def test_stage_adding_noise_is_not_effective(kodak):
 
 
 def test_stage_undoing_the_previous_layer_is_not_effective(kodak):
-    before = applied("photoguard", kodak)
+    before = default_layer("photoguard", kodak)
     layer = ((kodak.astype(int) + before) // 2).astype(np.uint8)
     measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
     assert min(measured["times_noise"]["plain"], measured["own_times_noise"]) > 1.5
@@ -159,7 +172,7 @@ def test_stage_undoing_the_previous_layer_is_not_effective(kodak):
 
 
 def test_own_effect_excludes_the_change_by_lossy_coding(kodak):
-    stage, given = load_stage("mist"), given_for(kodak, before=applied("photoguard", kodak))
+    stage, given = load_stage("mist"), given_for(kodak, before=default_layer("photoguard", kodak))
     given = replace(given, visibility=2 * strength_named("medium").visibility)
     layer = stage.apply(given).pixels
     saved = reopened(layer, "JPEG", quality=95, subsampling=0)
@@ -224,7 +237,7 @@ def test_opaque_alpha_changes_nothing(name, textured):
         given_for(textured),
     )
     layer = stage.apply(with_alpha).pixels
-    assert np.array_equal(layer, stage.apply(without).pixels)
+    assert np.array_equal(layer, default_layer(name, textured))
     assert stage.measure(layer, with_alpha) == stage.measure(layer, without)
 
 
@@ -303,9 +316,9 @@ def test_unusual_pictures_are_protected(name, kind):
 def test_grey_picture_has_no_grey_target_or_noise_after_jpeg():
     grey = ODD_PICTURES["flat"]
     stage, given = load_stage("photoguard"), given_for(grey)
-    measured = stage.measure(stage.apply(given).pixels, given)
-    assert measured["progress_to_target"] is None
-    final = stage.measure_final(stage.apply(given).pixels, given)
+    layer = stage.apply(given).pixels
+    assert stage.measure(layer, given)["progress_to_target"] is None
+    final = stage.measure_final(layer, given)
     assert final["effect"]["jpeg_75"] > 0.3
     assert final["times_noise"]["jpeg_75"] is None
     assert load_stage("mist").measure(grey, given)["progress_to_target"] == 0
@@ -389,7 +402,7 @@ def test_effect_is_measured_with_less_memory(measure, textured, monkeypatch):
         return whole(self, picture)
 
     stage, given = load_stage("mist"), given_for(textured)
-    layer = stage.apply(given).pixels
+    layer = default_layer("mist", textured)
     monkeypatch.setattr(Observer, "latent", fails_once)
     assert getattr(stage, measure)(layer, given)["effect"]["plain"] > 0.05
 

@@ -1,12 +1,14 @@
-"""Nothing is collected while a program imports its modules, and all is as before afterwards."""
+"""The process of a program: garbage collection pauses during imports; native threads' defaults."""
 
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from artscraper_runner import NATIVE_THREAD_DEFAULTS, set_native_thread_defaults
 from artscraper_runner.cli import protect
 from artscraper_runner.cli.main import main
 from artscraper_runner.process import pause_collection, resume_collection
@@ -38,3 +40,11 @@ def test_wrong_usage_leaves_the_collector_on() -> None:
     with pytest.raises(SystemExit):
         main(["protect"])
     assert gc.isenabled()
+
+
+def test_native_thread_defaults_keep_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    set_native_thread_defaults()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
+    assert os.environ["OMP_WAIT_POLICY"] == NATIVE_THREAD_DEFAULTS["OMP_WAIT_POLICY"]
