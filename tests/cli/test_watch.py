@@ -84,6 +84,7 @@ def test_once_protects_existing_files_only_once(
 
 def test_slowly_written_file_is_protected_whole(folders: tuple[Path, Path], art: bytes) -> None:
     source, target = folders
+    ended = threading.Event()
 
     def write_slowly() -> None:
         with (source / "a.png").open("wb") as file:
@@ -93,7 +94,8 @@ def test_slowly_written_file_is_protected_whole(folders: tuple[Path, Path], art:
                 time.sleep(0.08)
         deadline = time.monotonic() + 120
         while not (target / "a.png").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+            if ended.wait(0.05):  # it has failed: the signal would end the tests
+                return
         os.kill(os.getpid(), signal.SIGTERM)
 
     handlers = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT)]
@@ -102,6 +104,7 @@ def test_slowly_written_file_is_protected_whole(folders: tuple[Path, Path], art:
     try:
         assert main(["watch", str(source), str(target), "--every", "0.1", *QUICK]) == 0
     finally:
+        ended.set()
         writer.join()
         for number, handler in handlers:
             signal.signal(number, handler)
