@@ -63,6 +63,13 @@ def reading(engine: sa.Engine) -> sa.Connection:
     return connection
 
 
+def migrate_queue(engine: sa.Engine) -> None:
+    """Create or upgrade DBOS's tables, by a connection of its own; quick when they are current."""
+    from dbos import DBOS
+
+    DBOS.migrate(engine.url.render_as_string(hide_password=False))
+
+
 def check_writable(engine: sa.Engine) -> None:
     """Begin to write, and write nothing. Does not wait for others that write.
 
@@ -103,7 +110,6 @@ def _open_sqlite(config: GatewayConfig) -> sa.Engine:
             bring_up_to_date(connection)
             connection.commit()
             connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-        _migrate_queue(url.render_as_string(hide_password=False))
     readers = sa.create_engine(url, pool_size=_READERS, max_overflow=_READERS, pool_timeout=30)
     sa.event.listen(readers, "connect", _prepare_reader)
     sa.event.listen(engine, "engine_disposed", lambda _: readers.dispose())
@@ -132,11 +138,9 @@ def _open_postgresql(address: str) -> sa.Engine:
                 "options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}",
             },
         )
-        with _disposed_on_error(engine):
-            with engine.begin() as connection:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-                bring_up_to_date(connection)
-            _migrate_queue(address)
+        with _disposed_on_error(engine), engine.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            bring_up_to_date(connection)
     except ModuleNotFoundError as error:
         if error.name != "psycopg":
             raise
@@ -174,9 +178,3 @@ def _prepare_reader(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # no transaction around a single query
     connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
     connection.execute("PRAGMA query_only=ON")
-
-
-def _migrate_queue(url: str) -> None:
-    from dbos import DBOS
-
-    DBOS.migrate(url)

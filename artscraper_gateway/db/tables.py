@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 metadata = sa.MetaData()
 # Worker processes that are alive, or were a moment ago: `jobs/leases.py`.
@@ -160,5 +160,8 @@ closed_callbacks = sa.Table(
 
 def insert_if_new(connection: sa.Connection, table: sa.Table) -> Any:
     """Return an insert that ignores rows that exist already, in the database's dialect."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # with all of its drivers' dialects, 30 ms
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()

@@ -4,21 +4,24 @@ Workflow ids are job ids. Jobs that decode a picture run one at a time in a work
 a crash is blamed on the job that caused it. With `gpu_queue`, jobs with a stage that differentiates
 through a network have a queue of their own, for workers on machines with a CUDA device. Jobs that
 only store their picture run several at a time.
+
+DBOS is imported, and its tables are created, by the first process that uses the queue: a web
+process is ready before, and takes less memory until its first job.
 """
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient
-from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
+from artscraper_gateway.db.engine import migrate_queue
 from artscraper_gateway.db.tables import batches, jobs
 from artscraper_gateway.errors import InvalidRequest, QueueFull, StorageFailed
 from artscraper_gateway.jobs.idempotency import IdempotencyClaim, claim
@@ -28,6 +31,9 @@ from artscraper_gateway.jobs.models import Job, NewJob
 from artscraper_gateway.jobs.repository import JobStore
 from artscraper_gateway.jobs.request import JobRequest
 from artscraper_runner import needs_network
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
 
 APPLICATION = "artscraper-gateway"
 # Pinned: another version would leave the jobs of the old one waiting for an old worker. Raise it
@@ -107,11 +113,15 @@ class JobQueue:
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self._client = DBOSClient(
-            system_database_engine=store.engine,
-            application_name=APPLICATION,
-            serializer=JSONSerializer(),
-        )
+        self._opening = threading.Lock()
+        self._opened: DBOSClient | None = None
+
+    @property
+    def _client(self) -> DBOSClient:
+        with self._opening:
+            if self._opened is None:
+                self._opened = _open_client(self._store.engine)
+            return self._opened
 
     def submit(
         self, new: NewJob, quota: QueueQuota, *, idempotency: IdempotencyClaim | None = None
@@ -225,11 +235,13 @@ class JobQueue:
 
     def close(self) -> None:
         """Stop the client's threads; the engine stays open."""
-        self._client.destroy()
+        if self._opened is not None:
+            self._opened.destroy()
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         try:
+            _ = self._client  # opened before: SQLite has one connection that writes
             with self._store.engine.begin() as connection:
                 yield connection
         except sa.exc.OperationalError as error:
@@ -269,15 +281,29 @@ class JobQueue:
         )
 
 
+def _open_client(engine: sa.Engine) -> DBOSClient:
+    from dbos import DBOSClient, DBOSPortableJSONSerializer
+
+    migrate_queue(engine)
+    return DBOSClient(
+        system_database_engine=engine,
+        application_name=APPLICATION,
+        serializer=DBOSPortableJSONSerializer(),
+    )
+
+
 def launch(engine: sa.Engine, *, worker: str, kinds: Iterable[str], poll_interval: float) -> None:
     """Start DBOS in this process as `worker`, for the queues of the setting `queues`."""
+    from dbos import DBOS, DBOSPortableJSONSerializer
+
+    migrate_queue(engine)
     DBOS(
         config={
             "name": APPLICATION,
             "system_database_engine": engine,
             "application_version": WORKFLOW_VERSION,
             "executor_id": worker,
-            "serializer": JSONSerializer(),
+            "serializer": DBOSPortableJSONSerializer(),
             "run_migrations": False,
             "log_level": "WARNING",
         }
@@ -301,6 +327,8 @@ def requeue_abandoned(
     Returns:
         The ids of the requeued workflows.
     """
+    from dbos import DBOS
+
     running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
     if not running:
         return []

@@ -48,6 +48,31 @@ def test_help_lists_every_setting_without_heavy_imports() -> None:
         assert option in done.stdout
 
 
+def test_web_process_is_ready_without_the_queue(tmp_path: Path) -> None:
+    """DBOS, and with it psycopg and SQLAlchemy's mapper, would take a fifth of the start."""
+    probe = (
+        "import asyncio, sys\n"
+        "from artscraper_gateway.app import create_app\n"
+        "async def start():\n"
+        "    app = create_app()\n"
+        "    async with app.router.lifespan_context(app):\n"
+        "        await app.state.services.readiness.check()\n"
+        "        late = {'dbos', 'psycopg', 'sqlalchemy.orm', 'alembic'}\n"
+        "        print(sorted(late & sys.modules.keys()))\n"
+        "asyncio.run(start())\n"
+    )
+    config = GatewayConfig(base_dir=tmp_path, worker_concurrency=0)
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env={"PYTHONPATH": str(REPOSITORY), **config.environment()},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_invalid_setting_is_explained(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "artscraper_gateway", "--port=none", cwd=tmp_path)
     assert done.returncode == 2

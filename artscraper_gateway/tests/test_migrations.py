@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -127,8 +128,44 @@ def assert_tables_as_described(config: GatewayConfig) -> None:
     engine.dispose()
 
 
-def test_revisions_create_the_described_tables(config: GatewayConfig) -> None:
+def schema(engine: sa.Engine) -> dict[str, object]:
+    """Return columns, keys and indexes of the gateway's own tables."""
+    inspector = sa.inspect(engine)
+    return {
+        table: (
+            sorted(
+                (each["name"], str(each["type"]), each["nullable"], each["default"])
+                for each in inspector.get_columns(table)
+            ),
+            inspector.get_pk_constraint(table)["constrained_columns"],
+            sorted(
+                (each["constrained_columns"], each["referred_table"], each["options"])
+                for each in inspector.get_foreign_keys(table)
+            ),
+            sorted(each["column_names"] for each in inspector.get_unique_constraints(table)),
+            sorted((each["name"], each["column_names"]) for each in inspector.get_indexes(table)),
+        )
+        for table in {*metadata.tables, "alembic_version"}
+    }
+
+
+def test_new_database_has_the_described_tables(config: GatewayConfig) -> None:
     assert_tables_as_described(config)
+
+
+def test_revisions_create_the_tables_of_a_new_database(
+    config: GatewayConfig, tmp_path: Path
+) -> None:
+    upgraded = sa.create_engine(f"sqlite:///{tmp_path / 'upgraded.sqlite3'}")
+    with upgraded.begin() as connection:
+        settings = Config(attributes={"connection": connection})
+        settings.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        command.upgrade(settings, "head")
+    created = open_engine(config)
+    assert schema(created) == schema(upgraded)
+    assert differences(upgraded) == []
+    created.dispose()
+    upgraded.dispose()
 
 
 def test_revisions_are_one_ordered_chain() -> None:
@@ -219,6 +256,15 @@ def test_failed_upgrade_leaves_database_unchanged(
 
 
 def test_concurrent_starts_create_the_tables_once(config: GatewayConfig) -> None:
+    openers = [opener(config) for _ in range(4)]
+    answers = [process.communicate(timeout=60)[0].strip() for process in openers]
+    assert [process.returncode for process in openers] == [0] * 4
+    assert answers == ["False"] * 4, "a new database needs no Alembic"
+    assert len(stored_revision(config)) == 1
+
+
+def test_concurrent_starts_upgrade_the_tables_once(config: GatewayConfig) -> None:
+    run_sql(config, UNVERSIONED)
     openers = [opener(config) for _ in range(4)]
     answers = [process.communicate(timeout=60)[0].strip() for process in openers]
     assert [process.returncode for process in openers] == [0] * 4

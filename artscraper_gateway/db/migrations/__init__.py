@@ -1,7 +1,8 @@
 """The schema of the gateway's own tables, one file a revision, brought up to date at start.
 
 A revision is a file of four digits in `versions/`, each following the one before. One query and
-the names of the files show whether one is due; Alembic is imported only to run it.
+the names of the files show whether one is due. A new database gets the tables of the newest
+revision at once; Alembic is imported only to upgrade one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from artscraper_gateway.db.tables import metadata
 
 _log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
@@ -30,7 +33,7 @@ def known_revisions() -> list[str]:
 
 
 def bring_up_to_date(connection: sa.Connection) -> None:
-    """Run the revisions that the database lacks, all or none, in the caller's transaction.
+    """Create the tables, or run the revisions that they lack, in the caller's transaction.
 
     The caller holds a lock, so that one of several processes that start at once runs them. A
     database older than the first revision is upgraded with its jobs.
@@ -41,15 +44,33 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     revisions, stored = known_revisions(), checked_revision(connection)
     if stored == revisions[-1]:
         return
+    is_unversioned = stored is None and _is_unversioned(connection)
+    if stored is None and not is_unversioned:
+        _create(connection, revisions[-1])
+        return
     from alembic import command
     from alembic.config import Config
 
     settings = Config(attributes={"connection": connection})
     settings.set_main_option("script_location", str(_HERE).replace("%", "%%"))
-    if stored is None and _is_unversioned(connection):
+    if is_unversioned:
         command.stamp(settings, _FIRST)
     command.upgrade(settings, "head")
     _log.info("the database's schema went from %s to %s", stored or "none", revisions[-1])
+
+
+def _create(connection: sa.Connection, revision: str) -> None:
+    """Create all tables, and the one in which Alembic keeps the revision."""
+    versions = sa.Table(
+        "alembic_version",
+        sa.MetaData(),
+        sa.Column("version_num", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+    )
+    metadata.create_all(connection, checkfirst=False)
+    versions.create(connection)
+    connection.execute(versions.insert().values(version_num=revision))
+    _log.info("the database's schema was created as of %s", revision)
 
 
 def checked_revision(connection: sa.Connection) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from artscraper_gateway.db.engine import open_engine
+from artscraper_gateway.db.engine import migrate_queue, open_engine
 from artscraper_gateway.settings.model import GatewayConfig
 
 
@@ -25,6 +25,7 @@ def _template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="artscraper-template-"))
     config = GatewayConfig(base_dir=folder)
     engine = open_engine(config)
+    migrate_queue(engine)
     with engine.connect() as connection:  # everything into the one file that is copied
         connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
     engine.dispose()
