@@ -51,7 +51,8 @@ class Strength:
         """Return the strength for a picture of `scale` times the reference size.
 
         A large picture keeps the upper band when it is shrunk to a quarter, and more of every wave
-        as a JPEG, so it needs less. At its full size the waves are wide, and show more.
+        as a JPEG, so it needs less. At its full size the waves are wide, and show more. From twice
+        the size on only the first group of copies counts: a further bound takes seconds there.
         """
         share = min(max(scale - 1, 0.0), 1.0)
         if not share:
@@ -67,6 +68,7 @@ class Strength:
             fine=self.fine + share * (FINE_IN_LARGE - self.fine),
             quietest=self.quietest + share * (QUIETEST_IN_LARGE - self.quietest),
             overshoot=(LEAST_BOUND_IN_LARGE, *self.overshoot),
+            copies=self.copies[:1] if share == 1 else self.copies,
             trials=(*trials, Trial(LEAST_MARGIN_SHRUNK, scale=1 / scale, jpeg=75)),
         )
 
