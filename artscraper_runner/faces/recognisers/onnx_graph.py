@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from artscraper_runner.errors import MissingDependency, MissingModel
 from artscraper_runner.faces.network import CHIP_SIDE
-from artscraper_runner.faces.torch_recogniser import torch_distance_gradients
+from artscraper_runner.faces.recognisers.torch_program import torch_distance_gradients
 from artscraper_runner.models.graph import GraphFailed, load_graph
 from artscraper_runner.models.weights import UnusableModel
 

@@ -22,10 +22,10 @@ DEFAULT_RECOGNISER = "dlib"
 _ENSEMBLE = "ensemble:"
 
 _MODULES = {  # name, or kind of a name that takes an argument after ":", to its module here
-    DEFAULT_RECOGNISER: "network",
-    "torch:": "torch_recogniser",
-    "onnx:": "onnx_recogniser",
-    _ENSEMBLE: "recogniser_ensemble",
+    DEFAULT_RECOGNISER: "..network",
+    "torch:": ".torch_program",
+    "onnx:": ".onnx_graph",
+    _ENSEMBLE: ".ensemble",
 }
 _VALID = (DEFAULT_RECOGNISER, "torch:<file.pt2>", "onnx:<file.onnx>", "ensemble:<name>+<name>")
 
@@ -93,6 +93,6 @@ def load_recogniser(name: str = DEFAULT_RECOGNISER) -> Recogniser:
     """
     check_recogniser(name)
     kind, colon, argument = name.partition(":")
-    module = importlib.import_module(f"{__package__}.{_MODULES[kind + colon]}")
+    module = importlib.import_module(_MODULES[kind + colon], __package__)
     recogniser: Recogniser = module.load(argument)
     return recogniser
