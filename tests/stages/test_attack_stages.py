@@ -2,75 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from artscraper_runner.attacks.evaluation import Observer, random_signs
 from artscraper_runner.attacks.presets import strength_named
 from artscraper_runner.attacks.scaling import scaled_picture
 from artscraper_runner.attacks.transforms import to_pixels
-from artscraper_runner.attacks.visibility_budget import stage_bound
-from artscraper_runner.errors import Cancelled, OutOfMemory, PictureError
+from artscraper_runner.errors import PictureError
 from artscraper_runner.latent import encoders
-from artscraper_runner.latent.attack import PictureAttack
 from artscraper_runner.models import load_encoder
-from artscraper_runner.models.taesd import TaesdNetwork
-from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages import load_stage, stage_names
-from artscraper_runner.stages.latent_attack import LatentAttack
-from artscraper_runner.stages.stage import StageInput
-from artscraper_runner.types import Controls
 
-ATTACKS = [name for name in stage_names() if isinstance(load_stage(name), LatentAttack)]
-
-
-def shared_bound(name: str) -> float:
-    """Return the bound of a stage in a job of all attacks at medium."""
-    return stage_bound(strength_named("medium").visibility, name, ATTACKS)
-
-
-def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
-    alpha = options.pop("alpha", None)
-    return StageInput(
-        pixels if before is None else before,
-        pixels,
-        alpha,
-        ProtectionOptions(**options),
-        controls or Controls(),
-        stages_before=("photoguard",) if before is not None else (),
-    )
-
-
-def applied(name, pixels, **options):
-    return load_stage(name).apply(given_for(pixels, **options)).pixels
-
-
-@cache
-def _default_layer(name, content, shape):
-    layer = applied(name, np.frombuffer(content, np.uint8).reshape(shape).copy())
-    layer.setflags(write=False)
-    return layer
-
-
-def default_layer(name, pixels):
-    """Return what `applied` makes with default options, attacked once for all tests."""
-    return _default_layer(name, pixels.tobytes(), pixels.shape)
-
-
-def reopened(pixels, how="PNG", **options):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, how, **options)
-    return np.asarray(Image.open(file))
-
-
-def largest(before, after) -> int:
-    return int(np.abs(before.astype(int) - after.astype(int)).max())
+from .attack_layers import (
+    ATTACKS,
+    applied,
+    default_layer,
+    given_for,
+    largest,
+    reopened,
+    shared_bound,
+)
 
 
 def test_attacks_are_registered_in_order():
@@ -241,57 +196,6 @@ def test_opaque_alpha_changes_nothing(name, textured):
     assert stage.measure(layer, with_alpha) == stage.measure(layer, without)
 
 
-def test_effect_is_measured_on_an_unattacked_encoder(kodak, models_dir):
-    stage, given = load_stage("photoguard"), given_for(kodak, models_dir=models_dir)
-    measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
-    assert measured["encoder"] == "taef2"
-    assert measured["times_noise"]["plain"] > 1
-
-
-@pytest.mark.system
-@pytest.mark.parametrize("encoder", ["taesd", "ensemble:taesd+taef2"])
-def test_bundled_encoder_measures_attacks_on_others(encoder, textured, tmp_path):
-    for name, channels, pooled in (("taesd", 4, False), ("taef2", 32, True)):
-        network = TaesdNetwork(latent_channels=channels, pooled=pooled)
-        torch.save(network.state_dict(), tmp_path / f"{name}_encoder.pth")
-    if encoder == "taesd":
-        (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
-    given = given_for(textured, encoder=encoder, models_dir=tmp_path)
-    stage = load_stage("photoguard")
-    layer = stage.apply(given).pixels
-    for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
-        assert measured["encoder"] == encoder
-        assert measured["unattacked"]["encoder"] == "bundled"
-        assert measured["unattacked"]["effect"]["plain"] > 0
-
-
-@pytest.mark.parametrize("damage", ["bytes", "numbers"])
-def test_damaged_measuring_encoder_is_only_noted(textured, tmp_path, damage):
-    state = TaesdNetwork(latent_channels=32, pooled=True).state_dict()
-    state["0.weight"][0] = float("nan")
-    torch.save(state, tmp_path / "taef2_encoder.pth")
-    if damage == "bytes":
-        (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
-    stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
-    layer = stage.apply(given).pixels
-    for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
-        assert measured["effect"]["plain"] > 0
-        assert set(measured["unattacked"]) == {"encoder", "error"}
-        assert measured["unattacked"]["encoder"] == "taef2"
-        assert "taef2_encoder.pth is not usable" in measured["unattacked"]["error"]
-        assert str(tmp_path) not in measured["unattacked"]["error"]
-
-
-def test_damaged_measuring_encoder_is_replaced_by_the_next(textured, tmp_path):
-    (tmp_path / "taef2_encoder.pth").write_bytes(b"")
-    network = TaesdNetwork(latent_channels=4, pooled=False)
-    torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
-    stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
-    measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
-    assert measured["encoder"] == "taesd"
-    assert "plain" in measured["times_noise"]
-
-
 ODD_PICTURES = {
     "1x1": np.full((1, 1, 3), 200, np.uint8),
     "flat": np.full((32, 32, 3), 128, np.uint8),
@@ -349,77 +253,6 @@ def test_invalid_target_picture_is_refused(textured, tmp_path):
 def test_published_preset_has_the_papers_iterations(textured):
     result = load_stage("mist").apply(given_for(textured[:32, :32], preset="published"))
     assert result.metrics["iterations"] == 100
-
-
-def test_cancellation_stops_within_one_iteration(textured):
-    seen = []
-    controls = Controls(seen.append, lambda: len(seen) >= 2)
-    with pytest.raises(Cancelled):
-        load_stage("photoguard").apply(given_for(textured, controls=controls))
-    assert len(seen) == 2
-
-
-def test_out_of_memory_is_retried_with_less(textured, monkeypatch):
-    sizes = []
-
-    def fails(self, size, *rest):
-        sizes.append(size)
-        raise MemoryError("out of memory")
-
-    monkeypatch.setattr(PictureAttack, "_run_at", fails)
-    with pytest.raises(OutOfMemory, match="smaller encoder"):
-        applied("mist", textured)
-    assert len(sizes) == 2
-    assert sizes[0] == (96, 144)
-    assert sizes[1][0] * sizes[1][1] < 96 * 144 / 2
-
-
-@pytest.mark.parametrize("measure", ["measure", "measure_final"])
-def test_evaluation_out_of_memory_is_retried_with_less(measure, textured, monkeypatch):
-    sizes = []
-
-    def fails(self, picture):
-        sizes.append(tuple(picture.shape[2:]))
-        raise MemoryError("out of memory")
-
-    stage, given = load_stage("mist"), given_for(textured)
-    monkeypatch.setattr(Observer, "latent", fails)
-    with pytest.raises(OutOfMemory, match="smaller encoder"):
-        getattr(stage, measure)(textured, given)
-    assert sizes[0] == (96, 144)
-    assert len(sizes) == 2
-    assert sizes[1][0] * sizes[1][1] < 96 * 144 / 2
-
-
-@pytest.mark.parametrize("measure", ["measure", "measure_final"])
-def test_effect_is_measured_with_less_memory(measure, textured, monkeypatch):
-    whole, failed = Observer.latent, []
-
-    def fails_once(self, picture):
-        if not failed:
-            failed.append(picture)
-            raise MemoryError("out of memory")
-        return whole(self, picture)
-
-    stage, given = load_stage("mist"), given_for(textured)
-    layer = default_layer("mist", textured)
-    monkeypatch.setattr(Observer, "latent", fails_once)
-    assert getattr(stage, measure)(layer, given)["effect"]["plain"] > 0.05
-
-
-def test_retry_with_less_memory_still_protects(textured, monkeypatch):
-    whole = PictureAttack._run_at
-    failed = []
-
-    def fails_once(self, size, *rest):
-        if not failed:
-            failed.append(size)
-            raise MemoryError("out of memory")
-        return whole(self, size, *rest)
-
-    monkeypatch.setattr(PictureAttack, "_run_at", fails_once)
-    layer = applied("mist", textured)
-    assert 0 < largest(textured, layer) <= 8
 
 
 def test_layer_does_not_depend_on_thread_count(textured, monkeypatch):
