@@ -21,6 +21,7 @@ from artscraper_runner.watermarks import dwt_dct_svd, tiled_spread_spectrum
 
 Pixels = NDArray[np.uint8]
 
+CROPPED = "cropped"
 _STRIP_ROWS, _MARGIN_ROWS = 512, 8  # px; strips, and what a bicubic filter reaches
 
 
@@ -154,9 +155,9 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     """Return the marked picture, and the bound on what shows that it keeps.
 
     The mark keeps the bound of the strength, or a part of it, if it is read then from the
-    strength's `copies`. In a textured picture it may pass the bound by the strength's `overshoot`
-    instead of being lost: a viewer sees less of noise in texture than the visibility model says.
-    In a flat one it may not. Where the layer's own coding would lose it, there is no mark.
+    strength's `copies`. In a textured picture it may pass that bound, as the strength's `bounds`
+    say, instead of being lost: a viewer sees less of noise in texture than the visibility model
+    says. In a flat one it may not. Where the layer's own coding would lose it, there is no mark.
     dwtDctSvd has no bound but the one that its readers expect.
     """
     if inputs.visibility is None or inputs.options.watermark_method == "dwtDctSvd":
@@ -165,7 +166,7 @@ def _marked(inputs: StageInput, payload: bytes) -> tuple[Pixels | None, float]:
     is_flat = tiled_spread_spectrum.is_flat(inputs.original)
     name = inputs.options.strength
     strength = tiled_spread_spectrum.strength_at(name, *inputs.pixels.shape[:2])
-    factors = tuple(factor for factor in strength.overshoot if factor <= 1 or not is_flat)
+    factors = tuple(factor for factor in strength.bounds if factor <= 1 or not is_flat)
     kept: tuple[Pixels | None, float] = None, inputs.visibility
     most = 0
     for factor in factors:
@@ -195,14 +196,14 @@ def _as_layer(marked: Pixels, inputs: StageInput) -> Pixels:
 def _groups_survived(marked: Pixels, payload: bytes, groups: tuple[tuple[str, ...], ...]) -> int:
     """Return how many groups of copies are read, before the first that is not."""
     for survived, group in enumerate(groups):
-        if not all(_is_read(COPIES[name](marked), payload) for name in group):
+        if not all(_is_read(name, COPIES[name](marked), payload) for name in group):
             return survived
     return len(groups)
 
 
-def _is_read(copy: Pixels, payload: bytes) -> bool:
-    """Return whether the tiled mark is read from a copy, by the slow search if need be."""
-    decoded = tiled_spread_spectrum.read(copy)
+def _is_read(name: str, copy: Pixels, payload: bytes) -> bool:
+    """Return whether the tiled mark is read from a copy: by the slow search only where it moved."""
+    decoded = tiled_spread_spectrum.read(copy, search=name == CROPPED)
     return decoded is not None and decoded.payload == payload
 
 
@@ -238,7 +239,7 @@ def _cropped(pixels: Pixels) -> Pixels:
 COPIES: dict[str, Callable[[Pixels], Pixels]] = {
     "jpeg-75": _as_jpeg,
     "half": _halved,
-    "cropped": _cropped,
+    CROPPED: _cropped,
 }
 
 

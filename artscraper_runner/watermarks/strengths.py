@@ -33,8 +33,8 @@ class Strength:
     levels. `fine` is the upper band's share of its power: the picture itself has less there, so
     the same mark is read from less, but that band is lost when a picture of the reference size is
     shrunk to a quarter. `quietest` and `loudest` bound the factor on its amplitude in texture;
-    below 1 it counts in flat places, too. `overshoot` are the factors on the visibility bound that
-    are tried in turn until the mark is read from each of `copies`: those of the first group must
+    below 1 it counts in flat places, too. `bounds` are factors on the visibility bound of the
+    stage, tried in turn until the mark is read from each of `copies`: those of the first group must
     be read, those of a later one are worth a larger factor only if they are.
     """
 
@@ -42,7 +42,7 @@ class Strength:
     most: int
     fine: float
     loudest: float
-    overshoot: tuple[float, ...]
+    bounds: tuple[float, ...]
     trials: tuple[Trial, ...]
     copies: tuple[tuple[str, ...], ...]  # names in `stages.invisible_watermark.COPIES`
     quietest: float = 0.6
@@ -67,7 +67,7 @@ class Strength:
             self,
             fine=self.fine + share * (FINE_IN_LARGE - self.fine),
             quietest=self.quietest + share * (QUIETEST_IN_LARGE - self.quietest),
-            overshoot=(LEAST_BOUND_IN_LARGE, *self.overshoot),
+            bounds=(LEAST_BOUND_IN_LARGE, *self.bounds),
             copies=self.copies[:1] if share == 1 else self.copies,
             trials=(*trials, Trial(LEAST_MARGIN_SHRUNK, scale=1 / scale, jpeg=75)),
         )
@@ -79,7 +79,7 @@ STRENGTHS = {
         most=4,
         fine=0.85,
         loudest=1.7,
-        overshoot=(1.0, 1.15, 1.3),
+        bounds=(1.0, 1.15, 1.3),
         trials=(Trial(1.1, jpeg=75), Trial(1.1, scale=0.5)),
         copies=(("jpeg-75", "half"),),
     ),
@@ -88,7 +88,7 @@ STRENGTHS = {
         most=6,
         fine=0.25,
         loudest=1.9,
-        overshoot=(0.96, 1.0, 1.15, 1.3),
+        bounds=(0.96, 1.0, 1.15, 1.3),
         trials=(Trial(1.6, jpeg=75), Trial(1.2, jpeg=30), Trial(1.2, scale=0.25)),
         copies=(("jpeg-75", "half"), ("cropped",)),
     ),
@@ -97,7 +97,7 @@ STRENGTHS = {
         most=10,
         fine=0.25,
         loudest=3.0,
-        overshoot=(0.96, 1.0, 1.3, 1.7),
+        bounds=(0.96, 1.0, 1.3, 1.7),
         trials=(Trial(1.4, jpeg=30), Trial(1.3, scale=0.25)),
         copies=(("jpeg-75", "half"), ("cropped",)),
     ),

@@ -207,7 +207,7 @@ def test_mark_shows_no_more_than_its_copies_are_worth(
     """`unread`: how often a copy of that size is not read, from the smallest bound on."""
     seen: list[tuple[int, ...]] = []
 
-    def is_read(copy: np.ndarray, _: bytes) -> bool:
+    def is_read(_name: str, copy: np.ndarray, _payload: bytes) -> bool:
         seen.append(copy.shape[:2])
         return seen.count(copy.shape[:2]) > unread.get(copy.shape[:2], 0)
 

@@ -264,7 +264,7 @@ def test_large_picture_gets_a_finer_and_quieter_mark() -> None:
     strength, large = STRENGTHS["medium"], STRENGTHS["medium"].at_scale(4)
     assert STRENGTHS["medium"].at_scale(1) == strength
     assert large.fine > 2 * strength.fine and large.quietest < strength.quietest
-    assert large.overshoot[0] < 1, "less than the bound is tried first"
+    assert large.bounds[0] < 1, "less than the bound is tried first"
     assert large.trials[-1].scale == 1 / 4, "it is read from a copy of the reference size, too"
     assert large.copies == (("jpeg-75", "half"),), "a crop is worth no further bound there"
     assert strength.at_scale(1.9).copies == strength.copies
