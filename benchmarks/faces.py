@@ -111,7 +111,7 @@ def opened(path: Path) -> Pixels:
 def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pixels:
     """Return the layer after `stage` within its bound, saved as PNG and opened again."""
     chosen, loaded = ProtectionOptions(**options), load_stage(stage)
-    given = StageInput(
+    inputs = StageInput(
         before,
         original,
         None,
@@ -121,7 +121,7 @@ def applied(stage: str, before: Pixels, original: Pixels, **options: Any) -> Pix
         visibility=visibility_bound(loaded, chosen, JOB),
         cache=_cache,
     )
-    pixels = within_sight(loaded, given, loaded.apply(given)).pixels
+    pixels = within_sight(loaded, inputs, loaded.apply(inputs)).pixels
     assert pixels is not None, stage
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)

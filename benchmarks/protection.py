@@ -78,7 +78,7 @@ def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
     layer, before, cache = pixels, (), RunCache()
     visibility = strength_named(options.get("strength", "medium")).visibility
     for name in stages or ATTACKS:
-        given = StageInput(
+        inputs = StageInput(
             layer,
             pixels,
             None,
@@ -88,7 +88,7 @@ def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
             stages_before=before,
             cache=cache,
         )
-        result = load_stage(name).apply(given).pixels
+        result = load_stage(name).apply(inputs).pixels
         assert result is not None
         layer, before = result, (*before, name)
     return layer

@@ -20,7 +20,7 @@ from artscraper_runner.types import Controls, StageResult
 ALL = ("fawkes", "photoguard", "mist", "nightshade", "invisible-watermark")
 
 
-def _given(pixels: np.ndarray, visibility: float | None) -> StageInput:
+def _inputs(pixels: np.ndarray, visibility: float | None) -> StageInput:
     return StageInput(pixels, pixels, None, ProtectionOptions(), Controls(), visibility=visibility)
 
 
@@ -31,8 +31,8 @@ def _noisy(pixels: np.ndarray) -> np.ndarray:
 
 def test_result_is_scaled_back_to_the_bound() -> None:
     pixels = np.full((64, 64, 3), 120, np.uint8)
-    given = _given(pixels, 1.0)
-    result = within_sight(load_stage("mist"), given, StageResult(_noisy(pixels)))
+    inputs = _inputs(pixels, 1.0)
+    result = within_sight(load_stage("mist"), inputs, StageResult(_noisy(pixels)))
     assert result.pixels is not None
     assert 0 < VisibleChange.of(pixels).worst(result.pixels)[0] < 1.2
 
@@ -40,7 +40,7 @@ def test_result_is_scaled_back_to_the_bound() -> None:
 def test_result_that_its_stage_has_scaled_back_is_kept() -> None:
     pixels = np.full((64, 64, 3), 128, np.uint8)
     result = StageResult(_noisy(pixels), is_within_sight=True)
-    assert within_sight(load_stage("mist"), _given(pixels, 0.5), result) is result
+    assert within_sight(load_stage("mist"), _inputs(pixels, 0.5), result) is result
 
 
 def test_stage_lost_by_scaling_back_is_not_applied(
@@ -49,9 +49,9 @@ def test_stage_lost_by_scaling_back_is_not_applied(
     stage = load_stage("mist")
     monkeypatch.setattr(type(stage), "why_lost", lambda *_: "nothing is left")
     pixels = np.full((64, 64, 3), 120, np.uint8)
-    result = within_sight(stage, _given(pixels, 0.5), StageResult(_noisy(pixels)))
+    result = within_sight(stage, _inputs(pixels, 0.5), StageResult(_noisy(pixels)))
     assert result == StageResult(None, reason="nothing is left")
-    faint = replace(_given(pixels, 50.0))
+    faint = replace(_inputs(pixels, 50.0))
     assert within_sight(stage, faint, StageResult(_noisy(pixels))).pixels is not None
 
 

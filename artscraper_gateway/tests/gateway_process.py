@@ -171,5 +171,5 @@ def until(
         if answer := condition():
             return answer
         time.sleep(0.01)
-    said = what if isinstance(what, str) else what()
-    raise AssertionError(f"not within {timeout_s} s: {said}")
+    waited_for = what if isinstance(what, str) else what()
+    raise AssertionError(f"not within {timeout_s} s: {waited_for}")

@@ -122,10 +122,10 @@ def opponent_derivative(picture: Planes) -> OpponentDerivative:
 
 def _mixed(matrix: Planes, planes: Planes) -> Planes:
     """Return planes (3, H, W), each a sum of the given ones weighted by a row of `matrix`."""
-    given, mixed = planes.reshape(3, -1), np.empty((3, planes[0].size), np.float32)
+    flat, mixed = planes.reshape(3, -1), np.empty((3, planes[0].size), np.float32)
     for start in range(0, mixed.shape[1], _BAND_PIXELS):
         band = slice(start, start + _BAND_PIXELS)
-        np.matmul(matrix, given[:, band], out=mixed[:, band])
+        np.matmul(matrix, flat[:, band], out=mixed[:, band])
     return mixed.reshape(planes.shape)
 
 

@@ -22,11 +22,11 @@ class Preparation:
         given: the input of a stage, with the original as its pixels.
     """
 
-    def __init__(self, stages: Sequence[Stage], given: StageInput) -> None:
+    def __init__(self, stages: Sequence[Stage], inputs: StageInput) -> None:
         self._is_stopping = threading.Event()
         pool = ThreadPoolExecutor(1)  # its thread ends with the work
         self._futures = {
-            stage.name: pool.submit(copy_context().run, self._prepare, stage, given)
+            stage.name: pool.submit(copy_context().run, self._prepare, stage, inputs)
             for stage in stages
         }
         pool.shutdown(wait=False)
@@ -40,9 +40,9 @@ class Preparation:
         self._is_stopping.set()
         wait(self._futures.values())
 
-    def _prepare(self, stage: Stage, given: StageInput) -> None:
+    def _prepare(self, stage: Stage, inputs: StageInput) -> None:
         if not self._is_stopping.is_set():
-            stage.prepare(given)
+            stage.prepare(inputs)
 
 
 class StageAhead:

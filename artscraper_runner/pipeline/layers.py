@@ -35,7 +35,7 @@ class AppliedStage:
     """A stage's change before it is saved; `pixels` uint8 (H, W, 3) is the next stage's input."""
 
     stage: Stage
-    given: StageInput
+    inputs: StageInput
     result: StageResult
     pixels: NDArray[np.uint8]
 
@@ -63,7 +63,7 @@ class LayerWork:
     @property
     def path(self) -> Path:
         """The path of the layer's file."""
-        name, suffix = self.applied.stage.name, self.applied.given.saved_as.suffix
+        name, suffix = self.applied.stage.name, self.applied.inputs.saved_as.suffix
         return self.workspace.layer_path(self.index, name, suffix)
 
 
@@ -114,17 +114,17 @@ def record_layer(work: LayerWork, saved: SavedLayer) -> Json:
 
 
 def _measure(work: LayerWork, saved: SavedLayer) -> Json:
-    given = replace(work.applied.given, made=work.applied.pixels)
-    distances = _distances(given.original, saved.pixels)
-    bound = work.applied.result.visibility or given.visibility
-    visibility, x, y = given.visible_change().worst(saved.pixels)
+    inputs = replace(work.applied.inputs, made=work.applied.pixels)
+    distances = _distances(inputs.original, saved.pixels)
+    bound = work.applied.result.visibility or inputs.visibility
+    visibility, x, y = inputs.visible_change().worst(saved.pixels)
     sight = {
         "visibility": round(visibility, 3),
         "visibility_place": [round(x, 4), round(y, 4)],
         "visibility_bound": round(bound, 3) if bound is not None and isfinite(bound) else None,
     }
-    unload(given.original, given.pixels)  # a stage looks at reduced copies
-    of_stage = work.applied.stage.measure(saved.pixels, given) if work.applied.is_applied else {}
+    unload(inputs.original, inputs.pixels)  # a stage looks at reduced copies
+    of_stage = work.applied.stage.measure(saved.pixels, inputs) if work.applied.is_applied else {}
     return {**distances, **sight, **work.applied.result.metrics, **of_stage}
 
 
@@ -139,7 +139,7 @@ def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
 
 def _save_picture(work: LayerWork, path: Path) -> Json:
 
-    how = work.applied.given.saved_as
+    how = work.applied.inputs.saved_as
     if not work.applied.is_applied:
         save_layer(work.applied.pixels, work.picture, path, how)
         return {}
@@ -149,16 +149,16 @@ def _save_picture(work: LayerWork, path: Path) -> Json:
             work.picture,
             temporary,
             how,
-            edit_xmp=partial(work.applied.stage.edit_xmp, options=work.applied.given.options),
+            edit_xmp=partial(work.applied.stage.edit_xmp, options=work.applied.inputs.options),
         )
-        return work.applied.stage.finish_file(temporary, work.applied.given)
+        return work.applied.stage.finish_file(temporary, work.applied.inputs)
 
 
 def _save_mask(work: LayerWork) -> Path:
 
     path = work.workspace.mask_path(work.index, work.applied.stage.name)
     mask = metrics.change_mask(
-        work.applied.given.pixels, work.applied.pixels, gain=MASK_GAIN, max_side=MASK_MAX_SIDE
+        work.applied.inputs.pixels, work.applied.pixels, gain=MASK_GAIN, max_side=MASK_MAX_SIDE
     )
     with atomic_path(path) as temporary:
         Image.fromarray(mask).save(temporary, format="PNG")

@@ -151,26 +151,26 @@ class PictureRun:
             self._ahead = None
             return applied
         self.close()
-        given = self._stage_input(index)
+        inputs = self._stage_input(index)
         if prepare and self._preparation is None and name in self.stages:
-            self._preparation = self._started_preparation(name, given)
-        applied = self._apply(name, given)
-        self._release_memory(applied.given.pixels)
+            self._preparation = self._started_preparation(name, inputs)
+        applied = self._apply(name, inputs)
+        self._release_memory(applied.inputs.pixels)
         return applied
 
-    def _started_preparation(self, name: str, given: StageInput) -> Preparation:
+    def _started_preparation(self, name: str, inputs: StageInput) -> Preparation:
         """Start to prepare the stages after `name`."""
         later = self.stages[self.stages.index(name) + 1 :]
-        original = replace(given, pixels=given.original)
+        original = replace(inputs, pixels=inputs.original)
         return Preparation([load_stage(each) for each in later], original)
 
     def _started_ahead(self, name: str, index: int, applied: AppliedStage) -> StageAhead:
         """Start to apply stage `name` to what the stage before it, `applied`, hands on."""
-        before = (*applied.given.stages_before, applied.stage.name)
-        given = replace(applied.given, pixels=applied.pixels, stages_before=before)
+        before = (*applied.inputs.stages_before, applied.stage.name)
+        inputs = replace(applied.inputs, pixels=applied.pixels, stages_before=before)
         return StageAhead(
             index,
-            lambda controls: self._apply(name, replace(given, controls=controls)),
+            lambda controls: self._apply(name, replace(inputs, controls=controls)),
             self.controls,
         )
 
@@ -186,17 +186,17 @@ class PictureRun:
             release_memory()  # what graphs keep for later
             unload(self._picture.pixels, *handed_on)
 
-    def _apply(self, name: str, given: StageInput) -> AppliedStage:
+    def _apply(self, name: str, inputs: StageInput) -> AppliedStage:
         stage = load_stage(name)
         if self._preparation is not None:
             self._preparation.wait_for(name)
         bound = visibility_bound(stage, self.options, self.stages or (name,))
-        given = replace(given, visibility=bound)
-        given.controls.checkpoint()
+        inputs = replace(inputs, visibility=bound)
+        inputs.controls.checkpoint()
         with _blaming(name):
-            result = within_sight(stage, given, stage.apply(given))
-            pixels = given.pixels if result.pixels is None else given.admissible(result.pixels)
-            return AppliedStage(stage, given, result, pixels)
+            result = within_sight(stage, inputs, stage.apply(inputs))
+            pixels = inputs.pixels if result.pixels is None else inputs.admissible(result.pixels)
+            return AppliedStage(stage, inputs, result, pixels)
 
     def write_summary(self, layers: list[Json], analysis: Json | None) -> Json:
         """Write summary.json, remove the work folder and return the summary.
@@ -236,11 +236,11 @@ class PictureRun:
         if not applied:
             return layers
         final = self._saved_pixels(self.workspace.file(layers[-1]["path"]))
-        given = self._stage_input(1)
+        inputs = self._stage_input(1)
         measured = []
         for layer in layers:
             stage = applied.get(layer["stage"])
-            measured.append(_with_final(layer, stage, final, given) if stage else layer)
+            measured.append(_with_final(layer, stage, final, inputs) if stage else layer)
             self._release_memory(final)
         return measured
 
@@ -308,9 +308,9 @@ class PictureRun:
         )
 
 
-def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], given: StageInput) -> Json:
+def _with_final(layer: Json, stage: Stage, final: NDArray[np.uint8], inputs: StageInput) -> Json:
     with _blaming(stage.name):
-        left = stage.measure_final(final, given)
+        left = stage.measure_final(final, inputs)
     return {**layer, "metrics": {**layer["metrics"], "final": left}}
 
 

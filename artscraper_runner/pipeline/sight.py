@@ -26,18 +26,18 @@ def visibility_bound(
     return stage_bound(strength_named(options.strength).visibility, stage.name, stages)
 
 
-def within_sight(stage: Stage, given: StageInput, result: StageResult) -> StageResult:
+def within_sight(stage: Stage, inputs: StageInput, result: StageResult) -> StageResult:
     """Return the result as it may be saved.
 
     What shows more than the bound of the input, or the result's own, is scaled back, and where that
     leaves nothing of the stage it is not applied. A stage may have done so itself.
     """
-    bound = result.visibility or given.visibility
+    bound = result.visibility or inputs.visibility
     if result.pixels is None or result.is_within_sight or bound is None or isinf(bound):
         return result
-    pixels = given.admissible(result.pixels)
-    kept = given.visible_change().within(
-        bound, before=given.pixels, changed=pixels, overwrite=pixels.flags.writeable
+    pixels = inputs.admissible(result.pixels)
+    kept = inputs.visible_change().within(
+        bound, before=inputs.pixels, changed=pixels, overwrite=pixels.flags.writeable
     )
-    why = None if kept is pixels else stage.why_lost(given.admissible(kept), given)
+    why = None if kept is pixels else stage.why_lost(inputs.admissible(kept), inputs)
     return replace(result, pixels=kept) if why is None else StageResult(None, reason=why)

@@ -96,22 +96,22 @@ class PicturePart:
         """
         small = self._small()
         mark = np.zeros(small.shape[:2], np.float32)
-        given = StageInput(
+        inputs = StageInput(
             *(small, small, None, options.with_payload(), Controls()),
             cache=self.cache,
             is_preview=True,
         )
         for name in stages:
             stage = load_stage(name)
-            given = replace(given, visibility=visibility_bound(stage, options, stages))
-            result = within_sight(stage, given, self._applied(stage, given))
+            inputs = replace(inputs, visibility=visibility_bound(stage, options, stages))
+            result = within_sight(stage, inputs, self._applied(stage, inputs))
             if result.pixels is not None:
-                pixels = given.admissible(result.pixels)
+                pixels = inputs.admissible(result.pixels)
                 if name == MARK:
-                    mark = (pixels.astype(np.float32) - given.pixels).mean(2)
-                given = replace(given, pixels=pixels)
-            given = replace(given, stages_before=(*given.stages_before, name))
-        return to_picture(given.pixels) - to_picture(small) - mark / np.float32(255), mark
+                    mark = (pixels.astype(np.float32) - inputs.pixels).mean(2)
+                inputs = replace(inputs, pixels=pixels)
+            inputs = replace(inputs, stages_before=(*inputs.stages_before, name))
+        return to_picture(inputs.pixels) - to_picture(small) - mark / np.float32(255), mark
 
     def _small(self) -> Pixels:
         """Return the part at the size at which the whole picture is worked on."""
@@ -122,24 +122,24 @@ class PicturePart:
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         return self.cache.remember("small", size, lambda: resized(self.pixels, size))
 
-    def _applied(self, stage: Stage, given: StageInput) -> StageResult:
+    def _applied(self, stage: Stage, inputs: StageInput) -> StageResult:
         """Apply the stage; the mark to the part continued by its mirror image.
 
         A mark is enlarged to pictures, so that a part alone would get one of another size.
         """
         if stage.name != MARK:
-            return stage.apply(given)
-        height, width = given.pixels.shape[:2]
+            return stage.apply(inputs)
+        height, width = inputs.pixels.shape[:2]
         rows, columns = (
             max(side, min(_MARKED_SIDE, whole))
             for side, whole in zip((height, width), working_size(*self.whole), strict=True)
         )
         around = ((0, rows - height), (0, columns - width), (0, 0))
         original = self.cache.remember(
-            "continued", (rows, columns), lambda: np.pad(given.original, around, "symmetric")
+            "continued", (rows, columns), lambda: np.pad(inputs.original, around, "symmetric")
         )
         continued = replace(
-            given, pixels=np.pad(given.pixels, around, "symmetric"), original=original
+            inputs, pixels=np.pad(inputs.pixels, around, "symmetric"), original=original
         )
         result = stage.apply(continued)
         if result.pixels is None:

@@ -20,8 +20,8 @@ SPARED, BUDGET = 0.5, 8
 
 
 def attacked(pixels, **options):
-    given = StageInput(pixels, pixels, None, ProtectionOptions(**options), Controls())
-    return load_stage("photoguard").apply(given).pixels
+    inputs = StageInput(pixels, pixels, None, ProtectionOptions(**options), Controls())
+    return load_stage("photoguard").apply(inputs).pixels
 
 
 def in_middle(square: Alignment, change: np.ndarray) -> np.ndarray:

@@ -26,18 +26,18 @@ class _Slow(Stage):
     def __init__(self, name: str, gates: dict[str, threading.Event], seen: list[str]) -> None:
         self.name, self._gates, self._seen = name, gates, seen
 
-    def prepare(self, given: StageInput) -> None:
-        assert given.pixels is given.original
+    def prepare(self, inputs: StageInput) -> None:
+        assert inputs.pixels is inputs.original
         self._seen.append(f"prepare {self.name}")
 
-    def apply(self, given: StageInput) -> StageResult:
-        self._seen.append(f"apply {self.name} after {','.join(given.stages_before)}")
+    def apply(self, inputs: StageInput) -> StageResult:
+        self._seen.append(f"apply {self.name} after {','.join(inputs.stages_before)}")
         if self.name in self._gates:
             assert self._gates[self.name].wait(30)
-        given.controls.checkpoint()
-        return StageResult(given.pixels + np.uint8(1))
+        inputs.controls.checkpoint()
+        return StageResult(inputs.pixels + np.uint8(1))
 
-    def measure(self, saved: np.ndarray, given: StageInput) -> dict:
+    def measure(self, saved: np.ndarray, inputs: StageInput) -> dict:
         self._seen.append(f"measure {self.name}")
         for gate in self._gates.values():
             gate.set()
@@ -79,13 +79,13 @@ def test_progress_ahead_is_reported_once_its_stage_is_current(tmp_path, monkeypa
     begun, gate = threading.Event(), threading.Event()
     reported: list[str] = []
 
-    def apply(self: _Slow, given: StageInput) -> StageResult:
+    def apply(self: _Slow, inputs: StageInput) -> StageResult:
         if self.name == "two":
-            given.controls.on_progress(Progress("two", 1, 2))
+            inputs.controls.on_progress(Progress("two", 1, 2))
             begun.set()
             assert gate.wait(30)
-            given.controls.on_progress(Progress("two", 2, 2))
-        return StageResult(given.pixels + np.uint8(1))
+            inputs.controls.on_progress(Progress("two", 2, 2))
+        return StageResult(inputs.pixels + np.uint8(1))
 
     run = _run_of(tmp_path, monkeypatch, {}, [])
     run.controls = Controls(lambda progress: reported.append(f"{progress.what} {progress.done}"))
@@ -104,10 +104,10 @@ def test_failure_ahead_is_reported_by_its_stage(tmp_path, monkeypatch):
     run = _run_of(tmp_path, monkeypatch, {}, seen)
     whole = _Slow.apply
 
-    def fails(self: _Slow, given: StageInput) -> StageResult:
+    def fails(self: _Slow, inputs: StageInput) -> StageResult:
         if self.name == "two":
             raise PictureTooSmall(height=1, width=1, min_pixels=4)
-        return whole(self, given)
+        return whole(self, inputs)
 
     monkeypatch.setattr(_Slow, "apply", fails)
     with run:
@@ -121,10 +121,10 @@ def test_large_picture_is_mapped_between_the_stages(tmp_path, monkeypatch):
     monkeypatch.setattr("artscraper_runner.pipeline.run._AHEAD_MAX_VALUES", 10)
     with _run_of(tmp_path, monkeypatch, {}, []) as run:
         rows = [run.protect(name, index, following="two") for index, name in enumerate("ab", 1)]
-        given = run._stage_input(3)
+        inputs = run._stage_input(3)
     assert [row["metrics"]["linf"] for row in rows] == [1, 2]
-    assert all(isinstance(each, np.memmap) for each in (given.original, given.pixels))
-    assert int(given.pixels[0, 0, 0]) - int(given.original[0, 0, 0]) == 2
+    assert all(isinstance(each, np.memmap) for each in (inputs.original, inputs.pixels))
+    assert int(inputs.pixels[0, 0, 0]) - int(inputs.original[0, 0, 0]) == 2
 
 
 def test_later_stages_are_prepared_beside_the_first(tmp_path, monkeypatch):
@@ -149,7 +149,7 @@ def test_nothing_is_prepared_where_nothing_follows(tmp_path, monkeypatch):
 
 
 def test_failed_preparation_is_left_to_the_stage(tmp_path, monkeypatch):
-    def failing(self: _Slow, given: StageInput) -> None:
+    def failing(self: _Slow, inputs: StageInput) -> None:
         raise RuntimeError(self.name)
 
     monkeypatch.setattr(_Slow, "prepare", failing)
@@ -164,7 +164,7 @@ def test_closing_prepares_no_further_stage(tmp_path, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
     prepared: list[str] = []
 
-    def slow(self: _Slow, given: StageInput) -> None:
+    def slow(self: _Slow, inputs: StageInput) -> None:
         prepared.append(self.name)
         begun.set()
         assert go_on.wait(30)

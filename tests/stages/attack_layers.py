@@ -24,7 +24,7 @@ def shared_bound(name: str) -> float:
     return stage_bound(strength_named("medium").visibility, name, ATTACKS)
 
 
-def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
+def inputs_for(pixels, *, before=None, controls=None, **options) -> StageInput:
     alpha = options.pop("alpha", None)
     return StageInput(
         pixels if before is None else before,
@@ -37,7 +37,7 @@ def given_for(pixels, *, before=None, controls=None, **options) -> StageInput:
 
 
 def applied(name, pixels, **options):
-    return load_stage(name).apply(given_for(pixels, **options)).pixels
+    return load_stage(name).apply(inputs_for(pixels, **options)).pixels
 
 
 @cache

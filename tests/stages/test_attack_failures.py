@@ -13,7 +13,7 @@ from artscraper_runner.types import Controls
 from .attack_layers import (
     applied,
     default_layer,
-    given_for,
+    inputs_for,
     largest,
 )
 
@@ -22,7 +22,7 @@ def test_cancellation_stops_within_one_iteration(textured):
     seen = []
     controls = Controls(seen.append, lambda: len(seen) >= 2)
     with pytest.raises(Cancelled):
-        load_stage("photoguard").apply(given_for(textured, controls=controls))
+        load_stage("photoguard").apply(inputs_for(textured, controls=controls))
     assert len(seen) == 2
 
 
@@ -49,10 +49,10 @@ def test_evaluation_out_of_memory_is_retried_with_less(measure, textured, monkey
         sizes.append(tuple(picture.shape[2:]))
         raise MemoryError("out of memory")
 
-    stage, given = load_stage("mist"), given_for(textured)
+    stage, inputs = load_stage("mist"), inputs_for(textured)
     monkeypatch.setattr(Observer, "latent", fails)
     with pytest.raises(OutOfMemory, match="smaller encoder"):
-        getattr(stage, measure)(textured, given)
+        getattr(stage, measure)(textured, inputs)
     assert sizes[0] == (96, 144)
     assert len(sizes) == 2
     assert sizes[1][0] * sizes[1][1] < 96 * 144 / 2
@@ -68,10 +68,10 @@ def test_effect_is_measured_with_less_memory(measure, textured, monkeypatch):
             raise MemoryError("out of memory")
         return whole(self, picture)
 
-    stage, given = load_stage("mist"), given_for(textured)
+    stage, inputs = load_stage("mist"), inputs_for(textured)
     layer = default_layer("mist", textured)
     monkeypatch.setattr(Observer, "latent", fails_once)
-    assert getattr(stage, measure)(layer, given)["effect"]["plain"] > 0.05
+    assert getattr(stage, measure)(layer, inputs)["effect"]["plain"] > 0.05
 
 
 def test_retry_with_less_memory_still_protects(textured, monkeypatch):

@@ -21,7 +21,7 @@ from .attack_layers import (
     ATTACKS,
     applied,
     default_layer,
-    given_for,
+    inputs_for,
     largest,
     reopened,
     shared_bound,
@@ -61,10 +61,10 @@ def test_effect_beats_random_signs_of_the_same_error(name, kodak):
 def test_stages_share_one_budget_and_keep_earlier_effects(kodak):
     layer, effects = kodak, []
     for name in ATTACKS:
-        stage, given = load_stage(name), given_for(kodak, before=layer)
-        given = replace(given, visibility=shared_bound(name))
-        layer = stage.apply(given).pixels
-        measured = stage.measure(layer, given)
+        stage, inputs = load_stage(name), inputs_for(kodak, before=layer)
+        inputs = replace(inputs, visibility=shared_bound(name))
+        layer = stage.apply(inputs).pixels
+        measured = stage.measure(layer, inputs)
         assert largest(kodak, layer) <= 8
         assert measured["effective"] is True
         assert measured["own_times_noise"] >= 1.3
@@ -75,14 +75,14 @@ def test_stages_share_one_budget_and_keep_earlier_effects(kodak):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_measurements_compare_the_change_with_noise(name, kodak):
-    stage, given = load_stage(name), given_for(kodak)
+    stage, inputs = load_stage(name), inputs_for(kodak)
     layer = default_layer(name, kodak)
-    measured = stage.measure(layer, given)
+    measured = stage.measure(layer, inputs)
     assert measured["encoder"] == "bundled"
     assert set(measured["effect"]) == {"plain"}
     assert measured["unattacked"] is None
-    assert stage.measure(kodak, given)["effective"] is False
-    final = stage.measure_final(layer, given)["effect"]
+    assert stage.measure(kodak, inputs)["effective"] is False
+    final = stage.measure_final(layer, inputs)["effect"]
     assert set(final) == {"plain", "jpeg_75", "halved"}
     assert final["plain"] == measured["effect"]["plain"]
 
@@ -93,7 +93,7 @@ def test_change_matched_by_noise_is_not_effective(name, kodak):
     size = kodak.shape[:2]
     noisy = random_signs(scaled_picture(kodak, size), like=scaled_picture(like, size))
     layer = to_pixels(noisy)
-    measured = load_stage(name).measure(layer, given_for(kodak))
+    measured = load_stage(name).measure(layer, inputs_for(kodak))
     assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
     assert measured["effective"] is False
 
@@ -101,7 +101,7 @@ def test_change_matched_by_noise_is_not_effective(name, kodak):
 @pytest.mark.parametrize("name", ATTACKS[1:])
 def test_stage_is_not_credited_for_the_previous_layer(name, kodak):
     before = default_layer("photoguard", kodak)
-    measured = load_stage(name).measure(before, given_for(kodak, before=before))
+    measured = load_stage(name).measure(before, inputs_for(kodak, before=before))
     assert measured["times_noise"]["plain"] > 1.5
     assert measured["own_effect"] == 0
     assert measured["own_times_noise"] is None
@@ -112,7 +112,7 @@ def test_stage_adding_noise_is_not_effective(kodak):
     before = default_layer("photoguard", kodak)
     signs = np.random.default_rng(4).choice([-2, 2], before.shape)
     layer = np.clip(before + signs, 0, 255).astype(np.uint8)
-    measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
+    measured = load_stage("mist").measure(layer, inputs_for(kodak, before=before))
     assert measured["times_noise"]["plain"] > 1.5
     assert measured["own_times_noise"] == pytest.approx(1, abs=0.2)
     assert measured["effective"] is False
@@ -121,19 +121,19 @@ def test_stage_adding_noise_is_not_effective(kodak):
 def test_stage_undoing_the_previous_layer_is_not_effective(kodak):
     before = default_layer("photoguard", kodak)
     layer = ((kodak.astype(int) + before) // 2).astype(np.uint8)
-    measured = load_stage("mist").measure(layer, given_for(kodak, before=before))
+    measured = load_stage("mist").measure(layer, inputs_for(kodak, before=before))
     assert min(measured["times_noise"]["plain"], measured["own_times_noise"]) > 1.5
     assert measured["effective"] is False
 
 
 def test_own_effect_excludes_the_change_by_lossy_coding(kodak):
-    stage, given = load_stage("mist"), given_for(kodak, before=default_layer("photoguard", kodak))
-    given = replace(given, visibility=2 * strength_named("medium").visibility)
-    layer = stage.apply(given).pixels
+    stage, inputs = load_stage("mist"), inputs_for(kodak, before=default_layer("photoguard", kodak))
+    inputs = replace(inputs, visibility=2 * strength_named("medium").visibility)
+    layer = stage.apply(inputs).pixels
     saved = reopened(layer, "JPEG", quality=95, subsampling=0)
-    measured = stage.measure(saved, replace(given, made=layer))
-    assert measured["effect"] != stage.measure(layer, given)["effect"]
-    assert measured["own_effect"] == stage.measure(layer, given)["own_effect"]
+    measured = stage.measure(saved, replace(inputs, made=layer))
+    assert measured["effect"] != stage.measure(layer, inputs)["effect"]
+    assert measured["own_effect"] == stage.measure(layer, inputs)["own_effect"]
     assert measured["effective"] is True
 
 
@@ -149,15 +149,15 @@ def test_cut_out_is_protected_where_visible(kodak):
     original, alpha = cut_out(kodak)
     layer = original
     for name in ATTACKS:
-        stage, given = load_stage(name), given_for(original, before=layer, alpha=alpha)
-        given = replace(given, visibility=shared_bound(name))
-        layer = stage.apply(given).pixels
-        measured = stage.measure(layer, given)
+        stage, inputs = load_stage(name), inputs_for(original, before=layer, alpha=alpha)
+        inputs = replace(inputs, visibility=shared_bound(name))
+        layer = stage.apply(inputs).pixels
+        measured = stage.measure(layer, inputs)
         assert np.array_equal(layer[alpha == 0], original[alpha == 0])
         assert largest(original, layer) <= 8
         assert measured["effective"] is True
     assert measured["times_noise"]["plain"] > 2
-    final = stage.measure_final(layer, given)
+    final = stage.measure_final(layer, inputs)
     assert final["effect"]["plain"] == measured["effect"]["plain"]
 
 
@@ -170,17 +170,17 @@ def test_noise_of_a_cut_out_is_limited_to_visible_pixels(kodak):
         scaled_picture(original, size), like=scaled_picture(like, size), visible=visible
     )
     layer = to_pixels(noisy)
-    measured = load_stage("photoguard").measure(layer, given_for(original, alpha=alpha))
+    measured = load_stage("photoguard").measure(layer, inputs_for(original, alpha=alpha))
     assert measured["times_noise"]["plain"] == pytest.approx(1, abs=0.2)
     assert measured["effective"] is False
 
 
 def test_transparent_picture_is_unchanged_and_not_effective(textured):
     alpha = np.zeros(textured.shape[:2], np.uint8)
-    stage, given = load_stage("photoguard"), given_for(textured, alpha=alpha)
-    layer = stage.apply(given).pixels
+    stage, inputs = load_stage("photoguard"), inputs_for(textured, alpha=alpha)
+    layer = stage.apply(inputs).pixels
     assert np.array_equal(layer, textured)
-    assert stage.measure(layer, given)["effective"] is False
+    assert stage.measure(layer, inputs)["effective"] is False
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -188,8 +188,8 @@ def test_opaque_alpha_changes_nothing(name, textured):
     alpha = np.full(textured.shape[:2], 255, np.uint8)
     stage, with_alpha, without = (
         load_stage(name),
-        given_for(textured, alpha=alpha),
-        given_for(textured),
+        inputs_for(textured, alpha=alpha),
+        inputs_for(textured),
     )
     layer = stage.apply(with_alpha).pixels
     assert np.array_equal(layer, default_layer(name, textured))
@@ -209,28 +209,28 @@ ODD_PICTURES = {
 @pytest.mark.parametrize("kind", ODD_PICTURES)
 def test_unusual_pictures_are_protected(name, kind):
     pixels = ODD_PICTURES[kind].astype(np.uint8)
-    stage, given = load_stage(name), given_for(pixels)
-    layer = stage.apply(given).pixels
+    stage, inputs = load_stage(name), inputs_for(pixels)
+    layer = stage.apply(inputs).pixels
     assert layer.shape == pixels.shape
     assert largest(pixels, layer) <= 8
-    measured = stage.measure(layer, given)
+    measured = stage.measure(layer, inputs)
     assert np.isfinite(list(measured["effect"].values())).all()
 
 
 def test_grey_picture_has_no_grey_target_or_noise_after_jpeg():
     grey = ODD_PICTURES["flat"]
-    stage, given = load_stage("photoguard"), given_for(grey)
-    layer = stage.apply(given).pixels
-    assert stage.measure(layer, given)["progress_to_target"] is None
-    final = stage.measure_final(layer, given)
+    stage, inputs = load_stage("photoguard"), inputs_for(grey)
+    layer = stage.apply(inputs).pixels
+    assert stage.measure(layer, inputs)["progress_to_target"] is None
+    final = stage.measure_final(layer, inputs)
     assert final["effect"]["jpeg_75"] > 0.3
     assert final["times_noise"]["jpeg_75"] is None
-    assert load_stage("mist").measure(grey, given)["progress_to_target"] == 0
+    assert load_stage("mist").measure(grey, inputs)["progress_to_target"] == 0
 
 
 def test_large_picture_is_changed_at_full_size(kodak):
     pixels = np.asarray(Image.fromarray(kodak).resize((900, 600)))
-    result = load_stage("photoguard").apply(given_for(pixels))
+    result = load_stage("photoguard").apply(inputs_for(pixels))
     assert result.pixels.shape == pixels.shape
     assert result.processing_size == (768, 512)
     assert largest(pixels, result.pixels) <= 8
@@ -239,8 +239,8 @@ def test_large_picture_is_changed_at_full_size(kodak):
 def test_nightshade_moves_towards_a_custom_target(kodak, textured, tmp_path):
     path = tmp_path / "target.png"
     Image.fromarray(textured).save(path)
-    stage, given = load_stage("nightshade"), given_for(kodak, nightshade_target=path)
-    assert stage.measure(stage.apply(given).pixels, given)["progress_to_target"] > 0.01
+    stage, inputs = load_stage("nightshade"), inputs_for(kodak, nightshade_target=path)
+    assert stage.measure(stage.apply(inputs).pixels, inputs)["progress_to_target"] > 0.01
 
 
 def test_invalid_target_picture_is_refused(textured, tmp_path):
@@ -251,7 +251,7 @@ def test_invalid_target_picture_is_refused(textured, tmp_path):
 
 
 def test_published_preset_has_the_papers_iterations(textured):
-    result = load_stage("mist").apply(given_for(textured[:32, :32], preset="published"))
+    result = load_stage("mist").apply(inputs_for(textured[:32, :32], preset="published"))
     assert result.metrics["iterations"] == 100
 
 

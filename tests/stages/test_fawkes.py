@@ -35,7 +35,9 @@ pytestmark = pytest.mark.system
 ROUNDING = 0.2  # of 255; what whole levels add to a blurred change
 
 
-def given_for(pixels, *, alpha=None, controls=None, stages_explicit=False, **options) -> StageInput:
+def inputs_for(
+    pixels, *, alpha=None, controls=None, stages_explicit=False, **options
+) -> StageInput:
     return StageInput(
         pixels,
         pixels,
@@ -47,7 +49,7 @@ def given_for(pixels, *, alpha=None, controls=None, stages_explicit=False, **opt
 
 
 def cloaked(pixels, **options):
-    return load_stage("fawkes").apply(given_for(pixels, **options)).pixels
+    return load_stage("fawkes").apply(inputs_for(pixels, **options)).pixels
 
 
 def largest(before, after) -> int:
@@ -74,7 +76,7 @@ def layer(portrait):  # noqa: F811
 
 def test_face_is_recognised_as_another_within_the_budget(portrait, layer):  # noqa: F811
     assert 0 < largest(portrait, layer) <= 8
-    (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
+    (record,) = load_stage("fawkes").measure(layer, inputs_for(portrait))["faces"]
     for view in ("plain", "jpeg_75", "halved"):
         assert record["distance"][view] > 0.75
         assert record["distance"][view] > 3 * record["noise_distance"][view]
@@ -119,7 +121,7 @@ def test_strength_bounds_the_change_and_its_low_frequencies(smooth, tmp_path, st
 
 
 def test_cloak_is_no_stronger_than_needed(portrait, layer):  # noqa: F811
-    (record,) = load_stage("fawkes").measure(layer, given_for(portrait))["faces"]
+    (record,) = load_stage("fawkes").measure(layer, inputs_for(portrait))["faces"]
     enough = dict.fromkeys(("jpeg_75", "halved"), DEGRADED_TARGET_DISTANCE)
     enough["plain"] = PLAIN_TARGET_DISTANCE
     shares = [record["distance"][view] / enough[view] for view in enough]
@@ -127,7 +129,7 @@ def test_cloak_is_no_stronger_than_needed(portrait, layer):  # noqa: F811
 
 
 def test_picture_without_face_is_skipped(textured):
-    result = load_stage("fawkes").apply(given_for(textured))
+    result = load_stage("fawkes").apply(inputs_for(textured))
     assert result.pixels is None and result.reason == "no face found"
 
 
@@ -137,7 +139,7 @@ def test_several_faces_are_cloaked(portrait):  # noqa: F811
     both = np.zeros((len(cut), 520, 3), np.uint8)
     both[:, :260], both[:, 260:] = cut, cut[:, ::-1]
     assert len(find_faces(both)) == 2
-    records = load_stage("fawkes").measure(cloaked(both), given_for(both))["faces"]
+    records = load_stage("fawkes").measure(cloaked(both), inputs_for(both))["faces"]
     assert all(record["distance"]["plain"] > 0.7 for record in records)
 
 
@@ -150,7 +152,7 @@ def test_overlapping_faces_are_all_cloaked(portrait):  # noqa: F811
     assert len(faces) == 2
     reach = [face.alignment.corners()[:, 0] for face in sorted(faces, key=lambda each: each.box)]
     assert reach[0].max() > reach[1].min()
-    records = load_stage("fawkes").measure(cloaked(both), given_for(both))["faces"]
+    records = load_stage("fawkes").measure(cloaked(both), inputs_for(both))["faces"]
     assert all(record["distance"]["plain"] > 0.7 for record in records)
 
 
@@ -173,11 +175,11 @@ def test_cancellation_stops_within_one_iteration(portrait):  # noqa: F811
 
 
 def test_published_preset_keeps_dssim_and_budget(portrait):  # noqa: F811
-    given = given_for(portrait, preset="published", strength="low")
-    result = load_stage("fawkes").apply(given)
+    inputs = inputs_for(portrait, preset="published", strength="low")
+    result = load_stage("fawkes").apply(inputs)
     assert result.metrics["iterations"] == [40]
     assert 0 < largest(portrait, result.pixels) <= 4
-    (record,) = load_stage("fawkes").measure(result.pixels, given)["faces"]
+    (record,) = load_stage("fawkes").measure(result.pixels, inputs)["faces"]
     assert record["dssim"] <= 1.2 * 0.004
     assert record["distance"]["plain"] > 2 * record["noise_distance"]["plain"]
 
@@ -206,11 +208,11 @@ def test_target_must_show_another_person(portrait, textured, tmp_path):  # noqa:
 def test_later_attacks_keep_the_cloak(portrait, layer):  # noqa: F811
     pixels, before = layer, ["fawkes"]
     for name in ("photoguard", "mist", "nightshade"):
-        given = replace(given_for(portrait), pixels=pixels, stages_before=tuple(before))
-        pixels = load_stage(name).apply(given).pixels
+        inputs = replace(inputs_for(portrait), pixels=pixels, stages_before=tuple(before))
+        pixels = load_stage(name).apply(inputs).pixels
         before.append(name)
     assert largest(portrait, pixels) <= 8
-    (record,) = load_stage("fawkes").measure_final(pixels, given_for(portrait))["faces"]
+    (record,) = load_stage("fawkes").measure_final(pixels, inputs_for(portrait))["faces"]
     assert record["distance"]["plain"] >= 0.7
 
 

@@ -15,8 +15,8 @@ from artscraper_runner.types import Controls
 
 
 def attacked(pixels, controls):
-    given = StageInput(pixels, pixels, None, ProtectionOptions(), controls)
-    return load_stage("mist").apply(given)
+    inputs = StageInput(pixels, pixels, None, ProtectionOptions(), controls)
+    return load_stage("mist").apply(inputs)
 
 
 def test_large_picture_is_refined_at_a_finer_size(textured, monkeypatch):

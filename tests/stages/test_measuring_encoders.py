@@ -9,13 +9,13 @@ from artscraper_runner.models.taesd import TaesdNetwork
 from artscraper_runner.stages import load_stage
 
 from .attack_layers import (
-    given_for,
+    inputs_for,
 )
 
 
 def test_effect_is_measured_on_an_unattacked_encoder(kodak, models_dir):
-    stage, given = load_stage("photoguard"), given_for(kodak, models_dir=models_dir)
-    measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
+    stage, inputs = load_stage("photoguard"), inputs_for(kodak, models_dir=models_dir)
+    measured = stage.measure(stage.apply(inputs).pixels, inputs)["unattacked"]
     assert measured["encoder"] == "taef2"
     assert measured["times_noise"]["plain"] > 1
 
@@ -28,10 +28,10 @@ def test_bundled_encoder_measures_attacks_on_others(encoder, textured, tmp_path)
         torch.save(network.state_dict(), tmp_path / f"{name}_encoder.pth")
     if encoder == "taesd":
         (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
-    given = given_for(textured, encoder=encoder, models_dir=tmp_path)
+    inputs = inputs_for(textured, encoder=encoder, models_dir=tmp_path)
     stage = load_stage("photoguard")
-    layer = stage.apply(given).pixels
-    for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
+    layer = stage.apply(inputs).pixels
+    for measured in (stage.measure(layer, inputs), stage.measure_final(layer, inputs)):
         assert measured["encoder"] == encoder
         assert measured["unattacked"]["encoder"] == "bundled"
         assert measured["unattacked"]["effect"]["plain"] > 0
@@ -44,9 +44,9 @@ def test_damaged_measuring_encoder_is_only_noted(textured, tmp_path, damage):
     torch.save(state, tmp_path / "taef2_encoder.pth")
     if damage == "bytes":
         (tmp_path / "taef2_encoder.pth").write_bytes(b"PK damaged")
-    stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
-    layer = stage.apply(given).pixels
-    for measured in (stage.measure(layer, given), stage.measure_final(layer, given)):
+    stage, inputs = load_stage("photoguard"), inputs_for(textured, models_dir=tmp_path)
+    layer = stage.apply(inputs).pixels
+    for measured in (stage.measure(layer, inputs), stage.measure_final(layer, inputs)):
         assert measured["effect"]["plain"] > 0
         assert set(measured["unattacked"]) == {"encoder", "error"}
         assert measured["unattacked"]["encoder"] == "taef2"
@@ -58,7 +58,7 @@ def test_damaged_measuring_encoder_is_replaced_by_the_next(textured, tmp_path):
     (tmp_path / "taef2_encoder.pth").write_bytes(b"")
     network = TaesdNetwork(latent_channels=4, pooled=False)
     torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
-    stage, given = load_stage("photoguard"), given_for(textured, models_dir=tmp_path)
-    measured = stage.measure(stage.apply(given).pixels, given)["unattacked"]
+    stage, inputs = load_stage("photoguard"), inputs_for(textured, models_dir=tmp_path)
+    measured = stage.measure(stage.apply(inputs).pixels, inputs)["unattacked"]
     assert measured["encoder"] == "taesd"
     assert "plain" in measured["times_noise"]

@@ -82,7 +82,7 @@ def test_every_stage_beats_noise_of_its_own_spectrum(tmp_path):
 
 @pytest.mark.parametrize("method", ["_evaluate_at", "_evaluate_final_at"])
 def test_out_of_memory_during_evaluation_fails_the_stage(method, textured, tmp_path, monkeypatch):
-    def fails(*given):
+    def fails(*inputs):
         raise MemoryError("out of memory")
 
     Image.fromarray(textured).save(tmp_path / "art.png")
