@@ -247,7 +247,8 @@ def resolve_request(options: JobOptions, config: GatewayConfig) -> JobRequest:
     """Complete a client's options from the settings.
 
     Raises:
-        InvalidRequest: a stage, encoder, concept or text that cannot be used; lists the valid.
+        InvalidRequest: a stage, encoder, concept or text that cannot be used, which lists the
+            valid; options that contradict each other.
         ForbiddenAddress: `callback_url` is no URL, or one that may not be called.
     """
     if options.callback_url is not None:
@@ -258,6 +259,8 @@ def resolve_request(options: JobOptions, config: GatewayConfig) -> JobRequest:
     named = config.stages or None if options.stages is None else options.stages
     try:
         stages = chosen_stages(named)
+        if options.stages and not options.include_protection:
+            raise InvalidRequest("stages: expected none, since include_protection is false")
         chosen["stages"] = stages if options.include_protection else ()
         if "c2pa" in chosen["stages"]:
             defaults |= {name: getattr(config, name) for name in _RIGHTS}

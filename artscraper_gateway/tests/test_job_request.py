@@ -93,6 +93,10 @@ def test_stages_default_to_settings() -> None:
     assert resolve_request(JobOptions(include_protection=False), config).stages == ()
     with pytest.raises(InvalidRequest, match="photoguard"):
         resolve_request(JobOptions(include_protection=False, stages=["blur"]), config)
+    with pytest.raises(InvalidRequest, match="expected none, since include_protection is false"):
+        resolve_request(JobOptions(include_protection=False, stages=["mist"]), config)
+    configured = GatewayConfig(stages=["mist"])
+    assert resolve_request(JobOptions(include_protection=False), configured).stages == ()
 
 
 def test_jobs_have_distinct_watermark_numbers() -> None:

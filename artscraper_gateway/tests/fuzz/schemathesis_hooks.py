@@ -38,7 +38,7 @@ def before_call(
     for item in (case.body, *_items(case.body)):
         if isinstance(item.get("local_path"), str) and item["local_path"].isalnum():
             item["local_path"] = PICTURE
-    case.body.setdefault("include_protection", False)
+    case.body.setdefault("include_protection", bool(case.body.get("stages")))
     case.headers["Prefer"] = "wait=10"
 
 
