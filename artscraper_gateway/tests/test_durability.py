@@ -148,7 +148,8 @@ def test_job_fails_after_three_worker_deaths(gated: GatewayProcess, picture: Pic
         before = send(client, picture(64, 64))
         deadly = send(client, picture(DEADLY_WIDTH))
         after = send(client, picture(65, 64))
-        light = send(client, picture(66), include_protection="0", include_hash_analysis="0")
+        nothing = {"include_protection": "0", "include_hash_analysis": "0", "stages": ""}
+        light = send(client, picture(66), **nothing)
     job = ended(gated, deadly)
     assert job["status"] == "error"
     assert "deadly" in job["error"] and "3 times" in job["error"]

@@ -15,7 +15,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY, until
 from artscraper_gateway.tests.webhook_receiver import webhook_receiver
 from tests.fleet.fleet import Fleet
 
-LIGHT = {"include_protection": "no", "include_hash_analysis": "no"}
+LIGHT = {"include_protection": "no", "include_hash_analysis": "no", "stages": ""}
 StartFleet = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 

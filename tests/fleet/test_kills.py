@@ -21,7 +21,7 @@ Start = Callable[..., Fleet]
 Picture = Callable[..., bytes]
 WORKERS = 3
 RANDOM_KILLS = (30, pytest.param(100, marks=pytest.mark.slow))  # on each kind of database
-LIGHT = {"include_protection": "0", "include_hash_analysis": "0"}
+LIGHT = {"include_protection": "0", "include_hash_analysis": "0", "stages": ""}
 # Blame is another test's subject: here a job may lose as many workers as chance wants.
 PATIENT = {"max_stage_attempts": 20, "worker_timeout": 2}
 

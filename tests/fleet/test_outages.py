@@ -148,7 +148,8 @@ def test_full_disk_fails_the_job_and_the_service_continues(
     options = {"min_free_disk": 0, "storage_retry_for": 2}
     fleet = start_fleet({"output_parent": small_disk / "outputs", **options})
     fleet.ready_worker(0)
-    for light in ({}, {"include_protection": "0", "include_hash_analysis": "0"}):
+    nothing = {"include_protection": "0", "include_hash_analysis": "0", "stages": ""}
+    for light in ({}, nothing):
         job_id = fleet.submit(picture(500, 500), **light)
         waiting_for_disk(fleet, job_id)
         job = fleet.ended(job_id)
