@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 # One thread each: pytest-xdist runs one process per core. Read when torch and ONNX are loaded.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -51,6 +52,35 @@ class LoadFileAndDatabase(LoadScopeScheduling):
             return nodeid
         database = next((name for name in DATABASES if name in test), "")
         return f"{file}::{database}"
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Return the test in which a worker crashed; queue those that it had not begun.
+
+        pytest-xdist queues everything the worker was ever sent: also files without a test left,
+        after which the next worker waits forever, and the test that crashes.
+        """
+        pending = [
+            (scope, test)
+            for scope, tests in self.assigned_work.pop(node).items()
+            for test, is_finished in tests.items()
+            if not is_finished
+        ]
+        if not pending:
+            return None
+        for scope, test in pending[1:]:
+            self.workqueue.setdefault(scope, {})[test] = False
+        for other in self.nodes:
+            self._reschedule(other)
+        return pending[0][1]
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Send a worker its next files: it begins a test when it has the one after or the end."""
+        while (
+            node in self.registered_collections  # a replacement collects the tests first
+            and not node.shutting_down
+            and self._pending_of(self.assigned_work[node]) < 2
+        ):
+            super()._reschedule(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
