@@ -32,7 +32,7 @@ from artscraper_runner.attacks.evaluation import (  # noqa: E402
     effect_record,
 )
 from artscraper_runner.attacks.pgd import optimise  # noqa: E402
-from artscraper_runner.attacks.presets import strength_named  # noqa: E402
+from artscraper_runner.attacks.presets import STRENGTHS  # noqa: E402
 from artscraper_runner.attacks.run_cache import RunCache  # noqa: E402
 from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.attacks.transforms import scaled  # noqa: E402
@@ -76,7 +76,7 @@ def square(path: Path) -> Pixels:
 def attacked(pixels: Pixels, *stages: str, **options: Any) -> Pixels:
     """Return the picture after `stages`, each starting from the one before."""
     layer, before, cache = pixels, (), RunCache()
-    visibility = strength_named(options.get("strength", "medium")).visibility
+    visibility = STRENGTHS[options.get("strength", "medium")].visibility
     for name in stages or ATTACKS:
         inputs = StageInput(
             layer,
@@ -138,9 +138,9 @@ def print_published(
 
     In processor time, which other work on the machine changes least.
     """
-    published = presets.attack_preset("photoguard", "published")
+    published = presets.PRESETS["photoguard"]["published"]
     demo = replace(published, rule=replace(published.rule, iterations=PUBLISHED_ITERATIONS))
-    rows = {"published": demo, "default": presets.attack_preset("photoguard", "default")}
+    rows = {"published": demo, "default": presets.PRESETS["photoguard"]["default"]}
     print(f"\n### taef2 attacked through itself, {PUBLISHED_ITERATIONS} published iterations\n")
     print("| picture | preset | effect | share | to grey | SSIM | PSNR dB | CPU s | share |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -167,7 +167,7 @@ def through_itself(
     pixels: Pixels, numbers: presets.AttackPreset, name: str, models: Path, judge: Observer
 ) -> tuple[float, float, float, float, float]:
     """Effect, progress to grey, SSIM, PSNR in dB and seconds of photoguard with these numbers."""
-    table = presets._PRESETS["photoguard"]
+    table = presets.PRESETS["photoguard"]
     kept, table[name] = table[name], numbers
     begun = time.process_time()
     layer = attacked(pixels, "photoguard", encoder="taef2", models_dir=models, preset=name)
@@ -226,7 +226,7 @@ def print_step(pictures: dict[str, Pixels], repeats: int = 9) -> None:
     observer = Observer(encoder)
     print("\n### One engine step against the bare forward and backward pass, bundled\n")
     print("| sizes | engine ms | bare ms | ratio | at most | |\n|---|---|---|---|---|---|")
-    default = presets.attack_preset("photoguard", "default")
+    default = presets.PRESETS["photoguard"]["default"]
     for scales in ((1.0,), (1.0, 0.5)):
         weights = default.scale_weights[: len(scales)]
         preset = replace(default, scales=scales, scale_weights=weights)
@@ -261,7 +261,7 @@ def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPrese
     )
     begun = time.perf_counter()
     start, bound = np.zeros_like(picture), np.full_like(picture[:, :1], 8 / 255)
-    outcome = optimise(
+    _, steps = optimise(
         picture,
         start=start,
         constraint=Box(picture, start, bound),
@@ -270,7 +270,7 @@ def timed_step(picture: Picture, observer: Observer, preset: presets.AttackPrese
         seed=0,
         controls=Controls(),
     )
-    return (time.perf_counter() - begun) / outcome.iterations
+    return (time.perf_counter() - begun) / steps
 
 
 def bare_pass(picture: Picture, encoder: Encoder, scales: tuple[float, ...]) -> None:

@@ -26,7 +26,7 @@ from judges import butteraugli, ssimulacra2  # noqa: E402
 from picture_changes import CHANGES, Pixels  # noqa: E402
 
 from artscraper_runner import ProtectionOptions, protect_picture  # noqa: E402
-from artscraper_runner.attacks.presets import strength_named  # noqa: E402
+from artscraper_runner.attacks import presets  # noqa: E402
 from artscraper_runner.attacks.visibility_budget import SHARES  # noqa: E402
 from artscraper_runner.errors import PictureTooSmall  # noqa: E402
 from artscraper_runner.protection_pipeline import WorkflowConfig  # noqa: E402
@@ -89,7 +89,7 @@ def upstream() -> Method | None:
 def mark_bound(strength: str) -> float:
     """Return what a job of `strength` leaves for the mark of what may be seen."""
     share = SHARES["invisible-watermark"] / sum(SHARES.values())
-    return strength_named(strength).visibility * share**0.5
+    return presets.STRENGTHS[strength].visibility * share**0.5
 
 
 def after_a_job(pixels: Pixels, payload: bytes, *, strength: str) -> Pixels:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artscraper_runner.attacks.presets import STRENGTHS, attack_names, attack_preset, strength_named
-from artscraper_runner.errors import UnknownName
+from artscraper_runner.attacks.presets import PRESETS, STRENGTHS
 from artscraper_runner.options import PRESET_NAMES, STRENGTH_NAMES
 
 
@@ -18,7 +17,7 @@ from artscraper_runner.options import PRESET_NAMES, STRENGTH_NAMES
     ],
 )
 def test_published_presets_match_the_papers(stage, budget, first_step, last_step, iterations):
-    preset = attack_preset(stage, "published")
+    preset = PRESETS[stage]["published"]
     assert preset.rule.first_step * budget == pytest.approx(first_step)
     assert preset.rule.last_step * budget == pytest.approx(last_step)
     assert preset.rule.iterations == iterations
@@ -31,9 +30,7 @@ def test_published_presets_match_the_papers(stage, budget, first_step, last_step
 
 def test_option_names_match_the_tables():
     assert tuple(STRENGTHS) == STRENGTH_NAMES
-    for stage in ("photoguard", "mist", "nightshade"):
-        for name in PRESET_NAMES:
-            attack_preset(stage, name)
+    assert {tuple(presets) for presets in PRESETS.values()} == {PRESET_NAMES}
 
 
 def test_strengths_are_4_8_and_16_of_255():
@@ -41,44 +38,35 @@ def test_strengths_are_4_8_and_16_of_255():
 
 
 def test_default_preset_uses_two_sizes_and_a_smooth_area_limit():
-    preset = attack_preset("photoguard", "default")
+    preset = PRESETS["photoguard"]["default"]
     assert preset.scales == (1.0, 0.5)
     assert preset.is_bounded_by_sight
 
 
 def test_only_other_encoders_than_the_bundled_one_get_more_iterations():
-    preset = attack_preset("photoguard", "default")
+    preset = PRESETS["photoguard"]["default"]
     assert preset.rule_for("bundled") == preset.rule
     assert preset.rule_for("taef2").iterations > preset.rule.iterations
-    published = attack_preset("photoguard", "published")
+    published = PRESETS["photoguard"]["published"]
     assert published.rule_for("taef2") == published.rule
 
 
 def test_later_attacks_run_fewer_steps():
-    first = attack_preset("photoguard", "default")
-    for stage in attack_names():
-        preset = attack_preset(stage, "default")
+    first = PRESETS["photoguard"]["default"]
+    for stage in PRESETS:
+        preset = PRESETS[stage]["default"]
         for encoder in ("bundled", "taef2"):
             assert preset.rule_for(encoder) == first.rule_for(encoder)
             later = preset.rule_for(encoder, after_attack=True)
             assert later.iterations == 6 < preset.rule_for(encoder).iterations
-        published = attack_preset(stage, "published")
+        published = PRESETS[stage]["published"]
         assert published.rule_for("taef2", after_attack=True) == published.rule
 
 
-def test_unknown_names_list_valid_ones():
-    with pytest.raises(UnknownName, match="default, published"):
-        attack_preset("mist", "fastest")
-    with pytest.raises(UnknownName, match="photoguard, mist, nightshade"):
-        attack_preset("mists", "default")
-    with pytest.raises(UnknownName, match="low, medium, high"):
-        strength_named("extreme")
-
-
 def test_large_picture_is_attacked_at_a_coarser_size_with_half_of_the_steps_first():
-    preset = attack_preset("mist", "default")
+    preset = PRESETS["mist"]["default"]
     coarse, fine = preset.rules_for("bundled", is_large=True)
     assert (coarse.iterations, fine.iterations) == (4, 1)
     assert preset.rules_for("bundled") == (preset.rule,)
-    published = attack_preset("mist", "published")
+    published = PRESETS["mist"]["published"]
     assert published.rules_for("bundled", is_large=True) == (published.rule,)

@@ -69,7 +69,7 @@ def attacked(encoder: Encoder, picture: Array, trial: Trial) -> Array:
     )
     start = np.zeros_like(picture)
     bound = np.full((1, 1, *picture.shape[2:]), trial.budget / 255, np.float32)
-    outcome = optimise(
+    change, _ = optimise(
         picture,
         start=start,
         constraint=Box(picture, start, bound),
@@ -84,7 +84,7 @@ def attacked(encoder: Encoder, picture: Array, trial: Trial) -> Array:
         seed=trial.seed,
         controls=Controls(),
     )
-    return as_saved(picture + outcome.perturbation)
+    return as_saved(picture + change)
 
 
 def as_saved(picture: Array) -> Array:

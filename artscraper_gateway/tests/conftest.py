@@ -18,7 +18,7 @@ from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 from artscraper_gateway.tests.openapi_world import World, open_world
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_runner.attacks import presets
-from artscraper_runner.attacks.presets import DEFAULT_PRESET, attack_preset
+from artscraper_runner.attacks.presets import DEFAULT_PRESET, PRESETS
 
 SAMPLES = sorted(
     path for path in (REPOSITORY / "input").iterdir() if path.suffix in (".jpg", ".jpeg", ".png")
@@ -103,9 +103,9 @@ def small_sample() -> bytes:
 @pytest.fixture
 def one_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let photoguard take one step instead of eight, for tests of what surrounds the attack."""
-    preset = attack_preset("photoguard", DEFAULT_PRESET)
+    preset = PRESETS["photoguard"][DEFAULT_PRESET]
     quick = replace(preset, rule=replace(preset.rule, iterations=1))
-    monkeypatch.setitem(presets._PRESETS["photoguard"], DEFAULT_PRESET, quick)
+    monkeypatch.setitem(presets.PRESETS["photoguard"], DEFAULT_PRESET, quick)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,22 +38,6 @@ def sum_of(*terms: Objective) -> Objective:
     return total
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The loop's result: `perturbation` float32 (1, 3, H, W), and the course of the objective.
-
-    `scores` holds the objective at the start of every iteration.
-    """
-
-    perturbation: Array
-    scores: tuple[float, ...]
-
-    @property
-    def iterations(self) -> int:
-        """The number of steps taken."""
-        return len(self.scores)
-
-
 def optimise(
     picture: Array,
     *,
@@ -67,7 +50,7 @@ def optimise(
     what: str = "attack",
     taken: int = 0,
     planned: int | None = None,
-) -> Outcome:
+) -> tuple[Array, int]:
     """Return a perturbation of `picture` within `constraint` that raises `objective`.
 
     Args:
@@ -82,6 +65,9 @@ def optimise(
         what: name of the work in progress reports.
         taken: steps of the same work before, which progress counts too.
         planned: steps of the work as a whole; None: those of the rule.
+
+    Returns:
+        The perturbation, float32 (1, 3, H, W), and the number of steps taken.
 
     Raises:
         Cancelled: the caller cancelled.
@@ -108,7 +94,7 @@ def optimise(
         controls.on_progress(Progress(what, taken + iteration + 1, planned or rule.iterations))
         if _is_plateau(scores, rule):
             break
-    return Outcome(change, tuple(scores))
+    return change, len(scores)
 
 
 def _noisy(start: Array, step: Array, noise: float, seed: int) -> Array:

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from artscraper_runner.errors import UnknownName
-
 DEFAULT_PRESET = "default"
 PUBLISHED = "published"
 BUNDLED = "bundled"  # the encoder of our own
@@ -138,13 +136,10 @@ class AttackPreset:
         return halved, self.refining_rule
 
 
-_TARGETED = ObjectiveWeights(towards=1.0)
-
-
 def _published(rule: StepRule) -> AttackPreset:
     return AttackPreset(
         rule=rule,
-        weights=_TARGETED,
+        weights=ObjectiveWeights(towards=1.0),
         scales=(1.0,),
         scale_weights=(1.0,),
         is_bounded_by_sight=False,
@@ -176,62 +171,25 @@ _DEFAULT = AttackPreset(
     jpeg_share=0.5,
 )
 
-_PRESETS: dict[str, dict[str, AttackPreset]] = {
-    "photoguard": {
-        DEFAULT_PRESET: _DEFAULT,
-        # 1000 iterations; the authors' demonstration takes 200 with half of the step.
-        PUBLISHED: _published(
-            StepRule(
-                iterations=1000,
-                first_step=2.55 / 7.65,
-                last_step=2.55 / 7.65 / 100,
-                momentum=0.0,
-                start_noise=1.0,
-            )
-        ),
-    },
-    "mist": {
-        DEFAULT_PRESET: _DEFAULT,
-        PUBLISHED: _published(
-            StepRule(
-                iterations=100, first_step=1 / 16, last_step=1 / 16, momentum=0.0, start_noise=1.0
-            )
-        ),
-    },
-    "nightshade": {
-        DEFAULT_PRESET: _DEFAULT,
-        # Shares of the released code's Linf of 10.2; the paper bounds LPIPS by 0.07 instead.
-        PUBLISHED: _published(
-            StepRule(iterations=500, first_step=1.0, last_step=0.01, momentum=0.0, start_noise=0.0)
-        ),
-    },
+_PUBLISHED = {
+    # 1000 iterations; the authors' demonstration takes 200 with half of the step.
+    "photoguard": StepRule(
+        iterations=1000,
+        first_step=2.55 / 7.65,
+        last_step=2.55 / 7.65 / 100,
+        momentum=0.0,
+        start_noise=1.0,
+    ),
+    "mist": StepRule(
+        iterations=100, first_step=1 / 16, last_step=1 / 16, momentum=0.0, start_noise=1.0
+    ),
+    # Shares of the released code's Linf of 10.2; the paper bounds LPIPS by 0.07 instead.
+    "nightshade": StepRule(
+        iterations=500, first_step=1.0, last_step=0.01, momentum=0.0, start_noise=0.0
+    ),
 }
-
-
-def attack_names() -> tuple[str, ...]:
-    """Return the stages that are attacks of this table."""
-    return tuple(_PRESETS)
-
-
-def attack_preset(stage: str, name: str) -> AttackPreset:
-    """Return the numbers of attack stage `stage` under the preset `name`.
-
-    Raises:
-        UnknownName: no such stage or preset.
-    """
-    if stage not in _PRESETS:
-        raise UnknownName("attack", stage, _PRESETS)
-    if name not in _PRESETS[stage]:
-        raise UnknownName("preset", name, _PRESETS[stage])
-    return _PRESETS[stage][name]
-
-
-def strength_named(name: str) -> Strength:
-    """Return the strength called `name`.
-
-    Raises:
-        UnknownName: no such strength.
-    """
-    if name not in STRENGTHS:
-        raise UnknownName("strength", name, STRENGTHS)
-    return STRENGTHS[name]
+# By stage, then by the name of the preset.
+PRESETS = {
+    stage: {DEFAULT_PRESET: _DEFAULT, PUBLISHED: _published(rule)}
+    for stage, rule in _PUBLISHED.items()
+}

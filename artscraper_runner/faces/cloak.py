@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.attacks.perceptual import budget_map
-from artscraper_runner.attacks.presets import PUBLISHED, strength_named
+from artscraper_runner.attacks.presets import PUBLISHED, STRENGTHS
 from artscraper_runner.attacks.scaling import apply_perturbation
 from artscraper_runner.errors import InvalidOption, PictureError, UnusableTarget
 from artscraper_runner.faces.detection import Face, find_faces
@@ -226,7 +226,7 @@ class Cloaking:
 
     def _masking(self, original: Array, region: FaceRegion) -> float:
         """Return how many times more than flat skin the face masks, by the median of the map."""
-        strength = strength_named(self.options.strength)
+        strength = STRENGTHS[self.options.strength]
         flat, slope = strength.flat / 255, strength.texture * DEFAULT_CLOAK.texture
         bounds = budget_map(original, budget=1.0, floor=flat, slope=slope)
         return float(np.median(bounds[region.soft_edge() > 0.5] / flat))
@@ -238,7 +238,7 @@ class Cloaking:
 
     @property
     def _budget(self) -> int:
-        return strength_named(self.options.strength).budget
+        return STRENGTHS[self.options.strength].budget
 
     def _seed(self, index: int) -> int:
         return zlib.crc32(f"{STAGE} {index}".encode(), self.options.seed)

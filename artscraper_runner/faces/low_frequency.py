@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from artscraper_runner.attacks.transforms import RGB_TO_YCC, YCC_TO_RGB, mix
 from artscraper_runner.faces.geometry import Alignment
-from artscraper_runner.imaging.filters import continued
+from artscraper_runner.imaging.filters import correlate, gaussian_taps
 
 Array = NDArray[np.float32]
 _REACH = 3.0  # deviations at which the kernel is cut off
@@ -44,41 +44,22 @@ def to_rgb(change: Array) -> Array:
 
 def blurred(planes: Array, deviation: float) -> Array:
     """Return planes (1, C, h, w) under a Gaussian of `deviation` px."""
-    reach = math.ceil(_REACH * deviation)
-    steps = np.arange(reach + 1)
-    taps = np.exp(-(steps**2) / (2 * deviation**2))
-    taps = (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
-    return _filtered(_filtered(planes, taps, axis=3), taps, axis=2)
+    taps = gaussian_taps(deviation, _REACH)
+    return correlate(correlate(planes, taps, axis=-1), taps, axis=-2)
 
 
-def _filtered(planes: Array, taps: Array, *, axis: int) -> Array:
-    """Correlate with a symmetric kernel, given from its middle on; the edge goes on outside.
+def clip_low_frequency(
+    planes: Array, low: Array, high: Array, blur: float, *, weight: Array | None = None
+) -> Array:
+    """Return planes (1, 3, h, w) whose blurred values lie nearer to `low`..`high`.
 
-    Sums of shifted planes: several times as fast as scipy.ndimage, and in the same order always.
+    `weight` (1, 1, h, w) is how much of the correction each pixel gets; None: all of it.
     """
-    reach, side = len(taps) - 1, planes.shape[axis]
-    padded = continued(planes, reach, axis - 4)
-
-    def shifted(start: int) -> Array:
-        places = [slice(None)] * 4
-        places[axis] = slice(start, start + side)
-        return padded[tuple(places)]
-
-    total: Array = np.multiply(shifted(reach), taps[0])
-    both = np.empty_like(total)
-    for step in range(1, reach + 1):
-        np.add(shifted(reach - step), shifted(reach + step), out=both)
-        both *= taps[step]
-        total += both
-    return total
-
-
-def clip_low_frequency(planes: Array, bounds: Array, blur: float) -> Array:
-    """Return planes (1, 3, h, w) nearer to what keeps `bounds` (1, 3, 1, 1) under the blur."""
+    share = np.float32(_OVERSHOOT) if weight is None else np.float32(_OVERSHOOT) * weight
     for _ in range(_ROUNDS):
-        low = blurred(planes, blur)
-        excess = low - np.clip(low, -bounds, bounds)
-        planes = planes - np.float32(_OVERSHOOT) * blurred(excess, blur / 2)
+        blurry = blurred(planes, blur)
+        excess = blurry - np.clip(blurry, low, high)
+        planes = planes - share * blurred(excess, blur / 2)
     return planes
 
 
@@ -112,11 +93,7 @@ class _BoundedFace:
         limit = self.bound * _SHARES
         low, high = np.minimum(-limit, self.before), np.maximum(limit, self.before)
         planes = to_luma_chroma(change)
-        for _ in range(_ROUNDS):
-            blurry = blurred(planes, _BLUR)
-            excess = blurry - np.clip(blurry, low, high)
-            planes = planes - np.float32(_OVERSHOOT) * self.oval.weight * blurred(excess, _BLUR / 2)
-        return to_rgb(planes)
+        return to_rgb(clip_low_frequency(planes, low, high, _BLUR, weight=self.oval.weight))
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,6 @@ def minimum_norm_attack(
     budget: float,
     controls: Controls,
     what: str,
-    project: Callable[[Array], Array] = lambda change: change,
     share_within: Callable[[Array], Array] = lambda change: np.ones((1, 1, 1, 1), np.float32),
 ) -> tuple[Array, int]:
     """Return the change of a region (1, 3, h, w) in [0, 1], and the iterations made.
@@ -93,7 +92,6 @@ def minimum_norm_attack(
         budget: the Linf bound, in [0, 1].
         controls: receive the progress, and may cancel, once an iteration.
         what: name of the work in progress reports.
-        project: a further constraint of the change of sRGB, also applied to the result.
         share_within: the share (1, 1, h, w) in 0..1 of a change of sRGB that may be seen. The loop
             goes on from what is left, so that it spends what may be seen where that moves the face.
 
@@ -107,7 +105,7 @@ def minimum_norm_attack(
     size = preset.first_size * budget
     for iteration in range(preset.iterations):
         controls.checkpoint()
-        _, slope, share = objective(before + project(space.change(planes)), iteration)
+        _, slope, share = objective(before + space.change(planes), iteration)
         gradient = np.nan_to_num(space.adjoint(planes, slope), nan=0.0, posinf=0.0, neginf=0.0)
         momentum *= np.float32(preset.momentum)
         momentum += gradient * np.float32(1 / (_norm(gradient) + _TINY))
@@ -124,7 +122,7 @@ def minimum_norm_attack(
     change = space.change(planes)
     reached = max_low_frequency(change, preset.blur)
     change = change * np.float32(min(1.0, preset.low_frequency * budget / (reached + _TINY)))
-    return _lessened(project(change), before, objective), preset.iterations
+    return _lessened(change, before, objective), preset.iterations
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class _Space:
 
     def project(self, planes: Array) -> Array:
         limits = np.float32(self.preset.low_frequency * self.budget) / self._colour
-        planes = clip_low_frequency(planes, limits, self.preset.blur)
+        planes = clip_low_frequency(planes, -limits, limits, self.preset.blur)
         planes = to_luma_chroma(self.bounds.clip(to_rgb(planes * self._colour))) / self._colour
         return planes * self.share_within(self.change(planes))
 

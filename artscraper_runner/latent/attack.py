@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +24,7 @@ from artscraper_runner.attacks.evaluation import (
     protects,
 )
 from artscraper_runner.attacks.pgd import Objective, optimise, sum_of
-from artscraper_runner.attacks.presets import AttackPreset, StepRule, attack_preset, strength_named
+from artscraper_runner.attacks.presets import PRESETS, STRENGTHS, AttackPreset, StepRule
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
     SHORT_SIDE,
@@ -58,11 +58,6 @@ _SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of
 NO_PROTECTION = "no protection beyond noise"
 
 
-def no_extra_term(original: Array, target: Array) -> Objective | None:
-    """Return None: an attack on the latent's distances alone."""
-    return None
-
-
 @dataclass(frozen=True)
 class AttackResult:
     """`pixels` uint8 (H, W, 3), the working `size` they were found at, and the attack's metrics."""
@@ -94,13 +89,13 @@ class PictureAttack:
     original: Pixels
     options: ProtectionOptions
     target: Callable[[Size], Array]
-    others: tuple[Callable[[Size], Array], ...] = ()
-    visibility: float | None = None
-    alpha: Pixels | None = None
-    after_attack: bool = False
-    preserves_cloaks: bool = True
-    extra_term: Callable[[Array, Array], Objective | None] = no_extra_term
-    cache: RunCache = field(default_factory=RunCache)
+    others: tuple[Callable[[Size], Array], ...]
+    visibility: float | None
+    alpha: Pixels | None
+    after_attack: bool
+    preserves_cloaks: bool
+    extra_term: Callable[[Array, Array], Objective | None]
+    cache: RunCache
 
     def prepare(self) -> None:
         """Compute what the attack needs of the original alone, at the first size.
@@ -111,7 +106,7 @@ class PictureAttack:
         size, encoder = working_size(*self.original.shape[:2]), self._observer().encoder
         original = at_working_size(self.original, size, self.cache)
         self.cache.remember("loaded", encoder.name, lambda: load_gradients(encoder, original))
-        preset = attack_preset(self.stage, self.options.preset)
+        preset = PRESETS[self.stage][self.options.preset]
         self._distances(original, original, preset)
         if preset.is_bounded_by_sight:
             self._sight(original)
@@ -189,9 +184,9 @@ class PictureAttack:
         }
 
     def _run_at(self, size: Size, before: Pixels, controls: Controls) -> AttackResult:
-        strength = strength_named(self.options.strength)
+        strength = STRENGTHS[self.options.strength]
         sizes = self._sizes(size)
-        rules = attack_preset(self.stage, self.options.preset).rules_for(
+        rules = PRESETS[self.stage][self.options.preset].rules_for(
             self.options.encoder, after_attack=self.after_attack, is_large=len(sizes) > 1
         )
         planned = sum(rule.iterations for rule in rules)
@@ -232,8 +227,8 @@ class PictureAttack:
         planned: int,
     ) -> tuple[Array, int]:
         """Return the change of `before` at `size`, begun with `step`, and the steps it took."""
-        preset = attack_preset(self.stage, self.options.preset)
-        budget = np.float32(strength_named(self.options.strength).budget / 255)
+        preset = PRESETS[self.stage][self.options.preset]
+        budget = np.float32(STRENGTHS[self.options.strength].budget / 255)
         if before.size > _SMALL_VALUES:  # what the pass before has left
             release_memory()
         original = at_working_size(self.original, size, self.cache)
@@ -248,7 +243,7 @@ class PictureAttack:
         if before.size > _SMALL_VALUES:
             release_memory()
             unload(self.original, before)  # faces are looked at as they are
-        outcome = optimise(
+        change, steps = optimise(
             original,
             start=start + resized(step, size, Image.Resampling.BICUBIC),
             constraint=constraint,
@@ -260,13 +255,12 @@ class PictureAttack:
             taken=taken,
             planned=planned,
         )
-        change = outcome.perturbation
         change -= done()
-        return change, outcome.iterations
+        return change, steps
 
     def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
         """Return the budget and the visibility bound: less in faces, unlimited where hidden."""
-        size, strength = _size_of(original), strength_named(self.options.strength)
+        size, strength = _size_of(original), STRENGTHS[self.options.strength]
         bound = np.full_like(original[:, :1], strength.budget / 255)
         if not preset.is_bounded_by_sight:
             return Box(original, start, bound * self._visible(size))

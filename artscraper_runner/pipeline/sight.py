@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isinf
 
-from artscraper_runner.attacks.presets import PUBLISHED, strength_named
+from artscraper_runner.attacks.presets import PUBLISHED, STRENGTHS
 from artscraper_runner.attacks.visibility_budget import stage_bound
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.stage import Stage, StageInput
@@ -23,7 +23,7 @@ def visibility_bound(
     """
     if not stage.is_bounded_by_sight or options.preset == PUBLISHED:
         return None
-    return stage_bound(strength_named(options.strength).visibility, stage.name, stages)
+    return stage_bound(STRENGTHS[options.strength].visibility, stage.name, stages)
 
 
 def within_sight(stage: Stage, inputs: StageInput, result: StageResult) -> StageResult:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artscraper_runner.attacks.presets import strength_named
+from artscraper_runner.attacks.presets import STRENGTHS
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import apply_perturbation, working_size
 from artscraper_runner.attacks.transforms import to_picture
@@ -76,7 +76,7 @@ class PicturePart:
         change which its bounds are of those. It differs from the stages' own result in detail, not
         in how much is seen.
         """
-        strength, highest = (strength_named(name) for name in (options.strength, _RUN_AT))
+        strength, highest = (STRENGTHS[name] for name in (options.strength, _RUN_AT))
         key = (tuple(stages), replace(options, strength=_RUN_AT))
         change, mark = self.cache.remember("change", key, lambda: self._change(*key))
         share = np.float32(strength.visibility / highest.visibility)

@@ -62,7 +62,7 @@ class Fawkes(Stage):
         return _records(saved, inputs)
 
     def _cloaked(self, inputs: StageInput) -> StageResult:
-        from artscraper_runner.attacks.presets import strength_named
+        from artscraper_runner.attacks.presets import STRENGTHS
         from artscraper_runner.faces.cloak import Cloaking, Identity, attacked_recogniser
         from artscraper_runner.faces.detection import faces_in
         from artscraper_runner.faces.recognisers import public_name
@@ -87,7 +87,7 @@ class Fawkes(Stage):
             metrics={
                 "preset": options.preset,
                 "strength": options.strength,
-                "budget": strength_named(options.strength).budget,
+                "budget": STRENGTHS[options.strength].budget,
                 "seed": options.seed,
                 "recogniser": DLIB if recogniser is None else public_name(options.recogniser),
                 "targeted": identity is not None,

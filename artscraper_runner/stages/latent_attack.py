@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from artscraper_runner.attacks.presets import attack_names
+from artscraper_runner.attacks.presets import PRESETS
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.stage import CLOAKING_STAGE, Stage, StageInput
 from artscraper_runner.types import Json, StageResult
@@ -77,7 +77,7 @@ class LatentAttack(Stage):
             others=tuple(draw for name, draw in STANDARD_TARGETS.items() if name != self.name),
             visibility=inputs.visibility,
             alpha=inputs.alpha,
-            after_attack=any(name in attack_names() for name in inputs.stages_before),
+            after_attack=any(name in PRESETS for name in inputs.stages_before),
             preserves_cloaks=CLOAKING_STAGE in inputs.stages_before,
             extra_term=lambda original, target: self.extra_term(original, target, options),
             cache=inputs.cache,

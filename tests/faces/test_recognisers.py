@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn import functional
 
 from artscraper_runner import protect
-from artscraper_runner.attacks.presets import strength_named
+from artscraper_runner.attacks.presets import STRENGTHS
 from artscraper_runner.cli.main import main
 from artscraper_runner.errors import MissingModel, UnknownName
 from artscraper_runner.faces.cloak import Cloaking
@@ -89,7 +89,7 @@ def test_cloak_moves_the_recogniser_it_was_given(portrait, tmp_path):
     faces = find_faces(portrait)[:1]
     cloaking = Cloaking(portrait, None, options, recogniser=recogniser)
     pixels, _ = cloaking.run(portrait, faces, Controls())
-    assert np.abs(pixels.astype(int) - portrait).max() <= strength_named("medium").budget
+    assert np.abs(pixels.astype(int) - portrait).max() <= STRENGTHS["medium"].budget
     pictures = (portrait, pixels, noisy(portrait, pixels))
     chips = [aligned_face(each, faces[0].alignment) for each in pictures]
     seen = [recogniser.embeddings(chip) for chip in chips]

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights, attack_preset
+from artscraper_runner.attacks.presets import PRESETS, AttackPreset, ObjectiveWeights
 from artscraper_runner.latent.objectives import LatentObjective, latent_at
 from artscraper_runner.models.protocol import QuadraticObjective
 
 PLAIN: AttackPreset = replace(
-    attack_preset("photoguard", "published"), weights=ObjectiveWeights(away=1.0)
+    PRESETS["photoguard"]["published"], weights=ObjectiveWeights(away=1.0)
 )
 ORIGINAL, TARGET = 0.2, 0.6
 

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from artscraper_runner.attacks.presets import strength_named
+from artscraper_runner.attacks.presets import STRENGTHS
 from artscraper_runner.attacks.visibility_budget import stage_bound
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages import load_stage, stage_names
@@ -21,7 +21,7 @@ ATTACKS = [name for name in stage_names() if isinstance(load_stage(name), Latent
 
 def shared_bound(name: str) -> float:
     """Return the bound of a stage in a job of all attacks at medium."""
-    return stage_bound(strength_named("medium").visibility, name, ATTACKS)
+    return stage_bound(STRENGTHS["medium"].visibility, name, ATTACKS)
 
 
 def inputs_for(pixels, *, before=None, controls=None, **options) -> StageInput:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from artscraper_runner.attacks.evaluation import Observer, random_signs
-from artscraper_runner.attacks.presets import strength_named
+from artscraper_runner.attacks.presets import STRENGTHS
 from artscraper_runner.attacks.scaling import scaled_picture
 from artscraper_runner.attacks.transforms import to_pixels
 from artscraper_runner.errors import PictureError
@@ -128,7 +128,7 @@ def test_stage_undoing_the_previous_layer_is_not_effective(kodak):
 
 def test_own_effect_excludes_the_change_by_lossy_coding(kodak):
     stage, inputs = load_stage("mist"), inputs_for(kodak, before=default_layer("photoguard", kodak))
-    inputs = replace(inputs, visibility=2 * strength_named("medium").visibility)
+    inputs = replace(inputs, visibility=2 * STRENGTHS["medium"].visibility)
     layer = stage.apply(inputs).pixels
     saved = reopened(layer, "JPEG", quality=95, subsampling=0)
     measured = stage.measure(saved, replace(inputs, made=layer))
