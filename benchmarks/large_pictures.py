@@ -27,6 +27,7 @@ from artscraper_runner.attacks.scaling import scaled_picture  # noqa: E402
 from artscraper_runner.attacks.transforms import to_picture, to_pixels  # noqa: E402
 from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
+from artscraper_runner.models.protocol import EncoderOptions  # noqa: E402
 
 SIZES = ((2000, 3000), (4000, 6000))  # width, height
 PIECE = 512  # px
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images")
     parser.add_argument("--models", type=Path, default=ROOT.parent / "shared" / "models")
     options = parser.parse_args()
-    judge = Observer(load_encoder("taef2", models_dir=options.models))
+    judge = Observer(load_encoder("taef2", EncoderOptions(models_dir=options.models)))
     portrait = Image.open(options.images / "paintings" / "delaunay_portrait.jpg").convert("RGB")
     seen = {"scaled to 512": scaled_to(512), "scaled to 1024": scaled_to(1024), "pieces": pieces}
     print("| size | seen | effect | noise | times noise | SSIM | PSNR dB |")

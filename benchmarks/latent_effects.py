@@ -11,6 +11,7 @@ from artscraper_runner.attacks.scaling import scaled_picture, working_size
 from artscraper_runner.attacks.shaped_noise import shaped_noise
 from artscraper_runner.latent.targets import concept, grey, periodic_pattern
 from artscraper_runner.models import load_encoder
+from artscraper_runner.models.protocol import EncoderOptions
 from benchmarks.picture_changes import recompressed
 
 Pixels = NDArray[np.uint8]
@@ -24,7 +25,7 @@ class LatentEffects:
     """Effects on taef2: norm(E(x') - E(x)) / norm(E(x)) at the working size."""
 
     def __init__(self, models: Path) -> None:
-        self._encoder = load_encoder("taef2", models_dir=models)
+        self._encoder = load_encoder("taef2", EncoderOptions(models_dir=models))
         self.name = self._encoder.name
 
     def effect(self, original: Pixels, changed: Pixels) -> float:

@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT))
 
 from artscraper_runner.attacks.shaped_noise import shaped_noise  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
+from artscraper_runner.models.protocol import EncoderOptions  # noqa: E402
 from artscraper_runner.models.taesd import Block  # noqa: E402
 from benchmarks.latent_effects import ImagenetNetwork, planes  # noqa: E402
 from benchmarks.visibility import STRENGTHS, protected, row  # noqa: E402
@@ -188,7 +189,7 @@ class Autoencoder:
     """TAEF2: pictures uint8 (N, h, w, 3) to latents float32 (N, 32, h/8, w/8) and back."""
 
     def __init__(self, models: Path) -> None:
-        self._encoder = load_encoder("taef2", models_dir=models)
+        self._encoder = load_encoder("taef2", EncoderOptions(models_dir=models))
         layers: list[nn.Module] = [nn.Identity(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()]
         for group in range(3):
             layers += [Block(pooled=group == 0) for _ in range(3)]

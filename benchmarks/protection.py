@@ -41,7 +41,11 @@ from artscraper_runner.imaging import metrics  # noqa: E402
 from artscraper_runner.latent.objectives import LatentObjective, latent_at  # noqa: E402
 from artscraper_runner.models import load_encoder  # noqa: E402
 from artscraper_runner.models.graph import thread_count  # noqa: E402
-from artscraper_runner.models.protocol import Encoder, QuadraticObjective  # noqa: E402
+from artscraper_runner.models.protocol import (  # noqa: E402
+    Encoder,
+    EncoderOptions,
+    QuadraticObjective,
+)
 from artscraper_runner.options import ProtectionOptions  # noqa: E402
 from artscraper_runner.stages import load_stage  # noqa: E402
 from artscraper_runner.stages.stage import StageInput  # noqa: E402
@@ -304,7 +308,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     pictures = held_out(options.images)
-    judge = Observer(load_encoder("taef2", models_dir=options.models))
+    judge = Observer(load_encoder("taef2", EncoderOptions(models_dir=options.models)))
     tables: dict[str, Callable[[], object]] = {
         "transfer": lambda: print_transfer(pictures, judge, "medium"),
         "strengths": lambda: [print_transfer(pictures, judge, name) for name in ("low", "high")],

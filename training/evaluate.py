@@ -25,7 +25,7 @@ from artscraper_runner.attacks.presets import AttackPreset, ObjectiveWeights, St
 from artscraper_runner.attacks.transforms import to_picture, to_pixels
 from artscraper_runner.latent.objectives import LatentObjective, latent_at
 from artscraper_runner.models import load_encoder
-from artscraper_runner.models.protocol import Encoder
+from artscraper_runner.models.protocol import Encoder, EncoderOptions
 from artscraper_runner.types import Controls
 from training.pictures import HELD_OUT, SUFFIXES
 
@@ -134,9 +134,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", default="taef2")
     parser.add_argument("--steps", type=int, default=Trial.steps)
     options = parser.parse_args(arguments)
-    judge = load_encoder(options.judge, models_dir=options.models)
+    judge = load_encoder(options.judge, EncoderOptions(models_dir=options.models))
     for name in options.attackers:
-        attacker = load_encoder(name, models_dir=options.models)
+        attacker = load_encoder(name, EncoderOptions(models_dir=options.models))
         report(attacker, judge, options.images, Trial(steps=options.steps))
 
 

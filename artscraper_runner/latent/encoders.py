@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from artscraper_runner.attacks.evaluation import VIEWS, Observer, effect_record
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.models import load_encoder, standby_encoders
-from artscraper_runner.models.protocol import Encoder, QuadraticObjective
+from artscraper_runner.models.protocol import Encoder, EncoderOptions, QuadraticObjective
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.types import Json
 
@@ -29,12 +28,12 @@ def encoder_of(options: ProtectionOptions) -> Encoder:
     Raises:
         RunnerError: it cannot be loaded.
     """
-    return _loaded(
-        options.encoder,
-        options.models_dir,
+    how = EncoderOptions(
+        models_dir=options.models_dir,
         allow_downloads=options.allow_downloads,
         accelerator=options.accelerator,
     )
+    return _loaded(options.encoder, how)
 
 
 def load_gradients(encoder: Encoder, picture: Array) -> None:
@@ -58,31 +57,21 @@ def unattacked_effects(
     Where none can, the name and the error of the first; None without any. Arguments are those of
     `evaluation.effect_record`.
     """
+    how = EncoderOptions(models_dir=options.models_dir, accelerator=options.accelerator)
     refused: Json | None = None
     for name in standby_encoders(options.encoder, options.models_dir):
         try:
-            encoder = _loaded(
-                name, options.models_dir, allow_downloads=False, accelerator=options.accelerator
-            )
-            observer = Observer(encoder, cache)
+            observer = Observer(_loaded(name, how), cache)
             return effect_record(observer, original, changed, views=views, visible=visible)
         except RunnerError as error:  # it only evaluates: the job did not ask for it
             refused = refused or {"encoder": name, "error": error.public}
     return refused
 
 
-def _loaded(
-    name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
-) -> Encoder:
+_kept = lru_cache(maxsize=_KEPT)(load_encoder)
+
+
+def _loaded(name: str, options: EncoderOptions) -> Encoder:
     """Return the encoder, loaded once per process."""
     with _loading:
-        return _kept(name, models_dir, allow_downloads=allow_downloads, accelerator=accelerator)
-
-
-@lru_cache(maxsize=_KEPT)
-def _kept(
-    name: str, models_dir: Path | None, *, allow_downloads: bool, accelerator: str
-) -> Encoder:
-    return load_encoder(
-        name, models_dir=models_dir, allow_downloads=allow_downloads, accelerator=accelerator
-    )
+        return _kept(name, options)

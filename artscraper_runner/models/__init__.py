@@ -7,6 +7,7 @@ Importing this package loads no runtime; loading an encoder does.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Container, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,24 +46,30 @@ def encoder_names() -> tuple[str, ...]:
     return tuple(name for name in _MODULES if name not in _PATTERNS)
 
 
-def check_encoder_name(name: str) -> None:
-    """Check that `name`, and every member of an ensemble, is in the registry.
+def check_model_name(model: str, name: str, kinds: Container[str], valid: Sequence[str]) -> None:
+    """Check that `name`, and every member of an ensemble, is in a registry of models.
 
     An ensemble has two or more different members, none of them an ensemble.
+
+    Args:
+        model: the kind of model, such as "encoder", for messages.
+        name: of a model, or "kind:argument".
+        kinds: the registered names, and kinds with their colon.
+        valid: what messages list.
 
     Raises:
         UnknownName: it is not.
     """
     kind, colon, argument = name.partition(":")
-    if kind + colon not in _MODULES or (colon and not argument):
-        raise UnknownName("encoder", name, (*encoder_names(), *_PATTERNS.values()))
+    if kind + colon not in kinds or (colon and not argument):
+        raise UnknownName(model, name, valid)
     if kind == "ensemble":
         members = argument.split("+")
         is_nested = any(member.startswith("ensemble:") for member in members)
         if len(members) < 2 or len(set(members)) < len(members) or is_nested:
-            raise UnknownName("ensemble", argument, ["two or more different encoders joined by +"])
+            raise UnknownName("ensemble", argument, [f"two or more different {model}s joined by +"])
         for member in members:
-            check_encoder_name(member)
+            check_model_name(model, member, kinds, valid)
 
 
 def require_encoder(name: str) -> None:
@@ -72,7 +79,7 @@ def require_encoder(name: str) -> None:
         UnknownName: no encoder is called that.
         MissingDependency: a package is not installed; the message has the command that does it.
     """
-    check_encoder_name(name)
+    check_model_name("encoder", name, _MODULES, (*encoder_names(), *_PATTERNS.values()))
     kind, colon, argument = name.partition(":")
     if kind == "ensemble":
         for member in argument.split("+"):
@@ -98,24 +105,12 @@ def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:
     return tuple(name for name in (*present, DEFAULT_ENCODER) if name not in attacked_names)
 
 
-def load_encoder(
-    name: str = DEFAULT_ENCODER,
-    *,
-    models_dir: Path | None = None,
-    allow_downloads: bool = False,
-    accelerator: str = "auto",
-    bfloat16: bool | None = None,
-    base_url: str | None = None,
-) -> Encoder:
+def load_encoder(name: str = DEFAULT_ENCODER, options: EncoderOptions | None = None) -> Encoder:
     """Load a frozen encoder.
 
     Args:
         name: one of ``encoder_names()``, ``vae:<path or hub id>`` or ``ensemble:<a>+<b>``.
-        models_dir: folder of weights; those of encoder X are in it or in its folder X.
-        allow_downloads: fetch missing weights whose digest is pinned into `models_dir`.
-        accelerator: one of `accelerators.ACCELERATOR_NAMES`.
-        bfloat16: of models that torch computes; None: where the processor does so natively.
-        base_url: server of downloads; None: the publisher's.
+        options: where its weights are, and what computes it; None: the defaults.
 
     Raises:
         UnknownName: no encoder, or no accelerator, is called that.
@@ -126,20 +121,13 @@ def load_encoder(
     """
     from artscraper_runner.models.protocol import EncoderOptions
 
-    options = EncoderOptions(
-        models_dir=models_dir,
-        allow_downloads=allow_downloads,
-        accelerator=accelerator,
-        bfloat16=bfloat16,
-        base_url=base_url,
-    )
     # By its kind: what follows a colon is a path, or a name of the caller's making.
     with timed("encoder", name.partition(":")[0]):
-        return load_with(name, options)
+        return load_untimed(name, options or EncoderOptions())
 
 
-def load_with(name: str, options: EncoderOptions) -> Encoder:
-    """Load an encoder as `load_encoder` does, with options that are already built."""
+def load_untimed(name: str, options: EncoderOptions) -> Encoder:
+    """Load an encoder as `load_encoder` does, as a part of another one."""
     require_encoder(name)
     kind, colon, argument = name.partition(":")
     loader = importlib.import_module(f"{__name__}.{_MODULES[kind + colon]}")

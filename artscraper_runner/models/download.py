@@ -35,7 +35,7 @@ class DownloadFailed(RunnerError):
 class PublishedFile:
     """A file in a public repository, pinned to a commit and to its digest."""
 
-    location: str  # below the server's base URL: owner/name/commit/path
+    location: str  # below PUBLISHED_AT: owner/name/commit/path
     sha256: str  # 64 hex digits
 
 
@@ -49,18 +49,15 @@ def how_to_download(options: EncoderOptions) -> str:
     return "allow_downloads (--allow-downloads), which needs models_dir (--models-dir) too"
 
 
-def download(file: PublishedFile, folder: Path, *, base_url: str | None = None) -> Path:
-    """Download a file into a folder and return its path; no file is left on failure.
+def download(file: PublishedFile, folder: Path) -> Path:
+    """Download a file into a folder, made if it is missing, and return its path.
 
-    Args:
-        file: what to fetch.
-        folder: is created when missing.
-        base_url: a server that mirrors ``PUBLISHED_AT``; None for that one itself.
+    No file is left on failure.
 
     Raises:
         DownloadFailed: not reachable, too large or of another digest.
     """
-    url = f"{(base_url or PUBLISHED_AT).rstrip('/')}/{file.location}"
+    url = f"{PUBLISHED_AT}/{file.location}"
     content = _fetched(url)
     digest = hashlib.sha256(content).hexdigest()
     if digest != file.sha256:
@@ -71,7 +68,6 @@ def download(file: PublishedFile, folder: Path, *, base_url: str | None = None) 
 def _fetched(url: str) -> bytes:
     content = bytearray()
     try:
-        # The base address is ours or the operator's, never a caller's.
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310
             while chunk := answer.read(CHUNK_BYTES):
                 content += chunk

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from artscraper_runner.models import load_with
+from artscraper_runner.models import load_untimed
 from artscraper_runner.models.protocol import Array, Encoder, EncoderOptions, QuadraticObjective
 
 SEPARATOR = "+"
@@ -96,6 +96,6 @@ def reference_pictures() -> Array:
 
 
 def load(argument: str, options: EncoderOptions) -> Ensemble:
-    """Load the ensemble of the encoders in ``a+b``, which `check_encoder_name` has checked."""
-    members = [load_with(name, options) for name in argument.split(SEPARATOR)]
+    """Load the ensemble of the encoders in ``a+b``, which `require_encoder` has checked."""
+    members = [load_untimed(name, options) for name in argument.split(SEPARATOR)]
     return Ensemble(members, name=f"ensemble:{argument}")

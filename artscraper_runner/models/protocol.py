@@ -68,11 +68,10 @@ class Encoder(Protocol):
 class EncoderOptions:
     """Options for loading an encoder; passed on unchanged by encoders that load others."""
 
-    models_dir: Path | None = None  # where weights are looked up and downloads kept; None: nowhere
-    allow_downloads: bool = False  # fetch missing weights whose digest is pinned
+    models_dir: Path | None = None  # weights of encoder X are in it or in its folder X
+    allow_downloads: bool = False  # fetch missing weights whose digest is pinned into `models_dir`
     accelerator: str = "auto"  # see `accelerators`
     bfloat16: bool | None = None  # of models that torch computes; None: where that is native
-    base_url: str | None = None  # server of downloads; None: the publisher's
 
 
 def check_pictures(pictures: Array) -> None:

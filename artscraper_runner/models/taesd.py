@@ -149,7 +149,7 @@ def _file_of(name: str, options: EncoderOptions) -> Path:
         return path
     names, folders = published_names(name), folders_of(name, options.models_dir)
     if options.allow_downloads and options.models_dir is not None:
-        return download(published(name), folders[0], base_url=options.base_url)
+        return download(published(name), folders[0])
     remedy = (
         f"put {names[1]} from https://github.com/{REPOSITORY} there (models_dir, --models-dir),"
         f" or have it fetched: {how_to_download(options)}"

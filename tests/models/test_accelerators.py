@@ -15,6 +15,7 @@ from artscraper_runner.models.accelerators import (
     unavailable_reason,
 )
 from artscraper_runner.models.graph import GraphFailed, load_graph, release_memory, thread_count
+from artscraper_runner.models.protocol import EncoderOptions
 from artscraper_runner.options import ACCELERATOR_NAMES
 
 
@@ -59,7 +60,7 @@ def test_missing_accelerator_falls_back_to_the_cpu_with_a_warning(
     offer(monkeypatch)
     with caplog.at_level(logging.WARNING):
         assert select_accelerator(name) == "cpu"
-        encoder = load_encoder("bundled", accelerator=name)
+        encoder = load_encoder("bundled", EncoderOptions(accelerator=name))
         assert np.isfinite(encoder.latents(np.ones((1, 3, 16, 16), np.float32))).all()
     (message,) = [record.getMessage() for record in caplog.records]
     assert f"accelerator {name} is not available, using the processor" in message
@@ -70,8 +71,8 @@ def test_unusable_accelerator_falls_back_to_the_cpu(monkeypatch, caplog) -> None
     """As where ONNX Runtime has CUDA and the machine has no driver."""
     offer(monkeypatch, "CUDAExecutionProvider")
     with caplog.at_level(logging.WARNING):
-        encoder = load_encoder("bundled", accelerator="cuda")
-        expected = load_encoder("bundled", accelerator="cpu").latents(
+        encoder = load_encoder("bundled", EncoderOptions(accelerator="cuda"))
+        expected = load_encoder("bundled", EncoderOptions(accelerator="cpu")).latents(
             np.ones((1, 3, 16, 16), np.float32)
         )
         assert np.array_equal(encoder.latents(np.ones((1, 3, 16, 16), np.float32)), expected)
@@ -123,7 +124,7 @@ def test_released_memory_is_allocated_again() -> None:
     for name in ("cpu", "openvino"):
         if unavailable_reason(name):
             continue
-        encoder = load_encoder("bundled", accelerator=name)
+        encoder = load_encoder("bundled", EncoderOptions(accelerator=name))
         before = encoder.latents(picture)
         release_memory()
         assert np.array_equal(encoder.latents(picture), before)

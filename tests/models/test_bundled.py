@@ -15,6 +15,7 @@ from artscraper_runner.errors import MissingModel
 from artscraper_runner.models import bundled, load_encoder
 from artscraper_runner.models.bundled import GraphEncoder
 from artscraper_runner.models.padding import pad_to_multiple
+from artscraper_runner.models.protocol import EncoderOptions
 from artscraper_runner.models.weights import UnusableModel
 from tests.models.conftest import by_torch, random_objective
 from training.encoder_graph import gradient_graph, latents_graph
@@ -70,7 +71,7 @@ def test_graphs_equal_the_export() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_latents_and_gradients_agree_with_torch(size, network) -> None:
-    encoder = load_encoder("bundled", accelerator="cpu")
+    encoder = load_encoder("bundled", EncoderOptions(accelerator="cpu"))
     leaf = torch.from_numpy(picture(*size)).requires_grad_(True)
     expected = latent_by_torch(network, leaf)
     latent = encoder.latents(picture(*size))
@@ -85,7 +86,7 @@ def test_latents_and_gradients_agree_with_torch(size, network) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_gradient_agrees_with_finite_differences(size) -> None:
-    encoder = load_encoder("bundled", accelerator="cpu")
+    encoder = load_encoder("bundled", EncoderOptions(accelerator="cpu"))
     objective = random_objective(encoder.latents(picture(*size)))
     _, gradient = encoder.value_and_gradient(picture(*size), objective)
     step = np.float32(0.001) * gradient / np.abs(gradient).max()
@@ -102,7 +103,7 @@ def test_results_do_not_depend_on_thread_count(accelerator, monkeypatch) -> None
     seen = set()
     for threads in ("1", "2", "3", "5"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        encoder = load_encoder("bundled", accelerator=accelerator)
+        encoder = load_encoder("bundled", EncoderOptions(accelerator=accelerator))
         latent = encoder.latents(picture(72, 96))
         value, gradient = encoder.value_and_gradient(picture(72, 96), random_objective(latent))
         seen.add((latent.tobytes(), value, gradient.tobytes()))
@@ -111,7 +112,9 @@ def test_results_do_not_depend_on_thread_count(accelerator, monkeypatch) -> None
 
 def test_openvino_gradient_has_the_same_direction(network) -> None:
     pytest.importorskip("openvino", reason="needs the optional extra `openvino`")
-    exact, fast = (load_encoder("bundled", accelerator=name) for name in ("cpu", "openvino"))
+    exact, fast = (
+        load_encoder("bundled", EncoderOptions(accelerator=name)) for name in ("cpu", "openvino")
+    )
     objective = random_objective(exact.latents(picture(64, 64)))
     gradients = [
         encoder.value_and_gradient(picture(64, 64), objective)[1] for encoder in (exact, fast)
@@ -175,7 +178,7 @@ def _copy(folder: Path) -> None:
 
 
 def test_bundled_latents_follow_the_teacher(painting: np.ndarray, shared_models: Path) -> None:
-    teacher = load_encoder("taef2", models_dir=shared_models)
+    teacher = load_encoder("taef2", EncoderOptions(models_dir=shared_models))
     ours, theirs = load_encoder("bundled").latents(painting), teacher.latents(painting)
     assert float((ours * theirs).sum()) / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.85
 
@@ -184,7 +187,7 @@ def test_bundled_attack_moves_the_teacher_more_than_noise(
     painting: np.ndarray, shared_models: Path
 ) -> None:
     student = load_encoder("bundled")
-    teacher = load_encoder("taef2", models_dir=shared_models)
+    teacher = load_encoder("taef2", EncoderOptions(models_dir=shared_models))
     signs = np.random.default_rng(0).choice(np.float32([-1, 1]), painting.shape)
     budget, original = np.float32(8 / 255), student.latents(painting)
     objective = bundled.QuadraticObjective(original, 1.0, np.zeros_like(original))

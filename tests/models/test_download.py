@@ -17,6 +17,7 @@ import torch
 from artscraper_runner.models import download as module
 from artscraper_runner.models import load_encoder, taesd
 from artscraper_runner.models.download import DownloadFailed, PublishedFile, download
+from artscraper_runner.models.protocol import EncoderOptions
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -38,52 +39,59 @@ def published(tmp_path: Path) -> PublishedFile:
 
 
 @pytest.fixture
-def base_url(tmp_path: Path) -> Iterator[str]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "served").mkdir(exist_ok=True)
     handler = partial(QuietHandler, directory=str(tmp_path / "served"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(module, "PUBLISHED_AT", f"http://127.0.0.1:{server.server_port}")
+        yield
         server.shutdown()
         thread.join()
 
 
-def test_pinned_file_is_downloaded(published: PublishedFile, base_url: str, tmp_path: Path) -> None:
-    path = download(published, tmp_path / "new" / "models", base_url=base_url)
+@pytest.mark.usefixtures("server")
+def test_pinned_file_is_downloaded(published: PublishedFile, tmp_path: Path) -> None:
+    path = download(published, tmp_path / "new" / "models")
     assert path == tmp_path / "new" / "models" / "file.pth"
     assert path.read_bytes() == b"weights"
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.usefixtures("server")
 def test_wrong_digest_is_refused_and_leaves_no_file(
-    published: PublishedFile, base_url: str, tmp_path: Path
+    published: PublishedFile, tmp_path: Path
 ) -> None:
     with pytest.raises(DownloadFailed, match="expected SHA-256 " + "1" * 64):
-        download(replace(published, sha256="1" * 64), tmp_path / "models", base_url=base_url)
+        download(replace(published, sha256="1" * 64), tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.usefixtures("server")
 def test_missing_or_too_large_file_is_refused(
     published: PublishedFile,
-    base_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(DownloadFailed, match="404"):
-        download(replace(published, location="other"), tmp_path / "models", base_url=base_url)
+        download(replace(published, location="other"), tmp_path / "models")
     monkeypatch.setattr(module, "MAX_BYTES", 3)
     with pytest.raises(DownloadFailed, match="at most 3 bytes"):
-        download(published, tmp_path / "models", base_url=base_url)
+        download(published, tmp_path / "models")
 
 
-def test_unreachable_server_is_reported(published: PublishedFile, tmp_path: Path) -> None:
+def test_unreachable_server_is_reported(
+    published: PublishedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PUBLISHED_AT", "http://127.0.0.1:1")
     with pytest.raises(DownloadFailed, match="refused"):
-        download(published, tmp_path, base_url="http://127.0.0.1:1")
+        download(published, tmp_path)
 
 
+@pytest.mark.usefixtures("server")
 def test_encoder_downloads_its_weights_once(
-    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = taesd.TaesdNetwork(latent_channels=4, pooled=False)
     served = tmp_path / "served" / taesd.published("taesd").location
@@ -92,10 +100,10 @@ def test_encoder_downloads_its_weights_once(
     digest = hashlib.sha256(served.read_bytes()).hexdigest()
     monkeypatch.setitem(taesd.SHA256, "taesd", digest)
     models = tmp_path / "models"
-    load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+    load_encoder("taesd", EncoderOptions(models_dir=models, allow_downloads=True))
     assert (models / "taesd" / "taesd_encoder.pth").is_file()
     served.unlink()
-    load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+    load_encoder("taesd", EncoderOptions(models_dir=models, allow_downloads=True))
 
 
 def test_every_published_file_is_pinned() -> None:
@@ -110,8 +118,9 @@ def test_pinned_digest_matches_the_local_file(shared_models: Path) -> None:
     assert hashlib.sha256(content).hexdigest() == taesd.published("taef2").sha256
 
 
+@pytest.mark.usefixtures("server")
 def test_public_error_hides_the_unwritable_folder(
-    base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = tmp_path / "served" / taesd.published("taesd").location
     served.parent.mkdir(parents=True)
@@ -120,7 +129,7 @@ def test_public_error_hides_the_unwritable_folder(
     models = tmp_path / "models"
     models.write_text("a file where the folder should be")
     with pytest.raises(DownloadFailed, match="could not be written") as caught:
-        load_encoder("taesd", models_dir=models, allow_downloads=True, base_url=base_url)
+        load_encoder("taesd", EncoderOptions(models_dir=models, allow_downloads=True))
     assert str(models) in str(caught.value)
     assert "taesd_encoder.pth: could not be written: Not a directory" in caught.value.public
     assert str(tmp_path) not in caught.value.public

@@ -11,12 +11,12 @@ import torch
 from artscraper_runner.errors import MissingModel, UnknownName
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.ensemble import Ensemble, reference_pictures
-from artscraper_runner.models.protocol import Encoder
+from artscraper_runner.models.protocol import Encoder, EncoderOptions
 from tests.models.conftest import by_torch, random_objective
 
 
 def load(random_models: Path, name: str) -> Ensemble:
-    encoder = load_encoder(name, models_dir=random_models)
+    encoder = load_encoder(name, EncoderOptions(models_dir=random_models))
     assert isinstance(encoder, Ensemble)
     return encoder
 
@@ -49,12 +49,12 @@ def test_gradient_agrees_with_torch_and_finite_differences(
     size: tuple[int, int], random_models: Path
 ) -> None:
     options = {"models_dir": random_models, "bfloat16": False}
-    ensemble = load_encoder("ensemble:taesd+taef2", **options)
+    ensemble = load_encoder("ensemble:taesd+taef2", EncoderOptions(**options))
     picture = np.random.default_rng(1).random((1, 3, *size), np.float32)
     objective = random_objective(ensemble.latents(picture))
-    value, gradient = load_encoder("ensemble:taesd+taef2", **options).value_and_gradient(
-        picture, objective
-    )
+    value, gradient = load_encoder(
+        "ensemble:taesd+taef2", EncoderOptions(**options)
+    ).value_and_gradient(picture, objective)
     assert value == pytest.approx(objective.value(ensemble.latents(picture)), rel=1e-4)
     step = np.float32(0.003) * gradient / np.abs(gradient).max()
     up, down = (objective.value(ensemble.latents(picture + s * step)) for s in (1, -1))
@@ -84,9 +84,9 @@ def test_ensemble_stride_suits_all_members(random_models: Path) -> None:
 @pytest.mark.parametrize("argument", ["taesd", "taesd+taesd", "taesd+", "taesd+ensemble:a"])
 def test_invalid_ensembles_are_refused(argument: str, random_models: Path) -> None:
     with pytest.raises(UnknownName):
-        load_encoder(f"ensemble:{argument}", models_dir=random_models)
+        load_encoder(f"ensemble:{argument}", EncoderOptions(models_dir=random_models))
 
 
 def test_ensemble_reports_missing_weights_of_a_member(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match="taef1_encoder"):
-        load_encoder("ensemble:bundled+taef1", models_dir=tmp_path)
+        load_encoder("ensemble:bundled+taef1", EncoderOptions(models_dir=tmp_path))

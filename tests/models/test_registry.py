@@ -18,7 +18,7 @@ from artscraper_runner.models import (
     require_encoder,
     standby_encoders,
 )
-from artscraper_runner.models.protocol import QuadraticObjective
+from artscraper_runner.models.protocol import EncoderOptions, QuadraticObjective
 
 CONTRACT = [*encoder_names(), "ensemble:taesd+taef2"]
 
@@ -105,7 +105,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
 @pytest.mark.parametrize("name", [name for name in encoder_names() if name != "bundled"])
 def test_missing_weights_name_searched_folders(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match=f"{name}_encoder.safetensors") as caught:
-        load_encoder(name, models_dir=tmp_path)
+        load_encoder(name, EncoderOptions(models_dir=tmp_path))
     assert caught.value.searched == (tmp_path / name, tmp_path)
     assert caught.value.setting == "models_dir"
     with pytest.raises(MissingModel, match="no folder"):
@@ -114,7 +114,7 @@ def test_missing_weights_name_searched_folders(name: str, tmp_path: Path) -> Non
 
 def test_public_error_names_files_and_settings_but_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MissingModel) as caught:
-        load_encoder("taef2", models_dir=tmp_path)
+        load_encoder("taef2", EncoderOptions(models_dir=tmp_path))
     public = caught.value.public
     assert public.startswith("expected taef2_encoder.safetensors or taef2_encoder.pth")
     assert "setting models_dir" in public and "allow_downloads" in public
@@ -123,7 +123,7 @@ def test_public_error_names_files_and_settings_but_no_folder(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_encoders_are_finite_at_any_size(name: str, random_models: Path) -> None:
-    encoder = load_encoder(name, models_dir=random_models)
+    encoder = load_encoder(name, EncoderOptions(models_dir=random_models))
     assert encoder.name == name
     for size in [(1, 1), (5, 33), (64, 40)]:
         pictures = np.random.default_rng(0).random((2, 3, *size), np.float32)
@@ -140,7 +140,7 @@ def test_encoders_are_finite_at_any_size(name: str, random_models: Path) -> None
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_invalid_shapes_are_refused(name: str, random_models: Path) -> None:
-    encoder = load_encoder(name, models_dir=random_models)
+    encoder = load_encoder(name, EncoderOptions(models_dir=random_models))
     with pytest.raises(ValueError, match="expected float32 pictures"):
         encoder.latents(np.ones((1, 3, 8, 8), np.uint8))
 
@@ -150,6 +150,10 @@ def test_bfloat16_changes_latents_by_less_than_three_percent(
     name: str, random_models: Path
 ) -> None:
     picture = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
-    exact = load_encoder(name, models_dir=random_models, bfloat16=False).latents(picture)
-    rounded = load_encoder(name, models_dir=random_models, bfloat16=True).latents(picture)
+    exact = load_encoder(name, EncoderOptions(models_dir=random_models, bfloat16=False)).latents(
+        picture
+    )
+    rounded = load_encoder(name, EncoderOptions(models_dir=random_models, bfloat16=True)).latents(
+        picture
+    )
     assert np.linalg.norm(rounded - exact) < 0.03 * np.linalg.norm(exact)

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from artscraper_runner.models import load_encoder
+from artscraper_runner.models.protocol import EncoderOptions
 from artscraper_runner.models.taesd import Block, TaesdNetwork, network_from
 from artscraper_runner.models.torch_encoder import read_state
 from artscraper_runner.models.weights import UnusableModel
@@ -47,7 +48,7 @@ def test_teacher_decodes_latents(painting: np.ndarray, shared_models: Path) -> N
     decoder = nn.Sequential(*layers)
     state = read_state(shared_models / "taef2" / "taef2_decoder.pth")
     decoder.load_state_dict({key: value.float() for key, value in state.items()})
-    encoder = load_encoder("taef2", models_dir=shared_models, bfloat16=False)
+    encoder = load_encoder("taef2", EncoderOptions(models_dir=shared_models, bfloat16=False))
     latents = torch.from_numpy(encoder.latents(painting)).view(1, 32, 32, 32)
     with torch.no_grad():
         error = decoder(torch.tanh(latents / 3) * 3) - torch.from_numpy(painting)
@@ -74,7 +75,7 @@ def test_files_are_found_by_either_name_and_prefix(prefix: str, path: str, tmp_p
     (tmp_path / path).parent.mkdir(exist_ok=True)
     save_file(state, tmp_path / path)
     picture = torch.rand(1, 3, 16, 16)
-    encoder = load_encoder("taesd", models_dir=tmp_path, bfloat16=False)
+    encoder = load_encoder("taesd", EncoderOptions(models_dir=tmp_path, bfloat16=False))
     expected = network(picture).detach().numpy().reshape(1, -1)
     assert np.allclose(encoder.latents(picture.numpy()), expected, atol=1e-6)
 
@@ -92,7 +93,7 @@ def test_mismatched_weights_are_refused(change: str, tmp_path: Path) -> None:
         state.clear()
     torch.save(state, tmp_path / "taesd.pth")
     with pytest.raises(UnusableModel, match="expected a TAESD encoder") as caught:
-        load_encoder("taesd", models_dir=tmp_path)
+        load_encoder("taesd", EncoderOptions(models_dir=tmp_path))
     assert caught.value.path == tmp_path / "taesd.pth"
 
 
@@ -101,17 +102,17 @@ def test_mismatched_weights_are_refused(change: str, tmp_path: Path) -> None:
 def test_damaged_files_are_refused(content: bytes, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnusableModel, match="expected tensors"):
-        load_encoder("taesd", models_dir=tmp_path)
+        load_encoder("taesd", EncoderOptions(models_dir=tmp_path))
 
 
 def test_pickle_with_code_is_refused(tmp_path: Path) -> None:
     torch.save(nn.Conv2d(1, 1, 1), tmp_path / "taesd.pth")
     with pytest.raises(UnusableModel, match="expected tensors"):
-        load_encoder("taesd", models_dir=tmp_path)
+        load_encoder("taesd", EncoderOptions(models_dir=tmp_path))
 
 
 def test_file_of_another_member_is_refused(tmp_path: Path) -> None:
     network = TaesdNetwork(latent_channels=32, pooled=True)
     torch.save(network.state_dict(), tmp_path / "taesd_encoder.pth")
     with pytest.raises(UnusableModel, match=r"expected the 4 latent channels of taesd; found 32"):
-        load_encoder("taesd", models_dir=tmp_path)
+        load_encoder("taesd", EncoderOptions(models_dir=tmp_path))

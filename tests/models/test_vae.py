@@ -13,6 +13,7 @@ import torch
 from artscraper_runner.errors import MissingModel
 from artscraper_runner.models import load_encoder
 from artscraper_runner.models.download import DownloadFailed
+from artscraper_runner.models.protocol import EncoderOptions
 from artscraper_runner.models.weights import UnusableModel
 
 
@@ -38,7 +39,7 @@ def autoencoder(diffusers: Any) -> Any:
 @pytest.mark.parametrize("inside", ["", "vae"])
 def test_vae_returns_the_posterior_mean(autoencoder: Any, inside: str, tmp_path: Path) -> None:
     autoencoder.save_pretrained(tmp_path / inside)
-    encoder = load_encoder(f"vae:{tmp_path}", bfloat16=False)
+    encoder = load_encoder(f"vae:{tmp_path}", EncoderOptions(bfloat16=False))
     assert (encoder.latent_channels, encoder.stride) == (6, 4)
     pictures = torch.rand(2, 3, 32, 24)
     with torch.no_grad():
@@ -49,19 +50,19 @@ def test_vae_returns_the_posterior_mean(autoencoder: Any, inside: str, tmp_path:
 
 def test_hub_id_is_resolved_in_models_dir(autoencoder: Any, tmp_path: Path) -> None:
     autoencoder.save_pretrained(tmp_path / "owner" / "name")
-    encoder = load_encoder("vae:owner/name", models_dir=tmp_path)
+    encoder = load_encoder("vae:owner/name", EncoderOptions(models_dir=tmp_path))
     assert encoder.latents(np.ones((1, 3, 17, 5), np.float32)).shape == (1, 6 * 5 * 2)
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match=r"config\.json of an AutoencoderKL") as caught:
-        load_encoder("vae:owner/name", models_dir=tmp_path)
+        load_encoder("vae:owner/name", EncoderOptions(models_dir=tmp_path))
     assert caught.value.searched == (Path("owner/name"), tmp_path / "owner/name")
 
 
 def test_public_error_names_the_setting_and_no_path(tmp_path: Path) -> None:
     with pytest.raises(MissingModel) as caught:
-        load_encoder(f"vae:{tmp_path}", models_dir=tmp_path)
+        load_encoder(f"vae:{tmp_path}", EncoderOptions(models_dir=tmp_path))
     assert "setting encoder" in caught.value.public and "allow_downloads" in caught.value.public
     assert str(tmp_path) not in caught.value.public
 
@@ -76,7 +77,7 @@ def test_folder_of_another_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["owner/name", "owner/name@main"])
 def test_download_needs_a_commit(source: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="40 hex digits"):
-        load_encoder(f"vae:{source}", models_dir=tmp_path, allow_downloads=True)
+        load_encoder(f"vae:{source}", EncoderOptions(models_dir=tmp_path, allow_downloads=True))
 
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -89,16 +90,18 @@ def test_downloaded_weights_are_found_offline(
     cache = tmp_path / "models--owner--name"
     autoencoder.save_pretrained(cache / "snapshots" / REVISION)
     source = f"vae:owner/name@{REVISION}"
-    assert load_encoder(source, models_dir=tmp_path).latent_channels == 6
+    assert load_encoder(source, EncoderOptions(models_dir=tmp_path)).latent_channels == 6
 
     def ask(*_: Any, **__: Any) -> None:
         raise AssertionError("the hub was asked")
 
     monkeypatch.setattr("artscraper_runner.models.vae._fetch", ask)
-    assert load_encoder(source, models_dir=tmp_path, allow_downloads=True).stride == 4
+    assert (
+        load_encoder(source, EncoderOptions(models_dir=tmp_path, allow_downloads=True)).stride == 4
+    )
     other = source.replace("0123", "3210")
     with pytest.raises(MissingModel, match=r"config\.json of an AutoencoderKL"):
-        load_encoder(other, models_dir=tmp_path)
+        load_encoder(other, EncoderOptions(models_dir=tmp_path))
 
 
 def test_nan_weights_are_refused(autoencoder: Any, tmp_path: Path) -> None:

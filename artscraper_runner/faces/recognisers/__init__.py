@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from artscraper_runner.errors import UnknownName
+from artscraper_runner.models import check_model_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,16 +54,7 @@ def check_recogniser(name: str) -> None:
         UnknownName: no recogniser is called that; an ensemble of fewer than two different ones, or
             of other ensembles.
     """
-    kind, colon, argument = name.partition(":")
-    if kind + colon not in _MODULES or (colon and not argument):
-        raise UnknownName("recogniser", name, _VALID)
-    if kind + colon != _ENSEMBLE:
-        return
-    members = argument.split("+")
-    if len(members) < 2 or len(set(members)) < len(members) or _ENSEMBLE in argument:
-        raise UnknownName("ensemble", argument, ["two or more different recognisers joined by +"])
-    for member in members:
-        check_recogniser(member)
+    check_model_name("recogniser", name, _MODULES, _VALID)
 
 
 def recogniser_files(name: str) -> tuple[Path, ...]:

@@ -8,16 +8,14 @@ with ONNX Runtime when the file is loaded, so that a misread operator leads to n
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.errors import MissingDependency, MissingModel
 from artscraper_runner.faces.network import CHIP_SIDE
-from artscraper_runner.faces.recognisers.torch_program import torch_distance_gradients
+from artscraper_runner.faces.recognisers.torch_program import TorchRecogniser, recogniser_file
 from artscraper_runner.models.graph import GraphFailed, load_graph
 from artscraper_runner.models.weights import UnusableModel
 
@@ -25,12 +23,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = NDArray[np.float32]
-_INSTALL = "pip install 'artscraper-gateway[torch]'"
 _TOLERANCE = 1e-3  # of the largest value of an embedding; float32 differs by about 1e-5
 _FACE = (3, CHIP_SIDE, CHIP_SIDE)
 
 
-class OnnxRecogniser:
+class OnnxRecogniser(TorchRecogniser):
     """The graph in the file at `path`; see `recognisers.Recogniser`.
 
     Raises:
@@ -50,20 +47,10 @@ class OnnxRecogniser:
             reason = f"expected an input of shape (N or 1, 3, 150, 150), found ({shape})"
             raise UnusableModel(path, f"{reason}; crop and scale faces in the graph")
         self._one_by_one = batch == 1
+        super().__init__(self._computed)
         self._check()
 
-    def embeddings(self, faces: Array) -> Array:
-        """Return embeddings (N, D) of faces (N, 3, 150, 150)."""
-        import torch
-
-        with torch.no_grad():
-            return np.asarray(self._network(torch.from_numpy(faces)).numpy(), np.float32)
-
-    def distance_gradients(self, faces: Array, references: Array) -> tuple[Array, Array]:
-        """Return embeddings (N, D), and the gradients of their distances from `references`."""
-        return torch_distance_gradients(self._network, faces, references)
-
-    def _network(self, faces: Tensor) -> Tensor:
+    def _computed(self, faces: Tensor) -> Tensor:
         import torch
 
         if not self._one_by_one:
@@ -104,11 +91,6 @@ def load(argument: str) -> OnnxRecogniser:
         MissingModel: there is no such file.
         UnusableModel: see `OnnxRecogniser`.
     """
-    for package in ("torch", "onnx"):
-        if find_spec(package) is None:
-            raise MissingDependency(package, "the recogniser onnx", _INSTALL)
-    path = Path(argument)
-    if not path.is_file():
-        remedy = "name an ONNX file"
-        raise MissingModel(path.name, searched=(path.parent,), setting="recogniser", remedy=remedy)
+    packages = ("torch", "onnx")
+    path = recogniser_file(argument, "onnx", packages=packages, remedy="name an ONNX file")
     return OnnxRecogniser(path)

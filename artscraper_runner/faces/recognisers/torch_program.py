@@ -8,7 +8,7 @@ that you trust.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,23 +29,13 @@ _TINY = 1e-12
 
 
 class TorchRecogniser:
-    """The program in the file at `path`; see `recognisers.Recogniser`.
+    """A network that torch computes and differentiates; see `recognisers.Recogniser`.
 
-    Raises:
-        UnusableModel: the file is no exported program, or not one that maps faces to embeddings.
+    `network` maps faces (N, 3, 150, 150) to embeddings (N, D).
     """
 
-    def __init__(self, path: Path) -> None:
-        import torch
-
-        try:
-            self._network = torch.export.load(path).module()
-            probe = self.embeddings(np.zeros((2, 3, CHIP_SIDE, CHIP_SIDE), np.float32))
-        except Exception as error:  # the reader and the program raise a dozen kinds between them
-            reason = "expected a program of torch.export that maps faces to embeddings"
-            raise UnusableModel(path, reason, detail=str(error)) from error
-        if probe.ndim != 2 or len(probe) != 2 or not np.isfinite(probe).all():
-            raise UnusableModel(path, f"expected finite embeddings (2, D), found {probe.shape}")
+    def __init__(self, network: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._network = network
 
     def embeddings(self, faces: Array) -> Array:
         """Return embeddings (N, D) of faces (N, 3, 150, 150)."""
@@ -56,20 +46,29 @@ class TorchRecogniser:
 
     def distance_gradients(self, faces: Array, references: Array) -> tuple[Array, Array]:
         """Return embeddings (N, D), and the gradients of their distances from `references`."""
-        return torch_distance_gradients(self._network, faces, references)
+        import torch
+
+        pictures = torch.from_numpy(faces).requires_grad_(True)
+        embeddings = self._network(pictures)
+        squares = (embeddings - torch.from_numpy(references)).square().sum(1)
+        (gradients,) = torch.autograd.grad((squares + _TINY).sqrt().sum(), pictures)
+        return np.asarray(embeddings.detach().numpy(), np.float32), np.asarray(gradients.numpy())
 
 
-def torch_distance_gradients(
-    network: Callable[[torch.Tensor], torch.Tensor], faces: Array, references: Array
-) -> tuple[Array, Array]:
-    """Return a torch network's embeddings of faces, and the gradients of their distances."""
-    import torch
+def recogniser_file(argument: str, kind: str, *, packages: Sequence[str], remedy: str) -> Path:
+    """Return the path of a recogniser's file, named by `argument`.
 
-    pictures = torch.from_numpy(faces).requires_grad_(True)
-    embeddings = network(pictures)
-    squares = (embeddings - torch.from_numpy(references)).square().sum(1)
-    (gradients,) = torch.autograd.grad((squares + _TINY).sqrt().sum(), pictures)
-    return np.asarray(embeddings.detach().numpy(), np.float32), np.asarray(gradients.numpy())
+    Raises:
+        MissingDependency: one of the packages that read it is not installed.
+        MissingModel: there is no such file.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingDependency(package, f"the recogniser {kind}", _INSTALL)
+    path = Path(argument)
+    if not path.is_file():
+        raise MissingModel(path.name, searched=(path.parent,), setting="recogniser", remedy=remedy)
+    return path
 
 
 def load(argument: str) -> TorchRecogniser:
@@ -78,12 +77,18 @@ def load(argument: str) -> TorchRecogniser:
     Raises:
         MissingDependency: torch is not installed.
         MissingModel: there is no such file.
-        UnusableModel: see `TorchRecogniser`.
+        UnusableModel: it is no exported program, or not one that maps faces to embeddings.
     """
-    if find_spec("torch") is None:
-        raise MissingDependency("torch", "the recogniser torch", _INSTALL)
-    path = Path(argument)
-    if not path.is_file():
-        remedy = "name a file that torch.export.save has written"
-        raise MissingModel(path.name, searched=(path.parent,), setting="recogniser", remedy=remedy)
-    return TorchRecogniser(path)
+    remedy = "name a file that torch.export.save has written"
+    path = recogniser_file(argument, "torch", packages=("torch",), remedy=remedy)
+    import torch
+
+    try:
+        recogniser = TorchRecogniser(torch.export.load(path).module())
+        probe = recogniser.embeddings(np.zeros((2, 3, CHIP_SIDE, CHIP_SIDE), np.float32))
+    except Exception as error:  # the reader and the program raise a dozen kinds between them
+        reason = "expected a program of torch.export that maps faces to embeddings"
+        raise UnusableModel(path, reason, detail=str(error)) from error
+    if probe.ndim != 2 or len(probe) != 2 or not np.isfinite(probe).all():
+        raise UnusableModel(path, f"expected finite embeddings (2, D), found {probe.shape}")
+    return recogniser
