@@ -11,6 +11,7 @@ import gc
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -134,3 +135,18 @@ def _no_process_in_unit_tests(
 
 def _refuse_process(*_arguments: Any, **_options: Any) -> NoReturn:
     pytest.fail("a unit test starts no process; mark its module with pytest.mark.system")
+
+
+@pytest.fixture
+def one_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let attacks of the default preset take one step, in tests of what surrounds the attack."""
+    from artscraper_runner.attacks.presets import DEFAULT_PRESET, PRESETS
+
+    for stage_presets in PRESETS.values():
+        preset = stage_presets[DEFAULT_PRESET]
+        quick = {
+            name: replace(rule, iterations=1)
+            for name in ("rule", "full_rule", "later_rule", "refining_rule")
+            if (rule := getattr(preset, name)) is not None
+        }
+        monkeypatch.setitem(stage_presets, DEFAULT_PRESET, replace(preset, **quick))

@@ -123,6 +123,7 @@ def test_too_small_picture_is_skipped(tmp_path: Path) -> None:
         assert saved.tobytes() == original.tobytes()
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_fully_transparent_pixels_are_unchanged(painting: Path, tmp_path: Path) -> None:
     with Image.open(painting) as image:
         rgba = np.dstack([np.asarray(image), np.full((258, 266), 255, np.uint8)])
@@ -136,6 +137,7 @@ def test_fully_transparent_pixels_are_unchanged(painting: Path, tmp_path: Path) 
         assert np.array_equal(result[:, :200], rgba[:, :200])
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_same_picture_gives_the_same_bytes(painting: Path, tmp_path: Path) -> None:
     config = WorkflowConfig(protection=ProtectionOptions(watermark_text="by Ada"))
     first = protect_picture(painting, tmp_path / "1", config=config)["layers"][-1]["path"]
@@ -221,6 +223,7 @@ def test_command_line_explains_errors(painting: Path, tmp_path: Path) -> None:
         assert named in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_every_registered_stage_keeps_size_and_input(painting: Path, tmp_path: Path) -> None:
     for name in stage_names():
         config = WorkflowConfig(stages=(name,))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from PIL import Image
 from artscraper_gateway.tests.gateway_process import REPOSITORY, GatewayProcess
 from artscraper_gateway.tests.openapi_world import World, open_world
 from artscraper_gateway.tests.support.in_process import InProcessGateway
-from artscraper_runner.attacks import presets
-from artscraper_runner.attacks.presets import DEFAULT_PRESET, PRESETS
 
 SAMPLES = sorted(
     path for path in (REPOSITORY / "input").iterdir() if path.suffix in (".jpg", ".jpeg", ".png")
@@ -98,14 +95,6 @@ def small_sample() -> bytes:
     with Image.open(SAMPLES[0]) as image:
         image.resize((384, 384)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
-
-
-@pytest.fixture
-def one_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let photoguard take one step instead of eight, for tests of what surrounds the attack."""
-    preset = PRESETS["photoguard"][DEFAULT_PRESET]
-    quick = replace(preset, rule=replace(preset.rule, iterations=1))
-    monkeypatch.setitem(presets.PRESETS["photoguard"], DEFAULT_PRESET, quick)
 
 
 @pytest.fixture

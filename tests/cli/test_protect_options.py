@@ -12,6 +12,8 @@ from PIL import Image
 
 from artscraper_runner.cli.main import main
 
+from ..watermarks.pictures import painting
+
 
 @pytest.fixture
 def art(textured: Any, tmp_path: Path) -> Path:
@@ -92,11 +94,12 @@ def test_same_seed_gives_the_same_file(art: Path) -> None:
     assert files[0] == files[1] != files[2]
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_same_seed_draws_another_watermark_number_only(
-    textured: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     large = tmp_path / "large.png"
-    Image.fromarray(np.tile(textured, (3, 2, 1))[:264, :264]).save(large)
+    Image.fromarray(painting(256, 256)).save(large)
     stages = ["--stages", "photoguard,invisible-watermark", "--seed", "7"]
     numbered = [protect(large, *stages, out=f"numbered-{number}") for number in range(2)]
     attacked, marked = (

@@ -36,17 +36,19 @@ def test_attacks_are_registered_in_order():
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize(("strength", "budget"), [("low", 4), ("medium", 8), ("high", 16)])
 def test_budget_holds_after_saving(name, strength, budget, textured):
-    saved = reopened(applied(name, textured, strength=strength))
-    assert saved.shape == textured.shape
+    part = textured[24:72, 48:96]
+    saved = reopened(applied(name, part, strength=strength))
+    assert saved.shape == part.shape
     assert saved.dtype == np.uint8
-    assert 0 < largest(textured, saved) <= budget
+    assert 0 < largest(part, saved) <= budget
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_same_seed_gives_the_same_bytes(name, textured):
-    first = applied(name, textured, seed=7)
-    assert np.array_equal(first, applied(name, textured, seed=7))
-    assert not np.array_equal(first, applied(name, textured, seed=8))
+    part = textured[24:72, 48:96]
+    first = applied(name, part, seed=7)
+    assert np.array_equal(first, applied(name, part, seed=7))
+    assert not np.array_equal(first, applied(name, part, seed=8))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -199,7 +201,7 @@ def test_opaque_alpha_changes_nothing(name, textured):
 ODD_PICTURES = {
     "1x1": np.full((1, 1, 3), 200, np.uint8),
     "flat": np.full((32, 32, 3), 128, np.uint8),
-    "long": np.tile(np.arange(8000, dtype=np.uint16)[None, :, None] % 256, (20, 1, 3)),
+    "long": np.tile(np.arange(3000, dtype=np.uint16)[None, :, None] % 256, (20, 1, 3)),
     "black": np.zeros((40, 56, 3), np.uint8),
     "white": np.full((33, 47, 3), 255, np.uint8),
 }
@@ -228,12 +230,14 @@ def test_grey_picture_has_no_grey_target_or_noise_after_jpeg():
     assert load_stage("mist").measure(grey, inputs)["progress_to_target"] == 0
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_large_picture_is_changed_at_full_size(kodak):
-    pixels = np.asarray(Image.fromarray(kodak).resize((900, 600)))
+    pixels = np.asarray(Image.fromarray(kodak).resize((656, 640)))
     result = load_stage("photoguard").apply(inputs_for(pixels))
     assert result.pixels.shape == pixels.shape
-    assert result.processing_size == (768, 512)
-    assert largest(pixels, result.pixels) <= 8
+    assert result.processing_size == (528, 512)
+    assert result.metrics["iterations"] == 2, "one at each of its two sizes"
+    assert 0 < largest(pixels, result.pixels) <= 8
 
 
 def test_nightshade_moves_towards_a_custom_target(kodak, textured, tmp_path):

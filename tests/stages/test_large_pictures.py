@@ -1,11 +1,13 @@
-"""The attacks on a picture that is larger than the size they begin at."""
+"""The attacks on a picture that is larger than the size they begin at, here 256 px."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
 from artscraper_runner.attacks.evaluation import Observer, random_signs
-from artscraper_runner.attacks.scaling import scaled_picture
+from artscraper_runner.attacks.scaling import scaled_picture, working_size
 from artscraper_runner.latent import attack
 from artscraper_runner.models import load_encoder
 from artscraper_runner.options import ProtectionOptions
@@ -20,7 +22,9 @@ def attacked(pixels, controls):
 
 
 def test_large_picture_is_refined_at_a_finer_size(textured, monkeypatch):
-    large, seen = np.tile(textured, (7, 5, 1)), []
+    large, seen = np.tile(textured, (4, 3, 1))[:320, :320], []
+    monkeypatch.setattr(attack, "working_size", partial(working_size, short_side=256))
+    monkeypatch.setattr(attack, "fine_size", lambda height, width: (height, width))
     result = attacked(large, Controls(seen.append))
     assert result.metrics["iterations"] == 5
     assert [(each.done, each.total) for each in seen] == [(step, 5) for step in range(1, 6)]
