@@ -250,12 +250,14 @@ def test_sixteen_bit_animated_and_rotated_pictures_are_processed(client: httpx.C
             assert "first of 4 frames" in layers[0]["reason"]
 
 
+@pytest.mark.usefixtures("one_iteration")
 def test_huge_invalid_profile_is_ignored(client: httpx.Client, picture: Picture) -> None:
     answer = upload(client, picture(272, 256, kind="JPEG", icc_profile=os.urandom(3_000_000)))
     assert answer.status_code == 200
     assert answer.json()["status"] == "done", answer.text
 
 
+@pytest.mark.usefixtures("one_iteration")
 @pytest.mark.parametrize("name", ["../../evil.png", "a\0b.png", "/etc/passwd", "x" * 300, "…/ü"])
 def test_file_names_are_not_used_in_paths(
     client: httpx.Client, gateway: InProcessGateway, picture: Picture, name: str
