@@ -13,6 +13,21 @@ from training.attacks import AttackMix, draw_bounds, perturbed
 from training.pictures import CropSource
 from training.student import StudentNetwork
 
+_STAGE_ENDS = (9, 13)  # layers after which the features are at 1/4 and 1/8 of the size
+
+
+def teacher_stages(
+    teacher: TaesdNetwork, pictures: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the features at 1/4 and at 1/8 of the size, and the latents."""
+    features, x = [], pictures
+    for index, layer in enumerate(teacher):
+        x = layer(x)
+        if index in _STAGE_ENDS:
+            features.append(x)
+    quarter, eighth = features
+    return quarter, eighth, x
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curriculum:
@@ -73,7 +88,7 @@ class Labeller:
         attacked = self._attacked(clean, progress)
         pictures = torch.cat([clean, attacked]).requires_grad_(True)
         with self.autocast():
-            quarter, eighth, latents = self.teacher.stages(pictures)
+            quarter, eighth, latents = teacher_stages(self.teacher, pictures)
         latents = latents.float()
         directions = self._directions(latents.detach())
         (gradients,) = torch.autograd.grad((latents * directions).sum(), pictures)

@@ -20,16 +20,14 @@ from artscraper_runner.types import Controls, Json
 _log = logging.getLogger(__name__)
 
 
-def analyse_picture(
-    path: Path, options: AnalysisOptions, *, limits: PictureLimits | None = None
-) -> Json:
+def analyse_picture(path: Path, options: AnalysisOptions) -> Json:
     """Return the content of analysis.json for the picture at `path`.
 
     Raises:
         UnknownName: a processor that is not in the registry.
         PictureError: the picture cannot be opened.
     """
-    return run_processors(path, open_picture(path, limits or PictureLimits()), options, Controls())
+    return run_processors(path, open_picture(path, PictureLimits()), options, Controls())
 
 
 def chosen_processors(options: AnalysisOptions) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from artscraper_runner.errors import InvalidOption, UnknownName
 from artscraper_runner.options import (
@@ -16,6 +17,9 @@ from artscraper_runner.options import (
     RightsStatement,
     SigningSettings,
 )
+
+if TYPE_CHECKING:
+    from artscraper_runner.protection_pipeline import WorkflowConfig
 
 
 def add_protect_options(protect: argparse.ArgumentParser) -> None:
@@ -92,28 +96,19 @@ def _add_protection(protect: argparse.ArgumentParser) -> None:
     _add_models(protect)
 
 
-def named_stages(options: argparse.Namespace) -> tuple[str, ...] | None:
-    """Return the named stages; None: the default ones.
+def workflow_config(options: argparse.Namespace) -> WorkflowConfig:
+    """Return what the options of `_add_protection` choose.
 
     Raises:
-        InvalidOption: the option is present but empty.
+        InvalidOption: a value is unknown, empty or out of range, or a file is missing.
     """
+    from artscraper_runner.protection_pipeline import WorkflowConfig
     from artscraper_runner.stages import stage_names
 
-    named: tuple[str, ...] | None = options.stages
-    if named == ():
+    if options.stages == ():
         known = ", ".join(stage_names())
         raise InvalidOption(f"--stages: expected one or more of {known}, found none")
-    return named
-
-
-def protection_options(options: argparse.Namespace) -> ProtectionOptions:
-    """Return the protection options.
-
-    Raises:
-        InvalidOption: a value is unknown or out of range, or a file is missing.
-    """
-    return ProtectionOptions(
+    protection = ProtectionOptions(
         watermark_text=options.watermark_text,
         watermark_method=options.watermark_method,
         keep_watermark=options.keep_watermark,
@@ -130,6 +125,12 @@ def protection_options(options: argparse.Namespace) -> ProtectionOptions:
         mist_model=options.mist_model,
         accelerator=options.accelerator,
     )
+    signing = SigningSettings(
+        options.c2pa_folder,
+        _file_or_none("--c2pa-certificate", options.c2pa_certificate),
+        _file_or_none("--c2pa-key", options.c2pa_key),
+    )
+    return WorkflowConfig(options.stages, protection, signing=signing)
 
 
 def _rights(options: argparse.Namespace) -> RightsStatement:
@@ -141,19 +142,6 @@ def _rights(options: argparse.Namespace) -> RightsStatement:
             "--copyright-notice, --usage-terms, --allow-search-engines: expected c2pa in --stages"
         )
     return rights
-
-
-def signing_settings(options: argparse.Namespace) -> SigningSettings:
-    """Return the certificate and key of the stage c2pa.
-
-    Raises:
-        InvalidOption: a file is missing.
-    """
-    return SigningSettings(
-        options.c2pa_folder,
-        _file_or_none("--c2pa-certificate", options.c2pa_certificate),
-        _file_or_none("--c2pa-key", options.c2pa_key),
-    )
 
 
 def _add_attack(protect: argparse.ArgumentParser) -> None:

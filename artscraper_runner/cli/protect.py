@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from artscraper_runner.cli.destinations import Destination, plan
-from artscraper_runner.cli.options import named_stages, protection_options, signing_settings
+from artscraper_runner.cli.options import workflow_config
 from artscraper_runner.cli.terminal import printable, show_progress
 from artscraper_runner.errors import PictureError, StageFailed
 from artscraper_runner.pipeline.folders import save_protected
@@ -29,13 +29,6 @@ def run(options: argparse.Namespace) -> int:
         for each in destinations
     ]
     return 0 if all(done) else 1
-
-
-def workflow_config(options: argparse.Namespace) -> WorkflowConfig:
-    """Return the configuration of the options; raises InvalidOption."""
-    return WorkflowConfig(
-        named_stages(options), protection_options(options), signing=signing_settings(options)
-    )
 
 
 def protect_one(

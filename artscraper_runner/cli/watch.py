@@ -11,7 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from artscraper_runner.cli.destinations import Destination, files_in
-from artscraper_runner.cli.protect import protect_one, workflow_config
+from artscraper_runner.cli.options import workflow_config
+from artscraper_runner.cli.protect import protect_one
 from artscraper_runner.cli.terminal import printable
 from artscraper_runner.errors import InvalidOption, PictureError
 from artscraper_runner.pipeline.folders import folder_pictures
@@ -120,7 +121,6 @@ def run(options: argparse.Namespace) -> int:
 def _protect_due(
     watch: FolderWatch, config: WorkflowConfig, stop: threading.Event, *, at_once: bool
 ) -> None:
-    """Protect due pictures."""
     for destination in watch.due(at_once=at_once):
         if stop.is_set():
             break

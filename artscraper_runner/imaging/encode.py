@@ -132,7 +132,6 @@ def as_saved(pixels: NDArray[np.uint8], how: LayerFormat, *, is_grey: bool) -> N
 
 def _as_image(pixels: NDArray[np.uint8], picture: Picture, how: LayerFormat) -> Image.Image:
     """Return the picture to encode: in one channel where it is grey and the format has one."""
-
     is_grey = _in_one_channel(how.name, picture.colour.profile, is_grey=picture.is_grey)
     alpha = picture.alpha
     if alpha is not None:
@@ -148,7 +147,6 @@ def _in_one_channel(name: str, profile: bytes | None, *, is_grey: bool) -> bool:
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-
     return bool(
         np.array_equal(pixels[..., 0], pixels[..., 1])
         and np.array_equal(pixels[..., 1], pixels[..., 2])

@@ -21,7 +21,6 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 def linf(before: Pixels, after: Pixels) -> int:
     """Return the largest change of any channel, 0..255."""
-    _check_sizes(before, after)
 
     def largest(rows: slice) -> int:
         return int(_absolute_change(before[rows], after[rows]).max())
@@ -31,7 +30,6 @@ def linf(before: Pixels, after: Pixels) -> int:
 
 def psnr(before: Pixels, after: Pixels) -> float | None:
     """Return the peak signal-to-noise ratio in dB; None (infinite) if nothing changed."""
-    _check_sizes(before, after)
 
     def squares(rows: slice) -> int:
         change = _absolute_change(before[rows], after[rows])
@@ -51,7 +49,6 @@ def ssim(before: Pixels, after: Pixels) -> float | None:
     height, width = before.shape[:2]
     if min(height, width) < _SSIM_WINDOW:
         return None
-    _check_sizes(before, after)
     overlap = _SSIM_WINDOW - 1
 
     def similarity(rows: slice) -> float:
@@ -69,7 +66,6 @@ def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> P
     """
     from PIL import Image
 
-    _check_sizes(before, after)
     height, width = before.shape[:2]
     change = np.empty((height, width), np.uint8)
 
@@ -82,11 +78,6 @@ def change_mask(before: Pixels, after: Pixels, *, gain: int, max_side: int) -> P
     scale = min(1.0, max_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BOX))
-
-
-def _check_sizes(before: Pixels, after: Pixels) -> None:
-    if before.shape != after.shape:
-        raise ValueError(f"expected pictures of equal size, found {before.shape} and {after.shape}")
 
 
 def _absolute_change(before: Pixels, after: Pixels) -> Pixels:

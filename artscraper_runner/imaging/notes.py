@@ -79,9 +79,6 @@ class Note:
         """Return the note for summary.json."""
         return {"subject": str(self.subject), "action": str(self.action), "detail": self.detail}
 
-    def __str__(self) -> str:
-        return f"{self.subject} {self.action}: {self.detail}"
-
 
 def sort_notes(notes: list[Note]) -> list[Note]:
     """Return the notes without duplicates: dropped parts first, then changed, then kept ones."""

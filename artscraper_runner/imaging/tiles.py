@@ -18,6 +18,7 @@ from PIL import Image
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 BAND_ROWS = 32
+LARGE_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of all that can go
 CAN_UNLOAD = hasattr(mmap, "MADV_DONTNEED")  # not on Windows
 _MAX_THREADS = 4  # memory bandwidth limits more
 _MIN_ROWS_PER_THREAD = 512  # fewer take less time than starting a thread

@@ -31,13 +31,9 @@ _MODULES = {  # name, or kind of a name that takes an argument after ":", to its
     "ensemble:": "ensemble",
 }
 _PATTERNS = {"vae:": "vae:<path or hub id>", "ensemble:": "ensemble:<name>+<name>"}
-_NEEDS = {  # packages beyond the default install, by module; each is also an extra's first package
-    "taesd": ("torch", "safetensors"),
-    "vae": ("torch", "diffusers"),
-}
-_INSTALL = {
-    "taesd": "pip install 'artscraper-gateway[torch]'",
-    "vae": "pip install 'artscraper-gateway[vae]'",
+_NEEDS = {  # packages beyond the default install, and the extra that has them, by module
+    "taesd": (("torch", "safetensors"), "torch"),
+    "vae": (("torch", "diffusers"), "vae"),
 }
 
 
@@ -85,9 +81,21 @@ def require_encoder(name: str) -> None:
         for member in argument.split("+"):
             require_encoder(member)
     module = _MODULES[kind + colon]
-    for package in _NEEDS.get(module, ()):
+    if module in _NEEDS:
+        packages, extra = _NEEDS[module]
+        require_packages(packages, f"the encoder {name}", extra=extra)
+
+
+def require_packages(packages: Sequence[str], purpose: str, *, extra: str) -> None:
+    """Check that `packages`, which the extra called `extra` installs, are there for `purpose`.
+
+    Raises:
+        MissingDependency: one is not; the message has the command that installs it.
+    """
+    for package in packages:
         if find_spec(package) is None:
-            raise MissingDependency(package, f"the encoder {name}", _INSTALL[module])
+            install = f"pip install 'artscraper-gateway[{extra}]'"
+            raise MissingDependency(package, purpose, install)
 
 
 def standby_encoders(attacked: str, models_dir: Path | None) -> tuple[str, ...]:

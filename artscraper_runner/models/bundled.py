@@ -17,12 +17,7 @@ import numpy as np
 from artscraper_runner.errors import MissingModel
 from artscraper_runner.models.graph import Graph, GraphFailed, load_graph
 from artscraper_runner.models.padding import pad_adjoint, pad_to_multiple
-from artscraper_runner.models.protocol import (
-    Array,
-    EncoderOptions,
-    QuadraticObjective,
-    check_pictures,
-)
+from artscraper_runner.models.protocol import Array, EncoderOptions, QuadraticObjective
 from artscraper_runner.models.weights import UnusableModel
 
 STRIDE = 8  # pixels per latent cell
@@ -47,7 +42,6 @@ class GraphEncoder:
 
     def latents(self, pictures: Array) -> Array:
         """Return latents (N, D) of pictures (N, 3, H, W)."""
-        check_pictures(pictures)
         padded = pad_to_multiple(pictures, self.stride)
         latents = [
             self._latents_graph.run(["latent"], {"picture": padded[index : index + 1]})[0]
@@ -59,7 +53,6 @@ class GraphEncoder:
         self, picture: Array, objective: QuadraticObjective
     ) -> tuple[float, Array]:
         """Return the objective of a picture (1, 3, H, W) and its gradient."""
-        check_pictures(picture)
         padded = pad_to_multiple(picture, self.stride)
         rows, columns = (side // self.stride for side in padded.shape[2:])
         inputs = {

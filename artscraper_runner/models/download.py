@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from artscraper_runner.errors import RunnerError
+from artscraper_runner.imaging.files import atomic_path
 from artscraper_runner.models.protocol import EncoderOptions
 
 PUBLISHED_AT = "https://raw.githubusercontent.com"
@@ -81,12 +81,8 @@ def _fetched(url: str) -> bytes:
 def _written(content: bytes, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as exc:
         reason = f"could not be written: {exc.strerror or type(exc).__name__}"
         raise DownloadFailed(path, reason, detail=str(exc)) from exc

@@ -47,11 +47,7 @@ class Encoder(Protocol):
     stride: int
 
     def latents(self, pictures: Array) -> Array:
-        """Return latents (N, D) of pictures (N, 3, H, W); D depends on H and W.
-
-        Raises:
-            ValueError: the pictures have another shape or are not float32.
-        """
+        """Return latents (N, D) of pictures (N, 3, H, W); D depends on H and W."""
 
     def value_and_gradient(
         self, picture: Array, objective: QuadraticObjective
@@ -59,7 +55,6 @@ class Encoder(Protocol):
         """Return the objective of a picture (1, 3, H, W) and its gradient, like the picture.
 
         Raises:
-            ValueError: the picture has another shape or is not float32.
             MemoryError: the device has too little memory.
         """
 
@@ -72,14 +67,3 @@ class EncoderOptions:
     allow_downloads: bool = False  # fetch missing weights whose digest is pinned into `models_dir`
     accelerator: str = "auto"  # see `accelerators`
     bfloat16: bool | None = None  # of models that torch computes; None: where that is native
-
-
-def check_pictures(pictures: Array) -> None:
-    """Check that pictures are float32 (N, 3, H, W) with H and W from 1.
-
-    Raises:
-        ValueError: they are not.
-    """
-    shape = pictures.shape
-    if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:] or pictures.dtype != np.float32:
-        raise ValueError(f"expected float32 pictures (N, 3, H, W), found {pictures.dtype} {shape}")

@@ -35,7 +35,6 @@ from artscraper_runner.models.weights import (
 STRIDE = 8  # pixels per latent cell
 WIDTH = 64  # channels of every inner layer
 POOL_WIDTH = 256  # channels of the normalised branch
-STAGE_ENDS = (9, 13)  # layers after which the features are at 1/4 and 1/8 of the size
 REPOSITORY, REVISION = "madebyollin/taesd", "5cccb12dc72074a4be35680c3b108548a7c69978"
 SHA256 = {  # of <name>_encoder.pth there
     # taef2's was computed from the file; the others are what independent projects pin.
@@ -90,16 +89,6 @@ class TaesdNetwork(nn.Sequential):
         layers.append(nn.Conv2d(WIDTH, latent_channels, 3, padding=1))
         super().__init__(*layers)
         self.latent_channels = latent_channels
-
-    def stages(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the features at 1/4 and at 1/8 of the size, and the latents."""
-        answers, x = [], pictures
-        for index, layer in enumerate(self):
-            x = layer(x)
-            if index in STAGE_ENDS:
-                answers.append(x)
-        quarter, eighth = answers
-        return quarter, eighth, x
 
 
 def network_from(state: Mapping[str, torch.Tensor]) -> TaesdNetwork:

@@ -10,12 +10,7 @@ import torch
 from torch import nn
 
 from artscraper_runner.models.padding import pad_adjoint, pad_to_multiple
-from artscraper_runner.models.protocol import (
-    Array,
-    EncoderOptions,
-    QuadraticObjective,
-    check_pictures,
-)
+from artscraper_runner.models.protocol import Array, EncoderOptions, QuadraticObjective
 from artscraper_runner.models.weights import UnusableModel, check_finite
 
 N = TypeVar("N", bound=nn.Module)
@@ -52,23 +47,21 @@ class TorchEncoder:
 
     def latents(self, pictures: Array) -> Array:
         """Return latents (N, D) of pictures (N, 3, H, W)."""
-        check_pictures(pictures)
         try:
             with torch.no_grad():
                 latents = self._forward(self._on_device(pictures))
         except torch.OutOfMemoryError as error:
-            raise _memory_error(error) from error
+            raise memory_error(error) from error
         return np.asarray(latents.flatten(1).cpu().numpy(), np.float32)
 
     def value_and_gradient(
         self, picture: Array, objective: QuadraticObjective
     ) -> tuple[float, Array]:
         """Return the objective of a picture (1, 3, H, W) and its gradient."""
-        check_pictures(picture)
         try:
             latent, gradient = self._gradient(picture, objective)
         except torch.OutOfMemoryError as error:
-            raise _memory_error(error) from error
+            raise memory_error(error) from error
         size = (picture.shape[2], picture.shape[3])
         return objective.value(latent), pad_adjoint(gradient, size, self.stride)
 
@@ -140,6 +133,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _memory_error(error: torch.OutOfMemoryError) -> MemoryError:
+def memory_error(error: torch.OutOfMemoryError) -> MemoryError:
+    """Free what the device has cached, and return the error to raise instead."""
     torch.cuda.empty_cache()
     return MemoryError(str(error))

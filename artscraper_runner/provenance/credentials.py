@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from artscraper_runner.errors import CredentialsError, MissingDependency
@@ -30,11 +30,8 @@ class Credentials:
     `chain` goes into every picture, `key` (PKCS #8) nowhere.
     """
 
-    chain: bytes
-    key: bytes
-
-    def __repr__(self) -> str:
-        return "Credentials(<not shown>)"
+    chain: bytes = field(repr=False)
+    key: bytes = field(repr=False)
 
 
 def load_credentials(settings: SigningSettings) -> Credentials:

@@ -56,15 +56,6 @@ def test_teacher_decodes_latents(painting: np.ndarray, shared_models: Path) -> N
     assert -10 * error.log10() > 24  # dB of PSNR
 
 
-def test_feature_stages_end_with_latents() -> None:
-    network = TaesdNetwork(latent_channels=4, pooled=True)
-    pictures = torch.rand(1, 3, 32, 32)
-    quarter, eighth, latents = network.stages(pictures)
-    assert quarter.shape == (1, 64, 8, 8)
-    assert eighth.shape == (1, 64, 4, 4)
-    assert torch.equal(latents, network(pictures))
-
-
 @pytest.mark.parametrize("prefix", ["", "encoder.", "encoder.layers."])
 @pytest.mark.parametrize("path", ["taesd_encoder.safetensors", "taesd/taesd.safetensors"])
 def test_files_are_found_by_either_name_and_prefix(prefix: str, path: str, tmp_path: Path) -> None:

@@ -8,11 +8,9 @@ from PIL import Image
 
 from artscraper_runner.analysis.processors import (
     default_processors,
-    load_processor,
     processor_names,
 )
 from artscraper_runner.analysis.run import analyse_picture
-from artscraper_runner.errors import UnknownName
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.pipeline.credits import project_rows
 
@@ -22,11 +20,6 @@ NAMES = ("metadata", "imagehash", "dhash", "blockhash", "stegano", "tineye")
 def test_registered_names_match_the_contract() -> None:
     assert processor_names() == NAMES
     assert default_processors() == NAMES[:-1]
-
-
-def test_unknown_name_lists_valid_ones() -> None:
-    with pytest.raises(UnknownName, match="metadata, imagehash"):
-        load_processor("nothing")
 
 
 @pytest.mark.parametrize(

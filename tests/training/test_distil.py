@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from artscraper_runner.models import bundled
+from artscraper_runner.models.taesd import TaesdNetwork
 from training import checkpoint, distil, export
 from training.distil import Length, Recipe, Run
-from training.labels import Curriculum
+from training.labels import Curriculum, teacher_stages
 from training.objective import Weights
 from training.student import StudentNetwork, StudentShape
 
@@ -155,7 +156,16 @@ def test_labels_hold_teacher_gradients(images: Path, teacher: Path) -> None:
     batch = run.labeller.label(0.5)
     pictures = batch.pictures.clone().requires_grad_(True)
     with run.labeller.autocast():
-        latents = run.labeller.teacher.stages(pictures)[-1].float()
+        latents = teacher_stages(run.labeller.teacher, pictures)[-1].float()
     (expected,) = torch.autograd.grad((latents * batch.directions).sum(), pictures)
     assert torch.allclose(batch.gradients, expected, atol=1e-2 * float(expected.abs().max()))
     assert not batch.gradients.requires_grad
+
+
+def test_feature_stages_end_with_latents() -> None:
+    network = TaesdNetwork(latent_channels=4, pooled=True)
+    pictures = torch.rand(1, 3, 32, 32)
+    quarter, eighth, latents = teacher_stages(network, pictures)
+    assert quarter.shape == (1, 64, 8, 8)
+    assert eighth.shape == (1, 64, 4, 4)
+    assert torch.equal(latents, network(pictures))

@@ -17,5 +17,4 @@ def hexadecimal(bits: NDArray[np.bool_]) -> str:
     >>> hexadecimal(np.array([[True, False, False, False], [False, False, False, True]]))
     '81'
     """
-
     return np.packbits(bits, axis=None).tobytes().hex()

@@ -34,8 +34,20 @@ class LumaThumbnails:
 
     @cached_property
     def luma(self) -> Image.Image:
-        """The picture in mode L, alpha ignored: ITU-R BT.601 weights in 16-bit fixed point."""
-        return _grey(self.image, self.pixels)
+        """The picture in mode L, alpha ignored: ITU-R BT.601 weights in 16-bit fixed point.
+
+        By `convert("L")` from the picture's own mode, as the libraries do.
+        """
+        image = self.image
+        if image.mode == "L":
+            return image
+        if "transparency" in image.info:  # it changes nothing in the result, but Pillow warns of it
+            image = image.copy()
+            del image.info["transparency"]
+        try:
+            return image.convert("L")
+        except ValueError:  # LAB and others, which Pillow cannot convert to grey
+            return Image.fromarray(self.pixels).convert("L")
 
     @cached_property
     def eight_by_nine(self) -> Grey:
@@ -60,19 +72,6 @@ class LumaThumbnails:
         if luma.height > _SHARED_UP_TO * luma.width:
             return luma
         return luma.resize((9, luma.height), _LANCZOS)
-
-
-def _grey(image: Image.Image, pixels: NDArray[np.uint8]) -> Image.Image:
-    """Return the picture in mode L as the libraries do: by `convert("L")` from its own mode."""
-    if image.mode == "L":
-        return image
-    if "transparency" in image.info:  # it changes nothing in the result, but Pillow warns of it
-        image = image.copy()
-        del image.info["transparency"]
-    try:
-        return image.convert("L")
-    except ValueError:  # LAB and others, which Pillow cannot convert to grey
-        return Image.fromarray(pixels).convert("L")
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -31,21 +31,21 @@ def exif_fields(exif: Image.Exif) -> Json:
     """
     with quiet():
         utf16 = "utf-16-be" if exif.endian == ">" else "utf-16-le"
-        fields = _directory(exif, exif.keys, ExifTags.TAGS, utf16)
+        fields = _directory(exif, ExifTags.TAGS, utf16)
         for label, (tag, names) in _DIRECTORIES.items():
             try:
                 entries = exif.get_ifd(tag)
             except DECODER_ERRORS:
                 continue
-            if nested := _directory(entries, entries.keys, names, utf16):
+            if nested := _directory(entries, names, utf16):
                 fields[label] = nested
         return fields
 
 
-def _directory(entries: Any, keys: Callable[[], Any], names: Mapping[int, str], utf16: str) -> Json:
+def _directory(entries: Any, names: Mapping[int, str], utf16: str) -> Json:
     fields: Json = {}
     try:
-        tags = [tag for tag in list(keys())[:FIELDS_MAX] if tag not in _POINTERS and tag != _XMP]
+        tags = [tag for tag in list(entries)[:FIELDS_MAX] if tag not in _POINTERS and tag != _XMP]
     except DECODER_ERRORS:
         return fields
     for tag in tags:

@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from artscraper_runner.errors import UnknownName
 from artscraper_runner.imaging.decode import Picture
 from artscraper_runner.options import AnalysisOptions
 from artscraper_runner.types import Json, Project
@@ -105,12 +104,6 @@ def default_processors() -> tuple[str, ...]:
 
 
 def load_processor(name: str) -> Processor:
-    """Import and return the processor called `name`.
-
-    Raises:
-        UnknownName: no such processor.
-    """
-    if name not in _PROCESSORS:
-        raise UnknownName("processor", name, _PROCESSORS)
+    """Import and return the processor called `name`."""
     processor: Processor = import_module(_PROCESSORS[name])
     return processor

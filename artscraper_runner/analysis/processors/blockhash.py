@@ -18,7 +18,6 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
 
     `over_white` has the same of what is seen on white, where the picture has transparency.
     """
-
     alpha = picture.alpha if picture.image.mode in _MODES_WITH_ALPHA else None
     hashes = {
         f"bits{side}": hexadecimal(bits)

@@ -24,6 +24,5 @@ def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
 
 
 def _hashes(thumbnails: LumaThumbnails) -> Json:
-
     row, column = (hexadecimal(bits) for bits in row_and_column_hash(thumbnails))
     return {"row_hash": row, "col_hash": column, "hex": row + column}

@@ -23,7 +23,6 @@ _FEW_COLOURS = ("P", "1")
 
 def process(picture: DecodedPicture, options: AnalysisOptions) -> Json:
     """Return the findings; the keys are explained in docs/analysis.md."""
-
     message = read_lsb_message(as_stored(picture.pixels, picture.orientation))
     trailing = find_trailing_bytes(picture.path, picture.header.format)
     return {
@@ -46,7 +45,6 @@ def _message_row(message: LsbMessage | None) -> Json:
 
 
 def _rate_rows(picture: DecodedPicture) -> Json:
-
     few_colours = picture.header.mode in _FEW_COLOURS
     rates = None if few_colours else embedding_rates(picture.pixels)
     if rates is None:

@@ -9,22 +9,21 @@ that you trust.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.errors import MissingDependency, MissingModel
+from artscraper_runner.errors import MissingModel
 from artscraper_runner.faces.network import CHIP_SIDE
+from artscraper_runner.models import require_packages
 from artscraper_runner.models.weights import UnusableModel
 
 if TYPE_CHECKING:
     import torch
 
 Array = NDArray[np.float32]
-_INSTALL = "pip install 'artscraper-gateway[torch]'"
 _TINY = 1e-12
 
 
@@ -62,9 +61,7 @@ def recogniser_file(argument: str, kind: str, *, packages: Sequence[str], remedy
         MissingDependency: one of the packages that read it is not installed.
         MissingModel: there is no such file.
     """
-    for package in packages:
-        if find_spec(package) is None:
-            raise MissingDependency(package, f"the recogniser {kind}", _INSTALL)
+    require_packages(packages, f"the recogniser {kind}", extra="torch")
     path = Path(argument)
     if not path.is_file():
         raise MissingModel(path.name, searched=(path.parent,), setting="recogniser", remedy=remedy)

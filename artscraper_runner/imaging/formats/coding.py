@@ -141,7 +141,6 @@ class _Trials:
         return codings[-1]
 
     def of(self, coding: Coding) -> _Trial:
-
         options = coding.options(self._name, is_grey=self._is_grey, has_alpha=False)
         image = corrected(self._image, self._name, options, coding.corrections)
         coded, size = _coded(image, self._name, options)
@@ -165,7 +164,6 @@ class _Trials:
 
 def corrected(image: Image.Image, name: str, options: dict[str, Any], rounds: int) -> Image.Image:
     """Return the picture to code instead of `image` so that the coded one resembles it more."""
-
     if not rounds:
         return image
     wanted = np.asarray(image).astype(np.int16)
@@ -179,7 +177,6 @@ def corrected(image: Image.Image, name: str, options: dict[str, Any], rounds: in
 
 def sample_tiles(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture (H, W, 3), or evenly spaced tiles of a large one as one picture."""
-
     height, width = pixels.shape[:2]
     if height * width <= (_TILE * _TILES) ** 2:
         return pixels
