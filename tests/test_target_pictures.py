@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from artscraper_runner.errors import UnknownName
 from artscraper_runner.latent.targets import concept, grey, periodic_pattern
 from artscraper_runner.options import CONCEPT_NAMES
 
@@ -34,8 +33,3 @@ def test_concepts_are_distinct_pictures():
         assert picture.std() > 0.05
         for other in pictures[index + 1 :]:
             assert np.abs(picture - other).mean() > 0.1
-
-
-def test_unknown_concept_lists_valid_ones():
-    with pytest.raises(UnknownName, match="forest, city, flower"):
-        concept("cat", 8, 8)

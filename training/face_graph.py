@@ -12,11 +12,28 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from artscraper_runner.faces.network import BLOCKS, CHIP_SIDE, DEVIATION, MEAN, weight_shapes
+from artscraper_runner.faces.network import (
+    BLOCKS,
+    CHIP_SIDE,
+    DEVIATION,
+    EMBEDDING_LENGTH,
+    MEAN,
+    convolutions,
+)
 from training.graph_builder import GraphBuilder, StoredWeight
 
 FACES = ("faces", 3, CHIP_SIDE, CHIP_SIDE)
 _TINY = 1e-9  # under the root of a distance, whose slope would be infinite at zero
+
+
+def _weight_shapes() -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the network's weights by name, in the order of dlib's file."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (channels_out, channels_in, side) in convolutions():
+        shapes[f"{name}.weight"] = (channels_out, channels_in, side, side)
+        shapes[f"{name}.bias"] = (channels_out,)
+    shapes["head.weight"] = (EMBEDDING_LENGTH, BLOCKS[-1][0])
+    return shapes
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,7 @@ class _FaceNetwork:
     """The forward pass; `backward` walks back over what it recorded."""
 
     def __init__(self) -> None:
-        weights = {name: StoredWeight(shape, "float32") for name, shape in weight_shapes().items()}
+        weights = {name: StoredWeight(shape, "float32") for name, shape in _weight_shapes().items()}
         self.graph = GraphBuilder(weights)
         self._tape: list[_Block] = []
 

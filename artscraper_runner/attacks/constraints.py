@@ -5,7 +5,7 @@ Perturbations are float32 (1, 3, H, W), of sRGB in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,11 +44,13 @@ class Box:
         start: the perturbation so far. Where it exceeds the bound already it may stay or go back,
             but not as far the other way.
         step: the bound; broadcasts to the picture, >= 0.
+        refinements: further projections, made one after the other before that onto the box.
     """
 
     picture: Array
     start: Array
     step: Array
+    refinements: Sequence[Callable[[Array], Array]] = ()
 
     def ascent(self, gradient: Array, softness: float) -> Array:
         """Return `step` by the gradient's sign; in proportion below `softness` times its mean."""
@@ -59,7 +61,9 @@ class Box:
         return np.clip(gradient, -largest, largest) / largest * self.step
 
     def project(self, perturbation: Array) -> Array:
-        """Clip to the box."""
+        """Refine, then clip to the box."""
+        for refine in self.refinements:
+            perturbation = refine(perturbation)
         limits = np.broadcast_to(self.step, perturbation.shape)
         for channel in range(perturbation.shape[1]):  # kept for none: it would take two pictures
             bound, start, picture, change = (
@@ -73,27 +77,6 @@ class Box:
         return perturbation
 
 
-@dataclass(frozen=True)
-class Refined:
-    """A constraint, and a further projection that is made before that onto it."""
-
-    inner: Constraint
-    refine: Callable[[Array], Array]
-
-    @property
-    def step(self) -> Array:
-        """The length of a whole step at each value; broadcasts to the picture, >= 0."""
-        return self.inner.step
-
-    def ascent(self, gradient: Array, softness: float) -> Array:
-        """Return the step of the inner constraint."""
-        return self.inner.ascent(gradient, softness)
-
-    def project(self, perturbation: Array) -> Array:
-        """Refine, then project onto the inner constraint."""
-        return self.inner.project(self.refine(perturbation))
-
-
 class VisibilityBound:
     """A constraint that also scales back further change where it is too visible.
 
@@ -104,28 +87,27 @@ class VisibilityBound:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Box,
         model: VisibilityModel,
         *,
         original: Array,
         start: Array,
         visibility: float,
-        share: Array | None = None,
+        share: Array,
     ) -> None:
         """Bound perturbations of `original`, the model's picture, like `start` (1, 3, H, W).
 
         `share`, (1, 1, H, W) in 0..1, is the part of what is left of the bound that each pixel's
-        place may use; None: all of it.
+        place may use.
         """
         self._constraint = constraint
         self._model = model
         self._original = original[0]
         self._start = start
         self._visible_before = model.places(np.clip(original + start, 0, 1)[0])
-        self._share = np.ones((1, 1, 1, 1), np.float32) if share is None else share
+        self._share = share
         left = np.maximum(visibility - self._visible_before, 0)
-        if share is not None:
-            left *= model.in_places(share[0, 0])
+        left *= model.in_places(share[0, 0])
         self._bound = np.minimum(self._visible_before + left, visibility).astype(np.float32)
         self._step_visibility = np.float32(visibility)
         self._ascent: VisibleAscent | None = None

@@ -81,8 +81,8 @@ class Observer:
             since: the picture that the latent's way is counted from; None: the original.
         """
         before = self.latent(original if since is None else since)
-        size = _norm(self.latent(original))
-        return _norm(self.latent(changed) - before) / size if size else 0.0
+        size = norm(self.latent(original))
+        return norm(self.latent(changed) - before) / size if size else 0.0
 
     def progress(self, original: Array, changed: Array, target: Array) -> float | None:
         """Return the share of the way to the latent `target` that was made along that way.
@@ -93,8 +93,8 @@ class Observer:
         """
         before = self.latent(original)
         way = target - before
-        length = _norm(way)
-        if length <= _SHORTEST_WAY * _norm(before):
+        length = norm(way)
+        if length <= _SHORTEST_WAY * norm(before):
             return None
         return float(((self.latent(changed) - before) * way).sum(dtype=np.float64)) / length**2
 
@@ -185,7 +185,7 @@ def random_signs(original: Array, *, like: Array, visible: Array = EVERYWHERE) -
     Both errors are those where `visible`, which broadcasts to the pictures, is 1; where it is 0
     nothing is changed. Not rounded to 8 bits, which would change the error of so small a change.
     """
-    target = _root_mean_square((like - original) * visible)
+    target = root_mean_square((like - original) * visible)
     if not target:
         return original
     drawn = np.random.default_rng(_NOISE_SEED).integers(0, 2, original.shape, np.int8)
@@ -193,7 +193,7 @@ def random_signs(original: Array, *, like: Array, visible: Array = EVERYWHERE) -
     size = target
     for _ in range(_NOISE_ROUNDS):  # clipping at black and white takes some of the change away
         noisy = np.clip(original + np.float32(size) * signs, 0, 1)
-        reached = _root_mean_square(noisy - original)
+        reached = root_mean_square(noisy - original)
         if abs(reached - target) <= 1e-3 * target:
             break
         size *= target / max(reached, 1e-6)
@@ -231,9 +231,11 @@ def _shaped(original: Array, changed: Array, visible: Array) -> Array:
     return shaped_noise(original[0], changed[0], seed=_NOISE_SEED, visible=place)[None]
 
 
-def _norm(values: Array) -> float:
+def norm(values: Array) -> float:
+    """Return the Euclidean norm."""
     return float(np.sqrt(np.square(values).sum(dtype=np.float64)))
 
 
-def _root_mean_square(values: Array) -> float:
+def root_mean_square(values: Array) -> float:
+    """Return the root of the mean square."""
     return float(np.sqrt(np.square(values).mean(dtype=np.float64)))

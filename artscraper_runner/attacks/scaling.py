@@ -51,12 +51,10 @@ def fine_size(height: int, width: int) -> tuple[int, int] | None:
 
 def at_working_size(pixels: Pixels, size: tuple[int, int], cache: RunCache) -> Array:
     """Return uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1], scaled to `size`, (h, w)."""
-    if size[0] * size[1] > MAX_PIXELS:  # too large to be kept as float32
-        key = (cache.token(pixels), size)
-        return to_picture(
-            cache.remember("scaled pixels", key, lambda: resized(pixels, size), keep=2)
-        )
     key = (cache.token(pixels), size)
+    if size[0] * size[1] > MAX_PIXELS:  # too large to be kept as float32
+        scaled = cache.remember("scaled pixels", key, lambda: resized(pixels, size), keep=2)
+        return to_picture(scaled)
     return cache.remember("scaled", key, lambda: scaled_picture(pixels, size), keep=_KEPT_SCALED)
 
 

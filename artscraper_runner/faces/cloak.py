@@ -29,6 +29,7 @@ from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.presets import DEFAULT_CLOAK, PUBLISHED_MODES
 from artscraper_runner.faces.recognisers import DEFAULT_RECOGNISER, Recogniser, load_recogniser
 from artscraper_runner.imaging.decode import open_picture
+from artscraper_runner.imaging.tiles import LARGE_VALUES
 from artscraper_runner.imaging.visibility import VisibilityModel
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import PictureLimits, ProtectionOptions
@@ -38,7 +39,6 @@ Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 ShareWithin = Callable[[Array], Array]
 STAGE = "fawkes"
-_SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,10 @@ class Cloaking:
             return before, 0
         what = f"{STAGE}, face {index + 1} of {len(faces)}"
         if self.options.preset == PUBLISHED:
-            change, taken = self._published(before, region, index, controls=controls, what=what)
+            change, taken = self._published(before, region, index, controls, what)
         else:
-            neighbours = self._neighbours(region, faces[:index])
-            change, taken = self._default(
-                before, region, index, neighbours=neighbours, controls=controls, what=what
-            )
-        if before.size > _SMALL_VALUES:
+            change, taken = self._default(before, region, faces[: index + 1], controls, what)
+        if before.size > LARGE_VALUES:
             release_memory()
         pixels = before.copy()
         region.cut(pixels)[:] = apply_perturbation(
@@ -166,23 +163,24 @@ class Cloaking:
         self,
         before: Pixels,
         region: FaceRegion,
-        index: int,
-        *,
-        neighbours: tuple[tuple[Alignment, Array], ...],
+        faces: tuple[Face, ...],
         controls: Controls,
         what: str,
     ) -> tuple[Array, int]:
-        """Return the smallest change of the region itself, seen through the alignment."""
+        """Return the smallest change for the last of `faces`, of which others are cloaked."""
         original, layer = region.seen(self.original), region.seen(before)
         reference = self._reference(region)
         objective = CloakObjective(
             region,
             reference,
             self._target(reference),
-            neighbours,
-            np.random.default_rng(self._seed(index)),
-            self.recogniser,
+            self._neighbours(region, faces[:-1]),
+            np.random.default_rng(self._seed(len(faces) - 1)),
+            self._network,
         )
+        share_within = None
+        if self.visibility is not None:
+            share_within = share_within_sight(original[0], layer[0], self.visibility)
         return minimum_norm_attack(
             layer,
             bounds=Bounds.within(original, layer, self._budget / 255),
@@ -192,23 +190,11 @@ class Cloaking:
             budget=self._budget / 255,
             controls=controls,
             what=what,
-            **self._seen_within(original, layer),
+            share_within=share_within,
         )
 
-    def _seen_within(self, original: Array, layer: Array) -> dict[str, ShareWithin]:
-        """Return the visibility bound of a change of `layer`, if there is one."""
-        if self.visibility is None:
-            return {}
-        return {"share_within": share_within_sight(original[0], layer[0], self.visibility)}
-
     def _published(
-        self,
-        before: Pixels,
-        region: FaceRegion,
-        index: int,
-        *,
-        controls: Controls,
-        what: str,
+        self, before: Pixels, region: FaceRegion, index: int, controls: Controls, what: str
     ) -> tuple[Array, int]:
         """Return the published steps on the aligned face, laid back onto the region."""
         reference = self._reference(region)
@@ -233,8 +219,7 @@ class Cloaking:
 
     @property
     def _network(self) -> Recogniser:
-        is_published = self.options.preset == PUBLISHED
-        return face_network() if is_published or self.recogniser is None else self.recogniser
+        return self.recogniser or face_network()
 
     @property
     def _budget(self) -> int:

@@ -48,13 +48,9 @@ _DLIB_LOCK = threading.RLock()  # dlib's detectors crash when two threads run on
 
 @dataclass(frozen=True)
 class Face:
-    """A face: its box (left, top, width, height) in whole px, and its alignment.
-
-    `certainty` is the frontal detector's; below 0.8 the second detector has confirmed the face.
-    """
+    """A face: its box (left, top, width, height) in whole px, and its alignment."""
 
     box: Box
-    certainty: float
     alignment: Alignment
 
 
@@ -75,11 +71,11 @@ def find_faces(pixels: Pixels) -> tuple[Face, ...]:
 
 def _found_faces(pixels: Pixels) -> tuple[Face, ...]:
     candidates = [row for row in _candidates(pixels) if min(row[0][2:]) >= MIN_FACE_SIDE]
-    boxes: list[tuple[Box, float]] = []
+    boxes: list[Box] = []
     rejected: list[Box] = []
     doubtful = 0
     for box, certainty in sorted(candidates, key=lambda row: (-row[1], row[0])):
-        if any(_overlap(box, other) > _SAME_FACE for other, _ in boxes):
+        if any(_overlap(box, other) > _SAME_FACE for other in boxes):
             continue
         if certainty < _CERTAIN:
             if any(_overlap(box, other) > _SAME_CANDIDATE for other in rejected):
@@ -88,12 +84,9 @@ def _found_faces(pixels: Pixels) -> tuple[Face, ...]:
             if doubtful > _MAX_CONFIRMED or not _is_confirmed(pixels, box):
                 rejected.append(box)
                 continue
-        boxes.append((box, certainty))
-    boxes.sort(key=lambda row: (-row[0][2] * row[0][3], row[0]))
-    return tuple(
-        Face(box, certainty, landmark_alignment(pixels, box))
-        for box, certainty in boxes[:MAX_FACES]
-    )
+        boxes.append(box)
+    boxes.sort(key=lambda box: (-box[2] * box[3], box))
+    return tuple(Face(box, landmark_alignment(pixels, box)) for box in boxes[:MAX_FACES])
 
 
 def _candidates(pixels: Pixels) -> Iterator[tuple[Box, float]]:

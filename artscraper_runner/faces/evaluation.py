@@ -13,7 +13,7 @@ from artscraper_runner.attacks.evaluation import random_signs
 from artscraper_runner.attacks.transforms import to_picture, to_pixels
 from artscraper_runner.faces.detection import Face, landmark_alignment
 from artscraper_runner.faces.fawkes_published import dssim
-from artscraper_runner.faces.geometry import Alignment, aligned_face
+from artscraper_runner.faces.geometry import aligned_face
 from artscraper_runner.faces.network import CHIP_SIDE, SAME_PERSON, distances, face_network
 from artscraper_runner.faces.recognisers import Recogniser
 from artscraper_runner.types import Json
@@ -75,9 +75,10 @@ def _record(original: Pixels, changed: Pixels, face: Face, recogniser: Recognise
     left, top, width, height = face.box
     in_copy = (left - columns.start, top - rows.start, width, height)
     box = tuple(side / shrunk for side in in_copy)
-    noise = _noise(before, after)
+    noise = to_pixels(random_signs(to_picture(before), like=to_picture(after)))
     views = [view(pixels) for pixels in (after, noise) for view in _VIEWS.values()]
     chips = [aligned_face(before, alignment), *(_found_face(view, before, box) for view in views)]
+    changed_face = aligned_face(after, alignment)
     moved = _distances(face_network(), chips)
     distance = dict(zip(_VIEWS, moved[: len(_VIEWS)], strict=True))
     seen = [] if recogniser is None else _distances(recogniser, chips[: len(_VIEWS) + 1])
@@ -88,7 +89,7 @@ def _record(original: Pixels, changed: Pixels, face: Face, recogniser: Recognise
         "noise_distance": dict(zip(_VIEWS, moved[len(_VIEWS) :], strict=True)),
         "threshold": SAME_PERSON,
         "is_another_person": {name: value >= SAME_PERSON for name, value in distance.items()},
-        "dssim": _dssim(before, after, alignment),
+        "dssim": round(dssim(chips[0], changed_face), 5),
         **({"attacked_distance": dict(zip(_VIEWS, seen, strict=True))} if seen else {}),
     }
 
@@ -125,19 +126,10 @@ def _found_face(view: Pixels, whole: Pixels, box: tuple[float, ...]) -> Array:
 def _surroundings(face: Face, size: tuple[int, int]) -> tuple[slice, slice]:
     """Return the rows and columns of the face, its box and a margin, aligned to JPEG's grid."""
     left, top, width, height = face.box
-    corners = np.vstack([face.alignment.corners(_CONTEXT), [(left, top)]])
-    corners = np.vstack([corners, [(left + width, top + height)]])
+    box = [(left, top), (left + width, top + height)]
+    corners = np.vstack([face.alignment.corners(_CONTEXT), box])
     low = np.clip(np.floor(corners.min(0)), 0, None).astype(int) // _GRID * _GRID
     high = np.ceil(corners.max(0)).astype(int)
     start_x, start_y = (min(int(a), side - 1) for a, side in zip(low, size[::-1], strict=True))
     stop_x, stop_y = (min(int(a), side) for a, side in zip(high, size[::-1], strict=True))
     return slice(start_y, max(start_y + 1, stop_y)), slice(start_x, max(start_x + 1, stop_x))
-
-
-def _noise(original: Pixels, changed: Pixels) -> Pixels:
-    return to_pixels(random_signs(to_picture(original), like=to_picture(changed)))
-
-
-def _dssim(before: Pixels, after: Pixels, alignment: Alignment) -> float:
-    faces = (aligned_face(pixels, alignment) for pixels in (before, after))
-    return round(dssim(*faces), 5)

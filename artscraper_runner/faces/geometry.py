@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.attacks.transforms import View, to_picture
+from artscraper_runner.attacks.transforms import View, identity, to_picture
 from artscraper_runner.faces.network import CHIP_SIDE
 from artscraper_runner.imaging.filters import correlate
 
@@ -293,7 +293,7 @@ class FaceRegion:
             return correlate(correlate(picture, taps, axis=-2), taps, axis=-1)
 
         if self.shrunk == 1:
-            return View(lambda picture: picture, lambda gradient: gradient)
+            return identity()
         return View(blur, blur)  # symmetric, also at the border: its own adjoint
 
     def face_view(self, alignment: Alignment | None = None) -> View:

@@ -132,13 +132,12 @@ def face_bounds(squares: Sequence[Alignment], start: Array, bound: Array) -> Fac
         in_face[place] = np.maximum(in_face[place], oval.weight)
     share = 1 - np.float32(1 - _SHARE) * in_face
     smaller = bound * share
-    faces = tuple(_bounded_face(oval, start, smaller) for oval in ovals)
-    return FaceBounds(smaller, share, faces)
-
-
-def _bounded_face(oval: _Oval, start: Array, bound: Array) -> _BoundedFace:
-    place = (..., oval.rows, oval.columns)
-    return _BoundedFace(oval, bound[place], blurred(to_luma_chroma(start[place]), _BLUR))
+    faces = []
+    for oval in ovals:
+        place = (..., oval.rows, oval.columns)
+        before = blurred(to_luma_chroma(start[place]), _BLUR)
+        faces.append(_BoundedFace(oval, smaller[place], before))
+    return FaceBounds(smaller, share, tuple(faces))
 
 
 def _oval(square: Alignment, size: tuple[int, int]) -> _Oval | None:

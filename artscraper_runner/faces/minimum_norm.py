@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from artscraper_runner.attacks.evaluation import norm, root_mean_square
 from artscraper_runner.attacks.transforms import YCC_TO_RGB, mix
 from artscraper_runner.faces.low_frequency import (
     clip_low_frequency,
@@ -23,6 +23,7 @@ from artscraper_runner.faces.low_frequency import (
     to_luma_chroma,
     to_rgb,
 )
+from artscraper_runner.faces.objective import CloakObjective
 from artscraper_runner.faces.presets import MinimumNormPreset
 from artscraper_runner.types import Controls, Progress
 
@@ -59,27 +60,17 @@ class Bounds:
         return np.where((change >= self.low) & (change <= self.high), gradient, 0)
 
 
-class CloakTerm(Protocol):
-    """The term that is raised; see `faces.objective.CloakObjective`."""
-
-    def __call__(self, picture: Array, iteration: int) -> tuple[float, Array, float]:
-        """Return the objective, its gradient and the share of the target distance reached."""
-
-    def reached(self, picture: Array) -> float:
-        """Return the share of the target distance without errors of alignment."""
-
-
 def minimum_norm_attack(
     before: Array,
     *,
     bounds: Bounds,
     edge: Array,
-    objective: CloakTerm,
+    objective: CloakObjective,
     preset: MinimumNormPreset,
     budget: float,
     controls: Controls,
     what: str,
-    share_within: Callable[[Array], Array] = lambda change: np.ones((1, 1, 1, 1), np.float32),
+    share_within: Callable[[Array], Array] | None,
 ) -> tuple[Array, int]:
     """Return the change of a region (1, 3, h, w) in [0, 1], and the iterations made.
 
@@ -92,8 +83,9 @@ def minimum_norm_attack(
         budget: the Linf bound, in [0, 1].
         controls: receive the progress, and may cancel, once an iteration.
         what: name of the work in progress reports.
-        share_within: the share (1, 1, h, w) in 0..1 of a change of sRGB that may be seen. The loop
-            goes on from what is left, so that it spends what may be seen where that moves the face.
+        share_within: the share (1, 1, h, w) in 0..1 of a change of sRGB that may be seen; None: all
+            of it. The loop goes on from what is left, so that it spends what may be seen where that
+            moves the face.
 
     A face that resists gets the full bounds, and is moved by less.
 
@@ -108,13 +100,13 @@ def minimum_norm_attack(
         _, slope, share = objective(before + space.change(planes), iteration)
         gradient = np.nan_to_num(space.adjoint(planes, slope), nan=0.0, posinf=0.0, neginf=0.0)
         momentum *= np.float32(preset.momentum)
-        momentum += gradient * np.float32(1 / (_norm(gradient) + _TINY))
+        momentum += gradient * np.float32(1 / (norm(gradient) + _TINY))
         left = 1 - iteration / preset.iterations
         if iteration >= preset.settling:
             size = min(size * _growth(share, left, preset), preset.largest_size * budget)
         step = preset.last_step + (preset.first_step - preset.last_step) * left
         planes = planes + np.float32(step * size) * _steepest(momentum, preset.norm)
-        planes *= np.float32(min(1.0, size / (_root_mean_square(planes) + _TINY)))
+        planes *= np.float32(min(1.0, size / (root_mean_square(planes) + _TINY)))
         planes = space.project(planes)
         controls.on_progress(Progress(what, iteration + 1, preset.iterations))
     for _ in range(_LAST_PROJECTIONS):
@@ -133,7 +125,7 @@ class _Space:
     edge: Array
     preset: MinimumNormPreset
     budget: float
-    share_within: Callable[[Array], Array]
+    share_within: Callable[[Array], Array] | None
 
     @property
     def _colour(self) -> Array:
@@ -152,6 +144,8 @@ class _Space:
         limits = np.float32(self.preset.low_frequency * self.budget) / self._colour
         planes = clip_low_frequency(planes, -limits, limits, self.preset.blur)
         planes = to_luma_chroma(self.bounds.clip(to_rgb(planes * self._colour))) / self._colour
+        if self.share_within is None:
+            return planes
         return planes * self.share_within(self.change(planes))
 
 
@@ -164,10 +158,10 @@ def _growth(share: float, left: float, preset: MinimumNormPreset) -> float:
 def _steepest(momentum: Array, norm: float) -> Array:
     """Return the steepest ascent for the norm of that order, with a mean square of 1."""
     steepest = np.sign(momentum) * np.abs(momentum) ** np.float32(1 / (norm - 1))
-    return steepest * np.float32(1 / (_root_mean_square(steepest) + _TINY))
+    return steepest * np.float32(1 / (root_mean_square(steepest) + _TINY))
 
 
-def _lessened(change: Array, before: Array, objective: CloakTerm) -> Array:
+def _lessened(change: Array, before: Array, objective: CloakObjective) -> Array:
     """Return the smallest share of `change` that still reaches the target, else all of it."""
     low, high = _SMALLEST_SHARE, 1.0
     for _ in range(_BISECTIONS):
@@ -177,11 +171,3 @@ def _lessened(change: Array, before: Array, objective: CloakTerm) -> Array:
         else:
             low = middle
     return np.float32(high) * change
-
-
-def _norm(values: Array) -> float:
-    return float(np.sqrt(np.square(values).sum(dtype=np.float64)))
-
-
-def _root_mean_square(values: Array) -> float:
-    return float(np.sqrt(np.square(values).mean(dtype=np.float64)))

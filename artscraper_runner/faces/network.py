@@ -144,16 +144,6 @@ def is_installed() -> bool:
     return True
 
 
-def weight_shapes() -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the network's weights by name, in the order of dlib's file."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, (channels_out, channels_in, side) in _convolutions():
-        shapes[f"{name}.weight"] = (channels_out, channels_in, side, side)
-        shapes[f"{name}.bias"] = (channels_out,)
-    shapes["head.weight"] = (EMBEDDING_LENGTH, BLOCKS[-1][0])
-    return shapes
-
-
 def folded_weights(path: Path) -> dict[str, Array]:
     """Read the weights of dlib's file: each convolution times its scales, plus its offsets.
 
@@ -161,12 +151,12 @@ def folded_weights(path: Path) -> dict[str, Array]:
         UnusableModel: the file is truncated, damaged or of another network.
     """
     sizes: list[tuple[int, int]] = []
-    for _, (channels_out, channels_in, side) in _convolutions():
+    for _, (channels_out, channels_in, side) in convolutions():
         sizes += [(channels_out * (channels_in * side**2 + 1), 1), (2 * channels_out, 1)]
     head = (BLOCKS[-1][0], EMBEDDING_LENGTH)
     tensors = iter(read_tensors(path, [*sizes, head]))
     weights: dict[str, Array] = {}
-    for name, (channels_out, channels_in, side) in _convolutions():
+    for name, (channels_out, channels_in, side) in convolutions():
         values, affine = next(tensors), next(tensors)
         scales, offsets = np.split(affine, 2)
         kernels, biases = np.split(values, [-channels_out])
@@ -178,7 +168,7 @@ def folded_weights(path: Path) -> dict[str, Array]:
     return weights
 
 
-def _convolutions() -> Iterator[tuple[str, tuple[int, int, int]]]:
+def convolutions() -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Return names of convolutions with channels out and in, and the side of their kernels."""
     yield "stem", (32, 3, 7)
     channels_in = 32

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from artscraper_runner.attacks.transforms import View, halved_colour, scaled, through_jpeg
 from artscraper_runner.faces.geometry import Alignment, FaceRegion, chip_view
-from artscraper_runner.faces.network import distances, face_network
+from artscraper_runner.faces.network import distances
 from artscraper_runner.faces.presets import DEGRADED_TARGET_DISTANCE, PLAIN_TARGET_DISTANCE
 from artscraper_runner.faces.recognisers import Recogniser
 
@@ -42,7 +42,7 @@ class CloakObjective:
         others: squares in the same region that earlier cloaks have changed, each with its
             reference: their gain is kept too.
         rng: draws the errors of alignment.
-        recogniser: gives embeddings and gradients; None: dlib's.
+        recogniser: gives embeddings and gradients.
     """
 
     region: FaceRegion
@@ -50,7 +50,7 @@ class CloakObjective:
     target: Array | None
     others: tuple[tuple[Alignment, Array], ...]
     rng: np.random.Generator
-    recogniser: Recogniser | None = None
+    recogniser: Recogniser
 
     def __call__(self, picture: Array, iteration: int) -> tuple[float, Array, float]:
         """Return the objective, its gradient and the share of the target distance reached.
@@ -67,7 +67,7 @@ class CloakObjective:
         own = self.reference if self.target is None else self.target
         references = np.concatenate([own, own, *(other for _, other in self.others)])
         faces = np.concatenate([view.forward(picture) for view in views])
-        embeddings, gradients = self._network.distance_gradients(faces, references)
+        embeddings, gradients = self.recogniser.distance_gradients(faces, references)
         shares = distances(embeddings[:2], self.reference) / _TARGET_DISTANCES[:2]
         slopes = np.ones(len(views), np.float32)
         slopes[:2] = 1 / _TARGET_DISTANCES[:2] if self.target is None else -1
@@ -82,12 +82,8 @@ class CloakObjective:
         halved view, without errors of alignment.
         """
         faces = np.concatenate([view.forward(picture) for view in self._exact_views])
-        embeddings = self._network.embeddings(faces)
+        embeddings = self.recogniser.embeddings(faces)
         return float((distances(embeddings, self.reference) / _TARGET_DISTANCES).min())
-
-    @property
-    def _network(self) -> Recogniser:
-        return self.recogniser or face_network()
 
     @cached_property
     def _exact_views(self) -> tuple[View, View, View]:

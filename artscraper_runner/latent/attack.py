@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artscraper_runner.attacks.constraints import REACH, Box, Constraint, Refined, VisibilityBound
+from artscraper_runner.attacks.constraints import REACH, Box, Constraint, VisibilityBound
 from artscraper_runner.attacks.evaluation import (
     EVERYWHERE,
+    VIEWS,
     Observer,
     effect_record,
     incremental_effect,
     protects,
 )
 from artscraper_runner.attacks.pgd import Objective, optimise, sum_of
-from artscraper_runner.attacks.presets import PRESETS, STRENGTHS, AttackPreset, StepRule
+from artscraper_runner.attacks.presets import PRESETS, STRENGTHS, AttackPreset, StepRule, Strength
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.attacks.scaling import (
     SHORT_SIDE,
@@ -40,13 +41,13 @@ from artscraper_runner.faces.detection import Face, faces_in
 from artscraper_runner.faces.low_frequency import face_bounds
 from artscraper_runner.faces.network import is_installed
 from artscraper_runner.faces.preservation import cloaked_faces
-from artscraper_runner.imaging.tiles import unload
+from artscraper_runner.imaging.tiles import LARGE_VALUES, unload
 from artscraper_runner.imaging.visibility import Places, VisibilityModel
 from artscraper_runner.latent.encoders import encoder_of, load_gradients, unattacked_effects
 from artscraper_runner.latent.objectives import LatentAt, LatentObjective, latent_at
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import ProtectionOptions
-from artscraper_runner.types import Controls, Json
+from artscraper_runner.types import Controls, Json, StageResult
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float32]
@@ -54,17 +55,7 @@ Size = tuple[int, int]  # height, width in px
 T = TypeVar("T")
 _KEPT_TARGETS = 4  # pictures at the working size
 _PIECE = 768  # px; the largest side that is looked at when an attack is refined
-_SMALL_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory of the graphs
 NO_PROTECTION = "no protection beyond noise"
-
-
-@dataclass(frozen=True)
-class AttackResult:
-    """`pixels` uint8 (H, W, 3), the working `size` they were found at, and the attack's metrics."""
-
-    pixels: Pixels
-    size: Size
-    record: Json
 
 
 @dataclass(frozen=True)
@@ -106,12 +97,11 @@ class PictureAttack:
         size, encoder = working_size(*self.original.shape[:2]), self._observer().encoder
         original = at_working_size(self.original, size, self.cache)
         self.cache.remember("loaded", encoder.name, lambda: load_gradients(encoder, original))
-        preset = PRESETS[self.stage][self.options.preset]
-        self._distances(original, original, preset)
-        if preset.is_bounded_by_sight:
+        self._distances(original, original)
+        if self._preset.is_bounded_by_sight:
             self._sight(original)
 
-    def run(self, before: Pixels, controls: Controls) -> AttackResult:
+    def run(self, before: Pixels, controls: Controls) -> StageResult:
         """Return `before` plus the attack's change.
 
         If memory runs out, the attack is retried once at a smaller working size.
@@ -145,36 +135,28 @@ class PictureAttack:
         Raises:
             OutOfMemory: the device has too little, also for a smaller size.
         """
-        return self._within_memory(lambda size: self._evaluate_final_at(size, final))
+        return self._within_memory(lambda size: self._effects(size, final, tuple(VIEWS)))
 
     def _evaluate_at(self, size: Size, saved: Pixels, before: Pixels, made: Pixels) -> Json:
-        original, changed, earlier, handed_on = (
-            at_working_size(each, size, self.cache) for each in (self.original, saved, before, made)
-        )
-        observer, visible = self._observer(), self._visible(size)
-        record = effect_record(observer, original, changed, views=("plain",), visible=visible)
-        own = incremental_effect(observer, original, earlier, handed_on, visible=visible)
-        unattacked = unattacked_effects(
-            self.options, self.cache, original, changed, views=("plain",), visible=visible
-        )
-        effective = own["effective"] and protects(record, unattacked)
-        return {
-            **record,
-            **own,
-            "progress_to_target": self._progress(original, changed),
-            "unattacked": unattacked,
-            "effective": effective,
-            "verdict": None if effective else NO_PROTECTION,
-        }
-
-    def _evaluate_final_at(self, size: Size, final: Pixels) -> Json:
-        original, changed = (
-            at_working_size(each, size, self.cache) for each in (self.original, final)
+        effects = self._effects(size, saved, ("plain",))
+        original, earlier, handed_on = (
+            at_working_size(each, size, self.cache) for each in (self.original, before, made)
         )
         visible = self._visible(size)
-        record = effect_record(self._observer(), original, changed, visible=visible)
+        own = incremental_effect(self._observer(), original, earlier, handed_on, visible=visible)
+        effective = own["effective"] and effects["verdict"] is None
+        verdict = None if effective else NO_PROTECTION
+        return {**effects, **own, "effective": effective, "verdict": verdict}
+
+    def _effects(self, size: Size, layer: Pixels, views: tuple[str, ...]) -> Json:
+        """Return the effects of a layer on the attacked encoder and on another one."""
+        original, changed = (
+            at_working_size(each, size, self.cache) for each in (self.original, layer)
+        )
+        visible = self._visible(size)
+        record = effect_record(self._observer(), original, changed, views=views, visible=visible)
         unattacked = unattacked_effects(
-            self.options, self.cache, original, changed, visible=visible
+            self.options, self.cache, original, changed, views=views, visible=visible
         )
         return {
             **record,
@@ -183,10 +165,9 @@ class PictureAttack:
             "verdict": None if protects(record, unattacked) else NO_PROTECTION,
         }
 
-    def _run_at(self, size: Size, before: Pixels, controls: Controls) -> AttackResult:
-        strength = STRENGTHS[self.options.strength]
-        sizes = self._sizes(size)
-        rules = PRESETS[self.stage][self.options.preset].rules_for(
+    def _run_at(self, size: Size, before: Pixels, controls: Controls) -> StageResult:
+        sizes, budget = self._sizes(size), self._strength.budget
+        rules = self._preset.rules_for(
             self.options.encoder, after_attack=self.after_attack, is_large=len(sizes) > 1
         )
         planned = sum(rule.iterations for rule in rules)
@@ -196,18 +177,18 @@ class PictureAttack:
                 step, before, size=at, rule=rule, controls=controls, taken=taken, planned=planned
             )
             taken += steps
-        if before.size > _SMALL_VALUES:
+        if before.size > LARGE_VALUES:
             release_memory()
-        pixels = apply_perturbation(before, step, original=self.original, budget=strength.budget)
+        pixels = apply_perturbation(before, step, original=self.original, budget=budget)
         unload(self.original)
-        record = {
+        metrics = {
             "preset": self.options.preset,
             "strength": self.options.strength,
-            "budget": strength.budget,
+            "budget": budget,
             "seed": self.options.seed,
             "iterations": taken,
         }
-        return AttackResult(pixels, size, record)
+        return StageResult(pixels, metrics=metrics, processing_size=size[::-1])
 
     def _sizes(self, size: Size) -> tuple[Size, ...]:
         """Return `size`, and the finer one that a large picture is attacked at after it."""
@@ -227,9 +208,8 @@ class PictureAttack:
         planned: int,
     ) -> tuple[Array, int]:
         """Return the change of `before` at `size`, begun with `step`, and the steps it took."""
-        preset = PRESETS[self.stage][self.options.preset]
-        budget = np.float32(STRENGTHS[self.options.strength].budget / 255)
-        if before.size > _SMALL_VALUES:  # what the pass before has left
+        budget = np.float32(self._strength.budget / 255)
+        if before.size > LARGE_VALUES:  # what the pass before has left
             release_memory()
         original = at_working_size(self.original, size, self.cache)
 
@@ -238,9 +218,9 @@ class PictureAttack:
 
         start = done().clip(-budget, budget)
         unload(self.original, before)
-        constraint = self._constraint(original, start, preset)
-        objective = self._objective(original, before, preset)
-        if before.size > _SMALL_VALUES:
+        constraint = self._constraint(original, start)
+        objective = self._objective(original, before)
+        if before.size > LARGE_VALUES:
             release_memory()
             unload(self.original, before)  # faces are looked at as they are
         change, steps = optimise(
@@ -258,11 +238,11 @@ class PictureAttack:
         change -= done()
         return change, steps
 
-    def _constraint(self, original: Array, start: Array, preset: AttackPreset) -> Constraint:
+    def _constraint(self, original: Array, start: Array) -> Constraint:
         """Return the budget and the visibility bound: less in faces, unlimited where hidden."""
-        size, strength = _size_of(original), STRENGTHS[self.options.strength]
+        size, strength = _size_of(original), self._strength
         bound = np.full_like(original[:, :1], strength.budget / 255)
-        if not preset.is_bounded_by_sight:
+        if not self._preset.is_bounded_by_sight:
             return Box(original, start, bound * self._visible(size))
         model, amplitude = self._sight(original)
         visibility = self.visibility or strength.visibility
@@ -272,17 +252,11 @@ class PictureAttack:
         scales = (size[1] / width, size[0] / height)
         squares = tuple(face.alignment.in_copy(*scales) for face in self._faces())
         in_faces = face_bounds(squares, start, bound)
-        box = Box(original, start, in_faces.bound * self._visible(size))
-        inner: Constraint = Refined(box, in_faces.project) if in_faces.faces else box
-        if (original == original[:, :1]).all():
-            inner = Refined(inner, without_colour)
+        is_grey = (original == original[:, :1]).all()
+        refinements = (without_colour, in_faces.project) if is_grey else (in_faces.project,)
+        box = Box(original, start, in_faces.bound * self._visible(size), refinements)
         return VisibilityBound(
-            inner,
-            model,
-            original=original,
-            start=start,
-            visibility=visibility,
-            share=in_faces.share if in_faces.faces else None,
+            box, model, original=original, start=start, visibility=visibility, share=in_faces.share
         )
 
     def _sight(self, original: Array) -> tuple[VisibilityModel, Places]:
@@ -295,13 +269,13 @@ class PictureAttack:
         key = (self.cache.token(self.original), _size_of(original))
         return self.cache.remember("sight", key, modelled, keep=2)
 
-    def _objective(self, original: Array, before: Pixels, preset: AttackPreset) -> Objective:
+    def _objective(self, original: Array, before: Pixels) -> Objective:
         size = _size_of(original)
 
         def layer() -> Array:
             return at_working_size(before, size, self.cache)
 
-        objective: Objective = self._distances(original, layer(), preset)
+        objective: Objective = self._distances(original, layer())
         if not self._is_fine(size):
             extra = self.extra_term(original, self._drawn(self.stage, self.target, size))
             objective = objective if extra is None else sum_of(objective, extra)
@@ -312,10 +286,10 @@ class PictureAttack:
         )
         if cloaked is None:
             return objective
-        unloads = before.size > _SMALL_VALUES and self._is_fine(size)
+        unloads = before.size > LARGE_VALUES and self._is_fine(size)
         return cloaked.with_preservation_term(objective, layer, unloads_network=unloads)
 
-    def _distances(self, original: Array, layer: Array, preset: AttackPreset) -> Objective:
+    def _distances(self, original: Array, layer: Array) -> Objective:
         """Return the objective of the latent's distances, for an attack from `layer`."""
         observer, size = self._observer(), _size_of(original)
         return LatentObjective(
@@ -323,7 +297,7 @@ class PictureAttack:
             latents=observer.latent,
             original=original,
             target=self._latent_of(self.stage, self.target, size),
-            preset=preset,
+            preset=self._preset,
             before=layer,
             others=[self._latent_of(draw, draw, size) for draw in self.others],
             piece=_PIECE if self._is_fine(size) else None,
@@ -337,6 +311,14 @@ class PictureAttack:
         return faces_in(self.original, self.cache) if is_installed() else ()
 
     @property
+    def _preset(self) -> AttackPreset:
+        return PRESETS[self.stage][self.options.preset]
+
+    @property
+    def _strength(self) -> Strength:
+        return STRENGTHS[self.options.strength]
+
+    @property
     def _seed(self) -> int:
         return zlib.crc32(self.stage.encode(), self.options.seed)
 
@@ -348,7 +330,7 @@ class PictureAttack:
         return EVERYWHERE if self.alpha is None else visible_at(self.alpha, size)
 
     def _drawn(self, key: Hashable, draw: Callable[[Size], Array], size: Size) -> Array:
-        is_large = self.original.size > _SMALL_VALUES
+        is_large = self.original.size > LARGE_VALUES
         kept = 1 if is_large else _KEPT_TARGETS  # of a large picture's run, their latents alone are
         return self.cache.remember(
             "target", (key, size), lambda: _as_picture(draw(size)), keep=kept

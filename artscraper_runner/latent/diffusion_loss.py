@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from artscraper_runner.errors import MissingModel
 from artscraper_runner.models.padding import pad_adjoint, pad_to_multiple
-from artscraper_runner.models.torch_encoder import torch_device
+from artscraper_runner.models.torch_encoder import memory_error, torch_device
 from artscraper_runner.models.weights import UnusableModel
 
 Array = NDArray[np.float32]
@@ -98,8 +98,7 @@ class FusedTerm:
             loss = self._weight * self._loss(leaf, seed=drawn)
             (slope,) = torch.autograd.grad(loss, leaf)
         except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise MemoryError(str(error)) from error
+            raise memory_error(error) from error
         size = (picture.shape[2], picture.shape[3])
         return loss.item(), pad_adjoint(slope.cpu().numpy(), size, self._loss.stride)
 
@@ -134,7 +133,7 @@ def load_denoising_loss(folder: Path, accelerator: str) -> DenoisingLoss:
         )
         return DenoisingLoss(pipeline.to(torch_device(accelerator)))
     except torch.OutOfMemoryError as exc:
-        raise MemoryError(str(exc)) from exc
+        raise memory_error(exc) from exc
     except Exception as exc:  # diffusers raises many kinds for a damaged or a foreign folder
         reason = "expected a Stable Diffusion pipeline"
         raise UnusableModel(folder, reason, detail=str(exc)) from exc

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.attacks.evaluation import VIEWS, Observer, effect_record
+from artscraper_runner.attacks.evaluation import Observer, effect_record
 from artscraper_runner.attacks.run_cache import RunCache
 from artscraper_runner.errors import RunnerError
 from artscraper_runner.models import load_encoder, standby_encoders
@@ -49,8 +49,8 @@ def unattacked_effects(
     original: Array,
     changed: Array,
     *,
+    views: tuple[str, ...],
     visible: Array,
-    views: tuple[str, ...] = tuple(VIEWS),
 ) -> Json | None:
     """Return the effects of a change on the first other encoder that can be used.
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from artscraper_runner.errors import UnknownName
 from artscraper_runner.options import CONCEPT_NAMES
 
 Pixels = NDArray[np.float32]
@@ -31,17 +30,12 @@ def periodic_pattern(height: int, width: int, *, cell: int = 16) -> Pixels:
     checks = (np.floor(rows / cell) + np.floor(columns / cell)) % 2
     radius = np.hypot(rows % cell - cell / 2, columns % cell - cell / 2)
     rings = radius < cell / 4
-    return _grey_to_rgb(np.where(rings, 1 - checks, checks))
+    values = np.where(rings, 1 - checks, checks).astype(np.float32)
+    return np.repeat(values[..., None], 3, axis=2)
 
 
 def concept(name: str, height: int, width: int) -> Pixels:
-    """Return the built-in picture of another concept, for Nightshade.
-
-    Raises:
-        UnknownName: no such concept.
-    """
-    if name not in _CONCEPTS:
-        raise UnknownName("nightshade target", name, _CONCEPTS)
+    """Return the built-in picture of another concept, one of CONCEPT_NAMES, for Nightshade."""
     return _CONCEPTS[name](height, width)
 
 
@@ -114,10 +108,6 @@ def _unit_grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np
     rows += np.float32(0.5)
     columns += np.float32(0.5)
     return rows / np.float32(height), columns / np.float32(width)
-
-
-def _grey_to_rgb(values: NDArray[np.generic]) -> Pixels:
-    return np.repeat(values.astype(np.float32)[..., None], 3, axis=2)
 
 
 def _gradient(

@@ -19,7 +19,7 @@ class Preparation:
 
     Args:
         stages: in the order in which they run.
-        given: the input of a stage, with the original as its pixels.
+        inputs: the input of a stage, with the original as its pixels.
     """
 
     def __init__(self, stages: Sequence[Stage], inputs: StageInput) -> None:

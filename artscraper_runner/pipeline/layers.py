@@ -115,7 +115,11 @@ def record_layer(work: LayerWork, saved: SavedLayer) -> Json:
 
 def _measure(work: LayerWork, saved: SavedLayer) -> Json:
     inputs = replace(work.applied.inputs, made=work.applied.pixels)
-    distances = _distances(inputs.original, saved.pixels)
+    distances = {
+        "linf": metrics.linf(inputs.original, saved.pixels),
+        "psnr_db": metrics.psnr(inputs.original, saved.pixels),
+        "ssim": metrics.ssim(inputs.original, saved.pixels),
+    }
     bound = work.applied.result.visibility or inputs.visibility
     visibility, x, y = inputs.visible_change().worst(saved.pixels)
     sight = {
@@ -128,17 +132,7 @@ def _measure(work: LayerWork, saved: SavedLayer) -> Json:
     return {**distances, **sight, **work.applied.result.metrics, **of_stage}
 
 
-def _distances(original: NDArray[np.uint8], saved: NDArray[np.uint8]) -> Json:
-
-    return {
-        "linf": metrics.linf(original, saved),
-        "psnr_db": metrics.psnr(original, saved),
-        "ssim": metrics.ssim(original, saved),
-    }
-
-
 def _save_picture(work: LayerWork, path: Path) -> Json:
-
     how = work.applied.inputs.saved_as
     if not work.applied.is_applied:
         save_layer(work.applied.pixels, work.picture, path, how)
@@ -155,7 +149,6 @@ def _save_picture(work: LayerWork, path: Path) -> Json:
 
 
 def _save_mask(work: LayerWork) -> Path:
-
     path = work.workspace.mask_path(work.index, work.applied.stage.name)
     mask = metrics.change_mask(
         work.applied.inputs.pixels, work.applied.pixels, gain=MASK_GAIN, max_side=MASK_MAX_SIDE

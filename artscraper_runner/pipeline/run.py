@@ -25,7 +25,7 @@ from artscraper_runner.imaging.decode import Picture, PictureHeader, inspect_pic
 from artscraper_runner.imaging.encode import LayerFormat, carried_xmp, layer_format
 from artscraper_runner.imaging.files import atomic_path, write_json
 from artscraper_runner.imaging.notes import Note, sort_notes
-from artscraper_runner.imaging.tiles import CAN_UNLOAD, unload
+from artscraper_runner.imaging.tiles import CAN_UNLOAD, LARGE_VALUES, unload
 from artscraper_runner.models.graph import release_memory
 from artscraper_runner.options import (
     AnalysisOptions,
@@ -48,7 +48,6 @@ from artscraper_runner.stages.stage import Stage, StageInput
 from artscraper_runner.types import Controls, Json, SourceFile
 
 ORIGINAL = "original"
-_AHEAD_MAX_VALUES = 3 * 12_000_000  # of a picture; a larger one needs the memory
 
 
 @dataclass
@@ -97,13 +96,16 @@ class PictureRun:
         path = self.workspace.layer_path(0, ORIGINAL, header.suffix)
         with atomic_path(path) as temporary:
             shutil.copyfile(self.source, temporary)
+        reason = None
+        if header.frames > 1:
+            reason = f"the first of {header.frames} frames is used for analysis and protection"
         return {
             "stage": ORIGINAL,
             "description": "The picture as received, byte for byte.",
             "path": self.workspace.shown(path),
             "processing_size": [header.width, header.height],
             "applied": True,
-            "reason": _what_is_left_out(header),
+            "reason": reason,
         }
 
     def analyse(self, options: AnalysisOptions) -> Json:
@@ -127,7 +129,7 @@ class PictureRun:
             Cancelled: the caller cancelled.
         """
         applied = self._applied(name, index, prepare=following is not None)
-        if following is not None and applied.pixels.size <= _AHEAD_MAX_VALUES:
+        if following is not None and applied.pixels.size <= LARGE_VALUES:
             self._ahead = self._started_ahead(following, index + 1, applied)
         with _blaming(name):
             work = LayerWork(index, applied, self._picture, self.workspace, self.limits)
@@ -153,16 +155,12 @@ class PictureRun:
         self.close()
         inputs = self._stage_input(index)
         if prepare and self._preparation is None and name in self.stages:
-            self._preparation = self._started_preparation(name, inputs)
+            later = self.stages[self.stages.index(name) + 1 :]
+            original = replace(inputs, pixels=inputs.original)
+            self._preparation = Preparation([load_stage(each) for each in later], original)
         applied = self._apply(name, inputs)
         self._release_memory(applied.inputs.pixels)
         return applied
-
-    def _started_preparation(self, name: str, inputs: StageInput) -> Preparation:
-        """Start to prepare the stages after `name`."""
-        later = self.stages[self.stages.index(name) + 1 :]
-        original = replace(inputs, pixels=inputs.original)
-        return Preparation([load_stage(each) for each in later], original)
 
     def _started_ahead(self, name: str, index: int, applied: AppliedStage) -> StageAhead:
         """Start to apply stage `name` to what the stage before it, `applied`, hands on."""
@@ -179,7 +177,7 @@ class PictureRun:
 
         The recogniser's weights take 80 MB and are loaded again in about a tenth of a second.
         """
-        if self._picture.pixels.size > _AHEAD_MAX_VALUES:
+        if self._picture.pixels.size > LARGE_VALUES:
             from artscraper_runner.faces.network import face_network
 
             face_network.cache_clear()
@@ -282,7 +280,7 @@ class PictureRun:
         return replace(picture, pixels=self.workspace.load_pixels(0, mapped=True))
 
     def _is_mapped(self, pixels: NDArray[np.uint8]) -> bool:
-        return CAN_UNLOAD and pixels.size > _AHEAD_MAX_VALUES
+        return CAN_UNLOAD and pixels.size > LARGE_VALUES
 
     @cached_property
     def _options_with_payload(self) -> ProtectionOptions:
@@ -332,9 +330,3 @@ def _blaming(stage: str) -> Iterator[None]:
         raise StageFailed(stage, error.strerror or type(error).__name__) from error
     except Exception as error:  # its message may hold secrets: paths, keys
         raise StageFailed(stage, f"internal error ({type(error).__name__})") from error
-
-
-def _what_is_left_out(header: PictureHeader) -> str | None:
-    if header.frames > 1:
-        return f"the first of {header.frames} frames is used for analysis and protection"
-    return None

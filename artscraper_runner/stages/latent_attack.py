@@ -1,14 +1,14 @@
 """A stage that moves an encoder's latent: the base of photoguard, mist and nightshade.
 
-Each of them names its target picture; `latent.attack` does the work, and is imported only then.
+Each of them has a target picture; `latent.attack` does the work, and is imported only then.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from artscraper_runner.attacks.presets import PRESETS
+from artscraper_runner.latent.targets import STANDARD_TARGETS
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.stage import CLOAKING_STAGE, Stage, StageInput
 from artscraper_runner.types import Json, StageResult
@@ -27,13 +27,13 @@ class LatentAttack(Stage):
     measures_final = True
     is_bounded_by_sight = True
 
-    @abstractmethod
     def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
         """Return the target picture, float32 (h, w, 3) sRGB in [0, 1]; `size` is (h, w).
 
         Raises:
             RunnerError: the caller's own target cannot be used.
         """
+        return STANDARD_TARGETS[self.name](size)
 
     def prepare(self, inputs: StageInput) -> None:
         """Load the encoder, and encode the original and the targets."""
@@ -41,8 +41,7 @@ class LatentAttack(Stage):
 
     def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer before plus this attack's change, within the budget."""
-        result = self._attack(inputs).run(inputs.pixels, inputs.controls)
-        return StageResult(result.pixels, metrics=result.record, processing_size=result.size[::-1])
+        return self._attack(inputs).run(inputs.pixels, inputs.controls)
 
     def measure(self, saved: NDArray[np.uint8], inputs: StageInput) -> Json:
         """Return the layer's effects as saved; see `PictureAttack.evaluate`."""
@@ -66,7 +65,6 @@ class LatentAttack(Stage):
 
     def _attack(self, inputs: StageInput) -> PictureAttack:
         from artscraper_runner.latent.attack import PictureAttack
-        from artscraper_runner.latent.targets import STANDARD_TARGETS
 
         options = inputs.options
         return PictureAttack(

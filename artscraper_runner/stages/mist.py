@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artscraper_runner.attacks.pgd import Objective
-from artscraper_runner.errors import MissingDependency
-from artscraper_runner.latent.targets import periodic_pattern
+from artscraper_runner.models import require_packages
 from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.latent_attack import LatentAttack
 from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Project, StageResult
-
-INSTALL = "pip install 'artscraper-gateway[fused]'"
-_FUSED_PACKAGES = ("torch", "diffusers", "transformers")
-
-
-def require_fused_mode() -> None:
-    """Check that the packages of the fused mode are installed.
-
-    Raises:
-        MissingDependency: one is not; the message has the command that installs them.
-    """
-    for package in _FUSED_PACKAGES:
-        if find_spec(package) is None:
-            raise MissingDependency(package, "mist's fused mode", INSTALL)
 
 
 class Mist(LatentAttack):
@@ -47,10 +31,6 @@ class Mist(LatentAttack):
         "textural mode, fused with a model (Liang and Wu 2023, arXiv 2305.12683), re-implemented",
     )
 
-    def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
-        """Return the periodic pattern."""
-        return periodic_pattern(*size)
-
     def apply(self, inputs: StageInput) -> StageResult:
         """Return the layer as every latent attack does; its metrics say which `mode` it was."""
         result = super().apply(inputs)
@@ -68,7 +48,8 @@ class Mist(LatentAttack):
         """
         if options.mist_model is None:
             return None
-        require_fused_mode()
+        packages = ("torch", "diffusers", "transformers")
+        require_packages(packages, "mist's fused mode", extra="fused")
         from artscraper_runner.latent.diffusion_loss import FusedTerm, load_denoising_loss
 
         loss = load_denoising_loss(options.mist_model, options.accelerator)

@@ -48,7 +48,6 @@ class Nightshade(LatentAttack):
 
 
 def _stretched(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-
     picture = Image.fromarray(open_picture(path, PictureLimits()).pixels)
     pixels = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return np.asarray(pixels, np.float32) / np.float32(255)

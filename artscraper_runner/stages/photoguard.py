@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from artscraper_runner.latent.targets import grey
-from artscraper_runner.options import ProtectionOptions
 from artscraper_runner.stages.latent_attack import LatentAttack
 from artscraper_runner.types import Project
 
@@ -23,7 +18,3 @@ class Photoguard(LatentAttack):
     project = Project(
         "PhotoGuard", "encoder attack (Salman et al. 2023, arXiv 2302.06588), re-implemented"
     )
-
-    def target(self, size: tuple[int, int], options: ProtectionOptions) -> NDArray[np.float32]:
-        """Return mid grey."""
-        return grey(*size)

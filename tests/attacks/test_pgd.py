@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from artscraper_runner.attacks.constraints import Box, Refined
+from artscraper_runner.attacks.constraints import Box
 from artscraper_runner.attacks.pgd import optimise, sum_of
 from artscraper_runner.attacks.presets import StepRule
 from artscraper_runner.errors import Cancelled
@@ -29,12 +29,11 @@ def linear(weights=1.0):
 
 def run(objective=None, *, picture=PICTURE, rule=RULE, seed=0, start=None, refine=None, **more):
     start = np.zeros_like(picture) if start is None else start
-    box = Box(picture, start, BOUND)
     more.setdefault("controls", Controls())
     return optimise(
         picture,
         start=start,
-        constraint=Refined(box, refine) if refine else box,
+        constraint=Box(picture, start, BOUND, [refine] if refine else ()),
         objective=objective or linear(),
         rule=rule,
         seed=seed,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from artscraper_runner.attacks.constraints import Box, VisibilityBound
+from artscraper_runner.attacks.evaluation import EVERYWHERE
 from artscraper_runner.attacks.visibility_budget import SHARES, stage_bound
 from artscraper_runner.imaging.visibility import VisibilityModel
 
@@ -18,7 +19,9 @@ def _picture() -> np.ndarray:
 def _bound(picture: np.ndarray, start: np.ndarray, visibility: float) -> VisibilityBound:
     box = Box(picture, start, np.float32(16 / 255))
     model = VisibilityModel(picture[0])
-    return VisibilityBound(box, model, original=picture, start=start, visibility=visibility)
+    return VisibilityBound(
+        box, model, original=picture, start=start, visibility=visibility, share=EVERYWHERE
+    )
 
 
 @pytest.mark.parametrize("visibility", [0.5, 1.0])

@@ -45,6 +45,7 @@ def changed(before, objective, **numbers):
         budget=BUDGET,
         controls=Controls(),
         what="test",
+        share_within=None,
     )
     assert taken == DEFAULT_CLOAK.iterations
     return change

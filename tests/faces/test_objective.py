@@ -42,8 +42,7 @@ class Linear:
 @pytest.fixture(autouse=True)
 def _linear(monkeypatch):
     network = Linear()
-    for each in (module, preservation):
-        monkeypatch.setattr(each, "face_network", lambda: network)
+    monkeypatch.setattr(preservation, "face_network", lambda: network)
 
 
 def picture(*size: int, seed: int = 0) -> np.ndarray:
@@ -54,7 +53,9 @@ def objective_for(region: FaceRegion, *, target: bool = False, others: bool = Fa
     rng = np.random.default_rng(2)
     embeddings = [rng.normal(0, 1, (1, 128)).astype(np.float32) for _ in range(3)]
     neighbours = ((SQUARE.moved(across=0.3), embeddings[2]),) if others else ()
-    return CloakObjective(region, embeddings[0], embeddings[1] if target else None, neighbours, rng)
+    return CloakObjective(
+        region, embeddings[0], embeddings[1] if target else None, neighbours, rng, Linear()
+    )
 
 
 @pytest.mark.parametrize("side", [70.0, 400.0], ids=["small", "shrunk"])

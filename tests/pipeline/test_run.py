@@ -118,7 +118,7 @@ def test_failure_ahead_is_reported_by_its_stage(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not CAN_UNLOAD, reason="this system cannot unload mapped pages")
 def test_large_picture_is_mapped_between_the_stages(tmp_path, monkeypatch):
-    monkeypatch.setattr("artscraper_runner.pipeline.run._AHEAD_MAX_VALUES", 10)
+    monkeypatch.setattr("artscraper_runner.pipeline.run.LARGE_VALUES", 10)
     with _run_of(tmp_path, monkeypatch, {}, []) as run:
         rows = [run.protect(name, index, following="two") for index, name in enumerate("ab", 1)]
         inputs = run._stage_input(3)
