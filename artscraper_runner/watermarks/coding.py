@@ -1,4 +1,4 @@
-"""Frames of the tiled watermark: a payload, its checksum, and an error-correcting code.
+"""Frames of the tiled watermark: a payload and its checksum, and the messages that carry them.
 
 A frame is 8 bytes for a number or 10 for a text (`artscraper_runner.options`), followed by the
 CRC-24 of OpenPGP (RFC 4880, section 6.1). The longer frame spreads the same energy over more bits,
@@ -12,13 +12,7 @@ informed coding and embedding to design a robust high-capacity watermark" (IEEE 
 Processing 13(6), 2004). Differs: theirs changes the trellis, this only what goes into it. Releases
 before 0.3 wrote frames without a salt; a reader tries these, too.
 
-The code is the zero-terminated convolutional code of constraint length 11 and rate 1/3 with the
-generators of Larsen, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and
-1/4" (IEEE Trans. Inf. Theory 19(3), 1973): free distance 22. `decode` is the algorithm of Viterbi
-(1967) on soft values, which gains about 2 dB over hard decisions and takes erasures as zeros.
-
-Example: 11 message bits become (11 + 10) * 3 = 63 code bits; with any 20 of them erased and the
-others right, `decode` still returns the 11 bits.
+`convolutional` turns messages into code bits.
 """
 
 from __future__ import annotations
@@ -27,20 +21,14 @@ import hashlib
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from artscraper_runner.errors import InvalidOption
 from artscraper_runner.options import NUMBER_BYTES, TEXT_BYTES
-
-Bits = npt.NDArray[np.uint8]
-Softs = npt.NDArray[np.float32]
+from artscraper_runner.watermarks.convolutional import Bits, Softs, encode
 
 PAYLOAD_BYTES = (NUMBER_BYTES, TEXT_BYTES)
 CHECKSUM_BITS = 24
 SALT_BITS = 12
-GENERATORS = (0o2353, 0o2671, 0o3175)
-MEMORY = 10  # bits; the constraint length less the newest bit
-_STATES = 1 << MEMORY
 _CHECKSUM_BYTES = CHECKSUM_BITS // 8
 _CRC_POLYNOMIAL = 0x864CFB
 _CRC_START = 0xB704CE
@@ -109,72 +97,6 @@ def likeliest_codeword(frame: Bits, softs: Softs) -> Bits:
     agreement = (1 - 2 * choices.astype(np.float32)) @ (softs * (1 - 2 * plain.astype(np.float32)))
     likeliest: Bits = choices[int(agreement.argmax())] ^ plain
     return likeliest
-
-
-def code_length(message_bits: int) -> int:
-    """Return the number of code bits of a message."""
-    return (message_bits + MEMORY) * len(GENERATORS)
-
-
-def encode(bits: Bits) -> Bits:
-    """Return the code bits, uint8 0 or 1 of length `code_length(bits.size)`."""
-    padded = np.concatenate([bits, np.zeros(MEMORY, np.uint8)]).astype(np.int64)
-    code = np.empty((padded.size, len(GENERATORS)), np.uint8)
-    for output, generator in enumerate(GENERATORS):
-        taps = np.array([generator >> shift & 1 for shift in range(MEMORY, -1, -1)])
-        code[:, output] = np.convolve(padded, taps)[: padded.size] & 1
-    return code.reshape(-1)
-
-
-def decode(softs: Softs, message_bits: int) -> Bits:
-    """Return the most likely message, uint8 of length `message_bits`.
-
-    Args:
-        softs: float32 of length `code_length(message_bits)`, on any scale: above 0 where a 0 was
-            more likely sent, below where a 1; 0 = unknown.
-        message_bits: length of the message.
-    """
-    signs, pattern_of_even, pattern_of_odd = _trellis()
-    gains = np.asarray(softs, np.float32).reshape(-1, len(GENERATORS)) @ signs
-    steps = message_bits + MEMORY
-    metric = np.full(_STATES, -np.inf, np.float32)
-    metric[0] = 0
-    from_odd = np.empty((steps, _STATES), np.bool_)
-    for step in range(steps):
-        even = np.tile(metric[0::2], 2) + gains[step][pattern_of_even]
-        odd = np.tile(metric[1::2], 2) + gains[step][pattern_of_odd]
-        np.greater(odd, even, out=from_odd[step])
-        metric = np.maximum(even, odd)
-    return _trace_back(from_odd)[:message_bits]
-
-
-def _trace_back(from_odd: npt.NDArray[np.bool_]) -> Bits:
-    """Return the bits along the best path that ends in state 0, the tail included."""
-    bits = np.empty(len(from_odd), np.uint8)
-    state = 0
-    for step in range(len(from_odd) - 1, -1, -1):
-        bits[step] = state >> (MEMORY - 1)
-        state = (state << 1 | int(from_odd[step, state])) & (_STATES - 1)
-    return bits
-
-
-@cache
-def _trellis() -> tuple[npt.NDArray[np.float32], Bits, Bits]:
-    """Return the signs (3, 8) of output patterns, and the patterns by which states are reached.
-
-    A state holds the last bits, the newest highest, so state s is reached from the even state
-    2 s and the odd state 2 s + 1 (mod 2 ** MEMORY); the register before the shift is the same
-    number without the modulus.
-    """
-    patterns = np.arange(1 << len(GENERATORS))
-    places = np.arange(len(GENERATORS))
-    signs = (1 - 2 * (patterns[None, :] >> places[:, None] & 1)).astype(np.float32)
-    registers = np.arange(2 * _STATES)
-    reached_by = np.zeros(registers.size, np.uint8)
-    for place, generator in enumerate(GENERATORS):
-        parity = np.bitwise_count(registers & generator) & 1
-        reached_by |= (parity << place).astype(np.uint8)
-    return signs, reached_by[0::2], reached_by[1::2]
 
 
 @cache

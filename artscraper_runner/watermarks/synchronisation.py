@@ -75,6 +75,26 @@ def find_positions(spectrum: Complexes, *, least_score: float) -> list[Position]
     return sorted(positions, key=lambda position: -position.score)
 
 
+def whole_positions(
+    spectrum: Complexes, height: int, width: int, *, least_score: float
+) -> list[Position]:
+    """Return the positions of a picture of that size (px) that was not cropped, the best first.
+
+    One for each orientation whose pilots add up to `least_score` standard deviations of noise.
+    """
+    waves = layout()
+    pilots = waves.is_pilot
+    positions = []
+    for turned, (row, column) in zip(_orientations(spectrum), _corners(height, width), strict=True):
+        moved = _moved(turned, row, column)
+        values = moved.ravel()[waves.index[pilots]] * waves.phase[pilots].conj()
+        noise = float(np.sqrt(np.square(np.abs(values)).sum() / 2))
+        score = float(values.real.sum()) / (noise + 1e-12)
+        if score >= least_score:
+            positions.append(Position(moved, score))
+    return sorted(positions, key=lambda position: -position.score)
+
+
 def find_grids(
     evened: Floats, *, least_score: float, strong_score: float, most: int
 ) -> Iterator[Grid]:
@@ -287,6 +307,20 @@ def _orientations(spectrum: Complexes) -> Iterator[Complexes]:
             turned = np.roll(turned.T[:, ::-1], 1, axis=1)
 
 
+def _corners(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield (row, column) of the upper left pixel of a picture turned as by `_orientations`.
+
+    Turns are about the first pixel, as the spectrum's are.
+    """
+    last = np.array([height - 1, width - 1])
+    for mirror in (1, -1):
+        turned = np.array([[1, 0], [0, mirror]])
+        for _ in range(4):
+            row, column = np.minimum(turned @ last, 0)
+            yield int(row), int(column)
+            turned = np.array([[0, 1], [-1, 0]]) @ turned
+
+
 def _shifted(spectrum: Complexes, row: float, column: float) -> Complexes:
     """Move the tile back by (row, column) px, refined to a quarter of a pixel by the pilots."""
     waves = layout()
@@ -295,7 +329,12 @@ def _shifted(spectrum: Complexes, row: float, column: float) -> Complexes:
     rows, columns = (grid.ravel() for grid in np.meshgrid(row + _SUBPIXEL, column + _SUBPIXEL))
     turns = np.outer(rows, waves.rows[pilots]) + np.outer(columns, waves.columns[pilots])
     best = int((np.exp(2j * np.pi / TILE_PX * turns) @ values).real.argmax())
+    return _moved(spectrum, rows[best], columns[best])
+
+
+def _moved(spectrum: Complexes, row: float, column: float) -> Complexes:
+    """Move the tile back by (row, column) px."""
     frequency = np.fft.fftfreq(TILE_PX)
-    turn = rows[best] * frequency[:, None] + columns[best] * frequency[None, :]
-    shifted: Complexes = (spectrum * np.exp(2j * np.pi * turn)).astype(np.complex64)
-    return shifted
+    turn = row * frequency[:, None] + column * frequency[None, :]
+    moved: Complexes = (spectrum * np.exp(2j * np.pi * turn)).astype(np.complex64)
+    return moved

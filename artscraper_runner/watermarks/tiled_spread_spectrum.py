@@ -39,6 +39,7 @@ from artscraper_runner.types import Json
 from artscraper_runner.watermarks import Pixels, carriers, check_layout, coding, decoding, folding
 from artscraper_runner.watermarks import synchronisation as sync
 from artscraper_runner.watermarks.carriers import TILE_PX
+from artscraper_runner.watermarks.convolutional import Bits, code_length
 from artscraper_runner.watermarks.folding import Complexes, Filtered, Floats
 from artscraper_runner.watermarks.luma_change import add_luma, enlarged, in_levels
 from artscraper_runner.watermarks.masking import amplitudes, local_activity
@@ -156,9 +157,11 @@ def read(pixels: Pixels, *, search: bool = True) -> decoding.Decoded | None:
         UnsupportedPixels: `pixels` is not uint8 (H, W, 3).
     """
     check_layout(pixels)
-    if min(folding.reference_size(*pixels.shape[:2])) < TILE_PX // 2:
+    height, width = folding.reference_size(*pixels.shape[:2])
+    if min(height, width) < TILE_PX // 2:
         return None
-    decoded = decoding.decode_anywhere(_spectra.get(pixels), at_origin=True)
+    spectrum = _spectra.get(pixels)
+    decoded = decoding.decode_whole(spectrum, height, width) or decoding.decode_anywhere(spectrum)
     if decoded is not None or not search:
         return decoded
     return _search(pixels)
@@ -200,7 +203,7 @@ def _search(pixels: Pixels) -> decoding.Decoded | None:
         upright, inside = sync.straightened(fine, grid.matrix * finer)
         spectrum = folding.wave_spectrum(folding.split(upright), inside)
         kept = min(highest * float(np.sqrt(abs(np.linalg.det(grid.matrix)))), TILE_PX / 2)
-        decoded = decoding.decode_anywhere(folding.whitened(spectrum, kept), at_origin=False)
+        decoded = decoding.decode_anywhere(folding.whitened(spectrum, kept))
         if decoded is not None:
             return decoded
     return None
@@ -270,16 +273,16 @@ class _Host:
         luma = folding.resized_luma(image, (round(height * shrunk), round(width * shrunk)))
         return cls(luma, activities, bands, waves, whitened, 1 / shrunk)
 
-    def likeliest_code(self, frame: coding.Bits, strength: Strength) -> coding.Bits:
+    def likeliest_code(self, frame: Bits, strength: Strength) -> Bits:
         """Return the code bits that carry the frame and that the picture already leans to most."""
         weights = np.zeros_like(self.whitened)
         for shape, power, chosen in _band_shapes(strength):
             weights[chosen] = planned_amplitudes(shape, power, chosen=chosen)
-        length = coding.code_length(coding.SALT_BITS + frame.size)
+        length = code_length(coding.SALT_BITS + frame.size)
         softs = decoding.softs_of(weights * self.whitened, length)
         return coding.likeliest_codeword(frame, softs)
 
-    def mark(self, code: coding.Bits, strength: Strength, *, loudness: float | None) -> Floats:
+    def mark(self, code: Bits, strength: Strength, *, loudness: float | None) -> Floats:
         """Return the change of luma, float32 (h, w) in levels, that carries the code bits.
 
         `loudness` None: of a deviation of one level everywhere.
@@ -323,7 +326,7 @@ def _is_flat(activities: tuple[Floats, Floats]) -> bool:
     return float(np.median(activities[1])) < FLAT_BELOW
 
 
-def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
+def _loudness(host: _Host, code: Bits, strength: Strength) -> float:
     """Return the factor on the amplitude in texture at which the mark just survives its trials.
 
     Flat drawings lose the mark of their flat parts whatever the rest carries, and more of it in the
@@ -345,7 +348,7 @@ def _loudness(host: _Host, code: coding.Bits, strength: Strength) -> float:
     return loudness
 
 
-def _margin(luma: Floats, code: coding.Bits, trial: Trial, *, scale: float) -> float:
+def _margin(luma: Floats, code: Bits, trial: Trial, *, scale: float) -> float:
     """Return the margin of a marked luma (h, w) after a trial; `scale` as in `_Host`."""
     image = Image.fromarray(np.clip(luma, 0, 255).astype(np.uint8))
     smaller = min(scale * trial.scale, 1.0)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from artscraper_runner.watermarks.carriers import TILE_PX, bit_of_wave, layout, signs_of, tile_of
-from artscraper_runner.watermarks.coding import PAYLOAD_BYTES, code_length, frame_bits
+from artscraper_runner.watermarks.coding import PAYLOAD_BYTES, frame_bits
+from artscraper_runner.watermarks.convolutional import code_length
 
 LAYOUT_START = [515, 15875, 5, 388, 640]
 DEAL_START = [151, 76, 226, 247, 95]

@@ -1,20 +1,12 @@
-"""The checksum, the code and the frames against their definitions, and against damage."""
+"""The checksum, the frames and their salts against their definitions, and against damage."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from artscraper_runner.errors import InvalidOption
 from artscraper_runner.watermarks.coding import (
-    GENERATORS,
-    MEMORY,
     SALT_BITS,
-    Bits,
     checksum,
-    code_length,
-    decode,
-    encode,
     frame_bits,
     likeliest_codeword,
     pack,
@@ -22,64 +14,12 @@ from artscraper_runner.watermarks.coding import (
     unpack,
     unsalted,
 )
-
-
-def bits_of(seed: int, count: int) -> Bits:
-    return np.random.default_rng(seed).integers(0, 2, count).astype(np.uint8)
+from artscraper_runner.watermarks.convolutional import code_length, decode, encode
 
 
 def test_checksum_has_the_catalogued_check_value() -> None:
     """https://reveng.sourceforge.io/crc-catalogue/ lists it for CRC-24/OPENPGP."""
     assert checksum(b"123456789") == 0x21CF02
-
-
-def test_single_bit_encodes_to_the_generators() -> None:
-    code = encode(np.array([1], np.uint8)).reshape(-1, len(GENERATORS))
-    for output, generator in enumerate(GENERATORS):
-        assert code[:, output].tolist() == [int(bit) for bit in f"{generator:011b}"]
-
-
-def test_code_is_linear() -> None:
-    one, other = bits_of(1, 88), bits_of(2, 88)
-    assert np.array_equal(encode(one) ^ encode(other), encode(one ^ other))
-
-
-@given(st.lists(st.integers(0, 1), min_size=1, max_size=104))
-@settings(max_examples=30, deadline=None)
-def test_code_is_decoded_without_noise(message: list[int]) -> None:
-    bits = np.array(message, np.uint8)
-    code = encode(bits)
-    assert code.size == code_length(bits.size)
-    assert np.array_equal(decode(1 - 2 * code.astype(np.float32), bits.size), bits)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_ten_flipped_bits_are_corrected(seed: int) -> None:
-    """The free distance is 22."""
-    bits = bits_of(seed, 88)
-    softs = 1 - 2 * encode(bits).astype(np.float32)
-    softs[np.random.default_rng(seed).choice(softs.size, 10, replace=False)] *= -1
-    assert np.array_equal(decode(softs, 88), bits)
-
-
-def test_third_of_the_bits_may_be_missing() -> None:
-    bits = bits_of(3, 88)
-    softs = 1 - 2 * encode(bits).astype(np.float32)
-    softs[np.random.default_rng(3).random(softs.size) < 0.33] = 0
-    assert np.array_equal(decode(softs, 88), bits)
-
-
-def test_noise_of_signal_power_is_corrected() -> None:
-    right = 0
-    for seed in range(20):
-        bits = bits_of(seed, 88)
-        noise = np.random.default_rng(seed).normal(0, 1, code_length(88))
-        right += np.array_equal(decode((1 - 2.0 * encode(bits) + noise).astype("f4"), 88), bits)
-    assert right >= 18
-
-
-def test_tail_terminates_the_code() -> None:
-    assert code_length(88) == (88 + MEMORY) * 3 == 294
 
 
 @pytest.mark.parametrize("payload", [bytes(8), b"\xff" * 8, b"0123456789"])
