@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
-from artscraper_gateway.api.authentication import RateLimitHeaders, needs_key
+from artscraper_gateway.api.authentication import needs_key
 from artscraper_gateway.api.context import Services
-from artscraper_gateway.api.middleware import Observation
+from artscraper_gateway.api.middleware import Observation, OriginCheck
 from artscraper_gateway.api.openapi_problems import describe
-from artscraper_gateway.api.origins import OriginCheck
 from artscraper_gateway.api.problems import add_problem_handlers, problem_response
 from artscraper_gateway.api.routes import (
     batches,
@@ -76,10 +76,9 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; `add_page` serves one
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        lifespan=_lifespan(config, tracing),
+        lifespan=partial(_lifespan, config, tracing),
     )
     add_problem_handlers(app)
-    app.add_middleware(RateLimitHeaders)
     app.add_middleware(OriginCheck, config=config, needs_key=needs_key, respond=problem_response)
     app.add_middleware(Observation, tracing=tracing)
     for part in (protect, jobs, events, results, webhooks, batches, watermarks):
@@ -87,38 +86,35 @@ def create_app(config: GatewayConfig | None = None) -> FastAPI:
     for part in (strength_previews, limits, sessions, health):
         app.include_router(part.router)
     add_page(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
     return app
 
 
-def _lifespan(config: GatewayConfig, tracing: Tracing) -> Any:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tracing.start()
-        engine = await run_sync(open_engine, config)
-        supervisor = WorkerSupervisor(config)
-        services = await run_sync(_services, config, engine, supervisor, tracing)
-        await services.keyring.load()
-        app.state.services, app.state.metrics = services, services.metrics
-        app.state.workers = supervisor
-        supervisor.start()
-        checkpoints = Checkpoints(config.database_path) if config.database_url is None else None
+@asynccontextmanager
+async def _lifespan(config: GatewayConfig, tracing: Tracing, app: FastAPI) -> AsyncIterator[None]:
+    tracing.start()
+    engine = await run_sync(open_engine, config)
+    supervisor = WorkerSupervisor(config)
+    services = await run_sync(_services, config, engine, supervisor, tracing)
+    await services.keyring.load()
+    app.state.services, app.state.metrics = services, services.metrics
+    app.state.workers = supervisor
+    supervisor.start()
+    checkpoints = Checkpoints(config.database_path) if config.database_url is None else None
+    if checkpoints is not None:
+        checkpoints.start()
+    try:
+        async with _housekeeping(services):
+            yield
+    finally:
+        await services.watch.close()
+        await services.strength_previews.close()
+        await run_sync(supervisor.stop)
+        services.queue.close()
         if checkpoints is not None:
-            checkpoints.start()
-        try:
-            async with _housekeeping(services):
-                yield
-        finally:
-            await services.watch.close()
-            await services.strength_previews.close()
-            await run_sync(supervisor.stop)
-            services.queue.close()
-            if checkpoints is not None:
-                await run_sync(checkpoints.stop)
-            engine.dispose()
-            await run_sync(tracing.stop)
-
-    return lifespan
+            await run_sync(checkpoints.stop)
+        engine.dispose()
+        await run_sync(tracing.stop)
 
 
 @asynccontextmanager
@@ -180,9 +176,3 @@ def _preview_options(config: GatewayConfig) -> dict[str, Any]:
         "models_dir": None if config.models_dir is None else str(config.models_dir),
         "accelerator": config.accelerator,
     }
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        app.openapi_schema = describe(app)
-    return app.openapi_schema

@@ -16,11 +16,10 @@ from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Query, Request, Response
-from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as ASGIScope
 
 from artscraper_gateway.api.context import Caller, CallerJobs, services_of
-from artscraper_gateway.api.origins import SAFE_METHODS
+from artscraper_gateway.api.middleware import RATE_LIMIT_FIELDS, SAFE_METHODS
 from artscraper_gateway.auth.keys import ApiKey, Keyring, RateLimitState, Scope
 from artscraper_gateway.errors import (
     Forbidden,
@@ -30,26 +29,8 @@ from artscraper_gateway.errors import (
     Unauthorized,
 )
 
-_FIELDS = "artscraper_gateway.rate_limit"  # in the scope
-_KEY = "artscraper_gateway.api_key"
+_KEY = "artscraper_gateway.api_key"  # in the scope
 _COOKIE = "artscraper_key"
-
-
-class RateLimitHeaders:
-    """Adds the rate limit fields to every answer, errors, files and streams included."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """Call the app, adding the fields that `_consume` left in the scope."""
-
-        async def send_with_fields(message: Message) -> None:
-            if message["type"] == "http.response.start" and _FIELDS in scope:
-                message["headers"] = [*message["headers"], *scope[_FIELDS]]
-            await send(message)
-
-        await self.app(scope, receive, send_with_fields)
 
 
 async def needs_key(scope: ASGIScope) -> bool:
@@ -161,15 +142,11 @@ async def _key_of(request: Request, keyring: Keyring) -> ApiKey:
 
 
 def _set_rate_limit_fields(state: RateLimitState, request: Request) -> None:
-    """Leave the fields of draft-ietf-httpapi-ratelimit-headers in the scope.
-
-    Raises:
-        RateLimited: the request was one too many.
-    """
+    """Set the fields of draft-ietf-httpapi-ratelimit-headers; raise RateLimited beyond the rate."""
     period_s, reset_s = math.ceil(state.rate.period_s), math.ceil(state.reset_s)
     policy = f'"key";q={state.rate.count};w={period_s}'
     current = f'"key";r={state.remaining};t={reset_s}'
-    request.scope[_FIELDS] = [
+    request.scope[RATE_LIMIT_FIELDS] = [
         (b"ratelimit-policy", policy.encode()),
         (b"ratelimit", current.encode()),
     ]

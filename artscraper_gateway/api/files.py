@@ -46,7 +46,7 @@ def serve_file(
     """
     try:
         stat = path.stat()
-        tag = content_tag(path, stat)
+        tag = _tag(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         fields = {**_headers(stat, tag, filename), **(headers or {})}
         if request.method in ("GET", "HEAD"):
             _check_preconditions(request, tag, int(stat.st_mtime))
@@ -63,19 +63,9 @@ def serve_file(
     return StreamingResponse(chunks, status, fields, media_type)
 
 
-def content_tag(path: Path, stat: os.stat_result) -> str:
-    """Return the strong ETag of the file at `path`: its SHA-256, quoted.
-
-    Blocks while hashing a file whose tag is not cached.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return _tag(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-
-
 @lru_cache(maxsize=_CACHED_TAGS)
 def _tag(path: Path, _inode: int, _size: int, _modified_ns: int) -> str:
+    """Return the strong ETag of the file: its SHA-256, quoted."""
     with path.open("rb") as file:
         return f'"{hashlib.file_digest(file, "sha256").hexdigest()}"'
 
@@ -157,16 +147,10 @@ def _read(file: BinaryIO, part: range) -> Iterator[bytes]:
             yield chunk
 
 
-def stem_of(name: str | None) -> str:
-    """Return the first part of a download's name, from the name of the upload if it is known."""
-    return PurePosixPath(name).stem if name else _NAMELESS
-
-
-def download_stem(job: Job) -> str:
-    """Return the first part of the names of a job's downloads."""
-    return (
-        stem_of(job.request.upload_name) if job.request.upload_name else f"{_NAMELESS}-{job.id[:8]}"
-    )
+def download_stem(job: Job, name: str | None = None) -> str:
+    """Return the first part of the names of a job's downloads, from the upload's name if known."""
+    name = name or job.request.upload_name
+    return PurePosixPath(name).stem if name else f"{_NAMELESS}-{job.id[:8]}"
 
 
 def layer_name(stem: str, *, index: int, is_final: bool, suffix: str) -> str:

@@ -6,24 +6,27 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from anyio.to_thread import run_sync
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
-
-from artscraper_gateway.api.form_models import (
-    TARGETS,
-    BatchForm,
-    JobForm,
-    PictureForm,
-    form_values,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
 )
-from artscraper_gateway.api.problems import invalid_request
+from starlette.datastructures import FormData, UploadFile
+
+from artscraper_gateway.api.validation import invalid_request
 from artscraper_gateway.errors import InvalidRequest, UnsupportedRequestBody
 from artscraper_gateway.intake.download import download, name_of_url
 from artscraper_gateway.intake.local_path import copy_local
@@ -37,6 +40,9 @@ from artscraper_gateway.jobs.request import (
     MAX_BATCH,
     BatchByReference,
     JobByReference,
+    JobOptions,
+    NameList,
+    Strength,
     address_rules,
 )
 from artscraper_gateway.jobs.submission import IncomingPicture
@@ -45,9 +51,95 @@ from artscraper_gateway.storage.paths import READING_PREFIX
 
 _MAX_JSON_BYTES = 64 * 1024
 _MAX_BATCH_JSON_BYTES = 1024 * 1024
-_PICTURES = 1 + len(TARGETS)  # of a job's form
 _FORM = "multipart/form-data"
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+
+def _check_picture(value: object) -> UploadFile:
+    if not isinstance(value, UploadFile):
+        raise ValueError("expected a picture, found text")
+    return value
+
+
+def _accept_picture(value: object, validate_text: ValidatorFunctionWrapHandler) -> object:
+    return value if isinstance(value, UploadFile) else validate_text(value)
+
+
+Picture = Annotated[UploadFile, PlainValidator(_check_picture), WithJsonSchema(BINARY)]
+TextOrPicture = Annotated[str, Field(max_length=200), WrapValidator(_accept_picture)]
+
+
+class _OptionsForm(JobOptions):
+    """Options of a job, two of which may be uploaded pictures."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    nightshade_target: TextOrPicture | None = Field(
+        None,
+        description="concept that nightshade moves towards, or a picture; if none, the gateway's",
+    )
+    fawkes_target: Picture | None = Field(
+        None, description="picture of another person that cloaked faces should resemble"
+    )
+
+    def targets(self) -> dict[str, UploadFile]:
+        """Return the caller's own target pictures, by option."""
+        values = {name: getattr(self, name) for name in TARGETS}
+        return {name: value for name, value in values.items() if isinstance(value, UploadFile)}
+
+    def options(self) -> JobOptions:
+        """Return the options without pictures."""
+        chosen = self.model_fields_set - {"file"} - self.targets().keys()
+        return JobOptions.model_validate(self.model_dump(include=chosen))
+
+
+class JobForm(_OptionsForm):
+    """A form with a picture and options."""
+
+    file: Picture = Field(description="the picture")
+
+
+class BatchForm(_OptionsForm):
+    """A form with 1 to 100 pictures and the options of all of them."""
+
+    file: list[Picture] = Field(min_length=1, max_length=MAX_BATCH, description="the pictures")
+
+
+class PictureForm(BaseModel):
+    """A form with a picture."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore")
+
+    file: Picture = Field(description="the picture")
+
+
+class PartForm(PictureForm):
+    """A form with a part of a picture, the size of the whole, and what is done to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: Picture = Field(description="the part: at most 512 px a side")
+    width: int = Field(ge=1, le=65_535, description="px of the whole picture")
+    height: int = Field(ge=1, le=65_535, description="px of the whole picture")
+    strength: Strength = Field(description="what may be seen of the change")
+    stages: NameList = Field(max_length=32, description="stages, in their order")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_stages(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Accept a form without stages: the route names those that are valid."""
+        return {"stages": (), **values}
+
+
+TARGETS = ("nightshade_target", "fawkes_target")
+_PICTURES = ("file", *TARGETS)
+# Options that are lists of names: separated by commas in a form, or sent several times.
+NAME_LISTS = tuple(
+    name
+    for name, field in JobOptions.model_fields.items()
+    if tuple[str, ...] in get_args(field.annotation)
+)
 _Model = TypeVar("_Model", bound=BaseModel)
 _Form = TypeVar("_Form", bound=PictureForm)
 
@@ -67,21 +159,20 @@ async def parse_submission(
         GatewayError: the body is neither form nor JSON, too large, or not valid; an option is
             given twice.
     """
-    limit = config.max_upload_bytes
+    limit, most = config.max_upload_bytes, len(_PICTURES)
     query = _query_options(request) if with_query else {}
     if _is_form(request):
         async with uploaded_form(
-            request, spool=config.base_dir, max_bytes=_PICTURES * limit, max_files=_PICTURES
+            request, spool=config.base_dir, max_bytes=most * limit, max_files=most
         ) as form:
             values = _merged(query, form_values(form))
-            sent = _validated(JobForm.model_validate, {**values, "file": _only_picture(values)})
+            sent = _validated(JobForm, {**values, "file": _only_picture(values)})
             yield _uploaded(sent, [sent.file], limit)[0]
         return
     body = await bounded_request(request, _MAX_JSON_BYTES).body()
-    named = _validated(JobByReference.model_validate_json, body)
+    named = _validated(JobByReference, body)
     if query:
-        values = _merged(query, named.model_dump(exclude_unset=True))
-        named = _validated(JobByReference.model_validate, values)
+        named = _validated(JobByReference, _merged(query, named.model_dump(exclude_unset=True)))
     yield _named(named, config)
 
 
@@ -102,13 +193,13 @@ async def parse_batch(
                 raise InvalidRequest(
                     f"file: expected 1 to {MAX_BATCH} pictures in this form field, found {count}"
                 )
-            sent = _validated(BatchForm.model_validate, values)
+            sent = _validated(BatchForm, values)
             yield _uploaded(sent, sent.file, config.max_upload_bytes)
         return
     body = await bounded_request(request, _MAX_BATCH_JSON_BYTES).body()
-    batch = _validated(BatchByReference.model_validate_json, body)
+    batch = _validated(BatchByReference, body)
     items = [
-        _validated(JobByReference.model_validate, item, at=("items", index))
+        _validated(JobByReference, item, at=("items", index))
         for index, item in enumerate(batch.each())
     ]
     yield [_named(item, config) for item in items]
@@ -129,7 +220,7 @@ async def parse_form(
     try:
         async with uploaded_form(request, spool=folder, max_bytes=max_bytes, max_files=1) as form:
             values = form_values(form)
-            sent = _validated(model.model_validate, {**values, "file": _only_picture(values)})
+            sent = _validated(model, {**values, "file": _only_picture(values)})
             picture = UploadedPicture(sent.file, max_bytes=max_bytes)
             await run_sync(picture.save, folder / "picture")
         yield sent, folder / "picture"
@@ -144,9 +235,11 @@ def idempotency_key(request: Request) -> str | None:
         InvalidRequest: not 1 to 255 visible ASCII characters.
     """
     header = request.headers.get("idempotency-key")
-    if header is not None and _IDEMPOTENCY_KEY.fullmatch(header.strip()) is None:
+    if header is None:
+        return None
+    if _IDEMPOTENCY_KEY.fullmatch(header.strip()) is None:
         raise InvalidRequest("Idempotency-Key: expected 1 to 255 visible ASCII characters")
-    return None if header is None else header.strip()
+    return header.strip()
 
 
 def _is_form(request: Request) -> bool:
@@ -237,9 +330,46 @@ def _named(job: JobByReference, config: GatewayConfig) -> IncomingPicture:
 
 
 def _validated(
-    validate: Callable[[Any], _Model], value: Any, *, at: tuple[str | int, ...] = ()
+    model: type[_Model], value: dict[str, Any] | bytes, *, at: tuple[str | int, ...] = ()
 ) -> _Model:
+    """Return form fields or JSON as `model`; `at` is their place in the body."""
     try:
-        return validate(value)
+        if isinstance(value, bytes):
+            return model.model_validate_json(value)
+        return model.model_validate(value)
     except ValidationError as error:
-        raise invalid_request(error, at=at) from error
+        raise invalid_request(error, tuple(model.model_fields), at=at) from error
+
+
+def form_values(form: FormData) -> dict[str, Any]:
+    """Return the values of a form by field, without fields left empty, as browsers send them.
+
+    Raises:
+        InvalidRequest: a field of one value was sent twice; a file where text is expected, or the
+            reverse.
+    """
+    values: dict[str, Any] = {}
+    for name in form:
+        sent = [each for each in form.getlist(name) if not _is_empty(each)]
+        if not sent:
+            continue
+        if name not in _PICTURES and any(isinstance(each, UploadFile) for each in sent):
+            raise InvalidRequest(f"{name[:80]}: expected text, found a file")
+        if name == "file" and not all(isinstance(each, UploadFile) for each in sent):
+            raise InvalidRequest("file: expected a picture in this form field, found text")
+        if name == "file":
+            values[name] = sent
+        elif name in NAME_LISTS:
+            values[name] = ",".join(str(each) for each in sent)
+        elif len(sent) > 1:
+            kind = "picture" if name in TARGETS else "value"
+            raise InvalidRequest(f"{name[:80]}: expected one {kind}, found {len(sent)} values")
+        else:
+            values[name] = sent[0]
+    return values
+
+
+def _is_empty(value: UploadFile | str) -> bool:
+    if isinstance(value, UploadFile):
+        return not value.filename and not value.size
+    return value == ""

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from artscraper_gateway.api.form_models import (
+from artscraper_gateway.api.forms import (
     BINARY,
     NAME_LISTS,
     BatchForm,

@@ -11,8 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from artscraper_gateway import errors
+from artscraper_gateway.api.middleware import ANY_HOST_PATHS
 from artscraper_gateway.api.openapi import body_schemas
-from artscraper_gateway.api.origins import PROBES
 from artscraper_gateway.api.result_schemas import JobResult
 from artscraper_gateway.api.schemas import (
     MODELS_WITH_NULL,
@@ -128,13 +128,7 @@ def _response(status: int, kinds: list[type[GatewayError]]) -> dict[str, Any]:
 
 
 def _example(kind: type[GatewayError]) -> dict[str, Any]:
-    return ProblemDetails(
-        type=f"urn:artscraper-gateway:problem:{kind.code}",
-        title=kind.title,
-        status=kind.status,
-        detail=_DETAILS[kind.code],
-        code=kind.code,
-    ).model_dump()
+    return ProblemDetails.of(kind.status, kind.code, kind.title, _DETAILS[kind.code]).model_dump()
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -157,7 +151,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             _complete(operation, signs_in=path == "/v1/session")
-            if path not in PROBES:
+            if path not in ANY_HOST_PATHS:
                 _add_problem(operation, errors.UnknownHost)
             if method in ("post", "delete"):
                 _add_problem(operation, errors.ForeignOrigin)

@@ -317,6 +317,12 @@ class ProblemDetails(BaseModel):
     detail: str
     code: str
 
+    @classmethod
+    def of(cls, status: int, code: str, title: str, detail: str) -> ProblemDetails:
+        """Return the problem with the type that `code` stands for."""
+        kind = f"urn:artscraper-gateway:problem:{code}"
+        return cls(type=kind, title=title, status=status, detail=detail, code=code)
+
 
 # FastAPI leaves null out of examples; these hold some.
 MODELS_WITH_NULL: tuple[type[BaseModel], ...] = (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from artscraper_gateway.api.origins import is_trusted_host
+from artscraper_gateway.api.middleware import is_trusted_host
 from artscraper_gateway.auth.signed_links import LinkSigner
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.tests.gateway_process import until

@@ -33,8 +33,6 @@ _MAX_POSITIONS = 20  # jobs whose queue position is reported; each position is c
 _POLL_S = 2.0  # between two polls of the queue, and of the client's connection
 _KEEP_ALIVE_S = 15.0
 _RECONNECT_MS = 1000
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_MEDIA_TYPE = "text/event-stream"
 JobIds = Annotated[
     list[str], Query(alias="job", min_length=1, max_length=_MAX_JOBS, description="ids of jobs")
 ]
@@ -67,10 +65,7 @@ async def follow_job(
         return Response(status_code=204)
     if not job.is_finished:
         watch.check_room()
-    if request.method == "HEAD":
-        return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
-    chunks = _stream_job(jobs, watch, job, seen, request)
-    return StreamingResponse(chunks, media_type=_MEDIA_TYPE, headers=_HEADERS)
+    return _response(request, _stream_job(jobs, watch, job, seen, request))
 
 
 def _event_number(last_event_id: str | None, job: Job) -> int | None:
@@ -121,10 +116,14 @@ async def follow_jobs(job_ids: JobIds, request: Request, jobs: ReadJobs, watch: 
     followed = await run_sync(_find_all, jobs, dict.fromkeys(job_ids))
     if any(job is not None and not job.is_finished for job in followed.values()):
         watch.check_room()
+    return _response(request, _Stream(jobs, watch, request, followed).chunks())
+
+
+def _response(request: Request, chunks: AsyncIterator[bytes]) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
-        return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
-    chunks = _Stream(jobs, watch, request, followed).chunks()
-    return StreamingResponse(chunks, media_type=_MEDIA_TYPE, headers=_HEADERS)
+        return Response(headers=headers, media_type="text/event-stream")
+    return StreamingResponse(chunks, media_type="text/event-stream", headers=headers)
 
 
 def _find_all(jobs: CallerJobs, job_ids: dict[str, None]) -> dict[str, Job | None]:

@@ -16,7 +16,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
-from starlette.types import Message, Receive, Scope, Send
 
 from artscraper_gateway.api.context import Config
 from artscraper_gateway.api.opt_out import CONTENT_USAGE, ROBOTS_TAG, robots_txt, tdmrep
@@ -51,25 +50,22 @@ _LOCALISED = {**_SAFETY, "Cache-Control": "no-cache", "Vary": "Accept-Language, 
 def add_page(app: FastAPI) -> None:
     """Make `app` serve the page at its root, and the reference."""
     app.include_router(router)
-    files = GZipMiddleware(StaticFiles(directory=_WEB / "static"), minimum_size=500)
-    app.mount("/static", _with_headers(files), name="static")
+    files = _StaticFiles(directory=_WEB / "static")
+    app.mount("/static", GZipMiddleware(files, minimum_size=500), name="static")
 
 
 @router.get("/")
 def show_page(request: Request) -> Response:
     """Return the page in the language of the cookie, else of Accept-Language."""
-    languages, language = _languages(), _language(request)
-    html = (
-        _templates()
-        .get_template("page.html")
-        .render(
-            language=language,
-            languages=_names_of_languages(),
-            theme=_theme(request),
-            version=__version__,
-            modules=_modules(),
-            page=languages[language]["page"],
-        )
+    language = _language(request)
+    html = _render(
+        "page.html",
+        request,
+        language=language,
+        languages=_names_of_languages(),
+        version=__version__,
+        modules=_modules(),
+        page=_languages()[language]["page"],
     )
     return HTMLResponse(html, headers=_LOCALISED)
 
@@ -77,8 +73,7 @@ def show_page(request: Request) -> Response:
 @router.get("/docs")
 def show_reference(request: Request) -> Response:
     """Return the interactive reference in the theme of the cookie."""
-    template = _templates().get_template("reference.html")
-    html = template.render(theme=_theme(request), version=__version__)
+    html = _render("reference.html", request, version=__version__)
     policy = f"{_SAFETY['Content-Security-Policy']}; img-src 'self' data:"  # Swagger UI's arrows
     headers = {**_SAFETY, "Content-Security-Policy": policy}
     return HTMLResponse(html, headers={**headers, "Cache-Control": "no-cache", "Vary": "Cookie"})
@@ -121,21 +116,25 @@ def get_tdm_reservation(config: Config) -> Response:
 def show_opt_out(request: Request, config: Config, language: str = "") -> Response:
     """Return lines to paste into web servers and pages, in the `language` that was chosen there."""
     chosen = language if language in _languages() else _language(request)
-    html = (
-        _templates()
-        .get_template("opt_out.html")
-        .render(
-            language=chosen,
-            languages=_names_of_languages(),
-            text=_languages()[chosen]["opt_out"],
-            theme=_theme(request),
-            content_usage=CONTENT_USAGE,
-            robots_tag=ROBOTS_TAG,
-            tdm_policy=config.tdm_policy or "",
-            crawlers=_TRAINING_CRAWLERS,
-        )
+    html = _render(
+        "opt_out.html",
+        request,
+        language=chosen,
+        languages=_names_of_languages(),
+        text=_languages()[chosen]["opt_out"],
+        content_usage=CONTENT_USAGE,
+        robots_tag=ROBOTS_TAG,
+        tdm_policy=config.tdm_policy or "",
+        crawlers=_TRAINING_CRAWLERS,
     )
     return HTMLResponse(html, headers=_LOCALISED)
+
+
+def _render(template: str, request: Request, **values: Any) -> str:
+    """Render a template with `values` and the theme of the cookie, "" for the system's."""
+    theme = request.cookies.get("theme", "")
+    theme = theme if theme in _THEMES else ""
+    return _templates().get_template(template).render(theme=theme, **values)
 
 
 def _language(request: Request) -> str:
@@ -147,12 +146,6 @@ def _language(request: Request) -> str:
 
 def _names_of_languages() -> dict[str, str]:
     return {code: strings["language"] for code, strings in _languages().items()}
-
-
-def _theme(request: Request) -> str:
-    """Return the chosen theme, or "" for the system's."""
-    theme = request.cookies.get("theme", "")
-    return theme if theme in _THEMES else ""
 
 
 def _accepted(header: str) -> list[str]:
@@ -193,20 +186,12 @@ def _modules() -> list[str]:
     return sorted(path.name for path in (_WEB / "static").glob("*.js"))
 
 
-def _with_headers(files: GZipMiddleware) -> Any:
+class _StaticFiles(StaticFiles):
     """Let browsers cache static files and revalidate them: a new version is seen at once."""
-    added = [
-        (b"cache-control", b"no-cache"),
-        (b"content-security-policy", _SAFETY["Content-Security-Policy"].encode()),
-        (b"x-content-type-options", b"nosniff"),
-    ]
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *added]
-            await send(message)
-
-        await files(scope, receive, send_with_headers)
-
-    return serve
+    def file_response(self, *args: Any, **named: Any) -> Response:
+        response = super().file_response(*args, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["Content-Security-Policy"] = _SAFETY["Content-Security-Policy"]
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response

@@ -15,7 +15,6 @@ from artscraper_gateway.api.context import (
     Submissions,
     Watch,
 )
-from artscraper_gateway.api.files import stem_of
 from artscraper_gateway.api.forms import idempotency_key, parse_submission
 from artscraper_gateway.api.openapi import (
     IDEMPOTENCY_KEY,
@@ -71,8 +70,9 @@ async def protect_picture(
         return _accepted(state, jobs.urls.link_header(state.job_id), preference)
     job = await run_sync(jobs.finished, state.job_id)
     layer = await run_sync(jobs.layer_file, job, FINAL)
-    stem = stem_of(picture.file_name) if picture.file_name else None
-    response = await layer_response(request, jobs, job, layer, previews=previews, stem=stem)
+    response = await layer_response(
+        request, jobs, job, layer, previews=previews, upload_name=picture.file_name
+    )
     response.headers["Content-Location"] = jobs.urls.job(job.id, "layers", FINAL)
     return response
 

@@ -93,9 +93,9 @@ async def layer_response(
     *,
     previews: Previews,
     size: int | None = None,
-    stem: str | None = None,
+    upload_name: str | None = None,
 ) -> Response:
-    """Return a layer, or a preview of it, named after `stem` (default: after the upload)."""
+    """Return a layer, or a preview of it, named after the upload."""
     headers = {
         **opt_out_headers(jobs.config, job),
         "X-Job-Id": job.id,
@@ -108,7 +108,7 @@ async def layer_response(
         path = await _preview(jobs, previews, job, path, size=size, suffix=suffix)
         media_type = PREVIEW_MEDIA_TYPES[suffix]
     name = layer_name(
-        stem or download_stem(job),
+        download_stem(job, upload_name),
         index=layer.index,
         is_final=layer.is_final,
         suffix=path.suffix,

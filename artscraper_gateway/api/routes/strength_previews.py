@@ -9,8 +9,7 @@ from fastapi import Request, Response
 
 from artscraper_gateway.api.authentication import SubmitJobs
 from artscraper_gateway.api.context import StrengthPreviewService, Submissions
-from artscraper_gateway.api.form_models import PartForm
-from artscraper_gateway.api.forms import parse_form
+from artscraper_gateway.api.forms import PartForm, parse_form
 from artscraper_gateway.api.openapi import PART_BODY, PNG
 from artscraper_gateway.api.openapi_problems import PICTURE, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
@@ -66,11 +65,7 @@ def _stages(config: GatewayConfig) -> tuple[str, ...]:
 
 
 def _chosen(form: PartForm, config: GatewayConfig) -> tuple[str, ...]:
-    """Return the form's stages in their order.
-
-    Raises:
-        InvalidRequest: one of them has no preview, or there are none.
-    """
+    """Return the form's stages in their order; raises InvalidRequest if one has no preview."""
     known = _stages(config)
     valid = ", ".join(known) or "none with the gateway's preset"
     if not form.stages:

@@ -7,8 +7,7 @@ from fastapi import Request
 
 from artscraper_gateway.api.authentication import ReadJobs
 from artscraper_gateway.api.context import Reader, Submissions
-from artscraper_gateway.api.form_models import PictureForm
-from artscraper_gateway.api.forms import parse_form
+from artscraper_gateway.api.forms import PictureForm, parse_form
 from artscraper_gateway.api.openapi import PICTURE_BODY
 from artscraper_gateway.api.openapi_problems import PICTURE, problems
 from artscraper_gateway.api.routes.router import ReadableRouter
