@@ -23,7 +23,6 @@ _REPLACEMENTS = (
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bAsyncGateway\b", "Gateway"),
     (r"\bAsyncClient\b", "Client"),
-    (r"\basynccontextmanager\b", "contextmanager"),
     (r"await asyncio\.to_thread\(([\w.]+), ", r"\1("),
     (r"asyncio\.sleep", "time.sleep"),
     (r"\basync (def|with|for)\b", r"\1"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, suppress
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Unpack
 
 import httpx
@@ -82,12 +81,7 @@ class AsyncGateway:
     async def __aenter__(self) -> AsyncGateway:
         return self
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
@@ -346,31 +340,24 @@ class AsyncGateway:
                     yield stream.apply(event)
 
     async def _save(self, path: str, target: Path, params: dict[str, Any] | None = None) -> Path:
-        request: Request[Path] = Request("GET", path, lambda _: target, params=params or {})
+        headers = conditional_header(target)
+        request = Request("GET", path, lambda _: target, params=params or {}, headers=headers)
         return await self._repeat(request, lambda _: self._save_once(request, target))
 
     async def _save_once(self, request: Request[Path], target: Path) -> Path:
-        async with self._streamed(request, conditional_header(target)) as response:
-            if response.status_code == httpx.codes.NOT_MODIFIED:
-                return target
-            if not response.is_success:
-                await response.aread()
-                raise problem_of(response)
-            with PartialDownload(target) as file:
-                async for chunk in response.aiter_bytes():
-                    await asyncio.to_thread(file.write, chunk)
-                await asyncio.to_thread(file.finish, response)
-        return target
-
-    @asynccontextmanager
-    async def _streamed(
-        self, request: Request[Any], more_headers: dict[str, str]
-    ) -> AsyncIterator[httpx.Response]:
-        with ExitStack() as stack:
-            arguments = self._connection.arguments(request, stack)
-            arguments["headers"] |= more_headers
-            try:
+        try:
+            with ExitStack() as stack:
+                arguments = self._connection.arguments(request, stack)
                 async with self._http.stream(**arguments) as response:
-                    yield response
-            except httpx.HTTPError as error:
-                raise self._connection.unreachable(error) from error
+                    if response.status_code == httpx.codes.NOT_MODIFIED:
+                        return target
+                    if not response.is_success:
+                        await response.aread()
+                        raise problem_of(response)
+                    with PartialDownload(target) as file:
+                        async for chunk in response.aiter_bytes():
+                            await asyncio.to_thread(file.write, chunk)
+                        await asyncio.to_thread(file.finish, response)
+        except httpx.HTTPError as error:
+            raise self._connection.unreachable(error) from error
+        return target

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Unpack
 
 import httpx
@@ -81,12 +80,7 @@ class Gateway:
     def __enter__(self) -> Gateway:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -345,31 +339,24 @@ class Gateway:
                     yield stream.apply(event)
 
     def _save(self, path: str, target: Path, params: dict[str, Any] | None = None) -> Path:
-        request: Request[Path] = Request("GET", path, lambda _: target, params=params or {})
+        headers = conditional_header(target)
+        request = Request("GET", path, lambda _: target, params=params or {}, headers=headers)
         return self._repeat(request, lambda _: self._save_once(request, target))
 
     def _save_once(self, request: Request[Path], target: Path) -> Path:
-        with self._streamed(request, conditional_header(target)) as response:
-            if response.status_code == httpx.codes.NOT_MODIFIED:
-                return target
-            if not response.is_success:
-                response.read()
-                raise problem_of(response)
-            with PartialDownload(target) as file:
-                for chunk in response.iter_bytes():
-                    file.write(chunk)
-                file.finish(response)
-        return target
-
-    @contextmanager
-    def _streamed(
-        self, request: Request[Any], more_headers: dict[str, str]
-    ) -> Iterator[httpx.Response]:
-        with ExitStack() as stack:
-            arguments = self._connection.arguments(request, stack)
-            arguments["headers"] |= more_headers
-            try:
+        try:
+            with ExitStack() as stack:
+                arguments = self._connection.arguments(request, stack)
                 with self._http.stream(**arguments) as response:
-                    yield response
-            except httpx.HTTPError as error:
-                raise self._connection.unreachable(error) from error
+                    if response.status_code == httpx.codes.NOT_MODIFIED:
+                        return target
+                    if not response.is_success:
+                        response.read()
+                        raise problem_of(response)
+                    with PartialDownload(target) as file:
+                        for chunk in response.iter_bytes():
+                            file.write(chunk)
+                        file.finish(response)
+        except httpx.HTTPError as error:
+            raise self._connection.unreachable(error) from error
+        return target

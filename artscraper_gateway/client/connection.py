@@ -104,12 +104,11 @@ class Connection:
         """Return the header with the API key, if there is one."""
         return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
 
-    def unreachable(self, error: httpx.HTTPError | None = None) -> Unreachable:
+    def unreachable(self, error: httpx.HTTPError) -> Unreachable:
         """Return the error for a missing response; it does not repeat the URL's password."""
         url = httpx.URL(self.url)
         address = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        reason = f"{type(error).__name__}: {error}" if error else "the connection ended early"
-        return Unreachable(f"no answer from {address}: {reason}")
+        return Unreachable(f"no answer from {address}: {type(error).__name__}: {error}")
 
     def pause_s(
         self, request: Request[Any], attempts: int, elapsed_s: float, failure: ClientError

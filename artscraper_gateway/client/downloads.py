@@ -6,7 +6,6 @@ import hashlib
 import re
 import secrets
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 
@@ -35,12 +34,7 @@ class PartialDownload:
     def __enter__(self) -> PartialDownload:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
 

@@ -117,11 +117,6 @@ def batch_body_of(pictures: Sequence[Picture], options: JobOptions) -> Body:
     return Body(json={"items": named, **_json_options(options)})
 
 
-def is_url(picture: Picture) -> bool:
-    """Return whether the gateway shall download the picture."""
-    return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))
-
-
 def _check_names(options: JobOptions) -> None:
     """Refuse empty lists: a form cannot express them, and the gateway would use its defaults."""
     for name in ("stages", "processors"):
@@ -135,7 +130,9 @@ def _check_names(options: JobOptions) -> None:
 def _named(picture: Picture) -> dict[str, str] | None:
     if isinstance(picture, ServerPath):
         return {"local_path": picture.path}
-    return {"image_url": str(picture)} if is_url(picture) else None
+    if isinstance(picture, str) and picture.lower().startswith(("http://", "https://")):
+        return {"image_url": picture}
+    return None
 
 
 def _form(pictures: Sequence[Any], options: JobOptions) -> Body:
