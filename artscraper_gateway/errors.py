@@ -7,7 +7,7 @@ holds a path of the server or a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 _LATER = {"Retry-After": "5"}
@@ -209,3 +209,13 @@ class DatabaseAway(
 
     def __init__(self) -> None:
         super().__init__("Try again in a moment.")
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, then what caused it, or was being handled when it was raised, and so on."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        yield each
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__

@@ -8,7 +8,6 @@ import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
@@ -57,9 +56,7 @@ def _report(options: argparse.Namespace) -> Report:
     try:
         config = config_from(options)
         settings = _settings(config, options)
-    except SettingsFileUnusable as error:
-        return Report({}, [], {}, [Finding("error", str(error))])
-    except ValidationError as error:
+    except (SettingsFileUnusable, ValidationError) as error:
         wrong = wrong_settings(GatewayConfig, error)
         return Report({}, [], {}, [Finding("error", line) for line in wrong])
     parts = _parts(config)
@@ -89,13 +86,12 @@ def _parts(config: GatewayConfig) -> list[Part]:
 def _settings(config: GatewayConfig, options: argparse.Namespace) -> dict[str, dict[str, str]]:
     sources = origins(GatewayConfig, vars(options))
     return {
-        name: {"value": _shown(getattr(config, name)), "from": sources[name]}
-        for name in GatewayConfig.model_fields
+        name: {
+            "value": _MASKED if isinstance(value, SecretStr) else format_value(value),
+            "from": sources[name],
+        }
+        for name, value in config
     }
-
-
-def _shown(value: Any) -> str:
-    return _MASKED if isinstance(value, SecretStr) else format_value(value)
 
 
 def _machine(config: GatewayConfig, device: str) -> dict[str, str]:

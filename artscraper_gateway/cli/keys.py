@@ -41,11 +41,11 @@ def main(arguments: Sequence[str], *, prog: str = "python -m artscraper_gateway 
             status: int = options.run(options, KeyStore(engine), DeliveryLog(engine))
         finally:
             engine.dispose()
-    except ValidationError as error:
+    except (SettingsFileUnusable, ValidationError) as error:
         for line in wrong_settings(GatewayConfig, error):
             print(f"error: {line}", file=sys.stderr)
         return 2
-    except (InvalidKeyOption, IncompatibleDatabase, SettingsFileUnusable) as error:
+    except (InvalidKeyOption, IncompatibleDatabase) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return status

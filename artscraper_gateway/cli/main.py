@@ -76,9 +76,7 @@ def _settings(options: argparse.Namespace) -> GatewayConfig | None:
 
     try:
         return config_from(options)
-    except SettingsFileUnusable as error:
-        print(f"error: {error}", file=sys.stderr)
-    except ValidationError as error:
+    except (SettingsFileUnusable, ValidationError) as error:
         for line in wrong_settings(GatewayConfig, error):
             print(f"error: {line}", file=sys.stderr)
     return None
@@ -92,9 +90,10 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
     from artscraper_gateway.storage.base import StorageUnavailable
     from artscraper_gateway.storage.objects import open_storage
 
-    _leave_out_command_line_of_httpx()
+    # httpx may lack its command line: rich and pygments take 6 MiB of each process.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # as import has it
     set_up_logging(config)
-    ignore_sighup()
+    signal.signal(signal.SIGHUP, _log_reload)
     os.umask(0o077)  # pictures and keys are for this user alone
     try:
         open_storage(config)
@@ -104,11 +103,6 @@ def _run(command: str, config: GatewayConfig, options: argparse.Namespace) -> in
     except (BindError, IncompatibleDatabase, MetricsPortUnusable, StorageUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _leave_out_command_line_of_httpx() -> None:
-    """Let httpx find none, which it allows for: rich and pygments take 6 MiB of each process."""
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # as the import system has it
 
 
 def settings_parser(command: str, prog: str = PROGRAM) -> argparse.ArgumentParser:
@@ -262,11 +256,6 @@ def end_on_sigterm() -> None:
     """
     with suppress(ValueError):  # not the main thread: the program around it handles signals
         signal.signal(signal.SIGTERM, _end)
-
-
-def ignore_sighup() -> None:
-    """Log SIGHUP and go on, instead of ending."""
-    signal.signal(signal.SIGHUP, _log_reload)
 
 
 def _end(number: int, _frame: object) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from artscraper_gateway.errors import StorageFailed, TooLarge
+from artscraper_gateway.errors import TooLarge
+from artscraper_gateway.storage.base import as_storage_failure
 
 CHUNK_BYTES = 256 * 1024
 
@@ -18,7 +19,7 @@ class BoundedFile:
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.written = 0
         self._max_bytes = max_bytes
-        with _as_storage_failure():
+        with as_storage_failure():
             # Buffered on purpose: its lock makes close() wait for a write that still runs in a
             # thread after its task was cancelled.
             self._file = path.open("wb")
@@ -36,7 +37,7 @@ class BoundedFile:
             StorageFailed: the disk would not take it.
         """
         self.check_size(self.written + len(chunk))
-        with _as_storage_failure():
+        with as_storage_failure():
             self._file.write(chunk)
         self.written += len(chunk)
 
@@ -46,7 +47,7 @@ class BoundedFile:
 
     def close(self) -> None:
         """Close the file. Raises StorageFailed when the disk would not take the rest."""
-        with _as_storage_failure():
+        with as_storage_failure():
             self._file.close()
 
 
@@ -60,11 +61,8 @@ def bounded_file(destination: Path, *, max_bytes: int) -> Iterator[BoundedFile]:
     Only the gateway may write to the folder of `destination`, which exists.
 
     Raises:
-        ValueError: `max_bytes` is less than 1.
         StorageFailed: the file cannot be made, written or renamed.
     """
-    if max_bytes < 1:
-        raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
     part = destination.with_name(f"{destination.name}.part")
     try:
         file = BoundedFile(part, max_bytes=max_bytes)
@@ -72,7 +70,7 @@ def bounded_file(destination: Path, *, max_bytes: int) -> Iterator[BoundedFile]:
             yield file
         finally:
             file.close()
-        with _as_storage_failure():
+        with as_storage_failure():
             part.replace(destination)
     except BaseException:
         with suppress(OSError):
@@ -86,11 +84,3 @@ def oversized(max_bytes: int) -> TooLarge:
         f"expected a picture of at most {max_bytes / 1e6:.3g} MB ({max_bytes} bytes), found more;"
         " send a smaller one"
     )
-
-
-@contextmanager
-def _as_storage_failure() -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise StorageFailed("The picture could not be stored; try again later.") from exc

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress
+from artscraper_gateway.errors import DownloadFailed, ForbiddenAddress, causes
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, BoundedFile, bounded_file
 from artscraper_gateway.intake.upload import clean_file_name
 from artscraper_gateway.net.address_guard import UNUSABLE_NAME, AddressRules, Lookup, system_lookup
@@ -64,7 +64,6 @@ async def download(
         connector: opens connections to checked addresses.
 
     Raises:
-        ValueError: `max_bytes` or `timeout_s` is out of range.
         ForbiddenAddress: the URL, or one it redirects to, is against the rules, or its host name
             is unknown; with `allow_private` the latter is DownloadFailed.
         DownloadFailed: anything else at the far end; the detail holds neither addresses nor bytes
@@ -72,8 +71,6 @@ async def download(
         TooLarge: more than `max_bytes`, announced or sent.
         StorageFailed: the disk would not take it.
     """
-    if not timeout_s > 0:
-        raise ValueError(f"timeout_s must be more than 0, got {timeout_s}")
     with bounded_file(destination, max_bytes=max_bytes) as file:
         try:
             async with (
@@ -145,22 +142,14 @@ async def _save(response: httpx.Response, file: BoundedFile) -> None:
 
 
 def _reason(exc: BaseException) -> str:
-    if _is_caused_by(exc, ssl.SSLCertVerificationError):
+    # httpcore raises `from None`, which leaves the cause as the context only.
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(exc)):
         return "The server's TLS certificate could not be verified."
     if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
         return "The server could not be reached."
     if isinstance(exc, httpx.ProtocolError):
         return "The server's answer was not valid HTTP, or ended before it was complete."
     return "The connection broke before the picture was complete."
-
-
-def _is_caused_by(exc: BaseException | None, kind: type[BaseException]) -> bool:
-    while exc is not None:
-        if isinstance(exc, kind):
-            return True
-        # httpcore raises `from None`, which leaves the cause as the context only.
-        exc = exc.__cause__ or exc.__context__
-    return False
 
 
 def name_of_url(url: str) -> str | None:

@@ -50,7 +50,6 @@ async def copy_local(
     After a failure no file is left, and an earlier one at `destination` is as it was.
 
     Raises:
-        ValueError: `max_bytes` is less than 1.
         UnusableLocalPath: see `open_local`; or the file cannot be read to its end.
         TooLarge: more than `max_bytes`, counted while copying.
         StorageFailed: the disk would not take it.

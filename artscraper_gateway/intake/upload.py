@@ -21,6 +21,7 @@ from starlette.types import Message
 
 from artscraper_gateway.errors import BodyTooLarge, InvalidRequest, StorageFailed
 from artscraper_gateway.intake.bounded_file import CHUNK_BYTES, oversized
+from artscraper_gateway.storage.base import as_storage_failure
 
 _MAX_FIELDS = 32
 _MAX_FIELD_BYTES = 64 * 1024
@@ -168,12 +169,9 @@ class UploadedPicture:
         """
         if self._size > self._max_bytes:
             raise oversized(self._max_bytes)
-        try:
-            with self._lock, destination.open("wb") as file:
-                self._file.seek(0)
-                shutil.copyfileobj(self._file, file, CHUNK_BYTES)
-        except OSError as error:
-            raise StorageFailed("The picture could not be stored; try again later.") from error
+        with as_storage_failure(), self._lock, destination.open("wb") as file:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, file, CHUNK_BYTES)
 
     def digest(self) -> str:
         """Return the SHA-256 of its bytes in hex digits."""

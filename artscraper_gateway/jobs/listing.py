@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import sqlalchemy as sa
+from pydantic import Field, TypeAdapter
 
 from artscraper_gateway.db.engine import reading
 from artscraper_gateway.db.tables import jobs
 from artscraper_gateway.errors import InvalidRequest
 from artscraper_gateway.jobs.models import DELETING, Job, Status
-from artscraper_gateway.storage.paths import is_job_id
 
 _ahead = jobs.alias("ahead")
 _IS_AHEAD = sa.and_(
@@ -32,6 +31,12 @@ _POSITION = sa.case(
         sa.select(sa.func.count() + 1).select_from(_ahead).where(_IS_AHEAD).scalar_subquery(),
     )
 ).label("queue_position")
+_POSITION_OF_PAGE = TypeAdapter(
+    tuple[
+        Annotated[float, Field(strict=True, allow_inf_nan=False)],
+        Annotated[str, Field(pattern="^[0-9a-f]{32}$")],
+    ]
+)
 _SHOW = sa.select(jobs, _POSITION).where(
     jobs.c.id == sa.bindparam("job_id"), jobs.c.status != DELETING
 )
@@ -118,15 +123,8 @@ def _token(last: Job) -> str:
 def _read_token(token: str) -> tuple[float, str]:
     try:
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        submitted_at, job_id = json.loads(text)
-    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
-        raise _bad_token() from error
-    if type(submitted_at) is not float or not math.isfinite(submitted_at):
-        raise _bad_token()
-    if not isinstance(job_id, str) or not is_job_id(job_id):
-        raise _bad_token()
-    return submitted_at, job_id
-
-
-def _bad_token() -> InvalidRequest:
-    return InvalidRequest("page_token: expected the next_page_token of an earlier answer, or none")
+        return _POSITION_OF_PAGE.validate_json(text)
+    except ValueError as error:  # neither base64, nor JSON, nor a position
+        raise InvalidRequest(
+            "page_token: expected the next_page_token of an earlier answer, or none"
+        ) from error

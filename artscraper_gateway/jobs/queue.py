@@ -74,11 +74,7 @@ class QueueQuota:
     max_priority: int | None = None
 
     def check_priority(self, priority: int) -> None:
-        """Refuse a priority above the key's bound.
-
-        Raises:
-            InvalidRequest: it is above.
-        """
+        """Raise InvalidRequest for a priority above the key's bound."""
         if self.max_priority is not None and priority > self.max_priority:
             raise InvalidRequest(
                 f"priority: expected at most {self.max_priority} with this API key,"
@@ -86,11 +82,7 @@ class QueueQuota:
             )
 
     def check_size(self, count: int) -> None:
-        """Refuse a batch that would not fit in an empty queue.
-
-        Raises:
-            InvalidRequest: it has more jobs than may wait.
-        """
+        """Raise InvalidRequest for a batch that would not fit in an empty queue."""
         limits = [each for each in (self.max_queued, self.owner_max_queued) if each is not None]
         if limits and count > min(limits):
             raise InvalidRequest(

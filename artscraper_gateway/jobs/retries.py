@@ -20,7 +20,7 @@ from artscraper_gateway.errors import GatewayError, NotFound, QueueFull
 from artscraper_gateway.jobs.listing import JobView
 from artscraper_gateway.jobs.models import Job
 from artscraper_gateway.jobs.queue import QueueQuota
-from artscraper_gateway.jobs.submission import IncomingPicture, Submission, ThreadReceiver
+from artscraper_gateway.jobs.submission import IncomingPicture, Submission
 from artscraper_gateway.storage.base import Storage
 
 
@@ -71,15 +71,11 @@ class Retries:
         Raises:
             GatewayError: the picture was deleted, or is refused under changed settings.
         """
-        storage = self.submission.storage
-        targets = {
-            name: _copy_of(storage, job, file) for name, file in job.request.target_files.items()
-        }
-        options = job.request.to_options(priority=job.priority, callback_url=job.callback_url)
+        copy = partial(_copy, self.submission.storage, job.id)
         picture = IncomingPicture(
-            _copy_of(storage, job, job.source),
-            options,
-            targets,
+            partial(copy, job.source),
+            job.request.to_options(priority=job.priority, callback_url=job.callback_url),
+            {name: partial(copy, file) for name, file in job.request.target_files.items()},
             name=f"retry of {job.id}",
             file_name=job.request.upload_name,
         )
@@ -130,10 +126,6 @@ class Retries:
         with reading(self.submission.listing.engine) as connection:
             rows = connection.execute(query.limit(selection.limit + 1))
             return [Job.from_row(row._mapping) for row in rows]
-
-
-def _copy_of(storage: Storage, job: Job, name: str) -> ThreadReceiver:
-    return partial(_copy, storage, job.id, name)
 
 
 def _copy(storage: Storage, job_id: str, name: str, destination: Path) -> None:

@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from artscraper_gateway.errors import (
     BrokenPicture,
     NotFound,
-    StorageFailed,
     TooLarge,
     UnsupportedPicture,
 )
@@ -34,7 +33,7 @@ from artscraper_gateway.observability.logging import current_request_id, log_con
 from artscraper_gateway.observability.metrics import Metrics
 from artscraper_gateway.observability.tracing import Tracing
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.storage.base import Storage, StorageHealth
+from artscraper_gateway.storage.base import Storage, StorageHealth, as_storage_failure
 from artscraper_gateway.storage.paths import JobFolders
 from artscraper_runner import BrokenPicture as RunnerBrokenPicture
 from artscraper_runner import (
@@ -153,11 +152,9 @@ class Submission:
         request = request.model_copy(
             update={"target_files": files, "origin": origin, "upload_name": upload_name}
         )
-        try:
+        with as_storage_failure():
             size = (folder / source).stat().st_size
             self.storage.put_input(job_id)
-        except OSError as error:
-            raise StorageFailed("The picture could not be stored; try again later.") from error
         return NewJob(
             id=job_id,
             source=source,
@@ -204,10 +201,8 @@ class Submission:
     @asynccontextmanager
     async def staging_folder(self, job_id: str) -> AsyncIterator[None]:
         """Make the job's folder; it is removed at an error unless the job was accepted."""
-        try:
+        with as_storage_failure():
             JobFolders.of(job_id, self.config).input.mkdir(parents=True)
-        except OSError as error:
-            raise StorageFailed("The picture could not be stored; try again later.") from error
         try:
             yield
         except BaseException:

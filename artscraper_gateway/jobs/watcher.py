@@ -92,11 +92,7 @@ class JobWatch:
         self._thread = CapacityLimiter(1)  # of its own: requests may have taken all others
 
     def check_room(self) -> None:
-        """Refuse another subscription, before a response is started, if there are too many.
-
-        Raises:
-            TooBusy: there are too many.
-        """
+        """Raise TooBusy, before a response is started, if there are too many subscriptions."""
         if self._count >= _MAX_SUBSCRIPTIONS:
             raise TooBusy("Too many clients follow jobs; poll the job's state instead.")
 

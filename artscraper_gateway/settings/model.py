@@ -7,6 +7,8 @@ the environment, and a line of `.env` or of a TOML file; see `sources.py` for th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,16 @@ from artscraper_gateway.settings.sources import (
     all_variables_of,
     file_sources,
 )
-from artscraper_runner import PictureLimits
+from artscraper_runner import InvalidOption, MissingDependency, PictureLimits
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Let pydantic report what the runner refuses."""
+    try:
+        yield
+    except (InvalidOption, MissingDependency) as error:
+        raise ValueError(str(error).removeprefix("usage_terms: ")) from error
 
 
 class GatewayConfig(  # pydantic lists the fields of the last base first
@@ -116,39 +127,28 @@ class GatewayConfig(  # pydantic lists the fields of the last base first
     @field_validator("stages")
     @classmethod
     def _known_stages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from artscraper_runner import InvalidOption, chosen_stages  # `--help` answers without them
+        from artscraper_runner import chosen_stages  # `--help` answers without it
 
-        try:
+        with _as_value_error():
             return chosen_stages(value)
-        except InvalidOption as error:
-            raise ValueError(str(error)) from error
 
     @field_validator("copyright_notice", "usage_terms")
     @classmethod
     def _one_line(cls, value: str | None) -> str | None:
-        from artscraper_runner import InvalidOption, RightsStatement
+        from artscraper_runner import RightsStatement
 
-        try:
+        with _as_value_error():
             RightsStatement(usage_terms=value)
-        except InvalidOption as error:
-            raise ValueError(str(error).removeprefix("usage_terms: ")) from error
         return value
 
     @field_validator("encoder", "recogniser")
     @classmethod
     def _known_name(cls, value: str, info: ValidationInfo) -> str:
-        from artscraper_runner import (
-            InvalidOption,
-            MissingDependency,
-            ProtectionOptions,
-            check_options,
-        )
+        from artscraper_runner import ProtectionOptions, check_options
 
         named: dict[str, Any] = {str(info.field_name): value}
-        try:
+        with _as_value_error():
             check_options(ProtectionOptions(**named))
-        except (InvalidOption, MissingDependency) as error:
-            raise ValueError(str(error)) from error
         return value
 
     @field_validator("database_url")

@@ -202,8 +202,12 @@ def format_value(value: object) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def wrong_settings(kind: type[BaseSettings], error: ValidationError) -> list[str]:
+def wrong_settings(
+    kind: type[BaseSettings], error: ValidationError | SettingsFileUnusable
+) -> list[str]:
     """Return one line per invalid setting; secrets, and URLs that may hold one, are not shown."""
+    if isinstance(error, SettingsFileUnusable):
+        return [str(error)]
     secrets = [name for name, field in kind.model_fields.items() if is_secret(field)]
     lines = []
     for problem in error.errors(include_url=False):

@@ -15,6 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -42,6 +43,15 @@ class StorageUnavailable(Exception):
 
 class ObjectStorageError(OSError):
     """Object storage refused a request, failed or is away; it may work again later."""
+
+
+@contextmanager
+def as_storage_failure() -> Iterator[None]:
+    """Turn an OSError of the block into StorageFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed("The picture could not be stored; try again later.") from error
 
 
 @dataclass(frozen=True)
@@ -202,11 +212,7 @@ class StorageHealth:
             return self._problem
 
     def check(self) -> None:
-        """Raise what `problem` returns.
-
-        Raises:
-            DiskFull, StorageFailed: nothing can be stored now.
-        """
+        """Raise the problem, DiskFull or StorageFailed, if nothing can be stored now. Blocks."""
         problem = self.problem()
         if problem is not None:
             raise type(problem)(problem.detail)

@@ -26,7 +26,12 @@ from typing import Any
 
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import SUMMARY, ObjectStorageError, Storage, StorageUnavailable
-from artscraper_gateway.storage.paths import is_job_id, job_folders_in, partial_downloads
+from artscraper_gateway.storage.paths import (
+    bytes_below,
+    is_job_id,
+    job_folders_in,
+    partial_downloads,
+)
 
 _INPUTS = ".received"  # uploads of jobs that are not done
 _PREVIEWS = ".previews"
@@ -259,18 +264,9 @@ def _evict_oldest(cache: Path, max_bytes: int) -> None:
                 cached.append((path.stat().st_mtime, path))
     total = 0
     for count, (_, path) in enumerate(sorted(cached, reverse=True), start=1):
-        total += _bytes_below(path)
+        total += bytes_below(path)
         if count > 1 and (count > _CACHED_JOBS or total > max_bytes):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):  # leaves out what another thread removes
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += Path(place, name).lstat().st_size
-    return total
 
 
 def _modified_at(details: dict[str, Any]) -> float:

@@ -62,13 +62,8 @@ class JobFolders:
     def disk_bytes(self, worker: str) -> int:
         """Return the bytes of the job's files once the results of `worker` are published."""
         fetched = self.running / "input"  # from object storage; else the upload is in the intake
-        total = 0
-        for folder in (fetched if fetched.is_dir() else self.intake, self.of_worker(worker)[0]):
-            for place, _, names in os.walk(folder):
-                for name in names:
-                    with suppress(FileNotFoundError):
-                        total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
-        return total
+        intake = fetched if fetched.is_dir() else self.intake
+        return bytes_below(intake) + bytes_below(self.of_worker(worker)[0])
 
     def remove(self) -> None:
         """Remove all folders, even while a worker that was stopped still writes into them.
@@ -82,6 +77,16 @@ class JobFolders:
     def remove_intake(self) -> None:
         """Remove the upload and the previews; raises as `remove`."""
         _remove_tree(self.intake)
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the bytes of all files below `folder`, without those that are removed meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(place, name).lstat().st_size
+    return total
 
 
 def machine_name() -> str:

@@ -148,15 +148,13 @@ class DeliveryLog:
         mine = sa.select(webhook_secrets.c.secret).where(webhook_secrets.c.owner == owner)
         with reading(self.engine) as connection:
             stored = connection.execute(mine).scalar_one_or_none()
-        if stored is not None:
-            return str(stored)
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-        try:
-            with self.engine.begin() as connection:
-                connection.execute(sa.insert(webhook_secrets), {"owner": owner, "secret": secret})
-        except sa.exc.IntegrityError:  # another process was faster
-            return self.secret(owner)
-        return secret
+        if stored is None:
+            secret = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+            row = {"owner": owner, "secret": secret}
+            with self.engine.begin() as connection:  # another process may be faster
+                connection.execute(insert_if_new(connection, webhook_secrets), row)
+                stored = connection.execute(mine).scalar_one()
+        return str(stored)
 
     def claim_due(
         self, *, now: float, until: float, at_most: int, of_each: int, held: Mapping[str, int]
@@ -192,13 +190,10 @@ class DeliveryLog:
         )
         change = sa.update(deliveries).where(is_odd).values(next_at=now + wait_s, waits_since=now)
         with reading(self.engine) as connection:  # usually none: do not write
-            if (
-                connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
-                is None
-            ):
-                return
-        with self.engine.begin() as connection:
-            connection.execute(change)
+            odd = connection.execute(sa.select(deliveries.c.id).where(is_odd).limit(1)).first()
+        if odd is not None:
+            with self.engine.begin() as connection:
+                connection.execute(change)
 
     def record(
         self,

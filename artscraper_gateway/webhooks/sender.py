@@ -74,14 +74,6 @@ class DeliverySender:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def send_due(self) -> int:
-        """Send the messages due now, each once; return their number."""
-        sent = 0
-        while begun := await self._begin_due():
-            sent += begun
-            await asyncio.gather(*self._tasks)
-        return sent
-
     async def _pause(self) -> None:
         """Wait for the next poll, unless skipped messages have room now."""
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 
 from dbos import PortableWorkflowError
 
 from artscraper_gateway.db.retry import is_full
+from artscraper_gateway.errors import causes
 from artscraper_gateway.storage.base import ObjectStorageError
 from artscraper_runner import RunnerError
 
@@ -42,7 +42,7 @@ class StorageOutage(BaseException):
 
 def storage_outage(error: BaseException) -> str | None:
     """Return the reason of a storage outage that caused `error`; None for other errors."""
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, StorageOutage):
             return each.reason
         if isinstance(each, ObjectStorageError) or (
@@ -60,7 +60,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(each, MemoryError)
         or (isinstance(each, OSError) and each.errno == errno.ENOMEM)
         or any(text in str(each).lower() for text in _NO_MEMORY_TEXTS)
-        for each in _causes(error)
+        for each in causes(error)
     )
 
 
@@ -76,12 +76,3 @@ def public_reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"the gateway could not store the results: {error.strerror}"
     return _INTERNAL
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    each: BaseException | None = error
-    while each is not None and id(each) not in seen:
-        yield each
-        seen.add(id(each))
-        each = each.__cause__ or each.__context__

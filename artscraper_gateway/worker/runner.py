@@ -223,11 +223,7 @@ class JobExecution:
         return retry_on_outage(runner.store.finish, outcome, worker=runner.worker)
 
     def _release(self) -> None:
-        """Leave a job that has ended, or that was cancelled or deleted.
-
-        Raises:
-            LeaseLost: others have it.
-        """
+        """Leave a job that ended, was cancelled or deleted; LeaseLost if others have it."""
         runner, job_id = self.runner, self.job.id
         leases = Leases(runner.store.engine)
         if not self._has_ended:

@@ -62,22 +62,20 @@ class JobSteps:
 
     def run_all(self) -> None:
         """Run the requested analysis and stages, one durable step after another."""
-        with self._picture_run() as run:
-            self._run_all(run)
-
-    def _run_all(self, run: PictureRun) -> None:
         request = self.job.request
-        if not request.needs_pipeline:
-            self.run_step(ORIGINAL, partial(_store_original, run))
-            return
-        self._total = 2 + request.include_hash_analysis + len(request.stages)
-        layers = [self.run_step(ORIGINAL, partial(_keep_original, run))]
-        analysis = None
-        if request.include_hash_analysis:
-            analysis = self.run_step("analysis", partial(run.analyse, self._analysis_options()))
-        for index, name in enumerate(request.stages, start=1):
-            layers.append(self.run_step(name, partial(self._protect, run, name, index)))
-        self.run_step("summary", partial(_write_summary, run, layers, analysis))
+        with self._picture_run() as run:
+            if not request.needs_pipeline:
+                self.run_step(ORIGINAL, partial(_store_original, run))
+                return
+            self._total = 2 + request.include_hash_analysis + len(request.stages)
+            layers = [self.run_step(ORIGINAL, partial(_keep_original, run))]
+            analysis = None
+            if request.include_hash_analysis:
+                analyse = partial(run.analyse, self._analysis_options())
+                analysis = self.run_step("analysis", analyse)
+            for index, name in enumerate(request.stages, start=1):
+                layers.append(self.run_step(name, partial(self._protect, run, name, index)))
+            self.run_step("summary", partial(_write_summary, run, layers, analysis))
 
     def _protect(self, run: PictureRun, name: str, index: int) -> Record:
         """Run a stage; apply the following one ahead if a worker's death by it costs no job.

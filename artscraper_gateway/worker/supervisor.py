@@ -153,9 +153,9 @@ class _Slot:
         finally:
             os.close(lock)  # the worker has it now
         try:
-            self._watch(process)
+            with process:  # closes its pipes
+                self._watch(process)
         finally:
-            self._close(process)
             self.process = None
         if not self.stopping.is_set():
             _log.warning("the worker of slot %d %s", self.number, _ending(process.returncode))
@@ -218,11 +218,6 @@ class _Slot:
             _log.warning("worker of slot %d did not stop in time; killing it", self.number)
             process.kill()
             process.wait()
-
-    def _close(self, process: subprocess.Popen[bytes]) -> None:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
 
     def _back_off(self, *, lived_s: float) -> None:
         if self.stopping.is_set():

@@ -315,9 +315,3 @@ async def test_full_disk_is_a_server_error(tmp_path: Path) -> None:
     async with serve(reply(BODY)) as server:
         with pytest.raises(StorageFailed):
             await fetch(server.url(), tmp_path)
-
-
-@pytest.mark.parametrize(("max_bytes", "timeout_s"), [(0, 1.0), (1, 0.0), (1, -1.0)])
-async def test_limits_out_of_range_raise(tmp_path: Path, max_bytes: int, timeout_s: float) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        await fetch("http://example.org/", tmp_path, max_bytes=max_bytes, timeout_s=timeout_s)
