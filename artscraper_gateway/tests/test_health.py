@@ -22,7 +22,7 @@ from artscraper_gateway.errors import DatabaseAway, StorageFailed, WorkersDown
 from artscraper_gateway.observability.readiness import Readiness
 from artscraper_gateway.settings.model import GatewayConfig
 from artscraper_gateway.storage.base import Storage, StorageHealth
-from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import NO_TLS, GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from artscraper_gateway.tests.support.in_process import InProcessGateway
 from artscraper_gateway.tests.test_api_keys import added
@@ -32,7 +32,7 @@ LONGER_THAN_A_LOOK_S = 5  # the database's own three seconds, and a flush a seco
 
 
 def ready(gateway: InProcessGateway) -> httpx.Response:
-    return httpx.get(f"{gateway.base_url}/readyz", trust_env=False, timeout=30)
+    return httpx.get(f"{gateway.base_url}/readyz", trust_env=False, verify=NO_TLS, timeout=30)
 
 
 def not_ready(gateway: InProcessGateway) -> httpx.Response | None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from artscraper_gateway.tests.gateway_process import GatewayProcess, until
+from artscraper_gateway.tests.gateway_process import NO_TLS, GatewayProcess, until
 from artscraper_gateway.tests.stages_for_tests.stages_that_misbehave import GATE_WIDTH
 from tests.deploy.proxies import GATEWAY_OPTIONS, HOST, PROXIES, Proxy
 
@@ -32,9 +32,7 @@ class Front:
 
     def client(self) -> httpx.Client:
         trust = self.proxy.authority
-        verify: ssl.SSLContext | bool = (
-            ssl.create_default_context(cafile=str(trust)) if trust else True
-        )
+        verify = ssl.create_default_context(cafile=str(trust)) if trust else NO_TLS
         host = {} if trust is None else {"Host": HOST}
         return httpx.Client(
             base_url=self.proxy.url, verify=verify, headers=host, timeout=60, trust_env=False

@@ -12,7 +12,7 @@ import httpx
 from artscraper_gateway.app import create_app
 from artscraper_gateway.server import Server, open_listeners
 from artscraper_gateway.settings.model import GatewayConfig
-from artscraper_gateway.tests.gateway_process import until
+from artscraper_gateway.tests.gateway_process import NO_TLS, until
 from artscraper_gateway.tests.support.database_template import copy_migrated_database
 from artscraper_gateway.tests.support.inline_worker import InlineWorker
 
@@ -76,7 +76,9 @@ class InProcessGateway:
         return self.home / "outputs"
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.base_url, timeout=180, trust_env=False, **options)
+        return httpx.Client(
+            base_url=self.base_url, timeout=180, trust_env=False, verify=NO_TLS, **options
+        )
 
     def stop(self) -> None:
         """Stop the server, then the worker; harmless when they are stopped."""
