@@ -9,12 +9,12 @@ Three files made by ``python -m training.export``: two graphs, and the weights t
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from artscraper_runner.errors import MissingModel
+from artscraper_runner.models.accelerators import CPU, OPENVINO, select_accelerator
 from artscraper_runner.models.graph import Graph, GraphFailed, load_graph
 from artscraper_runner.models.padding import pad_adjoint, pad_to_multiple
 from artscraper_runner.models.protocol import Array, EncoderOptions, QuadraticObjective
@@ -24,6 +24,9 @@ STRIDE = 8  # pixels per latent cell
 FOLDER = Path(__file__).parent
 WEIGHTS = "bundled.safetensors"  # float16
 LATENTS_GRAPH, GRADIENT_GRAPH = "bundled.latents.onnx", "bundled.gradient.onnx"
+# Latent cells. OpenVINO 2026.4's bfloat16 convolution returns NaN where a feature map is a single
+# cell wide, never at two: narrow pictures are computed in float32 by ONNX Runtime.
+NARROWEST_IN_BFLOAT16 = 4
 _REMEDY = (
     "install the package again, or make the file anew with `python -m training.distil` and"
     " `python -m training.export`"
@@ -36,6 +39,7 @@ class GraphEncoder:
     def __init__(self, folder: Path, *, name: str, accelerator: str) -> None:
         self.name, self.stride = name, STRIDE
         self._folder, self._accelerator = folder, accelerator
+        self._graphs: dict[tuple[str, str], Graph] = {}
         for file in (WEIGHTS, LATENTS_GRAPH, GRADIENT_GRAPH):
             if not (folder / file).is_file():
                 raise MissingModel(file, searched=(folder,), setting=None, remedy=_REMEDY)
@@ -43,8 +47,9 @@ class GraphEncoder:
     def latents(self, pictures: Array) -> Array:
         """Return latents (N, D) of pictures (N, 3, H, W)."""
         padded = pad_to_multiple(pictures, self.stride)
+        graph = self._graph(LATENTS_GRAPH, padded)
         latents = [
-            self._latents_graph.run(["latent"], {"picture": padded[index : index + 1]})[0]
+            graph.run(["latent"], {"picture": padded[index : index + 1]})[0]
             for index in range(len(padded))
         ]
         return np.concatenate(latents).reshape(len(latents), -1)
@@ -61,21 +66,23 @@ class GraphEncoder:
             "spread": np.array(objective.spread, np.float32),
             "pull": objective.pull.reshape(1, -1, rows, columns),
         }
-        latent, gradient = self._gradient_graph.run(["latent", "gradient"], inputs)
+        latent, gradient = self._graph(GRADIENT_GRAPH, padded).run(["latent", "gradient"], inputs)
         size = (picture.shape[2], picture.shape[3])
         return objective.value(latent.reshape(1, -1)), pad_adjoint(gradient, size, self.stride)
 
-    @cached_property
-    def _latents_graph(self) -> Graph:
-        return self._loaded(LATENTS_GRAPH)
+    def _graph(self, file: str, padded: Array) -> Graph:
+        """Return the graph that computes pictures of that size, loaded once."""
+        accelerator = self._accelerator
+        is_narrow = min(padded.shape[2:]) < NARROWEST_IN_BFLOAT16 * self.stride
+        if is_narrow and select_accelerator(accelerator) == OPENVINO:
+            accelerator = CPU
+        if (file, accelerator) not in self._graphs:
+            self._graphs[file, accelerator] = self._loaded(file, accelerator)
+        return self._graphs[file, accelerator]
 
-    @cached_property
-    def _gradient_graph(self) -> Graph:
-        return self._loaded(GRADIENT_GRAPH)
-
-    def _loaded(self, file: str) -> Graph:
+    def _loaded(self, file: str, accelerator: str) -> Graph:
         try:
-            return load_graph(self._folder / file, accelerator=self._accelerator)
+            return load_graph(self._folder / file, accelerator=accelerator)
         except GraphFailed as error:
             reason = "expected the graph and the weights of the bundled encoder"
             raise UnusableModel(self._folder / file, reason, detail=str(error)) from error

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from artscraper_runner import models
 from artscraper_runner.attacks.transforms import to_picture
 from artscraper_runner.errors import MissingDependency, MissingModel
 from artscraper_runner.latent.diffusion_loss import DenoisingLoss, FusedTerm, load_denoising_loss
 from artscraper_runner.models.weights import UnusableModel
 from artscraper_runner.options import ProtectionOptions
-from artscraper_runner.stages import load_stage, mist
+from artscraper_runner.stages import load_stage
 from artscraper_runner.stages.stage import StageInput
 from artscraper_runner.types import Controls
 
@@ -194,7 +195,7 @@ def test_missing_package_names_the_install_command(
     def found(name: str) -> object:
         return None if name == package else find_spec(name)
 
-    monkeypatch.setattr(mist, "find_spec", found)
+    monkeypatch.setattr(models, "find_spec", found)
     with pytest.raises(MissingDependency, match=r"artscraper-gateway\[fused\]") as caught:
         mist_layer(textured[:40, :64], model)
     assert caught.value.package == package

@@ -40,6 +40,17 @@ def picture(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).random((1, 3, height, width), np.float32)
 
 
+@pytest.mark.parametrize(("height", "width"), [(904, 8), (400, 8), (8, 400)])
+def test_narrow_pictures_have_finite_latents_on_every_processor(height: int, width: int) -> None:
+    encoder = load_encoder("bundled", EncoderOptions())
+    seen = picture(height, width)
+    latents = encoder.latents(seen)
+    assert np.isfinite(latents).all()
+    value, gradient = encoder.value_and_gradient(seen, random_objective(latents))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
 def latent_by_torch(network: StudentNetwork, leaf: torch.Tensor) -> torch.Tensor:
     """Padded as the encoder pads, but differentiably."""
     height, width = leaf.shape[2:]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from artscraper_runner.attacks.evaluation import VIEWS
 from artscraper_runner.errors import StageFailed
 from artscraper_runner.latent.attack import PictureAttack
 from artscraper_runner.models.taesd import TaesdNetwork
@@ -80,13 +81,17 @@ def test_every_stage_beats_noise_of_its_own_spectrum(tmp_path):
         assert metrics[name]["own_times_shaped_noise"] >= 1.4
 
 
-@pytest.mark.parametrize("method", ["_evaluate_at", "_evaluate_final_at"])
-def test_out_of_memory_during_evaluation_fails_the_stage(method, textured, tmp_path, monkeypatch):
-    def fails(*inputs):
-        raise MemoryError("out of memory")
+@pytest.mark.parametrize("views", [("plain",), tuple(VIEWS)])  # of a layer, and of the last one
+def test_out_of_memory_during_evaluation_fails_the_stage(views, textured, tmp_path, monkeypatch):
+    effects = PictureAttack._effects
+
+    def fails(attack, size, layer, seen):
+        if seen == views:
+            raise MemoryError("out of memory")
+        return effects(attack, size, layer, seen)
 
     Image.fromarray(textured).save(tmp_path / "art.png")
-    monkeypatch.setattr(PictureAttack, method, fails)
+    monkeypatch.setattr(PictureAttack, "_effects", fails)
     with pytest.raises(StageFailed, match="photoguard failed: out of memory") as caught:
         protected(tmp_path / "art.png", tmp_path / "out")
     assert caught.value.stage == "photoguard"
