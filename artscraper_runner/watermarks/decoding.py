@@ -22,7 +22,8 @@ from artscraper_runner.watermarks.convolutional import (
 from artscraper_runner.watermarks.folding import Complexes, Floats, wave_values
 from artscraper_runner.watermarks.synchronisation import Position, find_positions, whole_positions
 
-LEAST_POSITION_SCORE = 5.2  # unmarked pictures exceed it once in a hundred
+# Unmarked pictures exceed it once in a hundred; the best of thousands of grids often does.
+LEAST_POSITION_SCORE = 5.2
 LEAST_WHOLE_SCORE = 3.0  # each of eight orientations of an unmarked picture, once in 700
 MOST_MESSAGES = 1000  # that are looked through for one with a right checksum
 # Least score of a position found among many for that: without a mark, once in 60 searches.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,16 +83,13 @@ def whole_positions(
 
     One for each orientation whose pilots add up to `least_score` standard deviations of noise.
     """
-    waves = layout()
-    pilots = waves.is_pilot
     positions = []
     for turned, (row, column) in zip(_orientations(spectrum), _corners(height, width), strict=True):
-        moved = _moved(turned, row, column)
-        values = moved.ravel()[waves.index[pilots]] * waves.phase[pilots].conj()
+        values, turns = _pilots_moved(turned, np.array([row]), np.array([column]))
         noise = float(np.sqrt(np.square(np.abs(values)).sum() / 2))
-        score = float(values.real.sum()) / (noise + 1e-12)
+        score = float((turns @ values).real[0]) / (noise + 1e-12)
         if score >= least_score:
-            positions.append(Position(moved, score))
+            positions.append(Position(_moved(turned, row, column), score))
     return sorted(positions, key=lambda position: -position.score)
 
 
@@ -323,13 +321,24 @@ def _corners(height: int, width: int) -> Iterator[tuple[int, int]]:
 
 def _shifted(spectrum: Complexes, row: float, column: float) -> Complexes:
     """Move the tile back by (row, column) px, refined to a quarter of a pixel by the pilots."""
+    rows, columns = (grid.ravel() for grid in np.meshgrid(row + _SUBPIXEL, column + _SUBPIXEL))
+    values, turns = _pilots_moved(spectrum, rows, columns)
+    best = int((turns @ values).real.argmax())
+    return _moved(spectrum, rows[best], columns[best])
+
+
+def _pilots_moved(
+    spectrum: Complexes, rows: npt.NDArray[Any], columns: npt.NDArray[Any]
+) -> tuple[Complexes, Complexes]:
+    """Return the pilots (pilots,) in their phases, and what moving by each (row, column) px turns.
+
+    The turns are (n, pilots) for n moves.
+    """
     waves = layout()
     pilots = waves.is_pilot
     values = spectrum.ravel()[waves.index[pilots]] * waves.phase[pilots].conj()
-    rows, columns = (grid.ravel() for grid in np.meshgrid(row + _SUBPIXEL, column + _SUBPIXEL))
     turns = np.outer(rows, waves.rows[pilots]) + np.outer(columns, waves.columns[pilots])
-    best = int((np.exp(2j * np.pi / TILE_PX * turns) @ values).real.argmax())
-    return _moved(spectrum, rows[best], columns[best])
+    return values, np.exp(2j * np.pi / TILE_PX * turns)
 
 
 def _moved(spectrum: Complexes, row: float, column: float) -> Complexes:
